@@ -1,0 +1,111 @@
+"""Drawing. Figures are built without pyplot, so nothing global is touched."""
+
+from __future__ import annotations
+
+import io
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.fronts import Front
+
+TRIAL = "#8fa3b8"
+FRONT = "#d1495b"
+REFERENCE = "#1b4965"
+GRID = "#d9dee3"
+
+
+def _axes(width: float = 7.2, height: float = 4.4) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.grid(color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return figure, axes
+
+
+def front_figure(trials: pd.DataFrame, references: pd.DataFrame, front: Front) -> Figure:
+    """Draw accuracy over latency: all trials, the front as a staircase, references by name."""
+    figure, axes = _axes()
+    axes.scatter(
+        trials["latency_ms"], 100 * trials["accuracy"], s=22, color=TRIAL, label="trial", alpha=0.8
+    )
+    rows = front.rows.sort_values("latency_ms")
+    axes.step(rows["latency_ms"], 100 * rows["accuracy"], where="post", color=FRONT, linewidth=1.3)
+    axes.scatter(
+        rows["latency_ms"], 100 * rows["accuracy"], s=34, color=FRONT, zorder=3, label="front"
+    )
+    if len(references):
+        axes.scatter(
+            references["latency_ms"],
+            100 * references["accuracy"],
+            s=46,
+            marker="D",
+            color=REFERENCE,
+            zorder=4,
+            label="reference",
+        )
+    for _, row in references.iterrows():
+        axes.annotate(
+            str(row["name"]),
+            (row["latency_ms"], 100 * row["accuracy"]),
+            xytext=(6, -10),
+            textcoords="offset points",
+            fontsize=8,
+            color=REFERENCE,
+        )
+    axes.set_xlabel("latency, median of one image (ms)")
+    axes.set_ylabel("validation accuracy (%)")
+    axes.margins(x=0.12)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    return figure
+
+
+def history_figure(trials: pd.DataFrame) -> Figure:
+    """Draw accuracy over the trials' numbers, with the best so far."""
+    figure, axes = _axes(height=3.2)
+    ordered = trials.sort_values("number")
+    axes.scatter(ordered["number"], 100 * ordered["accuracy"], s=22, color=TRIAL, label="trial")
+    axes.step(
+        ordered["number"],
+        100 * ordered["accuracy"].cummax(),
+        where="post",
+        color=FRONT,
+        linewidth=1.3,
+        label="best so far",
+    )
+    axes.set_xlabel("trial")
+    axes.set_ylabel("validation accuracy (%)")
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    return figure
+
+
+def cost_figure(trials: pd.DataFrame, references: pd.DataFrame) -> Figure:
+    """Draw latency over MAdds: how far MAdds stand for latency here."""
+    figure, axes = _axes(height=3.6)
+    axes.scatter(
+        trials["madds"] / 1e6, trials["latency_ms"], s=22, color=TRIAL, label="trial", alpha=0.8
+    )
+    if len(references):
+        axes.scatter(
+            references["madds"] / 1e6,
+            references["latency_ms"],
+            s=46,
+            marker="D",
+            color=REFERENCE,
+            label="reference",
+        )
+    axes.set_xlabel("MAdds (M)")
+    axes.set_ylabel("latency (ms)")
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    return figure
+
+
+def svg(figure: Figure) -> str:
+    """Return a figure as SVG text; the same figure gives the same text."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

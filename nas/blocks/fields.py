@@ -1,0 +1,51 @@
+"""The fields that blocks are described by: their types, checks and the words of their errors.
+
+The same types check a concrete network (`nas.spec`) and the choices of a space (`nas.space`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+KERNEL_SIZES = (1, 3, 5, 7, 9, 11, 13)
+MAX_GROUPS = 5
+ACTIVATIONS = ("relu", "relu6", "swish", "hard_swish", "mish", "gelu", "identity")
+
+
+def _kernel(value: int) -> int:
+    if value not in KERNEL_SIZES:
+        allowed = ", ".join(map(str, KERNEL_SIZES))
+        raise ValueError(f"kernel {value} is not possible; allowed: {allowed}")
+    return value
+
+
+def _as_list(value: Any) -> Any:
+    """Let ``kernels: 3`` stand for ``kernels: [3]``, and ``3.5.7`` for ``[3, 5, 7]``."""
+    if isinstance(value, str) and all(part.isdigit() for part in value.split(".")):
+        return tuple(int(part) for part in value.split("."))
+    return (value,) if isinstance(value, int) else value
+
+
+def _kernels(value: tuple[int, ...]) -> tuple[int, ...]:
+    if not 1 <= len(value) <= MAX_GROUPS:
+        raise ValueError(f"{len(value)} kernel groups; allowed: 1 to {MAX_GROUPS} groups")
+    return (value[0],) if len(set(value)) == 1 else value
+
+
+def _number(value: float) -> float:
+    """Keep whole numbers as int, so that 6 and 6.0 are the same choice with the same hash."""
+    return int(value) if float(value).is_integer() else value
+
+
+Kernel = Annotated[int, AfterValidator(_kernel)]
+Kernels = Annotated[tuple[Kernel, ...], BeforeValidator(_as_list), AfterValidator(_kernels)]
+Channels = Annotated[int, Field(ge=1, le=16384)]
+Stride = Literal[1, 2]
+Split = Literal["equal", "exponential"]
+Groups = Annotated[int, Field(ge=1, le=8)]
+GroupWidth = Annotated[int, Field(ge=1, le=1024)]
+Ratio = Annotated[int | float, Field(gt=0, le=16), AfterValidator(_number)]
+SERatio = Annotated[int | float, Field(ge=0, le=1), AfterValidator(_number)]
+ActivationName = Literal[ACTIVATIONS]  # type: ignore[valid-type]

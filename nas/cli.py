@@ -1,0 +1,67 @@
+"""What all commands share: how they end, and how they speak."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from nas.errors import MixnasError
+
+JSON_HELP = "Print JSON for machines in place of a table."
+
+
+def new_app(help_text: str) -> typer.Typer:
+    """Return a command-line application."""
+    return typer.Typer(
+        help=help_text,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        no_args_is_help=False,
+        rich_markup_mode=None,
+    )
+
+
+def run(app: typer.Typer) -> NoReturn:
+    """Run an application; a user's mistake is one line without a traceback, and exit code 2."""
+    try:
+        app()
+    except MixnasError as error:
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # as when the output goes to `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(0)
+
+
+def print_json(data: Any) -> None:
+    """Print JSON to standard output."""
+    print(json.dumps(data, indent=2, allow_nan=False))
+
+
+def error_console() -> Console:
+    """Return where progress and remarks go, so that standard output holds results alone."""
+    return Console(stderr=True, highlight=False)
+
+
+def print_table(
+    title: str, columns: list[str], rows: list[list[str]], caption: str | None = None
+) -> None:
+    """Print a table whose cells are already text; columns of numbers stand right."""
+    width = None if sys.stdout.isatty() else 160
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
+    for index, column in enumerate(columns):
+        cells = [row[index] for row in rows]
+        numeric = index > 0 and all(cell[:1].isdigit() or cell in ("", "-") for cell in cells)
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=index == 0)
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    Console(highlight=False, width=width).print(table)

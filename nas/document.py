@@ -1,0 +1,225 @@
+"""Reading YAML and JSON documents so that every error names the file, the line and the remedy."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+import types
+import typing
+from collections.abc import Hashable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from nas.errors import DocumentError, unknown
+
+T = TypeVar("T")
+Location = tuple[Hashable, ...]
+MAX_BYTES = 4_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Document:
+    """A parsed document that still knows its lines.
+
+    Attributes:
+        source: the file's name, for messages.
+        data: the content, as plain Python values.
+        lines: the line (from 1) of every key and list item, by its path.
+    """
+
+    source: str
+    data: Any
+    lines: dict[Location, int] = dataclasses.field(default_factory=dict)
+
+    def problem(self, location: Location, message: str) -> str:
+        """Put the file, the line and the path of `location` before a message."""
+        known = location
+        while known and known not in self.lines:
+            known = known[:-1]
+        line = f":{self.lines[known]}" if known in self.lines else ""
+        path = format_location(location)
+        return f"{self.source}{line}: {path + ': ' if path else ''}{message}"
+
+    def fail(self, location: Location, message: str) -> typing.NoReturn:
+        """Raise a `DocumentError` about one place."""
+        raise DocumentError(self.problem(location, message))
+
+
+def format_location(location: Location) -> str:
+    """Write a path as ``stages[2].first.kernels``."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def read_document(path: str | os.PathLike[str]) -> Document:
+    """Read one YAML (or JSON) file.
+
+    Raises:
+        DocumentError: when the file is missing, too large, or no YAML, or repeats a key.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DocumentError(f"{path}: larger than {MAX_BYTES} bytes; is it the right file?")
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DocumentError(f"{path}: no such file; give the path of a YAML file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DocumentError(f"{path}: cannot be read ({error})") from None
+    return parse_document(text, str(path))
+
+
+def parse_document(text: str, source: str) -> Document:
+    """Parse YAML text; `source` names it in messages.
+
+    Raises:
+        DocumentError: when the text is no YAML, or repeats a key.
+    """
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            raise DocumentError(f"{source}: the document is empty")
+        lines = dict(_lines(root, (), source))
+        return Document(source, loader.construct_document(root), lines)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{source}:{mark.line + 1}" if mark else source
+        problem = getattr(error, "problem", None) or str(error)
+        raise DocumentError(f"{place}: not valid YAML: {problem}; mend the file") from None
+    finally:
+        loader.dispose()
+
+
+def _lines(node: yaml.Node, path: Location, source: str) -> Iterator[tuple[Location, int]]:
+    """Yield the line of every path below a node; an alias counts where it is anchored."""
+    yield path, node.start_mark.line + 1
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _lines(item, (*path, index), source)
+    elif isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise DocumentError(
+                    f"{source}:{line}: key '{key.value}' is given twice (first on line "
+                    f"{seen[key.value]}); keep one"
+                )
+            seen[key.value] = line
+            yield from _lines(value, (*path, key.value), source)
+            yield (*path, key.value), line
+
+
+@lru_cache(maxsize=256)
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def validate(kind: type[T] | Any, document: Document, at: Location = (), data: Any = None) -> T:
+    """Check the value at a place of a document and turn it into `kind`.
+
+    Args:
+        kind: a type that pydantic understands.
+        document: where the value comes from.
+        at: its path in the document.
+        data: the value, when it is not the whole document.
+
+    Raises:
+        DocumentError: with one line for every problem.
+    """
+    data = document.data if data is None and not at else data
+    try:
+        adapter: TypeAdapter[T] = _adapter(kind)  # type: ignore[arg-type]
+        return adapter.validate_python(data)
+    except ValidationError as error:
+        problems = []
+        for item in error.errors():
+            path, message = _explain(kind, data, item)
+            problems.append(document.problem((*at, *path), message))
+        raise DocumentError("\n".join(dict.fromkeys(problems))) from None
+
+
+def _explain(kind: Any, data: Any, item: Any) -> tuple[Location, str]:
+    """Turn one pydantic error into a path in the document and a sentence."""
+    path: list[Hashable] = []
+    value = data
+    for part in item["loc"]:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            if part != item["loc"][-1]:
+                continue
+            value = None
+            if item["type"] == "missing":
+                return tuple(path), f"'{part}' is missing"
+            continue
+        path.append(part)
+    if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return tuple(path), unknown("key", path[-1], _fields_at(kind, item["loc"][:-1]))
+    if item["type"] == "union_tag_invalid":
+        tag = item["ctx"]["tag"]
+        expected = item["ctx"]["expected_tags"].replace("'", "").split(", ")
+        return (*path, "op"), unknown("op", tag, expected)
+    if item["type"] == "literal_error" and isinstance(value, str):
+        expected = [word.strip("' ") for word in _words(item["ctx"]["expected"])]
+        return tuple(path), unknown("value", value, expected)
+    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "value_error":
+        return tuple(path), message
+    found = "" if value is None else f"; found {value!r}"
+    return tuple(path), f"{message[:1].lower()}{message[1:]}{found}"
+
+
+def _words(expected: str) -> list[str]:
+    return expected.replace(" or ", ", ").split(", ")
+
+
+def _fields_at(kind: Any, location: Location) -> list[str]:
+    """Name the fields allowed at a pydantic location, walking the type along it."""
+    for part in location:
+        kind = _strip(kind)
+        options = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else ()
+        if options:
+            kind = next((o for o in map(_strip, options) if _tag(o) == part), options[0])
+        elif get_origin(kind) in (tuple, list):
+            kind = get_args(kind)[0]
+        elif get_origin(kind) is dict:
+            kind = get_args(kind)[1]
+        else:
+            kind = typing.get_type_hints(kind, include_extras=True).get(str(part), kind)
+    kind = _strip(kind)
+    return list(typing.get_type_hints(kind)) if isinstance(kind, type) else []
+
+
+def _strip(kind: Any) -> Any:
+    return _strip(get_args(kind)[0]) if get_origin(kind) is Annotated else kind
+
+
+def _tag(kind: Any) -> str | None:
+    tag = typing.get_type_hints(kind).get("op") if isinstance(kind, type) else None
+    return get_args(tag)[0] if tag else None
+
+
+def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Write a whole file or nothing: to a temporary file beside it, which is then renamed."""
+    path = Path(path)
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

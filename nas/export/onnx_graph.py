@@ -1,0 +1,179 @@
+"""The layer tree as an ONNX graph.
+
+Written from the tree, not traced, so the graph is what the tree says: readable names, no leftovers,
+and some tens of milliseconds a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from nas.ir import (
+    Activation,
+    BatchNorm,
+    Conv,
+    GlobalPool,
+    Linear,
+    MixConv,
+    Node,
+    Residual,
+    Seq,
+    Shape,
+    SqueezeExcite,
+    out_shape,
+)
+
+OPSET = 20  # Gelu; ONNX Runtime 1.17 and later
+IR_VERSION = 9
+_SIMPLE = {"relu": "Relu", "hard_swish": "HardSwish", "mish": "Mish", "gelu": "Gelu"}
+
+
+class _Writer:
+    def __init__(self, weights: Mapping[str, np.ndarray]) -> None:
+        self.weights = weights
+        self.nodes: list[onnx.NodeProto] = []
+        self.initialisers: dict[str, onnx.TensorProto] = {}
+
+    def add(self, op: str, inputs: list[str], name: str, **attributes: Any) -> str:
+        """Add a node with one output, which is named after it."""
+        self.nodes.append(helper.make_node(op, inputs, [name], name, **attributes))
+        return name
+
+    def constant(self, name: str, value: np.ndarray) -> str:
+        self.initialisers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        return name
+
+    def weight(self, name: str) -> str:
+        return self.constant(name, self.weights[name])
+
+    def emit(self, node: Node, x: str, shape: Shape, path: str) -> tuple[str, Shape]:
+        """Add a tree below the tensor `x`; return its output tensor and shape."""
+        if isinstance(node, (Seq, Residual)):
+            y, inner = x, shape
+            for name, child in node.children:
+                y, inner = self.emit(child, y, inner, f"{path}.{name}" if path else name)
+            if isinstance(node, Residual):
+                y = self.add("Add", [x, y], f"{path}.add")
+            return y, inner
+        return self._leaf(node, x, shape, path), out_shape(node, shape)
+
+    def _leaf(self, leaf: Node, x: str, shape: Shape, path: str) -> str:
+        match leaf:
+            case Conv():
+                return self._conv(leaf, x, shape, path)
+            case MixConv():
+                return self._mix(leaf, x, shape, path)
+            case BatchNorm():
+                parts = ("weight", "bias", "running_mean", "running_var")
+                inputs = [x, *(self.weight(f"{path}.{part}") for part in parts)]
+                return self.add("BatchNormalization", inputs, f"{path}.out", epsilon=leaf.eps)
+            case Activation():
+                return self._activation(leaf.function, x, path)
+            case SqueezeExcite():
+                return self._squeeze_excite(leaf, x, path)
+            case GlobalPool():
+                return self.add("GlobalAveragePool", [x], f"{path}.out")
+            case Linear():
+                flat = self.add("Flatten", [x], f"{path}.flat", axis=1)
+                inputs = [flat, self.weight(f"{path}.weight"), self.weight(f"{path}.bias")]
+                return self.add("Gemm", inputs, f"{path}.out", transB=1)
+        raise TypeError(f"no ONNX form of {type(leaf).__name__}")
+
+    def _conv(self, conv: Conv, x: str, shape: Shape, path: str) -> str:
+        inputs = [x, self.weight(f"{path}.weight")]
+        if conv.bias:
+            inputs.append(self.weight(f"{path}.bias"))
+        return self.add(
+            "Conv",
+            inputs,
+            f"{path}.out",
+            kernel_shape=[conv.kernel] * 2,
+            strides=[conv.stride] * 2,
+            dilations=[conv.dilation] * 2,
+            group=conv.groups,
+            pads=conv_pads(conv, shape),
+        )
+
+    def _mix(self, mix: MixConv, x: str, shape: Shape, path: str) -> str:
+        sizes = [conv.in_channels for conv in mix.convs]
+        split = self.constant(f"{path}.sizes", np.array(sizes, dtype=np.int64))
+        slices = [f"{path}.slice{i}" for i in range(len(sizes))]
+        self.nodes.append(helper.make_node("Split", [x, split], slices, f"{path}.split", axis=1))
+        outputs = [
+            self._conv(conv, part, (conv.in_channels, *shape[1:]), f"{path}.{i}")
+            for i, (conv, part) in enumerate(zip(mix.convs, slices, strict=True))
+        ]
+        return self.add("Concat", outputs, f"{path}.out", axis=1)
+
+    def _activation(self, function: str, x: str, path: str) -> str:
+        if function == "identity":
+            return x
+        if function == "swish":
+            gate = self.add("Sigmoid", [x], f"{path}.gate")
+            return self.add("Mul", [x, gate], f"{path}.out")
+        if function == "relu6":
+            bounds = [
+                self.constant(f"clip.{bound}", np.array(bound, dtype=np.float32))
+                for bound in (0, 6)
+            ]
+            return self.add("Clip", [x, *bounds], f"{path}.out")
+        return self.add(_SIMPLE[function], [x], f"{path}.out")
+
+    def _squeeze_excite(self, se: SqueezeExcite, x: str, path: str) -> str:
+        one = (se.reduce.in_channels, 1, 1)
+        y = self.add("GlobalAveragePool", [x], f"{path}.pool")
+        y = self._conv(se.reduce, y, one, f"{path}.reduce")
+        y = self._activation(se.activation, y, f"{path}.act")
+        y = self._conv(se.expand, y, (se.reduce.out_channels, 1, 1), f"{path}.expand")
+        return self.add("Mul", [x, self.add("Sigmoid", [y], f"{path}.gate")], f"{path}.out")
+
+
+def conv_pads(conv: Conv, shape: Shape) -> list[int]:
+    """Return the padding of a convolution as ONNX has it: top, left, bottom, right."""
+    before, after = [], []
+    for size in shape[1:]:
+        if conv.padding == "same":
+            reach = (conv.kernel - 1) * conv.dilation
+            total = max((-(-size // conv.stride) - 1) * conv.stride + reach + 1 - size, 0)
+        else:
+            total = (conv.kernel - 1) // 2 * conv.dilation * 2
+        before.append(total // 2)
+        after.append(total - total // 2)
+    return [*before, *after]
+
+
+def to_onnx(
+    tree: Node, shape: Shape, weights: Mapping[str, np.ndarray], name: str = ""
+) -> onnx.ModelProto:
+    """Write a layer tree with its weights as an ONNX model.
+
+    Args:
+        tree: the network.
+        shape: of one image; height and width are fixed in the graph, the batch size is free.
+        weights: a state dict of the tree's torch module, as numpy arrays.
+        name: of the graph.
+
+    Returns:
+        A checked model: ``images`` (batch, C, H, W) float32 -> ``logits`` (batch, classes).
+    """
+    writer = _Writer(weights)
+    y, (classes, _, _) = writer.emit(tree, "images", shape, "")
+    writer.add("Identity", [y], "logits")
+    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", *shape])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", classes])
+    graph = helper.make_graph(
+        writer.nodes, name or "network", [images], [logits], list(writer.initialisers.values())
+    )
+    model = helper.make_model(
+        graph,
+        producer_name="mixnas",
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+    )
+    onnx.checker.check_model(model)
+    return model

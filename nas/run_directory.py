@@ -1,0 +1,140 @@
+"""A run's folder: everything a search leaves behind, written so that a crash loses nothing.
+
+::
+
+    runs/<name>/  config.yaml  space.yaml  study.db  references.csv  trials.csv  pareto.csv
+                  best.yaml  report.html  figures/*.svg
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from nas.document import read_document, validate, write_atomic
+from nas.errors import MixnasError
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """What a search was asked to do; `config.yaml` holds it.
+
+    Attributes:
+        space: name or path of the space.
+        limits: as on the command line, by metric.
+        data: data set.
+        estimator: of accuracy.
+        device: that latency is measured on.
+        sampler: that proposes networks.
+        references: networks trained and measured beside the search.
+        trials: networks to train.
+        seed: of everything random.
+        workers: training processes.
+        threads: of torch, in each worker.
+        command: the command line it came from.
+        version: of mixnas.
+    """
+
+    space: str
+    limits: dict[str, str]
+    data: str
+    estimator: str
+    device: str
+    sampler: str
+    references: list[str]
+    trials: int
+    seed: int
+    workers: int
+    threads: int
+    command: str = ""
+    version: str = ""
+
+
+class RunDirectory:
+    """The paths of a run, and how its files are read and written."""
+
+    def __init__(self, path: Path) -> None:
+        """Point at a folder; `create` and `open` check it."""
+        self.path = path
+
+    @staticmethod
+    def create(path: Path) -> RunDirectory:
+        """Make a new folder.
+
+        Raises:
+            MixnasError: when it exists with something in it, or cannot be made.
+        """
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            remedy = f"continue it with --resume {path}, or choose another --out"
+            raise MixnasError(f"{path} exists; {remedy}")
+        try:
+            (path / "figures").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MixnasError(f"{path} cannot be made ({error}); choose another --out") from None
+        return RunDirectory(path)
+
+    @staticmethod
+    def open(path: Path) -> RunDirectory:
+        """Point at an existing run.
+
+        Raises:
+            MixnasError: when there is none.
+        """
+        if not (path / "config.yaml").is_file():
+            raise MixnasError(f"{path} is no run directory: it has no config.yaml")
+        return RunDirectory(path)
+
+    @staticmethod
+    def new_name(space: str) -> Path:
+        """Return a folder name from the space and the time."""
+        now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+        return Path("runs") / f"{Path(space).stem}-{now}"
+
+    @property
+    def storage(self) -> str:
+        """The Optuna storage's URL."""
+        return f"sqlite:///{(self.path / 'study.db').resolve()}"
+
+    def write_config(self, config: SearchConfig) -> None:
+        """Write what the search was asked to do."""
+        text = yaml.safe_dump(dataclasses.asdict(config), sort_keys=False)
+        write_atomic(self.path / "config.yaml", text)
+
+    def read_config(self) -> SearchConfig:
+        """Read what the search was asked to do.
+
+        Raises:
+            DocumentError: when the file was damaged.
+        """
+        return read_config(self.path / "config.yaml")
+
+    def write_table(self, name: str, table: pd.DataFrame) -> None:
+        """Write a CSV file whole or not at all."""
+        buffer = io.StringIO()
+        table.to_csv(buffer, index=False)
+        write_atomic(self.path / f"{name}.csv", buffer.getvalue())
+
+    def read_table(self, name: str) -> pd.DataFrame | None:
+        """Read a CSV file, or return None when there is none."""
+        path = self.path / f"{name}.csv"
+        return pd.read_csv(path) if path.is_file() else None
+
+    def write_space(self, document: Any) -> None:
+        """Keep the space as it was, whatever becomes of the file it came from."""
+        write_atomic(self.path / "space.yaml", yaml.safe_dump(document, sort_keys=False))
+
+
+def read_config(path: Path) -> SearchConfig:
+    """Read a search's configuration from a file.
+
+    Raises:
+        DocumentError: when the file is missing or not a configuration.
+    """
+    return validate(SearchConfig, read_document(path))

@@ -1,0 +1,175 @@
+"""``python -m nas.search``: find the networks that are most accurate for their latency."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import nas
+from nas import cli
+from nas.document import validate
+from nas.errors import MixnasError
+from nas.limits import parse_limit
+from nas.run_directory import RunDirectory, SearchConfig, read_config
+
+DEFAULTS: dict[str, Any] = {
+    "space": "mixnet",
+    "limits": {},
+    "data": "digits",
+    "estimator": "short",
+    "device": "onnxruntime:cpu",
+    "sampler": "random",
+    "references": ["mixnet_s", "mixnet_m", "mobilenet_v2", "efficientnet_b0"],
+    "trials": 24,
+    "seed": 0,
+    "threads": 1,
+}
+
+app = cli.new_app(
+    "Search a space for networks that are accurate and fast: train candidates for a short while, "
+    "measure their latency, and show the Pareto front with reference networks beside."
+)
+
+
+@app.command()
+def search(
+    space: Annotated[
+        str | None, typer.Option(help="Name of a space, or path of its YAML file. [mixnet]")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="MAdds of a network: 400M at most, or 390M..400M.")
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(help="Another limit, as params=5M or latency=8ms; may be repeated."),
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="Data set. [digits]")] = None,
+    estimator: Annotated[str | None, typer.Option(help="Of accuracy. [short]")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="That latency is measured on. [onnxruntime:cpu]")
+    ] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="Proposes networks: random, tpe, nsga2. [random]")
+    ] = None,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(help="Network to train and measure beside; may be repeated; 'none' for none."),
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Networks to train and measure. [24]")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of everything random. [0]")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Training processes. [one a core]")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run directory to make. [runs/SPACE-TIME]")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Run directory to continue, with its own settings.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="config.yaml of a run to repeat; options override it.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
+) -> None:
+    """Search, and leave a run directory with tables, figures, a report and the best network."""
+    given = {
+        "space": space,
+        "limits": _limits(budget, limit),
+        "data": data,
+        "estimator": estimator,
+        "device": device,
+        "sampler": sampler,
+        "references": _references(reference),
+        "trials": trials,
+        "seed": seed,
+        "workers": workers,
+    }
+    given = {key: value for key, value in given.items() if value is not None}
+    if resume is not None:
+        run, settings = _resumed(resume, given, out, config)
+    else:
+        settings = _settings(given, config)
+        run = None
+    # Heavy imports (torch, optuna) wait until the options have been read.
+    from nas.search_loop import Search
+
+    if run is None:
+        searching = Search.prepare(settings, out or RunDirectory.new_name(settings.space))
+    else:
+        searching = Search.resume(run, settings)
+    finished = searching.run(cli.error_console())
+    searching.report(json)
+    if not finished:
+        raise typer.Exit(130)
+
+
+def _limits(budget: str | None, texts: list[str] | None) -> dict[str, str] | None:
+    """Return limits by metric as they were written, each checked."""
+    limits: dict[str, str] = {}
+    if budget is not None:
+        limits["madds"] = budget
+    for text in texts or []:
+        metric, equals, value = text.partition("=")
+        metric = metric.strip()
+        if not equals:
+            raise MixnasError(f"limit '{text}' cannot be read; write metric=value, as params=5M")
+        if metric in limits:
+            raise MixnasError(f"two limits on {metric}; give one, as a range: 390M..400M")
+        limits[metric] = value.strip()
+    for metric, value in limits.items():
+        parse_limit(metric, value)
+    return limits or None
+
+
+def _references(names: list[str] | None) -> list[str] | None:
+    if names is None:
+        return None
+    return [] if names == ["none"] else names
+
+
+def _settings(given: dict[str, Any], config: Path | None) -> SearchConfig:
+    """Lay the options over a config file, and that over the defaults."""
+    import dataclasses
+
+    from nas.document import Document
+    from nas.latency import usable_cores
+
+    base = {**DEFAULTS, "workers": usable_cores()}
+    if config is not None:
+        base = dataclasses.asdict(read_config(config))
+    words = ["python", "-m", "nas.search", *sys.argv[1:]]
+    values = {**base, **given, "command": shlex.join(words), "version": nas.__version__}
+    return validate(SearchConfig, Document("options", values))
+
+
+def _resumed(
+    path: Path, given: dict[str, Any], out: Path | None, config: Path | None
+) -> tuple[RunDirectory, SearchConfig]:
+    """Return a run to go on with; only the number of trials and workers may change.
+
+    Raises:
+        MixnasError: when there is no such run, or an option would make it another search.
+    """
+    import dataclasses
+
+    fixed = sorted(set(given) - {"trials", "workers"})
+    if fixed or out is not None or config is not None:
+        what = [*fixed, *(["out"] if out else []), *(["config"] if config else [])]
+        raise MixnasError(
+            f"--resume goes on with the run's own settings; only --trials and --workers may be "
+            f"given beside it, not {', '.join(what)}"
+        )
+    run = RunDirectory.open(path)
+    settings = dataclasses.replace(run.read_config(), **given)
+    run.write_config(settings)
+    return run, settings
+
+
+if __name__ == "__main__":
+    cli.run(app)

@@ -1,0 +1,396 @@
+"""The loop behind ``python -m nas.search``: ask, measure, train, tell, and report.
+
+Networks are taken in waves: all of a wave are measured first, while nothing trains, then trained
+by the worker processes. Latency measured beside a training would be the training's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from analysis.fronts import Front, pareto_front
+from analysis.report import write_report
+from analysis.runs import OBJECTIVES
+from nas import cli
+from nas.accuracy import Estimate, Estimator, open_estimator
+from nas.cost import count
+from nas.data import load_data
+from nas.errors import MixnasError
+from nas.executors.local import Failure, LocalExecutor, Task
+from nas.latency import Device, Latency, open_device
+from nas.limits import Limit, parse_limit
+from nas.run_directory import RunDirectory, SearchConfig
+from nas.samplers import open_sampler
+from nas.space import Space, load_space
+from nas.space.loader import find_document
+from nas.space.sampling import sample
+from nas.spec import NetworkSpec, load_network
+from nas.study import OpenTrial, SearchStudy, genotype_of_row
+from nas.units import format_count
+
+WAVE = 4  # networks a worker trains between two rounds of measuring
+HOPELESS = 8  # trials in a row without a result, before giving up
+
+
+@dataclass
+class Search:
+    """One search, from its settings to its report.
+
+    Attributes:
+        directory: where everything is kept.
+        config: what was asked for.
+        space: for the data's number of classes.
+        limits: of the command line and the config.
+        device: measures latency.
+        estimator: judges accuracy.
+        study: the trials.
+        references: networks judged beside, by name.
+    """
+
+    directory: RunDirectory
+    config: SearchConfig
+    space: Space
+    limits: list[Limit]
+    device: Device
+    estimator: Estimator
+    study: SearchStudy
+    references: dict[str, NetworkSpec]
+    _reference_rows: list[dict[str, Any]] = field(default_factory=list)
+
+    @staticmethod
+    def prepare(config: SearchConfig, path: Path) -> Search:
+        """Check everything that can be wrong, then make the run directory.
+
+        Raises:
+            MixnasError: when a setting is not possible; nothing has been written then.
+        """
+        document = find_document(config.space)
+        space = load_space(config.space)
+        limits = [parse_limit(metric, text) for metric, text in config.limits.items()]
+        import random
+
+        sample(space, random.Random(0), limits)  # raises when the limits admit nothing
+        _check(config)
+        directory = RunDirectory.create(path)
+        directory.write_space(document.data)
+        directory.write_config(config)
+        return _open(directory, config, space, new=True)
+
+    @staticmethod
+    def resume(directory: RunDirectory, config: SearchConfig) -> Search:
+        """Open a run that was interrupted, or that more trials are wanted of.
+
+        Raises:
+            MixnasError: when its files cannot be used.
+        """
+        _check(config)
+        space = load_space(str(directory.path / "space.yaml"))
+        search = _open(directory, config, space, new=not (directory.path / "study.db").exists())
+        search.study.requeue()
+        return search
+
+    # -- the loop ---------------------------------------------------------------------------
+
+    def run(self, console: Console) -> bool:
+        """Search until the asked number of trials is complete.
+
+        Returns:
+            Whether it came to its end; False after Ctrl-C.
+
+        Raises:
+            MixnasError: when trial after trial ends without a result.
+        """
+        self._load_references()
+        if console.is_terminal:
+            console.print(f"run directory: {self.directory.path}")
+        progress = _progress(console)
+        bar = progress.add_task(
+            "measuring", total=self.config.trials, completed=self.study.completed()
+        )
+        try:
+            with progress, self._executor() as executor:
+                while (left := self.config.trials - self.study.completed()) > 0:
+                    self._wave(executor, min(left, WAVE * self.config.workers), progress, bar)
+                    self._save()
+                    self._give_up_if_hopeless()
+                self._judge_references(executor, progress, bar)
+        except KeyboardInterrupt:
+            console.print(
+                f"stopped; continue with: python -m nas.search --resume {self.directory.path}"
+            )
+            return False
+        finally:
+            self._save()
+        return True
+
+    def _executor(self) -> LocalExecutor:
+        return LocalExecutor(self.estimator, self.config.workers, self.config.threads)
+
+    def _wave(self, executor: LocalExecutor, n: int, progress: Progress, bar: Any) -> None:
+        """Measure and train the next networks, and the references along with the first."""
+        progress.update(bar, description="measuring", refresh=True)
+        trials = {trial.number: trial for trial in self._measured(n)}
+        tasks: dict[Any, Task] = {
+            number: Task(trial.spec, self.config.seed) for number, trial in trials.items()
+        }
+        latencies = self._measure_references()
+        tasks |= {name: Task(self.references[name], self.config.seed) for name in latencies}
+        progress.update(bar, description=self._best(), refresh=True)
+        for key, result in executor.run(tasks):
+            if key in latencies:
+                self._note_reference(key, latencies[key], result)
+                continue
+            self._tell(trials[key], result)
+            progress.update(
+                bar, completed=self.study.completed(), description=self._best(), refresh=True
+            )
+            if not progress.console.is_terminal:
+                self._say(progress.console, trials[key], result)
+
+    def _measured(self, n: int) -> list[OpenTrial]:
+        """Ask for networks and measure them, until `n` meet the limits on latency."""
+        bounds = [limit for limit in self.limits if limit.metric == "latency"]
+        trials: list[OpenTrial] = []
+        pruned = 0
+        while len(trials) < n and pruned < HOPELESS + 2 * n:
+            trial = self.study.ask()
+            latency = self.device.measure(trial.spec)
+            self.study.note_latency(trial, latency)
+            broken = next((b for b in bounds if b.excess(latency.median_ms) > 0), None)
+            if broken is None:
+                trials.append(trial)
+            else:
+                pruned += 1
+                self.study.prune(trial, broken)
+        return trials
+
+    def _tell(self, trial: OpenTrial, result: Estimate | Failure) -> None:
+        if isinstance(result, Failure):
+            self.study.fail(trial, result.reason)
+        else:
+            self.study.complete(trial, result)
+
+    def _say(self, console: Console, trial: OpenTrial, result: Estimate | Failure) -> None:
+        done = f"{self.study.completed()}/{self.config.trials}"
+        if isinstance(result, Failure):
+            console.print(f"[{done}] trial {trial.number} failed: {result.reason}", markup=False)
+            return
+        latency = trial.latency.median_ms if trial.latency else float("nan")
+        console.print(
+            f"[{done}] trial {trial.number}: {100 * result.accuracy:.1f}%, {latency:.2f} ms, "
+            f"{format_count(trial.cost.madds)} MAdds, {result.seconds:.0f} s",
+            markup=False,
+        )
+
+    def _give_up_if_hopeless(self) -> None:
+        """End a search that gets nowhere.
+
+        Raises:
+            MixnasError: with the commonest reason.
+        """
+        reasons = self.study.ended_without()
+        completed = self.study.completed()
+        if len(reasons) < HOPELESS + 3 * completed:
+            return
+        reason, times = Counter(r.partition(" breaks ")[2] or r for r in reasons).most_common(1)[0]
+        raise MixnasError(
+            f"{len(reasons)} trials ended without a result and {completed} with one; {times} of "
+            f"them: {reason}. Loosen the limit or mend the cause, then continue with "
+            f"--resume {self.directory.path}"
+        )
+
+    def _best(self) -> str:
+        table = self.study.table()
+        done = table[table["state"] == "complete"]
+        if done.empty:
+            return "training"
+        best = done.sort_values(["accuracy", "latency_ms"], ascending=[False, True]).iloc[0]
+        return f"best {100 * best['accuracy']:.1f}% at {best['latency_ms']:.2f} ms"
+
+    # -- references -------------------------------------------------------------------------
+
+    def _load_references(self) -> None:
+        table = self.directory.read_table("references")
+        if table is not None:
+            self._reference_rows = _records(table)
+
+    def _measure_references(self) -> dict[str, Latency]:
+        """Measure the references that have no row yet."""
+        known = {row["name"] for row in self._reference_rows}
+        return {
+            name: self.device.measure(spec)
+            for name, spec in self.references.items()
+            if name not in known
+        }
+
+    def _judge_references(self, executor: LocalExecutor, progress: Progress, bar: Any) -> None:
+        """Judge references that no wave took along, as after a resume."""
+        latencies = self._measure_references()
+        if latencies:
+            progress.update(bar, description="references", refresh=True)
+            tasks = {name: Task(self.references[name], self.config.seed) for name in latencies}
+            for name, result in executor.run(tasks):
+                self._note_reference(name, latencies[name], result)
+
+    def _note_reference(self, name: str, latency: Latency, result: Estimate | Failure) -> None:
+        failed = isinstance(result, Failure)
+        self._reference_rows.append(
+            {
+                "name": name,
+                "state": "fail" if failed else "complete",
+                "reason": result.reason if isinstance(result, Failure) else "",
+                "spec_hash": self.references[name].digest(),
+                **asdict(count(self.references[name])),
+                "accuracy": None if isinstance(result, Failure) else result.accuracy,
+                "loss": None if isinstance(result, Failure) else result.loss,
+                "train_seconds": None if isinstance(result, Failure) else result.seconds,
+                "latency_ms": latency.median_ms,
+                "latency_p10_ms": latency.p10_ms,
+                "latency_p90_ms": latency.p90_ms,
+                "latency_n": latency.n,
+                "seed": self.config.seed,
+            }
+        )
+
+    # -- results ----------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        """Write all tables, the best network and the report of what there is."""
+        table = self.study.table()
+        self.directory.write_table("trials", table)
+        if self._reference_rows:
+            self.directory.write_table("references", pd.DataFrame(self._reference_rows))
+        front = self._front(table)
+        self.directory.write_table("pareto", front.rows)
+        if len(front.rows):
+            best = front.rows.sort_values(["accuracy", "latency_ms"], ascending=[False, True])
+            row = best.iloc[0]
+            genotype = genotype_of_row(row.to_dict(), self.space)
+            name = f"{self.space.name}_trial_{row['number']}"
+            self.space.decode(genotype, name).save(self.directory.path / "best.yaml")
+
+    @staticmethod
+    def _front(table: pd.DataFrame) -> Front:
+        return pareto_front(table[table["state"] == "complete"], OBJECTIVES)
+
+    def report(self, json: bool) -> None:
+        """Write the report and print the Pareto table, with the references beside."""
+        page = write_report(self.directory.path)
+        table = self.study.table()
+        front = self._front(table)
+        columns = [
+            "accuracy",
+            "latency_ms",
+            "latency_p10_ms",
+            "latency_p90_ms",
+            "madds",
+            "params",
+        ]
+        members = front.rows.assign(name=[f"trial_{n}" for n in front.rows["number"]])
+        references = pd.DataFrame(self._reference_rows, columns=["name", *columns])
+        if json:
+            cli.print_json(
+                {
+                    "run": str(self.directory.path),
+                    "completed": self.study.completed(),
+                    "hypervolume": front.hypervolume,
+                    "reference_point": front.reference,
+                    "pareto": _records(members[["name", *columns]]),
+                    "references": _records(references),
+                    "best": str(self.directory.path / "best.yaml"),
+                    "report": str(page),
+                }
+            )
+            return
+        rows = [("front", row) for _, row in members.iterrows()]
+        rows += [("reference", row) for _, row in references.iterrows()]
+        cli.print_table(
+            f"Pareto front of {front.n} networks, with references",
+            ["network", "", "accuracy", "latency (ms)", "10% to 90%", "MAdds", "params"],
+            [_cells(kind, row) for kind, row in sorted(rows, key=lambda r: r[1]["latency_ms"])],
+            f"accuracy: validation, {self.config.data}, short training with one seed; "
+            f"latency: {self.config.device}, one image, not lowered",
+        )
+        print(f"report: {page}")
+        print(f"best:   {self.directory.path / 'best.yaml'}")
+
+
+def _check(config: SearchConfig) -> None:
+    """Raise for names that do not exist, before anything is made."""
+    load_data(config.data)
+    open_device(config.device)
+    open_estimator(config.estimator, config.data)
+    open_sampler(config.sampler, load_space("mixnet"), [], 0)
+    for name in config.references:
+        load_network(name)
+
+
+def _open(directory: RunDirectory, config: SearchConfig, space: Space, new: bool) -> Search:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    classes = load_data(config.data).num_classes
+    name = space.name
+    space = space.with_classes(classes)
+    space.name = name
+    limits = [parse_limit(metric, text) for metric, text in config.limits.items()]
+    sampler = open_sampler(config.sampler, space, limits, config.seed)
+    return Search(
+        directory,
+        config,
+        space,
+        limits,
+        open_device(config.device),
+        open_estimator(config.estimator, config.data),
+        SearchStudy(directory.storage, space, sampler, config.seed, new),
+        {
+            name: load_network(name).replace(num_classes=classes, name=name)
+            for name in config.references
+        },
+    )
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        auto_refresh=False,  # a thread that draws would disturb the measurements
+        disable=not console.is_terminal,
+    )
+
+
+def _cells(kind: str, row: pd.Series) -> list[str]:
+    accuracy = "-" if pd.isna(row["accuracy"]) else f"{100 * row['accuracy']:.1f}%"
+    return [
+        str(row["name"]),
+        kind,
+        accuracy,
+        f"{row['latency_ms']:.2f}",
+        f"{row['latency_p10_ms']:.2f} to {row['latency_p90_ms']:.2f}",
+        format_count(row["madds"]),
+        format_count(row["params"]),
+    ]
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {str(key): None if pd.isna(value) else value for key, value in row.items()}
+        for row in table.to_dict("records")
+    ]

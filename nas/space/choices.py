@@ -1,0 +1,210 @@
+"""The choices a space document can write, and the values they stand for.
+
+=============================================  ===================================================
+``3`` or ``[3, 5]`` (of kernels)               one fixed value
+``$width``                                     a variable of the `variables` section, shared
+``{choice: [16, 24, 32]}``                     one of these; entries may be the forms below
+``{groups: [1, 5], of: [3, 5, 7, 9]}``         kernels: every mix of 1 to 5 groups of these sizes
+``{ladder: [3, 5, 7, 9, 11]}``                 kernels: {3}, {3, 5}, {3, 5, 7}, ...
+``{times: [0.75, 1, 1.25], of: 24}``           channels: relative, rounded to a multiple of 8
+``{plus: [-1, 0, 1], of: 3}``                  relative, for depths
+``{range: [8, 256], step: 8, scale: log}``     numbers at equal steps, drawn (log-)uniformly
+=============================================  ===================================================
+
+Without `of`, relative values refer to the space's `base` network.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from itertools import combinations_with_replacement
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from nas.blocks.fields import MAX_GROUPS, Kernel
+from nas.blocks.parts import make_divisible
+from nas.document import Document, Location, validate
+from nas.errors import unknown
+
+MAX_VALUES = 100_000
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    def values(self, base: Any) -> list[Any]:
+        """Return the values the form stands for; `base` is what relative ones refer to."""
+        raise TypeError("a form lists its values")
+
+
+class Choice(_Form):
+    """``{choice: [...]}``: any of these."""
+
+    choice: Annotated[list[Any], Field(min_length=1)]
+
+
+def _group_range(value: tuple[int, int]) -> tuple[int, int]:
+    low, high = value
+    if not 1 <= low <= high <= MAX_GROUPS:
+        raise ValueError(f"groups from {low} to {high}; allowed: 1 to {MAX_GROUPS} groups")
+    return value
+
+
+class KernelGroups(_Form):
+    """``{groups: [1, 5], of: [3, 5, 7, 9]}``: every mix, so that a kernel can own 2/5.
+
+    Mixes that are another one written longer ({3, 3} is {3}; {3, 3, 5, 5} is {3, 5}) are left out.
+    """
+
+    groups: int | Annotated[tuple[int, int], AfterValidator(_group_range)]
+    of: Annotated[list[Kernel], Field(min_length=1)]
+
+    def values(self, base: Any) -> list[Any]:
+        """Return the mixes, few groups first, kernels ascending."""
+        low, high = (
+            _group_range((self.groups, self.groups))
+            if isinstance(self.groups, int)
+            else self.groups
+        )
+        sizes = sorted(set(self.of))
+        mixes = [
+            mix
+            for count in range(low, high + 1)
+            for mix in combinations_with_replacement(sizes, count)
+        ]
+        shortest: dict[tuple[tuple[int, int], ...], tuple[int, ...]] = {}
+        for mix in mixes:
+            counts = Counter(mix)
+            common = math.gcd(*counts.values())
+            shares = tuple((kernel, n // common) for kernel, n in counts.items())
+            shortest.setdefault(shares, mix)
+        return list(shortest.values())
+
+
+class Ladder(_Form):
+    """``{ladder: [3, 5, 7, 9, 11]}``: the paper's candidates (Tan and Le 2019, section 4.1)."""
+
+    ladder: Annotated[list[Kernel], Field(min_length=1, max_length=MAX_GROUPS)]
+
+    def values(self, base: Any) -> list[Any]:
+        """Return {3}, {3, 5}, ..."""
+        return [tuple(self.ladder[: i + 1]) for i in range(len(self.ladder))]
+
+
+class Times(_Form):
+    """``{times: [0.75, 1, 1.25]}``: relative channels (Tan et al. 2019, MnasNet, section 4.1)."""
+
+    times: Annotated[list[float], Field(min_length=1)]
+    of: int | None = None
+
+    def values(self, base: Any) -> list[Any]:
+        """Return the channels, rounded as MobileNetV2's published code does."""
+        return [make_divisible(_base(self.of, base) * factor) for factor in self.times]
+
+
+class Plus(_Form):
+    """``{plus: [-1, 0, 1]}``: relative depths (Tan et al. 2019, MnasNet, section 4.1)."""
+
+    plus: Annotated[list[int], Field(min_length=1)]
+    of: int | None = None
+
+    def values(self, base: Any) -> list[Any]:
+        """Return the sums that are at least 1."""
+        return [n for n in (_base(self.of, base) + offset for offset in self.plus) if n >= 1]
+
+
+class Range(_Form):
+    """``{range: [8, 256], step: 8, scale: log}``: numbers at equal steps, both ends included."""
+
+    range: tuple[float, float]
+    step: Annotated[float, Field(gt=0)] = 1
+    scale: Literal["linear", "log"] = "linear"
+
+    def values(self, base: Any) -> list[Any]:
+        """Return the numbers, whole ones as int."""
+        low, high = self.range
+        if high < low or (high - low) / self.step > MAX_VALUES:
+            raise ValueError(f"range {low:g} to {high:g} by {self.step:g} is empty or too long")
+        digits = max(0, -math.floor(math.log10(self.step)) + 2)
+        count = math.floor((high - low) / self.step + 1e-9) + 1
+        numbers = (round(low + i * self.step, digits) for i in range(count))
+        return [int(n) if float(n).is_integer() else n for n in numbers]
+
+    def weights(self, values: list[Any]) -> tuple[float, ...] | None:
+        """Return how often each value is drawn: the length of its cell on the scale."""
+        if self.scale == "linear":
+            return None
+        half = self.step / 2
+        if values[0] - half <= 0:
+            raise ValueError(f"a log range starts above half a step, not at {values[0]}")
+        return tuple(math.log((v + half) / (v - half)) for v in values)
+
+
+def _base(of: int | None, base: Any) -> int:
+    value = of if of is not None else base
+    if value is None:
+        raise ValueError("relative to what? add 'of: NUMBER', or 'base: NETWORK' to the space")
+    return int(value)
+
+
+FORMS: dict[str, type[_Form]] = {
+    "choice": Choice,
+    "groups": KernelGroups,
+    "ladder": Ladder,
+    "times": Times,
+    "plus": Plus,
+    "range": Range,
+}
+
+
+def is_form(expression: Any) -> bool:
+    """Tell a choice from a fixed value."""
+    return isinstance(expression, dict)
+
+
+def expand(
+    expression: Any, kind: Any, base: Any, document: Document, at: Location
+) -> tuple[tuple[Any, ...], tuple[float, ...] | None]:
+    """Return the values of an expression, each checked as `kind`, and their weights if unequal.
+
+    Args:
+        expression: a fixed value or one of the forms above.
+        kind: the type of the field, which checks every value.
+        base: what relative values refer to, if anything.
+        document: for messages.
+        at: the expression's path in the document.
+
+    Raises:
+        DocumentError: when the form is unknown or a value is not possible.
+    """
+    if not is_form(expression):
+        return (validate(kind, document, at, expression),), None
+    head = next((key for key in FORMS if key in expression), None)
+    if head is None:
+        first = str(next(iter(expression), ""))
+        document.fail(at, unknown("choice form", first, FORMS))
+    form: _Form = validate(FORMS[head], document, at, expression)
+    try:
+        if isinstance(form, Choice):
+            nested = [
+                expand(item, kind, base, document, (*at, "choice", i))[0]
+                for i, item in enumerate(form.choice)
+            ]
+            return _unique(value for values in nested for value in values), None
+        raw = form.values(base)
+    except ValueError as error:
+        document.fail(at, str(error))
+    values = _unique(validate(kind, document, at, value) for value in raw)
+    if not values:
+        document.fail(at, "the choice has no possible value")
+    try:
+        return values, form.weights(list(values)) if isinstance(form, Range) else None
+    except ValueError as error:
+        document.fail(at, str(error))
+
+
+def _unique(values: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(values))

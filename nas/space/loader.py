@@ -1,0 +1,96 @@
+"""Finding a space's document by name or path, and merging what it extends."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from nas.document import Document, Location, parse_document, read_document
+from nas.errors import DocumentError, unknown
+from nas.space.choices import FORMS
+from nas.spec import looks_like_path
+
+SCHEMA = "mixnas.space/1"
+
+
+def space_names() -> list[str]:
+    """Return the names of the spaces that come with the package."""
+    folder = resources.files("search_spaces")
+    return sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def find_document(name: str, beside: Path | None = None) -> Document:
+    """Read a space's document, with what it extends merged in.
+
+    Args:
+        name: of a space that comes with the package, or the path of a YAML file.
+        beside: the folder that relative paths start from; the working directory if None.
+
+    Raises:
+        DocumentError: when there is none, or it is no mapping, or extends itself.
+    """
+    return _find(name, beside, ())
+
+
+def _find(name: str, beside: Path | None, seen: tuple[str, ...]) -> Document:
+    if name in seen:
+        raise DocumentError(f"space '{name}' extends itself: {' -> '.join((*seen, name))}")
+    folder = None
+    if looks_like_path(name) or Path(name).is_file():
+        path = (beside or Path()) / name
+        document, folder = read_document(path), path.parent
+    elif name in space_names():
+        text = resources.files("search_spaces").joinpath(f"{name}.yaml").read_text("utf-8")
+        document = parse_document(text, f"search_spaces/{name}.yaml")
+    else:
+        raise DocumentError(
+            f"{unknown('space', name, space_names())}; or give the path of a YAML file"
+        )
+    data = document.data
+    if not isinstance(data, dict):
+        document.fail((), "a space is a mapping with the keys stem, stages, head, ...")
+    schema = data.get("schema", SCHEMA)
+    if schema != SCHEMA:
+        document.fail(("schema",), f"'{schema}' is not '{SCHEMA}', which this version reads")
+    parent = data.pop("extends", None)
+    if parent is None:
+        return document
+    return _merge(document, _find(str(parent), folder, (*seen, name)))
+
+
+def _merge(child: Document, parent: Document) -> Document:
+    """Lay a document over the one it extends: mappings key by key, all else replaced.
+
+    A null takes a key away; restrictions add up. Lines stay those of the child where it has the
+    key, so that messages point into the file that the user wrote.
+    """
+    data = _overlay(parent.data, child.data)
+    inherited = list(parent.data.get("restrictions") or [])
+    own = list(child.data.get("restrictions") or [])
+    lines: dict[Location, int] = dict(child.lines)
+    if inherited and own:
+        data["restrictions"] = inherited + own
+        for index in range(len(own)):
+            line = child.lines.get(("restrictions", index))
+            lines.pop(("restrictions", index), None)
+            if line is not None:
+                lines["restrictions", len(inherited) + index] = line
+    return Document(child.source, data, lines)
+
+
+def _overlay(base: Any, top: Any) -> Any:
+    if not (isinstance(base, dict) and isinstance(top, dict)) or _is_choice(base, top):
+        return top
+    merged = dict(base)
+    for key, value in top.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _overlay(base[key], value) if key in base else value
+    return merged
+
+
+def _is_choice(base: dict[str, Any], top: dict[str, Any]) -> bool:
+    """Whether either mapping is a choice form, which is replaced whole."""
+    return any(form in mapping for mapping in (base, top) for form in FORMS)

@@ -1,0 +1,222 @@
+"""The study: one trial, one row, in an Optuna storage that outlives crashes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import optuna
+import pandas as pd
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from nas.accuracy import Estimate
+from nas.cost import Cost
+from nas.errors import MixnasError
+from nas.latency import Latency
+from nas.limits import Limit
+from nas.samplers import LimitedSampler, distributions
+from nas.space import Genotype, Space
+from nas.spec import NetworkSpec
+
+STUDY_NAME = "search"
+DIRECTIONS: list[Literal["maximize", "minimize"]] = ["maximize", "minimize"]
+"""Of accuracy and latency."""
+VARIABLE_PREFIX = "x."
+
+
+@dataclass
+class OpenTrial:
+    """A trial that is not finished.
+
+    Attributes:
+        handle: Optuna's side of it.
+        genotype: of the network.
+        spec: the network, named after the trial.
+        cost: its exact costs.
+        latency: once measured.
+    """
+
+    handle: Trial
+    genotype: Genotype
+    spec: NetworkSpec
+    cost: Cost
+    latency: Latency | None = None
+
+    @property
+    def number(self) -> int:
+        """The trial's number."""
+        return self.handle.number
+
+
+class SearchStudy:
+    """Trials of one search."""
+
+    def __init__(
+        self, storage: str, space: Space, sampler: LimitedSampler, seed: int, new: bool
+    ) -> None:
+        """Open a storage.
+
+        Args:
+            storage: Optuna's URL of it.
+            space: that the trials' networks are members of.
+            sampler: proposes networks.
+            seed: noted with every trial.
+            new: make the study; else it must be there.
+
+        Raises:
+            MixnasError: when the storage cannot be used.
+        """
+        self.space = space
+        self.seed = seed
+        self._distributions = distributions(space)
+        try:
+            if new:
+                self._study = optuna.create_study(
+                    storage=storage,
+                    sampler=sampler,
+                    study_name=STUDY_NAME,
+                    directions=DIRECTIONS,
+                )
+            else:
+                self._study = optuna.load_study(
+                    study_name=STUDY_NAME, storage=storage, sampler=sampler
+                )
+        except (KeyError, optuna.exceptions.DuplicatedStudyError) as error:
+            raise MixnasError(f"the study in {storage} cannot be opened: {error}") from None
+        except optuna.exceptions.StorageInternalError as error:
+            raise MixnasError(f"the storage {storage} cannot be used: {error}") from None
+
+    def ask(self) -> OpenTrial:
+        """Start a trial: the sampler's next network.
+
+        Raises:
+            LimitError: when no network meets the limits.
+        """
+        handle = self._study.ask(self._distributions)
+        genotype = self.space.from_params(handle.params)
+        spec = self.space.decode(genotype, name=f"trial_{handle.number}")
+        trial = OpenTrial(handle, genotype, spec, self.space.cost(genotype))
+        handle.set_user_attr("spec_hash", spec.digest())
+        handle.set_user_attr("cost", asdict(trial.cost))
+        handle.set_user_attr("seed", self.seed)
+        return trial
+
+    def note_latency(self, trial: OpenTrial, latency: Latency) -> None:
+        """Record a trial's latency."""
+        trial.latency = latency
+        trial.handle.set_user_attr("latency", latency.to_dict())
+
+    def complete(self, trial: OpenTrial, estimate: Estimate) -> None:
+        """Finish a trial whose latency was noted.
+
+        Raises:
+            ValueError: when it was not.
+        """
+        if trial.latency is None:
+            raise ValueError(f"trial {trial.number} has no latency")
+        trial.handle.set_user_attr("estimate", asdict(estimate))
+        self._study.tell(trial.handle, [estimate.accuracy, trial.latency.median_ms])
+
+    def prune(self, trial: OpenTrial, limit: Limit) -> None:
+        """End a trial whose latency breaks a limit, before anything is trained."""
+        measured = trial.latency.median_ms if trial.latency else float("nan")
+        trial.handle.set_user_attr("reason", f"latency {measured:.2f} ms breaks {limit}")
+        self._study.tell(trial.handle, state=TrialState.PRUNED)
+
+    def fail(self, trial: OpenTrial, reason: str) -> None:
+        """End a trial that could not be judged."""
+        trial.handle.set_user_attr("reason", reason)
+        self._study.tell(trial.handle, state=TrialState.FAIL)
+
+    def requeue(self) -> int:
+        """Put trials that an earlier process left unfinished in the queue again, once each.
+
+        Returns:
+            How many.
+        """
+        interrupted = [t for t in self._trials() if t.state == TrialState.RUNNING]
+        for trial in interrupted:
+            handle = optuna.trial.Trial(self._study, trial._trial_id)
+            handle.set_user_attr("reason", "interrupted; put in the queue again")
+            self._study.tell(trial.number, state=TrialState.FAIL)
+            if len(trial.params) == len(self._distributions):
+                self._study.enqueue_trial(trial.params)
+        return len(interrupted)
+
+    def completed(self) -> int:
+        """Return how many trials have an accuracy and a latency."""
+        return sum(t.state == TrialState.COMPLETE for t in self._trials())
+
+    def ended_without(self) -> list[str]:
+        """Return the reasons of trials that failed or were pruned; interrupted ones left out."""
+        return [
+            str(t.user_attrs.get("reason", "unknown"))
+            for t in self._trials()
+            if t.state in (TrialState.FAIL, TrialState.PRUNED)
+            and not str(t.user_attrs.get("reason", "")).startswith("interrupted")
+        ]
+
+    def _trials(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
+
+    def table(self) -> pd.DataFrame:
+        """Return one row a trial; the same columns as `trials.csv`."""
+        return trial_table(self._trials(), self.space)
+
+
+def trial_table(trials: Iterable[FrozenTrial], space: Space) -> pd.DataFrame:
+    """Return one row a trial: state, costs, latency, accuracy, then the genotype as ``x.*``."""
+    columns = [
+        "number",
+        "state",
+        "reason",
+        "spec_hash",
+        "params",
+        "madds",
+        "activations",
+        "peak_memory",
+        "accuracy",
+        "loss",
+        "train_seconds",
+        "latency_ms",
+        "latency_p10_ms",
+        "latency_p90_ms",
+        "latency_n",
+        "seed",
+    ]
+    rows = []
+    for trial in trials:
+        known = trial.user_attrs
+        estimate, latency = known.get("estimate", {}), known.get("latency", {})
+        row = {
+            "number": trial.number,
+            "state": trial.state.name.lower(),
+            "reason": known.get("reason", ""),
+            "spec_hash": known.get("spec_hash", ""),
+            **known.get("cost", {}),
+            "accuracy": estimate.get("accuracy"),
+            "loss": estimate.get("loss"),
+            "train_seconds": estimate.get("seconds"),
+            "latency_ms": latency.get("median_ms"),
+            "latency_p10_ms": latency.get("p10_ms"),
+            "latency_p90_ms": latency.get("p90_ms"),
+            "latency_n": latency.get("n"),
+            "seed": known.get("seed"),
+        }
+        if len(trial.params) == len(space.variables):
+            labels = space.to_params(space.from_params(trial.params))
+            row |= {f"{VARIABLE_PREFIX}{name}": label for name, label in labels.items()}
+        rows.append(row)
+    columns += [f"{VARIABLE_PREFIX}{v.name}" for v in space.variables]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def genotype_of_row(row: Mapping[Any, Any], space: Space) -> Genotype:
+    """Return the genotype that a row of `trial_table` holds."""
+    params = {
+        name.removeprefix(VARIABLE_PREFIX): value
+        for name, value in row.items()
+        if name.startswith(VARIABLE_PREFIX) and not pd.isna(value)
+    }
+    return space.from_params(params)

@@ -1,0 +1,44 @@
+"""Quantities as people write them: 400M, 0.4G, 5M, 8ms."""
+
+from __future__ import annotations
+
+import re
+
+from nas.errors import MixnasError
+
+_NUMBER = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-zµ]*)\s*")
+_COUNT_UNITS = {"": 1, "k": 1e3, "M": 1e6, "m": 1e6, "G": 1e9, "g": 1e9, "B": 1e9}
+_TIME_UNITS = {"ms": 1.0, "us": 1e-3, "µs": 1e-3, "s": 1e3}
+
+
+def _parse(text: str | float, units: dict[str, float], what: str, forms: str) -> float:
+    match = _NUMBER.fullmatch(str(text))
+    if match is None or match[2] not in units:
+        raise MixnasError(f"'{text}' is not a {what}; accepted forms: {forms}")
+    return float(match[1]) * units[match[2]]
+
+
+def parse_count(text: str | float) -> int:
+    """Read a count such as ``400M``, ``0.4G``, ``5k`` or ``390000000``.
+
+    Raises:
+        MixnasError: when the text is no count.
+    """
+    return round(_parse(text, _COUNT_UNITS, "count", "400M, 0.4G, 500k, 390000000"))
+
+
+def parse_milliseconds(text: str | float) -> float:
+    """Read a time such as ``8ms``, ``500us`` or ``0.01s``, in milliseconds.
+
+    Raises:
+        MixnasError: when the text is no time, or has no unit.
+    """
+    return _parse(text, _TIME_UNITS, "time", "8ms, 500us, 0.01s")
+
+
+def format_count(value: float) -> str:
+    """Write a count with three significant digits and its unit: ``339M``, ``5.01M``, ``12.3k``."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= size * 0.9995:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:g}"

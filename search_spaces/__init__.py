@@ -1,0 +1,1 @@
+"""YAML only: search spaces, and reference networks below `reference/`."""

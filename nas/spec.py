@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     AnyBlock = Block
 else:
     AnyBlock = Annotated[reduce(or_, BLOCKS.values()), Field(discriminator="op")]
+Stage = Annotated[tuple[AnyBlock, ...], Field(min_length=1)]
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -102,7 +103,7 @@ class NetworkSpec:
     """
 
     stem: Stem
-    stages: tuple[tuple[AnyBlock, ...], ...]
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
     head: Head = Head()
     input: Input = Input()
     num_classes: Annotated[int, Field(ge=1, le=1_000_000)] = 1000

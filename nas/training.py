@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nas.data import ImageData, Part
+from nas.torch_model import zero_residuals
 
 
 class TrainingError(Exception):
@@ -31,15 +32,17 @@ class Recipe:
         label_smoothing: share of the target given to all classes.
         warmup: share of the steps in which the rate rises; then it falls as a cosine.
         shift: random translation in training, as a share of the side.
+        zero_residuals: let residual branches start at zero.
     """
 
-    epochs: int = 3
+    epochs: int = 4
     batch_size: int = 16
     learning_rate: float = 0.03
     weight_decay: float = 1e-4
     label_smoothing: float = 0.1
     warmup: float = 0.2
     shift: float = 0.1
+    zero_residuals: bool = True
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ def learning_rate(step: int, total: int, recipe: Recipe) -> float:
 
 
 def train(model: nn.Module, data: ImageData, recipe: Recipe, seed: int) -> Training:
-    """Train a model in place.
+    """Train a freshly built model in place.
 
     Args:
         model: images -> logits.
@@ -136,6 +139,8 @@ def train(model: nn.Module, data: ImageData, recipe: Recipe, seed: int) -> Train
     started = time.perf_counter()
     torch.manual_seed(seed)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if recipe.zero_residuals:
+        zero_residuals(model)
     batches = Batches(data, recipe, seed)
     decayed = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]

@@ -71,6 +71,11 @@ def list_spaces(json: Json = False) -> None:
     )
 
 
+def _texts(space: Space) -> list[str]:
+    """Return the restrictions as they were written; a chain of comparisons is kept as several."""
+    return list(dict.fromkeys(restriction.text for restriction in space.restrictions))
+
+
 def _variable(variable: Variable) -> dict[str, Any]:
     return {
         "name": variable.name,
@@ -93,7 +98,7 @@ def show(name: SpaceName, json: Json = False) -> None:
                 "size": number,
                 "size_is_exact": exact,
                 "variables": [_variable(v) for v in space.variables],
-                "restrictions": [r.text for r in space.restrictions],
+                "restrictions": _texts(space),
                 "limits": [dataclasses.asdict(limit) for limit in space.limits],
             }
         )
@@ -105,7 +110,7 @@ def show(name: SpaceName, json: Json = False) -> None:
         rows.append(
             [variable.name, str(len(labels)), "depends" if variable.sites else "always", shown]
         )
-    more = [f"restriction: {r.text}" for r in space.restrictions]
+    more = [f"restriction: {text}" for text in _texts(space)]
     more += [f"limit: {limit}" for limit in space.limits]
     cli.print_table(
         f"{space.name}: {_format_size(number, exact)} networks",

@@ -217,7 +217,9 @@ class _Compiler:
         elif clash := {"depth", "channels"} & set(stage):
             self._fail((*at, min(clash)), "is derived, so it cannot be given here too")
         for role in ("first", "rest", "each"):
-            self._check_fields(stage.get(role) or {}, (*at, role), allowed - {"stride", "channels"})
+            self._check_fields(
+                stage.get(role) or {}, (*at, role), allowed - {"op", "stride", "channels"}
+            )
         longest = max(depth.options) if depth else 2
         each = bool(stage.get("each"))
         blocks: list[BlockPlan] = []
@@ -306,10 +308,10 @@ class _Compiler:
         return result
 
     def _restrictions(self) -> list[Restriction]:
-        result = []
+        result: list[Restriction] = []
         for i, text in enumerate(self.outline.restrictions):
             try:
-                result.append(parse_restriction(text, self.names))
+                result += parse_restriction(text, self.names).conjuncts()
             except ValueError as error:
                 self._fail(("restrictions", i), str(error))
         return result

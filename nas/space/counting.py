@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 from nas.blocks import Rules
@@ -24,10 +25,10 @@ class Counter:
         """Take a compiled space."""
         self._plans = plans
         self._rules = Rules(plans.padding, plans.norm.eps, plans.norm.momentum)
-        self._used = [stage.used for stage in plans.stages]
+        self._pick = [_picker(stage.used) for stage in plans.stages]
         self._memory: dict[Any, Count] = {}
-        self._stem_used = _used(plans.stem) + _used(plans.input)
-        self._head_used = _used(plans.head)
+        self._pick_stem = _picker(_used(plans.stem) + _used(plans.input))
+        self._pick_head = _picker(_used(plans.head))
 
     def cost(self, genotype: Genotype) -> Cost:
         """Return the costs of a genotype's network.
@@ -37,22 +38,19 @@ class Counter:
         """
         plans = self._plans
         derived = plans.derived(genotype)
-        count = total = self._remember(
-            ("stem", *[genotype[i] for i in self._stem_used]), lambda: self._stem(genotype)
-        )
-        params, madds, activations, peak, shape = total
-        for i, stage in enumerate(plans.stages):
+        stem = self._remember(("stem", self._pick_stem(genotype)), lambda: self._stem(genotype))
+        params, madds, activations, peak, shape = stem
+        for i, pick in enumerate(self._pick):
             fixed = derived and (derived[0][i], derived[1][i])
-            key = (i, shape, fixed, *[genotype[v] for v in self._used[i]])
-            count = self._memory.get(key) or self._stage(i, stage.build(genotype, fixed), key)
+            key = (i, shape, fixed, pick(genotype))
+            count = self._memory.get(key) or self._stage(key, genotype)
             params += count.params
             madds += count.madds
             activations += count.activations
             peak = max(peak, count.peak)
             shape = count.shape
         tail = self._remember(
-            ("tail", shape, *[genotype[i] for i in self._head_used]),
-            lambda: self._tail(genotype, shape),
+            ("tail", shape, self._pick_head(genotype)), lambda: self._tail(genotype, shape)
         )
         return Count(
             params + tail.params,
@@ -70,12 +68,14 @@ class Counter:
             found = self._memory[key] = make()
         return found
 
-    def _stage(self, index: int, blocks: Any, key: Any) -> Count:
-        shape: Shape = key[1]
+    def _stage(self, key: Any, genotype: Genotype) -> Count:
+        index, shape, fixed, _ = key
+        stage = self._plans.stages[index]
+        blocks = stage.build(genotype, fixed)
         try:
             return self._remember(key, lambda: tally(blocks, self._rules, shape))
         except ValueError as error:
-            raise MixnasError(f"stage {self._plans.stages[index].name}: {error}") from None
+            raise MixnasError(f"stage {stage.name}: {error}") from None
 
     def _stem(self, genotype: Genotype) -> Count:
         images = Input(**get_all(self._plans.input, genotype))
@@ -87,6 +87,11 @@ class Counter:
         head = Head(**get_all(self._plans.head, genotype))
         parts = tail_parts(head, shape[0], self._plans.num_classes, self._rules)
         return tally((part for _, part in parts), self._rules, shape)
+
+
+def _picker(used: tuple[int, ...]) -> Callable[[Genotype], Any]:
+    """Return a function that picks some variables of a genotype."""
+    return itemgetter(*used) if used else lambda genotype: ()
 
 
 def _used(sources: dict[str, Source]) -> tuple[int, ...]:

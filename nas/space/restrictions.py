@@ -49,6 +49,20 @@ class Restriction:
         """Whether the condition holds for values by variable name."""
         return bool(_evaluate(self.tree, values))
 
+    def conjuncts(self) -> list[Restriction]:
+        """Return the smallest conditions that all must hold: a <= b <= c is a <= b and b <= c."""
+        if isinstance(self.tree, ast.BoolOp) and isinstance(self.tree.op, ast.And):
+            parts: list[ast.expr] = list(self.tree.values)
+        elif isinstance(self.tree, ast.Compare) and len(self.tree.ops) > 1:
+            terms = [self.tree.left, *self.tree.comparators]
+            parts = [
+                ast.Compare(left, [op], [right])
+                for left, op, right in zip(terms, self.tree.ops, terms[1:], strict=False)
+            ]
+        else:
+            return [self]
+        return [one for part in parts for one in _restriction(part, self.text).conjuncts()]
+
 
 def parse_restriction(text: str, allowed: Collection[str]) -> Restriction:
     """Read a restriction over variables named in `allowed`.
@@ -60,14 +74,19 @@ def parse_restriction(text: str, allowed: Collection[str]) -> Restriction:
         tree = ast.parse(str(text), mode="eval").body
     except SyntaxError:
         raise ValueError(f"'{text}' is not a condition; write it as a.depth <= b.depth") from None
-    names: dict[str, None] = {}
-    _collect(tree, names, text)
-    for name in names:
+    restriction = _restriction(tree, str(text))
+    for name in restriction.names:
         if name not in allowed:
             raise ValueError(unknown("variable", name, allowed))
     if not isinstance(tree, (ast.Compare, ast.BoolOp, ast.UnaryOp)):
         raise ValueError(f"'{text}' compares nothing; write it as a.depth <= b.depth")
-    return Restriction(str(text), tuple(names), tree)
+    return restriction
+
+
+def _restriction(tree: ast.expr, text: str) -> Restriction:
+    names: dict[str, None] = {}
+    _collect(tree, names, text)
+    return Restriction(text, tuple(names), tree)
 
 
 def _name(node: ast.AST) -> str | None:

@@ -1,8 +1,8 @@
 """Drawing networks that meet limits, and always coming to an end.
 
 Three steps. Rejection is enough for most limits: a fresh draw, then one stage drawn anew at a
-time, so that every candidate is a draw from the space, until one is inside. When none is, a walk of
-single changes that never moves away from the limits finds a member, and a random walk inside the
+time, so that every candidate is a draw from the space, until one is inside. When none is, a walk
+that never moves away from the limits finds a member, and a random walk inside the
 limits (Metropolis with a symmetric proposal, whose stationary distribution is uniform for spaces
 without conditions) forgets where it came from. When that finds nothing either, the nearest network
 there is becomes part of the error.
@@ -21,8 +21,8 @@ from nas.space.space import Space
 from nas.space.variables import Genotype
 
 DRAWS = 400  # candidates of rejection: where 1% is inside, this fails in 2% of calls
-WALKS = 3
-WALK_STEPS = 1500
+WALKS = 10
+WALK_STEPS = 800
 MIXING_STEPS = 150
 _BROKEN = 10.0  # a broken restriction weighs more than any limit
 
@@ -97,12 +97,14 @@ def approach(space: Space, rng: random.Random, limits: Sequence[Limit]) -> Genot
 def approach_from(
     space: Space, genotype: Genotype, rng: random.Random, limits: Sequence[Limit]
 ) -> Genotype:
-    """Walk from a genotype by single changes that never lead away from restrictions and limits."""
+    """Walk by one or two changes at a time, never away from restrictions and limits."""
     distance, _ = excess(space, genotype, limits)
     for _ in range(WALK_STEPS):
         if distance == 0:
             break
         changed = space.mutate(genotype, rng)
+        if rng.random() < 0.5:  # two limits at once may need a step up and a step down
+            changed = space.mutate(changed, rng)
         there, _ = excess(space, changed, limits)
         if there <= distance:
             genotype, distance = changed, there

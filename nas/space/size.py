@@ -74,9 +74,9 @@ def _groups(space: Space) -> list[list[int]]:
 def _count(space: Space, group: list[int]) -> int:
     """Count the assignments of one group."""
     restrictions = [
-        (r, {space.index(n) for n in r.names})
-        for r in space.restrictions
-        if {space.index(n) for n in r.names} <= set(group)
+        (one, {space.index(name) for name in one.names})
+        for one in space.restrictions
+        if any(space.index(name) in group for name in one.names)
     ]
     order = sorted(group, key=lambda i: (bool(space.variables[i].sites), i))
     states: dict[tuple[tuple[int, int], ...], int] = {(): 1}

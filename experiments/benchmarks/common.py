@@ -1,0 +1,37 @@
+"""What benchmark programs share: conditions, tables and records."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from nas.latency.protocol import machine_name, usable_cores
+
+RESULTS = Path(__file__).parent.parent / "results"
+
+
+def conditions(*packages: str) -> dict[str, Any]:
+    """Return what a result was measured under."""
+    return {
+        "command": shlex.join(["python", *sys.argv]),
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine_name(),
+        "cores": usable_cores(),
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in ("mixnas", *packages)},
+    }
+
+
+def record(name: str, result: dict[str, Any], *packages: str, write: bool) -> None:
+    """Print a result as JSON, and keep it below experiments/results/ when asked to."""
+    text = json.dumps({**conditions(*packages), **result}, indent=2)
+    print(text)
+    if write:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,130 @@
+import ast
+import json
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+import analysis
+from analysis.report import write_report
+from analysis.runs import read_run
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """A run as a search leaves it, with every kind of trial."""
+    rows = [
+        ("complete", 0.95, 5.0, ""),
+        ("complete", 0.97, 8.0, ""),
+        ("complete", 0.90, 9.0, ""),
+        ("fail", None, 7.0, "the training loss is <nan> in epoch 1"),
+        ("pruned", None, 20.0, "x"),
+    ]
+    trials = pd.DataFrame(
+        [
+            {
+                "number": i,
+                "state": state,
+                "reason": reason,
+                "spec_hash": f"h{i}",
+                "params": 2e6,
+                "madds": 3e8,
+                "accuracy": accuracy,
+                "latency_ms": latency,
+                "latency_p10_ms": latency - 0.1,
+                "latency_p90_ms": latency + 0.1,
+            }
+            for i, (state, accuracy, latency, reason) in enumerate(rows)
+        ]
+    )
+    run = tmp_path / "run & co"
+    run.mkdir()
+    trials.to_csv(run / "trials.csv", index=False)
+    reference = trials.head(1).drop(columns="number").assign(name="mixnet_s")
+    reference.to_csv(run / "references.csv", index=False)
+    config = {
+        "space": "mixnet",
+        "data": "digits",
+        "device": "onnxruntime:cpu",
+        "command": "python -m nas.search --out '<b>'",
+    }
+    (run / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    return run
+
+
+class Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.links, self.text = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.links += [v for k, v in attributes if k in ("src", "href", "xlink:href") and v]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_page_is_whole_and_stands_alone(run_folder):
+    page = Page(write_report(run_folder).read_text(encoding="utf-8"))
+    assert page.tags.count("svg") == 3
+    assert all(link.startswith("#") for link in page.links)  # nothing from outside
+    for words in (
+        "run & co",
+        "trial_1",
+        "mixnet_s",
+        "95.0%",
+        "2 of 3 networks",
+        "--out '<b>'",
+        "the training loss is <nan> in epoch 1",
+    ):
+        assert words in page.text
+    assert "script" not in page.tags
+    assert "b" not in page.tags
+
+
+def test_figures_are_written_and_are_the_same_every_time(run_folder):
+    write_report(run_folder)
+    names = sorted(path.name for path in (run_folder / "figures").iterdir())
+    assert names == ["front.svg", "history.svg", "madds_latency.svg"]
+    for path in (run_folder / "figures").iterdir():
+        ET.parse(path)
+
+
+def test_a_run_without_results_still_has_a_page(run_folder):
+    trials = pd.read_csv(run_folder / "trials.csv")
+    trials[trials["state"] != "complete"].to_csv(run_folder / "trials.csv", index=False)
+    (run_folder / "references.csv").unlink()
+    assert "0 of 0 networks" in Page(write_report(run_folder).read_text(encoding="utf-8")).text
+
+
+def test_completed_trials_are_those_with_results(run_folder):
+    assert list(read_run(run_folder).completed["number"]) == [0, 1, 2]
+
+
+def test_commands(command, refused, run_folder, tmp_path):
+    result = command("analysis", "pareto", run_folder, "--json")
+    assert result.returncode == 0, result.stderr
+    data = json.loads(result.stdout)
+    assert [row["number"] for row in data["front"]] == [0, 1]
+    assert data["n"] == 3
+    assert "mixnet_s" in command("analysis", "pareto", run_folder).stdout
+    assert command("analysis", "report", run_folder).returncode == 0
+    assert "is no finished run directory: it has no config.yaml" in refused(
+        "analysis", "report", tmp_path / "nothing"
+    )
+
+
+def test_analysis_imports_no_room_of_nas():
+    for path in Path(analysis.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            assert not any(name.split(".")[0] == "nas" for name in names), path

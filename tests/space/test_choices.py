@@ -1,0 +1,87 @@
+from typing import Any
+
+import pytest
+
+from nas.blocks.fields import Channels, Kernels
+from nas.document import Document
+from nas.errors import DocumentError
+from nas.space.choices import expand
+from nas.space.compile import KINDS
+
+
+def values(expression, kind: Any = Kernels, base: Any = None):
+    return expand(expression, kind, base, Document("s.yaml", {}), ("here",))[0]
+
+
+def test_groups_give_every_mix_once():
+    mixes = values({"groups": [1, 5], "of": [3, 5, 7, 9]})
+    # 125 multisets of 1 to 5 of 4 sizes; 22 of them are a shorter one repeated.
+    assert len(mixes) == len(set(mixes)) == 103
+    assert (3,) in mixes
+    assert (3, 3, 5, 5, 5) in mixes  # 3x3 owns two fifths
+    assert (3, 3, 5, 5) not in mixes
+    assert all(list(mix) == sorted(mix) and len(mix) <= 5 for mix in mixes)
+
+
+def test_a_ladder_is_the_papers():
+    assert values({"ladder": [3, 5, 7, 9, 11]}) == (
+        (3,),
+        (3, 5),
+        (3, 5, 7),
+        (3, 5, 7, 9),
+        (3, 5, 7, 9, 11),
+    )
+
+
+def test_choices_nest_and_lose_repeats():
+    mixes = values({"choice": [{"groups": 2, "of": [3, 5]}, {"ladder": [3, 5]}, [9, 3]]})
+    assert mixes == ((3,), (3, 5), (5,), (9, 3))
+
+
+def test_relative_values():
+    assert values({"times": [0.75, 1, 1.25]}, Channels, 32) == (24, 32, 40)
+    assert values({"times": [0.75, 1, 1.25], "of": 96}, Channels, 32) == (72, 96, 120)
+    assert values({"plus": [-1, 0, 1]}, KINDS["depth"], 1) == (1, 2)
+
+
+def test_ranges():
+    assert values({"range": [8, 32], "step": 8}, Channels) == (8, 16, 24, 32)
+    found, weights = expand(
+        {"range": [8, 64], "step": 8, "scale": "log"}, Channels, None, Document("s", {}), ()
+    )
+    assert found == tuple(range(8, 65, 8))
+    assert weights == tuple(sorted(weights, reverse=True))
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ({"groups": [1, 6], "of": [3]}, "groups from 1 to 6; allowed: 1 to 5 groups"),
+        ({"groups": 6, "of": [3]}, "allowed: 1 to 5 groups"),
+        ({"groups": 2, "of": [3, 4]}, "kernel 4 is not possible; allowed: 1, 3, 5"),
+        ({"group": 2}, r"unknown choice form 'group' \(did you mean 'groups'\?\)"),
+        ({"groups": 2}, "'of' is missing"),
+        ({"groups": 2, "off": [3]}, r"unknown key 'off' \(did you mean 'of'\?\)"),
+        ({"choice": []}, "at least 1 item"),
+        ({"choice": [3, 4]}, r"here.choice\[1\].*kernel 4"),
+        (4, "here.*kernel 4 is not possible"),
+    ],
+)
+def test_bad_kernel_choices(expression, words):
+    with pytest.raises(DocumentError, match=words):
+        values(expression)
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ({"times": [1]}, "relative to what"),
+        ({"range": [8, 4]}, "is empty or too long"),
+        ({"range": [0, 64], "step": 8, "scale": "log"}, "input should be greater"),
+        ({"range": [1, 9], "step": 2, "scale": "log"}, "a log range starts above half a step"),
+        ({"range": [1, 9], "scale": "lin"}, "did you mean 'linear'"),
+    ],
+)
+def test_bad_number_choices(expression, words):
+    with pytest.raises(DocumentError, match=words):
+        values(expression, Channels)

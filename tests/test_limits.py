@@ -1,0 +1,50 @@
+import pytest
+
+from nas.cost import Cost
+from nas.errors import LimitError
+from nas.limits import Limit, parse_limit, parse_limits, total_excess
+
+
+def test_forms():
+    assert parse_limit("madds", "400M") == Limit("madds", None, 400_000_000)
+    assert parse_limit("madds", "390M..400M") == Limit("madds", 390_000_000, 400_000_000)
+    assert parse_limit("params", "3M..") == Limit("params", 3_000_000, None)
+    assert parse_limit("params", "..3M") == Limit("params", None, 3_000_000)
+    assert parse_limit("latency", "8ms") == Limit("latency", None, 8.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("speed=3", "unknown metric 'speed'"),
+        ("param=3", "did you mean 'params'"),
+        ("params", "write metric=value"),
+        ("params=..", "bounds nothing"),
+        ("params=5M..3M", "smaller end first"),
+        ("latency=8", "accepted forms: 8ms"),
+        ("params=many", "accepted forms: 400M"),
+    ],
+)
+def test_bad_limits_say_what_to_write(text, words):
+    with pytest.raises(LimitError, match=words):
+        parse_limits([text])
+
+
+def test_excess_is_relative_and_zero_inside():
+    limit = parse_limit("madds", "100..200")
+    assert limit.excess(100) == limit.excess(200) == limit.excess(150) == 0
+    assert limit.excess(300) == pytest.approx(0.5)
+    assert limit.excess(50) == pytest.approx(0.5)
+
+
+def test_total_excess_skips_what_is_not_known():
+    cost = Cost(params=10, madds=300, activations=1, peak_memory=1)
+    limits = parse_limits(["madds=..200", "params=20..", "latency=1ms"])
+    assert total_excess(limits, cost) == pytest.approx(0.5 + 0.5)
+    assert total_excess(limits, {"latency": 2.0}) == pytest.approx(1.0)
+
+
+def test_limits_read_as_people_write_them():
+    assert str(parse_limit("madds", "400M")) == "madds <= 400M"
+    assert str(parse_limit("madds", "100000000..100000001")) == "100M <= madds <= 100,000,001"
+    assert str(parse_limit("latency", "2ms..")) == "latency >= 2ms"

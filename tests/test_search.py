@@ -1,0 +1,214 @@
+"""The main job end to end: real images, training and latency, on a space of small networks."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import onnx
+import optuna
+import pandas as pd
+import pytest
+import yaml
+
+from nas.spec import load_network
+
+SPACE = """
+schema: mixnas.space/1
+name: small
+input: {resolution: 32}
+stem: {channels: 8}
+stages:
+  a:
+    stride: 2
+    depth: {choice: [1, 2]}
+    channels: {choice: [16, 24]}
+    kernels: {groups: [1, 3], of: [3, 5, 7]}
+    expansion: {choice: [2, 3]}
+head: {channels: 32}
+"""
+FILES = {
+    "config.yaml",
+    "space.yaml",
+    "study.db",
+    "trials.csv",
+    "references.csv",
+    "pareto.csv",
+    "best.yaml",
+    "report.html",
+    "figures",
+}
+
+
+@pytest.fixture
+def space(tmp_path):
+    (tmp_path / "small.yaml").write_text(SPACE, encoding="utf-8")
+    return "small.yaml"
+
+
+def search(*words):
+    return ("nas.search", "--space", "small.yaml", "--reference", "none", "--workers", "2", *words)
+
+
+def test_a_search_leaves_a_complete_run_directory(command, space, tmp_path):
+    result = command(
+        *search("--budget", "3M", "--trials", "5", "--out", "run", "--json")[:3],
+        "--reference", "mixnet_s", "--workers", "2",
+        "--budget", "3M", "--trials", "5", "--out", "run", timeout=300,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    run = tmp_path / "run"
+    assert {path.name for path in run.iterdir()} == FILES
+    assert "Pareto front of 5 networks" in result.stdout
+    assert "mixnet_s" in result.stdout
+    assert "[5/5] trial" in result.stderr
+
+    trials = pd.read_csv(run / "trials.csv")
+    done = trials[trials["state"] == "complete"]
+    assert len(done) == 5
+    assert (done["madds"] <= 3_000_000).all()
+    assert done["accuracy"].between(0.3, 1).all()
+    assert (done["latency_ms"] > 0).all()
+    assert done["spec_hash"].is_unique
+    columns = ["accuracy", "loss", "latency_ms", "latency_p10_ms", "latency_p90_ms", "seed"]
+    assert done[columns].notna().all().all()
+    assert "x.a.kernels" in trials.columns
+
+    front = pd.read_csv(run / "pareto.csv")
+    best = load_network(str(run / "best.yaml"))
+    top = front.sort_values(["accuracy", "latency_ms"], ascending=[False, True]).iloc[0]
+    assert best.digest() == top["spec_hash"]
+    assert best.num_classes == 10
+    references = pd.read_csv(run / "references.csv")
+    assert list(references["name"]) == ["mixnet_s"]
+    assert references["accuracy"].between(0.3, 1).all()
+
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{run / 'study.db'}")
+    assert len(study.trials) == 5
+    assert yaml.safe_load((run / "config.yaml").read_text())["limits"] == {"madds": "3M"}
+
+    exported = command("nas.export", "run/best.yaml", "--format", "onnx")
+    assert exported.returncode == 0, exported.stderr
+    onnx.checker.check_model(onnx.load(run / "best.onnx"))
+    assert "yes" in command("nas.space", "contains", "small.yaml", "run/best.yaml").stdout
+
+    refused = command(*search("--trials", "1", "--out", "run"))
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: run exists; continue it with --resume run")
+    assert len(pd.read_csv(run / "trials.csv")) == 5
+
+
+def test_a_seed_repeats_a_run_and_a_config_repeats_it_elsewhere(command, space, tmp_path):
+    words = ("--trials", "3", "--seed", "5")
+    one = command(*search(*words, "--out", "one"), timeout=300)
+    assert one.returncode == 0, one.stderr
+    two = command("nas.search", "--config", "one/config.yaml", "--out", "two", timeout=300)
+    assert two.returncode == 0, two.stderr
+    tables = [pd.read_csv(tmp_path / name / "trials.csv") for name in ("one", "two")]
+    repeated = ["number", "spec_hash", "params", "madds", "accuracy", "loss"]
+    pd.testing.assert_frame_equal(tables[0][repeated], tables[1][repeated])
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill", "ctrl-c"])
+def test_an_interrupted_run_is_continued(command, space, tmp_path, number):
+    words = search("--trials", "6", "--out", "run")
+    process = subprocess.Popen(
+        [sys.executable, "-m", *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("[2/6]"):
+            break
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    code = process.wait(timeout=60)
+    rest = process.stderr.read()
+    process.stderr.close()
+    assert code == (130 if number == signal.SIGINT else -signal.SIGKILL)
+    if number == signal.SIGINT:
+        assert "continue with: python -m nas.search --resume run" in rest
+        assert "Traceback" not in rest
+        assert (tmp_path / "run" / "report.html").exists()
+    time.sleep(0.5)
+    before = completed(tmp_path)
+    assert len(before) >= 2
+
+    result = command("nas.search", "--resume", "run", timeout=300)
+    assert result.returncode == 0, result.stderr
+    after = completed(tmp_path)
+    assert len(after) == 6
+    assert len(set(after)) == 6
+    assert set(before) <= set(after)
+
+    more = command("nas.search", "--resume", "run", "--trials", "7", "--json", timeout=300)
+    assert more.returncode == 0, more.stderr
+    assert json.loads(more.stdout)["completed"] == 7
+
+
+def completed(folder):
+    study = optuna.load_study(study_name="search", storage=f"sqlite:///{folder}/run/study.db")
+    return [t.user_attrs["spec_hash"] for t in study.trials if t.state.name == "COMPLETE"]
+
+
+def test_a_latency_nothing_meets_ends_the_search(command, space, tmp_path):
+    words = search("--limit", "latency=1us", "--out", "run", "--trials", "3")
+    result = command(*words, timeout=300)
+    assert result.returncode == 2
+    assert "trials ended without a result" in result.stderr
+    assert "latency <= 0.001ms" in result.stderr
+    assert "Traceback" not in result.stderr
+    trials = pd.read_csv(tmp_path / "run" / "trials.csv")
+    assert set(trials["state"]) == {"pruned"}
+    assert trials["accuracy"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--budget", "1k"), "no network of 'small' was found with madds <= 1k; the nearest has"),
+        (("--budget", "4x"), "'4x' is not a count; accepted forms"),
+        (("--limit", "speed=4"), "unknown metric 'speed'"),
+        (("--limit", "latency=8"), "accepted forms: 8ms"),
+        (("--budget", "4M", "--limit", "madds=5M"), "two limits on madds"),
+        (("--data", "digit"), "unknown data set 'digit' (did you mean 'digits'?)"),
+        (("--device", "gpu"), "unknown device 'gpu'"),
+        (("--estimator", "long"), "unknown estimator 'long'"),
+        (("--sampler", "best"), "unknown sampler 'best'"),
+        (("--reference", "mixnet_q"), "unknown network 'mixnet_q'"),
+        (("--space", "missing.yaml"), "missing.yaml: no such file"),
+        (("--space", "mixnat"), "unknown space 'mixnat' (did you mean 'mixnet'?)"),
+        (("--config", "missing.yaml"), "missing.yaml: no such file"),
+        (("--resume", "missing"), "missing is no run directory"),
+    ],
+)
+def test_mistakes_are_told_in_one_line_and_nothing_is_made(
+    refused, space, tmp_path, words, message
+):
+    words = ("nas.search", *(() if "--space" in words or "--resume" in words or "--config" in words
+                             else ("--space", "small.yaml")), *words)  # fmt: skip
+    assert message in refused(*words, *(() if "--resume" in words else ("--out", "run")))
+    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("depth:", "depht:", "bad.yaml:9: stages.a.depht: unknown key 'depht' (did you mean"),
+        ("[3, 5, 7]", "[3, 4, 7]", "bad.yaml:11: stages.a.kernels.of[1]: kernel 4 is not possible"),
+        ("[1, 3]", "[1, 6]", "groups from 1 to 6; allowed: 1 to 5 groups"),
+        ("stem: {", "stem: {{", "not valid YAML"),
+    ],
+)
+def test_mistakes_in_a_space_name_the_line(refused, tmp_path, old, new, message):
+    (tmp_path / "bad.yaml").write_text(SPACE.replace(old, new, 1), encoding="utf-8")
+    assert message in refused("nas.search", "--space", "bad.yaml", "--out", "run")
+    assert message in refused("nas.space", "validate", "bad.yaml")
+    assert not (tmp_path / "run").exists()
+
+
+def test_resume_takes_no_other_settings(refused, tmp_path):
+    message = refused("nas.search", "--resume", "run", "--seed", "3", "--space", "mixnet")
+    assert "only --trials and --workers may be given beside it, not seed, space" in message

@@ -37,6 +37,16 @@ def front_figure(trials: pd.DataFrame, references: pd.DataFrame, front: Front) -
     axes.scatter(
         rows["latency_ms"], 100 * rows["accuracy"], s=34, color=FRONT, zorder=3, label="front"
     )
+    for _, row in rows.iterrows():
+        axes.annotate(
+            f"trial {row['number']}",
+            (row["latency_ms"], 100 * row["accuracy"]),
+            xytext=(-4, 6),
+            textcoords="offset points",
+            fontsize=8,
+            color=FRONT,
+            ha="right",
+        )
     if len(references):
         axes.scatter(
             references["latency_ms"],
@@ -59,7 +69,7 @@ def front_figure(trials: pd.DataFrame, references: pd.DataFrame, front: Front) -
     axes.set_xlabel("latency, median of one image (ms)")
     axes.set_ylabel("validation accuracy (%)")
     axes.margins(x=0.12)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.legend(fontsize=8, loc="best", framealpha=0.85, edgecolor=GRID)
     return figure
 
 
@@ -78,7 +88,7 @@ def history_figure(trials: pd.DataFrame) -> Figure:
     )
     axes.set_xlabel("trial")
     axes.set_ylabel("validation accuracy (%)")
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.legend(fontsize=8, loc="best", framealpha=0.85, edgecolor=GRID)
     return figure
 
 
@@ -99,7 +109,7 @@ def cost_figure(trials: pd.DataFrame, references: pd.DataFrame) -> Figure:
         )
     axes.set_xlabel("MAdds (M)")
     axes.set_ylabel("latency (ms)")
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.legend(fontsize=8, loc="best", framealpha=0.85, edgecolor=GRID)
     return figure
 
 

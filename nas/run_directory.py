@@ -102,6 +102,10 @@ class RunDirectory:
         """The Optuna storage's URL."""
         return f"sqlite:///{(self.path / 'study.db').resolve()}"
 
+    def has_study(self) -> bool:
+        """Whether the search came as far as its first trial."""
+        return (self.path / "study.db").exists()
+
     def write_config(self, config: SearchConfig) -> None:
         """Write what the search was asked to do."""
         text = yaml.safe_dump(dataclasses.asdict(config), sort_keys=False)

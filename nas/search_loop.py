@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import optuna
@@ -35,7 +36,7 @@ from nas.executors.local import Failure, LocalExecutor, Task
 from nas.latency import Device, Latency, open_device
 from nas.limits import Limit, parse_limit
 from nas.run_directory import RunDirectory, SearchConfig
-from nas.samplers import open_sampler
+from nas.samplers import LimitedSampler, open_sampler
 from nas.space import Space, load_space
 from nas.space.loader import find_document
 from nas.space.sampling import sample
@@ -80,16 +81,12 @@ class Search:
             MixnasError: when a setting is not possible; nothing has been written then.
         """
         document = find_document(config.space)
-        space = load_space(config.space)
-        limits = [parse_limit(metric, text) for metric, text in config.limits.items()]
-        import random
-
-        sample(space, random.Random(0), limits)  # raises when the limits admit nothing
-        _check(config)
+        parts = _parts(config, load_space(config.space))
+        sample(parts.space, Random(config.seed), parts.limits)  # raises when nothing is within
         directory = RunDirectory.create(path)
         directory.write_space(document.data)
         directory.write_config(config)
-        return _open(directory, config, space, new=True)
+        return _open(directory, config, parts, new=True)
 
     @staticmethod
     def resume(directory: RunDirectory, config: SearchConfig) -> Search:
@@ -98,9 +95,8 @@ class Search:
         Raises:
             MixnasError: when its files cannot be used.
         """
-        _check(config)
-        space = load_space(str(directory.path / "space.yaml"))
-        search = _open(directory, config, space, new=not (directory.path / "study.db").exists())
+        parts = _parts(config, load_space(str(directory.path / "space.yaml")))
+        search = _open(directory, config, parts, new=not directory.has_study())
         search.study.requeue()
         return search
 
@@ -330,36 +326,52 @@ class Search:
         print(f"best:   {self.directory.path / 'best.yaml'}")
 
 
-def _check(config: SearchConfig) -> None:
-    """Raise for names that do not exist, before anything is made."""
-    load_data(config.data)
-    open_device(config.device)
-    open_estimator(config.estimator, config.data)
-    open_sampler(config.sampler, load_space("mixnet"), [], 0)
-    for name in config.references:
-        load_network(name)
+@dataclass(frozen=True)
+class _Parts:
+    """What a configuration names, opened; nothing has been written yet."""
+
+    space: Space
+    limits: list[Limit]
+    device: Device
+    estimator: Estimator
+    sampler: LimitedSampler
+    references: dict[str, NetworkSpec]
 
 
-def _open(directory: RunDirectory, config: SearchConfig, space: Space, new: bool) -> Search:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+def _parts(config: SearchConfig, space: Space) -> _Parts:
+    """Open everything that a configuration names.
+
+    Raises:
+        MixnasError: when there is no such thing.
+    """
     classes = load_data(config.data).num_classes
-    name = space.name
     space = space.with_classes(classes)
-    space.name = name
     limits = [parse_limit(metric, text) for metric, text in config.limits.items()]
-    sampler = open_sampler(config.sampler, space, limits, config.seed)
-    return Search(
-        directory,
-        config,
+    return _Parts(
         space,
         limits,
         open_device(config.device),
         open_estimator(config.estimator, config.data),
-        SearchStudy(directory.storage, space, sampler, config.seed, new),
+        open_sampler(config.sampler, space, limits, config.seed),
         {
             name: load_network(name).replace(num_classes=classes, name=name)
             for name in config.references
         },
+    )
+
+
+def _open(directory: RunDirectory, config: SearchConfig, parts: _Parts, new: bool) -> Search:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = SearchStudy(directory.storage, parts.space, parts.sampler, config.seed, new)
+    return Search(
+        directory,
+        config,
+        parts.space,
+        parts.limits,
+        parts.device,
+        parts.estimator,
+        study,
+        parts.references,
     )
 
 

@@ -54,8 +54,7 @@ def search(*words):
 
 def test_a_search_leaves_a_complete_run_directory(command, space, tmp_path):
     result = command(
-        *search("--budget", "3M", "--trials", "5", "--out", "run", "--json")[:3],
-        "--reference", "mixnet_s", "--workers", "2",
+        "nas.search", "--space", "small.yaml", "--reference", "mixnet_s", "--workers", "2",
         "--budget", "3M", "--trials", "5", "--out", "run", timeout=300,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -69,7 +68,7 @@ def test_a_search_leaves_a_complete_run_directory(command, space, tmp_path):
     done = trials[trials["state"] == "complete"]
     assert len(done) == 5
     assert (done["madds"] <= 3_000_000).all()
-    assert done["accuracy"].between(0.3, 1).all()
+    assert done["accuracy"].between(0.2, 1).all()  # ten classes: chance is 0.1
     assert (done["latency_ms"] > 0).all()
     assert done["spec_hash"].is_unique
     columns = ["accuracy", "loss", "latency_ms", "latency_p10_ms", "latency_p90_ms", "seed"]
@@ -83,7 +82,7 @@ def test_a_search_leaves_a_complete_run_directory(command, space, tmp_path):
     assert best.num_classes == 10
     references = pd.read_csv(run / "references.csv")
     assert list(references["name"]) == ["mixnet_s"]
-    assert references["accuracy"].between(0.3, 1).all()
+    assert references["accuracy"].between(0.8, 1).all()
 
     study = optuna.load_study(study_name="search", storage=f"sqlite:///{run / 'study.db'}")
     assert len(study.trials) == 5

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 KERNEL_SIZES = (1, 3, 5, 7, 9, 11, 13)
 MAX_GROUPS = 5
@@ -46,6 +46,6 @@ Stride = Literal[1, 2]
 Split = Literal["equal", "exponential"]
 Groups = Annotated[int, Field(ge=1, le=8)]
 GroupWidth = Annotated[int, Field(ge=1, le=1024)]
-Ratio = Annotated[int | float, Field(gt=0, le=16), AfterValidator(_number)]
-SERatio = Annotated[int | float, Field(ge=0, le=1), AfterValidator(_number)]
+Ratio = Annotated[float, Field(gt=0, le=16), AfterValidator(_number), PlainSerializer(_number)]
+SERatio = Annotated[float, Field(ge=0, le=1), AfterValidator(_number), PlainSerializer(_number)]
 ActivationName = Literal[ACTIVATIONS]  # type: ignore[valid-type]

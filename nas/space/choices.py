@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from itertools import combinations_with_replacement
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from nas.blocks.fields import MAX_GROUPS, Kernel
 from nas.blocks.parts import make_divisible
@@ -46,6 +46,11 @@ class Choice(_Form):
     choice: Annotated[list[Any], Field(min_length=1)]
 
 
+def _pair(value: Any) -> Any:
+    """Let ``groups: 3`` stand for ``groups: [3, 3]``."""
+    return (value, value) if isinstance(value, int) else value
+
+
 def _group_range(value: tuple[int, int]) -> tuple[int, int]:
     low, high = value
     if not 1 <= low <= high <= MAX_GROUPS:
@@ -59,16 +64,12 @@ class KernelGroups(_Form):
     Mixes that are another one written longer ({3, 3} is {3}; {3, 3, 5, 5} is {3, 5}) are left out.
     """
 
-    groups: int | Annotated[tuple[int, int], AfterValidator(_group_range)]
+    groups: Annotated[tuple[int, int], BeforeValidator(_pair), AfterValidator(_group_range)]
     of: Annotated[list[Kernel], Field(min_length=1)]
 
     def values(self, base: Any) -> list[Any]:
         """Return the mixes, few groups first, kernels ascending."""
-        low, high = (
-            _group_range((self.groups, self.groups))
-            if isinstance(self.groups, int)
-            else self.groups
-        )
+        low, high = self.groups
         sizes = sorted(set(self.of))
         mixes = [
             mix

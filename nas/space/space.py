@@ -6,6 +6,7 @@ import dataclasses
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from nas.cost import Cost
@@ -248,7 +249,9 @@ class Space:
 
     def with_classes(self, num_classes: int) -> Space:
         """Return the same space for data with another number of classes."""
-        return Space(dataclasses.replace(self._plans, num_classes=num_classes))
+        copy = Space(dataclasses.replace(self._plans, num_classes=num_classes))
+        copy.name = self.name
+        return copy
 
     def _claim_record(
         self,
@@ -310,7 +313,7 @@ def load_space(name: str) -> Space:
         DocumentError: when there is no such space, or its document is wrong.
     """
     space = space_from_document(find_document(name))
-    space.name = space.name or name
+    space.name = space.name or Path(name).stem
     return space
 
 

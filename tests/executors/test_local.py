@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from nas.accuracy import Estimate, EstimateError
 from nas.executors.local import Failure, LocalExecutor, Task
 from nas.spec import load_network
+from tests.conftest import ROOT
 
 
 class Scripted:
@@ -59,6 +62,25 @@ def test_a_dying_worker_costs_its_own_task_only():
     assert isinstance(results[666], Failure)
     assert "worker process died" in results[666].reason
     assert all(isinstance(results[seed], Estimate) for seed in (1, 2, 3, 4))
+
+
+def test_workers_end_with_a_parent_that_was_killed():
+    code = (
+        "import os, signal\n"
+        "from nas.executors.local import LocalExecutor\n"
+        "from tests.executors.test_local import Scripted, tasks\n"
+        "if __name__ == '__main__':\n"
+        "    executor = LocalExecutor(Scripted(), workers=1)\n"
+        "    next(executor.run(tasks(1, 15)))\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    # The pipe is held open by every process that is left.
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=50, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert time.monotonic() - started < 40
 
 
 def test_stopping_kills_the_workers_at_once():

@@ -46,6 +46,10 @@ Stride = Literal[1, 2]
 Split = Literal["equal", "exponential"]
 Groups = Annotated[int, Field(ge=1, le=8)]
 GroupWidth = Annotated[int, Field(ge=1, le=1024)]
-Ratio = Annotated[float, Field(gt=0, le=16), AfterValidator(_number), PlainSerializer(_number)]
-SERatio = Annotated[float, Field(ge=0, le=1), AfterValidator(_number), PlainSerializer(_number)]
+Ratio = Annotated[
+    float, Field(gt=0, le=16), AfterValidator(_number), PlainSerializer(_number, return_type=Any)
+]
+SERatio = Annotated[
+    float, Field(ge=0, le=1), AfterValidator(_number), PlainSerializer(_number, return_type=Any)
+]
 ActivationName = Literal[ACTIVATIONS]  # type: ignore[valid-type]

@@ -6,27 +6,20 @@ from typing import Literal
 
 from pydantic.dataclasses import dataclass
 
-from nas.blocks.base import CONFIG, Block
-from nas.blocks.fields import ActivationName, Groups, GroupWidth, Kernels, SERatio, Split
-from nas.blocks.parts import Rules, depthwise, pointwise, squeeze_excite
+from nas.blocks.base import CONFIG
+from nas.blocks.depthwise import DepthwiseBlock
+from nas.blocks.parts import Rules, pointwise
 from nas.ir import Node
 
 
 @dataclass(frozen=True, config=CONFIG)
-class DSConv(Block):
+class DSConv(DepthwiseBlock):
     """Mixed depthwise, squeeze-and-excitation, 1x1; each convolution with BN and activation.
 
-    The linear form without the last activation is `MBConv` with expansion 1. Fields as in `MBConv`.
+    The linear form, without the last activation, is `MBConv` with expansion 1.
     """
 
     op: Literal["dsconv"] = "dsconv"
-    kernels: Kernels = (3,)
-    split: Split = "equal"
-    dilated: bool = False
-    group_width: GroupWidth = 1
-    project_groups: Groups = 1
-    se_ratio: SERatio = 0
-    activation: ActivationName = "relu"
     skip: bool = False
 
     def expand(self, in_channels: int, rules: Rules) -> Node:
@@ -39,20 +32,6 @@ class DSConv(Block):
             raise ValueError(
                 f"group_width {self.group_width} does not divide {in_channels} input channels"
             )
-        mixed = depthwise(
-            in_channels,
-            self.kernels,
-            self.stride,
-            self.split,
-            self.dilated,
-            self.group_width,
-            self.activation,
-            rules,
-        )
-        parts: list[tuple[str, Node]] = [("depthwise", mixed)]
-        if self.se_ratio:
-            reduced = max(1, int(in_channels * self.se_ratio))
-            parts.append(("se", squeeze_excite(in_channels, reduced, self.activation)))
+        parts = self._middle(in_channels, in_channels, rules)
         last = pointwise(in_channels, self.channels, self.project_groups, self.activation, rules)
-        parts.append(("project", last))
-        return self._with_skip(parts, in_channels, self.skip)
+        return self._with_skip([*parts, ("project", last)], in_channels, self.skip)

@@ -12,6 +12,16 @@ import yaml
 from analysis.errors import AnalysisError
 from analysis.fronts import Direction
 
+CONFIG = ("space", "data", "device", "command")
+NUMBERS = (
+    "params",
+    "madds",
+    "accuracy",
+    "latency_ms",
+    "latency_p10_ms",
+    "latency_p90_ms",
+)
+COLUMNS = ("state", "reason", "spec_hash", *NUMBERS)
 OBJECTIVES: dict[str, Direction] = {"accuracy": "max", "latency_ms": "min"}
 
 
@@ -53,4 +63,18 @@ def read_run(path: Path) -> Run:
         raise AnalysisError(f"{path} is no finished run directory: it has no {name}") from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise AnalysisError(f"{path} cannot be read: {error}") from None
+    if not isinstance(config, dict) or not config.keys() >= set(CONFIG):
+        raise AnalysisError(f"{path / 'config.yaml'} is damaged: it needs {', '.join(CONFIG)}")
+    for name, rows in (("trials", trials), ("references", table)):
+        _check(rows, path / f"{name}.csv")
     return Run(path, config, trials, table)
+
+
+def _check(table: pd.DataFrame, path: Path) -> None:
+    """Raise when a table lacks a column, or has text among numbers."""
+    missing = [column for column in COLUMNS if column not in table.columns]
+    if missing:
+        raise AnalysisError(f"{path} is damaged: it has no column '{missing[0]}'")
+    for column in NUMBERS:
+        if len(table) and not pd.api.types.is_numeric_dtype(table[column]):
+            raise AnalysisError(f"{path} is damaged: column '{column}' holds text")

@@ -31,15 +31,24 @@ def new_app(help_text: str) -> typer.Typer:
 def run(app: typer.Typer) -> NoReturn:
     """Run an application; a user's mistake is one line without a traceback, and exit code 2."""
     try:
-        app()
+        code = app(standalone_mode=False)
     except MixnasError as error:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
         sys.exit(2)
-    except BrokenPipeError:  # as when the output goes to `head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    sys.exit(0)
+    except OSError as error:  # a full disk, a folder that may not be written
+        if isinstance(error, BrokenPipeError):  # as when the output goes to `head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Exception as error:
+        usage = getattr(error, "format_message", None)  # an option that typer refuses
+        if usage is None:
+            raise
+        print(f"error: {usage()}; --help lists the options", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(code or 0)
 
 
 def print_json(data: Any) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from nas import cli
 from nas.cost import CONVENTION, Cost, count, count_leaf
@@ -83,9 +84,11 @@ def _adjusted(spec: NetworkSpec, resolution: int | None, classes: int | None) ->
         if resolution is not None:
             spec = spec.replace(input=dataclasses.replace(spec.input, resolution=resolution))
         return spec if classes is None else spec.replace(num_classes=classes)
-    except ValueError as error:
-        reason = str(error).splitlines()[2].strip() if "\n" in str(error) else str(error)
-        raise MixnasError(f"--resolution or --classes is not possible: {reason}") from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise MixnasError(
+            f"--{problem['loc'][-1]} is not possible: {problem['msg']}; found {problem['input']}"
+        ) from None
 
 
 def _costs(cost: Cost) -> dict[str, int]:

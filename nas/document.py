@@ -19,7 +19,10 @@ from nas.errors import DocumentError, unknown
 
 T = TypeVar("T")
 Location = tuple[Hashable, ...]
+Mark = tuple[str, int]
 MAX_BYTES = 4_000_000
+MAX_PATHS = 500_000
+MAX_DEPTH = 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,21 +32,21 @@ class Document:
     Attributes:
         source: the file's name, for messages.
         data: the content, as plain Python values.
-        lines: the line (from 1) of every key and list item, by its path.
+        lines: the file and the line (from 1) of every key and list item, by its path.
     """
 
     source: str
     data: Any
-    lines: dict[Location, int] = dataclasses.field(default_factory=dict)
+    lines: dict[Location, Mark] = dataclasses.field(default_factory=dict)
 
     def problem(self, location: Location, message: str) -> str:
         """Put the file, the line and the path of `location` before a message."""
         known = location
         while known and known not in self.lines:
             known = known[:-1]
-        line = f":{self.lines[known]}" if known in self.lines else ""
+        source, line = self.lines.get(known, (self.source, 0))
         path = format_location(location)
-        return f"{self.source}{line}: {path + ': ' if path else ''}{message}"
+        return f"{source}{f':{line}' if line else ''}: {path + ': ' if path else ''}{message}"
 
     def fail(self, location: Location, message: str) -> typing.NoReturn:
         """Raise a `DocumentError` about one place."""
@@ -82,40 +85,68 @@ def parse_document(text: str, source: str) -> Document:
     Raises:
         DocumentError: when the text is no YAML, or repeats a key.
     """
-    loader = yaml.SafeLoader(text)
     try:
-        root = loader.get_single_node()
-        if root is None:
-            raise DocumentError(f"{source}: the document is empty")
-        lines = dict(_lines(root, (), source))
-        return Document(source, loader.construct_document(root), lines)
+        loader = yaml.SafeLoader(text)
+        try:
+            root = loader.get_single_node()
+            if root is None:
+                raise DocumentError(f"{source}: the document is empty")
+            lines = dict(_lines(root, (), source))
+            return Document(source, loader.construct_document(root), lines)
+        finally:
+            loader.dispose()
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{source}:{mark.line + 1}" if mark else source
-        problem = getattr(error, "problem", None) or str(error)
+        problem = str(getattr(error, "problem", None) or error).splitlines()[0]
         raise DocumentError(f"{place}: not valid YAML: {problem}; mend the file") from None
-    finally:
-        loader.dispose()
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        # PyYAML's constructors let these out for values such as 2001-99-99 or !!int abc.
+        reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
+        raise DocumentError(f"{source}: a value cannot be read ({reason}); mend it") from None
 
 
-def _lines(node: yaml.Node, path: Location, source: str) -> Iterator[tuple[Location, int]]:
-    """Yield the line of every path below a node; an alias counts where it is anchored."""
-    yield path, node.start_mark.line + 1
-    if isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            yield from _lines(item, (*path, index), source)
-    elif isinstance(node, yaml.MappingNode):
-        seen: dict[str, int] = {}
-        for key, value in node.value:
-            line = key.start_mark.line + 1
-            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
-                raise DocumentError(
-                    f"{source}:{line}: key '{key.value}' is given twice (first on line "
-                    f"{seen[key.value]}); keep one"
-                )
-            seen[key.value] = line
-            yield from _lines(value, (*path, key.value), source)
-            yield (*path, key.value), line
+def _lines(node: yaml.Node, path: Location, source: str) -> Iterator[tuple[Location, Mark]]:
+    """Yield the place of every path below a node; an alias counts where it is anchored.
+
+    Aliases are followed, so the number of paths is bounded: a few lines of nested aliases could
+    stand for billions.
+    """
+    left = MAX_PATHS
+    todo: list[tuple[yaml.Node, Location, int]] = [(node, path, node.start_mark.line)]
+    while todo:
+        node, path, line = todo.pop()
+        yield path, (source, line + 1)
+        left -= 1
+        if left < 0 or len(path) > MAX_DEPTH:
+            raise DocumentError(f"{source}:{line + 1}: too large or too deep once aliases are read")
+        if isinstance(node, yaml.SequenceNode):
+            todo += [(item, (*path, i), item.start_mark.line) for i, item in enumerate(node.value)]
+        elif isinstance(node, yaml.MappingNode):
+            todo += _items(node, path, source)
+
+
+def _items(
+    node: yaml.MappingNode, path: Location, source: str
+) -> Iterator[tuple[yaml.Node, Location, int]]:
+    """Yield a mapping's values with their paths and lines.
+
+    Raises:
+        DocumentError: when a key is given twice, or is no text.
+    """
+    seen: dict[str, int] = {}
+    for key, value in node.value:
+        line = key.start_mark.line
+        merge = key.tag == "tag:yaml.org,2002:merge"
+        if not merge and not isinstance(key, yaml.ScalarNode):
+            raise DocumentError(f"{source}:{line + 1}: a key is text, not a list or a mapping")
+        if not merge and key.value in seen:
+            raise DocumentError(
+                f"{source}:{line + 1}: key '{key.value}' is given twice (first on line "
+                f"{seen[key.value] + 1}); keep one"
+            )
+        seen[key.value] = line
+        yield value, (*path, key.value), line
 
 
 @lru_cache(maxsize=256)
@@ -174,7 +205,7 @@ def _explain(kind: Any, data: Any, item: Any) -> tuple[Location, str]:
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "value_error":
         return tuple(path), message
-    found = "" if value is None else f"; found {value!r}"
+    found = "" if value is None else f"; found {repr(value)[:80]}"
     return tuple(path), f"{message[:1].lower()}{message[1:]}{found}"
 
 

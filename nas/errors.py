@@ -21,6 +21,10 @@ class LimitError(MixnasError):
     """Limits that no network of the space meets, or that cannot be read."""
 
 
+class ExhaustedError(LimitError):
+    """All networks within the limits have been tried."""
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)`` for the allowed spelling nearest to `word`, or nothing."""
     matches = difflib.get_close_matches(str(word).lower(), list(allowed), n=1, cutoff=0.6)

@@ -11,18 +11,23 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import io
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 import yaml
+from filelock import FileLock, Timeout
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from sqlalchemy import URL
 
 from nas.document import read_document, validate, write_atomic
 from nas.errors import MixnasError
 
+AtLeastOne = Annotated[int, Field(ge=1, le=1_000_000)]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class SearchConfig:
     """What a search was asked to do; `config.yaml` holds it.
 
@@ -49,10 +54,10 @@ class SearchConfig:
     device: str
     sampler: str
     references: list[str]
-    trials: int
-    seed: int
-    workers: int
-    threads: int
+    trials: AtLeastOne
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    workers: AtLeastOne
+    threads: AtLeastOne
     command: str = ""
     version: str = ""
 
@@ -100,11 +105,36 @@ class RunDirectory:
     @property
     def storage(self) -> str:
         """The Optuna storage's URL."""
-        return f"sqlite:///{(self.path / 'study.db').resolve()}"
+        # Rendered by SQLAlchemy, since a path may hold characters that mean something in a URL.
+        url = URL.create("sqlite", database=str((self.path / "study.db").resolve()))
+        return url.render_as_string(hide_password=False)
+
+    def lock(self) -> None:
+        """Keep other processes out of the run until this one ends.
+
+        Raises:
+            MixnasError: when another one works in it.
+        """
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise MixnasError(f"another process is at work in {self.path}; wait for it") from None
+        self._lock = lock  # let go of when the process ends, however it does
 
     def has_study(self) -> bool:
-        """Whether the search came as far as its first trial."""
-        return (self.path / "study.db").exists()
+        """Whether the search came as far as its first trial.
+
+        Raises:
+            MixnasError: when it did, but the study is gone.
+        """
+        there = (self.path / "study.db").is_file()
+        if not there and (self.path / "trials.csv").exists():
+            raise MixnasError(
+                f"{self.path} has trials.csv, but no study.db to go on with; "
+                f"repeat it with --config {self.path / 'config.yaml'}"
+            )
+        return there
 
     def write_config(self, config: SearchConfig) -> None:
         """Write what the search was asked to do."""
@@ -128,7 +158,10 @@ class RunDirectory:
     def read_table(self, name: str) -> pd.DataFrame | None:
         """Read a CSV file, or return None when there is none."""
         path = self.path / f"{name}.csv"
-        return pd.read_csv(path) if path.is_file() else None
+        try:
+            return pd.read_csv(path) if path.is_file() else None
+        except ValueError as error:
+            raise MixnasError(f"{path} is damaged ({error}); take it away or mend it") from None
 
     def write_space(self, document: Any) -> None:
         """Keep the space as it was, whatever becomes of the file it came from."""

@@ -143,6 +143,10 @@ def _settings(given: dict[str, Any], config: Path | None) -> SearchConfig:
     base = {**DEFAULTS, "workers": usable_cores()}
     if config is not None:
         base = dataclasses.asdict(read_config(config))
+        kept = config.parent / "space.yaml"
+        if kept.is_file():  # the space as it was, whatever became of the file it came from
+            base["space"] = str(kept)
+        given = {**given, "limits": {**base["limits"], **given.get("limits", {})}}
     words = ["python", "-m", "nas.search", *sys.argv[1:]]
     values = {**base, **given, "command": shlex.join(words), "version": nas.__version__}
     return validate(SearchConfig, Document("options", values))

@@ -6,6 +6,7 @@ by the worker processes. Latency measured beside a training would be the trainin
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,7 +32,7 @@ from nas import cli
 from nas.accuracy import Estimate, Estimator, open_estimator
 from nas.cost import count
 from nas.data import load_data
-from nas.errors import MixnasError
+from nas.errors import ExhaustedError, MixnasError
 from nas.executors.local import Failure, LocalExecutor, Task
 from nas.latency import Device, Latency, open_device
 from nas.limits import Limit, parse_limit
@@ -72,6 +73,7 @@ class Search:
     study: SearchStudy
     references: dict[str, NetworkSpec]
     _reference_rows: list[dict[str, Any]] = field(default_factory=list)
+    _stopped: bool = False
 
     @staticmethod
     def prepare(config: SearchConfig, path: Path) -> Search:
@@ -84,6 +86,7 @@ class Search:
         parts = _parts(config, load_space(config.space))
         sample(parts.space, Random(config.seed), parts.limits)  # raises when nothing is within
         directory = RunDirectory.create(path)
+        directory.lock()
         directory.write_space(document.data)
         directory.write_config(config)
         return _open(directory, config, parts, new=True)
@@ -95,6 +98,7 @@ class Search:
         Raises:
             MixnasError: when its files cannot be used.
         """
+        directory.lock()
         parts = _parts(config, load_space(str(directory.path / "space.yaml")))
         search = _open(directory, config, parts, new=not directory.has_study())
         search.study.requeue()
@@ -112,6 +116,7 @@ class Search:
             MixnasError: when trial after trial ends without a result.
         """
         self._load_references()
+        previous = signal.signal(signal.SIGINT, self._stop)
         if console.is_terminal:
             console.print(f"run directory: {self.directory.path}")
         progress = _progress(console)
@@ -121,9 +126,13 @@ class Search:
         try:
             with progress, self._executor() as executor:
                 while (left := self.config.trials - self.study.completed()) > 0:
-                    self._wave(executor, min(left, WAVE * self.config.workers), progress, bar)
+                    more = self._wave(
+                        executor, min(left, WAVE * self.config.workers), progress, bar
+                    )
                     self._save()
                     self._give_up_if_hopeless()
+                    if not more:
+                        break
                 self._judge_references(executor, progress, bar)
         except KeyboardInterrupt:
             console.print(
@@ -131,16 +140,26 @@ class Search:
             )
             return False
         finally:
+            signal.signal(signal.SIGINT, previous)
             self._save()
         return True
+
+    def _stop(self, *_: object) -> None:
+        self._stopped = True
+        raise KeyboardInterrupt
 
     def _executor(self) -> LocalExecutor:
         return LocalExecutor(self.estimator, self.config.workers, self.config.threads)
 
-    def _wave(self, executor: LocalExecutor, n: int, progress: Progress, bar: Any) -> None:
-        """Measure and train the next networks, and the references along with the first."""
+    def _wave(self, executor: LocalExecutor, n: int, progress: Progress, bar: Any) -> bool:
+        """Measure and train the next networks, and the references along with the first.
+
+        Returns:
+            Whether there may be more networks.
+        """
         progress.update(bar, description="measuring", refresh=True)
-        trials = {trial.number: trial for trial in self._measured(n)}
+        measured, more = self._measured(n)
+        trials = {trial.number: trial for trial in measured}
         tasks: dict[Any, Task] = {
             number: Task(trial.spec, self.config.seed) for number, trial in trials.items()
         }
@@ -148,6 +167,8 @@ class Search:
         tasks |= {name: Task(self.references[name], self.config.seed) for name in latencies}
         progress.update(bar, description=self._best(), refresh=True)
         for key, result in executor.run(tasks):
+            if self._stopped:  # the exception may have been lost in a library's callback
+                raise KeyboardInterrupt
             if key in latencies:
                 self._note_reference(key, latencies[key], result)
                 continue
@@ -157,14 +178,25 @@ class Search:
             )
             if not progress.console.is_terminal:
                 self._say(progress.console, trials[key], result)
+        if not more:
+            progress.console.print("the space has no other network within the limits")
+        return more
 
-    def _measured(self, n: int) -> list[OpenTrial]:
-        """Ask for networks and measure them, until `n` meet the limits on latency."""
-        bounds = [limit for limit in self.limits if limit.metric == "latency"]
+    def _measured(self, n: int) -> tuple[list[OpenTrial], bool]:
+        """Ask for networks and measure them, until `n` meet the limits on latency.
+
+        Returns:
+            Those, and whether there may be more.
+        """
+        everything = (*self.space.limits, *self.limits)
+        bounds = [limit for limit in everything if limit.metric == "latency"]
         trials: list[OpenTrial] = []
         pruned = 0
         while len(trials) < n and pruned < HOPELESS + 2 * n:
-            trial = self.study.ask()
+            try:
+                trial = self.study.ask()
+            except ExhaustedError:
+                return trials, False
             latency = self.device.measure(trial.spec)
             self.study.note_latency(trial, latency)
             broken = next((b for b in bounds if b.excess(latency.median_ms) > 0), None)
@@ -173,7 +205,7 @@ class Search:
             else:
                 pruned += 1
                 self.study.prune(trial, broken)
-        return trials
+        return trials, True
 
     def _tell(self, trial: OpenTrial, result: Estimate | Failure) -> None:
         if isinstance(result, Failure):
@@ -346,6 +378,11 @@ def _parts(config: SearchConfig, space: Space) -> _Parts:
     """
     classes = load_data(config.data).num_classes
     space = space.with_classes(classes)
+    if space.input_channels != (3,):
+        raise MixnasError(
+            f"'{space.name}' takes images of {space.input_channels} channels, but the data has 3; "
+            "set input: {channels: 3}"
+        )
     limits = [parse_limit(metric, text) for metric, text in config.limits.items()]
     return _Parts(
         space,
@@ -363,6 +400,7 @@ def _parts(config: SearchConfig, space: Space) -> _Parts:
 def _open(directory: RunDirectory, config: SearchConfig, parts: _Parts, new: bool) -> Search:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = SearchStudy(directory.storage, parts.space, parts.sampler, config.seed, new)
+    study.check_estimator(parts.estimator.fingerprint())
     return Search(
         directory,
         config,

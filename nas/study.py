@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from nas.accuracy import Estimate
 from nas.cost import Cost
@@ -84,8 +86,9 @@ class SearchStudy:
                 )
         except (KeyError, optuna.exceptions.DuplicatedStudyError) as error:
             raise MixnasError(f"the study in {storage} cannot be opened: {error}") from None
-        except optuna.exceptions.StorageInternalError as error:
-            raise MixnasError(f"the storage {storage} cannot be used: {error}") from None
+        except (optuna.exceptions.StorageInternalError, SQLAlchemyError, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise MixnasError(f"the storage {storage} cannot be used: {reason}") from None
 
     def ask(self) -> OpenTrial:
         """Start a trial: the sampler's next network.
@@ -93,7 +96,11 @@ class SearchStudy:
         Raises:
             LimitError: when no network meets the limits.
         """
-        handle = self._study.ask(self._distributions)
+        try:
+            handle = self._study.ask(self._distributions)
+        except MixnasError as error:
+            self._abandon(str(error))
+            raise
         genotype = self.space.from_params(handle.params)
         spec = self.space.decode(genotype, name=f"trial_{handle.number}")
         trial = OpenTrial(handle, genotype, spec, self.space.cost(genotype))
@@ -101,6 +108,15 @@ class SearchStudy:
         handle.set_user_attr("cost", asdict(trial.cost))
         handle.set_user_attr("seed", self.seed)
         return trial
+
+    def _abandon(self, reason: str) -> None:
+        """End the trial that Optuna had begun when no network could be proposed for it."""
+        for trial in self._trials():
+            if trial.state == TrialState.RUNNING and not trial.params:
+                Trial(self._study, trial._trial_id).set_user_attr(
+                    "reason", f"interrupted: {reason}"
+                )
+                self._study.tell(trial.number, state=TrialState.FAIL)
 
     def note_latency(self, trial: OpenTrial, latency: Latency) -> None:
         """Record a trial's latency."""
@@ -143,6 +159,22 @@ class SearchStudy:
             if len(trial.params) == len(self._distributions):
                 self._study.enqueue_trial(trial.params)
         return len(interrupted)
+
+    def check_estimator(self, fingerprint: dict[str, Any]) -> None:
+        """Note what accuracies depend on, or compare it with what was noted at the start.
+
+        Raises:
+            MixnasError: when it is another one, so that accuracies could not be compared.
+        """
+        noted = self._study.user_attrs.get("estimator")
+        if noted is None:
+            self._study.set_user_attr("estimator", fingerprint)
+        elif noted != json.loads(json.dumps(fingerprint)):
+            changed = [k for k in fingerprint if fingerprint[k] != noted.get(k)]
+            raise MixnasError(
+                "accuracies of this run could not be compared with new ones: "
+                f"{', '.join(changed) or 'the estimator'} changed; start a new run"
+            )
 
     def completed(self) -> int:
         """Return how many trials have an accuracy and a latency."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from nas.errors import MixnasError
@@ -15,7 +16,10 @@ def _parse(text: str | float, units: dict[str, float], what: str, forms: str) ->
     match = _NUMBER.fullmatch(str(text))
     if match is None or match[2] not in units:
         raise MixnasError(f"'{text}' is not a {what}; accepted forms: {forms}")
-    return float(match[1]) * units[match[2]]
+    value = float(match[1]) * units[match[2]]
+    if not math.isfinite(value):
+        raise MixnasError(f"'{text}' is too large for a {what}")
+    return value
 
 
 def parse_count(text: str | float) -> int:

@@ -12,6 +12,7 @@ import optuna
 import pandas as pd
 import pytest
 import yaml
+from filelock import FileLock
 
 from nas.spec import load_network
 
@@ -30,6 +31,7 @@ stages:
 head: {channels: 32}
 """
 FILES = {
+    ".lock",
     "config.yaml",
     "space.yaml",
     "study.db",
@@ -206,6 +208,69 @@ def test_mistakes_in_a_space_name_the_line(refused, tmp_path, old, new, message)
     assert message in refused("nas.search", "--space", "bad.yaml", "--out", "run")
     assert message in refused("nas.space", "validate", "bad.yaml")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_small_space_ends_the_search_when_it_is_used_up(command, tmp_path):
+    text = SPACE.replace("{groups: [1, 3], of: [3, 5, 7]}", "3").replace("[2, 3]}\n", "[2]}\n")
+    (tmp_path / "small.yaml").write_text(text.replace("[1, 2]", "[1]"), encoding="utf-8")
+    result = command(*search("--trials", "5", "--out", "run"), timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert "the space has no other network within the limits" in result.stderr
+    trials = pd.read_csv(tmp_path / "run" / "trials.csv")
+    assert list(trials["state"]).count("complete") == 2
+    again = command("nas.search", "--resume", "run", timeout=300)
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("workers", 0, "workers: input should be greater than or equal to 1; found 0"),
+        ("trials", -3, "greater than or equal to 1; found -3"),
+        ("threads", 0, "greater than or equal to 1; found 0"),
+        ("seed", 10**30, "seed: input should be"),
+        ("trails", 7, "unknown key 'trails' (did you mean 'trials'?)"),
+        ("space", "gone.yaml", "gone.yaml: no such file"),
+    ],
+)
+def test_a_config_is_checked(refused, tmp_path, key, value, message):
+    config = {
+        "space": "mixnet", "limits": {}, "data": "digits", "estimator": "short", "trials": 2,
+        "device": "onnxruntime:cpu", "sampler": "random", "references": [], "seed": 0,
+        "workers": 1, "threads": 1, key: value,
+    }  # fmt: skip
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    assert message in refused("nas.search", "--config", "config.yaml", "--out", "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_damaged_runs_are_refused(refused, space, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "space.yaml").write_text(SPACE, encoding="utf-8")
+    config = {
+        "space": "small.yaml", "limits": {}, "data": "digits", "estimator": "short", "trials": 2,
+        "device": "onnxruntime:cpu", "sampler": "random", "references": [], "seed": 0,
+        "workers": 1, "threads": 1,
+    }  # fmt: skip
+    (run / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    (run / "study.db").write_bytes(b"no database at all" * 100)
+    assert "cannot be used" in refused("nas.search", "--resume", "run")
+    (run / "study.db").unlink()
+    (run / "trials.csv").write_text("number\n0\n")
+    assert "has trials.csv, but no study.db" in refused("nas.search", "--resume", "run")
+    assert (run / "trials.csv").read_text() == "number\n0\n"
+
+
+def test_one_process_at_a_time_works_in_a_run(refused, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump({
+        "space": "mixnet", "limits": {}, "data": "digits", "estimator": "short", "trials": 2,
+        "device": "onnxruntime:cpu", "sampler": "random", "references": [], "seed": 0,
+        "workers": 1, "threads": 1,
+    }), encoding="utf-8")  # fmt: skip
+    with FileLock(tmp_path / "run" / ".lock"):
+        assert "another process is at work" in refused("nas.search", "--resume", "run")
 
 
 def test_resume_takes_no_other_settings(refused, tmp_path):

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 KERNEL_SIZES = (1, 3, 5, 7, 9, 11, 13)
 MAX_GROUPS = 5
+MAX_CHANNELS = 16384
 ACTIVATIONS = ("relu", "relu6", "swish", "hard_swish", "mish", "gelu", "identity")
 
 
@@ -25,7 +26,7 @@ def _as_list(value: Any) -> Any:
     """Let ``kernels: 3`` stand for ``kernels: [3]``, and ``3.5.7`` for ``[3, 5, 7]``."""
     if isinstance(value, str) and all(part.isdigit() for part in value.split(".")):
         return tuple(int(part) for part in value.split("."))
-    return (value,) if isinstance(value, int) else value
+    return (value,) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _kernels(value: tuple[int, ...]) -> tuple[int, ...]:
@@ -39,13 +40,13 @@ def _number(value: float) -> float:
     return int(value) if float(value).is_integer() else value
 
 
-Kernel = Annotated[int, AfterValidator(_kernel)]
+Kernel = Annotated[int, Field(strict=True), AfterValidator(_kernel)]
 Kernels = Annotated[tuple[Kernel, ...], BeforeValidator(_as_list), AfterValidator(_kernels)]
-Channels = Annotated[int, Field(ge=1, le=16384)]
-Stride = Literal[1, 2]
+Channels = Annotated[int, Field(ge=1, le=MAX_CHANNELS, strict=True)]
+Stride = Annotated[int, Field(ge=1, le=2, strict=True)]
 Split = Literal["equal", "exponential"]
-Groups = Annotated[int, Field(ge=1, le=8)]
-GroupWidth = Annotated[int, Field(ge=1, le=1024)]
+Groups = Annotated[int, Field(ge=1, le=8, strict=True)]
+GroupWidth = Annotated[int, Field(ge=1, le=1024, strict=True)]
 Ratio = Annotated[
     float, Field(gt=0, le=16), AfterValidator(_number), PlainSerializer(_number, return_type=Any)
 ]

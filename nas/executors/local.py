@@ -118,8 +118,8 @@ class LocalExecutor:
         at a time, so that only the one that kills its worker fails.
         """
         left = dict(tasks)
-        futures = {self._submit(task): key for key, task in left.items()}
         try:
+            futures = {self._submit(task): key for key, task in left.items()}
             for future in as_completed(futures):
                 key = futures[future]
                 result = future.result()

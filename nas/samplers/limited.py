@@ -16,7 +16,7 @@ from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.errors import MixnasError, unknown
+from nas.errors import ExhaustedError, MixnasError, unknown
 from nas.limits import Limit
 from nas.space import Genotype, Space, sample
 from nas.space.sampling import approach_from, cost_limits, excess
@@ -40,9 +40,10 @@ def to_parameters(space: Space, genotype: Genotype) -> dict[str, Any]:
 class LimitedSampler(BaseSampler):
     """Lets another sampler propose, and keeps its proposals inside limits and new.
 
-    Without another sampler, networks are drawn evenly from those inside the limits. Randomness
-    follows from the seed and the trial's number alone, so a trial is the same in every run with
-    the seed, whatever the order or the number of workers.
+    Without another sampler, networks are drawn evenly from those inside the limits, and a trial
+    follows from the seed and its number alone: it is the same whatever the order of results or
+    the number of workers. Another sampler learns from results, latencies among them, which are
+    never twice the same; its seed repeats its start only.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class LimitedSampler(BaseSampler):
         """Propose one network, as parameters for every variable.
 
         Raises:
-            LimitError: when no network meets the limits.
+            LimitError: when no network meets the limits, or all that do were proposed before.
         """
         if not search_space:
             return {}
@@ -87,8 +88,11 @@ class LimitedSampler(BaseSampler):
             rng = random.Random(f"{self._seed}/{trial.number}/{attempt}")
             genotype = self._propose(study, trial, rng, attempt)
             if genotype not in seen:
-                break
-        return to_parameters(self._space, genotype)
+                return to_parameters(self._space, genotype)
+        raise ExhaustedError(
+            f"{len(seen)} networks of '{self._space.name}' were tried and {ATTEMPTS} draws found "
+            "no other within the limits"
+        )
 
     def _propose(
         self, study: Study, trial: FrozenTrial, rng: random.Random, attempt: int

@@ -143,7 +143,7 @@ def sample_command(
     limits: list[Limit] = parse_limits(limit or [])
     if budget is not None:
         limits.append(parse_limit("madds", budget))
-    if any(one.metric == "latency" for one in limits):
+    if any(one.metric == "latency" for one in (*space.limits, *limits)):
         raise MixnasError("latency is not known from a spec; `python -m nas.search` measures it")
     rng = random.Random(seed)
     drawn = [sample(space, rng, limits) for _ in range(n)]

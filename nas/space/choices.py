@@ -33,7 +33,7 @@ MAX_VALUES = 100_000
 
 
 class _Form(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     def values(self, base: Any) -> list[Any]:
         """Return the values the form stands for; `base` is what relative ones refer to."""
@@ -146,7 +146,7 @@ class Range(_Form):
 
 def _base(of: int | None, base: Any) -> int:
     value = of if of is not None else base
-    if value is None:
+    if not isinstance(value, (int, float)):
         raise ValueError("relative to what? add 'of: NUMBER', or 'base: NETWORK' to the space")
     return int(value)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
+import re
 import typing
 from collections.abc import Collection
 from typing import Annotated, Any, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from nas.blocks import BLOCKS, FIELDS
 from nas.blocks.fields import Channels, Stride
@@ -26,12 +26,17 @@ from nas.spec import Head, Input, NetworkSpec, Norm, Stem, load_network
 
 Depth = Annotated[int, Field(ge=1, le=64)]
 Op = typing.Literal[tuple(BLOCKS)]  # type: ignore[valid-type]
+RESERVED = ("stem", "head", "input", "derive")
 STAGE_KEYS = ("op", "stride", "depth", "channels", "first", "rest", "each")
 KINDS: dict[str, Any] = {"op": Op, "depth": Depth, "channels": Channels}
 for _block in BLOCKS.values():
     for _name, _hint in typing.get_type_hints(_block, include_extras=True).items():
         KINDS.setdefault(_name, _hint)
 BLOCK_FIELDS = tuple(key for key in KINDS if key not in ("op", "depth", "channels", "stride"))
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, (int, float)) else value
 
 
 class SpaceDocument(BaseModel):
@@ -55,7 +60,7 @@ class SpaceDocument(BaseModel):
     head: dict[str, Any] = {}
     derive: dict[str, Any] | None = None
     restrictions: list[str] = []
-    limits: dict[str, str | int | float] = {}
+    limits: dict[str, Annotated[str, BeforeValidator(_as_text)]] = {}
 
 
 @dataclasses.dataclass
@@ -106,11 +111,13 @@ class _Compiler:
         self.outline = outline
         self.base: NetworkSpec | None = load_network(outline.base) if outline.base else None
         self.names: dict[str, int] = {}
+        self.fixed: dict[str, Any] = {}
         self.values: list[tuple[tuple[Any, ...], tuple[float, ...] | None]] = []
         self.sites: dict[int, list[Site]] = {}
 
     def compile(self) -> Plans:
         outline = self.outline
+        self._check_names()
         stem = self._record("stem", outline.stem, Stem, self.base and self.base.stem)
         head = self._record("head", outline.head, Head, self.base and self.base.head)
         images = self._record("input", outline.input, Input, self.base and self.base.input)
@@ -137,6 +144,18 @@ class _Compiler:
             self._limits(),
         )
 
+    def _check_names(self) -> None:
+        """Refuse names that could not be told apart in a variable's name, or used in a file's."""
+        outline = self.outline
+        if outline.name and not re.fullmatch(r"[\w-][\w.-]*", outline.name):
+            self._fail(("name",), f"'{outline.name}' is no name; use letters, digits, - and _")
+        for section, names in (("stages", outline.stages), ("variables", outline.variables)):
+            for name in names:
+                if not name.isidentifier():
+                    self._fail((section, name), f"'{name}' is no name; use letters, digits and _")
+                if name in RESERVED or (section == "variables" and name in outline.stages):
+                    self._fail((section, name), f"'{name}' already means something else here")
+
     def _fail(self, at: Location, message: str) -> NoReturn:
         self.document.fail(at, message)
 
@@ -153,10 +172,10 @@ class _Compiler:
             if not is_form(expression):
                 expression = {"choice": [expression]}
         elif not is_form(expression):
-            return Source(expand(expression, kind, base, self.document, at)[0][0])
+            return self._fixed(name, expand(expression, kind, base, self.document, at)[0][0])
         values, weights = expand(expression, kind, base, self.document, at)
         if len(values) == 1 and not shared:
-            return Source(values[0])
+            return self._fixed(name, values[0])
         if name not in self.names:
             self.names[name] = len(self.values)
             self.values.append((values, weights))
@@ -164,6 +183,10 @@ class _Compiler:
         if self.values[index][0] != values:
             self._fail(at, f"'{name}' stands for different values in the places that share it")
         return Source(None, index, values)
+
+    def _fixed(self, name: str, value: Any) -> Source:
+        self.fixed[name] = value  # restrictions may read it all the same
+        return Source(value)
 
     def _record(self, name: str, record: dict[str, Any], kind: Any, base: Any) -> dict[str, Source]:
         """Return the sources of the stem, the head or the input."""
@@ -216,10 +239,7 @@ class _Compiler:
             shared["channels"] = channels
         elif clash := {"depth", "channels"} & set(stage):
             self._fail((*at, min(clash)), "is derived, so it cannot be given here too")
-        for role in ("first", "rest", "each"):
-            self._check_fields(
-                stage.get(role) or {}, (*at, role), allowed - {"op", "stride", "channels"}
-            )
+        self._check_roles(stage, at, allowed)
         longest = max(depth.options) if depth else 2
         each = bool(stage.get("each"))
         blocks: list[BlockPlan] = []
@@ -232,6 +252,17 @@ class _Compiler:
                 self._note_sites(plan, depth, op, k)
         return StagePlan(name, depth, blocks)
 
+    def _check_roles(self, stage: dict[str, Any], at: Location, allowed: frozenset[str]) -> None:
+        """Check what `first`, `rest` and `each` name."""
+        for role in ("first", "rest", "each"):
+            fields = stage.get(role) or {}
+            if not isinstance(fields, dict):
+                self._fail((*at, role), "is a mapping of fields, as {kernels: [3, 5]}")
+            self._check_fields(fields, (*at, role), allowed - {"op", "stride", "channels"})
+            both = set(fields) & set(stage.get("each") or {}) if role != "each" else ()
+            for key in sorted(both):
+                self._fail((*at, role, key), f"'{key}' is given in 'each' as well; keep one")
+
     def _needed(
         self, stage: dict[str, Any], key: str, name: str, base: Any, default: Any = None
     ) -> Source:
@@ -239,8 +270,8 @@ class _Compiler:
         at: Location = ("stages", name, key)
         expression = stage.get(key, base if base is not None else default)
         if expression is None:
-            close = nearest(key, difflib.get_close_matches(key, stage))
-            self._fail(at[:2], f"'{key}' is missing{close}")
+            others = [other for other in stage if other != key]
+            self._fail(at[:2], f"'{key}' is missing{nearest(key, others)}")
         return self._source(f"{name}.{key}", expression, KINDS[key], base, at)
 
     def _fields(
@@ -283,7 +314,7 @@ class _Compiler:
             return None
         given = dict(self.outline.derive)
         rule = given.pop("rule", "regnet")
-        if rule not in RULES:
+        if not isinstance(rule, str) or rule not in RULES:
             self._fail(("derive", "rule"), unknown("rule", rule, RULES))
         kinds = RULES[rule].kinds
         self._check_fields(given, ("derive",), frozenset(kinds) | {"rule"})
@@ -309,9 +340,11 @@ class _Compiler:
 
     def _restrictions(self) -> list[Restriction]:
         result: list[Restriction] = []
+        values = {name: self.values[index][0] for name, index in self.names.items()}
+        values |= {name: (value,) for name, value in self.fixed.items()}
         for i, text in enumerate(self.outline.restrictions):
             try:
-                result += parse_restriction(text, self.names).conjuncts()
+                result += parse_restriction(text, values).conjuncts()
             except ValueError as error:
                 self._fail(("restrictions", i), str(error))
         return result

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from nas.blocks.fields import MAX_CHANNELS
 from nas.space.plan import Source
 from nas.space.variables import Genotype
 
@@ -60,7 +61,8 @@ class RegNetRule:
         """Return the stages' widths and depths, or None where their number does not come out."""
         values = {name: source.get(genotype) for name, source in self.sources.items()}
         widths, depths, whole = regnet_stages(**values)
-        return (widths, depths) if whole and len(widths) == self.stages else None
+        fits = whole and len(widths) == self.stages and widths[-1] <= MAX_CHANNELS
+        return (widths, depths) if fits else None
 
 
 RULES = {"regnet": RegNetRule}

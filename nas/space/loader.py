@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from nas.document import Document, Location, parse_document, read_document
+from nas.document import Document, parse_document, read_document
 from nas.errors import DocumentError, unknown
 from nas.space.choices import FORMS
 from nas.spec import looks_like_path
@@ -53,6 +53,9 @@ def _find(name: str, beside: Path | None, seen: tuple[str, ...]) -> Document:
     schema = data.get("schema", SCHEMA)
     if schema != SCHEMA:
         document.fail(("schema",), f"'{schema}' is not '{SCHEMA}', which this version reads")
+    base = data.get("base")
+    if folder is not None and isinstance(base, str) and looks_like_path(base):
+        data["base"] = str(folder / base)  # as `extends`, it starts from the document's folder
     parent = data.pop("extends", None)
     if parent is None:
         return document
@@ -62,20 +65,23 @@ def _find(name: str, beside: Path | None, seen: tuple[str, ...]) -> Document:
 def _merge(child: Document, parent: Document) -> Document:
     """Lay a document over the one it extends: mappings key by key, all else replaced.
 
-    A null takes a key away; restrictions add up. Lines stay those of the child where it has the
-    key, so that messages point into the file that the user wrote.
+    A null takes a key away; restrictions add up. Every key keeps the file and line that it stands
+    in, so that messages point to what has to be mended.
     """
+    for document in (parent, child):
+        if not isinstance(document.data.get("restrictions") or [], list):
+            document.fail(("restrictions",), "is a list of conditions")
     data = _overlay(parent.data, child.data)
     inherited = list(parent.data.get("restrictions") or [])
     own = list(child.data.get("restrictions") or [])
-    lines: dict[Location, int] = dict(child.lines)
-    if inherited and own:
+    lines = {**parent.lines, **child.lines}
+    if inherited:
         data["restrictions"] = inherited + own
-        for index in range(len(own)):
-            line = child.lines.get(("restrictions", index))
-            lines.pop(("restrictions", index), None)
-            if line is not None:
-                lines["restrictions", len(inherited) + index] = line
+        for i in range(len(inherited)):
+            lines["restrictions", i] = parent.lines.get(("restrictions", i), (parent.source, 0))
+        for i in range(len(own)):
+            place = child.lines.get(("restrictions", i), (child.source, 0))
+            lines["restrictions", len(inherited) + i] = place
     return Document(child.source, data, lines)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ _BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
 }
+MAX_LENGTH = 1000
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"min": min, "max": max, "abs": abs}
 
 
@@ -39,15 +40,20 @@ class Restriction:
         text: as written.
         names: the variables it reads.
         tree: the parsed expression.
+        constants: the fixed values that it reads.
     """
 
     text: str
     names: tuple[str, ...]
     tree: ast.expr
+    constants: Mapping[str, Any]
 
     def holds(self, values: Mapping[str, Any]) -> bool:
-        """Whether the condition holds for values by variable name."""
-        return bool(_evaluate(self.tree, values))
+        """Whether the condition holds for values by variable name; a division by zero does not."""
+        try:
+            return bool(_evaluate(self.tree, {**self.constants, **values}))
+        except ArithmeticError:
+            return False
 
     def conjuncts(self) -> list[Restriction]:
         """Return the smallest conditions that all must hold: a <= b <= c is a <= b and b <= c."""
@@ -61,32 +67,63 @@ class Restriction:
             ]
         else:
             return [self]
-        return [one for part in parts for one in _restriction(part, self.text).conjuncts()]
+        found = []
+        for part in parts:
+            names = tuple(n for n in _names(part, self.text) if n not in self.constants)
+            if names:
+                found += Restriction(self.text, names, part, self.constants).conjuncts()
+        return found
 
 
-def parse_restriction(text: str, allowed: Collection[str]) -> Restriction:
-    """Read a restriction over variables named in `allowed`.
+def parse_restriction(text: str, choices: Mapping[str, Sequence[Any]]) -> Restriction:
+    """Read a restriction.
+
+    Args:
+        text: the expression.
+        choices: the values that every name can have; one for what is fixed.
 
     Raises:
-        ValueError: when it is no expression of the small language, or names something unknown.
+        ValueError: when it is no expression of the small language, names something unknown, or
+            does something with a value that cannot be done.
     """
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"a restriction of {len(text)} characters; allowed: {MAX_LENGTH}")
     try:
-        tree = ast.parse(str(text), mode="eval").body
-    except SyntaxError:
+        tree = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise ValueError(f"'{text}' is not a condition; write it as a.depth <= b.depth") from None
-    restriction = _restriction(tree, str(text))
-    for name in restriction.names:
-        if name not in allowed:
-            raise ValueError(unknown("variable", name, allowed))
-    if not isinstance(tree, (ast.Compare, ast.BoolOp, ast.UnaryOp)):
-        raise ValueError(f"'{text}' compares nothing; write it as a.depth <= b.depth")
+    names = _names(tree, text)
+    for name in names:
+        if name not in choices:
+            raise ValueError(unknown("variable", name, choices))
+    if not names or not _is_condition(tree):
+        raise ValueError(f"'{text}' compares no variable; write it as a.depth <= b.depth")
+    constants = {name: choices[name][0] for name in names if len(choices[name]) == 1}
+    first = {name: choices[name][0] for name in names}
+    try:
+        _evaluate(tree, first)
+    except ArithmeticError:
+        pass  # as a division by zero, which other values may not have: see `holds`
+    except (TypeError, ValueError):
+        shown = ", ".join(f"{name} = {value!r}" for name, value in first.items())
+        raise ValueError(f"'{text}' cannot be worked out, as with {shown}") from None
+    variable = tuple(name for name in names if name not in constants)
+    restriction = Restriction(text, variable, tree, constants)
+    if not variable and not restriction.holds({}):
+        raise ValueError(f"'{text}' never holds: all that it reads is fixed")
     return restriction
 
 
-def _restriction(tree: ast.expr, text: str) -> Restriction:
+def _is_condition(node: ast.expr) -> bool:
+    return isinstance(node, (ast.Compare, ast.BoolOp)) or (
+        isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
+    )
+
+
+def _names(tree: ast.expr, text: str) -> tuple[str, ...]:
     names: dict[str, None] = {}
     _collect(tree, names, text)
-    return Restriction(text, tuple(names), tree)
+    return tuple(names)
 
 
 def _name(node: ast.AST) -> str | None:
@@ -141,6 +178,8 @@ def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
             return all(_BINARY[type(op)](left, right) for left, op, right in pairs)
         case ast.BinOp():
             left, right = _evaluate(node.left, values), _evaluate(node.right, values)
+            if isinstance(left, (str, tuple)) or isinstance(right, (str, tuple)):
+                raise TypeError("arithmetic is on numbers")  # text times a number can be long
             return _BINARY[type(node.op)](left, right)
         case ast.BoolOp():
             results = (_evaluate(value, values) for value in node.values)

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nas.cost import Cost
-from nas.errors import LimitError
+from nas.errors import LimitError, MixnasError
 from nas.limits import COST_METRICS, Limit, format_metric, total_excess
 from nas.space.space import Space
 from nas.space.variables import Genotype
@@ -52,7 +52,10 @@ def excess(space: Space, genotype: Genotype, limits: Sequence[Limit]) -> tuple[f
     broken = len(space.broken(genotype))
     if broken:
         return _BROKEN * broken, None
-    cost = space.cost(genotype)
+    try:
+        cost = space.cost(genotype)
+    except MixnasError:  # a block that does not fit its channels
+        return _BROKEN, None
     return total_excess(limits, cost), cost
 
 
@@ -139,9 +142,10 @@ def _mix(
 
 def _refusal(space: Space, genotype: Genotype, cost: Cost | None, limits: Sequence[Limit]) -> str:
     if cost is None:
+        broken = space.broken(genotype) or ["every block fits its channels"]
         return (
-            f"no network of '{space.name}' was found that keeps its restrictions "
-            f"({space.broken(genotype)[0]}); loosen them"
+            f"no network of '{space.name}' was found that keeps its restrictions ({broken[0]}); "
+            "loosen them"
         )
     missed = [limit for limit in limits if limit.excess(getattr(cost, limit.metric)) > 0]
     nearest = ", ".join(

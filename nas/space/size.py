@@ -89,8 +89,6 @@ def _count(space: Space, group: list[int]) -> int:
             if names & set(later):
                 needed |= names & done
         states = _advance(space, states, i, due, needed)
-        if len(states) > MAX_STATES:
-            raise MixnasError(f"the restrictions of '{space.name}' tie too many variables to count")
     return sum(states.values())
 
 
@@ -103,6 +101,8 @@ def _advance(
 ) -> dict[tuple[tuple[int, int], ...], int]:
     """Give variable i every value, drop what breaks a restriction, forget what is not needed."""
     variable = space.variables[i]
+    if (due or i in needed) and len(states) * len(variable.values) > MAX_STATES:
+        raise MixnasError(f"the restrictions of '{space.name}' tie too many variables to count")
     result: dict[tuple[tuple[int, int], ...], int] = defaultdict(int)
     for state, ways in states.items():
         known = dict(state)

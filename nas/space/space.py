@@ -63,6 +63,12 @@ class Space:
         """Whether widths and depths are derived from a few numbers (RegNet)."""
         return self._plans.rule is not None
 
+    @property
+    def input_channels(self) -> tuple[int, ...]:
+        """The channels of the images that its networks take."""
+        source = self._plans.input.get("channels")
+        return source.options if source else (Input().channels,)
+
     def index(self, name: str) -> int:
         """Return the place of a variable in a genotype."""
         return self._index[name]
@@ -108,7 +114,7 @@ class Space:
         (Gibbs sampling), and costs little to count, since the other stages stay.
         """
         result = list(genotype)
-        for i in rng.choice(self._groups):
+        for i in rng.choice(self._groups) if self._groups else ():
             if i in self._cumulative:
                 result[i] = rng.choices(range(self._sizes[i]), cum_weights=self._cumulative[i])[0]
             else:
@@ -290,8 +296,10 @@ class Space:
                         yield changed
 
     def mutate(self, genotype: Genotype, rng: random.Random) -> Genotype:
-        """Change one active variable to another value; restrictions are not looked at."""
+        """Change one active variable (if any) to another value; restrictions are not looked at."""
         active = [i for i, x in enumerate(genotype) if x != INACTIVE and self._sizes[i] > 1]
+        if not active:
+            return genotype
         i = rng.choice(active)
         other = rng.randrange(self._sizes[i] - 1)
         other += other >= genotype[i]

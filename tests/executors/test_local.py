@@ -64,6 +64,16 @@ def test_a_dying_worker_costs_its_own_task_only():
     assert all(isinstance(results[seed], Estimate) for seed in (1, 2, 3, 4))
 
 
+def test_a_worker_that_dies_while_idle_costs_nothing():
+    with LocalExecutor(Scripted(), workers=1) as executor:
+        dict(executor.run(tasks(1)))
+        (process,) = executor._pool._processes.values()
+        os.kill(process.pid, signal.SIGKILL)
+        process.join(10)
+        results = dict(executor.run(tasks(2, 3)))
+    assert {key: result.accuracy for key, result in results.items()} == {2: 0.02, 3: 0.03}
+
+
 def test_workers_end_with_a_parent_that_was_killed():
     code = (
         "import os, signal\n"

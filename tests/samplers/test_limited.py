@@ -1,11 +1,11 @@
 import optuna
 import pytest
 
-from nas.errors import MixnasError
+from nas.errors import ExhaustedError, MixnasError
 from nas.limits import parse_limits
 from nas.samplers import LimitedSampler, distributions, open_sampler
 from nas.samplers.limited import SAMPLERS
-from nas.space import load_space
+from nas.space import load_space, space_from_yaml
 from tests.space.test_space import tiny
 
 mixnet = load_space("mixnet")
@@ -55,9 +55,13 @@ def test_seeded_proposals_stay_what_they_were():
     ]
 
 
-def test_small_spaces_run_dry_without_hanging():
-    genotypes = run(LimitedSampler(tiny, (), seed=0), tiny, 40)
-    assert len(set(genotypes)) >= 38
+def test_small_spaces_run_dry_and_say_so():
+    space = space_from_yaml(
+        "{name: two, stem: {channels: 8}, stages: {a: {channels: {choice: [8, 16]}}}}"
+    )
+    with pytest.raises(ExhaustedError, match="2 networks of 'two' were tried"):
+        run(LimitedSampler(space), space, 3)
+    assert len(set(run(LimitedSampler(tiny), tiny, 40))) == 40
 
 
 def test_variables_cannot_be_suggested_alone():

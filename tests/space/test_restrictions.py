@@ -2,7 +2,13 @@ import pytest
 
 from nas.space.restrictions import parse_restriction
 
-NAMES = ("a.depth", "b.depth", "w")
+NAMES = {
+    "a.depth": (1, 2),
+    "b.depth": (1, 2, 3),
+    "w": (16, 24),
+    "act": ("relu", "swish"),
+    "n": (8,),
+}
 
 
 @pytest.mark.parametrize(
@@ -22,6 +28,28 @@ def test_evaluation(text, holds):
     assert restriction.holds({"a.depth": 2, "b.depth": 3, "w": 16}) is holds
 
 
+def test_a_division_by_zero_does_not_hold():
+    restriction = parse_restriction("w / (a.depth - 1) > 3", NAMES)
+    assert not restriction.holds({"w": 16, "a.depth": 1})
+    assert restriction.holds({"w": 16, "a.depth": 2})
+
+
+def test_text_can_be_compared():
+    assert parse_restriction("act == 'swish'", NAMES).holds({"act": "swish"})
+
+
+def test_fixed_values_are_constants():
+    restriction = parse_restriction("w <= n * 2", NAMES)
+    assert restriction.names == ("w",)
+    assert restriction.holds({"w": 16})
+    assert not restriction.holds({"w": 24})
+
+
+def test_chains_fall_apart_into_pairs():
+    parts = parse_restriction("a.depth <= b.depth <= w and w > n", NAMES).conjuncts()
+    assert [part.names for part in parts] == [("a.depth", "b.depth"), ("b.depth", "w"), ("w",)]
+
+
 def test_names_are_found():
     assert parse_restriction("a.depth <= w * 2", NAMES).names == ("a.depth", "w")
 
@@ -35,8 +63,16 @@ def test_names_are_found():
         ("a.depth.real.__class__ == 1", "unknown variable"),
         ("[1 for x in w] == 1", "only comparisons"),
         ("w ** 9999999 > 1", "only comparisons"),
-        ("w + 1", "compares nothing"),
+        ("w + 1", "compares no variable"),
         ("(lambda: 1)() == 1", "only comparisons"),
+        ("1 <= 2", "compares no variable"),
+        ("-w", "compares no variable"),
+        ("act < 3", "cannot be worked out, as with act = 'relu'"),
+        ("act * w == 1", "cannot be worked out"),
+        ("'a' * 10000000000 < act", "cannot be worked out"),
+        ("min() < w", "cannot be worked out"),
+        ("n > 8", "never holds: all that it reads is fixed"),
+        ("not " * 5000 + "w", "characters; allowed: 1000"),
     ],
 )
 def test_what_is_no_condition_is_refused(text, words):

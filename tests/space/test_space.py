@@ -122,8 +122,13 @@ def test_draws_are_uniform_over_values():
 def test_sampling_reaches_all_members_evenly():
     rng = random.Random(0)
     members = everything(tiny)
-    counts = Counter(sample(tiny, rng).genotype for _ in range(30 * len(members)))
+    # Variables that are inactive make some genotypes likelier, so evenness is asked of networks
+    # that have all of them.
+    counts = Counter(sample(tiny, rng).genotype for _ in range(40 * len(members)))
     assert set(counts) == members
+    full = [n for genotype, n in counts.items() if INACTIVE not in genotype]
+    mean = sum(full) / len(full)
+    assert all(abs(n - mean) < 6 * mean**0.5 for n in full)
 
 
 def test_the_same_seed_draws_the_same():
@@ -159,6 +164,37 @@ def test_impossible_limits_are_told_with_the_nearest():
     assert "Widen the limit on madds" in str(caught.value)
     with pytest.raises(LimitError, match="no network of 'mixnet' was found with"):
         sample(mixnet, rng, parse_limits(["madds=300M..310M", "params=9M.."]))
+
+
+def test_combinations_that_do_not_fit_are_not_drawn():
+    # 8 channels cannot be split exponentially over 5 groups, 32 can.
+    space = space_from_yaml(
+        """
+        name: partial
+        stem: {channels: 8}
+        stages:
+          a: {channels: 16, split: exponential, expansion: {choice: [1, 2, 3, 4]},
+              kernels: {choice: [[3], [5], [7], [3, 5, 7, 9, 11]]}}
+        """
+    )
+    rng = random.Random(0)
+    drawn = {sample(space, rng).genotype for _ in range(200)}
+    assert len(drawn) == 4 * 4 - 1
+    impossible = space_from_yaml(
+        "{name: none_fits, stem: {channels: 4}, stages: {a: {channels: {choice: [4, 8]}, "
+        "expansion: 1, project_groups: 8}}}"
+    )
+    with pytest.raises(LimitError, match="every block fits its channels"):
+        sample(impossible, rng)
+
+
+def test_a_space_without_choices_has_one_network():
+    space = space_from_yaml("{name: one, stem: {channels: 8}, stages: {a: {channels: 8}}}")
+    assert size(space) == 1
+    genotype = sample(space, random.Random(0)).genotype
+    assert space.mutate(genotype, random.Random(0)) == genotype
+    with pytest.raises(LimitError, match="the nearest has madds"):
+        sample(space, random.Random(0), parse_limits(["madds=1k"]))
 
 
 def test_impossible_restrictions_are_told():
@@ -244,7 +280,22 @@ def test_shipped_spaces_hold_networks_that_build(name):
         ("name: tiny", "name: tiny\nlimits: {madds: lots}", "is not a count"),
         ("name: tiny", "name: tiny\nstrides: 2", "unknown key 'strides'"),
         ("mbconv, conv", "mbconv, cnv", "unknown value 'cnv'"),
-        ("stride: 2", "stride: 3", "stride"),
+        ("stride: 2", "stride: 3", "stride: input should be less than or equal to 2; found 3"),
+        ("stride: 2", "stride: true", "stride: input should be a valid integer; found True"),
+        ("choice: [8, 16]}}\nstages", "choice: [8, true]}}\nstages", "valid integer; found True"),
+        ("first: {expansion: {choice: [2, 3]}}", "first: 5", "first: is a mapping of fields"),
+        ("first: {expansion", "first: {kernels: 5, expansion", "is given in 'each' as well"),
+        ("  b:", "  stem:", "'stem' already means something else here"),
+        ("  b:", "  b.c:", "'b.c' is no name"),
+        ("name: tiny", "name: ../tiny", "'../tiny' is no name"),
+        ("{choice: [16, 24]}", "{times: [.inf], of: 8}", "finite number"),
+        ("kernels: 3", "kernels: {times: [1, 2]}", "relative to what"),
+        (
+            "name: tiny",
+            "name: tiny\nlimits: {madds: null}",
+            "valid string; found None|madds: input",
+        ),
+        ("name: tiny", "name: tiny\nlimits: {madds: 1e400}", "too large|inf"),
         (
             "op: {choice: [mbconv, conv]}",
             "op: conv",

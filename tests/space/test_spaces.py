@@ -124,6 +124,27 @@ def test_inheritance_overrides_key_by_key(tmp_path):
     assert load_space("mixnet").contains(space.decode(drawn.genotype))
 
 
+def test_a_parents_mistake_is_told_with_the_parents_line(tmp_path):
+    (tmp_path / "parent.yaml").write_text(
+        "name: p\nstem: {channels: 8}\nstages:\n  a: {channels: 8, kernels: 4}\n", "utf-8"
+    )
+    (tmp_path / "child.yaml").write_text("extends: parent.yaml\nname: c\n", encoding="utf-8")
+    with pytest.raises(DocumentError, match=r"parent.yaml:4: stages.a.kernels: kernel 4"):
+        load_space(str(tmp_path / "child.yaml"))
+
+
+def test_a_restriction_may_read_what_a_child_has_fixed(tmp_path):
+    (tmp_path / "child.yaml").write_text(
+        "extends: mixnet\nname: c\nstages: {s5: {channels: 160}}\n"
+        "restrictions: [s4.channels <= s5.channels - 20]\n",
+        encoding="utf-8",
+    )
+    space = load_space(str(tmp_path / "child.yaml"))
+    rng = random.Random(0)
+    widths = {space.values(sample(space, rng).genotype)["s4.channels"] for _ in range(60)}
+    assert widths == {96, 120}
+
+
 def test_inheritance_goes_wrong_clearly(tmp_path):
     (tmp_path / "a.yaml").write_text("extends: a.yaml\n", encoding="utf-8")
     with pytest.raises(DocumentError, match="extends itself"):

@@ -85,19 +85,31 @@ def parse_limit(metric: str, text: str | float) -> Limit:
     return Limit(metric, lower, upper)
 
 
+def split_limits(texts: Iterable[str]) -> dict[str, str]:
+    """Split limits as written on a command line (``params=5M``) into metrics and texts.
+
+    Raises:
+        LimitError: when one has no ``=``, or a metric is given twice.
+    """
+    limits: dict[str, str] = {}
+    for text in texts:
+        metric, equals, value = text.partition("=")
+        metric = metric.strip()
+        if not equals:
+            raise LimitError(f"limit '{text}' cannot be read; write metric=value, as params=5M")
+        if metric in limits:
+            raise LimitError(f"two limits on {metric}; give one, as a range: 390M..400M")
+        limits[metric] = value.strip()
+    return limits
+
+
 def parse_limits(texts: Iterable[str]) -> list[Limit]:
     """Read limits as written on a command line: ``latency=8ms``, ``params=5M``.
 
     Raises:
         LimitError: naming the one that cannot be read.
     """
-    limits = []
-    for text in texts:
-        metric, equals, value = text.partition("=")
-        if not equals:
-            raise LimitError(f"limit '{text}' cannot be read; write metric=value, as params=5M")
-        limits.append(parse_limit(metric.strip(), value.strip()))
-    return limits
+    return [parse_limit(metric, text) for metric, text in split_limits(texts).items()]
 
 
 def total_excess(limits: Iterable[Limit], values: Mapping[str, float] | Cost) -> float:

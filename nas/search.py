@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import sys
 from pathlib import Path
@@ -11,9 +12,10 @@ import typer
 
 import nas
 from nas import cli
-from nas.document import validate
+from nas.document import Document, validate
 from nas.errors import MixnasError
-from nas.limits import parse_limit
+from nas.latency import usable_cores
+from nas.limits import parse_limit, split_limits
 from nas.run_directory import RunDirectory, SearchConfig, read_config
 
 DEFAULTS: dict[str, Any] = {
@@ -111,17 +113,7 @@ def search(
 
 def _limits(budget: str | None, texts: list[str] | None) -> dict[str, str] | None:
     """Return limits by metric as they were written, each checked."""
-    limits: dict[str, str] = {}
-    if budget is not None:
-        limits["madds"] = budget
-    for text in texts or []:
-        metric, equals, value = text.partition("=")
-        metric = metric.strip()
-        if not equals:
-            raise MixnasError(f"limit '{text}' cannot be read; write metric=value, as params=5M")
-        if metric in limits:
-            raise MixnasError(f"two limits on {metric}; give one, as a range: 390M..400M")
-        limits[metric] = value.strip()
+    limits = split_limits([*([] if budget is None else [f"madds={budget}"]), *(texts or [])])
     for metric, value in limits.items():
         parse_limit(metric, value)
     return limits or None
@@ -135,11 +127,6 @@ def _references(names: list[str] | None) -> list[str] | None:
 
 def _settings(given: dict[str, Any], config: Path | None) -> SearchConfig:
     """Lay the options over a config file, and that over the defaults."""
-    import dataclasses
-
-    from nas.document import Document
-    from nas.latency import usable_cores
-
     base = {**DEFAULTS, "workers": usable_cores()}
     if config is not None:
         base = dataclasses.asdict(read_config(config))
@@ -160,8 +147,6 @@ def _resumed(
     Raises:
         MixnasError: when there is no such run, or an option would make it another search.
     """
-    import dataclasses
-
     fixed = sorted(set(given) - {"trials", "workers"})
     if fixed or out is not None or config is not None:
         what = [*fixed, *(["out"] if out else []), *(["config"] if config else [])]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -30,14 +31,14 @@ from analysis.report import write_report
 from analysis.runs import OBJECTIVES
 from nas import cli
 from nas.accuracy import Estimate, Estimator, open_estimator
-from nas.cost import count
 from nas.data import load_data
 from nas.errors import ExhaustedError, MixnasError
 from nas.executors.local import Failure, LocalExecutor, Task
-from nas.latency import Device, Latency, open_device
+from nas.latency import Device, open_device
 from nas.limits import Limit, parse_limit
 from nas.run_directory import RunDirectory, SearchConfig
 from nas.samplers import LimitedSampler, open_sampler
+from nas.search_results import References, Results
 from nas.space import Space, load_space
 from nas.space.loader import find_document
 from nas.space.sampling import sample
@@ -71,8 +72,7 @@ class Search:
     device: Device
     estimator: Estimator
     study: SearchStudy
-    references: dict[str, NetworkSpec]
-    _reference_rows: list[dict[str, Any]] = field(default_factory=list)
+    references: References
     _stopped: bool = False
 
     @staticmethod
@@ -115,7 +115,6 @@ class Search:
         Raises:
             MixnasError: when trial after trial ends without a result.
         """
-        self._load_references()
         previous = signal.signal(signal.SIGINT, self._stop)
         if console.is_terminal:
             console.print(f"run directory: {self.directory.path}")
@@ -163,14 +162,14 @@ class Search:
         tasks: dict[Any, Task] = {
             number: Task(trial.spec, self.config.seed) for number, trial in trials.items()
         }
-        latencies = self._measure_references()
-        tasks |= {name: Task(self.references[name], self.config.seed) for name in latencies}
+        latencies = self.references.measure(self.device)
+        tasks |= self._reference_tasks(latencies)
         progress.update(bar, description=self._best(), refresh=True)
         for key, result in executor.run(tasks):
             if self._stopped:  # the exception may have been lost in a library's callback
                 raise KeyboardInterrupt
             if key in latencies:
-                self._note_reference(key, latencies[key], result)
+                self.references.note(key, latencies[key], result, self.config.seed)
                 continue
             self._tell(trials[key], result)
             progress.update(
@@ -250,50 +249,16 @@ class Search:
         best = done.sort_values(["accuracy", "latency_ms"], ascending=[False, True]).iloc[0]
         return f"best {100 * best['accuracy']:.1f}% at {best['latency_ms']:.2f} ms"
 
-    # -- references -------------------------------------------------------------------------
-
-    def _load_references(self) -> None:
-        table = self.directory.read_table("references")
-        if table is not None:
-            self._reference_rows = _records(table)
-
-    def _measure_references(self) -> dict[str, Latency]:
-        """Measure the references that have no row yet."""
-        known = {row["name"] for row in self._reference_rows}
-        return {
-            name: self.device.measure(spec)
-            for name, spec in self.references.items()
-            if name not in known
-        }
-
     def _judge_references(self, executor: LocalExecutor, progress: Progress, bar: Any) -> None:
         """Judge references that no wave took along, as after a resume."""
-        latencies = self._measure_references()
-        if latencies:
+        if self.references.missing():
             progress.update(bar, description="references", refresh=True)
-            tasks = {name: Task(self.references[name], self.config.seed) for name in latencies}
-            for name, result in executor.run(tasks):
-                self._note_reference(name, latencies[name], result)
+            latencies = self.references.measure(self.device)
+            for name, result in executor.run(self._reference_tasks(latencies)):
+                self.references.note(name, latencies[name], result, self.config.seed)
 
-    def _note_reference(self, name: str, latency: Latency, result: Estimate | Failure) -> None:
-        failed = isinstance(result, Failure)
-        self._reference_rows.append(
-            {
-                "name": name,
-                "state": "fail" if failed else "complete",
-                "reason": result.reason if isinstance(result, Failure) else "",
-                "spec_hash": self.references[name].digest(),
-                **asdict(count(self.references[name])),
-                "accuracy": None if isinstance(result, Failure) else result.accuracy,
-                "loss": None if isinstance(result, Failure) else result.loss,
-                "train_seconds": None if isinstance(result, Failure) else result.seconds,
-                "latency_ms": latency.median_ms,
-                "latency_p10_ms": latency.p10_ms,
-                "latency_p90_ms": latency.p90_ms,
-                "latency_n": latency.n,
-                "seed": self.config.seed,
-            }
-        )
+    def _reference_tasks(self, names: Iterable[str]) -> dict[Any, Task]:
+        return {name: Task(self.references.specs[name], self.config.seed) for name in names}
 
     # -- results ----------------------------------------------------------------------------
 
@@ -301,8 +266,8 @@ class Search:
         """Write all tables, the best network and the report of what there is."""
         table = self.study.table()
         self.directory.write_table("trials", table)
-        if self._reference_rows:
-            self.directory.write_table("references", pd.DataFrame(self._reference_rows))
+        if self.references.rows:
+            self.directory.write_table("references", self.references.table())
         front = self._front(table)
         self.directory.write_table("pareto", front.rows)
         if len(front.rows):
@@ -319,43 +284,12 @@ class Search:
     def report(self, json: bool) -> None:
         """Write the report and print the Pareto table, with the references beside."""
         page = write_report(self.directory.path)
-        table = self.study.table()
-        front = self._front(table)
-        columns = [
-            "accuracy",
-            "latency_ms",
-            "latency_p10_ms",
-            "latency_p90_ms",
-            "madds",
-            "params",
-        ]
-        members = front.rows.assign(name=[f"trial_{n}" for n in front.rows["number"]])
-        references = pd.DataFrame(self._reference_rows, columns=["name", *columns])
+        front = self._front(self.study.table())
+        results = Results(self.directory.path, page, front, self.references.table())
         if json:
-            cli.print_json(
-                {
-                    "run": str(self.directory.path),
-                    "completed": self.study.completed(),
-                    "hypervolume": front.hypervolume,
-                    "reference_point": front.reference,
-                    "pareto": _records(members[["name", *columns]]),
-                    "references": _records(references),
-                    "best": str(self.directory.path / "best.yaml"),
-                    "report": str(page),
-                }
-            )
-            return
-        rows = [("front", row) for _, row in members.iterrows()]
-        rows += [("reference", row) for _, row in references.iterrows()]
-        cli.print_table(
-            f"Pareto front of {front.n} networks, with references",
-            ["network", "", "accuracy", "latency (ms)", "10% to 90%", "MAdds", "params"],
-            [_cells(kind, row) for kind, row in sorted(rows, key=lambda r: r[1]["latency_ms"])],
-            f"accuracy: validation, {self.config.data}, short training with one seed; "
-            f"latency: {self.config.device}, one image, not lowered",
-        )
-        print(f"report: {page}")
-        print(f"best:   {self.directory.path / 'best.yaml'}")
+            cli.print_json(results.to_dict(self.study.completed()))
+        else:
+            results.print(self.config.data, self.config.device)
 
 
 @dataclass(frozen=True)
@@ -409,7 +343,7 @@ def _open(directory: RunDirectory, config: SearchConfig, parts: _Parts, new: boo
         parts.device,
         parts.estimator,
         study,
-        parts.references,
+        References(parts.references, directory.read_table("references")),
     )
 
 
@@ -424,23 +358,3 @@ def _progress(console: Console) -> Progress:
         auto_refresh=False,  # a thread that draws would disturb the measurements
         disable=not console.is_terminal,
     )
-
-
-def _cells(kind: str, row: pd.Series) -> list[str]:
-    accuracy = "-" if pd.isna(row["accuracy"]) else f"{100 * row['accuracy']:.1f}%"
-    return [
-        str(row["name"]),
-        kind,
-        accuracy,
-        f"{row['latency_ms']:.2f}",
-        f"{row['latency_p10_ms']:.2f} to {row['latency_p90_ms']:.2f}",
-        format_count(row["madds"]),
-        format_count(row["params"]),
-    ]
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {str(key): None if pd.isna(value) else value for key, value in row.items()}
-        for row in table.to_dict("records")
-    ]

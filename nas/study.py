@@ -197,6 +197,25 @@ class SearchStudy:
         return trial_table(self._trials(), self.space)
 
 
+def estimate_columns(estimate: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an `Estimate`'s numbers by their columns; None where there is none."""
+    return {
+        "accuracy": estimate.get("accuracy"),
+        "loss": estimate.get("loss"),
+        "train_seconds": estimate.get("seconds"),
+    }
+
+
+def latency_columns(latency: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a `Latency`'s numbers by their columns; None where there is none."""
+    return {
+        "latency_ms": latency.get("median_ms"),
+        "latency_p10_ms": latency.get("p10_ms"),
+        "latency_p90_ms": latency.get("p90_ms"),
+        "latency_n": latency.get("n"),
+    }
+
+
 def trial_table(trials: Iterable[FrozenTrial], space: Space) -> pd.DataFrame:
     """Return one row a trial: state, costs, latency, accuracy, then the genotype as ``x.*``."""
     columns = [
@@ -220,20 +239,14 @@ def trial_table(trials: Iterable[FrozenTrial], space: Space) -> pd.DataFrame:
     rows = []
     for trial in trials:
         known = trial.user_attrs
-        estimate, latency = known.get("estimate", {}), known.get("latency", {})
         row = {
             "number": trial.number,
             "state": trial.state.name.lower(),
             "reason": known.get("reason", ""),
             "spec_hash": known.get("spec_hash", ""),
             **known.get("cost", {}),
-            "accuracy": estimate.get("accuracy"),
-            "loss": estimate.get("loss"),
-            "train_seconds": estimate.get("seconds"),
-            "latency_ms": latency.get("median_ms"),
-            "latency_p10_ms": latency.get("p10_ms"),
-            "latency_p90_ms": latency.get("p90_ms"),
-            "latency_n": latency.get("n"),
+            **estimate_columns(known.get("estimate", {})),
+            **latency_columns(known.get("latency", {})),
             "seed": known.get("seed"),
         }
         if len(trial.params) == len(space.variables):

@@ -1,0 +1,133 @@
+"""What a search shows at its end: the references beside, the table, the summary."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.fronts import Front
+from nas import cli
+from nas.accuracy import Estimate
+from nas.cost import count
+from nas.executors.local import Failure
+from nas.latency import Device, Latency
+from nas.spec import NetworkSpec
+from nas.study import estimate_columns, latency_columns
+from nas.units import format_count
+
+COLUMNS = ["name", "accuracy", "latency_ms", "latency_p10_ms", "latency_p90_ms", "madds", "params"]
+
+
+class References:
+    """Networks that people know, trained and measured as the trials are.
+
+    Attributes:
+        specs: by name.
+        rows: one for every reference judged so far, in the columns of the trials.
+    """
+
+    def __init__(self, specs: dict[str, NetworkSpec], table: pd.DataFrame | None) -> None:
+        """Take the networks, and the rows of an earlier process."""
+        self.specs = specs
+        self.rows = [] if table is None else records(table)
+
+    def missing(self) -> list[str]:
+        """Name those that have no row yet."""
+        known = {row["name"] for row in self.rows}
+        return [name for name in self.specs if name not in known]
+
+    def measure(self, device: Device) -> dict[str, Latency]:
+        """Measure those that have no row yet."""
+        return {name: device.measure(self.specs[name]) for name in self.missing()}
+
+    def note(self, name: str, latency: Latency, result: Estimate | Failure, seed: int) -> None:
+        """Add a row."""
+        failed = isinstance(result, Failure)
+        self.rows.append(
+            {
+                "name": name,
+                "state": "fail" if failed else "complete",
+                "reason": result.reason if isinstance(result, Failure) else "",
+                "spec_hash": self.specs[name].digest(),
+                **asdict(count(self.specs[name])),
+                **estimate_columns({} if isinstance(result, Failure) else asdict(result)),
+                **latency_columns(latency.to_dict()),
+                "seed": seed,
+            }
+        )
+
+    def table(self) -> pd.DataFrame:
+        """Return the rows as a table, which has its columns even when it is empty."""
+        return pd.DataFrame(self.rows) if self.rows else pd.DataFrame(columns=COLUMNS)
+
+
+@dataclass(frozen=True)
+class Results:
+    """The end of a search.
+
+    Attributes:
+        path: the run directory.
+        page: the report.
+        front: of the completed trials.
+        references: their table.
+    """
+
+    path: Path
+    page: Path
+    front: Front
+    references: pd.DataFrame
+
+    def _members(self) -> pd.DataFrame:
+        rows = self.front.rows
+        return rows.assign(name=[f"trial_{number}" for number in rows["number"]])
+
+    def to_dict(self, completed: int) -> dict[str, Any]:
+        """Return a summary as plain data."""
+        return {
+            "run": str(self.path),
+            "completed": completed,
+            "hypervolume": self.front.hypervolume,
+            "reference_point": self.front.reference,
+            "pareto": records(self._members()[COLUMNS]),
+            "references": records(self.references[COLUMNS]),
+            "best": str(self.path / "best.yaml"),
+            "report": str(self.page),
+        }
+
+    def print(self, data: str, device: str) -> None:
+        """Print the Pareto table, fastest first, with the references beside."""
+        rows = [("front", row) for row in records(self._members()[COLUMNS])]
+        rows += [("reference", row) for row in records(self.references[COLUMNS])]
+        cli.print_table(
+            f"Pareto front of {self.front.n} networks, with references",
+            ["network", "", "accuracy", "latency (ms)", "10% to 90%", "MAdds", "params"],
+            [_cells(kind, row) for kind, row in sorted(rows, key=lambda r: r[1]["latency_ms"])],
+            f"accuracy: validation, {data}, short training with one seed; "
+            f"latency: {device}, one image, not lowered",
+        )
+        print(f"report: {self.page}")
+        print(f"best:   {self.path / 'best.yaml'}")
+
+
+def _cells(kind: str, row: dict[str, Any]) -> list[str]:
+    accuracy = "-" if row["accuracy"] is None else f"{100 * row['accuracy']:.1f}%"
+    return [
+        str(row["name"]),
+        kind,
+        accuracy,
+        f"{row['latency_ms']:.2f}",
+        f"{row['latency_p10_ms']:.2f} to {row['latency_p90_ms']:.2f}",
+        format_count(row["madds"]),
+        format_count(row["params"]),
+    ]
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a table's rows as plain data, None for what is missing."""
+    return [
+        {str(key): None if pd.isna(value) else value for key, value in row.items()}
+        for row in table.to_dict("records")
+    ]

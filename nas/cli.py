@@ -36,6 +36,8 @@ def run(app: typer.Typer) -> NoReturn:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except OSError as error:  # a full disk, a folder that may not be written
         if isinstance(error, BrokenPipeError):  # as when the output goes to `head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

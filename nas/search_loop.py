@@ -31,6 +31,7 @@ from analysis.report import write_report
 from analysis.runs import OBJECTIVES
 from nas import cli
 from nas.accuracy import Estimate, Estimator, open_estimator
+from nas.cost import count
 from nas.data import load_data
 from nas.errors import ExhaustedError, MixnasError
 from nas.executors.local import Failure, LocalExecutor, Task
@@ -165,7 +166,9 @@ class Search:
         latencies = self.references.measure(self.device)
         tasks |= self._reference_tasks(latencies)
         progress.update(bar, description=self._best(), refresh=True)
-        for key, result in executor.run(tasks):
+        # The longest first, so that workers end together and none waits for the next wave.
+        longest_first = sorted(tasks.items(), key=lambda item: -count(item[1].spec).madds)
+        for key, result in executor.run(dict(longest_first)):
             if self._stopped:  # the exception may have been lost in a library's callback
                 raise KeyboardInterrupt
             if key in latencies:

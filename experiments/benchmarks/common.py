@@ -18,8 +18,10 @@ RESULTS = Path(__file__).parent.parent / "results"
 
 def conditions(*packages: str) -> dict[str, Any]:
     """Return what a result was measured under."""
+    spec = sys.modules["__main__"].__spec__
+    name = spec.name if spec else Path(sys.argv[0]).name
     return {
-        "command": shlex.join(["python", *sys.argv]),
+        "command": shlex.join(["python", "-m", name, *sys.argv[1:]]),
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine_name(),
         "cores": usable_cores(),

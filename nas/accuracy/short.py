@@ -31,7 +31,7 @@ class ShortTraining:
     """
 
     data: str = "digits"
-    resolution: int = 40
+    resolution: int = 36
     recipe: Recipe = dataclasses.field(default_factory=Recipe)
 
     def fingerprint(self) -> dict[str, Any]:

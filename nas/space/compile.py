@@ -224,7 +224,7 @@ class _Compiler:
         first = base[0] if base else None
         op = self._source(f"{name}.op", stage.get("op", "mbconv"), Op, None, (*at, "op"))
         self._use(op, Site())
-        fixed_stride: int = validate(Stride, self.document, (*at, "stride"), stage.get("stride", 1))
+        stride: int = validate(Stride, self.document, (*at, "stride"), stage.get("stride", 1))
         allowed = frozenset().union(*(FIELDS[o] for o in op.options))
         for key in stage:
             if key not in STAGE_KEYS and key not in allowed:
@@ -244,9 +244,8 @@ class _Compiler:
         each = bool(stage.get("each"))
         blocks: list[BlockPlan] = []
         for j in range(longest if each else min(2, longest)):
-            plan = BlockPlan(
-                op, self._fields(stage, name, j, first, shared), fixed_stride * (j == 0) or 1
-            )
+            sources = self._fields(stage, name, j, first, shared)
+            plan = BlockPlan(op, sources, stride if j == 0 else 1)
             blocks.append(plan)
             for k in range(j, longest if not each and j else j + 1):
                 self._note_sites(plan, depth, op, k)
@@ -254,7 +253,7 @@ class _Compiler:
 
     def _check_roles(self, stage: dict[str, Any], at: Location, allowed: frozenset[str]) -> None:
         """Check what `first`, `rest` and `each` name."""
-        for role in ("first", "rest", "each"):
+        for role in ("each", "first", "rest"):
             fields = stage.get(role) or {}
             if not isinstance(fields, dict):
                 self._fail((*at, role), "is a mapping of fields, as {kernels: [3, 5]}")

@@ -284,6 +284,7 @@ def test_shipped_spaces_hold_networks_that_build(name):
         ("stride: 2", "stride: true", "stride: input should be a valid integer; found True"),
         ("choice: [8, 16]}}\nstages", "choice: [8, true]}}\nstages", "valid integer; found True"),
         ("first: {expansion: {choice: [2, 3]}}", "first: 5", "first: is a mapping of fields"),
+        ("each: {kernels: {choice: [3, 5, 7]}}", "each: 5", "each: is a mapping of fields"),
         ("first: {expansion", "first: {kernels: 5, expansion", "is given in 'each' as well"),
         ("  b:", "  stem:", "'stem' already means something else here"),
         ("  b:", "  b.c:", "'b.c' is no name"),

@@ -47,7 +47,7 @@ from nas.spec import NetworkSpec, load_network
 from nas.study import OpenTrial, SearchStudy, genotype_of_row
 from nas.units import format_count
 
-WAVE = 4  # networks a worker trains between two rounds of measuring
+WAVE = 6  # networks a worker trains between two rounds of measuring
 HOPELESS = 8  # trials in a row without a result, before giving up
 
 

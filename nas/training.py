@@ -35,9 +35,9 @@ class Recipe:
         zero_residuals: let residual branches start at zero.
     """
 
-    epochs: int = 4
+    epochs: int = 3
     batch_size: int = 16
-    learning_rate: float = 0.03
+    learning_rate: float = 0.06
     weight_decay: float = 1e-4
     label_smoothing: float = 0.1
     warmup: float = 0.2

@@ -56,7 +56,11 @@ class Restriction:
             return False
 
     def conjuncts(self) -> list[Restriction]:
-        """Return the smallest conditions that all must hold: a <= b <= c is a <= b and b <= c."""
+        """Return the smallest conditions that all must hold: a <= b <= c is a <= b and b <= c.
+
+        Raises:
+            ValueError: when one of them reads fixed values only, and does not hold.
+        """
         if isinstance(self.tree, ast.BoolOp) and isinstance(self.tree.op, ast.And):
             parts: list[ast.expr] = list(self.tree.values)
         elif isinstance(self.tree, ast.Compare) and len(self.tree.ops) > 1:
@@ -70,8 +74,11 @@ class Restriction:
         found = []
         for part in parts:
             names = tuple(n for n in _names(part, self.text) if n not in self.constants)
+            one = Restriction(self.text, names, part, self.constants)
             if names:
-                found += Restriction(self.text, names, part, self.constants).conjuncts()
+                found += one.conjuncts()
+            elif not one.holds({}):
+                raise ValueError(f"'{self.text}' never holds: a part of it reads fixed values only")
         return found
 
 

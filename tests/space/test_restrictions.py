@@ -50,6 +50,13 @@ def test_chains_fall_apart_into_pairs():
     assert [part.names for part in parts] == [("a.depth", "b.depth"), ("b.depth", "w"), ("w",)]
 
 
+def test_a_part_on_fixed_values_is_not_lost():
+    with pytest.raises(ValueError, match="a part of it reads fixed values only"):
+        parse_restriction("w >= 16 and n > 8", NAMES).conjuncts()
+    parts = parse_restriction("w >= 16 and n == 8", NAMES).conjuncts()
+    assert [part.names for part in parts] == [("w",)]
+
+
 def test_names_are_found():
     assert parse_restriction("a.depth <= w * 2", NAMES).names == ("a.depth", "w")
 

@@ -30,11 +30,12 @@ def _cells(row: pd.Series, name: str) -> dict[str, str]:
         return "-" if pd.isna(value) else form.format(value)
 
     low, high = row["latency_p10_ms"], row["latency_p90_ms"]
+    source = " (predicted)" if row.get("latency_source") == "predicted" else ""
     return {
         "name": name,
         "accuracy": show(100 * row["accuracy"], "{:.1f}%"),
         "latency_ms": show(row["latency_ms"], "{:.2f}"),
-        "latency_range": "-" if pd.isna(low) else f"{low:.2f} to {high:.2f}",
+        "latency_range": "-" if pd.isna(low) else f"{low:.2f} to {high:.2f}{source}",
         "madds": show(row["madds"] / 1e6, "{:.0f}M"),
         "params": show(row["params"] / 1e6, "{:.2f}M"),
     }

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from nas.errors import MixnasError
@@ -76,3 +79,30 @@ def print_table(
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     Console(highlight=False, width=width).print(table)
+
+
+@contextmanager
+def progress_bar(console: Console, text: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on a terminal, from the first step on until the block ends.
+
+    Yields:
+        What to call with the number of steps done and of all. It draws when it is called and never
+        in between, since a thread that draws would disturb measurements.
+    """
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        auto_refresh=False,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    task = bar.add_task(text, total=None, visible=False)
+
+    def step(done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total, visible=True, refresh=True)
+
+    with bar:
+        yield step

@@ -20,6 +20,7 @@ from nas.ir import (
     Linear,
     MixConv,
     Node,
+    Pad,
     Residual,
     Seq,
     Shape,
@@ -109,7 +110,7 @@ def count_leaf(leaf: Leaf, shape: Shape) -> Count:
             params, peak = 2 * leaf.channels, _size(shape)
         case Activation():
             peak = _size(shape)
-        case GlobalPool():
+        case GlobalPool() | Pad():
             pass
     return Count(params, madds, activations, peak, out)
 

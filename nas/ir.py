@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 Padding = Literal["symmetric", "same"]
+ConvPadding = Literal["symmetric", "same", "rows"]
 Shape = tuple[int, int, int]
 
 
@@ -24,7 +25,8 @@ class Conv:
 
     `padding` is ``symmetric`` ((kernel - 1) * dilation / 2 on every side) or ``same``
     (TensorFlow's rule: at stride 2 and even sizes the extra pixel goes to the bottom and right).
-    Both give ceil(size / stride).
+    Both give ceil(size / stride). ``rows`` is symmetric above and below only: columns were added
+    before, by a `Pad`.
     """
 
     in_channels: int
@@ -34,7 +36,7 @@ class Conv:
     groups: int = 1
     dilation: int = 1
     bias: bool = False
-    padding: Padding = "symmetric"
+    padding: ConvPadding = "symmetric"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -66,11 +68,23 @@ class Activation:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SqueezeExcite:
-    """Channel attention: pool, 1x1 `reduce`, activation, 1x1 `expand`, sigmoid, multiply."""
+    """Channel attention: pool, 1x1 `reduce`, activation, 1x1 `expand`, sigmoid, multiply.
+
+    With `wide`, the gate is first spread over the whole map; what it computes is the same, but
+    runtimes with blocked layouts need not leave them to multiply.
+    """
 
     reduce: Conv
     expand: Conv
     activation: str
+    wide: bool = False
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Pad:
+    """`columns` columns of zeros on the left and as many on the right."""
+
+    columns: int
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -100,7 +114,7 @@ class Residual:
     children: tuple[tuple[str, Node], ...]
 
 
-Leaf = Conv | MixConv | BatchNorm | Activation | SqueezeExcite | GlobalPool | Linear
+Leaf = Conv | MixConv | BatchNorm | Activation | SqueezeExcite | Pad | GlobalPool | Linear
 Node = Leaf | Seq | Residual
 
 
@@ -124,6 +138,22 @@ def conv_channels(leaf: Conv | MixConv) -> tuple[int, int]:
     return taken, given
 
 
+def conv_pads(conv: Conv, shape: Shape) -> tuple[int, int, int, int]:
+    """Return the padding of a convolution of an input of `shape`: top, left, bottom, right."""
+    before, after = [], []
+    for size in shape[1:]:
+        if conv.padding == "same":
+            reach = (conv.kernel - 1) * conv.dilation
+            total = max((-(-size // conv.stride) - 1) * conv.stride + reach + 1 - size, 0)
+        else:
+            total = (conv.kernel - 1) // 2 * conv.dilation * 2
+        before.append(total // 2)
+        after.append(total - total // 2)
+    if conv.padding == "rows":
+        before[1] = after[1] = 0
+    return before[0], before[1], after[0], after[1]
+
+
 def out_shape(leaf: Leaf, shape: Shape) -> Shape:
     """Return the output shape of a leaf for an input of `shape`.
 
@@ -134,8 +164,12 @@ def out_shape(leaf: Leaf, shape: Shape) -> Shape:
     match leaf:
         case Conv() | MixConv():
             expected, out = conv_channels(leaf)
-            stride = leaf.stride if isinstance(leaf, Conv) else leaf.convs[0].stride
-            shape = (out, -(-height // stride), -(-width // stride))
+            first = leaf if isinstance(leaf, Conv) else leaf.convs[0]
+            if first.padding == "rows":
+                width -= (first.kernel - 1) * first.dilation
+            shape = (out, -(-height // first.stride), -(-width // first.stride))
+        case Pad():
+            return (channels, height, width + 2 * leaf.columns)
         case GlobalPool():
             return (channels, 1, 1)
         case Linear():

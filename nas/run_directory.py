@@ -12,7 +12,7 @@ import dataclasses
 import datetime
 import io
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 import yaml
@@ -43,6 +43,9 @@ class SearchConfig:
         seed: of everything random.
         workers: training processes.
         threads: of torch, in each worker.
+        objective: what the search aims at.
+        target: latency that a reward aims at, as on the command line.
+        latency: ``measured``, ``predicted``, or ``auto`` for predicted where a predictor fits.
         command: the command line it came from.
         version: of mixnas.
     """
@@ -58,6 +61,9 @@ class SearchConfig:
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     workers: AtLeastOne
     threads: AtLeastOne
+    objective: str = "pareto"
+    target: str | None = None
+    latency: Literal["auto", "measured", "predicted"] = "auto"
     command: str = ""
     version: str = ""
 

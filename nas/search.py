@@ -57,6 +57,17 @@ def search(
     sampler: Annotated[
         str | None, typer.Option(help="Proposes networks: random, tpe, nsga2. [random]")
     ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(help="pareto, or a reward: mnasnet, mnasnet-hard, absolute. [pareto]"),
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Latency that a reward aims at, as 8ms.")
+    ] = None,
+    latency: Annotated[
+        str | None,
+        typer.Option(help="measured, predicted, or auto: predicted once a predictor fits. [auto]"),
+    ] = None,
     reference: Annotated[
         list[str] | None,
         typer.Option(help="Network to train and measure beside; may be repeated; 'none' for none."),
@@ -87,6 +98,9 @@ def search(
         "estimator": estimator,
         "device": device,
         "sampler": sampler,
+        "objective": objective,
+        "target": target,
+        "latency": latency,
         "references": _references(reference),
         "trials": trials,
         "seed": seed,

@@ -30,24 +30,25 @@ from analysis.fronts import Front, pareto_front
 from analysis.report import write_report
 from analysis.runs import OBJECTIVES
 from nas import cli
-from nas.accuracy import Estimate, Estimator, open_estimator
+from nas.accuracy import Estimate, Estimator
 from nas.cost import count
-from nas.data import load_data
 from nas.errors import ExhaustedError, MixnasError
 from nas.executors.local import Failure, LocalExecutor, Task
-from nas.latency import Device, open_device
-from nas.limits import Limit, parse_limit
+from nas.latency import Device, Latency, measure_quietly
+from nas.latency.predictor import Predictor, load_predictor
+from nas.limits import Limit
 from nas.run_directory import RunDirectory, SearchConfig
-from nas.samplers import LimitedSampler, open_sampler
+from nas.search_parts import Parts, open_parts
 from nas.search_results import References, Results
 from nas.space import Space, load_space
 from nas.space.loader import find_document
 from nas.space.sampling import sample
-from nas.spec import NetworkSpec, load_network
+from nas.spec import NetworkSpec
 from nas.study import OpenTrial, SearchStudy, genotype_of_row
 from nas.units import format_count
 
 WAVE = 6  # networks a worker trains between two rounds of measuring
+ATTEMPTS = 2  # at a latency, while the machine is noisy
 HOPELESS = 8  # trials in a row without a result, before giving up
 
 
@@ -64,6 +65,7 @@ class Search:
         estimator: judges accuracy.
         study: the trials.
         references: networks judged beside, by name.
+        predictor: tells latency in the loop, if there is one; the front is measured at the end.
     """
 
     directory: RunDirectory
@@ -74,6 +76,7 @@ class Search:
     estimator: Estimator
     study: SearchStudy
     references: References
+    predictor: Predictor | None = None
     _stopped: bool = False
 
     @staticmethod
@@ -84,7 +87,7 @@ class Search:
             MixnasError: when a setting is not possible; nothing has been written then.
         """
         document = find_document(config.space)
-        parts = _parts(config, load_space(config.space))
+        parts = open_parts(config, load_space(config.space))
         sample(parts.space, Random(config.seed), parts.limits)  # raises when nothing is within
         directory = RunDirectory.create(path)
         directory.lock()
@@ -100,7 +103,7 @@ class Search:
             MixnasError: when its files cannot be used.
         """
         directory.lock()
-        parts = _parts(config, load_space(str(directory.path / "space.yaml")))
+        parts = open_parts(config, load_space(str(directory.path / "space.yaml")))
         search = _open(directory, config, parts, new=not directory.has_study())
         search.study.requeue()
         return search
@@ -119,6 +122,7 @@ class Search:
         previous = signal.signal(signal.SIGINT, self._stop)
         if console.is_terminal:
             console.print(f"run directory: {self.directory.path}")
+        self._prepare_device(console)
         progress = _progress(console)
         bar = progress.add_task(
             "measuring", total=self.config.trials, completed=self.study.completed()
@@ -134,6 +138,7 @@ class Search:
                     if not more:
                         break
                 self._judge_references(executor, progress, bar)
+                self._confirm_front(progress, bar)
         except KeyboardInterrupt:
             console.print(
                 f"stopped; continue with: python -m nas.search --resume {self.directory.path}"
@@ -143,6 +148,44 @@ class Search:
             signal.signal(signal.SIGINT, previous)
             self._save()
         return True
+
+    def _prepare_device(self, console: Console) -> None:
+        """Examine the device if need be, and take its predictor if that is wanted or there.
+
+        Raises:
+            MixnasError: when a predictor is wanted and there is none that fits.
+        """
+        with cli.progress_bar(console, f"examining {self.config.device}") as step:
+            self.device.prepare(step)
+        if self.config.latency == "measured":
+            return
+        try:
+            self.predictor = load_predictor(self.device, self.space)
+        except MixnasError:
+            if self.config.latency == "predicted":
+                raise
+        if self.predictor is not None and console.is_terminal:
+            console.print(f"latency: predicted, made {self.predictor.when}; the front is measured")
+
+    def _confirm_front(self, progress: Progress, bar: Any) -> None:
+        """Measure the best network and those of the front, where latency was predicted.
+
+        What is measured may leave the front and let others in, so until all of it is measured.
+        """
+        while True:
+            table = self.study.table()
+            best = self._best_row(table)
+            shown = self._front(table).rows
+            if best is not None:
+                shown = table[table["number"].isin([*shown["number"], best["number"]])]
+            predicted = shown[shown["latency_source"] == "predicted"]
+            if predicted.empty:
+                return
+            progress.update(bar, description="measuring the front", refresh=True)
+            for row in predicted.to_dict("records"):
+                spec = self.space.decode(genotype_of_row(row, self.space))
+                latency = measure_quietly(self.device, spec, ATTEMPTS)
+                self.study.confirm(int(row["number"]), latency)
 
     def _stop(self, *_: object) -> None:
         self._stopped = True
@@ -190,8 +233,7 @@ class Search:
         Returns:
             Those, and whether there may be more.
         """
-        everything = (*self.space.limits, *self.limits)
-        bounds = [limit for limit in everything if limit.metric == "latency"]
+        bounds = self._latency_bounds()
         trials: list[OpenTrial] = []
         pruned = 0
         while len(trials) < n and pruned < HOPELESS + 2 * n:
@@ -199,15 +241,20 @@ class Search:
                 trial = self.study.ask()
             except ExhaustedError:
                 return trials, False
-            latency = self.device.measure(trial.spec)
+            latency = self._latency(trial.spec)
             self.study.note_latency(trial, latency)
-            broken = next((b for b in bounds if b.excess(latency.median_ms) > 0), None)
+            broken = next((b for b in bounds if b.excess(latency.steady_ms) > 0), None)
             if broken is None:
                 trials.append(trial)
             else:
                 pruned += 1
                 self.study.prune(trial, broken)
         return trials, True
+
+    def _latency(self, spec: NetworkSpec) -> Latency:
+        if self.predictor is not None:
+            return self.predictor.predict(spec, self.device.choice())
+        return measure_quietly(self.device, spec, ATTEMPTS)
 
     def _tell(self, trial: OpenTrial, result: Estimate | Failure) -> None:
         if isinstance(result, Failure):
@@ -220,7 +267,7 @@ class Search:
         if isinstance(result, Failure):
             console.print(f"[{done}] trial {trial.number} failed: {result.reason}", markup=False)
             return
-        latency = trial.latency.median_ms if trial.latency else float("nan")
+        latency = trial.latency.steady_ms if trial.latency else float("nan")
         console.print(
             f"[{done}] trial {trial.number}: {100 * result.accuracy:.1f}%, {latency:.2f} ms, "
             f"{format_count(trial.cost.madds)} MAdds, {result.seconds:.0f} s",
@@ -273,16 +320,36 @@ class Search:
             self.directory.write_table("references", self.references.table())
         front = self._front(table)
         self.directory.write_table("pareto", front.rows)
-        if len(front.rows):
-            best = front.rows.sort_values(["accuracy", "latency_ms"], ascending=[False, True])
-            row = best.iloc[0]
-            genotype = genotype_of_row(row.to_dict(), self.space)
-            name = f"{self.space.name}_trial_{row['number']}"
+        best = self._best_row(table)
+        if best is not None:
+            genotype = genotype_of_row(best.to_dict(), self.space)
+            name = f"{self.space.name}_trial_{best['number']}"
             self.space.decode(genotype, name).save(self.directory.path / "best.yaml")
 
-    @staticmethod
-    def _front(table: pd.DataFrame) -> Front:
-        return pareto_front(table[table["state"] == "complete"], OBJECTIVES)
+    def _best_row(self, table: pd.DataFrame) -> pd.Series | None:
+        """Return the most accurate network of the front, or the one with the highest reward."""
+        within = self._within(table)
+        if within.empty:
+            return None
+        if self.study.objective.target_ms is not None:
+            return within.sort_values("reward", ascending=False).iloc[0]
+        rows = self._front(table).rows
+        return rows.sort_values(["accuracy", "latency_ms"], ascending=[False, True]).iloc[0]
+
+    def _within(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the complete trials that keep the limits on latency, as it is known by now."""
+        done = table[table["state"] == "complete"]
+        for bound in self._latency_bounds():
+            kept = [bound.excess(value) == 0 for value in done["latency_ms"]]
+            done = done.loc[pd.Series(kept, index=done.index, dtype=bool)]
+        return done
+
+    def _latency_bounds(self) -> list[Limit]:
+        everything = (*self.space.limits, *self.limits)
+        return [limit for limit in everything if limit.metric == "latency"]
+
+    def _front(self, table: pd.DataFrame) -> Front:
+        return pareto_front(self._within(table), OBJECTIVES)
 
     def report(self, json: bool) -> None:
         """Write the report and print the Pareto table, with the references beside."""
@@ -295,48 +362,11 @@ class Search:
             results.print(self.config.data, self.config.device)
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """What a configuration names, opened; nothing has been written yet."""
-
-    space: Space
-    limits: list[Limit]
-    device: Device
-    estimator: Estimator
-    sampler: LimitedSampler
-    references: dict[str, NetworkSpec]
-
-
-def _parts(config: SearchConfig, space: Space) -> _Parts:
-    """Open everything that a configuration names.
-
-    Raises:
-        MixnasError: when there is no such thing.
-    """
-    classes = load_data(config.data).num_classes
-    space = space.with_classes(classes)
-    if space.input_channels != (3,):
-        raise MixnasError(
-            f"'{space.name}' takes images of {space.input_channels} channels, but the data has 3; "
-            "set input: {channels: 3}"
-        )
-    limits = [parse_limit(metric, text) for metric, text in config.limits.items()]
-    return _Parts(
-        space,
-        limits,
-        open_device(config.device),
-        open_estimator(config.estimator, config.data),
-        open_sampler(config.sampler, space, limits, config.seed),
-        {
-            name: load_network(name).replace(num_classes=classes, name=name)
-            for name in config.references
-        },
-    )
-
-
-def _open(directory: RunDirectory, config: SearchConfig, parts: _Parts, new: bool) -> Search:
+def _open(directory: RunDirectory, config: SearchConfig, parts: Parts, new: bool) -> Search:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = SearchStudy(directory.storage, parts.space, parts.sampler, config.seed, new)
+    study = SearchStudy(
+        directory.storage, parts.space, parts.sampler, parts.objective, config.seed, new
+    )
     study.check_estimator(parts.estimator.fingerprint())
     return Search(
         directory,

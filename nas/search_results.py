@@ -13,7 +13,7 @@ from nas import cli
 from nas.accuracy import Estimate
 from nas.cost import count
 from nas.executors.local import Failure
-from nas.latency import Device, Latency
+from nas.latency import Device, Latency, measure_quietly
 from nas.spec import NetworkSpec
 from nas.study import estimate_columns, latency_columns
 from nas.units import format_count
@@ -41,7 +41,7 @@ class References:
 
     def measure(self, device: Device) -> dict[str, Latency]:
         """Measure those that have no row yet."""
-        return {name: device.measure(self.specs[name]) for name in self.missing()}
+        return {name: measure_quietly(device, self.specs[name]) for name in self.missing()}
 
     def note(self, name: str, latency: Latency, result: Estimate | Failure, seed: int) -> None:
         """Add a row."""
@@ -106,7 +106,7 @@ class Results:
             ["network", "", "accuracy", "latency (ms)", "10% to 90%", "MAdds", "params"],
             [_cells(kind, row) for kind, row in sorted(rows, key=lambda r: r[1]["latency_ms"])],
             f"accuracy: validation, {data}, short training with one seed; "
-            f"latency: {device}, one image, not lowered",
+            f"latency: {device}, one image, in deployed form",
         )
         print(f"report: {self.page}")
         print(f"best:   {self.path / 'best.yaml'}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 import pandas as pd
@@ -17,14 +17,22 @@ from nas.cost import Cost
 from nas.errors import MixnasError
 from nas.latency import Latency
 from nas.limits import Limit
+from nas.objective import Objective
 from nas.samplers import LimitedSampler, distributions
 from nas.space import Genotype, Space
 from nas.spec import NetworkSpec
 
 STUDY_NAME = "search"
-DIRECTIONS: list[Literal["maximize", "minimize"]] = ["maximize", "minimize"]
-"""Of accuracy and latency."""
 VARIABLE_PREFIX = "x."
+_CONFIRMED = "confirmed latency of trial "
+LATENCY_COLUMNS = (
+    "latency_ms",
+    "latency_p10_ms",
+    "latency_p90_ms",
+    "latency_n",
+    "latency_source",
+    "latency_noise",
+)
 
 
 @dataclass
@@ -55,7 +63,13 @@ class SearchStudy:
     """Trials of one search."""
 
     def __init__(
-        self, storage: str, space: Space, sampler: LimitedSampler, seed: int, new: bool
+        self,
+        storage: str,
+        space: Space,
+        sampler: LimitedSampler,
+        objective: Objective,
+        seed: int,
+        new: bool,
     ) -> None:
         """Open a storage.
 
@@ -63,6 +77,7 @@ class SearchStudy:
             storage: Optuna's URL of it.
             space: that the trials' networks are members of.
             sampler: proposes networks.
+            objective: what Optuna is told of a network.
             seed: noted with every trial.
             new: make the study; else it must be there.
 
@@ -70,6 +85,7 @@ class SearchStudy:
             MixnasError: when the storage cannot be used.
         """
         self.space = space
+        self.objective = objective
         self.seed = seed
         self._distributions = distributions(space)
         try:
@@ -78,7 +94,7 @@ class SearchStudy:
                     storage=storage,
                     sampler=sampler,
                     study_name=STUDY_NAME,
-                    directions=DIRECTIONS,
+                    directions=objective.directions,
                 )
             else:
                 self._study = optuna.load_study(
@@ -132,11 +148,19 @@ class SearchStudy:
         if trial.latency is None:
             raise ValueError(f"trial {trial.number} has no latency")
         trial.handle.set_user_attr("estimate", asdict(estimate))
-        self._study.tell(trial.handle, [estimate.accuracy, trial.latency.median_ms])
+        values = self.objective.values(estimate.accuracy, trial.latency.steady_ms)
+        self._study.tell(trial.handle, values)
+
+    def confirm(self, number: int, latency: Latency) -> None:
+        """Record the measured latency of a finished trial whose latency was predicted.
+
+        It takes the prediction's place in the table; what the sampler was told stays.
+        """
+        self._study.set_user_attr(f"{_CONFIRMED}{number}", latency.to_dict())
 
     def prune(self, trial: OpenTrial, limit: Limit) -> None:
         """End a trial whose latency breaks a limit, before anything is trained."""
-        measured = trial.latency.median_ms if trial.latency else float("nan")
+        measured = trial.latency.steady_ms if trial.latency else float("nan")
         trial.handle.set_user_attr("reason", f"latency {measured:.2f} ms breaks {limit}")
         self._study.tell(trial.handle, state=TrialState.PRUNED)
 
@@ -194,7 +218,12 @@ class SearchStudy:
 
     def table(self) -> pd.DataFrame:
         """Return one row a trial; the same columns as `trials.csv`."""
-        return trial_table(self._trials(), self.space)
+        confirmed = {
+            int(name.removeprefix(_CONFIRMED)): latency
+            for name, latency in self._study.user_attrs.items()
+            if name.startswith(_CONFIRMED)
+        }
+        return trial_table(self._trials(), self.space, self.objective, confirmed)
 
 
 def estimate_columns(estimate: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,17 +236,37 @@ def estimate_columns(estimate: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def latency_columns(latency: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a `Latency`'s numbers by their columns; None where there is none."""
+    """Return a `Latency`'s numbers by their columns; None where there is none.
+
+    All at the machine's usual speed, so that rows of different hours can be compared.
+    """
+    if not latency:
+        return dict.fromkeys(LATENCY_COLUMNS)
+    usual = latency["steady_ms"] / max(latency["median_ms"], 1e-9)
     return {
-        "latency_ms": latency.get("median_ms"),
-        "latency_p10_ms": latency.get("p10_ms"),
-        "latency_p90_ms": latency.get("p90_ms"),
-        "latency_n": latency.get("n"),
+        "latency_ms": latency["steady_ms"],
+        "latency_p10_ms": round(latency["p10_ms"] * usual, 4),
+        "latency_p90_ms": round(latency["p90_ms"] * usual, 4),
+        "latency_n": latency["n"],
+        "latency_source": latency["source"],
+        "latency_noise": "; ".join(latency["noise"]),
     }
 
 
-def trial_table(trials: Iterable[FrozenTrial], space: Space) -> pd.DataFrame:
-    """Return one row a trial: state, costs, latency, accuracy, then the genotype as ``x.*``."""
+def trial_table(
+    trials: Iterable[FrozenTrial],
+    space: Space,
+    objective: Objective,
+    confirmed: Mapping[int, dict[str, Any]],
+) -> pd.DataFrame:
+    """Return one row a trial: state, costs, latency, accuracy, then the genotype as ``x.*``.
+
+    Args:
+        trials: of the study.
+        space: of their networks.
+        objective: whose reward is shown.
+        confirmed: latencies measured after a trial's end, by its number.
+    """
     columns = [
         "number",
         "state",
@@ -230,10 +279,8 @@ def trial_table(trials: Iterable[FrozenTrial], space: Space) -> pd.DataFrame:
         "accuracy",
         "loss",
         "train_seconds",
-        "latency_ms",
-        "latency_p10_ms",
-        "latency_p90_ms",
-        "latency_n",
+        *LATENCY_COLUMNS,
+        "reward",
         "seed",
     ]
     rows = []
@@ -246,9 +293,11 @@ def trial_table(trials: Iterable[FrozenTrial], space: Space) -> pd.DataFrame:
             "spec_hash": known.get("spec_hash", ""),
             **known.get("cost", {}),
             **estimate_columns(known.get("estimate", {})),
-            **latency_columns(known.get("latency", {})),
+            **latency_columns(confirmed.get(trial.number, known.get("latency", {}))),
             "seed": known.get("seed"),
         }
+        if row["accuracy"] is not None and row["latency_ms"] is not None:
+            row["reward"] = objective.reward(row["accuracy"], row["latency_ms"])
         if len(trial.params) == len(space.variables):
             labels = space.to_params(space.from_params(trial.params))
             row |= {f"{VARIABLE_PREFIX}{name}": label for name, label in labels.items()}

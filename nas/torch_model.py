@@ -25,6 +25,7 @@ from nas.ir import (
     Linear,
     MixConv,
     Node,
+    Pad,
     Residual,
     Seq,
     SqueezeExcite,
@@ -142,12 +143,24 @@ class Classifier(nn.Linear):
 def _conv(node: Conv) -> nn.Conv2d:
     # At stride 1 both padding rules are the same for odd kernels.
     same = node.padding == "same" and node.stride > 1
+    around = (node.kernel - 1) // 2 * node.dilation
+    if node.padding == "rows":
+        return nn.Conv2d(
+            node.in_channels,
+            node.out_channels,
+            node.kernel,
+            node.stride,
+            padding=(around, 0),
+            dilation=node.dilation,
+            groups=node.groups,
+            bias=node.bias,
+        )
     return (SameConv2d if same else SymmetricConv2d)(
         node.in_channels,
         node.out_channels,
         node.kernel,
         node.stride,
-        padding=0 if same else (node.kernel - 1) // 2 * node.dilation,
+        padding=0 if same else around,
         dilation=node.dilation,
         groups=node.groups,
         bias=node.bias,
@@ -178,6 +191,8 @@ def to_module(node: Node, dropout: float = 0.0, drop_path: float = 0.0) -> nn.Mo
             return _ACTIVATIONS[node.function]()
         case SqueezeExcite():
             return SqueezeExcite2d(node)
+        case Pad():
+            return nn.ZeroPad2d((node.columns, node.columns, 0, 0))
         case GlobalPool():
             return nn.AdaptiveAvgPool2d(1)
         case Linear():

@@ -20,6 +20,14 @@ settings.load_profile("mixnas")
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_tests(tmp_path_factory):
+    """Keep what is learned about this machine apart from what its user has learned."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MIXNAS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def command(tmp_path):
     """Run ``python -m ...`` in an empty folder, as a user would."""

@@ -18,6 +18,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from nas.accuracy.base import Estimate, EstimateError, Estimator
+from nas.latency.machine import machine_for
 from nas.spec import NetworkSpec
 
 ATTEMPTS = 2  # a dying worker takes its neighbours' tasks along; those get another go
@@ -115,9 +116,13 @@ class LocalExecutor:
         """Judge networks and yield (key, result) as they are done.
 
         A worker that dies takes the whole pool along; the tasks left are then tried once more one
-        at a time, so that only the one that kills its worker fails.
+        at a time, so that only the one that kills its worker fails. Nothing measures on this
+        machine meanwhile.
         """
-        left = dict(tasks)
+        with machine_for("training"):
+            yield from self._run(dict(tasks))
+
+    def _run(self, left: dict[Any, Task]) -> Iterator[tuple[Any, Estimate | Failure]]:
         try:
             futures = {self._submit(task): key for key, task in left.items()}
             for future in as_completed(futures):

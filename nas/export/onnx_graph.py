@@ -21,15 +21,18 @@ from nas.ir import (
     Linear,
     MixConv,
     Node,
+    Pad,
     Residual,
     Seq,
     Shape,
     SqueezeExcite,
+    conv_pads,
     out_shape,
 )
 
 OPSET = 20  # Gelu; ONNX Runtime 1.17 and later
 IR_VERSION = 9
+BATCH = "batch"  # the name of the free dimension
 _SIMPLE = {"relu": "Relu", "hard_swish": "HardSwish", "mish": "Mish", "gelu": "Gelu"}
 
 
@@ -38,6 +41,7 @@ class _Writer:
         self.weights = weights
         self.nodes: list[onnx.NodeProto] = []
         self.initialisers: dict[str, onnx.TensorProto] = {}
+        self.known_shapes: list[onnx.ValueInfoProto] = []
 
     def add(self, op: str, inputs: list[str], name: str, **attributes: Any) -> str:
         """Add a node with one output, which is named after it."""
@@ -75,7 +79,9 @@ class _Writer:
             case Activation():
                 return self._activation(leaf.function, x, path)
             case SqueezeExcite():
-                return self._squeeze_excite(leaf, x, path)
+                return self._squeeze_excite(leaf, x, shape, path)
+            case Pad():
+                return self._pad(leaf, x, shape, path)
             case GlobalPool():
                 return self.add("GlobalAveragePool", [x], f"{path}.out")
             case Linear():
@@ -96,7 +102,7 @@ class _Writer:
             strides=[conv.stride] * 2,
             dilations=[conv.dilation] * 2,
             group=conv.groups,
-            pads=conv_pads(conv, shape),
+            pads=list(conv_pads(conv, shape)),
         )
 
     def _mix(self, mix: MixConv, x: str, shape: Shape, path: str) -> str:
@@ -124,27 +130,42 @@ class _Writer:
             return self.add("Clip", [x, *bounds], f"{path}.out")
         return self.add(_SIMPLE[function], [x], f"{path}.out")
 
-    def _squeeze_excite(self, se: SqueezeExcite, x: str, path: str) -> str:
+    def _pad(self, pad: Pad, x: str, shape: Shape, path: str) -> str:
+        # A depthwise 1x1 convolution with ones, since it keeps ONNX Runtime's blocked layout of
+        # channels, which `Pad` does not.
+        channels, columns = shape[0], pad.columns
+        ones = self.constant(f"{path}.ones", np.ones((channels, 1, 1, 1), dtype=np.float32))
+        pads = [0, columns, 0, columns]
+        return self.add(
+            "Conv", [x, ones], f"{path}.out", kernel_shape=[1, 1], group=channels, pads=pads
+        )
+
+    def _squeeze_excite(self, se: SqueezeExcite, x: str, shape: Shape, path: str) -> str:
         one = (se.reduce.in_channels, 1, 1)
         y = self.add("GlobalAveragePool", [x], f"{path}.pool")
         y = self._conv(se.reduce, y, one, f"{path}.reduce")
         y = self._activation(se.activation, y, f"{path}.act")
         y = self._conv(se.expand, y, (se.reduce.out_channels, 1, 1), f"{path}.expand")
-        return self.add("Mul", [x, self.add("Sigmoid", [y], f"{path}.gate")], f"{path}.out")
+        y = self.add("Sigmoid", [y], f"{path}.gate")
+        if se.wide:
+            y = self._widen(y, shape, path)
+        return self.add("Mul", [x, y], f"{path}.out")
 
-
-def conv_pads(conv: Conv, shape: Shape) -> list[int]:
-    """Return the padding of a convolution as ONNX has it: top, left, bottom, right."""
-    before, after = [], []
-    for size in shape[1:]:
-        if conv.padding == "same":
-            reach = (conv.kernel - 1) * conv.dilation
-            total = max((-(-size // conv.stride) - 1) * conv.stride + reach + 1 - size, 0)
-        else:
-            total = (conv.kernel - 1) // 2 * conv.dilation * 2
-        before.append(total // 2)
-        after.append(total - total // 2)
-    return [*before, *after]
+    def _widen(self, x: str, shape: Shape, path: str) -> str:
+        """Spread one value a channel over a map, in the one form that the blocked layout has."""
+        scales = self.constant(f"{path}.scales", np.array([1, 1, *shape[1:]], dtype=np.float32))
+        wide = self.add(
+            "Resize",
+            [x, "", scales],
+            f"{path}.wide",
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        )
+        # Inference of shapes loses the batch size here; without it the layout is given up.
+        info = helper.make_tensor_value_info(wide, TensorProto.FLOAT, [BATCH, *shape])
+        self.known_shapes.append(info)
+        return wide
 
 
 def to_onnx(
@@ -164,10 +185,15 @@ def to_onnx(
     writer = _Writer(weights)
     y, (classes, _, _) = writer.emit(tree, "images", shape, "")
     writer.add("Identity", [y], "logits")
-    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", *shape])
-    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", classes])
+    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, [BATCH, *shape])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [BATCH, classes])
     graph = helper.make_graph(
-        writer.nodes, name or "network", [images], [logits], list(writer.initialisers.values())
+        writer.nodes,
+        name or "network",
+        [images],
+        [logits],
+        list(writer.initialisers.values()),
+        value_info=writer.known_shapes,
     )
     model = helper.make_model(
         graph,

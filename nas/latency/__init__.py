@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
-from nas.errors import MixnasError, unknown
-from nas.latency.protocol import Latency, usable_cores
-from nas.spec import NetworkSpec
-
-DEVICES = ("onnxruntime:cpu",)
+from nas.latency.conditions import Conditions, Latency, Settings
+from nas.latency.device import Device, LocalDevice, Step, measure_quietly
+from nas.latency.machine import usable_cores
+from nas.latency.runtimes import EXAMPLES
 
 
-class Device(Protocol):
-    """Something that measures networks, one at a time."""
-
-    device: str
-
-    def conditions(self) -> dict[str, str | int | bool]:
-        """Return what two measurements must share to be compared."""
-        ...
-
-    def measure(self, spec: NetworkSpec) -> Latency:
-        """Measure one network at its input resolution."""
-        ...
-
-
-def open_device(name: str, threads: int | None = None) -> Device:
-    """Return a device by name.
+def open_device(name: str, settings: Settings = Settings()) -> Device:  # noqa: B008
+    """Return a device by name: ``onnxruntime:cpu``, ``torch:cuda``, ``http://board:7070``.
 
     Raises:
-        MixnasError: when there is no such device.
+        MixnasError: when there is no such device, or it cannot do what is asked.
     """
-    if name not in DEVICES:
-        raise MixnasError(unknown("device", name, DEVICES))
-    from nas.latency.onnxruntime_cpu import OnnxRuntimeCPU
+    if name.startswith(("http://", "https://")):
+        from nas.latency.remote import RemoteDevice
 
-    return OnnxRuntimeCPU(threads)
+        return RemoteDevice(name, settings)
+    return LocalDevice(name, settings)
 
 
-__all__ = ["DEVICES", "Device", "Latency", "open_device", "usable_cores"]
+__all__ = [
+    "EXAMPLES",
+    "Conditions",
+    "Device",
+    "Latency",
+    "LocalDevice",
+    "Settings",
+    "Step",
+    "measure_quietly",
+    "open_device",
+    "usable_cores",
+]

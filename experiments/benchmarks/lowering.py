@@ -1,0 +1,215 @@
+"""What lowering brings: latency of lowered networks beside the plain ones and EfficientNet-B0.
+
+    python -m experiments.benchmarks.lowering [--device onnxruntime:cpu] [--batch 1] [--specs 100]
+                                              [--threads N] [--record]
+
+Networks of one kind of comparison are timed in turns, round by round, so that ratios hold on a
+noisy machine. References: MixNet-S, -M, -L lowered (by the device's profile, and with everything
+merged), MixNet-M plain, EfficientNet-B0 plain and lowered. Then random members of `mixnet`, each
+lowered and plain. At the end, where the time of lowered MixNet-M goes, by ONNX Runtime's profiler,
+and the arithmetic limit: its multiply-adds at the rate that one large matrix product reaches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from experiments.benchmarks.common import record
+from nas.cost import count
+from nas.export.onnx_graph import to_onnx
+from nas.latency.conditions import Settings
+from nas.latency.device import LocalDevice
+from nas.latency.machine import machine_for, pinned
+from nas.latency.protocol import warm_up
+from nas.latency.runtimes.base import Program, Run, noise
+from nas.latency.weights import realistic_weights
+from nas.lowering import MERGE_ALL, Choice, lower
+from nas.space import load_space
+from nas.spec import NetworkSpec, load_network
+
+ROUNDS = 30
+RUNS = 8
+SETTLE = 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="onnxruntime:cpu")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--specs", type=int, default=100)
+    parser.add_argument("--record", action="store_true", help="write experiments/results/")
+    arguments = parser.parse_args()
+    device = LocalDevice(
+        arguments.device, Settings(threads=arguments.threads, batch=arguments.batch)
+    )
+    device.prepare()
+    with machine_for("measuring"), pinned(device.runtime.threads, device.runtime.places_threads):
+        references = compare_references(device)
+        specs = compare_specs(device, arguments.specs)
+    # Outside, since their threads would all be kept on the calling one's core.
+    breakdown = profile(device) if arguments.device == "onnxruntime:cpu" else {}
+    limit = arithmetic_limit(device)
+    ratios = np.array([spec["ratio"] for spec in specs])
+    m = references["mixnet_m lowered"]
+    summary = {
+        "mixnet_m_lowered_over_plain": m / references["mixnet_m plain"],
+        "mixnet_m_lowered_over_efficientnet_b0": m / references["efficientnet_b0 plain"],
+        "mixnet_m_lowered_over_efficientnet_b0_lowered": m / references["efficientnet_b0 lowered"],
+        "specs": len(specs),
+        "specs_mean_ratio": float(ratios.mean()),
+        "specs_lowest_ratio": float(ratios.min()),
+        "specs_highest_ratio": float(ratios.max()),
+        "largest_difference": max(spec["difference"] for spec in specs),
+        "arithmetic_limit_ms": limit,
+    }
+    for name, value in references.items():
+        print(f"{name:32} {value:8.2f} ms")
+    for name, value in summary.items():
+        print(f"{name:48} {value:10.4g}")
+    for name, value in breakdown.items():
+        print(f"  {name:24} {value:8.0f} us")
+    name = f"lowering_{arguments.device.replace(':', '_')}_batch{arguments.batch}"
+    rounded = {key: round(value, 5) for key, value in summary.items()}
+    record(
+        name,
+        {
+            "conditions": vars(device.conditions),
+            "references_ms": {key: round(value, 3) for key, value in references.items()},
+            **rounded,
+            "mixnet_m_by_operator_us": breakdown,
+        },
+        "onnxruntime",
+        "torch",
+        write=arguments.record,
+    )
+
+
+def program(spec: NetworkSpec, choice: Choice | None) -> Program:
+    tree, shape = spec.tree(), spec.in_shape
+    weights = realistic_weights(tree)
+    if choice is None:
+        return Program(tree, shape, weights)
+    lowered, lowered_weights = lower(tree, shape, weights, choice)
+    return Program(lowered, shape, lowered_weights)
+
+
+def in_turns(runs: dict[str, Run], rounds: int) -> dict[str, list[float]]:
+    """Return the medians of every round, by name."""
+    medians: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        warm_up(run, 1.0)
+    for _ in range(rounds):
+        for name, run in runs.items():
+            for _ in range(SETTLE):
+                run()
+            medians[name].append(float(np.median([run() for _ in range(RUNS)])))
+    return medians
+
+
+def compare_references(device: LocalDevice) -> dict[str, float]:
+    choices = {"lowered": device.choice(), "merged": MERGE_ALL, "plain": None}
+    runs = {
+        f"{name} {form}": device.runtime.load(program(load_network(name), choice))
+        for name in ("mixnet_s", "mixnet_m", "mixnet_l", "efficientnet_b0", "mobilenet_v2")
+        for form, choice in choices.items()
+    }
+    medians = in_turns(runs, ROUNDS)
+    # Each round has its own speed; the middle of the ratios is what all rounds agree on.
+    base = np.array(medians["efficientnet_b0 plain"])
+    usual = float(np.median(base))
+    return {name: usual * float(np.median(values / base)) for name, values in medians.items()}
+
+
+def compare_specs(device: LocalDevice, number: int) -> list[dict[str, float]]:
+    space, rng = load_space("mixnet"), random.Random(0)
+    rows = []
+    for _ in range(number):
+        spec = space.decode(space.draw(rng))
+        programs = {"lowered": program(spec, device.choice()), "plain": program(spec, None)}
+        runs = {name: device.runtime.load(one) for name, one in programs.items()}
+        medians = {name: np.array(values) for name, values in in_turns(runs, 5).items()}
+        rows.append(
+            {
+                "ratio": float(np.median(medians["lowered"] / medians["plain"])),
+                "difference": difference(programs),
+            }
+        )
+    return rows
+
+
+def difference(programs: dict[str, Program]) -> float:
+    """Return the largest difference of the lowered outputs, in units of the largest output."""
+    outputs = {}
+    for name, one in programs.items():
+        graph = to_onnx(one.tree, one.shape, one.weights).SerializeToString()
+        session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+        outputs[name] = session.run(None, {"images": noise(1, one.shape)})[0]
+    plain = outputs["plain"]
+    return float(np.abs(outputs["lowered"] - plain).max() / np.abs(plain).max())
+
+
+def profile(device: LocalDevice) -> dict[str, float]:
+    """Return microseconds of lowered MixNet-M by operator, by ONNX Runtime's profiler."""
+    one = program(load_network("mixnet_m"), device.choice())
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = device.runtime.threads
+    options.enable_profiling = True
+    with tempfile.TemporaryDirectory() as folder:
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        graph = to_onnx(one.tree, one.shape, one.weights).SerializeToString()
+        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        for _ in range(100):
+            session.run(None, {"images": noise(device.settings.batch, one.shape)})
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    times: dict[tuple[str, str], list[float]] = {}
+    for event in events:
+        if event["cat"] == "Node" and event["name"].endswith("_kernel_time"):
+            times.setdefault((_operator(event["args"]), event["name"]), []).append(event["dur"])
+    total: Counter[str] = Counter()
+    for (operator, _), values in times.items():
+        total[operator] += float(np.median(values[20:]))
+    return {name: round(value) for name, value in total.most_common()}
+
+
+def _operator(arguments: dict[str, Any]) -> str:
+    name = str(arguments["op_name"])
+    shapes = [next(iter(shape.values())) for shape in arguments.get("input_type_shape", [])]
+    if name != "Conv" or len(shapes) < 2:
+        return name
+    (_, inner, kernel, _), image = shapes[1], shapes[0]
+    if image[-1] == 1:
+        return "Conv of SE"
+    if inner == 1:
+        return f"Conv depthwise {kernel}x{kernel}" if kernel > 1 else "padding"
+    return f"Conv {kernel}x{kernel}"
+
+
+def arithmetic_limit(device: LocalDevice) -> float:
+    """Return MixNet-M's multiply-adds at the rate of a large matrix product, in milliseconds."""
+    import torch
+
+    torch.set_num_threads(device.runtime.threads)
+    size, batch = 2048, device.settings.batch
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    times = []
+    for _ in range(12):
+        start = time.perf_counter()
+        a @ b
+        times.append(time.perf_counter() - start)
+    rate = size**3 / min(times)
+    return 1e3 * batch * count(load_network("mixnet_m")).madds / rate
+
+
+if __name__ == "__main__":
+    main()

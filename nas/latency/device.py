@@ -1,0 +1,227 @@
+"""A device: lowers networks to its fastest form and measures them."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+
+from nas.errors import MixnasError
+from nas.latency.conditions import Conditions, Latency, Settings, utc_now
+from nas.latency.machine import Load, machine_for, machine_name, pinned
+from nas.latency.profile import DeviceProfile, Finding, load_profile
+from nas.latency.protocol import Effort, Timing, remarks, time_in_turns, warm_up
+from nas.latency.runtimes import Program, Run, Runtime, open_runtime
+from nas.latency.tuning import tune
+from nas.latency.weights import realistic_weights
+from nas.lowering import MERGE_ALL, Choice, lower
+from nas.spec import NetworkSpec, load_network
+
+REFERENCE = "mobilenet_v2"
+_REFERENCE_SECONDS = 1.5
+Step = Callable[[int, int], None]
+"""Told how much of something long is done, and of how much."""
+
+
+class Device(Protocol):
+    """Something that measures networks, one at a time.
+
+    Attributes:
+        name: as given on the command line.
+    """
+
+    name: str
+
+    @property
+    def conditions(self) -> Conditions:
+        """What two measurements must share to be compared."""
+        ...
+
+    def prepare(self, step: Step | None = None) -> None:
+        """Learn what a first measurement needs to know; quick when it is known already."""
+        ...
+
+    def choice(self) -> Choice:
+        """Return what chooses the forms of lowered networks."""
+        ...
+
+    def measure(self, spec: NetworkSpec, effort: Effort | None = None) -> Latency:
+        """Measure one network at its input resolution.
+
+        Raises:
+            MixnasError: when the device cannot run it.
+        """
+        ...
+
+
+class LocalDevice:
+    """A runtime on this machine."""
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        """Open a runtime by name.
+
+        Raises:
+            MixnasError: when it is not there, or cannot do what is asked.
+        """
+        self.name = name
+        self.settings = settings
+        self.runtime: Runtime = open_runtime(name, settings)
+        self._reference: Run | None = None
+
+    @cached_property
+    def conditions(self) -> Conditions:
+        """See `Device`."""
+        return Conditions(
+            device=self.name,
+            runtime=self.runtime.version,
+            machine=machine_name(),
+            threads=self.runtime.threads,
+            batch=self.settings.batch,
+            precision=self.settings.precision,
+            lowered=self.settings.lowered,
+        )
+
+    # -- what is known about the device ------------------------------------------------------
+
+    def prepare(self, step: Step | None = None) -> None:
+        """Load the device's profile, or make it: some seconds, once for every set of conditions."""
+        if "profile" not in self.__dict__:
+            profile = load_profile(self.conditions)
+            if profile is None:
+                with self._measuring():
+                    profile = self._examine(step)
+                profile.save()
+            self.__dict__["profile"] = profile
+
+    @cached_property
+    def profile(self) -> DeviceProfile:
+        """What is known about the device under these conditions."""
+        self.prepare()
+        known: DeviceProfile = self.__dict__["profile"]
+        return known
+
+    def _examine(self, step: Step | None) -> DeviceProfile:
+        usual = self._usual_reference_ms()
+        findings: list[Finding] = []
+        if self.settings.lowered and self.runtime.tunable:
+            findings = tune(self.runtime, step)
+            # A machine is disturbed for a while and then is not; the undisturbed speed is its own.
+            usual = min(usual, self._usual_reference_ms())
+        return DeviceProfile(self.conditions, round(usual, 4), tuple(findings))
+
+    def _usual_reference_ms(self) -> float:
+        run = self.reference()
+        warm_up(run, _REFERENCE_SECONDS)
+        medians: list[float] = []
+        stop = time.perf_counter() + _REFERENCE_SECONDS
+        while len(medians) < 5 or time.perf_counter() < stop:
+            medians.append(float(np.median([run() for _ in range(8)])))
+        return float(np.percentile(medians, 25))
+
+    def reference(self) -> Run:
+        """Return the reference network, ready to run; its form depends on no profile."""
+        if self._reference is None:
+            program = self._program(load_network(REFERENCE), MERGE_ALL)
+            self._reference = self.runtime.load(program)
+        return self._reference
+
+    def choice(self) -> Choice:
+        """See `Device`."""
+        return self.profile if self.settings.lowered else MERGE_ALL
+
+    # -- measuring --------------------------------------------------------------------------
+
+    @contextmanager
+    def _measuring(self) -> Iterator[None]:
+        alone = self.runtime.places_threads
+        with machine_for("measuring"), pinned(self.runtime.threads, alone):
+            yield
+
+    def _program(self, spec: NetworkSpec, choice: Choice) -> Program:
+        tree, shape = spec.tree(), spec.in_shape
+        weights = realistic_weights(tree)
+        if not self.settings.lowered:
+            return Program(tree, shape, weights)
+        lowered, lowered_weights = lower(tree, shape, weights, choice)
+        return Program(lowered, shape, lowered_weights)
+
+    def program(self, spec: NetworkSpec) -> Program:
+        """Return a network as it would be measured, with weights as after training."""
+        return self._program(spec, self.choice())
+
+    def measure(self, spec: NetworkSpec, effort: Effort | None = None) -> Latency:
+        """See `Device`."""
+        program = self.program(spec)
+        return self.time(lambda: self.runtime.load(program), spec.input.resolution, effort)
+
+    def time(self, load: Callable[[], Run], resolution: int, effort: Effort | None) -> Latency:
+        """Measure what `load` makes ready, with the machine to itself."""
+        profile = self.profile
+        with self._measuring():
+            run, reference = load(), self.reference()
+            watch = Load()
+            timing = time_in_turns(run, reference, effort or Effort())
+            noise = [*remarks(timing, profile.reference_ms), *watch.remarks()]
+        return self._latency(timing, noise, resolution)
+
+    def _latency(self, timing: Timing, noise: list[str], resolution: int) -> Latency:
+        p10, median, p90 = timing.percentiles()
+        low, high = timing.interval()
+        figures: dict[str, Any] = {
+            "median_ms": median,
+            "p10_ms": p10,
+            "p90_ms": p90,
+            "low_ms": low,
+            "high_ms": high,
+            "steady_ms": timing.ratio * self.profile.reference_ms,
+            "reference_ms": timing.reference_ms,
+        }
+        return Latency(
+            **dataclasses.asdict(self.conditions),
+            **{name: round(value, 4) for name, value in figures.items()},
+            n=timing.n,
+            noise=tuple(noise),
+            resolution=resolution,
+            source="measured",
+            when=utc_now(),
+        )
+
+
+def measure_quietly(
+    device: Device, spec: NetworkSpec, attempts: int = 3, effort: Effort | None = None
+) -> Latency:
+    """Measure until the machine is quiet meanwhile, at most some times; return the least noisy.
+
+    Raises:
+        MixnasError: when the device cannot run the network.
+    """
+    best: Latency | None = None
+    for _ in range(max(1, attempts)):
+        latency = device.measure(spec, effort)
+        if best is None or (len(latency.noise), latency.reference_ms) < (
+            len(best.noise),
+            best.reference_ms,
+        ):
+            best = latency
+        if not best.noise:
+            break
+    assert best is not None
+    return best
+
+
+def refuse_noise(latency: Latency, name: str) -> None:
+    """Refuse a latency that was measured on a noisy machine.
+
+    Raises:
+        MixnasError: saying what disturbed it.
+    """
+    if latency.noise:
+        raise MixnasError(
+            f"{name} was not measured on a quiet machine: {'; '.join(latency.noise)}. Stop what "
+            "disturbs it, or leave --strict out to take the figure with its flag"
+        )

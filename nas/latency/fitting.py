@@ -1,0 +1,129 @@
+"""Making a device's latency predictor: measure a designed set of networks, fit, check."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Iterable
+
+import numpy as np
+
+from nas.cost import count
+from nas.latency.conditions import Latency
+from nas.latency.device import Device, Step, measure_quietly
+from nas.latency.predictor import (
+    ErrorCard,
+    Predictor,
+    error_card,
+    forms_digest,
+    network_features,
+    space_digest,
+)
+from nas.latency.protocol import Effort
+from nas.limits import Limit
+from nas.space import Space, sample
+from nas.spec import NetworkSpec
+
+EFFORT = Effort(rounds=6, round_seconds=0.03, seconds=1.0, precision=0.01, warm_seconds=0.3)
+ATTEMPTS = 2
+POOL = 8  # networks drawn for each that is measured
+
+
+def design(
+    space: Space, number: int, rng: random.Random, limits: Iterable[Limit] = ()
+) -> list[NetworkSpec]:
+    """Choose networks to learn from: spread evenly over the range of MAdds.
+
+    Args:
+        space: to draw from.
+        number: of networks.
+        rng: decides everything random.
+        limits: on costs, beside the space's own.
+    """
+    bounds = list(limits)
+    drawn = [sample(space, rng, bounds) for _ in range(POOL * number)]
+    drawn.sort(key=lambda one: one.cost.madds)
+    low, high = drawn[0].cost.madds, drawn[-1].cost.madds
+    chosen: list[NetworkSpec] = []
+    left = drawn
+    for wanted in np.linspace(low, high, number):
+        nearest = min(left, key=lambda one: abs(one.cost.madds - wanted))
+        left.remove(nearest)
+        chosen.append(space.decode(nearest.genotype))
+    rng.shuffle(chosen)
+    return chosen
+
+
+def draw(
+    space: Space, number: int, rng: random.Random, limits: Iterable[Limit] = ()
+) -> list[NetworkSpec]:
+    """Draw networks as a search would."""
+    bounds = list(limits)
+    return [space.decode(sample(space, rng, bounds).genotype) for _ in range(number)]
+
+
+def measure_all(
+    device: Device, specs: list[NetworkSpec], step: Step | None = None, done: int = 0, of: int = 0
+) -> list[Latency]:
+    """Measure networks one after the other."""
+    latencies = []
+    for index, spec in enumerate(specs):
+        latencies.append(measure_quietly(device, spec, ATTEMPTS, EFFORT))
+        if step is not None:
+            step(done + index + 1, of or len(specs))
+    return latencies
+
+
+def fit_predictor(
+    device: Device,
+    space: Space,
+    number: int,
+    rng: random.Random,
+    limits: Iterable[Limit] = (),
+    step: Step | None = None,
+    checks: int = 0,
+) -> Predictor:
+    """Measure networks of a space and make a predictor, which is not saved yet.
+
+    Args:
+        device: to measure on.
+        space: that predictions are for.
+        number: of networks to learn from.
+        rng: decides everything random.
+        limits: on costs, beside the space's own.
+        step: told how many networks are measured.
+        checks: fresh networks for the error card.
+
+    Raises:
+        MixnasError: when the device cannot run a network, or no network is within the limits.
+    """
+    bounds = list(limits)
+    device.prepare()
+    total = number + checks
+    specs = design(space, number, rng, bounds)
+    latencies = measure_all(device, specs, step, 0, total)
+    choice, conditions = device.choice(), device.conditions
+    predictor = Predictor(
+        conditions,
+        space.name,
+        space_digest(space),
+        forms_digest(choice),
+        tuple(network_features(spec, choice, conditions) for spec in specs),
+        tuple(latency.steady_ms for latency in latencies),
+    )
+    if not checks:
+        return predictor
+    fresh = draw(space, checks, rng, bounds)
+    measured = measure_all(device, fresh, step, number, total)
+    card = check_predictor(predictor, device, fresh, measured)
+    return dataclasses.replace(predictor, card=card)
+
+
+def check_predictor(
+    predictor: Predictor, device: Device, specs: list[NetworkSpec], latencies: list[Latency]
+) -> ErrorCard:
+    """Compare a predictor with measurements of networks that it has not seen."""
+    choice, conditions = device.choice(), device.conditions
+    predicted = predictor.predict_ms([network_features(s, choice, conditions) for s in specs])
+    measured = np.array([latency.steady_ms for latency in latencies])
+    return error_card(predicted, measured, np.array([count(spec).madds for spec in specs]))

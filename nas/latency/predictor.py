@@ -1,0 +1,220 @@
+"""A device's latency predictor: for one space, under one set of conditions, with its error card.
+
+It holds the features and latencies of the networks it learned from, and is fitted anew when it is
+read; nothing in the cache is code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import random
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from scipy.stats import spearmanr
+
+from nas.cache import cache_folder
+from nas.document import write_atomic
+from nas.errors import MixnasError
+from nas.latency.conditions import Conditions, Latency, utc_now
+from nas.latency.device import Device
+from nas.latency.features import latency_features
+from nas.latency.model import LatencyModel
+from nas.lowering import Choice, lowered_tree
+from nas.space import Space
+from nas.spec import NetworkSpec
+
+SCHEMA = "mixnas.predictor/1"
+BAND = 0.05  # half the width of the band of MAdds in which ranking is hardest
+_CONFIG = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class ErrorCard:
+    """How far predictions were off on networks that the predictor had not seen.
+
+    Attributes:
+        n: networks.
+        within_5: share of predictions within 5% of the measured latency.
+        within_10: share within 10%.
+        spearman: rank correlation with the measured latencies.
+        spearman_in_band: the same over the networks within 5% of the median MAdds.
+        n_in_band: how many those are.
+        mean_error: mean of the relative errors' sizes.
+        errors: the relative errors, smallest first; prediction over measurement, minus 1.
+    """
+
+    n: int
+    within_5: float
+    within_10: float
+    spearman: float
+    spearman_in_band: float | None
+    n_in_band: int
+    mean_error: float
+    errors: tuple[float, ...]
+
+
+def error_card(predicted: np.ndarray, measured: np.ndarray, madds: np.ndarray) -> ErrorCard:
+    """Compare predictions with measurements (one entry a network)."""
+    errors = predicted / measured - 1
+    inside = np.abs(madds / np.median(madds) - 1) <= BAND
+    return ErrorCard(
+        len(errors),
+        round(float((np.abs(errors) <= 0.05).mean()), 4),
+        round(float((np.abs(errors) <= 0.10).mean()), 4),
+        round(float(spearmanr(predicted, measured)[0]), 4),
+        round(float(spearmanr(predicted[inside], measured[inside])[0]), 4)
+        if inside.sum() > 4
+        else None,
+        int(inside.sum()),
+        round(float(np.abs(errors).mean()), 4),
+        tuple(round(float(error), 4) for error in sorted(errors)),
+    )
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Predictor:
+    """Predicts latency on a device.
+
+    Attributes:
+        conditions: of the latencies.
+        space: name of the space.
+        space_digest: of what it holds.
+        forms_digest: of the device's choice of forms.
+        features: of the networks it learned from.
+        latencies_ms: theirs, at the machine's usual speed.
+        card: its errors.
+        when: it was made, UTC.
+    """
+
+    conditions: Conditions
+    space: str
+    space_digest: str
+    forms_digest: str
+    features: tuple[dict[str, float], ...]
+    latencies_ms: tuple[float, ...]
+    card: ErrorCard | None = None
+    when: str = dataclasses.field(default_factory=utc_now)
+    schema: str = SCHEMA
+
+    @cached_property
+    def _model(self) -> LatencyModel:
+        return LatencyModel(self.features, np.array(self.latencies_ms))
+
+    def predict_ms(self, features: list[dict[str, float]]) -> np.ndarray:
+        """Return latencies in milliseconds of networks by their features."""
+        return self._model.predict(features)
+
+    def predict(self, spec: NetworkSpec, choice: Choice) -> Latency:
+        """Predict a network's latency, with its error bars from the error card.
+
+        Args:
+            spec: the network.
+            choice: of the device's forms.
+        """
+        features = network_features(spec, choice, self.conditions)
+        median = float(self.predict_ms([features])[0])
+        errors = self.card.errors if self.card else (0.0,)
+        # A prediction that is e too high belongs to a network that takes prediction / (1 + e).
+        bounds = np.quantile(1 / (1 + np.array(errors)), [0.025, 0.1, 0.9, 0.975]) * median
+        low, p10, p90, high = (round(float(bound), 4) for bound in bounds)
+        return Latency(
+            **dataclasses.asdict(self.conditions),
+            median_ms=round(median, 4),
+            p10_ms=p10,
+            p90_ms=p90,
+            low_ms=low,
+            high_ms=high,
+            n=0,
+            steady_ms=round(median, 4),
+            reference_ms=0.0,
+            noise=(),
+            resolution=spec.input.resolution,
+            source="predicted",
+            when=utc_now(),
+        )
+
+    def save(self) -> Path:
+        """Keep it in the user's cache; return where."""
+        path = _path(self.conditions, self.space_digest)
+        write_atomic(path, json.dumps(dataclasses.asdict(self)) + "\n")
+        return path
+
+
+def network_features(spec: NetworkSpec, choice: Choice, conditions: Conditions) -> dict[str, float]:
+    """Return the features of a network in the form that runs under these conditions."""
+    tree = spec.tree()
+    if conditions.lowered:
+        return latency_features(
+            lowered_tree(tree, spec.in_shape, choice), spec.in_shape, conditions.batch
+        )
+    return latency_features(tree, spec.in_shape, conditions.batch)
+
+
+def space_digest(space: Space) -> str:
+    """Name what networks a space holds, but for their number of classes."""
+    rng = random.Random(0)
+    drawn = [space.decode(space.draw(rng)).replace(num_classes=1000).digest() for _ in range(16)]
+    variables = [[variable.name, *map(str, variable.labels)] for variable in space.variables]
+    text = json.dumps([variables, drawn])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def forms_digest(choice: Choice) -> str:
+    """Name a device's choice of forms."""
+    findings: Iterable[Any] = getattr(choice, "findings", ())
+    text = json.dumps([[dataclasses.asdict(f.layer), f.best] for f in findings])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def load_predictor(device: Device, space: Space) -> Predictor:
+    """Return the predictor that was made for a device and a space, under the same conditions.
+
+    Raises:
+        MixnasError: when there is none, with how to make one; or one for other conditions only,
+            with what differs.
+    """
+    make = f"python -m nas.device fit --space {space.name} --device {device.name}"
+    digest = space_digest(space)
+    found = _read(_path(device.conditions, digest))
+    if found is None:
+        others = [
+            other
+            for path in sorted(cache_folder("predictors").glob(f"{digest}-*.json"))
+            if (other := _read(path)) is not None and other.conditions.device == device.name
+        ]
+        if not others:
+            raise MixnasError(
+                f"there is no latency predictor for '{space.name}' on {device.name}; make one: "
+                f"{make}"
+            )
+        differs = "; ".join(device.conditions.differences(others[-1].conditions))
+        raise MixnasError(
+            f"the latency predictor for '{space.name}' on {device.name} was made for {differs}. "
+            f"Make one for these conditions: {make}"
+        )
+    if found.forms_digest != forms_digest(device.choice()):
+        raise MixnasError(
+            f"{device.name} was examined anew since its latency predictor was made, and lowers "
+            f"networks to other forms now; make the predictor again: {make}"
+        )
+    return found
+
+
+def _read(path: Path) -> Predictor | None:
+    try:
+        predictor = TypeAdapter(Predictor).validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return predictor if predictor.schema == SCHEMA else None
+
+
+def _path(conditions: Conditions, digest: str) -> Path:
+    return cache_folder("predictors") / f"{digest}-{conditions.digest()}.json"

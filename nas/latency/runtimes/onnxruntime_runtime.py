@@ -1,0 +1,117 @@
+"""ONNX Runtime, on any of its execution providers."""
+
+from __future__ import annotations
+
+import time
+
+import onnxruntime
+
+from nas.errors import MixnasError, unknown
+from nas.export.onnx_graph import to_onnx
+from nas.latency.machine import other_cores, usable_cores
+from nas.latency.runtimes.base import Program, Run, noise
+
+_SUFFIX = "ExecutionProvider"
+
+
+def providers() -> dict[str, str]:
+    """Return the execution providers of this installation by their short names."""
+    names = onnxruntime.get_available_providers()
+    return {name.removesuffix(_SUFFIX).lower(): name for name in names if name.endswith(_SUFFIX)}
+
+
+class OnnxRuntime:
+    """Runs networks in ONNX Runtime."""
+
+    def __init__(
+        self, provider: str, threads: int | None, batch: int, precision: str = "fp32"
+    ) -> None:
+        """Choose where and how.
+
+        Args:
+            provider: short name of an execution provider: ``cpu``, ``cuda``, ``openvino``, ...
+            threads: of the runtime; all usable cores if None.
+            batch: images a run.
+            precision: ``fp32`` or ``int8``.
+
+        Raises:
+            MixnasError: when this installation has no such provider.
+        """
+        known = providers()
+        if provider not in known:
+            raise MixnasError(
+                unknown("ONNX Runtime execution provider", provider, known)
+                + "; others come with other builds of onnxruntime"
+            )
+        self.name = f"onnxruntime:{provider}"
+        self.version = f"onnxruntime {onnxruntime.__version__}"
+        self.threads = threads or usable_cores()
+        self.places_threads = True
+        self._cores = other_cores(self.threads)  # before the calling thread is kept on one
+        self.tunable = precision == "fp32"
+        self.batch = batch
+        self.precision = precision
+        self._provider = known[provider]
+
+    def load(self, program: Program) -> Run:
+        """See `Runtime.load`."""
+        graph = to_onnx(program.tree, program.shape, program.weights)
+        if self.precision == "int8":
+            from nas.export.int8 import quantize
+
+            graph = quantize(graph, program.shape)
+        return self.load_graph(graph.SerializeToString())
+
+    def load_graph(self, graph: bytes) -> Run:
+        """Make an ONNX model of one image input ready to run.
+
+        Raises:
+            MixnasError: when ONNX Runtime refuses it, or it takes something else than images.
+        """
+        try:
+            session = onnxruntime.InferenceSession(
+                graph, self._options(), providers=[self._provider]
+            )
+        except Exception as error:  # ONNX Runtime's own exceptions share no other base
+            reason = str(error).strip().splitlines()[0]
+            raise MixnasError(f"ONNX Runtime refuses the model: {reason}") from None
+        name, shape = _image_input(session)
+        feed = {name: noise(self.batch, shape)}
+
+        def run() -> float:
+            start = time.perf_counter_ns()
+            session.run(None, feed)
+            return (time.perf_counter_ns() - start) / 1e6
+
+        return run
+
+    def _options(self) -> onnxruntime.SessionOptions:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        if self._cores:
+            options.add_session_config_entry("session.intra_op_thread_affinities", self._cores)
+        # Threads that go on spinning after a run would slow the network that takes turns with
+        # this one for its first ten runs or so. The speed of runs in a row stays what it is.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        return options
+
+
+def _image_input(session: onnxruntime.InferenceSession) -> tuple[str, tuple[int, int, int]]:
+    inputs = session.get_inputs()
+    sizes = inputs[0].shape[1:] if len(inputs) == 1 else []
+    if (
+        len(sizes) != 3
+        or not all(isinstance(size, int) and size > 0 for size in sizes)
+        or inputs[0].type != "tensor(float)"
+    ):
+        found = ", ".join(f"{i.name}: {i.type} {i.shape}" for i in inputs)
+        raise MixnasError(
+            f"the model takes ({found}); it must take one float tensor (batch, C, H, W) of fixed "
+            "channels, height and width"
+        )
+    batch = inputs[0].shape[0]
+    if isinstance(batch, int) and batch != 1:
+        raise MixnasError(f"the model's batch size is fixed at {batch}; leave it free")
+    return inputs[0].name, (sizes[0], sizes[1], sizes[2])

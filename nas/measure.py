@@ -1,0 +1,107 @@
+"""``python -m nas.measure``: the latency of networks on a device, as they would be deployed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from nas import cli
+from nas.latency import EXAMPLES, Device, Latency, Settings, measure_quietly, open_device
+from nas.latency.conditions import check_precision
+from nas.latency.device import refuse_noise
+from nas.spec import Input, NetworkSpec, load_network
+
+app = cli.new_app(
+    "Measure the latency of networks on a device: lowered to the device's fastest form, between "
+    "runs of a reference network that shows how quiet the machine is."
+)
+
+
+@app.command()
+def measure(
+    networks: Annotated[list[str], typer.Argument(help="Reference names, or paths of spec files.")],
+    device: Annotated[str, typer.Option(help=f"As in {EXAMPLES}.")] = "onnxruntime:cpu",
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Measure the trained form, not the lowered one.")
+    ] = False,
+    both: Annotated[
+        bool, typer.Option("--both", help="Measure both forms of every network.")
+    ] = False,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Of the runtime. [all usable cores]")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, max=4096, help="Images a run.")] = 1,
+    resolution: Annotated[
+        int | None, typer.Option(min=8, max=2048, help="Side of the images. [the network's own]")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="fp32, or int8 (ONNX Runtime).")] = "fp32",
+    attempts: Annotated[
+        int, typer.Option(min=1, max=100, help="Measurements until the machine is quiet.")
+    ] = 3,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse to answer when it never is.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
+) -> None:
+    """Measure networks one after the other."""
+    check_precision(precision)
+    specs = [_at(load_network(name), resolution) for name in networks]
+    forms = [True, False] if both else [not plain]
+    console = cli.error_console()
+    rows: list[dict[str, Any]] = []
+    for lowered in forms:
+        settings = Settings(threads, batch, precision, lowered)  # type: ignore[arg-type]
+        target = open_device(device, settings)
+        with cli.progress_bar(console, f"examining {device}") as step:
+            target.prepare(step)
+        for spec in specs:
+            latency = _measure(target, spec, attempts, strict)
+            rows.append({"name": spec.name, **latency.to_dict()})
+            if not json:
+                for remark in latency.noise:
+                    console.print(f"warning: {spec.name}: {remark}", style="yellow")
+    if json:
+        cli.print_json(rows)
+    else:
+        _print(rows)
+
+
+def _at(spec: NetworkSpec, resolution: int | None) -> NetworkSpec:
+    if resolution is None:
+        return spec
+    return spec.replace(input=Input(spec.input.channels, resolution))
+
+
+def _measure(device: Device, spec: NetworkSpec, attempts: int, strict: bool) -> Latency:
+    latency = measure_quietly(device, spec, attempts)
+    if strict:
+        refuse_noise(latency, spec.name)
+    return latency
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    first = rows[0]
+    cli.print_table(
+        "Latency",
+        ["network", "form", "median (ms)", "95% of it", "10% to 90%", "steady (ms)", "runs", ""],
+        [
+            [
+                row["name"],
+                "lowered" if row["lowered"] else "plain",
+                f"{row['median_ms']:.2f}",
+                f"{row['low_ms']:.2f} to {row['high_ms']:.2f}",
+                f"{row['p10_ms']:.2f} to {row['p90_ms']:.2f}",
+                f"{row['steady_ms']:.2f}",
+                str(row["n"]),
+                "noisy" if row["noise"] else "",
+            ]
+            for row in rows
+        ],
+        f"{first['device']}, {first['runtime']}, {first['machine']}, {first['threads']} threads, "
+        f"batch {first['batch']}, {first['precision']}; steady: at the machine's usual speed",
+    )
+
+
+if __name__ == "__main__":
+    cli.run(app)

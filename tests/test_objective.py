@@ -1,0 +1,68 @@
+"""Rewards against the numbers of their papers."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nas.errors import MixnasError
+from nas.objective import (
+    HARD,
+    Objective,
+    absolute_reward,
+    mnasnet_reward,
+    open_objective,
+)
+
+latencies = st.floats(0.1, 1000.0)
+
+
+def test_twice_the_latency_is_worth_five_percent_of_accuracy():
+    # Tan et al. 2019, section 3: the soft exponent makes a(1 + 5%) at 2l equal to a at l.
+    assert mnasnet_reward(0.5 * 1.05, 160, 80) == pytest.approx(
+        mnasnet_reward(0.5, 80, 80), rel=1e-3
+    )
+
+
+def test_the_hard_reward_is_accuracy_up_to_the_target():
+    assert mnasnet_reward(0.5, 40, 80, HARD) == 0.5
+    assert mnasnet_reward(0.5, 80, 80, HARD) == 0.5
+    assert mnasnet_reward(0.5, 160, 80, HARD) == 0.25
+
+
+@given(st.floats(0.0, 1.0), latencies, latencies)
+def test_the_absolute_reward_is_highest_at_the_target(accuracy, ms, target):
+    assert absolute_reward(accuracy, target, target) == accuracy
+    assert absolute_reward(accuracy, ms, target) <= accuracy
+    above, below = (absolute_reward(accuracy, f * target, target) for f in (1.5, 0.5))
+    assert above == pytest.approx(below)
+
+
+@given(st.floats(0.01, 1.0), latencies)
+def test_faster_is_never_worse_in_mnasnets_rewards(accuracy, target):
+    for name in ("mnasnet", "mnasnet-hard"):
+        objective = Objective(name, target)
+        rewards = [objective.values(accuracy, f * target)[0] for f in (0.5, 1.0, 1.5, 2.0)]
+        assert rewards == sorted(rewards, reverse=True)
+
+
+def test_a_front_has_two_values_and_a_reward_one():
+    assert open_objective("pareto", None).values(0.9, 8.0) == [0.9, 8.0]
+    assert open_objective("pareto", None).directions == ["maximize", "minimize"]
+    objective = open_objective("absolute", "8ms")
+    assert objective.values(0.9, 8.0) == [0.9]
+    assert objective.directions == ["maximize"]
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "words"),
+    [
+        ("parto", None, r"unknown objective 'parto' \(did you mean 'pareto'\?\)"),
+        ("pareto", "8ms", "leave --target out.*--limit latency=8ms"),
+        ("mnasnet", None, "needs the latency to aim at: --target 8ms"),
+        ("mnasnet", "8", "'8' is not a time; accepted forms: 8ms"),
+        ("absolute", "0ms", "must be more than nothing"),
+    ],
+)
+def test_what_makes_no_objective_is_refused(name, target, words):
+    with pytest.raises(MixnasError, match=words):
+        open_objective(name, target)

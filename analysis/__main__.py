@@ -12,8 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.errors import AnalysisError
-from analysis.report import network_rows, run_front, write_report
-from analysis.runs import read_run
 
 app = typer.Typer(
     help="Fronts and reports of run directories.",
@@ -28,6 +26,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 @app.command()
 def pareto(run: RunPath, json: Json = False) -> None:
     """Show the networks that no other one beats in accuracy and latency."""
+    from analysis.report import network_rows, run_front
+    from analysis.runs import read_run
+
     read = read_run(run)
     front = run_front(read)
     rows = [row for row in network_rows(read, front) if row["group"] != "trial"]
@@ -54,6 +55,8 @@ def pareto(run: RunPath, json: Json = False) -> None:
 @app.command()
 def report(run: RunPath, json: Json = False) -> None:
     """Write report.html and the figures of a run anew."""
+    from analysis.report import write_report
+
     page = write_report(run)
     print(json_module.dumps({"report": str(page)}) if json else f"report: {page}")
 
@@ -64,6 +67,13 @@ def main() -> None:
         app()
     except AnalysisError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        print(
+            f"error: the package '{error.name}' is not installed; what analysis needs comes with "
+            "pip install 'mixnas[search]'",
+            file=sys.stderr,
+        )
         sys.exit(2)
 
 

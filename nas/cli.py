@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from nas.errors import MixnasError
+from nas.extras import missing_package
 
 JSON_HELP = "Print JSON for machines in place of a table."
 
@@ -38,6 +39,12 @@ def run(app: typer.Typer) -> NoReturn:
     except MixnasError as error:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        message = missing_package(error)
+        if message is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +16,9 @@ from nas.document import Document, validate
 from nas.errors import MixnasError
 from nas.latency import usable_cores
 from nas.limits import parse_limit, split_limits
-from nas.run_directory import RunDirectory, SearchConfig, read_config
+
+if TYPE_CHECKING:
+    from nas.run_directory import RunDirectory, SearchConfig
 
 DEFAULTS: dict[str, Any] = {
     "space": "mixnet",
@@ -113,6 +115,7 @@ def search(
         settings = _settings(given, config)
         run = None
     # Heavy imports (torch, optuna) wait until the options have been read.
+    from nas.run_directory import RunDirectory
     from nas.search_loop import Search
 
     if run is None:
@@ -141,6 +144,8 @@ def _references(names: list[str] | None) -> list[str] | None:
 
 def _settings(given: dict[str, Any], config: Path | None) -> SearchConfig:
     """Lay the options over a config file, and that over the defaults."""
+    from nas.run_directory import SearchConfig, read_config
+
     base = {**DEFAULTS, "workers": usable_cores()}
     if config is not None:
         base = dataclasses.asdict(read_config(config))
@@ -161,6 +166,8 @@ def _resumed(
     Raises:
         MixnasError: when there is no such run, or an option would make it another search.
     """
+    from nas.run_directory import RunDirectory
+
     fixed = sorted(set(given) - {"trials", "workers"})
     if fixed or out is not None or config is not None:
         what = [*fixed, *(["out"] if out else []), *(["config"] if config else [])]

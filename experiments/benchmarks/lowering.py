@@ -7,7 +7,7 @@ Networks of one kind of comparison are timed in turns, round by round, so that r
 noisy machine. References: MixNet-S, -M, -L lowered (by the device's profile, and with everything
 merged), MixNet-M plain, EfficientNet-B0 plain and lowered. Then random members of `mixnet`, each
 lowered and plain. At the end, where the time of lowered MixNet-M goes, by ONNX Runtime's profiler,
-and the arithmetic limit: its multiply-adds at the rate that one large matrix product reaches.
+and the arithmetic limit: its multiply-adds at the rate that one large 1x1 convolution reaches.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import argparse
 import json
 import random
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -25,17 +24,18 @@ import numpy as np
 import onnxruntime
 
 from experiments.benchmarks.common import record
-from nas.cost import count
+from nas.cost import count, count_leaf
 from nas.export.onnx_graph import to_onnx
+from nas.ir import Conv, Seq
 from nas.latency.conditions import Settings
-from nas.latency.device import LocalDevice
+from nas.latency.device import LocalDevice, program_of
 from nas.latency.machine import machine_for, pinned
 from nas.latency.protocol import warm_up
 from nas.latency.runtimes.base import Program, Run, noise
 from nas.latency.weights import realistic_weights
-from nas.lowering import MERGE_ALL, Choice, lower
+from nas.lowering import MERGE_ALL
 from nas.space import load_space
-from nas.spec import NetworkSpec, load_network
+from nas.spec import load_network
 
 ROUNDS = 30
 RUNS = 8
@@ -95,15 +95,6 @@ def main() -> None:
     )
 
 
-def program(spec: NetworkSpec, choice: Choice | None) -> Program:
-    tree, shape = spec.tree(), spec.in_shape
-    weights = realistic_weights(tree)
-    if choice is None:
-        return Program(tree, shape, weights)
-    lowered, lowered_weights = lower(tree, shape, weights, choice)
-    return Program(lowered, shape, lowered_weights)
-
-
 def in_turns(runs: dict[str, Run], rounds: int) -> dict[str, list[float]]:
     """Return the medians of every round, by name."""
     medians: dict[str, list[float]] = {name: [] for name in runs}
@@ -120,7 +111,7 @@ def in_turns(runs: dict[str, Run], rounds: int) -> dict[str, list[float]]:
 def compare_references(device: LocalDevice) -> dict[str, float]:
     choices = {"lowered": device.choice(), "merged": MERGE_ALL, "plain": None}
     runs = {
-        f"{name} {form}": device.runtime.load(program(load_network(name), choice))
+        f"{name} {form}": device.runtime.load(program_of(load_network(name), choice))
         for name in ("mixnet_s", "mixnet_m", "mixnet_l", "efficientnet_b0", "mobilenet_v2")
         for form, choice in choices.items()
     }
@@ -136,7 +127,7 @@ def compare_specs(device: LocalDevice, number: int) -> list[dict[str, float]]:
     rows = []
     for _ in range(number):
         spec = space.decode(space.draw(rng))
-        programs = {"lowered": program(spec, device.choice()), "plain": program(spec, None)}
+        programs = {"lowered": program_of(spec, device.choice()), "plain": program_of(spec, None)}
         runs = {name: device.runtime.load(one) for name, one in programs.items()}
         medians = {name: np.array(values) for name, values in in_turns(runs, 5).items()}
         rows.append(
@@ -161,7 +152,7 @@ def difference(programs: dict[str, Program]) -> float:
 
 def profile(device: LocalDevice) -> dict[str, float]:
     """Return microseconds of lowered MixNet-M by operator, by ONNX Runtime's profiler."""
-    one = program(load_network("mixnet_m"), device.choice())
+    one = program_of(load_network("mixnet_m"), device.choice())
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = device.runtime.threads
     options.enable_profiling = True
@@ -196,19 +187,13 @@ def _operator(arguments: dict[str, Any]) -> str:
 
 
 def arithmetic_limit(device: LocalDevice) -> float:
-    """Return MixNet-M's multiply-adds at the rate of a large matrix product, in milliseconds."""
-    import torch
-
-    torch.set_num_threads(device.runtime.threads)
-    size, batch = 2048, device.settings.batch
-    a, b = torch.randn(size, size), torch.randn(size, size)
-    times = []
-    for _ in range(12):
-        start = time.perf_counter()
-        a @ b
-        times.append(time.perf_counter() - start)
-    rate = size**3 / min(times)
-    return 1e3 * batch * count(load_network("mixnet_m")).madds / rate
+    """Return MixNet-M's multiply-adds at the rate of one large 1x1 convolution, in milliseconds."""
+    tree = Seq((("conv", Conv(512, 512, bias=True)),))
+    shape = (512, 56, 56)
+    run = device.runtime.load(Program(tree, shape, realistic_weights(tree)))
+    warm_up(run, 1.0)
+    rate = count_leaf(tree.children[0][1], shape).madds / min(run() for _ in range(30))
+    return count(load_network("mixnet_m")).madds / rate
 
 
 if __name__ == "__main__":

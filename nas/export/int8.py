@@ -54,8 +54,9 @@ def quantize(
         noise = rng.standard_normal((CALIBRATION_BATCHES, 1, *shape), dtype=np.float32)
         images = list(noise)
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        ready, done = Path(folder) / "ready.onnx", Path(folder) / "int8.onnx"
-        quant_pre_process(model, str(ready), skip_symbolic_shape=True)
+        given, ready, done = (Path(folder) / f"{name}.onnx" for name in ("fp32", "ready", "int8"))
+        onnx.save(model, str(given))  # models that are not files lose their small constants
+        quant_pre_process(str(given), str(ready), skip_symbolic_shape=True)
         quantize_static(
             str(ready),
             str(done),

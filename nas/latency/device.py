@@ -59,6 +59,16 @@ class Device(Protocol):
         ...
 
 
+def program_of(spec: NetworkSpec, choice: Choice | None) -> Program:
+    """Return a network with weights as after training: lowered by `choice`, or as it is if None."""
+    tree, shape = spec.tree(), spec.in_shape
+    weights = realistic_weights(tree)
+    if choice is None:
+        return Program(tree, shape, weights)
+    lowered, lowered_weights = lower(tree, shape, weights, choice)
+    return Program(lowered, shape, lowered_weights)
+
+
 class LocalDevice:
     """A runtime on this machine."""
 
@@ -126,8 +136,8 @@ class LocalDevice:
     def reference(self) -> Run:
         """Return the reference network, ready to run; its form depends on no profile."""
         if self._reference is None:
-            program = self._program(load_network(REFERENCE), MERGE_ALL)
-            self._reference = self.runtime.load(program)
+            choice = MERGE_ALL if self.settings.lowered else None
+            self._reference = self.runtime.load(program_of(load_network(REFERENCE), choice))
         return self._reference
 
     def choice(self) -> Choice:
@@ -142,17 +152,9 @@ class LocalDevice:
         with machine_for("measuring"), pinned(self.runtime.threads, alone):
             yield
 
-    def _program(self, spec: NetworkSpec, choice: Choice) -> Program:
-        tree, shape = spec.tree(), spec.in_shape
-        weights = realistic_weights(tree)
-        if not self.settings.lowered:
-            return Program(tree, shape, weights)
-        lowered, lowered_weights = lower(tree, shape, weights, choice)
-        return Program(lowered, shape, lowered_weights)
-
     def program(self, spec: NetworkSpec) -> Program:
         """Return a network as it would be measured, with weights as after training."""
-        return self._program(spec, self.choice())
+        return program_of(spec, self.choice() if self.settings.lowered else None)
 
     def measure(self, spec: NetworkSpec, effort: Effort | None = None) -> Latency:
         """See `Device`."""

@@ -109,8 +109,11 @@ def _conv(conv: Conv, out: Shape, batch: int) -> Iterator[tuple[str, float]]:
         yield "weights", conv.kernel**2 * conv.in_channels * conv.out_channels
     elif conv.groups == conv.in_channels == conv.out_channels:
         outputs = _padded(conv.in_channels) * pixels
-        yield f"depthwise {conv.kernel} outputs", outputs
-        yield f"depthwise {conv.kernel} stride {conv.stride} outputs", outputs
+        kinds = ("depthwise", "strided depthwise") if conv.stride > 1 else ("depthwise",)
+        for kind in kinds:
+            yield f"{kind} outputs", outputs
+            yield f"{kind} rows of taps", outputs * conv.kernel
+            yield f"{kind} taps", outputs * conv.kernel**2
         if conv.padding != "rows":  # outputs whose kernel reaches over the left or right edge
             edge = min(width, conv.kernel - 1)
             yield "edge taps", _padded(conv.in_channels) * batch * height * edge * conv.kernel

@@ -24,8 +24,9 @@ from nas.limits import Limit
 from nas.space import Space, sample
 from nas.spec import NetworkSpec
 
-EFFORT = Effort(rounds=6, round_seconds=0.03, seconds=1.0, precision=0.01, warm_seconds=0.3)
+EFFORT = Effort(rounds=12, seconds=0.9, precision=0.007, warm_seconds=0.3)
 ATTEMPTS = 2
+NOISY = 0.3  # trust in what was measured on a noisy machine
 POOL = 8  # networks drawn for each that is measured
 
 
@@ -110,6 +111,7 @@ def fit_predictor(
         forms_digest(choice),
         tuple(network_features(spec, choice, conditions) for spec in specs),
         tuple(latency.steady_ms for latency in latencies),
+        tuple(NOISY if latency.noise else 1.0 for latency in latencies),
     )
     if not checks:
         return predictor

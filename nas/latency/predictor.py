@@ -90,6 +90,7 @@ class Predictor:
         forms_digest: of the device's choice of forms.
         features: of the networks it learned from.
         latencies_ms: theirs, at the machine's usual speed.
+        trust: in each of them; less where the machine was noisy.
         card: its errors.
         when: it was made, UTC.
     """
@@ -100,13 +101,14 @@ class Predictor:
     forms_digest: str
     features: tuple[dict[str, float], ...]
     latencies_ms: tuple[float, ...]
+    trust: tuple[float, ...]
     card: ErrorCard | None = None
     when: str = dataclasses.field(default_factory=utc_now)
     schema: str = SCHEMA
 
     @cached_property
     def _model(self) -> LatencyModel:
-        return LatencyModel(self.features, np.array(self.latencies_ms))
+        return LatencyModel(self.features, np.array(self.latencies_ms), np.array(self.trust))
 
     def predict_ms(self, features: list[dict[str, float]]) -> np.ndarray:
         """Return latencies in milliseconds of networks by their features."""

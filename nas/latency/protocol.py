@@ -1,8 +1,8 @@
 """How latency is measured: what runs, in which order, how often, and when to stop.
 
-A network and a reference network take turns. Slow changes of the machine (its clock, a host that
-takes time away, other processes) meet both, so their ratio holds where times do not, and the
-reference tells how the machine is doing.
+A network and a reference network take turns, a few runs each. Changes of the machine (its clock, a
+host that takes time away, other processes) meet both, so their ratio holds where times do not, and
+the reference tells how the machine is doing. The shorter the turns, the better they share.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ import numpy as np
 
 from nas.latency.runtimes.base import Run
 
-SETTLE_RUNS = 2  # after the other network, caches and threads are not what they will be
-REFERENCE_RUNS = 5
+SETTLE_RUNS = 1  # after the other network, caches and threads are not what they will be
+RUNS = 3
+REFERENCE_RUNS = 2
 STABLE = 0.03  # of two medians in a row, to end the warm-up
+CHECK_EVERY = 4  # rounds between two looks at the precision
 RESAMPLES = 400  # of the bootstrap
-UNCERTAIN = 0.05  # half the width of the confidence interval, to be told
+UNCERTAIN = 0.05  # half the width of the median's confidence interval, to be told
+UNCERTAIN_RATIO = 0.03  # the same of the ratio to the reference, which comparisons rest on
 SLOWER = 1.15  # than usual, to be told
 
 
@@ -31,21 +34,18 @@ class Effort:
 
     Attributes:
         rounds: of reference and network, at least.
-        round_seconds: of the network's runs in a round; at least four runs.
         seconds: after which no round begins.
         precision: half the width of the ratio's confidence interval that is enough.
         warm_seconds: the longest warm-up of each network.
     """
 
-    rounds: int = 6
-    round_seconds: float = 0.06
+    rounds: int = 16
     seconds: float = 2.0
-    precision: float = 0.01
+    precision: float = 0.005
     warm_seconds: float = 1.0
 
 
-QUICK = Effort(rounds=5, round_seconds=0.03, seconds=0.6, precision=0.015, warm_seconds=0.3)
-CAREFUL = Effort(rounds=12, seconds=6.0, precision=0.005, warm_seconds=2.0)
+QUICK = Effort(rounds=8, seconds=0.8, precision=0.015, warm_seconds=0.3)
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,11 @@ class Timing:
         """The network's time in units of the reference's."""
         return float(np.median(self.ratios()))
 
+    def ratio_error(self) -> float:
+        """Return half the width of the ratio's 95% confidence interval, as a share of it."""
+        low, high = _bootstrap(self.ratios())
+        return (high - low) / 2 / self.ratio
+
     def interval(self) -> tuple[float, float]:
         """Return the 95% confidence interval of the median.
 
@@ -103,19 +108,18 @@ def time_in_turns(run: Run, reference: Run, effort: Effort = Effort()) -> Timing
     """
     with _no_garbage_collection():
         warm_up(reference, effort.warm_seconds)
-        median = warm_up(run, effort.warm_seconds)
-        count = int(np.clip(effort.round_seconds * 1e3 / max(median, 1e-3), 4, 200))
+        warm_up(run, effort.warm_seconds)
         ours: list[np.ndarray] = []
         theirs: list[np.ndarray] = []
         stop = time.perf_counter() + effort.seconds
         while True:
             theirs.append(_runs(reference, REFERENCE_RUNS))
-            ours.append(_runs(run, count))
-            timing = Timing(tuple(ours), tuple(theirs))
-            if len(ours) < effort.rounds:
+            ours.append(_runs(run, RUNS))
+            late = time.perf_counter() > stop
+            if len(ours) < effort.rounds or not (late or len(ours) % CHECK_EVERY == 0):
                 continue
-            low, high = _bootstrap(timing.ratios())
-            if time.perf_counter() > stop or (high - low) / 2 < effort.precision * timing.ratio:
+            timing = Timing(tuple(ours), tuple(theirs))
+            if late or timing.ratio_error() < effort.precision:
                 return timing
 
 
@@ -153,6 +157,9 @@ def remarks(timing: Timing, usual_reference_ms: float) -> list[str]:
     half = (high - low) / 2 / timing.percentiles()[1]
     if half > UNCERTAIN:
         found.append(f"the median is uncertain by {half:.0%}")
+    half = timing.ratio_error()
+    if half > UNCERTAIN_RATIO:
+        found.append(f"the ratio to the reference network is uncertain by {half:.0%}")
     slower = timing.reference_ms / usual_reference_ms
     if slower > SLOWER:
         found.append(f"the reference network took {slower:.2f} times its usual time")

@@ -22,12 +22,17 @@ from nas.ir import (
     SqueezeExcite,
     conv_channels,
 )
+from nas.latency.machine import Load
 from nas.latency.profile import Finding, Layer
 from nas.latency.runtimes.base import Program, Run, Runtime
 from nas.latency.weights import realistic_weights
 from nas.lowering import MERGE_ALL, Form, candidates, lower
 
-WORTH = 0.04  # the share of time that another form than the usual one must save
+# The share of time that another form than the usual one must save. What one layer gains by slices
+# depends on how many channels each holds, so they must gain much to be taken for its likes.
+WORTH = {"halves": 0.2, "split": 0.2, "grouped": 0.1}
+WORTH_ELSE = 0.04
+ATTEMPTS = 3  # until nothing disturbs the machine meanwhile
 ROUNDS = 13
 RUNS = 6
 SETTLE = 2
@@ -126,12 +131,30 @@ def _program(node: MixConv | SqueezeExcite, shape: Shape, choice: _Fixed) -> Pro
 
 
 def tune(runtime: Runtime, step: Callable[[int, int], None] | None = None) -> list[Finding]:
-    """Measure the layers in all their forms.
+    """Measure the layers in all their forms, again if the machine was disturbed meanwhile.
+
+    With other processes at work, forms that use one core look better than they are.
 
     Args:
         runtime: of the device.
         step: called with the number of layers done and of all.
     """
+    least: tuple[int, list[Finding]] | None = None
+    for _ in range(ATTEMPTS):
+        watch = Load()
+        findings = _measure_layers(runtime, step)
+        remarks = len(watch.remarks())
+        if least is None or remarks < least[0]:
+            least = (remarks, findings)
+        if remarks == 0:
+            break
+    assert least is not None
+    return least[1]
+
+
+def _measure_layers(
+    runtime: Runtime, step: Callable[[int, int], None] | None = None
+) -> list[Finding]:
     sample = list(layers())
     findings = []
     for done, (node, shape) in enumerate(sample):
@@ -143,12 +166,16 @@ def tune(runtime: Runtime, step: Callable[[int, int], None] | None = None) -> li
         }
         usual = _usual(node, shape)
         times = _in_turns(runs, usual)
-        best = min(times, key=lambda name: times[name])
-        chosen = best if times[best] < 1 - WORTH else usual
-        findings.append(Finding(Layer.of(node, shape), chosen, times))
+        findings.append(Finding(Layer.of(node, shape), _chosen(times, usual), times))
     if step is not None:
         step(len(sample), len(sample))
     return findings
+
+
+def _chosen(times: dict[str, float], usual: str) -> str:
+    """Return the fastest form of those that save enough; the usual one when none does."""
+    enough = [name for name, time in times.items() if time < 1 - WORTH.get(name, WORTH_ELSE)]
+    return min(enough, key=lambda name: times[name], default=usual)
 
 
 def _usual(node: MixConv | SqueezeExcite, shape: Shape) -> str:
@@ -167,5 +194,6 @@ def _in_turns(runs: dict[str, Run], usual: str) -> dict[str, float]:
             for _ in range(SETTLE):
                 run()
             medians[name].append(float(np.median([run() for _ in range(RUNS)])))
-    base = np.array(medians[usual])
-    return {name: round(float(np.median(values / base)), 4) for name, values in medians.items()}
+    # Low quartiles: what disturbs a round makes it slower, never faster.
+    quick = {name: float(np.percentile(values, 25)) for name, values in medians.items()}
+    return {name: round(time / quick[usual], 4) for name, time in quick.items()}

@@ -1,0 +1,108 @@
+"""How well a latency predictor that is made in minutes knows networks that it has not seen.
+
+    python -m experiments.benchmarks.latency_predictor [--device onnxruntime:cpu] [--networks 100]
+                                                       [--fresh 100] [--seed 0] [--record]
+
+Networks to learn from are designed as `python -m nas.device fit` does; fresh ones are drawn as a
+search draws, one half from the whole space and one half with MAdds within 5% of its median, where
+MAdds say nothing. Printed beside: the Spearman correlation of MAdds alone, and the error that
+repeated measurements of the same networks have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from dataclasses import asdict, replace
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from experiments.benchmarks.common import record
+from nas.cost import count
+from nas.latency import Settings, open_device
+from nas.latency.fitting import draw, fit_predictor, measure_all
+from nas.latency.predictor import BAND, error_card, network_features
+from nas.limits import Limit
+from nas.space import load_space
+
+REPEATS = 20
+CURVE = (25, 50, 75)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="onnxruntime:cpu")
+    parser.add_argument("--space", default="mixnet")
+    parser.add_argument("--networks", type=int, default=100)
+    parser.add_argument("--fresh", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--record", action="store_true", help="write experiments/results/")
+    arguments = parser.parse_args()
+    space, device = load_space(arguments.space), open_device(arguments.device, Settings())
+    rng = random.Random(arguments.seed)
+    device.prepare()
+
+    started = time.perf_counter()
+    predictor = fit_predictor(device, space, arguments.networks, rng)
+    seconds = time.perf_counter() - started
+
+    typical = np.median([count(spec).madds for spec in draw(space, 200, rng)])
+    band = [Limit("madds", typical * (1 - BAND), typical * (1 + BAND))]
+    fresh = draw(space, arguments.fresh - arguments.fresh // 2, rng)
+    fresh += draw(space, arguments.fresh // 2, rng, band)
+    measured = measure_all(device, fresh)
+    latencies = np.array([latency.steady_ms for latency in measured])
+    madds = np.array([count(spec).madds for spec in fresh])
+    choice, conditions = device.choice(), device.conditions
+    features = [network_features(spec, choice, conditions) for spec in fresh]
+    predicted = predictor.predict_ms(features)
+    card = error_card(predicted, latencies, madds)
+    inside = np.abs(madds / np.median(madds) - 1) <= BAND
+
+    again = np.array([latency.steady_ms for latency in measure_all(device, fresh[:REPEATS])])
+    repeat = np.abs(again / latencies[:REPEATS] - 1)
+    rows = {
+        "networks": arguments.networks,
+        "fit_seconds": round(seconds, 1),
+        "fresh": len(fresh),
+        "within_5": card.within_5,
+        "within_10": card.within_10,
+        "mean_error": card.mean_error,
+        "spearman": card.spearman,
+        "spearman_in_band": card.spearman_in_band,
+        "networks_in_band": card.n_in_band,
+        "spearman_of_madds": round(float(spearmanr(madds, latencies)[0]), 4),
+        "spearman_of_madds_in_band": round(
+            float(spearmanr(madds[inside], latencies[inside])[0]), 4
+        ),
+        "repeated_mean_difference": round(float(repeat.mean()), 4),
+        "repeated_within_5": float((repeat <= 0.05).mean()),
+        "noisy_to_learn_from": sum(one < 1 for one in predictor.trust),
+        "noisy_fresh": sum(bool(latency.noise) for latency in measured),
+    }
+    for name, value in rows.items():
+        print(f"{name:32} {value}")
+    curve = {}
+    for number in CURVE:
+        fewer = replace(
+            predictor,
+            features=predictor.features[:number],
+            latencies_ms=predictor.latencies_ms[:number],
+            trust=predictor.trust[:number],
+        )
+        part = error_card(fewer.predict_ms(features), latencies, madds)
+        curve[number] = {"within_5": part.within_5, "within_10": part.within_10}
+        print(f"from {number} networks: {part.within_5:.0%} within 5%, {part.within_10:.0%} in 10%")
+    record(
+        f"latency_predictor_{arguments.device.replace(':', '_').replace('/', '_')}",
+        {"conditions": asdict(conditions), **rows, "from_fewer": curve, "errors": card.errors},
+        "onnxruntime",
+        "scipy",
+        write=arguments.record,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,298 @@
+"""The agent's HTTP interface.
+
+It neither imports a runtime nor looks into a model; both happen in processes of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import ClientDisconnect
+
+from nas import __version__
+from nas.latency.agent.gate import TokenGate
+from nas.latency.agent.jobs import BusyError, Job, Jobs
+from nas.latency.agent.orders import MODEL, Kind, Limits, Order
+from nas.latency.conditions import Conditions, Latency, Settings
+from nas.latency.profile import DeviceProfile
+from nas.latency.protocol import Effort
+
+LONGEST_WAIT = 20.0
+_TYPES = ("", "application/octet-stream", "application/onnx", "application/x-onnx")
+# The first byte names a field of ModelProto (onnx.proto): ir_version, as all writers do, or another
+# one. The rest is for the process that may crash.
+_FIRST_BYTES = frozenset(b"\x08\x12\x1a\x22\x28\x32\x3a\x42\x72")
+_Seconds = Annotated[float, Field(gt=0, le=60)]
+
+
+class _Query(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    batch: Annotated[int, Field(ge=1, le=4096)] = 1
+    precision: Annotated[str, Field(pattern="^(fp32|int8)$")] = "fp32"
+    lowered: bool = True
+
+    def settings(self) -> Settings:
+        """Return what is asked for as settings."""
+        return Settings(self.threads, self.batch, self.precision, self.lowered)  # type: ignore[arg-type]
+
+
+class FactQuery(_Query):
+    """Conditions to ask about, and how many seconds to wait for the answer."""
+
+    wait: Annotated[float, Field(ge=0, le=LONGEST_WAIT)] = 0.0
+
+
+class MeasurementQuery(_Query):
+    """How to measure; see `nas.latency.protocol.Effort` and `Order`."""
+
+    resolution: Annotated[int, Field(ge=1, le=8192)]
+    rounds: Annotated[int, Field(ge=1, le=1000)] = Effort.rounds
+    seconds: _Seconds = Effort.seconds
+    precision_of_ratio: Annotated[float, Field(gt=0, le=1)] = Effort.precision
+    warm_seconds: _Seconds = Effort.warm_seconds
+    take: Annotated[str, Field(max_length=64)] = ""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+
+    def order(self, device: str) -> Order:
+        """Return what is asked for as an order."""
+        effort = Effort(
+            self.rounds,
+            self.seconds,
+            self.precision_of_ratio,
+            self.warm_seconds,
+        )
+        return Order("measurement", device, self.settings(), effort, self.resolution, self.take)
+
+
+class Health(BaseModel):
+    """That the agent serves, whether it is busy, and its version."""
+
+    status: str
+    busy: bool
+    version: str
+
+
+class Accepted(BaseModel):
+    """A job that is not over yet."""
+
+    id: str
+    state: str = "running"
+
+
+class Problem(BaseModel):
+    """Why a request has no other answer."""
+
+    detail: str
+
+
+_bearer = HTTPBearer(auto_error=False, description="The agent's token. The gate checks it.")
+_LOCKED = [Depends(_bearer)]  # for the page of the interface; see `TokenGate`
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "The request is not one."},
+    401: {"model": Problem, "description": "No token, or a wrong one."},
+    422: {"model": Problem, "description": "It was tried and failed; the detail says why."},
+    429: {"model": Problem, "description": "Busy with something else; try again."},
+}
+_NOT_YET: dict[int | str, dict[str, Any]] = {
+    202: {"model": Accepted, "description": "Not over yet; ask again."}
+}
+_UPLOAD: dict[int | str, dict[str, Any]] = {
+    408: {"model": Problem, "description": "The model did not come in time."},
+    413: {"model": Problem, "description": "The model is too large."},
+    415: {"model": Problem, "description": "This is no ONNX model."},
+}
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+def new_app(device: str, token: str, jobs: Jobs) -> FastAPI:
+    """Return the agent's application.
+
+    Args:
+        device: a runtime of this machine: ``onnxruntime:cpu``.
+        token: that every request must carry, but for health and the page of the interface.
+        jobs: where work is done.
+    """
+    app = FastAPI(
+        title="mixnas device agent",
+        version=__version__,
+        description="Measures the latency of ONNX models on this machine.",
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        responses=_PROBLEMS,
+    )
+    app.add_exception_handler(RequestValidationError, _bad_request)
+    app.add_exception_handler(BusyError, _busy)
+    app.add_exception_handler(OSError, _full)
+    app.add_middleware(TokenGate, token=token)
+    _add_facts(app, device, jobs)
+    _add_measurements(app, device, jobs)
+    return app
+
+
+def _add_facts(app: FastAPI, device: str, jobs: Jobs) -> None:
+    @app.get("/health", responses={})
+    async def health() -> Health:
+        """Tell that the agent serves; open to all."""
+        return Health(status="serving", busy=jobs.busy, version=__version__)
+
+    @app.get("/conditions", response_model=Conditions, responses=_NOT_YET, dependencies=_LOCKED)
+    async def conditions(query: Annotated[FactQuery, Query()]) -> JSONResponse:
+        """Tell what a measurement would hold under."""
+        return await _fact("conditions", device, query, jobs)
+
+    @app.get("/profile", response_model=DeviceProfile, responses=_NOT_YET, dependencies=_LOCKED)
+    async def profile(query: Annotated[FactQuery, Query()]) -> JSONResponse:
+        """Tell the usual speed of the device, and which forms of layers are fastest on it.
+
+        The first time under some conditions, it is found out: in seconds, or a minute on a board.
+        """
+        return await _fact("profile", device, query, jobs)
+
+
+async def _fact(kind: Kind, device: str, query: FactQuery, jobs: Jobs) -> JSONResponse:
+    order = Order(kind, device, query.settings())
+    job = jobs.find(order.digest())
+    if job is None:
+        job = Job(order.digest(), order)
+        with jobs.place() as place:
+            jobs.begin(place, [job])
+    await job.wait(query.wait)
+    if job.failed:
+        jobs.forget(job)  # it may have been the moment's fault
+    return _reply(job)
+
+
+def _add_measurements(app: FastAPI, device: str, jobs: Jobs) -> None:
+    @app.post(
+        "/measurements",
+        status_code=202,
+        response_model=Accepted,
+        responses=_UPLOAD,
+        dependencies=_LOCKED,
+        openapi_extra=_BODY,
+    )
+    async def measure(
+        request: Request, query: Annotated[MeasurementQuery, Query()]
+    ) -> JSONResponse:
+        """Measure the ONNX model in the body, of one float image input (batch, C, H, W).
+
+        The same model with the same query is the same measurement: it is not made again, unless it
+        failed. `sha256`, of the body, lets this be found out before the body is sent; `take` asks
+        for another measurement.
+        """
+        order = query.order(device)
+        if query.sha256 and (known := _known(jobs, order.digest(query.sha256))):
+            return _accepted(known)
+        with jobs.place() as place:
+            digest = await _receive(request, place.folder / MODEL, jobs.limits)
+            if query.sha256 not in (None, digest):
+                raise HTTPException(400, f"the body's SHA-256 is {digest}, not the query's")
+            job = Job(order.digest(digest), order)
+            if known := _known(jobs, job.id):
+                return _accepted(known)
+            profile = Order("profile", device, order.settings)
+            jobs.begin(place, [Job(profile.digest(), profile), job])
+        return _accepted(job)
+
+    @app.get(
+        "/measurements/{identity}",
+        response_model=Latency,
+        responses={**_NOT_YET, 404: {"model": Problem, "description": "No such measurement."}},
+        dependencies=_LOCKED,
+    )
+    async def result(
+        identity: str, wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 0.0
+    ) -> JSONResponse:
+        """Tell what came of a measurement, after waiting for its end for some seconds at most."""
+        job = jobs.find(identity)
+        if job is None or job.order.kind != "measurement":
+            raise HTTPException(
+                404, "no such measurement; the agent was started anew, or it is old"
+            )
+        await job.wait(wait)
+        return _reply(job)
+
+
+def _known(jobs: Jobs, identity: str) -> Job | None:
+    """Return a job that need not be done again."""
+    job = jobs.find(identity)
+    return None if job is None or job.failed else job
+
+
+def _accepted(job: Job) -> JSONResponse:
+    state = "running" if job.outcome is None else "done"
+    where = {"Location": f"/measurements/{job.id}", "Retry-After": "1"}
+    return JSONResponse(Accepted(id=job.id, state=state).model_dump(), 202, where)
+
+
+def _reply(job: Job) -> JSONResponse:
+    if job.outcome is None:
+        return JSONResponse(Accepted(id=job.id).model_dump(), 202, {"Retry-After": "1"})
+    if job.outcome.failure is not None:
+        return JSONResponse({"detail": job.outcome.failure}, 422)
+    return JSONResponse(job.outcome.answer)
+
+
+async def _receive(request: Request, path: Path, limits: Limits) -> str:
+    """Write a request's body to a file; return its SHA-256.
+
+    Raises:
+        HTTPException: when it is too large, too slow, cut short, or no ONNX model.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in _TYPES:
+        raise HTTPException(415, "send an ONNX model as Content-Type: application/octet-stream")
+    too_large = HTTPException(413, f"a model has at most {limits.body_bytes:,} bytes here")
+    if int(request.headers.get("content-length", 0)) > limits.body_bytes:
+        raise too_large
+    digest, size = hashlib.sha256(), 0
+    try:
+        async with asyncio.timeout(limits.receive_seconds):
+            with path.open("wb") as file:
+                async for chunk in request.stream():
+                    if not size and chunk and chunk[0] not in _FIRST_BYTES:
+                        raise HTTPException(415, "the body does not begin as an ONNX model does")
+                    size += len(chunk)
+                    if size > limits.body_bytes:
+                        raise too_large
+                    digest.update(chunk)
+                    file.write(chunk)
+    except TimeoutError:
+        late = f"the model did not arrive within {limits.receive_seconds:g} s"
+        raise HTTPException(408, late, {"Connection": "close"}) from None
+    except ClientDisconnect:  # nobody is left to read this
+        raise HTTPException(400, "the connection closed before the model was whole") from None
+    if not size:
+        raise HTTPException(400, "the body is empty; send an ONNX model")
+    return digest.hexdigest()
+
+
+async def _bad_request(request: Request, error: Exception) -> JSONResponse:
+    problems: Sequence[Any] = error.errors() if isinstance(error, RequestValidationError) else ()
+    told = [f"{'.'.join(map(str, p['loc'][1:]))[:80]}: {p['msg'][:200]}" for p in problems[:10]]
+    return JSONResponse({"detail": "; ".join(told)}, 400)
+
+
+async def _busy(request: Request, error: Exception) -> JSONResponse:
+    reason = "busy with another measurement; try again in some seconds"
+    return JSONResponse({"detail": reason}, 429, {"Retry-After": "2"})
+
+
+async def _full(request: Request, error: Exception) -> JSONResponse:
+    reason = getattr(error, "strerror", None) or type(error).__name__
+    return JSONResponse({"detail": f"the model cannot be kept here: {reason}"}, 507)

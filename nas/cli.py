@@ -12,7 +12,14 @@ from typing import Any, NoReturn
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from nas.errors import MixnasError
@@ -88,24 +95,33 @@ def print_table(
     Console(highlight=False, width=width).print(table)
 
 
+def new_progress(console: Console, transient: bool = False) -> Progress:
+    """Return progress bars for a terminal; nothing is shown where there is none.
+
+    They draw when they are told to, never in between: a thread that draws would disturb
+    measurements.
+    """
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        auto_refresh=False,
+        transient=transient,
+        disable=not console.is_terminal,
+    )
+
+
 @contextmanager
 def progress_bar(console: Console, text: str) -> Iterator[Callable[[int, int], None]]:
     """Show a bar on a terminal, from the first step on until the block ends.
 
     Yields:
-        What to call with the number of steps done and of all. It draws when it is called and never
-        in between, since a thread that draws would disturb measurements.
+        What to call with the number of steps done and of all.
     """
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        auto_refresh=False,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+    bar = new_progress(console, transient=True)
     task = bar.add_task(text, total=None, visible=False)
 
     def step(done: int, total: int) -> None:

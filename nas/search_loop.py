@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,14 +17,7 @@ from typing import Any
 import optuna
 import pandas as pd
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress
 
 from analysis.fronts import Front, pareto_front
 from analysis.report import write_report
@@ -123,7 +116,7 @@ class Search:
         if console.is_terminal:
             console.print(f"run directory: {self.directory.path}")
         self._prepare_device(console)
-        progress = _progress(console)
+        progress = cli.new_progress(console)
         bar = progress.add_task(
             "measuring", total=self.config.trials, completed=self.study.completed()
         )
@@ -157,6 +150,7 @@ class Search:
         """
         with cli.progress_bar(console, f"examining {self.config.device}") as step:
             self.device.prepare(step)
+        self.study.check_facts("latencies", asdict(self.device.conditions))
         if self.config.latency == "measured":
             return
         try:
@@ -168,24 +162,33 @@ class Search:
             console.print(f"latency: predicted, made {self.predictor.when}; the front is measured")
 
     def _confirm_front(self, progress: Progress, bar: Any) -> None:
-        """Measure the best network and those of the front, where latency was predicted.
+        """Measure the best network and those of the front, where latency was predicted or noisy.
 
         What is measured may leave the front and let others in, so until all of it is measured.
         """
+        again: set[int] = set()
         while True:
-            table = self.study.table()
-            best = self._best_row(table)
-            shown = self._front(table).rows
-            if best is not None:
-                shown = table[table["number"].isin([*shown["number"], best["number"]])]
-            predicted = shown[shown["latency_source"] == "predicted"]
-            if predicted.empty:
+            doubtful = self._doubtful(again)
+            if doubtful.empty:
                 return
             progress.update(bar, description="measuring the front", refresh=True)
-            for row in predicted.to_dict("records"):
+            for row in doubtful.to_dict("records"):
+                again.add(int(row["number"]))
                 spec = self.space.decode(genotype_of_row(row, self.space))
                 latency = measure_quietly(self.device, spec, ATTEMPTS)
-                self.study.confirm(int(row["number"]), latency)
+                if row["latency_source"] == "predicted" or not latency.noise:
+                    self.study.confirm(int(row["number"]), latency)
+
+    def _doubtful(self, again: set[int]) -> pd.DataFrame:
+        """Return what a report would show first and was not measured on a quiet machine."""
+        table = self.study.table()
+        best = self._best_row(table)
+        numbers = set(self._front(table).rows["number"]) - again
+        if best is not None:
+            numbers |= {best["number"]} - again
+        shown = table[table["number"].isin(numbers)]
+        noisy = shown["latency_noise"].fillna("") != ""
+        return shown[noisy | (shown["latency_source"] == "predicted")]
 
     def _stop(self, *_: object) -> None:
         self._stopped = True
@@ -367,7 +370,7 @@ def _open(directory: RunDirectory, config: SearchConfig, parts: Parts, new: bool
     study = SearchStudy(
         directory.storage, parts.space, parts.sampler, parts.objective, config.seed, new
     )
-    study.check_estimator(parts.estimator.fingerprint())
+    study.check_facts("accuracies", parts.estimator.fingerprint())
     return Search(
         directory,
         config,
@@ -377,17 +380,4 @@ def _open(directory: RunDirectory, config: SearchConfig, parts: Parts, new: bool
         parts.estimator,
         study,
         References(parts.references, directory.read_table("references")),
-    )
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        auto_refresh=False,  # a thread that draws would disturb the measurements
-        disable=not console.is_terminal,
     )

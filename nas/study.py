@@ -184,20 +184,25 @@ class SearchStudy:
                 self._study.enqueue_trial(trial.params)
         return len(interrupted)
 
-    def check_estimator(self, fingerprint: dict[str, Any]) -> None:
-        """Note what accuracies depend on, or compare it with what was noted at the start.
+    def check_facts(self, what: str, facts: dict[str, Any]) -> None:
+        """Note what figures depend on, or compare it with what was noted at the start.
+
+        Args:
+            what: ``accuracies`` or ``latencies``.
+            facts: an estimator's fingerprint, or a device's conditions.
 
         Raises:
-            MixnasError: when it is another one, so that accuracies could not be compared.
+            MixnasError: when they are others, so that figures could not be compared.
         """
-        noted = self._study.user_attrs.get("estimator")
+        name = f"facts of {what}"
+        noted = self._study.user_attrs.get(name)
         if noted is None:
-            self._study.set_user_attr("estimator", fingerprint)
-        elif noted != json.loads(json.dumps(fingerprint)):
-            changed = [k for k in fingerprint if fingerprint[k] != noted.get(k)]
+            self._study.set_user_attr(name, facts)
+        elif noted != json.loads(json.dumps(facts)):
+            changed = [k for k in facts if facts[k] != noted.get(k)]
             raise MixnasError(
-                "accuracies of this run could not be compared with new ones: "
-                f"{', '.join(changed) or 'the estimator'} changed; start a new run"
+                f"{what} of this run could not be compared with new ones: "
+                f"{', '.join(changed) or 'what they depend on'} changed; start a new run"
             )
 
     def completed(self) -> int:

@@ -276,3 +276,46 @@ def test_one_process_at_a_time_works_in_a_run(refused, tmp_path):
 def test_resume_takes_no_other_settings(refused, tmp_path):
     message = refused("nas.search", "--resume", "run", "--seed", "3", "--space", "mixnet")
     assert "only --trials and --workers may be given beside it, not seed, space" in message
+
+
+def test_latency_is_predicted_in_the_loop_and_measured_on_the_front(
+    command, refused, space, tmp_path
+):
+    words = search("--latency", "predicted", "--trials", "6", "--out", "run")
+    told = refused(*words)
+    assert "there is no latency predictor for 'small' on onnxruntime:cpu" in told
+    assert "python -m nas.device fit --space small" in told
+
+    fitted = command("nas.device", "fit", "--space", "small.yaml", "--networks", "20",
+                     "--checks", "8", "--json", timeout=300)  # fmt: skip
+    assert fitted.returncode == 0, fitted.stderr
+    card = json.loads(fitted.stdout)
+    assert (card["networks"], card["n"], len(card["errors"])) == (20, 8, 8)
+    assert card["within_5"] <= card["within_10"] <= 1
+
+    reward = ("--objective", "absolute", "--target", "1ms")
+    words = search("--trials", "6", "--out", "run2", "--json", *reward)
+    result = command(*words, timeout=300)
+    assert result.returncode == 0, result.stderr
+    trials = pd.read_csv(tmp_path / "run2" / "trials.csv")
+    assert set(trials["latency_source"]) == {"predicted", "measured"}
+    front = {row["name"] for row in json.loads(result.stdout)["pareto"]}
+    measured = trials[trials["latency_source"] == "measured"]
+    assert front <= {f"trial_{number}" for number in measured["number"]}
+    assert (measured["latency_n"] > 0).all()
+    predicted = trials[trials["latency_source"] == "predicted"]
+    assert (predicted["latency_n"] == 0).all()
+    expected = trials["accuracy"] - 0.07 * (trials["latency_ms"] / 1.0 - 1).abs()
+    assert (trials["reward"] - expected).abs().max() < 1e-9
+    best = yaml.safe_load((tmp_path / "run2" / "best.yaml").read_text())
+    top = trials.sort_values("reward", ascending=False).iloc[0]["number"]
+    assert best["name"] == f"small_trial_{top}"
+    assert "(predicted)" in (tmp_path / "run2" / "report.html").read_text()
+
+
+def test_objectives_that_make_no_sense_are_refused(refused, space):
+    words = search("--objective", "mnasnet", "--out", "run")
+    assert "needs the latency to aim at: --target 8ms" in refused(*words)
+    words = search("--target", "8ms", "--out", "run")
+    assert "objective 'pareto' aims at no single latency" in refused(*words)
+    assert "latency" in refused(*search("--latency", "guessed", "--out", "run"))

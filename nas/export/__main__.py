@@ -26,6 +26,13 @@ def export(
     out: Annotated[
         Path | None, typer.Option(help="File to write. [NAME.onnx beside the spec]")
     ] = None,
+    lowered: Annotated[
+        bool, typer.Option("--lowered", help="Write the deployed form, equal and faster.")
+    ] = False,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Lower to the forms that are fastest on it. [one convolution always]"),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
 ) -> None:
@@ -39,19 +46,26 @@ def export(
         raise MixnasError(f"{path} exists; choose another --out, or give --force")
     if not path.parent.is_dir():
         raise MixnasError(f"{path.parent} is no folder; make it first")
+    if device is not None and not lowered:
+        raise MixnasError(f"--device {device} says how to lower; give --lowered with it")
     # Torch and ONNX Runtime are imported once the options are known to be good.
     from nas.export.onnx_file import export_onnx
+    from nas.latency import open_device
+    from nas.lowering import MERGE_ALL
     from nas.torch_model import build, load_weights
+
+    choice = open_device(device).choice() if device else MERGE_ALL if lowered else None
 
     model = build(spec, seed=0)
     if weights is not None:
         load_weights(model, weights)
-    difference = export_onnx(model, path)
+    difference = export_onnx(model, path, choice)
     if json:
         cli.print_json(
             {
                 "path": str(path),
                 "format": form,
+                "lowered": lowered,
                 "trained": weights is not None,
                 "largest_relative_difference": difference,
             }

@@ -11,6 +11,8 @@ import torch
 from nas.document import write_atomic
 from nas.errors import MixnasError
 from nas.export.onnx_graph import to_onnx
+from nas.ir import Node
+from nas.lowering import Choice, lower
 from nas.torch_model import Network
 
 TOLERANCE = 1e-4  # of the largest output
@@ -33,12 +35,13 @@ def largest_difference(model: Network, graph: bytes) -> float:
     return float(np.abs(theirs - ours).max() / max(float(np.abs(ours).max()), 1e-9))
 
 
-def export_onnx(model: Network, path: Path) -> float:
+def export_onnx(model: Network, path: Path, choice: Choice | None = None) -> float:
     """Write a model as an ONNX file: ``images`` (batch, C, H, W) -> ``logits`` (batch, classes).
 
     Args:
         model: with the weights to ship.
         path: of the file.
+        choice: of the forms of the lowered network; None writes the network as it was trained.
 
     Returns:
         The largest relative difference to torch's outputs.
@@ -48,7 +51,10 @@ def export_onnx(model: Network, path: Path) -> float:
     """
     spec = model.spec
     weights = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
-    graph = to_onnx(spec.tree(), spec.in_shape, weights, spec.name).SerializeToString()
+    tree: Node = spec.tree()
+    if choice is not None:
+        tree, weights = lower(tree, spec.in_shape, weights, choice)
+    graph = to_onnx(tree, spec.in_shape, weights, spec.name).SerializeToString()
     difference = largest_difference(model, graph)
     if not difference <= TOLERANCE:
         raise MixnasError(

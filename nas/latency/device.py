@@ -202,18 +202,18 @@ def measure_quietly(
     Raises:
         MixnasError: when the device cannot run the network.
     """
-    best: Latency | None = None
-    for _ in range(max(1, attempts)):
-        latency = device.measure(spec, effort)
-        if best is None or (len(latency.noise), latency.reference_ms) < (
-            len(best.noise),
-            best.reference_ms,
-        ):
-            best = latency
+    best = device.measure(spec, effort)
+    for _ in range(attempts - 1):
         if not best.noise:
             break
-    assert best is not None
+        latency = device.measure(spec, effort)
+        best = latency if quieter(latency, best) else best
     return best
+
+
+def quieter(one: Latency, other: Latency) -> bool:
+    """Tell whether the machine was quieter during one measurement than during another."""
+    return (len(one.noise), one.reference_ms) < (len(other.noise), other.reference_ms)
 
 
 def refuse_noise(latency: Latency, name: str) -> None:

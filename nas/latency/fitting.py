@@ -10,7 +10,7 @@ import numpy as np
 
 from nas.cost import count
 from nas.latency.conditions import Latency
-from nas.latency.device import Device, Step, measure_quietly
+from nas.latency.device import Device, Step, quieter
 from nas.latency.predictor import (
     ErrorCard,
     Predictor,
@@ -25,8 +25,8 @@ from nas.space import Space, sample
 from nas.spec import NetworkSpec
 
 EFFORT = Effort(rounds=12, seconds=0.9, precision=0.007, warm_seconds=0.3)
-ATTEMPTS = 2
-NOISY = 0.3  # trust in what was measured on a noisy machine
+PASSES = 3
+NOISY = 0.1  # trust in what was measured on a noisy machine
 POOL = 8  # networks drawn for each that is measured
 
 
@@ -66,13 +66,22 @@ def draw(
 def measure_all(
     device: Device, specs: list[NetworkSpec], step: Step | None = None, done: int = 0, of: int = 0
 ) -> list[Latency]:
-    """Measure networks one after the other."""
-    latencies = []
-    for index, spec in enumerate(specs):
-        latencies.append(measure_quietly(device, spec, ATTEMPTS, EFFORT))
-        if step is not None:
-            step(done + index + 1, of or len(specs))
-    return latencies
+    """Measure networks one after the other, and those again that a noisy machine was measured on.
+
+    They come last: a machine that is slow for a while measures all alike, and wrongly.
+    """
+    latencies: dict[int, Latency] = {}
+    left = list(range(len(specs)))
+    for _ in range(PASSES):
+        for index in left:
+            latency = device.measure(specs[index], EFFORT)
+            known = latencies.get(index)
+            if known is None or quieter(latency, known):
+                latencies[index] = latency
+            if step is not None:
+                step(done + len(latencies), of or len(specs))
+        left = [index for index in left if latencies[index].noise]
+    return [latencies[index] for index in range(len(specs))]
 
 
 def fit_predictor(

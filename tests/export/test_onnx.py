@@ -1,5 +1,6 @@
 """The ONNX graph against torch, on references, random members and every kind of block."""
 
+import json
 import random
 
 import numpy as np
@@ -87,6 +88,17 @@ def test_command(command, tmp_path):
     assert "best.onnx: outputs within" in result.stdout
     assert "the weights are random" in result.stderr
     onnx.checker.check_model(onnx.load(tmp_path / "best.onnx"))
+
+
+def test_the_deployed_form_is_written(command, refused, tmp_path):
+    result = command("nas.export", "mixnet_s", "--lowered", "--out", "low.onnx", "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["lowered"] is True
+    kinds = {node.op_type for node in onnx.load(tmp_path / "low.onnx").graph.node}
+    assert "Split" not in kinds
+    assert "BatchNormalization" not in kinds
+    told = refused("nas.export", "mixnet_s", "--device", "onnxruntime:cpu", "--out", "b.onnx")
+    assert "give --lowered with it" in told
 
 
 def test_command_refuses(refused, tmp_path):

@@ -1,0 +1,47 @@
+"""The command that measures networks."""
+
+import json
+
+from nas.spec import Input, load_network
+
+
+def test_both_forms_of_networks_are_measured(command, tmp_path):
+    spec = load_network("mixnet_s").replace(input=Input(resolution=64), name="mine")
+    spec.save(tmp_path / "mine.yaml")
+    words = ("nas.measure", "mine.yaml", "mobilenet_v2", "--resolution", "64", "--both", "--json")
+    result = command(*words, "--threads", "1", "--attempts", "1", timeout=300)
+    assert result.returncode == 0, result.stderr
+    rows = json.loads(result.stdout)
+    assert [(row["name"], row["lowered"]) for row in rows] == [
+        ("mine", True),
+        ("mobilenet_v2", True),
+        ("mine", False),
+        ("mobilenet_v2", False),
+    ]
+    for row in rows:
+        assert 0 < row["p10_ms"] <= row["median_ms"] <= row["p90_ms"]
+        assert row["n"] >= 30
+        assert (row["device"], row["threads"], row["batch"]) == ("onnxruntime:cpu", 1, 1)
+        assert row["runtime"].startswith("onnxruntime ")
+        assert row["resolution"] == 64
+
+
+def test_a_table_for_people(command):
+    words = ("nas.measure", "mobilenet_v2", "--device", "torch:cpu", "--plain", "--attempts", "1")
+    result = command(*words, "--resolution", "64", timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert "mobilenet_v2" in result.stdout
+    assert "plain" in result.stdout
+    assert "torch:cpu, torch 2." in result.stdout
+
+
+def test_mistakes_are_told_in_one_line(refused):
+    assert "unknown network 'mixnet_x'" in refused("nas.measure", "mixnet_x")
+    told = refused("nas.measure", "mixnet_s", "--device", "tensorflow:cpu")
+    assert "unknown device 'tensorflow:cpu'" in told
+    assert "http://HOST:PORT" in told
+    told = refused("nas.measure", "mixnet_s", "--precision", "fp8")
+    assert "unknown precision 'fp8'" in told
+    told = refused("nas.measure", "mixnet_s", "--precision", "int8", "--device", "torch:cpu")
+    assert "int8 runs in ONNX Runtime only" in told
+    assert "batch" in refused("nas.measure", "mixnet_s", "--batch", "0")

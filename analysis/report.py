@@ -19,8 +19,11 @@ COLUMNS = ("name", "accuracy", "latency_ms", "latency_range", "madds", "params")
 
 
 def run_front(run: Run) -> Front:
-    """Return the front of a run's completed trials."""
-    return pareto_front(run.completed, OBJECTIVES)
+    """Return the front of a run's completed trials, of those within its limits."""
+    rows = run.completed
+    if "within_limits" in rows:
+        rows = rows[rows["within_limits"].astype(bool)]
+    return pareto_front(rows, OBJECTIVES)
 
 
 def _cells(row: pd.Series, name: str) -> dict[str, str]:

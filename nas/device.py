@@ -111,8 +111,9 @@ def fit(
 ) -> None:
     """Make a latency predictor for a device: measure networks of a space, fit, check, keep.
 
-    Searches of the space on the device, under the same conditions, then predict latency in the
-    loop and measure the front at the end.
+    Searches of the space on the device then predict latency in the loop and measure the front at
+    the end. They run with all cores, batch 1 and fp32; a predictor made under other conditions is
+    for your own use.
     """
     from nas.latency import open_device
     from nas.latency.conditions import Settings, check_precision
@@ -154,12 +155,45 @@ def fit(
                 f"{card.within_5:.0%}",
                 f"{card.within_10:.0%}",
                 f"{card.mean_error:.1%}",
-                f"{card.spearman:.3f}",
+                "-" if card.spearman is None else f"{card.spearman:.3f}",
                 f"{band} ({card.n_in_band} networks)",
             ]
         ],
     )
     print(f"predictor: {path}")
+
+
+@app.command()
+def examine(
+    device: Annotated[str, typer.Option(help=f"As in {EXAMPLES}.")] = "onnxruntime:cpu",
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Of the runtime. [all usable cores]")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, max=4096, help="Images a run.")] = 1,
+    precision: Annotated[str, typer.Option(help="fp32, or int8 (ONNX Runtime).")] = "fp32",
+    plain: Annotated[bool, typer.Option("--plain", help="For networks as trained.")] = False,
+) -> None:
+    """Find out again a device's usual speed and its fastest forms of layers.
+
+    They are found out once and kept; do it again when the machine was busy then. Predictors are
+    to be made again afterwards.
+    """
+    from nas.latency import LocalDevice
+    from nas.latency.conditions import Settings, check_precision
+
+    check_precision(precision)
+    if device.startswith("http"):
+        raise MixnasError(f"{device} examines itself; run this command there")
+    settings = Settings(threads, batch, precision, not plain)  # type: ignore[arg-type]
+    with cli.progress_bar(cli.error_console(), f"examining {device}") as step:
+        profile = LocalDevice(device, settings).examine(step)
+    print(f"the reference network takes {profile.reference_ms:.2f} ms")
+    for finding in profile.findings:
+        layer = finding.layer
+        print(
+            f"{layer.kind} {layer.kernel}x{layer.kernel}, {layer.channels} channels at "
+            f"{layer.size}x{layer.size}, stride {layer.stride}: {finding.best}"
+        )
 
 
 class _Token:

@@ -21,6 +21,10 @@ class LimitError(MixnasError):
     """Limits that no network of the space meets, or that cannot be read."""
 
 
+class UnrunnableError(MixnasError):
+    """A network that a device cannot run; others it may."""
+
+
 class ExhaustedError(LimitError):
     """All networks within the limits have been tried."""
 

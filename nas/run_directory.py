@@ -82,14 +82,23 @@ class RunDirectory:
         Raises:
             MixnasError: when it exists with something in it, or cannot be made.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            remedy = f"continue it with --resume {path}, or choose another --out"
-            raise MixnasError(f"{path} exists; {remedy}")
+        RunDirectory.check_new(path)
         try:
             (path / "figures").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise MixnasError(f"{path} cannot be made ({error}); choose another --out") from None
         return RunDirectory(path)
+
+    @staticmethod
+    def check_new(path: Path) -> None:
+        """Refuse a folder that has something in it.
+
+        Raises:
+            MixnasError: with what to do.
+        """
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            remedy = f"continue it with --resume {path}, or choose another --out"
+            raise MixnasError(f"{path} exists; {remedy}")
 
     @staticmethod
     def open(path: Path) -> RunDirectory:

@@ -118,11 +118,13 @@ def search(
     from nas.run_directory import RunDirectory
     from nas.search_loop import Search
 
+    console = cli.error_console()
     if run is None:
-        searching = Search.prepare(settings, out or RunDirectory.new_name(settings.space))
+        path = out or RunDirectory.new_name(settings.space)
+        searching = Search.prepare(settings, path, console)
     else:
-        searching = Search.resume(run, settings)
-    finished = searching.run(cli.error_console())
+        searching = Search.resume(run, settings, console)
+    finished = searching.run(console)
     searching.report(json)
     if not finished:
         raise typer.Exit(130)
@@ -153,6 +155,8 @@ def _settings(given: dict[str, Any], config: Path | None) -> SearchConfig:
         if kept.is_file():  # the space as it was, whatever became of the file it came from
             base["space"] = str(kept)
         given = {**given, "limits": {**base["limits"], **given.get("limits", {})}}
+        if "objective" in given:  # another objective, another target, or none
+            base["target"] = None
     words = ["python", "-m", "nas.search", *sys.argv[1:]]
     values = {**base, **given, "command": shlex.join(words), "version": nas.__version__}
     return validate(SearchConfig, Document("options", values))

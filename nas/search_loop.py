@@ -25,13 +25,13 @@ from analysis.runs import OBJECTIVES
 from nas import cli
 from nas.accuracy import Estimate, Estimator
 from nas.cost import count
-from nas.errors import ExhaustedError, MixnasError
+from nas.errors import ExhaustedError, MixnasError, UnrunnableError
 from nas.executors.local import Failure, LocalExecutor, Task
 from nas.latency import Device, Latency, measure_quietly
-from nas.latency.predictor import Predictor, load_predictor
+from nas.latency.predictor import Predictor
 from nas.limits import Limit
 from nas.run_directory import RunDirectory, SearchConfig
-from nas.search_parts import Parts, open_parts
+from nas.search_parts import Parts, open_parts, prepare_device
 from nas.search_results import References, Results
 from nas.space import Space, load_space
 from nas.space.loader import find_document
@@ -73,7 +73,7 @@ class Search:
     _stopped: bool = False
 
     @staticmethod
-    def prepare(config: SearchConfig, path: Path) -> Search:
+    def prepare(config: SearchConfig, path: Path, console: Console) -> Search:
         """Check everything that can be wrong, then make the run directory.
 
         Raises:
@@ -82,14 +82,16 @@ class Search:
         document = find_document(config.space)
         parts = open_parts(config, load_space(config.space))
         sample(parts.space, Random(config.seed), parts.limits)  # raises when nothing is within
+        RunDirectory.check_new(path)
+        predictor = prepare_device(parts, config, console)
         directory = RunDirectory.create(path)
         directory.lock()
         directory.write_space(document.data)
         directory.write_config(config)
-        return _open(directory, config, parts, new=True)
+        return _open(directory, config, parts, predictor, new=True)
 
     @staticmethod
-    def resume(directory: RunDirectory, config: SearchConfig) -> Search:
+    def resume(directory: RunDirectory, config: SearchConfig, console: Console) -> Search:
         """Open a run that was interrupted, or that more trials are wanted of.
 
         Raises:
@@ -97,7 +99,9 @@ class Search:
         """
         directory.lock()
         parts = open_parts(config, load_space(str(directory.path / "space.yaml")))
-        search = _open(directory, config, parts, new=not directory.has_study())
+        new = not directory.has_study()
+        predictor = prepare_device(parts, config, console)
+        search = _open(directory, config, parts, predictor, new)
         search.study.requeue()
         return search
 
@@ -115,7 +119,6 @@ class Search:
         previous = signal.signal(signal.SIGINT, self._stop)
         if console.is_terminal:
             console.print(f"run directory: {self.directory.path}")
-        self._prepare_device(console)
         progress = cli.new_progress(console)
         bar = progress.add_task(
             "measuring", total=self.config.trials, completed=self.study.completed()
@@ -142,25 +145,6 @@ class Search:
             self._save()
         return True
 
-    def _prepare_device(self, console: Console) -> None:
-        """Examine the device if need be, and take its predictor if that is wanted or there.
-
-        Raises:
-            MixnasError: when a predictor is wanted and there is none that fits.
-        """
-        with cli.progress_bar(console, f"examining {self.config.device}") as step:
-            self.device.prepare(step)
-        self.study.check_facts("latencies", asdict(self.device.conditions))
-        if self.config.latency == "measured":
-            return
-        try:
-            self.predictor = load_predictor(self.device, self.space)
-        except MixnasError:
-            if self.config.latency == "predicted":
-                raise
-        if self.predictor is not None and console.is_terminal:
-            console.print(f"latency: predicted, made {self.predictor.when}; the front is measured")
-
     def _confirm_front(self, progress: Progress, bar: Any) -> None:
         """Measure the best network and those of the front, where latency was predicted or noisy.
 
@@ -175,7 +159,10 @@ class Search:
             for row in doubtful.to_dict("records"):
                 again.add(int(row["number"]))
                 spec = self.space.decode(genotype_of_row(row, self.space))
-                latency = measure_quietly(self.device, spec, ATTEMPTS)
+                try:
+                    latency = measure_quietly(self.device, spec, ATTEMPTS)
+                except UnrunnableError:  # predicted, and the device cannot run it after all
+                    continue
                 if row["latency_source"] == "predicted" or not latency.noise:
                     self.study.confirm(int(row["number"]), latency)
 
@@ -238,15 +225,20 @@ class Search:
         """
         bounds = self._latency_bounds()
         trials: list[OpenTrial] = []
-        pruned = 0
-        while len(trials) < n and pruned < HOPELESS + 2 * n:
+        pruned = failed = 0
+        while len(trials) < n and pruned + failed < HOPELESS + 2 * n:
             try:
                 trial = self.study.ask()
             except ExhaustedError:
                 return trials, False
-            latency = self._latency(trial.spec)
+            try:
+                latency = self._latency(trial.spec)
+            except UnrunnableError as error:
+                failed += 1
+                self.study.fail(trial, str(error))
+                continue
             self.study.note_latency(trial, latency)
-            broken = next((b for b in bounds if b.excess(latency.steady_ms) > 0), None)
+            broken = next((b for b in bounds if _surely_broken(b, latency)), None)
             if broken is None:
                 trials.append(trial)
             else:
@@ -318,13 +310,17 @@ class Search:
     def _save(self) -> None:
         """Write all tables, the best network and the report of what there is."""
         table = self.study.table()
+        kept = set(self._within(table)["number"])
+        table["within_limits"] = [number in kept for number in table["number"]]
         self.directory.write_table("trials", table)
         if self.references.rows:
             self.directory.write_table("references", self.references.table())
         front = self._front(table)
         self.directory.write_table("pareto", front.rows)
         best = self._best_row(table)
-        if best is not None:
+        if best is None:
+            (self.directory.path / "best.yaml").unlink(missing_ok=True)
+        else:
             genotype = genotype_of_row(best.to_dict(), self.space)
             name = f"{self.space.name}_trial_{best['number']}"
             self.space.decode(genotype, name).save(self.directory.path / "best.yaml")
@@ -365,12 +361,28 @@ class Search:
             results.print(self.config.data, self.config.device)
 
 
-def _open(directory: RunDirectory, config: SearchConfig, parts: Parts, new: bool) -> Search:
+def _surely_broken(bound: Limit, latency: Latency) -> bool:
+    """Tell whether a latency breaks a limit; a predicted one with its whole error bar."""
+    if latency.source == "measured":
+        return bound.excess(latency.steady_ms) > 0
+    return min(bound.excess(latency.low_ms), bound.excess(latency.high_ms)) > 0
+
+
+def _open(
+    directory: RunDirectory,
+    config: SearchConfig,
+    parts: Parts,
+    predictor: Predictor | None,
+    new: bool,
+) -> Search:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = SearchStudy(
         directory.storage, parts.space, parts.sampler, parts.objective, config.seed, new
     )
     study.check_facts("accuracies", parts.estimator.fingerprint())
+    conditions = asdict(parts.device.conditions)
+    profile = {"profile": parts.device.profile.digest()}  # its usual speed scales latencies
+    study.check_facts("latencies", {**conditions, **profile})
     return Search(
         directory,
         config,
@@ -380,4 +392,5 @@ def _open(directory: RunDirectory, config: SearchConfig, parts: Parts, new: bool
         parts.estimator,
         study,
         References(parts.references, directory.read_table("references")),
+        predictor,
     )

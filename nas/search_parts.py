@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rich.console import Console
+
+from nas import cli
 from nas.accuracy import Estimator, open_estimator
 from nas.data import load_data
 from nas.errors import MixnasError
 from nas.latency import Device, open_device
+from nas.latency.predictor import Predictor, load_predictor
 from nas.limits import Limit, parse_limit
 from nas.objective import Objective, open_objective
 from nas.run_directory import SearchConfig
@@ -27,6 +31,27 @@ class Parts:
     sampler: LimitedSampler
     objective: Objective
     references: dict[str, NetworkSpec]
+
+
+def prepare_device(parts: Parts, config: SearchConfig, console: Console) -> Predictor | None:
+    """Examine the device if need be; return its predictor if that is wanted or there.
+
+    Raises:
+        MixnasError: when a predictor is wanted and there is none that fits.
+    """
+    with cli.progress_bar(console, f"examining {config.device}") as step:
+        parts.device.prepare(step)
+    if config.latency == "measured":
+        return None
+    try:
+        predictor = load_predictor(parts.device, parts.space, config.space)
+    except MixnasError:
+        if config.latency == "predicted":
+            raise
+        return None
+    if console.is_terminal:
+        console.print(f"latency: predicted ({predictor.when}); that of the front is measured")
+    return predictor
 
 
 def open_parts(config: SearchConfig, space: Space) -> Parts:

@@ -12,13 +12,24 @@ from analysis.fronts import Front
 from nas import cli
 from nas.accuracy import Estimate
 from nas.cost import count
+from nas.errors import UnrunnableError
 from nas.executors.local import Failure
 from nas.latency import Device, Latency, measure_quietly
 from nas.spec import NetworkSpec
 from nas.study import estimate_columns, latency_columns
 from nas.units import format_count
 
-COLUMNS = ["name", "accuracy", "latency_ms", "latency_p10_ms", "latency_p90_ms", "madds", "params"]
+COLUMNS = [
+    "name",
+    "accuracy",
+    "latency_ms",
+    "latency_p10_ms",
+    "latency_p90_ms",
+    "latency_source",
+    "latency_noise",
+    "madds",
+    "params",
+]
 
 
 class References:
@@ -40,11 +51,22 @@ class References:
         return [name for name in self.specs if name not in known]
 
     def measure(self, device: Device) -> dict[str, Latency]:
-        """Measure those that have no row yet."""
-        return {name: measure_quietly(device, self.specs[name]) for name in self.missing()}
+        """Measure those that have no row yet; what the device cannot run gets a row with why."""
+        latencies = {}
+        for name in self.missing():
+            try:
+                latencies[name] = measure_quietly(device, self.specs[name])
+            except UnrunnableError as error:
+                self._note(name, {}, Failure(str(error)), 0)
+        return latencies
 
     def note(self, name: str, latency: Latency, result: Estimate | Failure, seed: int) -> None:
         """Add a row."""
+        self._note(name, latency.to_dict(), result, seed)
+
+    def _note(
+        self, name: str, latency: dict[str, Any], result: Estimate | Failure, seed: int
+    ) -> None:
         failed = isinstance(result, Failure)
         self.rows.append(
             {
@@ -54,7 +76,7 @@ class References:
                 "spec_hash": self.specs[name].digest(),
                 **asdict(count(self.specs[name])),
                 **estimate_columns({} if isinstance(result, Failure) else asdict(result)),
-                **latency_columns(latency.to_dict()),
+                **latency_columns(latency),
                 "seed": seed,
             }
         )
@@ -92,7 +114,7 @@ class Results:
             "hypervolume": self.front.hypervolume,
             "reference_point": self.front.reference,
             "pareto": records(self._members()[COLUMNS]),
-            "references": records(self.references[COLUMNS]),
+            "references": records(self.references.reindex(columns=COLUMNS)),
             "best": str(self.path / "best.yaml"),
             "report": str(self.page),
         }
@@ -100,10 +122,11 @@ class Results:
     def print(self, data: str, device: str) -> None:
         """Print the Pareto table, fastest first, with the references beside."""
         rows = [("front", row) for row in records(self._members()[COLUMNS])]
-        rows += [("reference", row) for row in records(self.references[COLUMNS])]
+        known = self.references.reindex(columns=COLUMNS).dropna(subset=["latency_ms"])
+        rows += [("reference", row) for row in records(known)]
         cli.print_table(
             f"Pareto front of {self.front.n} networks, with references",
-            ["network", "", "accuracy", "latency (ms)", "10% to 90%", "MAdds", "params"],
+            ["network", "", "accuracy", "latency (ms)", "10% to 90%", "", "MAdds", "params"],
             [_cells(kind, row) for kind, row in sorted(rows, key=lambda r: r[1]["latency_ms"])],
             f"accuracy: validation, {data}, short training with one seed; "
             f"latency: {device}, one image, in deployed form",
@@ -120,9 +143,16 @@ def _cells(kind: str, row: dict[str, Any]) -> list[str]:
         accuracy,
         f"{row['latency_ms']:.2f}",
         f"{row['latency_p10_ms']:.2f} to {row['latency_p90_ms']:.2f}",
+        _doubt(row),
         format_count(row["madds"]),
         format_count(row["params"]),
     ]
+
+
+def _doubt(row: dict[str, Any]) -> str:
+    if row["latency_source"] == "predicted":
+        return "predicted"
+    return "noisy" if row["latency_noise"] else ""
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -152,16 +152,17 @@ class SearchStudy:
         self._study.tell(trial.handle, values)
 
     def confirm(self, number: int, latency: Latency) -> None:
-        """Record the measured latency of a finished trial whose latency was predicted.
+        """Record the latency of a finished trial, where it was predicted or noisy before.
 
-        It takes the prediction's place in the table; what the sampler was told stays.
+        It takes the earlier one's place in the table; what the sampler was told stays.
         """
         self._study.set_user_attr(f"{_CONFIRMED}{number}", latency.to_dict())
 
     def prune(self, trial: OpenTrial, limit: Limit) -> None:
         """End a trial whose latency breaks a limit, before anything is trained."""
         measured = trial.latency.steady_ms if trial.latency else float("nan")
-        trial.handle.set_user_attr("reason", f"latency {measured:.2f} ms breaks {limit}")
+        source = "predicted " if trial.latency and trial.latency.source == "predicted" else ""
+        trial.handle.set_user_attr("reason", f"{source}latency {measured:.2f} ms breaks {limit}")
         self._study.tell(trial.handle, state=TrialState.PRUNED)
 
     def fail(self, trial: OpenTrial, reason: str) -> None:

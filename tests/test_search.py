@@ -283,8 +283,9 @@ def test_latency_is_predicted_in_the_loop_and_measured_on_the_front(
 ):
     words = search("--latency", "predicted", "--trials", "6", "--out", "run")
     told = refused(*words)
+    assert not (tmp_path / "run").exists()
     assert "there is no latency predictor for 'small' on onnxruntime:cpu" in told
-    assert "python -m nas.device fit --space small" in told
+    assert "python -m nas.device fit --space small.yaml --device" in told
 
     fitted = command("nas.device", "fit", "--space", "small.yaml", "--networks", "20",
                      "--checks", "8", "--json", timeout=300)  # fmt: skip
@@ -318,4 +319,5 @@ def test_objectives_that_make_no_sense_are_refused(refused, space):
     assert "needs the latency to aim at: --target 8ms" in refused(*words)
     words = search("--target", "8ms", "--out", "run")
     assert "objective 'pareto' aims at no single latency" in refused(*words)
-    assert "latency" in refused(*search("--latency", "guessed", "--out", "run"))
+    told = refused(*search("--latency", "guessed", "--out", "run"))
+    assert "unknown value 'guessed'; allowed: auto, measured, predicted" in told

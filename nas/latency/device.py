@@ -13,7 +13,7 @@ import numpy as np
 
 from nas.errors import MixnasError
 from nas.latency.conditions import Conditions, Latency, Settings, utc_now
-from nas.latency.machine import Load, machine_for, machine_name, pinned
+from nas.latency.machine import Load, machine_for, pinned
 from nas.latency.profile import DeviceProfile, Finding, load_profile
 from nas.latency.protocol import Effort, Timing, remarks, time_in_turns, warm_up
 from nas.latency.runtimes import Program, Run, Runtime, open_runtime
@@ -46,6 +46,11 @@ class Device(Protocol):
         """Learn what a first measurement needs to know; quick when it is known already."""
         ...
 
+    @property
+    def profile(self) -> DeviceProfile:
+        """What is known about the device."""
+        ...
+
     def choice(self) -> Choice:
         """Return what chooses the forms of lowered networks."""
         ...
@@ -54,7 +59,8 @@ class Device(Protocol):
         """Measure one network at its input resolution.
 
         Raises:
-            MixnasError: when the device cannot run it.
+            UnrunnableError: when the device cannot run it.
+            MixnasError: when the device is not there.
         """
         ...
 
@@ -89,7 +95,7 @@ class LocalDevice:
         return Conditions(
             device=self.name,
             runtime=self.runtime.version,
-            machine=machine_name(),
+            machine=self.runtime.machine,
             threads=self.runtime.threads,
             batch=self.settings.batch,
             precision=self.settings.precision,
@@ -104,9 +110,18 @@ class LocalDevice:
             profile = load_profile(self.conditions)
             if profile is None:
                 with self._measuring():
-                    profile = self._examine(step)
+                    # Another process may have found it out while this one waited.
+                    profile = load_profile(self.conditions) or self._examine(step)
                 profile.save()
             self.__dict__["profile"] = profile
+
+    def examine(self, step: Step | None = None) -> DeviceProfile:
+        """Make the device's profile anew, and keep it in place of the old one."""
+        with self._measuring():
+            profile = self._examine(step)
+        profile.save()
+        self.__dict__["profile"] = profile
+        return profile
 
     @cached_property
     def profile(self) -> DeviceProfile:

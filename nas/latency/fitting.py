@@ -9,13 +9,13 @@ from collections.abc import Iterable
 import numpy as np
 
 from nas.cost import count
+from nas.errors import MixnasError
 from nas.latency.conditions import Latency
 from nas.latency.device import Device, Step, quieter
 from nas.latency.predictor import (
     ErrorCard,
     Predictor,
     error_card,
-    forms_digest,
     network_features,
     space_digest,
 )
@@ -42,12 +42,13 @@ def design(
         limits: on costs, beside the space's own.
     """
     bounds = list(limits)
-    drawn = [sample(space, rng, bounds) for _ in range(POOL * number)]
+    found = [sample(space, rng, bounds) for _ in range(POOL * number)]
+    drawn = list({one.genotype: one for one in found}.values())
     drawn.sort(key=lambda one: one.cost.madds)
     low, high = drawn[0].cost.madds, drawn[-1].cost.madds
     chosen: list[NetworkSpec] = []
-    left = drawn
-    for wanted in np.linspace(low, high, number):
+    left = list(drawn)
+    for wanted in np.linspace(low, high, min(number, len(drawn))):
         nearest = min(left, key=lambda one: abs(one.cost.madds - wanted))
         left.remove(nearest)
         chosen.append(space.decode(nearest.genotype))
@@ -56,11 +57,29 @@ def design(
 
 
 def draw(
-    space: Space, number: int, rng: random.Random, limits: Iterable[Limit] = ()
+    space: Space,
+    number: int,
+    rng: random.Random,
+    limits: Iterable[Limit] = (),
+    without: Iterable[str] = (),
 ) -> list[NetworkSpec]:
-    """Draw networks as a search would."""
+    """Draw different networks as a search would; fewer where a space has not so many.
+
+    Args:
+        space: to draw from.
+        number: of networks.
+        rng: decides everything random.
+        limits: on costs, beside the space's own.
+        without: digests of networks to leave out.
+    """
     bounds = list(limits)
-    return [space.decode(sample(space, rng, bounds).genotype) for _ in range(number)]
+    drawn: dict[str, NetworkSpec] = {}
+    known = set(without)
+    for _ in range(POOL * number):  # a small space may not have so many others
+        spec = space.decode(sample(space, rng, bounds).genotype)
+        if len(drawn) < number and spec.digest() not in known:
+            drawn[spec.digest()] = spec
+    return list(drawn.values())
 
 
 def measure_all(
@@ -117,14 +136,19 @@ def fit_predictor(
         conditions,
         space.name,
         space_digest(space),
-        forms_digest(choice),
+        device.profile.digest(),
         tuple(network_features(spec, choice, conditions) for spec in specs),
         tuple(latency.steady_ms for latency in latencies),
         tuple(NOISY if latency.noise else 1.0 for latency in latencies),
     )
     if not checks:
         return predictor
-    fresh = draw(space, checks, rng, bounds)
+    fresh = draw(space, checks, rng, bounds, [spec.digest() for spec in specs])
+    if not fresh:
+        raise MixnasError(
+            f"'{space.name}' has no networks within the limits but the {len(specs)} learned from; "
+            "give fewer --networks, or widen the limits"
+        )
     measured = measure_all(device, fresh, step, number, total)
     card = check_predictor(predictor, device, fresh, measured)
     return dataclasses.replace(predictor, card=card)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -15,7 +15,7 @@ from filelock import ReadWriteLock, Timeout
 
 from nas.cache import cache_folder
 
-OTHERS = 0.10  # share of the processor that other processes may take before it is told
+OTHERS = 0.25  # of a core that other processes may take before it is told
 STOLEN = 0.05  # share that a host may take from a virtual machine
 CLOCK = 0.8  # of the highest clock frequency
 _PATIENCE = 2.0  # seconds of waiting before it is told
@@ -101,7 +101,7 @@ class Load:
         own = (self._process_seconds() - self._own) / total
         others = max(0.0, 1 - idle - stolen - own)
         remarks = []
-        if others > OTHERS:
+        if others * (psutil.cpu_count() or 1) > OTHERS:
             remarks.append(f"other processes used {others:.0%} of the processor")
         if stolen > STOLEN:
             remarks.append(f"the host took {stolen:.0%} of the processor")
@@ -118,12 +118,23 @@ def _clock_remarks() -> list[str]:
     return [f"the clock ran at {clock.current:.0f} of {clock.max:.0f} MHz"]
 
 
+def _acquire_in_steps(acquire: Callable[..., object]) -> None:
+    """Wait for a lock so that Ctrl-C is heard in between: one long wait would not hear it."""
+    while True:
+        try:
+            acquire(timeout=0.5)
+        except Timeout:
+            continue
+        return
+
+
 @contextmanager
 def machine_for(use: Literal["measuring", "training"]) -> Iterator[None]:
     """Wait until this machine is free for a use, and keep it meanwhile.
 
     Any number of processes may train at once, but one that measures has the machine to itself:
-    latency beside a training is the training's. A process that dies lets go.
+    latency beside a training is the training's. A process that dies lets go. The lock lies in the
+    cache, so it holds among processes that share one.
     """
     lock = ReadWriteLock(cache_folder() / "machine.lock", is_singleton=False)
     acquire = lock.acquire_write if use == "measuring" else lock.acquire_read
@@ -133,7 +144,7 @@ def machine_for(use: Literal["measuring", "training"]) -> Iterator[None]:
         except Timeout:
             other = "measures" if use == "training" else "measures or trains"
             print(f"waiting: another mixnas process {other} on this machine", file=sys.stderr)
-            acquire(timeout=-1)
+            _acquire_in_steps(acquire)
         yield
     finally:
         lock.release(force=True)

@@ -10,10 +10,8 @@ import dataclasses
 import hashlib
 import json
 import random
-from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -44,7 +42,7 @@ class ErrorCard:
         n: networks.
         within_5: share of predictions within 5% of the measured latency.
         within_10: share within 10%.
-        spearman: rank correlation with the measured latencies.
+        spearman: rank correlation with the measured latencies; None where there is none.
         spearman_in_band: the same over the networks within 5% of the median MAdds.
         n_in_band: how many those are.
         mean_error: mean of the relative errors' sizes.
@@ -54,7 +52,7 @@ class ErrorCard:
     n: int
     within_5: float
     within_10: float
-    spearman: float
+    spearman: float | None
     spearman_in_band: float | None
     n_in_band: int
     mean_error: float
@@ -69,14 +67,19 @@ def error_card(predicted: np.ndarray, measured: np.ndarray, madds: np.ndarray) -
         len(errors),
         round(float((np.abs(errors) <= 0.05).mean()), 4),
         round(float((np.abs(errors) <= 0.10).mean()), 4),
-        round(float(spearmanr(predicted, measured)[0]), 4),
-        round(float(spearmanr(predicted[inside], measured[inside])[0]), 4)
-        if inside.sum() > 4
-        else None,
+        _rank_correlation(predicted, measured),
+        _rank_correlation(predicted[inside], measured[inside]),
         int(inside.sum()),
         round(float(np.abs(errors).mean()), 4),
         tuple(round(float(error), 4) for error in sorted(errors)),
     )
+
+
+def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
+    """Return Spearman's; None of too few values, or of values all alike."""
+    if len(a) < 4 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return None
+    return round(float(spearmanr(a, b)[0]), 4)
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -87,7 +90,7 @@ class Predictor:
         conditions: of the latencies.
         space: name of the space.
         space_digest: of what it holds.
-        forms_digest: of the device's choice of forms.
+        profile_digest: of the device's time scale and choice of forms.
         features: of the networks it learned from.
         latencies_ms: theirs, at the machine's usual speed.
         trust: in each of them; less where the machine was noisy.
@@ -98,7 +101,7 @@ class Predictor:
     conditions: Conditions
     space: str
     space_digest: str
-    forms_digest: str
+    profile_digest: str
     features: tuple[dict[str, float], ...]
     latencies_ms: tuple[float, ...]
     trust: tuple[float, ...]
@@ -169,21 +172,19 @@ def space_digest(space: Space) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def forms_digest(choice: Choice) -> str:
-    """Name a device's choice of forms."""
-    findings: Iterable[Any] = getattr(choice, "findings", ())
-    text = json.dumps([[dataclasses.asdict(f.layer), f.best] for f in findings])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def load_predictor(device: Device, space: Space) -> Predictor:
+def load_predictor(device: Device, space: Space, named: str | None = None) -> Predictor:
     """Return the predictor that was made for a device and a space, under the same conditions.
+
+    Args:
+        device: examined.
+        space: of the networks.
+        named: how the user names the space; a file may be called other than the space in it.
 
     Raises:
         MixnasError: when there is none, with how to make one; or one for other conditions only,
             with what differs.
     """
-    make = f"python -m nas.device fit --space {space.name} --device {device.name}"
+    make = f"python -m nas.device fit --space {named or space.name} --device {device.name}"
     digest = space_digest(space)
     found = _read(_path(device.conditions, digest))
     if found is None:
@@ -202,10 +203,10 @@ def load_predictor(device: Device, space: Space) -> Predictor:
             f"the latency predictor for '{space.name}' on {device.name} was made for {differs}. "
             f"Make one for these conditions: {make}"
         )
-    if found.forms_digest != forms_digest(device.choice()):
+    if found.profile_digest != device.profile.digest():
         raise MixnasError(
-            f"{device.name} was examined anew since its latency predictor was made, and lowers "
-            f"networks to other forms now; make the predictor again: {make}"
+            f"{device.name} was examined anew since its latency predictor was made; make the "
+            f"predictor again: {make}"
         )
     return found
 

@@ -5,6 +5,7 @@ A profile belongs to one set of conditions and is kept in the user's cache.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import asdict
@@ -119,6 +120,12 @@ class DeviceProfile:
     def wide_gate(self, se: SqueezeExcite, shape: Shape) -> bool:
         """See `nas.lowering.Choice`."""
         return self._nearest(Layer.of(se, shape)) == "wide"
+
+    def digest(self) -> str:
+        """Name the time scale and the choice of forms."""
+        best = [[asdict(finding.layer), finding.best] for finding in self.findings]
+        text = json.dumps([self.reference_ms, best])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def save(self) -> Path:
         """Keep it in the user's cache; return where."""

@@ -34,7 +34,7 @@ class Effort:
 
     Attributes:
         rounds: of reference and network, at least.
-        seconds: after which no round begins.
+        seconds: after which no round begins beyond those at least.
         precision: half the width of the ratio's confidence interval that is enough.
         warm_seconds: the longest warm-up of each network.
     """
@@ -163,4 +163,9 @@ def remarks(timing: Timing, usual_reference_ms: float) -> list[str]:
     slower = timing.reference_ms / usual_reference_ms
     if slower > SLOWER:
         found.append(f"the reference network took {slower:.2f} times its usual time")
+    elif slower < 1 / SLOWER:
+        found.append(
+            f"the reference network took {slower:.2f} times its usual time, so the device was "
+            "examined while it was slow: python -m nas.device examine"
+        )
     return found

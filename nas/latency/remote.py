@@ -88,12 +88,13 @@ class RemoteDevice:
         """Have the agent examine its machine, the first time: a minute or so on a small board."""
         if step is not None:
             step(0, 1)
-        _ = self._profile
+        _ = self.profile
         if step is not None:
             step(1, 1)
 
     @cached_property
-    def _profile(self) -> DeviceProfile:
+    def profile(self) -> DeviceProfile:
+        """See `Device`."""
         profile: DeviceProfile = self._read(_PROFILE, self._finished("/profile"))
         if differences := self._own_conditions.differences(profile.conditions):
             raise self._mismatch("; ".join(differences))
@@ -101,7 +102,7 @@ class RemoteDevice:
 
     def choice(self) -> Choice:
         """See `Device`."""
-        return self._profile if self.settings.lowered else MERGE_ALL
+        return self.profile if self.settings.lowered else MERGE_ALL
 
     # -- measuring --------------------------------------------------------------------------
 

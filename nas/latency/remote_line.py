@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import httpx
 
 from nas import __version__
-from nas.errors import MixnasError
+from nas.errors import MixnasError, UnrunnableError
 
 TOKEN = "MIXNAS_TOKEN"
 TOKEN_FILE = "MIXNAS_TOKEN_FILE"
@@ -127,9 +127,9 @@ class Line:
             )
         detail = _detail(answer.content)
         if answer.status == 422:
-            raise MixnasError(f"{self._url} cannot do it: {detail}")
+            raise UnrunnableError(f"{self._url} cannot do it: {detail}")
         if answer.status == 413:
-            raise MixnasError(
+            raise UnrunnableError(
                 f"{self._url} refuses the network as too large ({detail}); start the agent with a "
                 "larger --max-megabytes"
             )

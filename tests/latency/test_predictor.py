@@ -13,6 +13,7 @@ from nas.latency.features import latency_features
 from nas.latency.fitting import design, draw, fit_predictor
 from nas.latency.model import LatencyModel
 from nas.latency.predictor import error_card, load_predictor, network_features, space_digest
+from nas.latency.profile import DeviceProfile
 from nas.limits import parse_limits
 from nas.lowering import MERGE_ALL, lowered_tree
 from nas.space import load_space
@@ -38,6 +39,10 @@ class Board:
 
     def choice(self):
         return MERGE_ALL
+
+    @property
+    def profile(self):
+        return DeviceProfile(self.conditions, 1.0)
 
     def milliseconds(self, spec):
         work = network_features(spec, MERGE_ALL, self.conditions)
@@ -125,7 +130,7 @@ def test_a_device_that_lowers_otherwise_needs_another_one(fitted):
     _, predictor = fitted
     path = predictor.save()
     content = json.loads(path.read_text())
-    path.write_text(json.dumps({**content, "forms_digest": "0" * 16}))
+    path.write_text(json.dumps({**content, "profile_digest": "0" * 16}))
     with pytest.raises(MixnasError, match="was examined anew since its latency predictor was made"):
         load_predictor(Board(), SPACE)
 
@@ -145,6 +150,19 @@ def test_designed_networks_span_the_costs_within_limits():
         s.digest() for s in specs
     ]
     assert len(draw(SPACE, 3, rng)) == 3
+
+
+def test_fresh_networks_are_fresh():
+    specs = design(SPACE, 10, random.Random(0))
+    known = [spec.digest() for spec in specs]
+    fresh = draw(SPACE, 20, random.Random(0), without=known)
+    assert len({spec.digest() for spec in fresh} - set(known)) == 20
+
+
+def test_values_all_alike_have_no_rank():
+    card = error_card(np.ones(9), np.linspace(1, 2, 9), np.ones(9))
+    assert card.spearman is None
+    assert json.dumps(dataclasses.asdict(card), allow_nan=False)
 
 
 def test_error_cards():
@@ -197,6 +215,6 @@ def test_the_same_data_give_the_same_model():
     wrong = np.concatenate([latencies, 3 * latencies])
     trust = np.repeat([1.0, 0.01], len(latencies))
     guarded = LatencyModel(features * 2, wrong, trust).predict(features)
-    assert np.abs(guarded / latencies - 1).max() < 0.05
+    assert np.abs(guarded / latencies - 1).max() < 0.1
     unseen = LatencyModel(features, latencies).predict([{"a": 1.0, "b": 1.0, "c": 9.0}])
     assert unseen[0] == pytest.approx(3.0, rel=0.3)

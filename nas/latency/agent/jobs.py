@@ -128,6 +128,7 @@ class Jobs:
                 if outcome.failure is not None:
                     break
                 self._finish(left.pop(0), outcome)
+                outcome = None  # of the next one, nothing is known yet
         except OSError as error:  # no process can be started, the disk is full
             outcome = Outcome(failure=f"the agent's machine is short of something: {error}")
         finally:

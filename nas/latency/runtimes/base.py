@@ -35,6 +35,7 @@ class Runtime(Protocol):
     Attributes:
         name: as given on the command line: ``onnxruntime:cpu``.
         version: what runs the networks, with its version.
+        machine: the processor, or the GPU.
         threads: that it computes with.
         places_threads: whether it keeps its other threads off the calling one's core.
         tunable: whether networks load quickly enough to try many forms.
@@ -42,6 +43,7 @@ class Runtime(Protocol):
 
     name: str
     version: str
+    machine: str
     threads: int
     places_threads: bool
     tunable: bool

@@ -6,9 +6,9 @@ import time
 
 import onnxruntime
 
-from nas.errors import MixnasError, unknown
+from nas.errors import MixnasError, UnrunnableError, unknown
 from nas.export.onnx_graph import to_onnx
-from nas.latency.machine import other_cores, usable_cores
+from nas.latency.machine import machine_name, other_cores, usable_cores
 from nas.latency.runtimes.base import Program, Run, noise
 
 _SUFFIX = "ExecutionProvider"
@@ -45,6 +45,7 @@ class OnnxRuntime:
             )
         self.name = f"onnxruntime:{provider}"
         self.version = f"onnxruntime {onnxruntime.__version__}"
+        self.machine = machine_name()
         self.threads = threads or usable_cores()
         self.places_threads = True
         self._cores = other_cores(self.threads)  # before the calling thread is kept on one
@@ -74,7 +75,7 @@ class OnnxRuntime:
             )
         except Exception as error:  # ONNX Runtime's own exceptions share no other base
             reason = str(error).strip().splitlines()[0]
-            raise MixnasError(f"ONNX Runtime refuses the model: {reason}") from None
+            raise UnrunnableError(f"ONNX Runtime refuses the model: {reason}") from None
         name, shape = _image_input(session)
         feed = {name: noise(self.batch, shape)}
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from nas.errors import MixnasError
-from nas.latency.machine import usable_cores
+from nas.errors import MixnasError, UnrunnableError
+from nas.latency.machine import machine_name, usable_cores
 from nas.latency.runtimes.base import Program, Run, noise
 from nas.lowering import nested
 from nas.torch_model import to_module
@@ -39,6 +39,7 @@ class Torch:
             raise MixnasError("torch finds no CUDA device here; use torch:cpu, or onnxruntime:cpu")
         self.name = f"{'compile' if compiled else 'torch'}:{place}"
         self.version = f"torch {torch.__version__}"
+        self.machine = torch.cuda.get_device_name() if place == "cuda" else machine_name()
         self.threads = threads or usable_cores()
         self.places_threads = False
         self.tunable = not compiled
@@ -64,7 +65,7 @@ class Torch:
                 forward(images)
             except Exception as error:  # of the compiler, its C++ compiler, or memory
                 reason = str(error).strip().splitlines()[0]
-                raise MixnasError(f"{self.name} cannot run the network: {reason}") from None
+                raise UnrunnableError(f"{self.name} cannot run the network: {reason}") from None
         return self._timed(forward, images)
 
     def _forward(self, module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:

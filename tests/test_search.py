@@ -278,6 +278,7 @@ def test_resume_takes_no_other_settings(refused, tmp_path):
     assert "only --trials and --workers may be given beside it, not seed, space" in message
 
 
+@pytest.mark.slow
 def test_latency_is_predicted_in_the_loop_and_measured_on_the_front(
     command, refused, space, tmp_path
 ):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -15,7 +14,7 @@ from nas.errors import MixnasError
 from nas.latency.conditions import Conditions, Latency, Settings, utc_now
 from nas.latency.machine import Load, machine_for, pinned
 from nas.latency.profile import DeviceProfile, Finding, load_profile
-from nas.latency.protocol import Effort, Timing, remarks, time_in_turns, warm_up
+from nas.latency.protocol import Effort, Timing, remarks, time_in_turns
 from nas.latency.runtimes import Program, Run, Runtime, open_runtime
 from nas.latency.tuning import tune
 from nas.latency.weights import realistic_weights
@@ -140,20 +139,20 @@ class LocalDevice:
         return DeviceProfile(self.conditions, round(usual, 4), tuple(findings))
 
     def _usual_reference_ms(self) -> float:
-        run = self.reference()
-        warm_up(run, _REFERENCE_SECONDS)
-        medians: list[float] = []
-        stop = time.perf_counter() + _REFERENCE_SECONDS
-        while len(medians) < 5 or time.perf_counter() < stop:
-            medians.append(float(np.median([run() for _ in range(8)])))
-        return float(np.percentile(medians, 25))
+        """Time the reference as measurements do: in turns with another network, here its like."""
+        effort = Effort(seconds=_REFERENCE_SECONDS, precision=0.0, warm_seconds=_REFERENCE_SECONDS)
+        timing = time_in_turns(self._load_reference(), self.reference(), effort)
+        return float(np.percentile([np.median(times) for times in timing.reference], 25))
 
     def reference(self) -> Run:
         """Return the reference network, ready to run; its form depends on no profile."""
         if self._reference is None:
-            choice = MERGE_ALL if self.settings.lowered else None
-            self._reference = self.runtime.load(program_of(load_network(REFERENCE), choice))
+            self._reference = self._load_reference()
         return self._reference
+
+    def _load_reference(self) -> Run:
+        choice = MERGE_ALL if self.settings.lowered else None
+        return self.runtime.load(program_of(load_network(REFERENCE), choice))
 
     def choice(self) -> Choice:
         """See `Device`."""

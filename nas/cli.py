@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -26,6 +26,11 @@ from nas.errors import MixnasError
 from nas.extras import missing_package
 
 JSON_HELP = "Print JSON for machines in place of a table."
+Threads = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="Of the runtime. [all usable cores]")
+]
+Batch = Annotated[int, typer.Option(min=1, max=4096, help="Images a run.")]
+Precision = Annotated[str, typer.Option(help="fp32, or int8 (ONNX Runtime).")]
 
 
 def new_app(help_text: str) -> typer.Typer:

@@ -25,6 +25,7 @@ from nas.ir import (
     Seq,
     Shape,
     SqueezeExcite,
+    elements,
     out_shape,
 )
 from nas.spec import NetworkSpec
@@ -77,10 +78,6 @@ class Count(NamedTuple):
         return Cost(self.params, self.madds, self.activations, 4 * self.peak)
 
 
-def _size(shape: Shape) -> int:
-    return shape[0] * shape[1] * shape[2]
-
-
 def _conv(conv: Conv, height: int, width: int) -> tuple[int, int]:
     """Return the parameters and multiply-adds of a convolution with that output size."""
     weights = conv.kernel**2 * conv.in_channels // conv.groups * conv.out_channels
@@ -91,13 +88,13 @@ def count_leaf(leaf: Leaf, shape: Shape) -> Count:
     """Count one layer for an input of `shape`."""
     out = out_shape(leaf, shape)
     params = madds = activations = 0
-    peak = _size(shape) + _size(out)
+    peak = elements(shape) + elements(out)
     match leaf:
         case Conv() | MixConv():
             for conv in (leaf,) if isinstance(leaf, Conv) else leaf.convs:
                 weights, macs = _conv(conv, out[1], out[2])
                 params, madds = params + weights, madds + macs
-            activations = _size(out)
+            activations = elements(out)
         case SqueezeExcite():
             for conv in (leaf.reduce, leaf.expand):
                 weights, macs = _conv(conv, 1, 1)
@@ -107,9 +104,9 @@ def count_leaf(leaf: Leaf, shape: Shape) -> Count:
             madds = leaf.in_features * leaf.out_features
             params, activations = madds + leaf.out_features, leaf.out_features
         case BatchNorm():
-            params, peak = 2 * leaf.channels, _size(shape)
+            params, peak = 2 * leaf.channels, elements(shape)
         case Activation():
-            peak = _size(shape)
+            peak = elements(shape)
         case GlobalPool() | Pad():
             pass
     return Count(params, madds, activations, peak, out)
@@ -129,7 +126,7 @@ def _count(node: Node, shape: Shape) -> Count:
         if alive + held > peak:
             peak = alive + held
         if isinstance(node, Residual):
-            held = _size(shape)  # the input lives until the sum
+            held = elements(shape)  # the input lives until the sum
     return Count(params, madds, activations, peak, inner)
 
 

@@ -20,6 +20,7 @@ import typer
 from nas import cli
 from nas.errors import MixnasError
 from nas.latency.runtimes import EXAMPLES
+from nas.latency.token import TOKEN, can_be_token
 
 if TYPE_CHECKING:
     from nas.latency.agent.orders import Limits
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 app = cli.new_app(
     "Learn to predict the latency of a device, or make this machine one that others measure on."
 )
-TOKEN = "MIXNAS_TOKEN"
 SHORTEST_TOKEN = 16
 _MAKE_ONE = "python -c 'import secrets; print(secrets.token_urlsafe(32))'"
 
@@ -100,11 +100,9 @@ def fit(
     limit: Annotated[
         list[str] | None, typer.Option(help="Another limit, as params=5M; may be repeated.")
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Of the runtime. [all usable cores]")
-    ] = None,
-    batch: Annotated[int, typer.Option(min=1, max=4096, help="Images a run.")] = 1,
-    precision: Annotated[str, typer.Option(help="fp32, or int8 (ONNX Runtime).")] = "fp32",
+    threads: cli.Threads = None,
+    batch: cli.Batch = 1,
+    precision: cli.Precision = "fp32",
     plain: Annotated[bool, typer.Option("--plain", help="Of the trained form.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the networks drawn.")] = 0,
     json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
@@ -116,15 +114,13 @@ def fit(
     for your own use.
     """
     from nas.latency import open_device
-    from nas.latency.conditions import Settings, check_precision
+    from nas.latency.conditions import read_settings
     from nas.latency.fitting import fit_predictor
-    from nas.limits import parse_limits
+    from nas.limits import parse_limits, with_budget
     from nas.space import load_space
 
-    check_precision(precision)
-    texts = [*([] if budget is None else [f"madds={budget}"]), *(limit or [])]
-    limits, opened = parse_limits(texts), load_space(space)
-    settings = Settings(threads, batch, precision, not plain)  # type: ignore[arg-type]
+    settings = read_settings(threads, batch, precision, not plain)
+    limits, opened = parse_limits(with_budget(budget, limit)), load_space(space)
     target, console = open_device(device, settings), cli.error_console()
     with cli.progress_bar(console, f"examining {device}") as step:
         target.prepare(step)
@@ -166,11 +162,9 @@ def fit(
 @app.command()
 def examine(
     device: Annotated[str, typer.Option(help=f"As in {EXAMPLES}.")] = "onnxruntime:cpu",
-    threads: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Of the runtime. [all usable cores]")
-    ] = None,
-    batch: Annotated[int, typer.Option(min=1, max=4096, help="Images a run.")] = 1,
-    precision: Annotated[str, typer.Option(help="fp32, or int8 (ONNX Runtime).")] = "fp32",
+    threads: cli.Threads = None,
+    batch: cli.Batch = 1,
+    precision: cli.Precision = "fp32",
     plain: Annotated[bool, typer.Option("--plain", help="For networks as trained.")] = False,
 ) -> None:
     """Find out again a device's usual speed and its fastest forms of layers.
@@ -179,12 +173,11 @@ def examine(
     to be made again afterwards.
     """
     from nas.latency import LocalDevice
-    from nas.latency.conditions import Settings, check_precision
+    from nas.latency.conditions import read_settings
 
-    check_precision(precision)
     if device.startswith("http"):
         raise MixnasError(f"{device} examines itself; run this command there")
-    settings = Settings(threads, batch, precision, not plain)  # type: ignore[arg-type]
+    settings = read_settings(threads, batch, precision, not plain)
     with cli.progress_bar(cli.error_console(), f"examining {device}") as step:
         profile = LocalDevice(device, settings).examine(step)
     print(f"the reference network takes {profile.reference_ms:.2f} ms")
@@ -215,7 +208,7 @@ def _token(path: Path | None) -> _Token:
         text = (os.environ[TOKEN] if path is None else path.read_text(encoding="utf-8")).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise MixnasError(f"{path}: the token cannot be read ({error})") from None
-    if len(text) < SHORTEST_TOKEN or not (text.isascii() and text.isprintable()) or " " in text:
+    if len(text) < SHORTEST_TOKEN or not can_be_token(text):
         raise MixnasError(
             f"{source}: a token is {SHORTEST_TOKEN} or more ASCII characters without blanks; "
             f"make one with {_MAKE_ONE}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import os
 import tempfile
 import types
@@ -51,6 +53,12 @@ class Document:
     def fail(self, location: Location, message: str) -> typing.NoReturn:
         """Raise a `DocumentError` about one place."""
         raise DocumentError(self.problem(location, message))
+
+
+def digest(data: Any) -> str:
+    """Return 16 hexadecimal digits that name plain data, whatever the order of its keys."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def format_location(location: Location) -> str:

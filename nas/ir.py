@@ -38,6 +38,11 @@ class Conv:
     bias: bool = False
     padding: ConvPadding = "symmetric"
 
+    @property
+    def extent(self) -> int:
+        """Pixels from the first tap of a kernel to its last, both included."""
+        return (self.kernel - 1) * self.dilation + 1
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class MixConv:
@@ -127,6 +132,11 @@ class Layer(NamedTuple):
     out_shape: Shape
 
 
+def elements(shape: Shape) -> int:
+    """Return the number of elements of an image of that shape."""
+    return shape[0] * shape[1] * shape[2]
+
+
 def conv_channels(leaf: Conv | MixConv) -> tuple[int, int]:
     """Return the input and output channels of a convolution or of convolutions side by side."""
     if isinstance(leaf, Conv):
@@ -143,8 +153,7 @@ def conv_pads(conv: Conv, shape: Shape) -> tuple[int, int, int, int]:
     before, after = [], []
     for size in shape[1:]:
         if conv.padding == "same":
-            reach = (conv.kernel - 1) * conv.dilation
-            total = max((-(-size // conv.stride) - 1) * conv.stride + reach + 1 - size, 0)
+            total = max((-(-size // conv.stride) - 1) * conv.stride + conv.extent - size, 0)
         else:
             total = (conv.kernel - 1) // 2 * conv.dilation * 2
         before.append(total // 2)
@@ -166,7 +175,7 @@ def out_shape(leaf: Leaf, shape: Shape) -> Shape:
             expected, out = conv_channels(leaf)
             first = leaf if isinstance(leaf, Conv) else leaf.convs[0]
             if first.padding == "rows":
-                width -= (first.kernel - 1) * first.dilation
+                width -= first.extent - 1
             shape = (out, -(-height // first.stride), -(-width // first.stride))
         case Pad():
             return (channels, height, width + 2 * leaf.columns)
@@ -206,3 +215,23 @@ def walk(node: Node, shape: Shape, path: str = "") -> Iterator[Layer]:
             inner = layer.out_shape
     if isinstance(node, Residual) and inner != shape:
         raise ValueError(f"residual '{path}' adds {shape} to {inner}: the shapes must be equal")
+
+
+def nested(tree: Node) -> Node:
+    """Give children named ``a.b`` a parent ``a`` of their own, as torch's modules need."""
+    return type(tree)(_nested(list(tree.children))) if isinstance(tree, (Seq, Residual)) else tree
+
+
+def _nested(children: list[tuple[str, Node]]) -> tuple[tuple[str, Node], ...]:
+    out: list[tuple[str, Node]] = []
+    inner: dict[str, list[tuple[str, Node]]] = {}
+    for name, child in children:
+        head, dot, rest = name.partition(".")
+        if not dot:
+            out.append((name, child))
+            continue
+        if head not in inner:
+            inner[head] = []
+            out.append((head, child))  # its place; filled below
+        inner[head].append((rest, child))
+    return tuple((n, Seq(_nested(inner[n])) if n in inner else child) for n, child in out)

@@ -103,6 +103,11 @@ def split_limits(texts: Iterable[str]) -> dict[str, str]:
     return limits
 
 
+def with_budget(budget: str | None, texts: Iterable[str] | None) -> list[str]:
+    """Return limits as written on a command line, ``--budget`` among them as one on MAdds."""
+    return [*([] if budget is None else [f"madds={budget}"]), *(texts or [])]
+
+
 def parse_limits(texts: Iterable[str]) -> list[Limit]:
     """Read limits as written on a command line: ``latency=8ms``, ``params=5M``.
 

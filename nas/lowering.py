@@ -35,6 +35,7 @@ from nas.ir import (
     Shape,
     SqueezeExcite,
     conv_pads,
+    nested,
     out_shape,
 )
 
@@ -117,21 +118,25 @@ def can_be_padded(mix: MixConv) -> bool:
     return _stackable(mix.convs) and all(c.stride == 1 and c.kernel > 1 for c in mix.convs)
 
 
-class MergeAll:
-    """Chooses without measurement: one convolution always.
+def usual_form(mix: MixConv) -> str:
+    """Name the candidate that is taken without measurement: one convolution where that can be.
 
     1x1 convolutions become a grouped one where their slices fill whole blocks of channels, and a
     dense one otherwise, since runtimes with blocked layouts fall back to slow code for the rest.
     """
+    if not is_pointwise(mix):
+        return "merge" if _stackable(mix.convs) else "split"
+    widths = {w for conv in mix.convs for w in (conv.in_channels, conv.out_channels)}
+    aligned = all(width % BLOCK == 0 for width in widths)
+    return "grouped" if aligned and _stackable(mix.convs) else "dense"
+
+
+class MergeAll:
+    """Chooses without measurement: the usual form always."""
 
     def form(self, mix: MixConv, shape: Shape) -> Form:
         """See `Choice`."""
-        count = len(mix.convs)
-        if is_pointwise(mix):
-            widths = {w for conv in mix.convs for w in (conv.in_channels, conv.out_channels)}
-            aligned = all(width % BLOCK == 0 for width in widths)
-            return Form((count,), dense=not (aligned and _stackable(mix.convs)))
-        return Form((count,)) if _stackable(mix.convs) else Form((1,) * count)
+        return candidates(mix)[usual_form(mix)]
 
     def wide_gate(self, se: SqueezeExcite, shape: Shape) -> bool:
         """See `Choice`."""
@@ -177,7 +182,7 @@ class _Lowering:
         match node:
             case Seq() | Residual():
                 children, inner = self._children(node, shape, path)
-                return type(node)(_nested(children)), inner
+                return nested(type(node)(tuple(children))), inner
             case Conv() | MixConv():
                 return self._conv(node, None, shape, path)
             case SqueezeExcite():
@@ -287,32 +292,12 @@ def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def nested(tree: Node) -> Node:
-    """Give children named ``a.b`` a parent ``a`` of their own, as torch's modules need."""
-    return type(tree)(_nested(list(tree.children))) if isinstance(tree, (Seq, Residual)) else tree
-
-
-def _nested(children: list[tuple[str, Node]]) -> tuple[tuple[str, Node], ...]:
-    out: list[tuple[str, Node]] = []
-    inner: dict[str, list[tuple[str, Node]]] = {}
-    for name, child in children:
-        head, dot, rest = name.partition(".")
-        if not dot:
-            out.append((name, child))
-            continue
-        if head not in inner:
-            inner[head] = []
-            out.append((head, child))  # its place; filled below
-        inner[head].append((rest, child))
-    return tuple((n, Seq(_nested(inner[n])) if n in inner else child) for n, child in out)
-
-
 def _merged(run: tuple[Conv, ...], dense: bool) -> Conv:
     """Return the one convolution that computes what a run of them does."""
     if len(run) == 1:
         return run[0]
     # A dilated kernel is a larger one with zeros between its taps.
-    extent = max((conv.kernel - 1) * conv.dilation + 1 for conv in run)
+    extent = max(conv.extent for conv in run)
     return Conv(
         sum(conv.in_channels for conv in run),
         sum(conv.out_channels for conv in run),
@@ -337,12 +322,11 @@ def _merge_kernels(
     taken = given = 0
     for conv, kernel in zip(run, kernels, strict=True):
         its_top, its_left, _, _ = conv_pads(conv, shape)
-        reach = (conv.kernel - 1) * conv.dilation + 1
         y, x = top - its_top, left - its_left
         rows = slice(given, given + conv.out_channels)
         columns = slice(taken, taken + conv.in_channels) if merged.groups == 1 else slice(None)
-        step = conv.dilation
-        out[rows, columns, y : y + reach : step, x : x + reach : step] = kernel
+        taps = slice(y, y + conv.extent, conv.dilation), slice(x, x + conv.extent, conv.dilation)
+        out[rows, columns, *taps] = kernel
         taken += conv.in_channels
         given += conv.out_channels
     return out
@@ -369,13 +353,8 @@ def lower_module(model: Network, choose: Choice = MERGE_ALL) -> nn.Module:
         A module in evaluation mode that computes the same at the spec's resolution: images
         (N, C, H, W) -> logits (N, classes).
     """
-    import torch
-
-    from nas.torch_model import to_module
+    from nas.torch_model import to_loaded_module, weights_of
 
     spec = model.spec
-    weights = {name: tensor.detach().cpu().numpy() for name, tensor in model.state_dict().items()}
-    tree, lowered = lower(spec.tree(), spec.in_shape, weights, choose)
-    module = to_module(tree)
-    module.load_state_dict({name: torch.from_numpy(array) for name, array in lowered.items()})
-    return module.eval()
+    tree, weights = lower(spec.tree(), spec.in_shape, weights_of(model), choose)
+    return to_loaded_module(tree, weights)

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from nas import cli
-from nas.latency import EXAMPLES, Device, Latency, Settings, measure_quietly, open_device
-from nas.latency.conditions import check_precision
+from nas.latency import EXAMPLES, Device, Latency, measure_quietly, open_device
+from nas.latency.conditions import read_settings
 from nas.latency.device import refuse_noise
 from nas.spec import Input, NetworkSpec, load_network
 
@@ -28,14 +28,12 @@ def measure(
     both: Annotated[
         bool, typer.Option("--both", help="Measure both forms of every network.")
     ] = False,
-    threads: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Of the runtime. [all usable cores]")
-    ] = None,
-    batch: Annotated[int, typer.Option(min=1, max=4096, help="Images a run.")] = 1,
+    threads: cli.Threads = None,
+    batch: cli.Batch = 1,
     resolution: Annotated[
         int | None, typer.Option(min=8, max=2048, help="Side of the images. [the network's own]")
     ] = None,
-    precision: Annotated[str, typer.Option(help="fp32, or int8 (ONNX Runtime).")] = "fp32",
+    precision: cli.Precision = "fp32",
     attempts: Annotated[
         int, typer.Option(min=1, max=100, help="Measurements until the machine is quiet.")
     ] = 3,
@@ -45,14 +43,13 @@ def measure(
     json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
 ) -> None:
     """Measure networks one after the other."""
-    check_precision(precision)
-    specs = [_at(load_network(name), resolution) for name in networks]
     forms = [True, False] if both else [not plain]
+    settings = [read_settings(threads, batch, precision, lowered) for lowered in forms]
+    specs = [_at(load_network(name), resolution) for name in networks]
     console = cli.error_console()
     rows: list[dict[str, Any]] = []
-    for lowered in forms:
-        settings = Settings(threads, batch, precision, lowered)  # type: ignore[arg-type]
-        target = open_device(device, settings)
+    for chosen in settings:
+        target = open_device(device, chosen)
         with cli.progress_bar(console, f"examining {device}") as step:
             target.prepare(step)
         for spec in specs:

@@ -15,7 +15,7 @@ from nas import cli
 from nas.document import Document, validate
 from nas.errors import MixnasError
 from nas.latency import usable_cores
-from nas.limits import parse_limit, split_limits
+from nas.limits import parse_limit, split_limits, with_budget
 
 if TYPE_CHECKING:
     from nas.run_directory import RunDirectory, SearchConfig
@@ -132,7 +132,7 @@ def search(
 
 def _limits(budget: str | None, texts: list[str] | None) -> dict[str, str] | None:
     """Return limits by metric as they were written, each checked."""
-    limits = split_limits([*([] if budget is None else [f"madds={budget}"]), *(texts or [])])
+    limits = split_limits(with_budget(budget, texts))
     for metric, value in limits.items():
         parse_limit(metric, value)
     return limits or None

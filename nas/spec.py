@@ -7,8 +7,6 @@ an exact YAML round trip. It holds what a network computes, not how it is traine
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import os
 from collections.abc import Iterator
 from functools import reduce
@@ -25,7 +23,7 @@ from nas.blocks import BLOCKS, Block, Rules
 from nas.blocks.base import CONFIG
 from nas.blocks.fields import ActivationName, Channels, Kernel, Stride
 from nas.blocks.parts import dense, pointwise
-from nas.document import Document, parse_document, read_document, validate, write_atomic
+from nas.document import Document, digest, parse_document, read_document, validate, write_atomic
 from nas.errors import DocumentError, MixnasError, unknown
 from nas.ir import GlobalPool, Linear, Node, Padding, Seq, Shape, walk
 
@@ -161,8 +159,7 @@ class NetworkSpec:
         """Return 16 hexadecimal digits that name what the network computes; its name is no part."""
         content = self.to_dict()
         del content["name"]
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return digest(content)
 
     def replace(self, **changes: Any) -> NetworkSpec:
         """Return a copy with some fields changed."""

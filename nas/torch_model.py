@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -29,6 +30,7 @@ from nas.ir import (
     Residual,
     Seq,
     SqueezeExcite,
+    nested,
 )
 from nas.spec import NetworkSpec
 
@@ -142,25 +144,19 @@ class Classifier(nn.Linear):
 
 def _conv(node: Conv) -> nn.Conv2d:
     # At stride 1 both padding rules are the same for odd kernels.
-    same = node.padding == "same" and node.stride > 1
     around = (node.kernel - 1) // 2 * node.dilation
+    kind: type[nn.Conv2d] = SymmetricConv2d
+    padding: int | tuple[int, int] = around
     if node.padding == "rows":
-        return nn.Conv2d(
-            node.in_channels,
-            node.out_channels,
-            node.kernel,
-            node.stride,
-            padding=(around, 0),
-            dilation=node.dilation,
-            groups=node.groups,
-            bias=node.bias,
-        )
-    return (SameConv2d if same else SymmetricConv2d)(
+        kind, padding = nn.Conv2d, (around, 0)
+    elif node.padding == "same" and node.stride > 1:
+        kind, padding = SameConv2d, 0
+    return kind(
         node.in_channels,
         node.out_channels,
         node.kernel,
         node.stride,
-        padding=0 if same else around,
+        padding=padding,
         dilation=node.dilation,
         groups=node.groups,
         bias=node.bias,
@@ -197,6 +193,30 @@ def to_module(node: Node, dropout: float = 0.0, drop_path: float = 0.0) -> nn.Mo
             return nn.AdaptiveAvgPool2d(1)
         case Linear():
             return Classifier(node.in_features, node.out_features, dropout)
+
+
+def to_loaded_module(tree: Node, weights: Mapping[str, np.ndarray]) -> nn.Module:
+    """Return a layer tree as a torch module with weights, in evaluation mode.
+
+    Args:
+        tree: the network; names may hold dots.
+        weights: by name, as `weights_of` gives them; BN's counters of batches may be left out.
+
+    Raises:
+        KeyError: when other weights are missing, or some have no place.
+    """
+    module = to_module(nested(tree))
+    state = {name: torch.from_numpy(array.copy()) for name, array in weights.items()}
+    missing, left_over = module.load_state_dict(state, strict=False)
+    wrong = [name for name in missing if not name.endswith("num_batches_tracked")] + left_over
+    if wrong:
+        raise KeyError(f"weights missing or without a place: {', '.join(wrong)}")
+    return module.eval()
+
+
+def weights_of(module: nn.Module) -> dict[str, np.ndarray]:
+    """Return a module's parameters and buffers by name, as arrays."""
+    return {name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}
 
 
 class Network(nn.Module):

@@ -16,7 +16,7 @@ import argparse
 import json
 import random
 import tempfile
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from nas.ir import Conv, Seq
 from nas.latency.conditions import Settings
 from nas.latency.device import LocalDevice, program_of
 from nas.latency.machine import machine_for, pinned
-from nas.latency.protocol import warm_up
+from nas.latency.protocol import medians_in_turns, warm_up
 from nas.latency.runtimes.base import Program, Run, noise
 from nas.latency.weights import realistic_weights
 from nas.lowering import MERGE_ALL
@@ -97,15 +97,9 @@ def main() -> None:
 
 def in_turns(runs: dict[str, Run], rounds: int) -> dict[str, list[float]]:
     """Return the medians of every round, by name."""
-    medians: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
         warm_up(run, 1.0)
-    for _ in range(rounds):
-        for name, run in runs.items():
-            for _ in range(SETTLE):
-                run()
-            medians[name].append(float(np.median([run() for _ in range(RUNS)])))
-    return medians
+    return medians_in_turns(runs, rounds, RUNS, SETTLE)
 
 
 def compare_references(device: LocalDevice) -> dict[str, float]:
@@ -167,10 +161,11 @@ def profile(device: LocalDevice) -> dict[str, float]:
     for event in events:
         if event["cat"] == "Node" and event["name"].endswith("_kernel_time"):
             times.setdefault((_operator(event["args"]), event["name"]), []).append(event["dur"])
-    total: Counter[str] = Counter()
+    total: dict[str, float] = defaultdict(float)
     for (operator, _), values in times.items():
         total[operator] += float(np.median(values[20:]))
-    return {name: round(value) for name, value in total.most_common()}
+    ordered = sorted(total.items(), key=lambda item: -item[1])
+    return {name: round(value) for name, value in ordered}
 
 
 def _operator(arguments: dict[str, Any]) -> str:
@@ -188,11 +183,12 @@ def _operator(arguments: dict[str, Any]) -> str:
 
 def arithmetic_limit(device: LocalDevice) -> float:
     """Return MixNet-M's multiply-adds at the rate of one large 1x1 convolution, in milliseconds."""
-    tree = Seq((("conv", Conv(512, 512, bias=True)),))
+    layer = Conv(512, 512, bias=True)
+    tree = Seq((("conv", layer),))
     shape = (512, 56, 56)
     run = device.runtime.load(Program(tree, shape, realistic_weights(tree)))
     warm_up(run, 1.0)
-    rate = count_leaf(tree.children[0][1], shape).madds / min(run() for _ in range(30))
+    rate = count_leaf(layer, shape).madds / min(run() for _ in range(30))
     return count(load_network("mixnet_m")).madds / rate
 
 

@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 import time
+from typing import Any
 
 from experiments.benchmarks.common import record
 
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=60.0, help="seconds between them")
     parser.add_argument("--record", action="store_true", help="write experiments/results/")
     arguments = parser.parse_args()
-    rows: list[list[dict]] = []
+    rows: list[list[dict[str, Any]]] = []
     for number in range(arguments.processes):
         if number:
             time.sleep(arguments.pause)

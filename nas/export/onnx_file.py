@@ -13,7 +13,7 @@ from nas.errors import MixnasError
 from nas.export.onnx_graph import to_onnx
 from nas.ir import Node
 from nas.lowering import Choice, lower
-from nas.torch_model import Network
+from nas.torch_model import Network, weights_of
 
 TOLERANCE = 1e-4  # of the largest output
 CHECKED_IMAGES = 2
@@ -50,8 +50,8 @@ def export_onnx(model: Network, path: Path, choice: Choice | None = None) -> flo
         MixnasError: when the difference is above `TOLERANCE`; nothing is written then.
     """
     spec = model.spec
-    weights = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
     tree: Node = spec.tree()
+    weights = weights_of(model)
     if choice is not None:
         tree, weights = lower(tree, spec.in_shape, weights, choice)
     graph = to_onnx(tree, spec.in_shape, weights, spec.name).SerializeToString()

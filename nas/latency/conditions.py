@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import hashlib
-import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from nas.document import digest
 from nas.errors import MixnasError, unknown
 
-PRECISIONS = ("fp32", "int8")
+Precision = Literal["fp32", "int8"]
 _CONFIG = ConfigDict(extra="forbid")
 _Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -31,18 +30,20 @@ class Settings:
 
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     batch: Annotated[int, Field(ge=1, le=4096)] = 1
-    precision: Literal["fp32", "int8"] = "fp32"
+    precision: Precision = "fp32"
     lowered: bool = True
 
 
-def check_precision(precision: str) -> None:
-    """Refuse what is no precision.
+def read_settings(threads: int | None, batch: int, precision: str, lowered: bool) -> Settings:
+    """Return settings as a command line gives them.
 
     Raises:
-        MixnasError: naming those there are.
+        MixnasError: when there is no such precision, naming those there are.
     """
-    if precision not in PRECISIONS:
-        raise MixnasError(unknown("precision", precision, PRECISIONS))
+    known: dict[str, Precision] = {name: name for name in get_args(Precision)}
+    if precision not in known:
+        raise MixnasError(unknown("precision", precision, known))
+    return Settings(threads, batch, known[precision], lowered)
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -69,8 +70,7 @@ class Conditions:
 
     def digest(self) -> str:
         """Return 16 hexadecimal digits that name the conditions."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return digest(dataclasses.asdict(self))
 
     def differences(self, other: Conditions) -> list[str]:
         """Say in what other conditions differ, as ``threads 2, not 4``; empty when in nothing."""

@@ -87,6 +87,7 @@ class LocalDevice:
         self.settings = settings
         self.runtime: Runtime = open_runtime(name, settings)
         self._reference: Run | None = None
+        self._profile: DeviceProfile | None = None
 
     @cached_property
     def conditions(self) -> Conditions:
@@ -105,29 +106,25 @@ class LocalDevice:
 
     def prepare(self, step: Step | None = None) -> None:
         """Load the device's profile, or make it: some seconds, once for every set of conditions."""
-        if "profile" not in self.__dict__:
-            profile = load_profile(self.conditions)
-            if profile is None:
-                with self._measuring():
-                    # Another process may have found it out while this one waited.
-                    profile = load_profile(self.conditions) or self._examine(step)
-                profile.save()
-            self.__dict__["profile"] = profile
+        if self._profile is None:
+            self._profile = load_profile(self.conditions)
+        if self._profile is None:
+            with self._measuring():
+                # Another process may have found it out while this one waited.
+                self._profile = load_profile(self.conditions) or self._examine(step)
 
     def examine(self, step: Step | None = None) -> DeviceProfile:
         """Make the device's profile anew, and keep it in place of the old one."""
         with self._measuring():
-            profile = self._examine(step)
-        profile.save()
-        self.__dict__["profile"] = profile
-        return profile
+            self._profile = self._examine(step)
+        return self._profile
 
-    @cached_property
+    @property
     def profile(self) -> DeviceProfile:
         """What is known about the device under these conditions."""
         self.prepare()
-        known: DeviceProfile = self.__dict__["profile"]
-        return known
+        assert self._profile is not None
+        return self._profile
 
     def _examine(self, step: Step | None) -> DeviceProfile:
         usual = self._usual_reference_ms()
@@ -136,7 +133,9 @@ class LocalDevice:
             findings = tune(self.runtime, step)
             # A machine is disturbed for a while and then is not; the undisturbed speed is its own.
             usual = min(usual, self._usual_reference_ms())
-        return DeviceProfile(self.conditions, round(usual, 4), tuple(findings))
+        profile = DeviceProfile(self.conditions, round(usual, 4), tuple(findings))
+        profile.save()
+        return profile
 
     def _usual_reference_ms(self) -> float:
         """Time the reference as measurements do: in turns with another network, here its like."""

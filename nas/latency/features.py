@@ -23,10 +23,12 @@ from nas.ir import (
     Seq,
     Shape,
     SqueezeExcite,
+    elements,
+    out_shape,
     walk,
 )
+from nas.lowering import BLOCK
 
-BLOCK = 16  # runtimes compute channels in blocks of at most this many
 LARGE = (1 << 17, 1 << 19)  # elements of maps that leave a core's own cache, or a shared one
 
 
@@ -42,8 +44,7 @@ def latency_features(tree: Node, shape: Shape, batch: int = 1) -> dict[str, floa
     for layer in walk(tree, shape):
         for name, amount in _work(layer, batch):
             total[name] += amount
-    for elements in _sums(tree, shape):
-        total["skip elements"] += batch * elements
+    total["skip elements"] += batch * _skips(tree, shape)[0]
     return dict(total)
 
 
@@ -51,16 +52,12 @@ def _padded(channels: int) -> int:
     return -(-channels // BLOCK) * BLOCK
 
 
-def _size(shape: Shape) -> int:
-    return shape[0] * shape[1] * shape[2]
-
-
 def _work(layer: Layer, batch: int) -> Iterator[tuple[str, float]]:
     """Yield the work of one layer, kind by kind."""
     leaf, inside, outside = (
         layer.leaf,
-        batch * _size(layer.in_shape),
-        batch * _size(layer.out_shape),
+        batch * elements(layer.in_shape),
+        batch * elements(layer.out_shape),
     )
     match leaf:
         case Conv():
@@ -92,12 +89,12 @@ def _work(layer: Layer, batch: int) -> Iterator[tuple[str, float]]:
             yield "normalised elements", inside
 
 
-def _traffic(elements: int) -> Iterator[tuple[str, float]]:
+def _traffic(amount: int) -> Iterator[tuple[str, float]]:
     """Yield what goes through memory, and what of it goes beyond the caches."""
-    yield "elements", elements
+    yield "elements", amount
     for bound in LARGE:
-        if elements > bound:
-            yield f"elements beyond {bound}", elements - bound
+        if amount > bound:
+            yield f"elements beyond {bound}", amount - bound
 
 
 def _conv(conv: Conv, out: Shape, batch: int) -> Iterator[tuple[str, float]]:
@@ -122,15 +119,12 @@ def _conv(conv: Conv, out: Shape, batch: int) -> Iterator[tuple[str, float]]:
         yield "grouped madds", madds
 
 
-def _sums(node: Node, shape: Shape) -> Iterator[int]:
-    """Yield the elements of the outputs of residual sums."""
+def _skips(node: Node, shape: Shape) -> tuple[int, Shape]:
+    """Return the elements of all residual sums in a tree, and its output's shape."""
     if not isinstance(node, (Seq, Residual)):
-        return
-    inner = shape
+        return 0, out_shape(node, shape)
+    summed = elements(shape) if isinstance(node, Residual) else 0
     for _, child in node.children:
-        yield from _sums(child, inner)
-        for layer in walk(child, inner):
-            after = layer.out_shape
-        inner = after
-    if isinstance(node, Residual):
-        yield _size(shape)
+        inside, shape = _skips(child, shape)
+        summed += inside
+    return summed, shape

@@ -7,11 +7,11 @@ read; nothing in the cache is code.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import random
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -19,7 +19,7 @@ from pydantic.dataclasses import dataclass
 from scipy.stats import spearmanr
 
 from nas.cache import cache_folder
-from nas.document import write_atomic
+from nas.document import digest, write_atomic
 from nas.errors import MixnasError
 from nas.latency.conditions import Conditions, Latency, utc_now
 from nas.latency.device import Device
@@ -29,7 +29,6 @@ from nas.lowering import Choice, lowered_tree
 from nas.space import Space
 from nas.spec import NetworkSpec
 
-SCHEMA = "mixnas.predictor/1"
 BAND = 0.05  # half the width of the band of MAdds in which ranking is hardest
 _CONFIG = ConfigDict(extra="forbid")
 
@@ -107,7 +106,7 @@ class Predictor:
     trust: tuple[float, ...]
     card: ErrorCard | None = None
     when: str = dataclasses.field(default_factory=utc_now)
-    schema: str = SCHEMA
+    schema: Literal["mixnas.predictor/1"] = "mixnas.predictor/1"
 
     @cached_property
     def _model(self) -> LatencyModel:
@@ -168,8 +167,7 @@ def space_digest(space: Space) -> str:
     rng = random.Random(0)
     drawn = [space.decode(space.draw(rng)).replace(num_classes=1000).digest() for _ in range(16)]
     variables = [[variable.name, *map(str, variable.labels)] for variable in space.variables]
-    text = json.dumps([variables, drawn])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return digest([variables, drawn])
 
 
 def load_predictor(device: Device, space: Space, named: str | None = None) -> Predictor:
@@ -185,12 +183,12 @@ def load_predictor(device: Device, space: Space, named: str | None = None) -> Pr
             with what differs.
     """
     make = f"python -m nas.device fit --space {named or space.name} --device {device.name}"
-    digest = space_digest(space)
-    found = _read(_path(device.conditions, digest))
+    held = space_digest(space)
+    found = _read(_path(device.conditions, held))
     if found is None:
         others = [
             other
-            for path in sorted(cache_folder("predictors").glob(f"{digest}-*.json"))
+            for path in sorted(cache_folder("predictors").glob(f"{held}-*.json"))
             if (other := _read(path)) is not None and other.conditions.device == device.name
         ]
         if not others:
@@ -213,11 +211,10 @@ def load_predictor(device: Device, space: Space, named: str | None = None) -> Pr
 
 def _read(path: Path) -> Predictor | None:
     try:
-        predictor = TypeAdapter(Predictor).validate_json(path.read_bytes())
-    except (OSError, ValidationError):
+        return TypeAdapter(Predictor).validate_json(path.read_bytes())
+    except (OSError, ValidationError):  # none yet, or of another version
         return None
-    return predictor if predictor.schema == SCHEMA else None
 
 
-def _path(conditions: Conditions, digest: str) -> Path:
-    return cache_folder("predictors") / f"{digest}-{conditions.digest()}.json"
+def _path(conditions: Conditions, held: str) -> Path:
+    return cache_folder("predictors") / f"{held}-{conditions.digest()}.json"

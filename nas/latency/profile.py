@@ -5,23 +5,21 @@ A profile belongs to one set of conditions and is kept in the user's cache.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from nas.cache import cache_folder
-from nas.document import write_atomic
+from nas.document import digest, write_atomic
 from nas.ir import MixConv, Shape, SqueezeExcite, conv_channels
 from nas.latency.conditions import Conditions
-from nas.lowering import MERGE_ALL, Form, candidates, is_pointwise
+from nas.lowering import Form, candidates, is_pointwise, usual_form
 
-SCHEMA = "mixnas.device/1"
 _CONFIG = ConfigDict(extra="forbid")
 
 
@@ -52,12 +50,11 @@ class Layer:
         """Describe a layer of a tree."""
         if isinstance(node, SqueezeExcite):
             return Layer("gate", shape[0], shape[1])
-        extents = [(conv.kernel - 1) * conv.dilation + 1 for conv in node.convs]
+        extents = [conv.extent for conv in node.convs]
         kind = "pointwise" if is_pointwise(node) else "depthwise"
         aligned = len(set(extents)) == 1
         if kind == "pointwise":
-            form = MERGE_ALL.form(node, shape)
-            aligned = not form.dense
+            aligned = usual_form(node) == "grouped"
         return Layer(
             kind,
             conv_channels(node)[0],
@@ -104,7 +101,7 @@ class DeviceProfile:
     conditions: Conditions
     reference_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     findings: tuple[Finding, ...] = ()
-    schema: str = SCHEMA
+    schema: Literal["mixnas.device/1"] = "mixnas.device/1"
 
     def _nearest(self, layer: Layer) -> str | None:
         found = min(self.findings, key=lambda f: layer.distance(f.layer), default=None)
@@ -114,8 +111,8 @@ class DeviceProfile:
 
     def form(self, mix: MixConv, shape: Shape) -> Form:
         """See `nas.lowering.Choice`: the form of the most similar layer that was measured."""
-        name = self._nearest(Layer.of(mix, shape))
-        return candidates(mix).get(name or "", MERGE_ALL.form(mix, shape))
+        forms, name = candidates(mix), self._nearest(Layer.of(mix, shape))
+        return forms[name if name in forms else usual_form(mix)]
 
     def wide_gate(self, se: SqueezeExcite, shape: Shape) -> bool:
         """See `nas.lowering.Choice`."""
@@ -124,8 +121,7 @@ class DeviceProfile:
     def digest(self) -> str:
         """Name the time scale and the choice of forms."""
         best = [[asdict(finding.layer), finding.best] for finding in self.findings]
-        text = json.dumps([self.reference_ms, best])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return digest([self.reference_ms, best])
 
     def save(self) -> Path:
         """Keep it in the user's cache; return where."""
@@ -141,7 +137,7 @@ def load_profile(conditions: Conditions) -> DeviceProfile | None:
         profile = TypeAdapter(DeviceProfile).validate_json(path.read_bytes())
     except (OSError, ValidationError):  # none yet, or of another version: it is made again
         return None
-    return profile if profile.conditions == conditions and profile.schema == SCHEMA else None
+    return profile if profile.conditions == conditions else None
 
 
 def _path(conditions: Conditions) -> Path:

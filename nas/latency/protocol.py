@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -43,9 +43,6 @@ class Effort:
     seconds: float = 2.0
     precision: float = 0.005
     warm_seconds: float = 1.0
-
-
-QUICK = Effort(rounds=8, seconds=0.8, precision=0.015, warm_seconds=0.3)
 
 
 @dataclass(frozen=True)
@@ -133,10 +130,31 @@ def warm_up(run: Run, seconds: float) -> float:
             return median
 
 
-def _runs(run: Run, count: int) -> np.ndarray:
-    for _ in range(SETTLE_RUNS):
+def _runs(run: Run, count: int, settle: int = SETTLE_RUNS) -> np.ndarray:
+    for _ in range(settle):
         run()
     return np.array([run() for _ in range(count)])
+
+
+def medians_in_turns(
+    runs: Mapping[str, Run], rounds: int, count: int, settle: int
+) -> dict[str, list[float]]:
+    """Time any number of networks in turns.
+
+    Args:
+        runs: by name.
+        rounds: turns of each.
+        count: timed runs of a turn.
+        settle: runs before them.
+
+    Returns:
+        The median of every turn, by name, in milliseconds.
+    """
+    medians: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            medians[name].append(float(np.median(_runs(run, count, settle))))
+    return medians
 
 
 @contextmanager

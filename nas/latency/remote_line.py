@@ -16,9 +16,8 @@ import httpx
 
 from nas import __version__
 from nas.errors import MixnasError, UnrunnableError
+from nas.latency.token import TOKEN, TOKEN_FILE, can_be_token
 
-TOKEN = "MIXNAS_TOKEN"
-TOKEN_FILE = "MIXNAS_TOKEN_FILE"
 CA_FILE = "MIXNAS_CA_FILE"
 _FIRST_PATIENCE = 8.0  # seconds for an address that never answered: it is probably wrong
 _BUSY_PATIENCE = 900.0  # seconds for an agent that measures for somebody else
@@ -173,7 +172,7 @@ def _checked_token(given: str | None) -> str:
             f"a remote device needs its token; set {TOKEN} to what `python -m nas.device serve` "
             f"printed there, or {TOKEN_FILE} to a file with it"
         )
-    if not (token.isascii() and token.isprintable()) or " " in token:
+    if not can_be_token(token):
         raise MixnasError(f"{source}: a token is ASCII characters without blanks")
     return token
 

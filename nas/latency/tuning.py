@@ -24,9 +24,10 @@ from nas.ir import (
 )
 from nas.latency.machine import Load
 from nas.latency.profile import Finding, Layer
+from nas.latency.protocol import medians_in_turns
 from nas.latency.runtimes.base import Program, Run, Runtime
 from nas.latency.weights import realistic_weights
-from nas.lowering import MERGE_ALL, Form, candidates, lower
+from nas.lowering import MERGE_ALL, Form, candidates, lower, usual_form
 
 # The share of time that another form than the usual one must save. What one layer gains by slices
 # depends on how many channels each holds, so they must gain much to be taken for its likes.
@@ -107,21 +108,16 @@ def _program(node: MixConv | SqueezeExcite, shape: Shape, choice: _Fixed) -> Pro
     """Return a small network around a layer, so that what it costs its neighbours counts."""
     inputs, height, width = shape
     outputs = conv_channels(node)[1] if isinstance(node, MixConv) else inputs
-    children: list[tuple[str, Node]] = [("layer", node)]
+    middle: Node = node
     if outputs != inputs:  # a block with a skip, whose expansion or projection it is
-        children.append(("act", Activation("swish")))
         other = Conv(outputs, inputs, bias=True)
-        children = (
-            [*children, ("other", other)]
-            if outputs > inputs
-            else [("other", other), children[1], children[0]]
-        )
-        children = [("block", Residual(tuple(children)))]
-    narrow = min(inputs, outputs) if outputs != inputs else inputs
+        first, last = (node, other) if outputs > inputs else (other, node)
+        middle = Residual((("first", first), ("act", Activation("swish")), ("last", last)))
+    narrow = min(inputs, outputs)
     tree = Seq(
         (
             ("before", Conv(AROUND, narrow, bias=True)),
-            *children,
+            ("middle", middle),
             ("after", Conv(narrow, AROUND, bias=True)),
         )
     )
@@ -164,8 +160,8 @@ def _measure_layers(
             name: runtime.load(_program(node, shape, choice))
             for name, choice in _choices(node).items()
         }
-        usual = _usual(node, shape)
-        times = _in_turns(runs, usual)
+        usual = _usual(node)
+        times = _relative_times(runs, usual)
         findings.append(Finding(Layer.of(node, shape), _chosen(times, usual), times))
     if step is not None:
         step(len(sample), len(sample))
@@ -178,22 +174,14 @@ def _chosen(times: dict[str, float], usual: str) -> str:
     return min(enough, key=lambda name: times[name], default=usual)
 
 
-def _usual(node: MixConv | SqueezeExcite, shape: Shape) -> str:
+def _usual(node: MixConv | SqueezeExcite) -> str:
     """Name the form that is taken without measurement."""
-    if isinstance(node, SqueezeExcite):
-        return "plain"
-    form = MERGE_ALL.form(node, shape)
-    return next(name for name, candidate in candidates(node).items() if candidate == form)
+    return "plain" if isinstance(node, SqueezeExcite) else usual_form(node)
 
 
-def _in_turns(runs: dict[str, Run], usual: str) -> dict[str, float]:
+def _relative_times(runs: dict[str, Run], usual: str) -> dict[str, float]:
     """Return the times of several forms in units of the usual one's."""
-    medians: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(ROUNDS):
-        for name, run in runs.items():
-            for _ in range(SETTLE):
-                run()
-            medians[name].append(float(np.median([run() for _ in range(RUNS)])))
+    medians = medians_in_turns(runs, ROUNDS, RUNS, SETTLE)
     # Low quartiles: what disturbs a round makes it slower, never faster.
     quick = {name: float(np.percentile(values, 25)) for name, values in medians.items()}
     return {name: round(time / quick[usual], 4) for name, time in quick.items()}

@@ -13,7 +13,7 @@ from nas import cli
 from nas.blocks import Block
 from nas.document import write_atomic
 from nas.errors import MixnasError
-from nas.limits import parse_limits
+from nas.limits import parse_limits, with_budget
 from nas.space import Space, Variable, load_space, sample, size, space_names
 from nas.space.size import upper_bound
 from nas.spec import load_network
@@ -140,7 +140,7 @@ def sample_command(
 ) -> None:
     """Draw networks that meet limits."""
     space = load_space(name)
-    limits = parse_limits([*([] if budget is None else [f"madds={budget}"]), *(limit or [])])
+    limits = parse_limits(with_budget(budget, limit))
     if any(one.metric == "latency" for one in (*space.limits, *limits)):
         raise MixnasError("latency is not known from a spec; `python -m nas.search` measures it")
     rng = random.Random(seed)

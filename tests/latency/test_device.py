@@ -10,10 +10,11 @@ from nas.latency import tuning as tuning_module
 from nas.latency.conditions import Latency
 from nas.latency.device import LocalDevice, measure_quietly, refuse_noise
 from nas.latency.profile import Finding, Layer, load_profile
-from nas.latency.protocol import QUICK
+from nas.latency.protocol import Effort
 from nas.lowering import Form
 from nas.spec import Input, load_network
 
+QUICK = Effort(rounds=8, seconds=0.8, precision=0.015, warm_seconds=0.3)
 SMALL = load_network("mixnet_s").replace(input=Input(resolution=64))
 
 

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from nas.latency.machine import Load, machine_for, pinned, usable_cores
-from nas.latency.protocol import QUICK, Effort, Timing, remarks, time_in_turns, warm_up
+from nas.latency.protocol import Effort, Timing, remarks, time_in_turns, warm_up
+
+QUICK = Effort(rounds=8, seconds=0.8, precision=0.015, warm_seconds=0.3)
 
 
 class Simulated:

@@ -13,10 +13,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from nas.latency.agent.orders import ANSWERS, TASK, Limits, Order, Outcome, Task
+from nas.latency.token import TOKEN, TOKEN_FILE
 
 _ANSWER_BYTES = 4_000_000
 _REMARK_BYTES = 20_000
-_SECRETS = ("MIXNAS_TOKEN", "MIXNAS_TOKEN_FILE")
 
 
 async def run_worker(order: Order, folder: Path, limits: Limits) -> Outcome:
@@ -62,7 +62,7 @@ async def run_worker(order: Order, folder: Path, limits: Limits) -> Outcome:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in _SECRETS}
+    kept = {name: value for name, value in os.environ.items() if name not in (TOKEN, TOKEN_FILE)}
     return {**kept, "TMPDIR": str(folder)}
 
 

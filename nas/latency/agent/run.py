@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -22,6 +24,13 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, jobs: Jobs) -> None:
         super().__init__(config)
         self._jobs = jobs
+        self.interrupted = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """See `uvicorn.Server`."""
+        # Raised again by uvicorn, Ctrl-C may reach an event loop that is done and get lost.
+        self.interrupted = sig == signal.SIGINT
+        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """See `uvicorn.Server`."""
@@ -66,4 +75,7 @@ def run_server(
         ssl_certfile=certificate,
         ssl_keyfile=key,
     )
-    _Server(config, jobs).run([listener])
+    server = _Server(config, jobs)
+    server.run([listener])
+    if server.interrupted:
+        raise KeyboardInterrupt

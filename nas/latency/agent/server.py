@@ -22,7 +22,7 @@ from nas import __version__
 from nas.latency.agent.gate import TokenGate
 from nas.latency.agent.jobs import BusyError, Job, Jobs
 from nas.latency.agent.orders import MODEL, Kind, Limits, Order
-from nas.latency.conditions import Conditions, Latency, Settings
+from nas.latency.conditions import Conditions, Latency, Precision, Settings
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
 
@@ -38,12 +38,12 @@ class _Query(BaseModel):
     model_config = ConfigDict(extra="forbid")
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     batch: Annotated[int, Field(ge=1, le=4096)] = 1
-    precision: Annotated[str, Field(pattern="^(fp32|int8)$")] = "fp32"
+    precision: Precision = "fp32"
     lowered: bool = True
 
     def settings(self) -> Settings:
         """Return what is asked for as settings."""
-        return Settings(self.threads, self.batch, self.precision, self.lowered)  # type: ignore[arg-type]
+        return Settings(self.threads, self.batch, self.precision, self.lowered)
 
 
 class FactQuery(_Query):

@@ -11,8 +11,7 @@ from torch import nn
 from nas.errors import MixnasError, UnrunnableError
 from nas.latency.machine import machine_name, usable_cores
 from nas.latency.runtimes.base import Program, Run, noise
-from nas.lowering import nested
-from nas.torch_model import to_module
+from nas.torch_model import to_loaded_module
 
 
 class Torch:
@@ -50,11 +49,7 @@ class Torch:
     def load(self, program: Program) -> Run:
         """See `Runtime.load`."""
         torch.set_num_threads(self.threads)
-        module = to_module(nested(program.tree))
-        state = {name: torch.from_numpy(array.copy()) for name, array in program.weights.items()}
-        # Counters of batches are the one thing that arrays have no part in.
-        module.load_state_dict(state, strict=False)
-        module = module.eval().to(self._place)
+        module = to_loaded_module(program.tree, program.weights).to(self._place)
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         images = torch.from_numpy(noise(self.batch, program.shape)).to(
             self._place, memory_format=torch.channels_last

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-_AGENT = ("fastapi", "onnx", "onnxruntime", "starlette", "uvicorn")
-_SEARCH = (
-    "fvcore",
-    "httpx",
-    "jinja2",
-    "matplotlib",
-    "moocore",
-    "optuna",
-    "pandas",
-    "ray",
-    "safetensors",
-    "scipy",
-    "sklearn",
-    "sqlalchemy",
-    "torch",
-)
+_EXTRAS = {
+    "agent": (
+        "a machine that only measures",
+        ("fastapi", "onnx", "onnxruntime", "starlette", "uvicorn"),
+    ),
+    "search": (
+        "a desk",
+        (
+            "fvcore",
+            "httpx",
+            "jinja2",
+            "matplotlib",
+            "moocore",
+            "optuna",
+            "pandas",
+            "ray",
+            "safetensors",
+            "scipy",
+            "sklearn",
+            "sqlalchemy",
+            "torch",
+        ),
+    ),
+    "postgresql": ("a study on a PostgreSQL server", ("psycopg",)),
+}
 
 
 def missing_package(error: ModuleNotFoundError) -> str | None:
     """Say which extra brings a package that is not installed; None when none of ours does."""
     package = (error.name or "").partition(".")[0]
-    if package not in (*_AGENT, *_SEARCH):
-        return None
-    extra = "agent" if package in _AGENT else "search"
-    what = "a machine that only measures" if extra == "agent" else "a desk"
-    return (
-        f"the package '{package}' is not installed; what {what} needs comes with "
-        f"pip install 'mixnas[{extra}]'"
-    )
+    for extra, (what, packages) in _EXTRAS.items():
+        if package in packages:
+            return (
+                f"the package '{package}' is not installed; what {what} needs comes with "
+                f"pip install 'mixnas[{extra}]'"
+            )
+    return None

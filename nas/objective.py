@@ -82,6 +82,9 @@ class Objective:
         return [accuracy, latency_ms] if reward is None else [reward]
 
 
+PARETO = Objective("pareto")
+"""The front of accuracy and latency."""
+
 _REWARDS: dict[str, Callable[[float, float, float], float]] = {
     "mnasnet": mnasnet_reward,
     "mnasnet-hard": lambda acc, ms, target: mnasnet_reward(acc, ms, target, HARD),
@@ -108,7 +111,7 @@ def open_objective(name: str, target: str | None) -> Objective:
                 "objective 'pareto' aims at no single latency; leave --target out, or choose "
                 f"--objective {' or '.join(_REWARDS)}; a bound is --limit latency={target}"
             )
-        return Objective(name)
+        return PARETO
     if target is None:
         raise MixnasError(f"objective '{name}' needs the latency to aim at: --target 8ms")
     milliseconds = parse_milliseconds(target)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import io
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,6 +24,7 @@ from sqlalchemy import URL
 
 from nas.document import read_document, validate, write_atomic
 from nas.errors import MixnasError
+from nas.storage import study_exists, without_password
 
 AtLeastOne = Annotated[int, Field(ge=1, le=1_000_000)]
 
@@ -46,6 +48,11 @@ class SearchConfig:
         objective: what the search aims at.
         target: latency that a reward aims at, as on the command line.
         latency: ``measured``, ``predicted``, or ``auto`` for predicted where a predictor fits.
+        storage: URL of the study's storage, without a password; None for `study.db`.
+        study: its name there.
+        trial_timeout: seconds that a trial's training may take; None for any time.
+        ray: the Ray cluster that trials run on; None for worker processes here.
+        gpus: of one trial, on Ray.
         command: the command line it came from.
         version: of mixnas.
     """
@@ -63,6 +70,11 @@ class SearchConfig:
     threads: AtLeastOne
     objective: str = "pareto"
     target: str | None = None
+    storage: str | None = None
+    study: str = "search"
+    trial_timeout: Annotated[float, Field(gt=0)] | None = None
+    ray: str | None = None
+    gpus: Annotated[float, Field(ge=0)] = 0.0
     latency: Literal["auto", "measured", "predicted"] = "auto"
     command: str = ""
     version: str = ""
@@ -137,23 +149,33 @@ class RunDirectory:
             raise MixnasError(f"another process is at work in {self.path}; wait for it") from None
         self._lock = lock  # let go of when the process ends, however it does
 
-    def has_study(self) -> bool:
-        """Whether the search came as far as its first trial.
+    def has_study(self, config: SearchConfig) -> bool:
+        """Whether the search came as far as its study.
 
         Raises:
             MixnasError: when it did, but the study is gone.
         """
-        there = (self.path / "study.db").is_file()
+        if config.storage is not None:
+            there, where = study_exists(config.storage, config.study), "storage"
+        else:
+            made = (self.path / "study.db").is_file()  # opening it would make it
+            there, where = made and study_exists(self.storage, config.study), "study.db"
         if not there and (self.path / "trials.csv").exists():
             raise MixnasError(
-                f"{self.path} has trials.csv, but no study.db to go on with; "
+                f"{self.path} has trials.csv, but no study in its {where} to go on with; "
                 f"repeat it with --config {self.path / 'config.yaml'}"
             )
         return there
 
     def write_config(self, config: SearchConfig) -> None:
         """Write what the search was asked to do."""
-        text = yaml.safe_dump(dataclasses.asdict(config), sort_keys=False)
+        values = dataclasses.asdict(config)
+        if config.storage is not None:
+            values["storage"] = without_password(config.storage)
+            quoted = shlex.quote(config.storage)
+            given = config.storage if quoted == config.storage else quoted[1:-1]
+            values["command"] = config.command.replace(given, values["storage"])
+        text = yaml.safe_dump(values, sort_keys=False)
         write_atomic(self.path / "config.yaml", text)
 
     def read_config(self) -> SearchConfig:

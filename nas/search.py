@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import secrets
 import shlex
 import sys
 from pathlib import Path
@@ -14,8 +15,8 @@ import nas
 from nas import cli
 from nas.document import Document, validate
 from nas.errors import MixnasError
-from nas.latency import usable_cores
 from nas.limits import parse_limit, split_limits, with_budget
+from nas.units import parse_seconds
 
 if TYPE_CHECKING:
     from nas.run_directory import RunDirectory, SearchConfig
@@ -26,12 +27,14 @@ DEFAULTS: dict[str, Any] = {
     "data": "digits",
     "estimator": "short",
     "device": "onnxruntime:cpu",
-    "sampler": "random",
+    "sampler": "known-cost",
     "references": ["mixnet_s", "mixnet_m", "mobilenet_v2", "efficientnet_b0"],
     "trials": 24,
     "seed": 0,
-    "threads": 1,
 }
+
+CHANGEABLE = {"trials", "workers", "threads", "trial_timeout", "storage", "ray", "gpus"}
+"""What may be another for the rest of a run: how much is run and where, not what is searched."""
 
 app = cli.new_app(
     "Search a space for networks that are accurate and fast: train candidates for a short while, "
@@ -57,7 +60,11 @@ def search(
         str | None, typer.Option(help="That latency is measured on. [onnxruntime:cpu]")
     ] = None,
     sampler: Annotated[
-        str | None, typer.Option(help="Proposes networks: random, tpe, nsga2. [random]")
+        str | None,
+        typer.Option(
+            help="Proposes networks: known-cost, random, evolution, controller, tpe, nsga2, nsga3, "
+            "gp, qmc, or an import path. [known-cost]"
+        ),
     ] = None,
     objective: Annotated[
         str | None,
@@ -80,6 +87,23 @@ def search(
     seed: Annotated[int | None, typer.Option(min=0, help="Of everything random. [0]")] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Training processes. [one a core]")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of each training process. [1]")
+    ] = None,
+    trial_timeout: Annotated[
+        str | None, typer.Option(help="A training may take so long, as 600s or 2h. [any time]")
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="Of the study: postgresql://user@host/database. [SQLite in the run]"),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(help="Train on a Ray cluster: local, auto or HOST:PORT; 'none' for here."),
+    ] = None,
+    gpus: Annotated[
+        float | None, typer.Option(min=0, help="GPUs of one trial, on Ray; 0.5 shares one. [0]")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Run directory to make. [runs/SPACE-TIME]")
@@ -107,6 +131,11 @@ def search(
         "trials": trials,
         "seed": seed,
         "workers": workers,
+        "threads": threads,
+        "trial_timeout": None if trial_timeout is None else parse_seconds(trial_timeout),
+        "storage": storage,
+        "ray": ray,
+        "gpus": gpus,
     }
     given = {key: value for key, value in given.items() if value is not None}
     if resume is not None:
@@ -125,7 +154,7 @@ def search(
     else:
         searching = Search.resume(run, settings, console)
     finished = searching.run(console)
-    searching.report(json)
+    searching.outcome.report(json)
     if not finished:
         raise typer.Exit(130)
 
@@ -146,9 +175,12 @@ def _references(names: list[str] | None) -> list[str] | None:
 
 def _settings(given: dict[str, Any], config: Path | None) -> SearchConfig:
     """Lay the options over a config file, and that over the defaults."""
+    from nas.executors.local import best_shape
     from nas.run_directory import SearchConfig, read_config
+    from nas.storage import without_password
 
-    base = {**DEFAULTS, "workers": usable_cores()}
+    best_workers, best_threads = best_shape()
+    base: dict[str, Any] = {**DEFAULTS, "workers": best_workers, "threads": best_threads}
     if config is not None:
         base = dataclasses.asdict(read_config(config))
         kept = config.parent / "space.yaml"
@@ -159,30 +191,58 @@ def _settings(given: dict[str, Any], config: Path | None) -> SearchConfig:
             base["target"] = None
     words = ["python", "-m", "nas.search", *sys.argv[1:]]
     values = {**base, **given, "command": shlex.join(words), "version": nas.__version__}
+    values["study"] = "search"
+    if values.get("ray") == "none":
+        values["ray"] = None
+    if values.get("storage") is not None:  # a server holds studies of many runs
+        values["study"] = f"{Path(values['space']).stem}-{secrets.token_hex(4)}"
+        values["command"] = values["command"].replace(
+            values["storage"], without_password(values["storage"])
+        )
     return validate(SearchConfig, Document("options", values))
 
 
 def _resumed(
     path: Path, given: dict[str, Any], out: Path | None, config: Path | None
 ) -> tuple[RunDirectory, SearchConfig]:
-    """Return a run to go on with; only the number of trials and workers may change.
+    """Return a run to go on with; only how much is run, and where, may change.
 
     Raises:
         MixnasError: when there is no such run, or an option would make it another search.
     """
     from nas.run_directory import RunDirectory
 
-    fixed = sorted(set(given) - {"trials", "workers"})
+    fixed = sorted(set(given) - CHANGEABLE)
     if fixed or out is not None or config is not None:
         what = [*fixed, *(["out"] if out else []), *(["config"] if config else [])]
+        may = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(CHANGEABLE))
         raise MixnasError(
-            f"--resume goes on with the run's own settings; only --trials and --workers may be "
-            f"given beside it, not {', '.join(what)}"
+            f"--resume goes on with the run's own settings; only {may} may be given beside it, "
+            f"not {', '.join(what)}"
         )
     run = RunDirectory.open(path)
+    if "storage" in given:
+        _check_same_storage(given["storage"], run.read_config().storage, path)
     settings = dataclasses.replace(run.read_config(), **given)
+    if settings.ray == "none":
+        settings = dataclasses.replace(settings, ray=None)
     run.write_config(settings)
     return run, settings
+
+
+def _check_same_storage(given: str, kept: str | None, path: Path) -> None:
+    """Let --storage bring a password to a resumed run, and nothing else.
+
+    Raises:
+        MixnasError: when it names another storage.
+    """
+    from nas.storage import without_password
+
+    if kept is None or without_password(given) != kept:
+        where = kept or f"{path / 'study.db'}"
+        raise MixnasError(
+            f"the run's study is in {where}; a study does not move to another storage"
+        )
 
 
 if __name__ == "__main__":

@@ -1,48 +1,40 @@
-"""The loop behind ``python -m nas.search``: ask, measure, train, tell, and report.
-
-Networks are taken in waves: all of a wave are measured first, while nothing trains, then trained
-by the worker processes. Latency measured beside a training would be the training's.
-"""
+"""The search behind ``python -m nas.search``: prepare, run trials, confirm, report."""
 
 from __future__ import annotations
 
 import signal
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import optuna
-import pandas as pd
 from rich.console import Console
-from rich.progress import Progress
 
-from analysis.fronts import Front, pareto_front
-from analysis.report import write_report
-from analysis.runs import OBJECTIVES
 from nas import cli
 from nas.accuracy import Estimate, Estimator
 from nas.cost import count
-from nas.errors import ExhaustedError, MixnasError, UnrunnableError
-from nas.executors.local import Failure, LocalExecutor, Task
-from nas.latency import Device, Latency, measure_quietly
+from nas.document import digest
+from nas.errors import MixnasError
+from nas.executors.local import LocalExecutor, Shape
+from nas.executors.worker import Failure, Result, Task
 from nas.latency.predictor import Predictor
-from nas.limits import Limit
 from nas.run_directory import RunDirectory, SearchConfig
-from nas.search_parts import Parts, open_parts, prepare_device
-from nas.search_results import References, Results
-from nas.space import Space, load_space
+from nas.samplers import GenotypeSampler
+from nas.search_outcome import Outcome
+from nas.search_parts import Parts, open_parts, open_sampler_of, prepare_device
+from nas.search_results import References
+from nas.search_trials import Trials
+from nas.space import load_space
 from nas.space.loader import find_document
 from nas.space.sampling import sample
-from nas.spec import NetworkSpec
-from nas.study import OpenTrial, SearchStudy, genotype_of_row
+from nas.storage import open_storage
+from nas.study import OpenTrial, SearchStudy
 from nas.units import format_count
 
-WAVE = 6  # networks a worker trains between two rounds of measuring
-ATTEMPTS = 2  # at a latency, while the machine is noisy
-HOPELESS = 8  # trials in a row without a result, before giving up
+SAVED_EVERY = 10.0  # seconds between two writings of the tables, at least
 
 
 @dataclass
@@ -50,27 +42,19 @@ class Search:
     """One search, from its settings to its report.
 
     Attributes:
-        directory: where everything is kept.
         config: what was asked for.
-        space: for the data's number of classes.
-        limits: of the command line and the config.
-        device: measures latency.
         estimator: judges accuracy.
-        study: the trials.
-        references: networks judged beside, by name.
-        predictor: tells latency in the loop, if there is one; the front is measured at the end.
+        trials: begins and ends them.
+        outcome: what was found so far.
     """
 
-    directory: RunDirectory
     config: SearchConfig
-    space: Space
-    limits: list[Limit]
-    device: Device
     estimator: Estimator
-    study: SearchStudy
-    references: References
-    predictor: Predictor | None = None
+    trials: Trials
+    outcome: Outcome
+    _live: dict[str, int | str] = field(default_factory=dict)
     _stopped: bool = False
+    _saved: float = 0.0
 
     @staticmethod
     def prepare(config: SearchConfig, path: Path, console: Console) -> Search:
@@ -84,11 +68,14 @@ class Search:
         sample(parts.space, Random(config.seed), parts.limits)  # raises when nothing is within
         RunDirectory.check_new(path)
         predictor = prepare_device(parts, config, console)
+        sampler = open_sampler_of(parts, config, predictor)
+        if config.storage is not None:
+            open_storage(config.storage)
         directory = RunDirectory.create(path)
         directory.lock()
         directory.write_space(document.data)
         directory.write_config(config)
-        return _open(directory, config, parts, predictor, new=True)
+        return _open(directory, config, parts, predictor, sampler, new=True)
 
     @staticmethod
     def resume(directory: RunDirectory, config: SearchConfig, console: Console) -> Search:
@@ -99,11 +86,27 @@ class Search:
         """
         directory.lock()
         parts = open_parts(config, load_space(str(directory.path / "space.yaml")))
-        new = not directory.has_study()
+        new = not directory.has_study(config)
         predictor = prepare_device(parts, config, console)
-        search = _open(directory, config, parts, predictor, new)
-        search.study.requeue()
+        sampler = open_sampler_of(parts, config, predictor)
+        search = _open(directory, config, parts, predictor, sampler, new)
+        search._live = search._left_on_ray()
+        search.trials.study.requeue([key for key in search._live.values() if isinstance(key, int)])
         return search
+
+    def _left_on_ray(self) -> dict[str, int | str]:
+        """Return what an earlier process left running on Ray, for Tune to go on with."""
+        if self.config.ray is None:
+            return {}
+        from nas.executors.ray_tune import experiment_folder, resumable
+
+        return resumable(self.trials, experiment_folder(self._tune_name))
+
+    @property
+    def _tune_name(self) -> str:
+        """What Tune calls the run: names of folders may repeat, places do not."""
+        place = str(self.outcome.directory.path.resolve())
+        return f"{self.config.study}-{digest(place)}"
 
     # -- the loop ---------------------------------------------------------------------------
 
@@ -114,258 +117,143 @@ class Search:
             Whether it came to its end; False after Ctrl-C.
 
         Raises:
-            MixnasError: when trial after trial ends without a result.
+            MixnasError: when trial after trial ends without a result, or nothing can be written.
         """
         previous = signal.signal(signal.SIGINT, self._stop)
+        path = self.outcome.directory.path
         if console.is_terminal:
-            console.print(f"run directory: {self.directory.path}")
-        progress = cli.new_progress(console)
-        bar = progress.add_task(
-            "measuring", total=self.config.trials, completed=self.study.completed()
-        )
+            console.print(f"run directory: {path}")
+        watch = _Watch(self, console)
+        finished = True
         try:
-            with progress, self._executor() as executor:
-                while (left := self.config.trials - self.study.completed()) > 0:
-                    more = self._wave(
-                        executor, min(left, WAVE * self.config.workers), progress, bar
-                    )
-                    self._save()
-                    self._give_up_if_hopeless()
-                    if not more:
-                        break
-                self._judge_references(executor, progress, bar)
-                self._confirm_front(progress, bar)
+            with watch.progress:
+                watch.say("measuring")
+                if self.config.ray is None:
+                    self._run_here(watch)
+                else:
+                    self._run_on_ray(watch)
+                if self.trials.exhausted:
+                    console.print("the space has no other network within the limits")
+                self.outcome.confirm(self.trials.device, lambda: watch.say("measuring the front"))
         except KeyboardInterrupt:
-            console.print(
-                f"stopped; continue with: python -m nas.search --resume {self.directory.path}"
-            )
-            return False
+            console.print(f"stopped; continue with: python -m nas.search --resume {path}")
+            finished = False
+        except MixnasError:
+            with suppress(MixnasError):  # a full disk takes no tables either; the cause is told
+                self.outcome.save()
+            raise
         finally:
             signal.signal(signal.SIGINT, previous)
-            self._save()
-        return True
-
-    def _confirm_front(self, progress: Progress, bar: Any) -> None:
-        """Measure the best network and those of the front, where latency was predicted or noisy.
-
-        What is measured may leave the front and let others in, so until all of it is measured.
-        """
-        again: set[int] = set()
-        while True:
-            doubtful = self._doubtful(again)
-            if doubtful.empty:
-                return
-            progress.update(bar, description="measuring the front", refresh=True)
-            for row in doubtful.to_dict("records"):
-                again.add(int(row["number"]))
-                spec = self.space.decode(genotype_of_row(row, self.space))
-                try:
-                    latency = measure_quietly(self.device, spec, ATTEMPTS)
-                except UnrunnableError:  # predicted, and the device cannot run it after all
-                    continue
-                if row["latency_source"] == "predicted" or not latency.noise:
-                    self.study.confirm(int(row["number"]), latency)
-
-    def _doubtful(self, again: set[int]) -> pd.DataFrame:
-        """Return what a report would show first and was not measured on a quiet machine."""
-        table = self.study.table()
-        best = self._best_row(table)
-        numbers = set(self._front(table).rows["number"]) - again
-        if best is not None:
-            numbers |= {best["number"]} - again
-        shown = table[table["number"].isin(numbers)]
-        noisy = shown["latency_noise"].fillna("") != ""
-        return shown[noisy | (shown["latency_source"] == "predicted")]
+        self.outcome.save()
+        return finished
 
     def _stop(self, *_: object) -> None:
         self._stopped = True
         raise KeyboardInterrupt
 
-    def _executor(self) -> LocalExecutor:
-        return LocalExecutor(self.estimator, self.config.workers, self.config.threads)
+    @property
+    def _shape(self) -> Shape:
+        return Shape(self.config.workers, self.config.threads, self.config.trial_timeout)
 
-    def _wave(self, executor: LocalExecutor, n: int, progress: Progress, bar: Any) -> bool:
-        """Measure and train the next networks, and the references along with the first.
+    def _run_on_ray(self, watch: _Watch) -> None:
+        from nas.executors.ray_tune import run_on_ray
 
-        Returns:
-            Whether there may be more networks.
-        """
-        progress.update(bar, description="measuring", refresh=True)
-        measured, more = self._measured(n)
-        trials = {trial.number: trial for trial in measured}
-        tasks: dict[Any, Task] = {
-            number: Task(trial.spec, self.config.seed) for number, trial in trials.items()
-        }
-        latencies = self.references.measure(self.device)
-        tasks |= self._reference_tasks(latencies)
-        progress.update(bar, description=self._best(), refresh=True)
-        # The longest first, so that workers end together and none waits for the next wave.
-        longest_first = sorted(tasks.items(), key=lambda item: -count(item[1].spec).madds)
-        for key, result in executor.run(dict(longest_first)):
-            if self._stopped:  # the exception may have been lost in a library's callback
-                raise KeyboardInterrupt
-            if key in latencies:
-                self.references.note(key, latencies[key], result, self.config.seed)
-                continue
-            self._tell(trials[key], result)
-            progress.update(
-                bar, completed=self.study.completed(), description=self._best(), refresh=True
+        run_on_ray(
+            self.trials,
+            self.estimator,
+            self._shape,
+            self.config.gpus,
+            self._tune_name,
+            self._live,
+            lambda key, result: self._end(key, result, watch),
+        )
+
+    def _run_here(self, watch: _Watch) -> None:
+        with LocalExecutor(self.estimator, self._shape) as executor:
+            self._keep_busy(executor, watch)
+
+    def _keep_busy(self, executor: LocalExecutor, watch: _Watch) -> None:
+        """Give workers tasks until there is no more to begin; references come first."""
+        waiting: dict[Any, Task] = self.trials.begin_references()
+        while True:
+            room = self.trials.room(len(waiting), executor.running, self.config.workers)
+            if room > 0:
+                watch.say("measuring" if self.trials.needs_quiet else watch.best)
+                begun = self.trials.begin(room)
+                waiting |= {trial.number: self.trials.task(trial) for trial in begun}
+                watch.say(watch.best)
+            if not waiting and not executor.running and self.trials.left <= 0:
+                break
+            self._submit(executor, waiting)
+            for key, stage in executor.wait():
+                if self._stopped:  # the exception may have been lost in a library's callback
+                    raise KeyboardInterrupt
+                if stage.last:
+                    self._end(key, stage.result, watch)
+                else:
+                    executor.proceed(key)
+            self.trials.give_up_if_hopeless()
+
+    @staticmethod
+    def _submit(executor: LocalExecutor, waiting: dict[Any, Task]) -> None:
+        """Give free workers tasks, the longest first, so that they end together."""
+        for key in sorted(waiting, key=lambda key: -count(waiting[key].spec).madds):
+            if not executor.free:
+                return
+            executor.submit(key, waiting.pop(key))
+
+    def _end(self, key: int | str, result: Result, watch: _Watch) -> None:
+        trial = self.trials.end(key, result)
+        if time.monotonic() - self._saved > SAVED_EVERY:
+            self.outcome.save()
+            self._saved = time.monotonic()
+        if trial is not None:
+            watch.ended(trial, result)
+
+
+@dataclass
+class _Watch:
+    """Shows how a search goes: a bar on a terminal, a line a trial elsewhere."""
+
+    search: Search
+    console: Console
+    best: str = "training"
+    _best: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        self.progress = cli.new_progress(self.console)
+        total, done = self.search.config.trials, self.search.trials.study.completed()
+        self._bar = self.progress.add_task("measuring", total=total, completed=done)
+
+    def say(self, text: str) -> None:
+        """Show what is being done."""
+        self.progress.update(self._bar, description=text, refresh=True)
+
+    def ended(self, trial: OpenTrial, result: Result) -> None:
+        """Show that a trial ended."""
+        if isinstance(result, Estimate) and trial.latency is not None:
+            better = (result.accuracy, -trial.latency.steady_ms)
+            if better > self._best:
+                self._best = better
+                self.best = f"best {100 * better[0]:.1f}% at {-better[1]:.2f} ms"
+        completed = self.search.trials.study.completed()
+        if self.console.is_terminal:
+            self.progress.update(
+                self._bar, completed=completed, description=self.best, refresh=True
             )
-            if not progress.console.is_terminal:
-                self._say(progress.console, trials[key], result)
-        if not more:
-            progress.console.print("the space has no other network within the limits")
-        return more
-
-    def _measured(self, n: int) -> tuple[list[OpenTrial], bool]:
-        """Ask for networks and measure them, until `n` meet the limits on latency.
-
-        Returns:
-            Those, and whether there may be more.
-        """
-        bounds = self._latency_bounds()
-        trials: list[OpenTrial] = []
-        pruned = failed = 0
-        while len(trials) < n and pruned + failed < HOPELESS + 2 * n:
-            try:
-                trial = self.study.ask()
-            except ExhaustedError:
-                return trials, False
-            try:
-                latency = self._latency(trial.spec)
-            except UnrunnableError as error:
-                failed += 1
-                self.study.fail(trial, str(error))
-                continue
-            self.study.note_latency(trial, latency)
-            broken = next((b for b in bounds if _surely_broken(b, latency)), None)
-            if broken is None:
-                trials.append(trial)
-            else:
-                pruned += 1
-                self.study.prune(trial, broken)
-        return trials, True
-
-    def _latency(self, spec: NetworkSpec) -> Latency:
-        if self.predictor is not None:
-            return self.predictor.predict(spec, self.device.choice())
-        return measure_quietly(self.device, spec, ATTEMPTS)
-
-    def _tell(self, trial: OpenTrial, result: Estimate | Failure) -> None:
-        if isinstance(result, Failure):
-            self.study.fail(trial, result.reason)
-        else:
-            self.study.complete(trial, result)
-
-    def _say(self, console: Console, trial: OpenTrial, result: Estimate | Failure) -> None:
-        done = f"{self.study.completed()}/{self.config.trials}"
-        if isinstance(result, Failure):
-            console.print(f"[{done}] trial {trial.number} failed: {result.reason}", markup=False)
             return
-        latency = trial.latency.steady_ms if trial.latency else float("nan")
-        console.print(
-            f"[{done}] trial {trial.number}: {100 * result.accuracy:.1f}%, {latency:.2f} ms, "
-            f"{format_count(trial.cost.madds)} MAdds, {result.seconds:.0f} s",
-            markup=False,
-        )
-
-    def _give_up_if_hopeless(self) -> None:
-        """End a search that gets nowhere.
-
-        Raises:
-            MixnasError: with the commonest reason.
-        """
-        reasons = self.study.ended_without()
-        completed = self.study.completed()
-        if len(reasons) < HOPELESS + 3 * completed:
-            return
-        reason, times = Counter(r.partition(" breaks ")[2] or r for r in reasons).most_common(1)[0]
-        raise MixnasError(
-            f"{len(reasons)} trials ended without a result and {completed} with one; {times} of "
-            f"them: {reason}. Loosen the limit or mend the cause, then continue with "
-            f"--resume {self.directory.path}"
-        )
-
-    def _best(self) -> str:
-        table = self.study.table()
-        done = table[table["state"] == "complete"]
-        if done.empty:
-            return "training"
-        best = done.sort_values(["accuracy", "latency_ms"], ascending=[False, True]).iloc[0]
-        return f"best {100 * best['accuracy']:.1f}% at {best['latency_ms']:.2f} ms"
-
-    def _judge_references(self, executor: LocalExecutor, progress: Progress, bar: Any) -> None:
-        """Judge references that no wave took along, as after a resume."""
-        if self.references.missing():
-            progress.update(bar, description="references", refresh=True)
-            latencies = self.references.measure(self.device)
-            for name, result in executor.run(self._reference_tasks(latencies)):
-                self.references.note(name, latencies[name], result, self.config.seed)
-
-    def _reference_tasks(self, names: Iterable[str]) -> dict[Any, Task]:
-        return {name: Task(self.references.specs[name], self.config.seed) for name in names}
-
-    # -- results ----------------------------------------------------------------------------
-
-    def _save(self) -> None:
-        """Write all tables, the best network and the report of what there is."""
-        table = self.study.table()
-        kept = set(self._within(table)["number"])
-        table["within_limits"] = [number in kept for number in table["number"]]
-        self.directory.write_table("trials", table)
-        if self.references.rows:
-            self.directory.write_table("references", self.references.table())
-        front = self._front(table)
-        self.directory.write_table("pareto", front.rows)
-        best = self._best_row(table)
-        if best is None:
-            (self.directory.path / "best.yaml").unlink(missing_ok=True)
-        else:
-            genotype = genotype_of_row(best.to_dict(), self.space)
-            name = f"{self.space.name}_trial_{best['number']}"
-            self.space.decode(genotype, name).save(self.directory.path / "best.yaml")
-
-    def _best_row(self, table: pd.DataFrame) -> pd.Series | None:
-        """Return the most accurate network of the front, or the one with the highest reward."""
-        within = self._within(table)
-        if within.empty:
-            return None
-        if self.study.objective.target_ms is not None:
-            return within.sort_values("reward", ascending=False).iloc[0]
-        rows = self._front(table).rows
-        return rows.sort_values(["accuracy", "latency_ms"], ascending=[False, True]).iloc[0]
-
-    def _within(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the complete trials that keep the limits on latency, as it is known by now."""
-        done = table[table["state"] == "complete"]
-        for bound in self._latency_bounds():
-            kept = [bound.excess(value) == 0 for value in done["latency_ms"]]
-            done = done.loc[pd.Series(kept, index=done.index, dtype=bool)]
-        return done
-
-    def _latency_bounds(self) -> list[Limit]:
-        everything = (*self.space.limits, *self.limits)
-        return [limit for limit in everything if limit.metric == "latency"]
-
-    def _front(self, table: pd.DataFrame) -> Front:
-        return pareto_front(self._within(table), OBJECTIVES)
-
-    def report(self, json: bool) -> None:
-        """Write the report and print the Pareto table, with the references beside."""
-        page = write_report(self.directory.path)
-        front = self._front(self.study.table())
-        results = Results(self.directory.path, page, front, self.references.table())
-        if json:
-            cli.print_json(results.to_dict(self.study.completed()))
-        else:
-            results.print(self.config.data, self.config.device)
+        done = f"[{completed}/{self.search.config.trials}]"
+        self.progress.console.print(f"{done} {_line(trial, result)}", markup=False, soft_wrap=True)
 
 
-def _surely_broken(bound: Limit, latency: Latency) -> bool:
-    """Tell whether a latency breaks a limit; a predicted one with its whole error bar."""
-    if latency.source == "measured":
-        return bound.excess(latency.steady_ms) > 0
-    return min(bound.excess(latency.low_ms), bound.excess(latency.high_ms)) > 0
+def _line(trial: OpenTrial, result: Result) -> str:
+    if isinstance(result, Failure):
+        return f"trial {trial.number} failed: {result.reason}"
+    latency = trial.latency.steady_ms if trial.latency else float("nan")
+    return (
+        f"trial {trial.number}: {100 * result.accuracy:.1f}%, {latency:.2f} ms, "
+        f"{format_count(trial.cost.madds)} MAdds, {result.seconds:.0f} s"
+    )
 
 
 def _open(
@@ -373,24 +261,27 @@ def _open(
     config: SearchConfig,
     parts: Parts,
     predictor: Predictor | None,
+    sampler: GenotypeSampler,
     new: bool,
 ) -> Search:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = SearchStudy(
-        directory.storage, parts.space, parts.sampler, parts.objective, config.seed, new
+        open_storage(config.storage or directory.storage),
+        config.study,
+        parts.space,
+        sampler,
+        parts.objective,
+        config.seed,
+        new,
     )
     study.check_facts("accuracies", parts.estimator.fingerprint())
     conditions = asdict(parts.device.conditions)
     profile = {"profile": parts.device.profile.digest()}  # its usual speed scales latencies
     study.check_facts("latencies", {**conditions, **profile})
-    return Search(
-        directory,
-        config,
-        parts.space,
-        parts.limits,
-        parts.device,
-        parts.estimator,
-        study,
-        References(parts.references, directory.read_table("references")),
-        predictor,
+    references = References(parts.references, directory.read_table("references"))
+    bounds = [limit for limit in (*parts.space.limits, *parts.limits) if limit.metric == "latency"]
+    trials = Trials(
+        directory.path, study, parts.device, predictor, bounds, references, config.trials
     )
+    outcome = Outcome(directory, config, parts.space, study, references, bounds)
+    return Search(config, parts.estimator, trials, outcome)

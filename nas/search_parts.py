@@ -10,12 +10,13 @@ from nas import cli
 from nas.accuracy import Estimator, open_estimator
 from nas.data import load_data
 from nas.errors import MixnasError
-from nas.latency import Device, open_device
+from nas.latency import Device, Settings, open_device
+from nas.latency.known import KnownLatency
 from nas.latency.predictor import Predictor, load_predictor
 from nas.limits import Limit, parse_limit
 from nas.objective import Objective, open_objective
 from nas.run_directory import SearchConfig
-from nas.samplers import LimitedSampler, open_sampler
+from nas.samplers import Aim, GenotypeSampler, open_sampler
 from nas.space import Space
 from nas.spec import NetworkSpec, load_network
 
@@ -28,7 +29,6 @@ class Parts:
     limits: list[Limit]
     device: Device
     estimator: Estimator
-    sampler: LimitedSampler
     objective: Objective
     references: dict[str, NetworkSpec]
 
@@ -54,6 +54,30 @@ def prepare_device(parts: Parts, config: SearchConfig, console: Console) -> Pred
     return predictor
 
 
+def open_sampler_of(
+    parts: Parts, config: SearchConfig, predictor: Predictor | None
+) -> GenotypeSampler:
+    """Open the sampler, which is told latency by the predictor or learns it from the trials.
+
+    Raises:
+        MixnasError: when there is no such sampler.
+    """
+    device = parts.device
+    model = None if predictor is None else predictor.model
+    latency = KnownLatency(parts.space, device.choice(), device.conditions, model)
+    aim = Aim(parts.space, tuple(parts.limits), config.seed, parts.objective, latency)
+    return open_sampler(config.sampler, aim)
+
+
+def _open_device(config: SearchConfig) -> Device:
+    if config.ray is None:
+        return open_device(config.device)
+    from nas.executors.ray_cluster import cluster_device, connect  # Ray takes seconds to import
+
+    connect(config.ray, config.workers * config.threads)
+    return cluster_device(config.device, Settings())
+
+
 def open_parts(config: SearchConfig, space: Space) -> Parts:
     """Open everything that a configuration names.
 
@@ -71,9 +95,8 @@ def open_parts(config: SearchConfig, space: Space) -> Parts:
     return Parts(
         space,
         limits,
-        open_device(config.device),
+        _open_device(config),
         open_estimator(config.estimator, config.data),
-        open_sampler(config.sampler, space, limits, config.seed),
         open_objective(config.objective, config.target),
         {
             name: load_network(name).replace(num_classes=classes, name=name)

@@ -13,7 +13,7 @@ from nas import cli
 from nas.accuracy import Estimate
 from nas.cost import count
 from nas.errors import UnrunnableError
-from nas.executors.local import Failure
+from nas.executors.worker import Failure
 from nas.latency import Device, Latency, measure_quietly
 from nas.spec import NetworkSpec
 from nas.study import estimate_columns, latency_columns

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 import optuna
 import pandas as pd
-from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
 
 from nas.accuracy import Estimate
 from nas.cost import Cost
 from nas.errors import MixnasError
 from nas.latency import Latency
-from nas.limits import Limit
 from nas.objective import Objective
-from nas.samplers import LimitedSampler, distributions
+from nas.samplers import GenotypeSampler, Proposal, distributions
+from nas.samplers.base import INTERRUPTED, was_interrupted
 from nas.space import Genotype, Space
 from nas.spec import NetworkSpec
+from nas.storage import storage_errors
 
-STUDY_NAME = "search"
 VARIABLE_PREFIX = "x."
+GIVEN_UP = "given up"
+"""How the reason of a trial begins whose first stages were seen and not good enough."""
+MOST_INTERRUPTIONS = 3  # of one network, before it is thought to be the cause
 _CONFIRMED = "confirmed latency of trial "
 LATENCY_COLUMNS = (
     "latency_ms",
@@ -40,41 +45,40 @@ class OpenTrial:
     """A trial that is not finished.
 
     Attributes:
-        handle: Optuna's side of it.
+        number: of the trial.
+        identity: Optuna's, within the storage.
         genotype: of the network.
         spec: the network, named after the trial.
         cost: its exact costs.
         latency: once measured.
     """
 
-    handle: Trial
+    number: int
+    identity: int
     genotype: Genotype
     spec: NetworkSpec
     cost: Cost
     latency: Latency | None = None
 
-    @property
-    def number(self) -> int:
-        """The trial's number."""
-        return self.handle.number
-
 
 class SearchStudy:
-    """Trials of one search."""
+    """Trials of one search, in an Optuna storage that several processes may write to."""
 
     def __init__(
         self,
-        storage: str,
+        storage: BaseStorage,
+        name: str,
         space: Space,
-        sampler: LimitedSampler,
+        sampler: GenotypeSampler,
         objective: Objective,
         seed: int,
         new: bool,
     ) -> None:
-        """Open a storage.
+        """Open a study.
 
         Args:
-            storage: Optuna's URL of it.
+            storage: that holds it; see `nas.storage.open_storage`.
+            name: of the study in the storage.
             space: that the trials' networks are members of.
             sampler: proposes networks.
             objective: what Optuna is told of a network.
@@ -82,62 +86,100 @@ class SearchStudy:
             new: make the study; else it must be there.
 
         Raises:
-            MixnasError: when the storage cannot be used.
+            MixnasError: when the storage has one of that name already, or none.
         """
         self.space = space
         self.objective = objective
         self.seed = seed
+        self._sampler = sampler
         self._distributions = distributions(space)
-        try:
+        self._storage = storage
+        self._again: list[Genotype] = []
+        self._ends: dict[int, tuple[TrialState, str]] = {}
+        with storage_errors():
             if new:
-                self._study = optuna.create_study(
-                    storage=storage,
-                    sampler=sampler,
-                    study_name=STUDY_NAME,
-                    directions=objective.directions,
-                )
+                self._study = _create(storage, name, sampler, objective)
             else:
-                self._study = optuna.load_study(
-                    study_name=STUDY_NAME, storage=storage, sampler=sampler
-                )
-        except (KeyError, optuna.exceptions.DuplicatedStudyError) as error:
-            raise MixnasError(f"the study in {storage} cannot be opened: {error}") from None
-        except (optuna.exceptions.StorageInternalError, SQLAlchemyError, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise MixnasError(f"the storage {storage} cannot be used: {reason}") from None
+                self._study = _load(storage, name, sampler)
+        self._trials()
+
+    # -- trials begin -----------------------------------------------------------------------
 
     def ask(self) -> OpenTrial:
-        """Start a trial: the sampler's next network.
+        """Start a trial: a network that was interrupted, or the sampler's next one.
 
         Raises:
-            LimitError: when no network meets the limits.
+            LimitError: when no network meets the limits, or all that do were tried.
         """
-        try:
-            handle = self._study.ask(self._distributions)
-        except MixnasError as error:
-            self._abandon(str(error))
-            raise
-        genotype = self.space.from_params(handle.params)
-        spec = self.space.decode(genotype, name=f"trial_{handle.number}")
-        trial = OpenTrial(handle, genotype, spec, self.space.cost(genotype))
-        handle.set_user_attr("spec_hash", spec.digest())
-        handle.set_user_attr("cost", asdict(trial.cost))
-        handle.set_user_attr("seed", self.seed)
-        return trial
+        while True:
+            if self._again:
+                proposal = Proposal(self._again.pop(0))
+            else:
+                with storage_errors():
+                    proposal = self._sampler.next_proposal(self._study, len(self._ends))
+            trial = self._begin(proposal)
+            twin = self._earlier(trial.number)
+            if twin is None:
+                return trial
+            # Another process proposed the same network in the same moment; it was first.
+            self.fail(trial, f"{INTERRUPTED}: the same network as trial {twin}")
 
-    def _abandon(self, reason: str) -> None:
-        """End the trial that Optuna had begun when no network could be proposed for it."""
-        for trial in self._trials():
-            if trial.state == TrialState.RUNNING and not trial.params:
-                Trial(self._study, trial._trial_id).set_user_attr(
-                    "reason", f"interrupted: {reason}"
-                )
-                self._study.tell(trial.number, state=TrialState.FAIL)
+    def _begin(self, proposal: Proposal) -> OpenTrial:
+        """Write a trial in one transaction; parameter by parameter would take ten times as long."""
+        genotype = proposal.genotype
+        spec, cost = self.space.decode(genotype), self.space.cost(genotype)
+        labels = self.space.to_params(genotype)
+        params = {name: label for name, label in labels.items() if label is not None}
+        template = FrozenTrial(
+            number=-1,
+            trial_id=-1,
+            state=TrialState.RUNNING,
+            value=None,
+            datetime_start=datetime.now(),
+            datetime_complete=None,
+            params=params,
+            distributions={name: self._distributions[name] for name in params},
+            user_attrs={"spec_hash": spec.digest(), "cost": asdict(cost), "seed": self.seed},
+            system_attrs=proposal.notes,
+            intermediate_values={},
+        )
+        with storage_errors():
+            identity = self._storage.create_new_trial(self._study._study_id, template)
+            number = self._storage.get_trial_number_from_id(identity)
+        self._ends[number] = (TrialState.RUNNING, "")
+        return OpenTrial(number, identity, genotype, spec.replace(name=f"trial_{number}"), cost)
+
+    def _earlier(self, number: int) -> int | None:
+        """Return the number of an earlier trial of the same network, if that still counts."""
+        trials = self._trials()
+        mine = trials[number].user_attrs["spec_hash"]
+        for other in trials[:number]:
+            if other.user_attrs.get("spec_hash") == mine and not was_interrupted(other):
+                return other.number
+        return None
+
+    def reopen(self, number: int) -> OpenTrial | None:
+        """Return a trial that is running, for whoever goes on with it; None when it is not."""
+        trial = self._trials()[number]
+        if trial.state != TrialState.RUNNING:
+            return None
+        genotype = self.space.from_params(trial.params)
+        latency = trial.user_attrs.get("latency")
+        return OpenTrial(
+            number,
+            trial._trial_id,
+            genotype,
+            self.space.decode(genotype, name=f"trial_{number}"),
+            self.space.cost(genotype),
+            Latency.from_dict(latency) if latency else None,
+        )
+
+    # -- trials end -------------------------------------------------------------------------
 
     def note_latency(self, trial: OpenTrial, latency: Latency) -> None:
         """Record a trial's latency."""
         trial.latency = latency
-        trial.handle.set_user_attr("latency", latency.to_dict())
+        self._note(trial, "latency", latency.to_dict())
 
     def complete(self, trial: OpenTrial, estimate: Estimate) -> None:
         """Finish a trial whose latency was noted.
@@ -147,43 +189,84 @@ class SearchStudy:
         """
         if trial.latency is None:
             raise ValueError(f"trial {trial.number} has no latency")
-        trial.handle.set_user_attr("estimate", asdict(estimate))
+        self._note(trial, "estimate", asdict(estimate))
         values = self.objective.values(estimate.accuracy, trial.latency.steady_ms)
-        self._study.tell(trial.handle, values)
+        self._tell(trial, TrialState.COMPLETE, values=values)
 
     def confirm(self, number: int, latency: Latency) -> None:
         """Record the latency of a finished trial, where it was predicted or noisy before.
 
         It takes the earlier one's place in the table; what the sampler was told stays.
         """
-        self._study.set_user_attr(f"{_CONFIRMED}{number}", latency.to_dict())
+        with storage_errors():
+            self._study.set_user_attr(f"{_CONFIRMED}{number}", latency.to_dict())
 
-    def prune(self, trial: OpenTrial, limit: Limit) -> None:
-        """End a trial whose latency breaks a limit, before anything is trained."""
-        measured = trial.latency.steady_ms if trial.latency else float("nan")
-        source = "predicted " if trial.latency and trial.latency.source == "predicted" else ""
-        trial.handle.set_user_attr("reason", f"{source}latency {measured:.2f} ms breaks {limit}")
-        self._study.tell(trial.handle, state=TrialState.PRUNED)
+    def prune(self, trial: OpenTrial, reason: str) -> None:
+        """End a trial that is not worth going on with."""
+        self._note(trial, "reason", reason)
+        self._tell(trial, TrialState.PRUNED, reason)
 
     def fail(self, trial: OpenTrial, reason: str) -> None:
         """End a trial that could not be judged."""
-        trial.handle.set_user_attr("reason", reason)
-        self._study.tell(trial.handle, state=TrialState.FAIL)
+        self._note(trial, "reason", reason)
+        self._tell(trial, TrialState.FAIL, reason)
 
-    def requeue(self) -> int:
-        """Put trials that an earlier process left unfinished in the queue again, once each.
+    def _note(self, trial: OpenTrial, key: str, value: Any) -> None:
+        with storage_errors():
+            self._storage.set_trial_user_attr(trial.identity, key, value)
+
+    def _tell(
+        self,
+        trial: OpenTrial,
+        state: TrialState,
+        reason: str = "",
+        values: Sequence[float] | None = None,
+    ) -> None:
+        with storage_errors():
+            self._storage.set_trial_state_values(trial.identity, state, values)
+        self._ends[trial.number] = (state, reason)
+
+    def requeue(self, kept: Container[int] = ()) -> int:
+        """Put trials that an earlier process left unfinished in the queue again.
+
+        A network whose process ended `MOST_INTERRUPTIONS` times is not tried again: it may be what
+        ends it.
+
+        Args:
+            kept: numbers of trials that somebody goes on with.
 
         Returns:
-            How many.
+            How many networks are in the queue.
         """
-        interrupted = [t for t in self._trials() if t.state == TrialState.RUNNING]
-        for trial in interrupted:
-            handle = optuna.trial.Trial(self._study, trial._trial_id)
-            handle.set_user_attr("reason", "interrupted; put in the queue again")
-            self._study.tell(trial.number, state=TrialState.FAIL)
-            if len(trial.params) == len(self._distributions):
-                self._study.enqueue_trial(trial.params)
-        return len(interrupted)
+        for trial in self._trials():
+            if trial.state == TrialState.RUNNING and trial.number not in kept:
+                with storage_errors():
+                    identity = trial._trial_id
+                    reason = f"{INTERRUPTED}; put in the queue again"
+                    self._storage.set_trial_user_attr(identity, "reason", reason)
+                    self._storage.set_trial_state_values(identity, TrialState.FAIL)
+        self._again = self._interrupted()
+        return len(self._again)
+
+    def _interrupted(self) -> list[Genotype]:
+        """Return the networks that were interrupted, and have no trial that counts."""
+        times: Counter[str] = Counter()
+        counting: set[str] = set()
+        waiting: dict[str, FrozenTrial] = {}
+        for trial in self._trials():
+            name = str(trial.user_attrs.get("spec_hash"))
+            if not was_interrupted(trial):
+                counting.add(name)
+            elif trial.params:
+                times[name] += 1
+                waiting[name] = trial
+        return [
+            self.space.from_params(trial.params)
+            for name, trial in waiting.items()
+            if name not in counting and times[name] < MOST_INTERRUPTIONS
+        ]
+
+    # -- the whole study --------------------------------------------------------------------
 
     def check_facts(self, what: str, facts: dict[str, Any]) -> None:
         """Note what figures depend on, or compare it with what was noted at the start.
@@ -196,9 +279,10 @@ class SearchStudy:
             MixnasError: when they are others, so that figures could not be compared.
         """
         name = f"facts of {what}"
-        noted = self._study.user_attrs.get(name)
+        noted = self._attributes().get(name)
         if noted is None:
-            self._study.set_user_attr(name, facts)
+            with storage_errors():
+                self._study.set_user_attr(name, facts)
         elif noted != json.loads(json.dumps(facts)):
             changed = [k for k in facts if facts[k] != noted.get(k)]
             raise MixnasError(
@@ -207,29 +291,59 @@ class SearchStudy:
             )
 
     def completed(self) -> int:
-        """Return how many trials have an accuracy and a latency."""
-        return sum(t.state == TrialState.COMPLETE for t in self._trials())
+        """Return how many trials have an accuracy and a latency, as far as was seen."""
+        return sum(state == TrialState.COMPLETE for state, _ in self._ends.values())
 
     def ended_without(self) -> list[str]:
-        """Return the reasons of trials that failed or were pruned; interrupted ones left out."""
+        """Return why trials have no result; interrupted and given up ones are left out."""
         return [
-            str(t.user_attrs.get("reason", "unknown"))
-            for t in self._trials()
-            if t.state in (TrialState.FAIL, TrialState.PRUNED)
-            and not str(t.user_attrs.get("reason", "")).startswith("interrupted")
+            reason
+            for state, reason in self._ends.values()
+            if state in (TrialState.FAIL, TrialState.PRUNED)
+            and not reason.startswith((INTERRUPTED, GIVEN_UP))
         ]
 
     def _trials(self) -> list[FrozenTrial]:
-        return self._study.get_trials(deepcopy=False)
+        with storage_errors():
+            trials = self._study.get_trials(deepcopy=False)
+        self._ends = {
+            trial.number: (trial.state, str(trial.user_attrs.get("reason", ""))) for trial in trials
+        }
+        return trials
+
+    def _attributes(self) -> dict[str, Any]:
+        with storage_errors():
+            return self._study.user_attrs
 
     def table(self) -> pd.DataFrame:
         """Return one row a trial; the same columns as `trials.csv`."""
         confirmed = {
             int(name.removeprefix(_CONFIRMED)): latency
-            for name, latency in self._study.user_attrs.items()
+            for name, latency in self._attributes().items()
             if name.startswith(_CONFIRMED)
         }
         return trial_table(self._trials(), self.space, self.objective, confirmed)
+
+
+def _create(
+    storage: BaseStorage, name: str, sampler: GenotypeSampler, objective: Objective
+) -> optuna.Study:
+    try:
+        return optuna.create_study(
+            storage=storage, sampler=sampler, study_name=name, directions=objective.directions
+        )
+    except optuna.exceptions.DuplicatedStudyError:
+        raise MixnasError(
+            f"the storage has a study '{name}' already; choose another --out, or go on with it by "
+            "--resume"
+        ) from None
+
+
+def _load(storage: BaseStorage, name: str, sampler: GenotypeSampler) -> optuna.Study:
+    try:
+        return optuna.load_study(study_name=name, storage=storage, sampler=sampler)
+    except KeyError:
+        raise MixnasError(f"the storage has no study '{name}'; it was another one's") from None
 
 
 def estimate_columns(estimate: Mapping[str, Any]) -> dict[str, Any]:
@@ -304,7 +418,7 @@ def trial_table(
         }
         if row["accuracy"] is not None and row["latency_ms"] is not None:
             row["reward"] = objective.reward(row["accuracy"], row["latency_ms"])
-        if len(trial.params) == len(space.variables):
+        if trial.params:
             labels = space.to_params(space.from_params(trial.params))
             row |= {f"{VARIABLE_PREFIX}{name}": label for name, label in labels.items()}
         rows.append(row)

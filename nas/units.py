@@ -10,6 +10,7 @@ from nas.errors import MixnasError
 _NUMBER = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-zµ]*)\s*")
 _COUNT_UNITS = {"": 1, "k": 1e3, "M": 1e6, "m": 1e6, "G": 1e9, "g": 1e9, "B": 1e9}
 _TIME_UNITS = {"ms": 1.0, "us": 1e-3, "µs": 1e-3, "s": 1e3}
+_DURATION_UNITS = {"s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 
 
 def _parse(text: str | float, units: dict[str, float], what: str, forms: str) -> float:
@@ -38,6 +39,15 @@ def parse_milliseconds(text: str | float) -> float:
         MixnasError: when the text is no time, or has no unit.
     """
     return _parse(text, _TIME_UNITS, "time", "8ms, 500us, 0.01s")
+
+
+def parse_seconds(text: str | float) -> float:
+    """Read a duration such as ``90s``, ``10min`` or ``2h``, in seconds.
+
+    Raises:
+        MixnasError: when the text is no duration, or has no unit.
+    """
+    return _parse(text, _DURATION_UNITS, "duration", "90s, 10min, 2h")
 
 
 def format_count(value: float) -> str:

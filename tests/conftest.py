@@ -9,6 +9,8 @@ from subprocess import CompletedProcess, run
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.postgresql import postgresql as postgresql
+
 settings.register_profile(
     "mixnas",
     deadline=None,
@@ -26,6 +28,12 @@ def cache_of_the_tests(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MIXNAS_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def fakes(monkeypatch):
+    """Let commands find `tests.fakes`, wherever they run."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
 @pytest.fixture

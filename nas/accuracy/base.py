@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from nas.spec import NetworkSpec
 
@@ -43,3 +44,35 @@ class Estimator(Protocol):
             EstimateError: when the network cannot be judged.
         """
         ...
+
+
+@runtime_checkable
+class StagedEstimator(Estimator, Protocol):
+    """Judges networks in stages (fidelities), so that bad ones can be given up early.
+
+    Attributes:
+        stages: how many.
+    """
+
+    stages: int
+
+    def estimates(self, spec: NetworkSpec, seed: int) -> Iterator[Estimate]:
+        """Yield an estimate after every stage; the last one equals that of `estimate`.
+
+        Raises:
+            EstimateError: when the network cannot be judged.
+        """
+        ...
+
+
+def in_stages(estimator: Estimator, spec: NetworkSpec, seed: int) -> Iterator[Estimate]:
+    """Yield the estimates of any estimator; one without stages has one."""
+    if isinstance(estimator, StagedEstimator):
+        yield from estimator.estimates(spec, seed)
+    else:
+        yield estimator.estimate(spec, seed)
+
+
+def number_of_stages(estimator: Estimator) -> int:
+    """Return how many estimates `in_stages` yields."""
+    return estimator.stages if isinstance(estimator, StagedEstimator) else 1

@@ -1,88 +1,89 @@
 """Worker processes on this machine.
 
 Trainings run in processes of their own, so that one that dies (out of memory, a crash in native
-code) costs its own trial and no other.
+code), hangs or takes too much memory costs its own trial and no other.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from multiprocessing.connection import wait
-from typing import Any
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any, Literal
 
-from nas.accuracy.base import Estimate, EstimateError, Estimator
-from nas.latency.machine import machine_for
-from nas.spec import NetworkSpec
+import psutil
 
-ATTEMPTS = 2  # a dying worker takes its neighbours' tasks along; those get another go
+from nas.accuracy.base import Estimator
+from nas.executors.worker import Failure, Result, Stage, Task, work
+from nas.latency.machine import usable_cores
 
-
-@dataclass(frozen=True)
-class Failure:
-    """A network that could not be judged, and why."""
-
-    reason: str
+GIGABYTE = 1 << 30
+_WORKER_GIGABYTES = 1.5  # that a training process takes at the least, torch included
+_SHARE = 0.9  # of the machine's memory that all workers together may take
+_WATCH = 0.5  # seconds between two looks at memory and time
+_ENDING = 5.0  # seconds that a process may take to end after its pipe is closed
 
 
 @dataclass(frozen=True)
-class Task:
-    """One network to judge."""
+class Shape:
+    """How the machine is shared out.
 
-    spec: NetworkSpec
-    seed: int
+    Attributes:
+        workers: processes.
+        threads: of each.
+        seconds: a task may take; None for any time.
+        memory: in bytes, that a worker may take; None for an even share of the machine's.
+    """
 
+    workers: int
+    threads: int = 1
+    seconds: float | None = None
+    memory: int | None = None
 
-def _start_worker(threads: int) -> None:
-    # Ctrl-C reaches the whole process group; the parent alone decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    import torch
-
-    torch.set_num_threads(threads)
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent is gone, as after kill -9; it would wait for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+    @property
+    def allowance(self) -> int:
+        """Bytes that one worker may take."""
+        even = int(_SHARE * psutil.virtual_memory().total / self.workers)
+        return self.memory or even
 
 
-def _judge(estimator: Estimator, task: Task) -> Estimate | Failure:
-    try:
-        return estimator.estimate(task.spec, task.seed)
-    except EstimateError as error:
-        return Failure(str(error))
-    except MemoryError:
-        return Failure("out of memory")
-    except Exception as error:  # a bug in one network's training must not end the search
-        return Failure(f"{type(error).__name__}: {error}")
+def best_shape() -> tuple[int, int]:
+    """Return the workers and threads with the highest throughput.
+
+    Networks of this size train fastest one on each core, since a second thread speeds a small
+    layer up by less than twice; memory is what may forbid it.
+    """
+    cores = usable_cores()
+    room = int(psutil.virtual_memory().total / GIGABYTE / _WORKER_GIGABYTES)
+    workers = max(1, min(cores, room))
+    return workers, max(1, cores // workers)
 
 
+@dataclass
+class _Worker:
+    process: SpawnProcess
+    connection: Connection
+    key: Any = None
+    started: float | None = None  # None until it has imported what it needs
+    busy: bool = False
+
+
+@dataclass
 class LocalExecutor:
-    """Judges networks in a pool of worker processes. Use as a context manager."""
+    """Judges networks in worker processes. Use as a context manager.
 
-    def __init__(self, estimator: Estimator, workers: int, threads: int = 1) -> None:
-        """Set the pool's shape; processes start with the first tasks.
+    Attributes:
+        estimator: sent to the workers.
+        shape: how the machine is shared out.
+    """
 
-        Args:
-            estimator: sent to the workers.
-            workers: processes.
-            threads: of torch, in each.
-        """
-        self.estimator = estimator
-        self.workers = workers
-        self.threads = threads
-        self._pool: ProcessPoolExecutor | None = None
+    estimator: Estimator
+    shape: Shape
+    _workers: list[_Worker] = field(default_factory=list)
 
     def __enter__(self) -> LocalExecutor:
         """Return itself."""
@@ -94,52 +95,143 @@ class LocalExecutor:
 
     def stop(self) -> None:
         """Stop the workers at once; tasks under way are given up."""
-        pool, self._pool = self._pool, None
-        if pool is None:
-            return
-        processes = list((getattr(pool, "_processes", None) or {}).values())
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.kill()
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            _end(worker)
 
-    def _submit(self, task: Task) -> Future[Estimate | Failure]:
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                self.workers,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_start_worker,
-                initargs=(self.threads,),
-            )
-        return self._pool.submit(_judge, self.estimator, task)
+    @property
+    def running(self) -> int:
+        """How many tasks are under way."""
+        return sum(worker.busy for worker in self._workers)
 
-    def run(self, tasks: Mapping[Any, Task]) -> Iterator[tuple[Any, Estimate | Failure]]:
-        """Judge networks and yield (key, result) as they are done.
+    @property
+    def free(self) -> int:
+        """How many more tasks can be submitted."""
+        return self.shape.workers - self.running
 
-        A worker that dies takes the whole pool along; the tasks left are then tried once more one
-        at a time, so that only the one that kills its worker fails. Nothing measures on this
-        machine meanwhile.
+    def submit(self, key: Any, task: Task) -> None:
+        """Give a task to a free worker.
+
+        Raises:
+            ValueError: when there is none.
         """
-        with machine_for("training"):
-            yield from self._run(dict(tasks))
-
-    def _run(self, left: dict[Any, Task]) -> Iterator[tuple[Any, Estimate | Failure]]:
+        worker = self._idle()
         try:
-            futures = {self._submit(task): key for key, task in left.items()}
-            for future in as_completed(futures):
-                key = futures[future]
-                result = future.result()
-                del left[key]
-                yield key, result
-            return
-        except BrokenProcessPool:
-            self.stop()
-        for key, task in left.items():
-            yield key, self._alone(task)
+            worker.connection.send(task)
+        except OSError:  # it died while it had nothing to do
+            self._drop(worker)
+            worker = self._idle()
+            worker.connection.send(task)
+        worker.key, worker.busy, worker.started = key, True, None
 
-    def _alone(self, task: Task) -> Estimate | Failure:
-        for _ in range(ATTEMPTS - 1):
-            try:
-                return self._submit(task).result()
-            except BrokenProcessPool:
-                self.stop()
-        return Failure("the worker process died (out of memory, or a crash in native code)")
+    def _idle(self) -> _Worker:
+        for worker in list(self._workers):
+            if not worker.busy:
+                if worker.process.is_alive():
+                    return worker
+                self._drop(worker)
+        if len(self._workers) >= self.shape.workers:
+            raise ValueError("all workers are busy")
+        self._workers.append(self._start())
+        return self._workers[-1]
+
+    def _start(self) -> _Worker:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=work, args=(theirs, self.estimator, self.shape.threads), daemon=True
+        )
+        process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    def _drop(self, worker: _Worker) -> None:
+        self._workers.remove(worker)
+        _end(worker)
+
+    def wait(self) -> list[tuple[Any, Stage]]:
+        """Wait until stages of tasks are done; nothing comes when no task is under way.
+
+        A stage that is not the last one wants an answer: `proceed`.
+        """
+        done: list[tuple[Any, Stage]] = []
+        while self.running and not done:
+            busy = [worker for worker in self._workers if worker.busy]
+            ready = wait([worker.connection for worker in busy], timeout=_WATCH)
+            heard = [worker for worker in busy if worker.connection in ready]
+            done = [told for worker in heard for told in self._received(worker)]
+            done += self._overdue([worker for worker in busy if worker not in heard])
+        return done
+
+    def proceed(self, key: Any, further: bool = True) -> None:
+        """Answer a stage of a task: go on with the next one, or give the task up."""
+        worker = next(worker for worker in self._workers if worker.busy and worker.key == key)
+        worker.busy = further
+        with suppress(OSError):  # it died meanwhile; the next `wait` tells
+            worker.connection.send(further)
+
+    def _received(self, worker: _Worker) -> list[tuple[Any, Stage]]:
+        try:
+            stage: Stage | Literal[True] = worker.connection.recv()
+        except (EOFError, OSError):
+            worker.process.join(_ENDING)  # killed too soon, it could not say what ended it
+            self._drop(worker)
+            return [(worker.key, Stage(Failure(_death(worker.process))))]
+        if stage is True:
+            worker.started = time.monotonic()
+            return []
+        worker.busy = not stage.last
+        return [(worker.key, stage)]
+
+    def _overdue(self, workers: Iterable[_Worker]) -> list[tuple[Any, Stage]]:
+        """End workers that take too long or too much memory."""
+        ended: list[tuple[Any, Stage]] = []
+        for worker in workers:
+            reason = self._excess(worker)
+            if reason:
+                self._drop(worker)
+                ended.append((worker.key, Stage(Failure(reason))))
+        return ended
+
+    def _excess(self, worker: _Worker) -> str | None:
+        limit, started = self.shape.seconds, worker.started
+        if limit is not None and started is not None and time.monotonic() - started > limit:
+            return f"it took longer than {limit:g} s (--trial-timeout)"
+        try:
+            used = psutil.Process(worker.process.pid).memory_info().rss
+        except psutil.Error:
+            return None  # it has just ended; its pipe tells
+        if used > self.shape.allowance:
+            return (
+                f"out of memory: it took {used / GIGABYTE:.1f} GiB, a worker may take "
+                f"{self.shape.allowance / GIGABYTE:.1f} GiB (fewer --workers leave more to each)"
+            )
+        return None
+
+    def run(self, tasks: Mapping[Any, Task]) -> Iterator[tuple[Any, Result]]:
+        """Judge networks and yield (key, result) as they are done."""
+        left = dict(tasks)
+        while left or self.running:
+            while left and self.free:
+                key = next(iter(left))
+                self.submit(key, left.pop(key))
+            for key, stage in self.wait():
+                if stage.last:
+                    yield key, stage.result
+                else:
+                    self.proceed(key)
+
+
+def _end(worker: _Worker) -> None:
+    worker.connection.close()
+    worker.process.kill()
+    worker.process.join()
+
+
+def _death(process: SpawnProcess) -> str:
+    code = process.exitcode
+    if code is not None and code < 0:
+        how = f"signal {-code}" + (" (as when memory runs out)" if code == -9 else "")
+    else:
+        how = f"exit code {code}"
+    return f"the worker process died: {how}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nas.imports import looks_like_import, named_object
 from nas.latency.conditions import Conditions, Latency, Settings
 from nas.latency.device import Device, LocalDevice, Step, measure_quietly
 from nas.latency.machine import usable_cores
@@ -11,6 +12,8 @@ from nas.latency.runtimes import EXAMPLES
 def open_device(name: str, settings: Settings = Settings()) -> Device:  # noqa: B008
     """Return a device by name: ``onnxruntime:cpu``, ``torch:cuda``, ``http://board:7070``.
 
+    ``my_package.my_module:MyDevice`` names one of a user's own, made with the settings.
+
     Raises:
         MixnasError: when there is no such device, or it cannot do what is asked.
     """
@@ -18,6 +21,9 @@ def open_device(name: str, settings: Settings = Settings()) -> Device:  # noqa: 
         from nas.latency.remote import RemoteDevice
 
         return RemoteDevice(name, settings)
+    if looks_like_import(name) and "." in name:
+        made: Device = named_object(name, "device")(settings)
+        return made
     return LocalDevice(name, settings)
 
 

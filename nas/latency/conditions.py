@@ -119,6 +119,11 @@ class Latency(Conditions):
         """Return plain data."""
         return dataclasses.asdict(self)
 
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> Latency:
+        """Return a latency from what `to_dict` returned."""
+        return Latency(**data)
+
     @property
     def conditions(self) -> Conditions:
         """What it holds under."""

@@ -32,9 +32,11 @@ class Device(Protocol):
 
     Attributes:
         name: as given on the command line.
+        local: whether it is this machine, where trainings would disturb it.
     """
 
     name: str
+    local: bool
 
     @property
     def conditions(self) -> Conditions:
@@ -76,6 +78,8 @@ def program_of(spec: NetworkSpec, choice: Choice | None) -> Program:
 
 class LocalDevice:
     """A runtime on this machine."""
+
+    local = True
 
     def __init__(self, name: str, settings: Settings) -> None:
         """Open a runtime by name.

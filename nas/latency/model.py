@@ -49,6 +49,15 @@ class LatencyModel:
         """Return work in units of the usual amount, and one column for what every network has."""
         return np.hstack([work / self._scale, np.ones((len(work), 1))])
 
+    @property
+    def constant_ms(self) -> float:
+        """What every network takes, whatever its work."""
+        return float(self._multiples[-1])
+
+    def part_ms(self, features: Mapping[str, float]) -> float:
+        """Return what a part of a network adds, without `constant_ms`."""
+        return float((self._table([features]) / self._scale)[0] @ self._multiples[:-1])
+
     def predict(self, features: Sequence[Mapping[str, float]]) -> np.ndarray:
         """Return latencies in milliseconds; work of a kind that was never seen is not counted."""
         latencies: np.ndarray = self._amounts(self._table(features)) @ self._multiples

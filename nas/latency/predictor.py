@@ -21,6 +21,7 @@ from scipy.stats import spearmanr
 from nas.cache import cache_folder
 from nas.document import digest, write_atomic
 from nas.errors import MixnasError
+from nas.ir import Node, Shape
 from nas.latency.conditions import Conditions, Latency, utc_now
 from nas.latency.device import Device
 from nas.latency.features import latency_features
@@ -109,12 +110,13 @@ class Predictor:
     schema: Literal["mixnas.predictor/1"] = "mixnas.predictor/1"
 
     @cached_property
-    def _model(self) -> LatencyModel:
+    def model(self) -> LatencyModel:
+        """What tells latency from features; fitted when it is first needed."""
         return LatencyModel(self.features, np.array(self.latencies_ms), np.array(self.trust))
 
     def predict_ms(self, features: list[dict[str, float]]) -> np.ndarray:
         """Return latencies in milliseconds of networks by their features."""
-        return self._model.predict(features)
+        return self.model.predict(features)
 
     def predict(self, spec: NetworkSpec, choice: Choice) -> Latency:
         """Predict a network's latency, with its error bars from the error card.
@@ -154,12 +156,15 @@ class Predictor:
 
 def network_features(spec: NetworkSpec, choice: Choice, conditions: Conditions) -> dict[str, float]:
     """Return the features of a network in the form that runs under these conditions."""
-    tree = spec.tree()
-    if conditions.lowered:
-        return latency_features(
-            lowered_tree(tree, spec.in_shape, choice), spec.in_shape, conditions.batch
-        )
-    return latency_features(tree, spec.in_shape, conditions.batch)
+    return tree_features(spec.tree(), spec.in_shape, choice, conditions)
+
+
+def tree_features(
+    tree: Node, shape: Shape, choice: Choice, conditions: Conditions
+) -> dict[str, float]:
+    """Return the features of a layer tree in the form that runs under these conditions."""
+    form = lowered_tree(tree, shape, choice) if conditions.lowered else tree
+    return latency_features(form, shape, conditions.batch)
 
 
 def space_digest(space: Space) -> str:

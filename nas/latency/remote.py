@@ -40,6 +40,8 @@ _LATENCY = TypeAdapter(Latency)
 class RemoteDevice:
     """A machine that measures what it is sent."""
 
+    local = False
+
     def __init__(
         self,
         name: str,

@@ -1,5 +1,26 @@
-"""Samplers: which network to try next."""
+"""Samplers: which network to try next. All propose whole genotypes, inside the limits."""
 
-from nas.samplers.limited import SAMPLERS, LimitedSampler, distributions, open_sampler
+from nas.samplers.base import GenotypeSampler, Past, Proposal
+from nas.samplers.domain import Domain, ParameterDomain, SpaceDomain, distributions
+from nas.samplers.even import EvenSampler
+from nas.samplers.evolution import RegularizedEvolution
+from nas.samplers.known_cost import KnownCostSampler
+from nas.samplers.optunas import WithinLimits
+from nas.samplers.registry import SAMPLERS, Aim, open_sampler
 
-__all__ = ["SAMPLERS", "LimitedSampler", "distributions", "open_sampler"]
+__all__ = [
+    "SAMPLERS",
+    "Aim",
+    "Domain",
+    "EvenSampler",
+    "GenotypeSampler",
+    "KnownCostSampler",
+    "ParameterDomain",
+    "Past",
+    "Proposal",
+    "RegularizedEvolution",
+    "SpaceDomain",
+    "WithinLimits",
+    "distributions",
+    "open_sampler",
+]

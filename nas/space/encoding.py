@@ -6,6 +6,7 @@ A mix of kernels becomes the share of channels of every kernel size, a number ke
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -34,10 +35,16 @@ def feature_names(space: Space) -> list[str]:
     return [name for variable in space.variables for name in _table(variable)[0]]
 
 
+def encode_all(space: Space, genotypes: Sequence[Genotype]) -> np.ndarray:
+    """Return the features of genotypes, shape (len(genotypes), len(feature_names(space)))."""
+    indices = np.asarray(genotypes, dtype=int).reshape(-1, len(space.variables))
+    parts = []
+    for variable, column in zip(space.variables, indices.T, strict=True):
+        _, rows = _table(variable)
+        parts.append(np.where((column == INACTIVE)[:, None], 0.0, rows[column]))
+    return np.concatenate(parts, axis=1)
+
+
 def encode(space: Space, genotype: Genotype) -> np.ndarray:
     """Return the features of a genotype, shape (len(feature_names(space)),)."""
-    parts = []
-    for variable, index in zip(space.variables, genotype, strict=True):
-        names, rows = _table(variable)
-        parts.append(np.zeros(len(names)) if index == INACTIVE else rows[index])
-    return np.concatenate(parts)
+    return np.asarray(encode_all(space, [genotype])[0])

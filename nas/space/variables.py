@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 Genotype = tuple[int, ...]
@@ -57,7 +58,7 @@ class Variable:
     weights: tuple[float, ...] | None = None
     sites: tuple[Site, ...] = ()
 
-    @property
+    @cached_property
     def kind(self) -> Kind:
         """How its values relate: kernel mixes, numbers in order, or names."""
         if all(isinstance(value, tuple) for value in self.values):
@@ -65,7 +66,7 @@ class Variable:
         numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in self.values)
         return "ordinal" if numeric else "categorical"
 
-    @property
+    @cached_property
     def labels(self) -> tuple[Label, ...]:
         """Its values as a table or Optuna can hold them: a mix of kernels as ``3.5.7``."""
         return tuple(label(value) for value in self.values)

@@ -1,0 +1,221 @@
+"""What kill -9 costs: one search of cheap trials, killed at random moments and resumed each time.
+
+    python -m experiments.benchmarks.kills [--kills 50] [--trials 200] [--record]
+
+Some kills fall into the start of the process, the others between its first trial and its last; some
+take the search alone, others its workers with it. After each the study's file is examined: all that
+was told to be complete must be there, and stay there unchanged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.benchmarks.common import record
+
+ROOT = Path(__file__).parents[2]
+SPACE = """
+schema: mixnas.space/1
+name: small
+input: {resolution: 32}
+stem: {channels: 8}
+stages:
+  a: {stride: 2, depth: {choice: [1, 2]}, channels: {choice: [16, 24]},
+      kernels: {groups: [1, 3], of: [3, 5, 7]}, expansion: {choice: [2, 3]}}
+head: {channels: 32}
+"""
+STARTING = 0.2  # share of the kills that do not wait for a trial
+START_SECONDS = 4.0  # within which those fall
+DELAY = 0.15  # seconds from a trial to its kill, at most
+Complete = dict[int, tuple[Any, ...]]
+
+
+@dataclass
+class Toll:
+    """What a run went through.
+
+    Attributes:
+        kills: that hit the search while it ran.
+        complete: trials at the end.
+        interrupted: trials that a kill ended; their networks were begun again.
+        lost: trials that were complete, or told to be, and were not after a kill.
+        changed: complete trials whose values were others after a kill.
+        double: networks that are complete more than once.
+        damaged: times that SQLite found its file damaged.
+        seconds: for all of it.
+    """
+
+    kills: int = 0
+    complete: int = 0
+    interrupted: int = 0
+    lost: int = 0
+    changed: int = 0
+    double: int = 0
+    damaged: int = 0
+    seconds: float = 0.0
+
+
+def kill_and_resume(
+    folder: Path, kills: int, trials: int, seed: int = 0, sampler: str = "random"
+) -> Toll:
+    """Run a search, kill it so often, resume it every time, and let it come to its end.
+
+    Args:
+        folder: empty, to run in.
+        kills: how often; all of them hit while there are trials left.
+        trials: to complete.
+        seed: of the moments.
+        sampler: of the search.
+
+    Raises:
+        RuntimeError: when the search ends by itself before its last trial.
+    """
+    rng = random.Random(seed)
+    toll, started = Toll(), time.perf_counter()
+    (folder / "small.yaml").write_text(SPACE, encoding="utf-8")
+    run = folder / "run"
+    words = [
+        "--space", str(folder / "small.yaml"), "--sampler", sampler, "--workers", "2",
+        "--estimator", "tests.fakes:Slow", "--device", "tests.fakes:InstantDevice",
+        "--reference", "none", "--trials", str(trials), "--out", str(run),
+    ]  # fmt: skip
+    before: Complete = {}
+    while True:
+        if not (run / "config.yaml").exists():  # killed before there was anything to resume
+            shutil.rmtree(run, ignore_errors=True)
+            process = _start(words)
+        else:
+            process = _start(["--resume", str(run)])
+        last = toll.kills == kills
+        most = (trials - len(before)) // (2 * (kills - toll.kills) + 1)
+        told = _live(process, None if last else rng, max(1, most))
+        after = _complete(run / "study.db", toll)
+        toll.lost += len((before.keys() | told) - after.keys())
+        toll.changed += sum(before[n] != after[n] for n in before.keys() & after.keys())
+        before = after
+        if last:
+            break
+        toll.kills += 1
+    toll.complete = len(before)
+    hashes = Counter(trial[0] for trial in before.values())
+    toll.double = sum(times - 1 for times in hashes.values())
+    toll.seconds = time.perf_counter() - started
+    return toll
+
+
+def _start(words: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "nas.search", *words], cwd=ROOT, start_new_session=True, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def _live(process: subprocess.Popen[str], rng: random.Random | None, most: int) -> set[int]:
+    """Let a search live until its moment, or to its end; return the trials it told complete."""
+    told: set[int] = set()
+    lines: list[str] = []
+    early = threading.Timer(0, lambda: None)
+    if rng is not None:
+        wanted, whole, delay = rng.randint(1, most), rng.random() < 0.5, rng.random()
+        early = threading.Timer(START_SECONDS * rng.random(), _kill, [process, whole])
+        if rng.random() < STARTING:
+            early.start()
+    assert process.stderr is not None
+    with process.stderr:
+        for line in process.stderr:
+            lines.append(line)
+            if line.startswith("[") and "] trial " in line and " failed: " not in line:
+                told.add(int(line.partition("] trial ")[2].partition(":")[0]))
+                if rng is not None and len(told) == wanted:
+                    time.sleep(DELAY * delay)
+                    _kill(process, whole)
+    code = process.wait()
+    early.cancel()
+    if code != (0 if rng is None else -signal.SIGKILL):
+        raise RuntimeError(f"the search ended with {code}: {''.join(lines[-5:])}")
+    return told
+
+
+def _kill(process: subprocess.Popen[str], whole: bool) -> None:
+    """Kill a search, with its workers or without; those that are left end by themselves."""
+    with suppress(ProcessLookupError):
+        if whole:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+
+
+def _complete(path: Path, toll: Toll) -> Complete:
+    """Return what a study's file says of complete trials, by number."""
+    if not path.exists():
+        return {}
+    with closing(sqlite3.connect(path)) as database:
+        if database.execute("PRAGMA integrity_check").fetchall() != [("ok",)]:
+            toll.damaged += 1
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+        if not {"trials", "trial_values", "trial_user_attributes"} <= tables:
+            return {}
+        toll.interrupted = len(
+            database.execute(
+                "SELECT trial_id FROM trial_user_attributes "
+                "WHERE key = 'reason' AND value_json LIKE '\"interrupted%'"
+            ).fetchall()
+        )
+        found: Complete = {}
+        rows = database.execute("SELECT trial_id, number FROM trials WHERE state = 'COMPLETE'")
+        for identity, number in rows.fetchall():
+            noted = dict(
+                database.execute(
+                    "SELECT key, value_json FROM trial_user_attributes WHERE trial_id = ?",
+                    [identity],
+                ).fetchall()
+            )
+            values = database.execute(
+                "SELECT objective, value FROM trial_values WHERE trial_id = ? ORDER BY objective",
+                [identity],
+            ).fetchall()
+            whole = [noted.get(key) for key in ("spec_hash", "cost", "latency", "estimate")]
+            found[number] = (*whole, *values)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sampler", default="random")
+    parser.add_argument("--record", action="store_true", help="write experiments/results/")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        toll = kill_and_resume(
+            Path(folder), arguments.kills, arguments.trials, arguments.seed, arguments.sampler
+        )
+    for what, figure in vars(toll).items():
+        print(f"{what:12} {figure:>8.4g}")
+    record(
+        "kills",
+        {"trials": arguments.trials, "seed": arguments.seed, "sampler": arguments.sampler}
+        | {**vars(toll), "seconds": round(toll.seconds, 1)},
+        "optuna",
+        write=arguments.record,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""Search problems whose best possible front is known, to compare samplers on.
+
+- ``nas-bench-macro``: 6,561 networks trained three times each (Su et al. 2021, MCT-NAS); a sampler
+  sees one seed's accuracy, and is judged by the mean of the three.
+- ``mixnet``: the whole space of 10^40 networks with its exact MAdds. Accuracy is made up: a random
+  but reproducible sum of preferences of stages, blocks and neighbouring stages, bent by a
+  saturating curve, with noise. Stages interact through their channels alone, so the true front
+  follows by dynamic programming.
+- ``mixnet-small``: the same with other preferences, and a limit that under 1% of the space meets.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from experiments.benchmarks.preferences import Preferences
+from nas.limits import Limit
+from nas.samplers.domain import distributions
+from nas.space import Genotype, Space, load_space
+
+MACRO = Path("../shared/data/nas_bench_macro_cifar10.json")
+Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Maximise accuracy, minimise one known cost.
+
+    Attributes:
+        name: of the problem.
+        distributions: of its parameters.
+        cost: of parameters.
+        hints: other numbers known of parameters.
+        observed: accuracy as an evaluation with a seed shows it.
+        truth: accuracy that a network is judged by.
+        ceiling: of accuracies: 1 or 100.
+        reference: accuracy and cost that are worth nothing.
+        full: the hypervolume of the best possible front.
+        about: what else a record should say.
+        space: the parameters' space, if they have one.
+        limits: on its costs.
+    """
+
+    name: str
+    distributions: dict[str, BaseDistribution]
+    cost: Callable[[Params], float]
+    hints: tuple[Callable[[Params], float], ...]
+    observed: Callable[[Params, int], float]
+    truth: Callable[[Params], float]
+    ceiling: float
+    reference: tuple[float, float]
+    full: float
+    about: dict[str, Any] = field(default_factory=dict)
+    space: Space | None = None
+    limits: tuple[Limit, ...] = ()
+
+    def share(self, tried: Sequence[Params]) -> float:
+        """Return the share of the full hypervolume that networks dominate."""
+        points = [(self.cost(params), self.truth(params)) for params in tried]
+        return hypervolume(points, self.reference) / self.full
+
+
+def hypervolume(points: Sequence[tuple[float, float]], reference: tuple[float, float]) -> float:
+    """Return the area that (cost, accuracy) points dominate, up to (accuracy, cost)."""
+    best, largest = reference
+    area = previous = 0.0
+    for cost, accuracy in sorted(points):
+        if cost >= largest:
+            break
+        area += (cost - previous) * (best - reference[0])
+        previous, best = cost, max(best, accuracy)
+    return area + (largest - previous) * (best - reference[0])
+
+
+def nas_bench_macro(path: Path = MACRO) -> Problem:
+    """Read the table: eight layers, each absent or one of two blocks."""
+    table = json.loads(path.read_text(encoding="utf-8"))
+    layers = [f"layer{i}" for i in range(8)]
+    blocks = {"identity": "0", "k3e3": "1", "k5e6": "2"}
+
+    def row(params: Params) -> dict[str, Any]:
+        found: dict[str, Any] = table["".join(blocks[params[layer]] for layer in layers)]
+        return found
+
+    points = [(r["flops"], r["mean_acc"]) for r in table.values()]
+    reference = (80.0, float(max(flops for flops, _ in points)))
+    return Problem(
+        "nas-bench-macro",
+        {layer: CategoricalDistribution(list(blocks)) for layer in layers},
+        lambda params: float(row(params)["flops"]),
+        (lambda params: float(row(params)["params"]),),
+        lambda params, seed: float(row(params)["test_acc"][seed % 3]),
+        lambda params: float(row(params)["mean_acc"]),
+        100.0,
+        reference,
+        hypervolume(points, reference),
+        {"networks": len(table)},
+    )
+
+
+def mixnet(seed: int = 1) -> Problem:
+    """Make up accuracies for the whole space."""
+    return _made_up("mixnet", seed, None)
+
+
+def mixnet_small(seed: int = 2) -> Problem:
+    """Make up accuracies, and allow the smallest networks alone."""
+    return _made_up("mixnet-small", seed, 135e6)
+
+
+def _made_up(name: str, seed: int, most: float | None) -> Problem:
+    space = load_space("mixnet")
+    world = Preferences(space, seed)
+    front = world.front()
+    drawn = [space.draw(random.Random(i)) for i in range(10_000)]
+    costs = np.array([space.cost(g).madds for g in drawn])
+    largest = most or front[-1][0]
+    inside = costs <= largest
+    worst = float(np.quantile([world.truth(g) for g in drawn], 0.05))
+    reference = (worst, float(largest))
+    limits = (Limit("madds", upper=most),) if most else ()
+    memory = lru_cache(None)(lambda items: space.from_params(dict(items)))
+
+    def genotype(params: Params) -> Genotype:
+        return memory(tuple(params.items()))
+
+    return Problem(
+        name,
+        distributions(space),
+        lambda params: float(space.cost(genotype(params)).madds),
+        (),
+        lambda params, n: world.observed(genotype(params), n),
+        lambda params: world.truth(genotype(params)),
+        1.0,
+        reference,
+        hypervolume(front, reference),
+        {
+            "share_of_space_admitted": round(float(inside.mean()), 5),
+            "best_accuracy": round(max(a for c, a in front if c <= largest), 4),
+            "reference": reference,
+        },
+        space,
+        limits,
+    )
+
+
+PROBLEMS: dict[str, Callable[[], Problem]] = {
+    "nas-bench-macro": nas_bench_macro,
+    "mixnet": mixnet,
+    "mixnet-small": mixnet_small,
+}
+
+
+def open_problem(name: str) -> Problem:
+    """Return a problem by name."""
+    return PROBLEMS[name]()

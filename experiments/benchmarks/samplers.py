@@ -1,0 +1,176 @@
+"""How few evaluations samplers need: share of the full hypervolume, on problems with known fronts.
+
+    python -m experiments.benchmarks.samplers [--seeds 8] [--problems nas-bench-macro mixnet ...]
+                                              [--samplers known-cost random ...] [--record]
+
+Every sampler has its defaults, the same on all problems. Each evaluation shows one seed's
+accuracy; what was tried is judged by the true one. Then the time of one `ask` of the known-cost
+sampler on one core, with 150 and with 2,000 observations. `landscapes` has the problems.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.trial import create_trial
+from threadpoolctl import threadpool_limits
+
+from experiments.benchmarks.common import record
+from experiments.benchmarks.landscapes import PROBLEMS, Problem, open_problem
+from nas.samplers import (
+    EvenSampler,
+    GenotypeSampler,
+    KnownCostSampler,
+    ParameterDomain,
+    RegularizedEvolution,
+    SpaceDomain,
+    WithinLimits,
+)
+
+CHECKPOINTS = (30, 50, 100, 150)
+TARGETS = (0.945, 0.970, 0.987, 0.993)
+OBSERVATIONS = (150, 2_000)
+
+
+def known_cost(problem: Problem, seed: int) -> BaseSampler:
+    if problem.space is None:
+        return KnownCostSampler(
+            problem.distributions,
+            [problem.cost],
+            hints=problem.hints,
+            ceiling=problem.ceiling,
+            seed=seed,
+        )
+    return KnownCostSampler(problem.space, ["madds"], limits=problem.limits, seed=seed)
+
+
+def domain(problem: Problem) -> SpaceDomain | ParameterDomain:
+    if problem.space is None:
+        return ParameterDomain(problem.distributions)
+    return SpaceDomain(problem.space, problem.limits)
+
+
+def optunas(inner: Callable[[int], BaseSampler]) -> Callable[[Problem, int], BaseSampler]:
+    """Optuna's samplers: as they are on plain parameters, kept within limits on a space."""
+
+    def open_one(problem: Problem, seed: int) -> BaseSampler:
+        if problem.space is None:
+            return inner(seed)
+        return WithinLimits(domain(problem), inner(seed), seed)
+
+    return open_one
+
+
+SAMPLERS: dict[str, Callable[[Problem, int], BaseSampler]] = {
+    "known-cost": known_cost,
+    "random": lambda problem, seed: EvenSampler(domain(problem), seed),
+    "evolution": lambda problem, seed: RegularizedEvolution(domain(problem), seed),
+    "tpe": optunas(lambda seed: optuna.samplers.TPESampler(seed=seed)),
+    "nsga2": optunas(lambda seed: optuna.samplers.NSGAIISampler(seed=seed)),
+    "gp": optunas(lambda seed: optuna.samplers.GPSampler(seed=seed)),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--problems", nargs="+", default=list(PROBLEMS), choices=list(PROBLEMS))
+    parser.add_argument("--samplers", nargs="+", default=list(SAMPLERS), choices=list(SAMPLERS))
+    parser.add_argument("--record", action="store_true", help="write experiments/results/")
+    arguments = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    with threadpool_limits(1):
+        import torch
+
+        torch.set_num_threads(1)
+        results = {}
+        for name in arguments.problems:
+            problem = open_problem(name)
+            print(f"\n{name}: {problem.about}")
+            print(f"{'':12}" + "".join(f"{n:>16}" for n in CHECKPOINTS) + "   seconds an ask")
+            results[name] = {
+                "about": problem.about,
+                "shares": {
+                    sampler: compare(problem, sampler, arguments.seeds)
+                    for sampler in arguments.samplers
+                },
+            }
+            if "known-cost" in arguments.samplers:
+                results[name]["ask_seconds"] = {
+                    str(n): ask_seconds(problem, n) for n in OBSERVATIONS
+                }
+                print(f"known-cost, seconds an ask by observations: {results[name]['ask_seconds']}")
+    record(
+        "samplers",
+        {"checkpoints": CHECKPOINTS, "targets_nas_bench_macro": TARGETS, "seeds": arguments.seeds,
+         "problems": results},
+        "optuna", "scikit-learn", "torch",
+        write=arguments.record,
+    )  # fmt: skip
+
+
+def compare(problem: Problem, name: str, seeds: int) -> dict[str, Any]:
+    """Run one sampler with several seeds; return shares at the checkpoints, and print a line."""
+    runs = [run(problem, SAMPLERS[name](problem, seed), seed) for seed in range(seeds)]
+    shares = np.array([shares for shares, _ in runs])
+    seconds = float(np.mean([seconds for _, seconds in runs]))
+    mean, deviation = shares.mean(0), shares.std(0)
+    cells = [f"{m:.4f} +- {d:.4f}" for m, d in zip(mean, deviation, strict=True)]
+    print(f"{name:12}" + "".join(f"{cell:>18}" for cell in cells) + f"   {seconds:.3f}", flush=True)
+    return {
+        "mean": mean.round(4).tolist(),
+        "standard_deviation": deviation.round(4).tolist(),
+        "ask_seconds": round(seconds, 4),
+    }
+
+
+def run(problem: Problem, sampler: BaseSampler, seed: int) -> tuple[list[float], float]:
+    """Evaluate networks; return the shares at the checkpoints and the mean seconds of an ask."""
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    tried: list[dict[str, Any]] = []
+    seconds = 0.0
+    for _ in range(max(CHECKPOINTS)):
+        started = time.perf_counter()
+        trial = study.ask(problem.distributions)
+        seconds += time.perf_counter() - started
+        tried.append(trial.params)
+        study.tell(trial, [problem.observed(trial.params, seed), problem.cost(trial.params)])
+    return [problem.share(tried[:n]) for n in CHECKPOINTS], seconds / len(tried)
+
+
+def ask_seconds(problem: Problem, observations: int, repeats: int = 5) -> float:
+    """Return the median time of an ask on one core, after some evenly drawn observations."""
+    sampler = known_cost(problem, seed=0)
+    assert isinstance(sampler, GenotypeSampler)
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    rng = random.Random(0)
+    drawn = {sampler.domain.draw(rng) for _ in range(2 * observations)}
+    rows: Sequence[Any] = sorted(drawn)[:: max(1, len(drawn) // observations)][:observations]
+    for genotype in rows:
+        params = sampler.domain.to_parameters(genotype)
+        values = [problem.observed(params, 0), problem.cost(params)]
+        study.add_trial(
+            create_trial(params=params, distributions=problem.distributions, values=values)
+        )
+    times = []
+    for _ in range(repeats + 1):  # the first also reads all trials and tunes the model
+        started = time.perf_counter()
+        trial = study.ask(problem.distributions)
+        times.append(time.perf_counter() - started)
+        study.tell(trial, [problem.observed(trial.params, 0), problem.cost(trial.params)])
+    return round(float(np.median(times[1:])), 4)
+
+
+if __name__ == "__main__":
+    main()

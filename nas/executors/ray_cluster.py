@@ -1,0 +1,159 @@
+"""Connecting to a Ray cluster, and measuring on the node that has the device."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from nas.errors import MixnasError
+from nas.latency import Device, open_device
+from nas.latency.conditions import Conditions, Latency, Settings
+from nas.latency.device import Step
+from nas.latency.profile import DeviceProfile
+from nas.latency.protocol import Effort
+from nas.lowering import MERGE_ALL, Choice
+from nas.spec import NetworkSpec
+
+DEVICE_RESOURCE = "mixnas_device"
+"""Ray's custom resource of the node that latency is measured on."""
+_PATIENCE = 10.0  # seconds for a connection
+_RESTARTS = 3  # of the device's actor, when its node or its process goes away
+
+
+def connect(address: str, cpus: int | None = None) -> None:
+    """Connect to a Ray cluster, or start one on this machine; nothing happens when connected.
+
+    Args:
+        address: ``local``, ``auto`` (the one that runs on this machine), or HOST:PORT.
+        cpus: that a local one offers.
+
+    Raises:
+        MixnasError: when there is none.
+    """
+    if ray.is_initialized():
+        return
+    # Tune would catch Ctrl-C, and write three logs for every trial.
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
+    local = address == "local"
+    try:
+        if ":" in address and "//" not in address:
+            host, _, port = address.rpartition(":")
+            # Ray itself waits for minutes.
+            socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
+        ray.init(
+            address="local" if local else address,
+            num_cpus=cpus if local else None,
+            include_dashboard=False if local else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            # Parts of a user's own are imported by their path on the nodes, too.
+            runtime_env={"env_vars": {"PYTHONPATH": _import_path()}},
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise MixnasError(
+            f"there is no Ray cluster at '{address}' ({str(error).splitlines()[0]}); start one "
+            "with 'ray start --head', or give local, auto or HOST:PORT"
+        ) from None
+
+
+def _import_path() -> str:
+    known = os.environ.get("PYTHONPATH")
+    return os.pathsep.join([str(Path.cwd()), *([known] if known else [])])
+
+
+def cluster_cpus() -> int:
+    """Return the CPUs that a cluster offers to trainings, over all nodes."""
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def cluster_device(name: str, settings: Settings) -> Device:
+    """Return a device: that of the node with `DEVICE_RESOURCE`, else as without a cluster."""
+    if DEVICE_RESOURCE in ray.cluster_resources() and not name.startswith("http"):
+        return RayDevice(name, settings)
+    return open_device(name, settings)
+
+
+class _DeviceHost:
+    """Runs on the node that has the device; errors travel as values, so that they stay ours."""
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        self._device = open_device(name, settings)
+
+    def call(self, what: str, *arguments: Any) -> Any:
+        try:
+            if what == "conditions":
+                return self._device.conditions
+            if what == "profile":
+                self._device.prepare()
+                return self._device.profile
+            return self._device.measure(*arguments)
+        except MixnasError as error:
+            return error
+
+
+class RayDevice:
+    """The device of one node of a cluster."""
+
+    local = False
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        """Start the process that measures, on the node that has the resource."""
+        self.name = name
+        self._settings = settings
+        self._conditions: Conditions | None = None
+        self._profile: DeviceProfile | None = None
+        # Any share of the resource will do: the actor is alone with the device by being one.
+        host = ray.remote(_DeviceHost).options(
+            num_cpus=0,
+            resources={DEVICE_RESOURCE: 0.01},
+            max_restarts=_RESTARTS,
+            max_task_retries=_RESTARTS,
+        )
+        self._host = host.remote(name, settings)
+
+    def _call(self, what: str, *arguments: Any) -> Any:
+        try:
+            answer = ray.get(self._host.call.remote(what, *arguments))
+        except ray.exceptions.RayError as error:
+            raise MixnasError(
+                f"the node with the resource '{DEVICE_RESOURCE}' cannot measure: "
+                f"{str(error).splitlines()[0]}; when it is back, continue with --resume"
+            ) from None
+        if isinstance(answer, MixnasError):
+            raise answer
+        return answer
+
+    @property
+    def conditions(self) -> Conditions:
+        """See `Device`."""
+        if self._conditions is None:
+            self._conditions = self._call("conditions")
+        return self._conditions
+
+    def prepare(self, step: Step | None = None) -> None:
+        """See `Device`; nothing is shown meanwhile."""
+        if self._profile is None:
+            self._profile = self._call("profile")
+
+    @property
+    def profile(self) -> DeviceProfile:
+        """See `Device`."""
+        self.prepare()
+        assert self._profile is not None
+        return self._profile
+
+    def choice(self) -> Choice:
+        """See `Device`."""
+        return self.profile if self._settings.lowered else MERGE_ALL
+
+    def measure(self, spec: NetworkSpec, effort: Effort | None = None) -> Latency:
+        """See `Device`."""
+        latency: Latency = self._call("measure", spec, effort)
+        return latency

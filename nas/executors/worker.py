@@ -1,0 +1,105 @@
+"""The process that judges networks: it takes tasks from a pipe and sends results back."""
+
+from __future__ import annotations
+
+import gc
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+
+from nas.accuracy.base import Estimate, EstimateError, Estimator, in_stages, number_of_stages
+from nas.latency.machine import machine_for
+from nas.spec import NetworkSpec
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A network that could not be judged, and why."""
+
+    reason: str
+
+
+Result = Estimate | Failure
+
+
+@dataclass(frozen=True)
+class Task:
+    """One network to judge."""
+
+    spec: NetworkSpec
+    seed: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one stage of an estimate showed.
+
+    Attributes:
+        result: the estimate, or why there is none.
+        number: of the stage, from 1 on.
+        last: whether the task is done with it.
+    """
+
+    result: Result
+    number: int = 1
+    last: bool = True
+
+
+def work(connection: Connection, estimator: Estimator, threads: int) -> None:
+    """Judge what comes until the pipe is closed or the parent is gone.
+
+    A task is answered by True when it begins, then by its stages; after every stage but the last
+    the parent answers whether to go on.
+    """
+    # Ctrl-C reaches the whole process group; the parent alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # for what is still to be imported
+    if "torch" in sys.modules:  # the estimator has brought it along
+        sys.modules["torch"].set_num_threads(threads)
+    while True:
+        try:
+            task = connection.recv()
+        except EOFError:
+            return
+        connection.send(True)
+        with machine_for("training"):  # nothing measures on this machine meanwhile
+            for stage in _judged(estimator, task):
+                connection.send(stage)
+                if not stage.last and not connection.recv():
+                    break
+        gc.collect()  # a network's cycles would otherwise stay until the next one
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent is gone, as after kill -9; it would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _judged(estimator: Estimator, task: Task) -> Iterator[Stage]:
+    """Yield the stages of one network; whatever goes wrong ends it with a `Failure`."""
+    last, number = number_of_stages(estimator), 0
+    try:
+        for number, estimate in enumerate(in_stages(estimator, task.spec, task.seed), start=1):
+            if not math.isfinite(estimate.accuracy):
+                yield Stage(Failure(f"the accuracy is {estimate.accuracy}"), number)
+                return
+            yield Stage(estimate, number, number >= last)
+            if number >= last:
+                return
+        yield Stage(Failure(f"the estimator ended after {number} of {last} stages"), number + 1)
+    except EstimateError as error:
+        yield Stage(Failure(str(error)), number + 1)
+    except MemoryError:
+        yield Stage(Failure("out of memory"), number + 1)
+    except Exception as error:  # a bug in one network's training must not end the search
+        yield Stage(Failure(f"{type(error).__name__}: {error}"), number + 1)

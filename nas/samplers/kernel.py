@@ -1,0 +1,97 @@
+"""The kernel of the accuracy model: on some columns of its inputs the encoding, on others hints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.gaussian_process.kernels import (
+    ConstantKernel,
+    DotProduct,
+    Hyperparameter,
+    Kernel,
+    Matern,
+    WhiteKernel,
+)
+
+PRIOR_MEAN = np.log([1.0, 1.0, 2.0, 1.0, 0.05])
+"""Of the log hyperparameters, for standardised inputs and targets: variance, length over the
+encoding (whose observations are about 1 from their mean), length over the hints, variance of the
+linear term, noise."""
+PRIOR_DEVIATION = np.array([1.5, 1.0, 1.0, 1.5, 1.5])
+_BOUNDS = (1e-4, 1e4)
+
+
+def kernel(features: int) -> Kernel:
+    """Return the kernel for inputs whose first columns are the encoding, the rest hints."""
+    encoding, hints = slice(0, features), slice(features, None)
+    alike = Columns(Matern(1.0, _BOUNDS, nu=2.5), encoding) * Columns(
+        Matern(2.0, _BOUNDS, nu=2.5), hints
+    )
+    linear = Columns(DotProduct(0.0, "fixed"), encoding)
+    return (
+        ConstantKernel(1.0, _BOUNDS) * alike + ConstantKernel(1.0, _BOUNDS) * linear
+    ) + WhiteKernel(0.05, _BOUNDS)
+
+
+class Columns(Kernel):  # type: ignore[misc]
+    """Another kernel on some columns of the inputs."""
+
+    def __init__(self, kernel: Kernel, columns: slice) -> None:
+        """Take a kernel with hyperparameters of its own."""
+        self.kernel = kernel
+        self.columns = columns
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """See `Kernel`."""
+        params = {"kernel": self.kernel, "columns": self.columns}
+        if deep:
+            params |= {f"kernel__{k}": v for k, v in self.kernel.get_params().items()}
+        return params
+
+    @property
+    def hyperparameters(self) -> list[Hyperparameter]:
+        """See `Kernel`."""
+        return [
+            Hyperparameter(f"kernel__{h.name}", h.value_type, h.bounds, h.n_elements)
+            for h in self.kernel.hyperparameters
+        ]
+
+    @property
+    def theta(self) -> np.ndarray:
+        """See `Kernel`."""
+        return np.asarray(self.kernel.theta)
+
+    @theta.setter
+    def theta(self, theta: np.ndarray) -> None:
+        self.kernel.theta = theta
+
+    @property
+    def bounds(self) -> np.ndarray:
+        """See `Kernel`."""
+        return np.asarray(self.kernel.bounds)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Columns) or self.columns != other.columns:
+            return False
+        return bool(self.kernel == other.kernel)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __call__(
+        self, x: np.ndarray, y: np.ndarray | None = None, eval_gradient: bool = False
+    ) -> Any:
+        """See `Kernel`."""
+        other = None if y is None else y[:, self.columns]
+        return self.kernel(x[:, self.columns], other, eval_gradient=eval_gradient)
+
+    def diag(self, x: np.ndarray) -> np.ndarray:
+        """See `Kernel`."""
+        return np.asarray(self.kernel.diag(x[:, self.columns]))
+
+    def is_stationary(self) -> bool:
+        """See `Kernel`."""
+        return bool(self.kernel.is_stationary())
+
+    def __repr__(self) -> str:
+        return f"Columns({self.kernel!r}, {self.columns.start}:{self.columns.stop})"

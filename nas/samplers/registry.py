@@ -1,0 +1,128 @@
+"""Samplers by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.samplers import BaseSampler
+
+from nas.errors import MixnasError, unknown
+from nas.imports import looks_like_import, named_object
+from nas.latency.conditions import Latency
+from nas.latency.known import KnownLatency
+from nas.limits import Limit
+from nas.objective import PARETO, Objective
+from nas.samplers.base import GenotypeSampler, Past
+from nas.samplers.domain import Domain, SpaceDomain
+from nas.samplers.even import EvenSampler
+from nas.samplers.evolution import RegularizedEvolution
+from nas.samplers.known_cost import KnownCostSampler
+from nas.samplers.optunas import WithinLimits
+from nas.space import Genotype, Space
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a search hands to its sampler.
+
+    Attributes:
+        space: to sample.
+        limits: on costs, beside the space's own.
+        seed: of everything random.
+        objective: what is sought.
+        latency: tells it from a genotype, where it can be known; MAdds stand in for it otherwise.
+    """
+
+    space: Space
+    limits: tuple[Limit, ...] = ()
+    seed: int = 0
+    objective: Objective = PARETO
+    latency: KnownLatency | None = None
+
+    @property
+    def domain(self) -> Domain:
+        """What is proposed."""
+        return SpaceDomain(self.space, self.limits)
+
+
+@dataclass(frozen=True)
+class _LatencyCost:
+    """Latency, learned from the trials where no predictor tells it."""
+
+    known: KnownLatency
+
+    def learn_from(self, past: Sequence[Past]) -> bool:
+        measured = [
+            (p.genotype, Latency.from_dict(p.trial.user_attrs["latency"]))
+            for p in past
+            if "latency" in p.trial.user_attrs
+        ]
+        return self.known.learn(measured)
+
+    def __call__(self, genotype: Genotype) -> float:
+        return self.known(genotype)
+
+
+def _known_cost(aim: Aim) -> GenotypeSampler:
+    def reward(accuracy: float, costs: np.ndarray) -> float:
+        return float(aim.objective.values(accuracy, float(costs[0]))[0])
+
+    return KnownCostSampler(
+        aim.space,
+        ["madds" if aim.latency is None else _LatencyCost(aim.latency)],
+        limits=aim.limits,
+        reward=None if aim.objective.target_ms is None else reward,
+        accuracy=lambda trial: trial.user_attrs.get("estimate", {}).get("accuracy"),
+        seed=aim.seed,
+    )
+
+
+def _controller(aim: Aim) -> GenotypeSampler:
+    from nas.samplers.controller import ControllerSampler  # needs torch
+
+    return ControllerSampler(aim.domain, aim.seed)
+
+
+def _optuna(name: str, ordered: bool = False, **settings: Any) -> Callable[[Aim], GenotypeSampler]:
+    def open_one(aim: Aim) -> GenotypeSampler:
+        import optuna
+
+        inner: BaseSampler = getattr(optuna.samplers, name)(seed=aim.seed, **settings)
+        return WithinLimits(aim.domain, inner, aim.seed, ordered)
+
+    return open_one
+
+
+SAMPLERS: dict[str, Callable[[Aim], GenotypeSampler]] = {
+    "known-cost": _known_cost,
+    "random": lambda aim: EvenSampler(aim.domain, aim.seed),
+    "evolution": lambda aim: RegularizedEvolution(aim.domain, aim.seed),
+    "controller": _controller,
+    "tpe": _optuna("TPESampler", multivariate=True),
+    "nsga2": _optuna("NSGAIISampler"),
+    "nsga3": _optuna("NSGAIIISampler"),
+    "gp": _optuna("GPSampler", deterministic_objective=False),
+    "qmc": _optuna("QMCSampler", ordered=True),
+}
+
+
+def open_sampler(name: str, aim: Aim) -> GenotypeSampler:
+    """Return a sampler by name, or by the import path of a function of an `Aim`.
+
+    Raises:
+        MixnasError: when there is no such sampler.
+    """
+    if looks_like_import(name):
+        made = named_object(name, "sampler")(aim)
+        if not isinstance(made, GenotypeSampler):
+            raise MixnasError(
+                f"{name} returned {type(made).__name__}; a sampler of searches is a "
+                "nas.samplers.GenotypeSampler"
+            )
+        return made
+    if name not in SAMPLERS:
+        raise MixnasError(unknown("sampler", name, SAMPLERS))
+    return SAMPLERS[name](aim)

@@ -1,0 +1,118 @@
+import dataclasses
+from statistics import median
+
+import optuna
+import pytest
+
+from nas.errors import ExhaustedError, MixnasError
+from nas.latency.known import KnownLatency
+from nas.limits import parse_limits
+from nas.lowering import MERGE_ALL
+from nas.objective import open_objective
+from nas.samplers import SAMPLERS, Aim, distributions, open_sampler
+from nas.samplers.even import EvenSampler
+from nas.space import load_space, space_from_yaml
+from tests.fakes import CONDITIONS, InstantDevice
+from tests.sampling import BOTH, made_up, run
+from tests.space.test_space import everything, tiny
+
+mixnet = load_space("mixnet")
+LIMITS = tuple(parse_limits(["madds=300M..320M"]))
+
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_proposals_are_new_members_within_limits(name):
+    count = {"gp": 12, "known-cost": 16, "controller": 16}.get(name, 25)
+    genotypes = run(open_sampler(name, Aim(mixnet, LIMITS, seed=1)), mixnet, count)
+    assert len(set(genotypes)) == count
+    for genotype in genotypes:
+        assert mixnet.contains(mixnet.decode(genotype))
+        assert 300e6 <= mixnet.cost(genotype).madds <= 320e6
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_seed_repeats_the_proposals(name):
+    count = 11 if name == "gp" else 13
+    one, two, other = (
+        run(open_sampler(name, Aim(mixnet, LIMITS, seed)), mixnet, count) for seed in (3, 3, 4)
+    )
+    assert one == two
+    assert one != other
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_spaces_with_conditions_are_searched(name):
+    genotypes = run(open_sampler(name, Aim(tiny, seed=2)), tiny, 20)
+    assert len(set(genotypes)) == 20
+    assert set(genotypes) <= everything(tiny)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_small_spaces_run_dry_and_say_so(name):
+    six = space_from_yaml(
+        "{name: six, stem: {channels: 8}, stages: {a: {channels: {choice: [8, 16, 24]}, "
+        "expansion: {choice: [2, 3]}}}}"
+    )
+    sampler = open_sampler(name, Aim(six))
+    study = optuna.create_study(directions=BOTH, sampler=sampler)
+    assert len(set(run(sampler, six, 6, study=study))) == 6
+    with pytest.raises(ExhaustedError, match="6 networks of 'six' were tried"):
+        run(sampler, six, 1, study=study)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_reward_alone_is_maximised(name):
+    aim = Aim(tiny, objective=open_objective("mnasnet", "3ms"))
+    genotypes = run(open_sampler(name, aim), tiny, 14, directions=["maximize"])
+    assert len(set(genotypes)) == 14
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_many_are_asked_before_one_is_told(name):
+    study = optuna.create_study(directions=BOTH, sampler=open_sampler(name, Aim(mixnet, LIMITS)))
+    trials = [study.ask(distributions(mixnet)) for _ in range(4)]
+    genotypes = [mixnet.from_params(trial.params) for trial in trials]
+    assert len(set(genotypes)) == 4
+    for trial, genotype in list(zip(trials, genotypes, strict=True))[::-1]:
+        study.tell(trial, [made_up(mixnet, genotype), mixnet.cost(genotype).madds])
+    after = mixnet.from_params(study.ask(distributions(mixnet)).params)
+    assert after not in genotypes
+
+
+def test_unknown_samplers_are_refused():
+    with pytest.raises(MixnasError, match=r"unknown sampler 'tpee'.*did you mean 'tpe'"):
+        open_sampler("tpee", Aim(mixnet))
+
+
+def test_a_sampler_of_ones_own_is_imported():
+    sampler = open_sampler("tests.sampling:even", Aim(tiny, seed=3))
+    assert isinstance(sampler, EvenSampler)
+    assert run(sampler, tiny, 3) == run(open_sampler("random", Aim(tiny, seed=3)), tiny, 3)
+
+
+def test_what_is_no_sampler_of_searches_is_refused():
+    with pytest.raises(MixnasError, match=r"returned RandomSampler.*GenotypeSampler"):
+        open_sampler("tests.sampling:nothing", Aim(tiny))
+    with pytest.raises(MixnasError, match="has no 'missing'"):
+        open_sampler("tests.sampling:missing", Aim(tiny))
+
+
+def test_known_cost_learns_latency_from_the_trials():
+    latency = KnownLatency(mixnet, MERGE_ALL, CONDITIONS)
+    sampler = open_sampler("known-cost", Aim(mixnet, latency=latency))
+    study = optuna.create_study(directions=BOTH, sampler=sampler)
+    device = InstantDevice()
+    errors = []
+    for _ in range(18):
+        trial = study.ask(distributions(mixnet))
+        genotype = mixnet.from_params(trial.params)
+        measured = device.measure(mixnet.decode(genotype))
+        errors.append(abs(latency(genotype) / measured.steady_ms - 1))
+        accuracy = made_up(mixnet, genotype)
+        trial.set_user_attr("estimate", {"accuracy": accuracy})
+        trial.set_user_attr("latency", dataclasses.asdict(measured))
+        study.tell(trial, [accuracy, measured.steady_ms])
+    assert errors[0] > 1e3  # multiply-adds
+    assert median(errors[-6:]) < 0.1

@@ -1,0 +1,54 @@
+import random
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nas.space import INACTIVE, encode, feature_names, load_space, space_names
+from nas.space.encoding import encode_all
+from tests.space.test_space import everything, tiny
+
+mixnet = load_space("mixnet")
+
+
+@given(st.integers(0, 10**9))
+def test_many_are_encoded_as_each(seed):
+    rng = random.Random(seed)
+    genotypes = [mixnet.draw(rng) for _ in range(5)]
+    together = encode_all(mixnet, genotypes)
+    assert together.shape == (5, len(feature_names(mixnet)))
+    assert np.array_equal(together, np.stack([encode(mixnet, g) for g in genotypes]))
+
+
+def test_nothing_is_encoded_as_nothing():
+    assert encode_all(mixnet, []).shape == (0, len(feature_names(mixnet)))
+
+
+def test_inactive_variables_are_zero():
+    names = feature_names(tiny)
+    for genotype in everything(tiny):
+        features = encode(tiny, genotype)
+        for variable, index in zip(tiny.variables, genotype, strict=True):
+            own = [
+                value
+                for name, value in zip(names, features, strict=True)
+                if name.split("=")[0].split(":")[0] == variable.name
+            ]
+            if index == INACTIVE:
+                assert not any(own)
+            elif variable.kind != "ordinal":
+                assert sum(own) == 1
+
+
+def test_members_of_a_small_space_are_told_apart():
+    members = sorted(everything(tiny))
+    # 0 is what an inactive number and the smallest one have in common.
+    assert len(np.unique(encode_all(tiny, members), axis=0)) == len(members)
+
+
+def test_features_lie_between_0_and_1_in_every_space():
+    for name in space_names():
+        space = load_space(name)
+        rng = random.Random(0)
+        features = encode_all(space, [space.draw(rng) for _ in range(20)])
+        assert ((features >= 0) & (features <= 1)).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._rdb import models
 from sqlalchemy import URL, create_engine, make_url
 from sqlalchemy import text as statement
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from nas.errors import MixnasError
@@ -21,6 +22,7 @@ from nas.errors import MixnasError
 _SECRETS = ("password", "sslpassword")  # that a URL's query may hold as well
 _LOCK = 0x6D69786E6173  # of our own, among a database's advisory locks
 _WAIT = 60  # seconds that SQLite waits for another process to finish writing
+_PAUSE = 1.0  # seconds for another process to finish making the tables
 
 
 def parse_storage(text: str) -> URL:
@@ -57,10 +59,8 @@ def open_storage(text: str) -> BaseStorage:
     """
     url = parse_storage(text)
     try:
-        if url.get_backend_name() == "postgresql":
-            storage = _open_server(url)
-        else:
-            storage = RDBStorage(text, engine_kwargs={"connect_args": {"timeout": _WAIT}})
+        on_server = url.get_backend_name() == "postgresql"
+        storage = _open_server(url) if on_server else _open_file(text)
     except (StorageInternalError, SQLAlchemyError, OSError) as error:
         raise MixnasError(f"the storage {_shown(url)} cannot be used: {_reason(error)}") from None
     cached = _CachedStorage(storage)
@@ -95,6 +95,16 @@ class _Storage(RDBStorage):
         )
 
 
+def _open_file(text: str) -> RDBStorage:
+    settings = {"connect_args": {"timeout": _WAIT}}
+    try:
+        return _Storage(text, engine_kwargs=settings)
+    except (IntegrityError, OperationalError):
+        # Another process, as a dashboard, was about to make the same tables.
+        time.sleep(_PAUSE)
+        return _Storage(text, engine_kwargs=settings)
+
+
 def _open_server(url: URL) -> RDBStorage:
     import psycopg  # noqa: F401  # what is missing is told with its extra
 
@@ -104,7 +114,7 @@ def _open_server(url: URL) -> RDBStorage:
     try:
         with engine.begin() as connection:  # two that make the tables at once would both fail
             connection.execute(statement("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-            return RDBStorage(url.render_as_string(hide_password=False), engine_kwargs=settings)
+            return _Storage(url.render_as_string(hide_password=False), engine_kwargs=settings)
     finally:
         engine.dispose()
 

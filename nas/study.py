@@ -20,12 +20,13 @@ from nas.errors import MixnasError
 from nas.latency import Latency
 from nas.objective import Objective
 from nas.samplers import GenotypeSampler, Proposal, distributions
-from nas.samplers.base import INTERRUPTED, was_interrupted
 from nas.space import Genotype, Space
 from nas.spec import NetworkSpec
 from nas.storage import storage_errors
 
 VARIABLE_PREFIX = "x."
+INTERRUPTED = "interrupted"
+"""How the reason of a trial begins that ended with its process and says nothing of its network."""
 GIVEN_UP = "given up"
 """How the reason of a trial begins whose first stages were seen and not good enough."""
 MOST_INTERRUPTIONS = 3  # of one network, before it is thought to be the cause
@@ -117,15 +118,17 @@ class SearchStudy:
             else:
                 with storage_errors():
                     proposal = self._sampler.next_proposal(self._study, len(self._ends))
-            trial = self._begin(proposal)
-            twin = self._earlier(trial.number)
+            trial, twin = self._begin(proposal)
             if twin is None:
                 return trial
             # Another process proposed the same network in the same moment; it was first.
             self.fail(trial, f"{INTERRUPTED}: the same network as trial {twin}")
 
-    def _begin(self, proposal: Proposal) -> OpenTrial:
-        """Write a trial in one transaction; parameter by parameter would take ten times as long."""
+    def _begin(self, proposal: Proposal) -> tuple[OpenTrial, int | None]:
+        """Write a trial; return it, and an earlier one of the same network that still counts.
+
+        It is one transaction: parameter by parameter it would take ten times as long.
+        """
         genotype = proposal.genotype
         spec, cost = self.space.decode(genotype), self.space.cost(genotype)
         labels = self.space.to_params(genotype)
@@ -145,18 +148,16 @@ class SearchStudy:
         )
         with storage_errors():
             identity = self._storage.create_new_trial(self._study._study_id, template)
-            number = self._storage.get_trial_number_from_id(identity)
-        self._ends[number] = (TrialState.RUNNING, "")
-        return OpenTrial(number, identity, genotype, spec.replace(name=f"trial_{number}"), cost)
-
-    def _earlier(self, number: int) -> int | None:
-        """Return the number of an earlier trial of the same network, if that still counts."""
-        trials = self._trials()
-        mine = trials[number].user_attrs["spec_hash"]
-        for other in trials[:number]:
-            if other.user_attrs.get("spec_hash") == mine and not was_interrupted(other):
-                return other.number
-        return None
+        same = [
+            trial
+            for trial in self._trials()
+            if trial.user_attrs.get("spec_hash") == template.user_attrs["spec_hash"]
+            and trial._trial_id <= identity
+            and not was_interrupted(trial)
+        ]
+        number = same[-1].number
+        trial = OpenTrial(number, identity, genotype, spec.replace(name=f"trial_{number}"), cost)
+        return trial, same[0].number if len(same) > 1 else None
 
     def reopen(self, number: int) -> OpenTrial | None:
         """Return a trial that is running, for whoever goes on with it; None when it is not."""
@@ -323,6 +324,12 @@ class SearchStudy:
             if name.startswith(_CONFIRMED)
         }
         return trial_table(self._trials(), self.space, self.objective, confirmed)
+
+
+def was_interrupted(trial: FrozenTrial) -> bool:
+    """Whether a trial ended without a word on its network, which may then be tried again."""
+    reason = str(trial.user_attrs.get("reason", ""))
+    return trial.state == TrialState.FAIL and reason.startswith(INTERRUPTED)
 
 
 def _create(

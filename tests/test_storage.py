@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import shlex
 import signal
@@ -91,6 +92,24 @@ def test_a_file_that_is_no_database_is_told(tmp_path):
         open_storage(f"sqlite:///{tmp_path / 'study.db'}")
     with pytest.raises(MixnasError, match=r"cannot be used: unable to open database file"):
         open_storage(f"sqlite:///{tmp_path / 'missing' / 'study.db'}")
+
+
+def open_with_others(path, barrier):
+    barrier.wait(60)
+    open_storage(f"sqlite:///{path}")
+
+
+def test_processes_may_make_a_file_at_once(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(3)
+    for attempt in range(2):
+        arguments = (tmp_path / f"study{attempt}.db", barrier)
+        processes = [context.Process(target=open_with_others, args=arguments) for _ in range(3)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(60)
+        assert [process.exitcode for process in processes] == [0, 0, 0]
 
 
 def test_a_missing_psycopg_is_told_with_its_extra(refused, fakes, tmp_path, monkeypatch):

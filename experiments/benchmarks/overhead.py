@@ -2,10 +2,9 @@
 
     python -m experiments.benchmarks.overhead [--trials 1000] [--where local ray] [--record]
 
-Whole searches over `mixnet` within 400M MAdds with even draws, an estimator and a device that answer
-at once, and two workers: drawing, storing (SQLite), sending to a worker process and back, telling,
-tables. The time is of `Search.run`, from the first trial to the last table; workers start meanwhile,
-so a warm-up of that many trials is part of it and is shown apart.
+Whole searches over `mixnet` within 400M MAdds with even draws, an estimator and a device that
+answer at once, and two workers: drawing, storing (SQLite), sending to a worker process and back,
+telling, tables. The time is of `Search.run`, from the start of the workers to the last table.
 """
 
 from __future__ import annotations

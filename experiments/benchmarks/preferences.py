@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from nas.blocks import Block
 from nas.cost import tally
+from nas.ir import Node
 from nas.space import Genotype, Space
 from nas.spec import NetworkSpec, stem_part, tail_parts
 
@@ -124,7 +126,7 @@ class Preferences:
         se: float, activation: str,
     ) -> list[tuple[float, float]]:  # fmt: skip
         stage = self._stages[index - 1]
-        like = spec.stages[index][0]
+        like: Any = spec.stages[index][0]
         if part == "rest":
             like = dataclasses.replace(like, stride=1)
             size = size // spec.stages[index][0].stride
@@ -238,12 +240,14 @@ def _madds_before(spec: NetworkSpec, width: int) -> float:
     """Return the multiply-adds of the stem and the first stage, which has no choices."""
     stem = dataclasses.replace(spec.stem, channels=width)
     block = dataclasses.replace(spec.stages[0][0], channels=width)
-    parts = [stem_part(stem, spec.input.channels, spec.rules), block]
+    parts: list[Block | Node] = [stem_part(stem, spec.input.channels, spec.rules), block]
     return float(tally(parts, spec.rules, spec.in_shape).madds)
 
 
 def _madds_after(spec: NetworkSpec, channels: int) -> float:
     """Return the multiply-adds of the head and the classifier."""
     size = _resolution(spec, len(spec.stages))
-    tail = [part for _, part in tail_parts(spec.head, channels, spec.num_classes, spec.rules)]
+    tail: list[Block | Node] = [
+        part for _, part in tail_parts(spec.head, channels, spec.num_classes, spec.rules)
+    ]
     return float(tally(tail, spec.rules, (channels, size, size)).madds)

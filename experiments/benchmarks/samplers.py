@@ -39,6 +39,7 @@ from nas.samplers import (
 CHECKPOINTS = (30, 50, 100, 150)
 TARGETS = (0.945, 0.970, 0.987, 0.993)
 OBSERVATIONS = (150, 2_000)
+PATIENCE = 700.0  # seconds for one sampler on one problem, all seeds
 
 
 def known_cost(problem: Problem, seed: int) -> BaseSampler:
@@ -121,32 +122,51 @@ def main() -> None:
 
 
 def compare(problem: Problem, name: str, seeds: int) -> dict[str, Any]:
-    """Run one sampler with several seeds; return shares at the checkpoints, and print a line."""
-    runs = [run(problem, SAMPLERS[name](problem, seed), seed) for seed in range(seeds)]
-    shares = np.array([shares for shares, _ in runs])
+    """Run one sampler with several seeds; return shares at the checkpoints, and print a line.
+
+    A sampler that takes longer than `PATIENCE` on a problem is given fewer seeds, and its last run
+    is cut: Optuna's Gaussian processes take seconds an ask in 61 dimensions.
+    """
+    deadline = time.monotonic() + PATIENCE
+    runs = []
+    for seed in range(seeds):
+        runs.append(run(problem, SAMPLERS[name](problem, seed), seed, deadline))
+        if time.monotonic() > deadline:
+            break
+    columns = [
+        [shares[i] for shares, _ in runs if len(shares) > i] for i in range(len(CHECKPOINTS))
+    ]
+    mean = [round(float(np.mean(column)), 4) if column else None for column in columns]
+    deviation = [round(float(np.std(column)), 4) if column else None for column in columns]
     seconds = float(np.mean([seconds for _, seconds in runs]))
-    mean, deviation = shares.mean(0), shares.std(0)
-    cells = [f"{m:.4f} +- {d:.4f}" for m, d in zip(mean, deviation, strict=True)]
-    print(f"{name:12}" + "".join(f"{cell:>18}" for cell in cells) + f"   {seconds:.3f}", flush=True)
+    cells = [
+        "-" if m is None else f"{m:.4f} +- {d:.4f}" for m, d in zip(mean, deviation, strict=True)
+    ]
+    row = "".join(f"{cell:>18}" for cell in cells)
+    print(f"{name:12}{row}   {seconds:.3f}   {len(runs)} seeds", flush=True)
     return {
-        "mean": mean.round(4).tolist(),
-        "standard_deviation": deviation.round(4).tolist(),
+        "mean": mean,
+        "standard_deviation": deviation,
+        "runs": [len(column) for column in columns],
         "ask_seconds": round(seconds, 4),
     }
 
 
-def run(problem: Problem, sampler: BaseSampler, seed: int) -> tuple[list[float], float]:
+def run(
+    problem: Problem, sampler: BaseSampler, seed: int, deadline: float
+) -> tuple[list[float], float]:
     """Evaluate networks; return the shares at the checkpoints and the mean seconds of an ask."""
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     tried: list[dict[str, Any]] = []
     seconds = 0.0
-    for _ in range(max(CHECKPOINTS)):
+    while len(tried) < max(CHECKPOINTS) and time.monotonic() < deadline:
         started = time.perf_counter()
         trial = study.ask(problem.distributions)
         seconds += time.perf_counter() - started
         tried.append(trial.params)
         study.tell(trial, [problem.observed(trial.params, seed), problem.cost(trial.params)])
-    return [problem.share(tried[:n]) for n in CHECKPOINTS], seconds / len(tried)
+    reached = [n for n in CHECKPOINTS if n <= len(tried)]
+    return [problem.share(tried[:n]) for n in reached], seconds / len(tried)
 
 
 def ask_seconds(problem: Problem, observations: int, repeats: int = 5) -> float:

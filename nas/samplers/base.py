@@ -12,15 +12,13 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from nas.errors import ExhaustedError, MixnasError
 from nas.samplers.domain import Domain
 from nas.space import Genotype
 
 ATTEMPTS = 50  # to find a proposal that was not made before
-INTERRUPTED = "interrupted"
-"""How the reason of a trial begins that ended with its process and says nothing of its network."""
 _TURN = threading.RLock()  # of threads that optimize; a sampler with a lock could not be pickled
 
 
@@ -182,10 +180,4 @@ class GenotypeSampler(BaseSampler):
 
 def tried(past: Iterable[Past]) -> set[Genotype]:
     """Return what is not proposed again."""
-    return {p.genotype for p in past if not was_interrupted(p.trial)}
-
-
-def was_interrupted(trial: FrozenTrial) -> bool:
-    """Whether a trial ended without a word on its network, which may then be tried again."""
-    reason = str(trial.user_attrs.get("reason", ""))
-    return trial.state == TrialState.FAIL and reason.startswith(INTERRUPTED)
+    return {p.genotype for p in past}

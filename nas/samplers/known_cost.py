@@ -87,15 +87,21 @@ class KnownCostSampler(GenotypeSampler):
             start: networks spread over the first cost before the model is asked.
             reward: where one number is sought: of an accuracy and the costs, linear in accuracy;
                 None for a front.
-            accuracy: tells it from a finished trial; by default its first value.
+            accuracy: tells it from a finished trial; by default its first value, which with a
+                reward is another number, so that it must be given then.
             seed: of everything random.
 
         Raises:
-            MixnasError: when a cost is unknown, or an argument does not go with the space.
+            MixnasError: when a cost is unknown, or arguments do not go together.
         """
         super().__init__(_domain(space, limits, feasible), seed)
         if not 1 <= len(costs) <= MOST_COSTS:
             raise MixnasError(f"{len(costs)} costs were given; 1 to {MOST_COSTS} can be weighed")
+        if reward is not None and accuracy is None:
+            raise MixnasError(
+                "with a reward the study's value is the reward; say by 'accuracy' where a trial "
+                "has its accuracy, as accuracy=lambda trial: trial.user_attrs['accuracy']"
+            )
         self._n_costs = len(costs)
         known = [self.domain.known(cost) for cost in costs]
         self._learning = [cost for cost in known if isinstance(cost, LearnedCost)]
@@ -127,9 +133,9 @@ class KnownCostSampler(GenotypeSampler):
         return Proposal(self._best(improvement, done, pending, taken, rng))
 
     def _check(self, study: Study) -> None:
-        if self._reward is not None:
-            return
-        wanted = [StudyDirection.MAXIMIZE, *[StudyDirection.MINIMIZE] * self._n_costs]
+        wanted = [StudyDirection.MAXIMIZE]
+        if self._reward is None:
+            wanted += [StudyDirection.MINIMIZE] * self._n_costs
         if study.directions != wanted:
             names = ", ".join(f"'{d.name.lower()}'" for d in wanted)
             raise MixnasError(
@@ -168,6 +174,12 @@ class KnownCostSampler(GenotypeSampler):
             if accuracy is not None and np.isfinite(accuracy):
                 genotypes.append(p.genotype)
                 accuracies.append(accuracy)
+        ceiling = self._model.ceiling
+        if ceiling is not None and accuracies and max(accuracies) > ceiling:
+            raise MixnasError(
+                f"an accuracy of {max(accuracies):g} is above the ceiling of {ceiling:g}; give "
+                "KnownCostSampler ceiling=100 for percent, None for numbers without a ceiling"
+            )
         return genotypes, np.array(accuracies)
 
     def _learn(

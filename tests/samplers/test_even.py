@@ -52,20 +52,13 @@ def test_variables_cannot_be_suggested_alone():
         study.ask().suggest_float("other", 0, 1)
 
 
-@pytest.mark.parametrize(("reason", "again"), [("interrupted by Ctrl-C", True), ("nan", False)])
-def test_what_was_interrupted_may_be_tried_again(reason, again):
+def test_what_failed_is_not_proposed_again():
     two = space_from_yaml(TWO)
     study = optuna.create_study(sampler=EvenSampler(SpaceDomain(two)))
-    for ends in (reason, "nan"):
-        trial = study.ask(distributions(two))
-        trial.set_user_attr("reason", ends)
-        study.tell(trial, state=optuna.trial.TrialState.FAIL)
-    lost = study.trials[0].params
-    if again:
-        assert study.ask(distributions(two)).params == lost
-    else:
-        with pytest.raises(ExhaustedError):
-            study.ask(distributions(two))
+    for _ in range(2):
+        study.tell(study.ask(distributions(two)), state=optuna.trial.TrialState.FAIL)
+    with pytest.raises(ExhaustedError):
+        study.ask(distributions(two))
 
 
 def test_trials_without_parameters_are_passed_over():

@@ -305,7 +305,7 @@ def test_all_may_be_asked_before_any_is_told():
     assert len(set(keys(t.params for t in trials))) == 20
 
 
-@pytest.mark.parametrize("value", [0.0, 0.5, 1.0, 1.5, -3.0])
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0, -3.0])
 def test_constant_accuracies_are_survived(value):
     found = tried(KnownCostSampler(PARAMETERS, [cost]), 14, lambda p: (value, cost(p)))
     assert len(set(keys(found))) == 14
@@ -461,3 +461,17 @@ def test_hyperparameters_are_fitted_the_more_seldom_the_more_is_known():
     assert all(m <= n for n, m in enumerate(milestones, start=2))
     assert milestones == sorted(milestones)
     assert len(set(milestones)) < 80
+
+
+def test_percent_under_a_ceiling_of_one_is_refused():
+    study = optuna.create_study(
+        directions=["maximize", "minimize"], sampler=KnownCostSampler(PARAMETERS, [cost])
+    )
+    study.tell(study.ask(PARAMETERS), [93.1, 1.0])
+    with pytest.raises(MixnasError, match=r"93\.1 is above the ceiling of 1; give .* ceiling=100"):
+        study.ask(PARAMETERS)
+
+
+def test_a_reward_needs_to_know_where_accuracy_is():
+    with pytest.raises(MixnasError, match="say by 'accuracy' where a trial has its accuracy"):
+        KnownCostSampler(PARAMETERS, [cost], reward=lambda accuracy, costs: accuracy)

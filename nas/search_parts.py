@@ -16,7 +16,7 @@ from nas.latency.predictor import Predictor, load_predictor
 from nas.limits import Limit, parse_limit
 from nas.objective import Objective, open_objective
 from nas.run_directory import SearchConfig
-from nas.samplers import Aim, GenotypeSampler, open_sampler
+from nas.samplers import Aim, GenotypeSampler, SamplerFactory, find_sampler
 from nas.space import Space
 from nas.spec import NetworkSpec, load_network
 
@@ -30,6 +30,7 @@ class Parts:
     device: Device
     estimator: Estimator
     objective: Objective
+    sampler: SamplerFactory
     references: dict[str, NetworkSpec]
 
 
@@ -60,13 +61,13 @@ def open_sampler_of(
     """Open the sampler, which is told latency by the predictor or learns it from the trials.
 
     Raises:
-        MixnasError: when there is no such sampler.
+        MixnasError: when a sampler of one's own is none.
     """
     device = parts.device
     model = None if predictor is None else predictor.model
     latency = KnownLatency(parts.space, device.choice(), device.conditions, model)
     aim = Aim(parts.space, tuple(parts.limits), config.seed, parts.objective, latency)
-    return open_sampler(config.sampler, aim)
+    return parts.sampler(aim)
 
 
 def _open_device(config: SearchConfig) -> Device:
@@ -98,6 +99,7 @@ def open_parts(config: SearchConfig, space: Space) -> Parts:
         _open_device(config),
         open_estimator(config.estimator, config.data),
         open_objective(config.objective, config.target),
+        find_sampler(config.sampler),
         {
             name: load_network(name).replace(num_classes=classes, name=name)
             for name in config.references

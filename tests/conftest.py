@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
 import sys
+import warnings
 from pathlib import Path
 from subprocess import CompletedProcess, run
 
@@ -54,17 +56,39 @@ def command(tmp_path):
 
 
 @pytest.fixture
-def refused(command):
+def here(tmp_path, monkeypatch, capfd):
+    """Run ``python -m ...`` in an empty folder, in this process, which has imported everything."""
+
+    def call(*words: str) -> CompletedProcess[str]:
+        capfd.readouterr()
+        with monkeypatch.context() as patch, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r".* found in sys\.modules", RuntimeWarning)
+            patch.chdir(tmp_path)
+            patch.setattr(sys, "argv", list(map(str, words)))
+            with pytest.raises(SystemExit) as ended:
+                runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+        out, errors = capfd.readouterr()
+        return CompletedProcess(words, ended.value.code, out, errors)
+
+    return call
+
+
+@pytest.fixture
+def refused(here):
     """Run a command that must end with one clear line on standard error and exit code 2."""
 
     def call(*words: str) -> str:
-        result = command(*words)
-        assert result.returncode == 2, result
-        assert "Traceback" not in result.stderr
-        assert result.stdout == ""
-        lines = result.stderr.strip().splitlines()
-        assert len(lines) == 1, result.stderr
-        assert lines[0].startswith("error: ")
-        return lines[0].removeprefix("error: ")
+        return refusal(here(*words))
 
     return call
+
+
+def refusal(result: CompletedProcess[str]) -> str:
+    """Return what a command said that ended with one clear line and exit code 2."""
+    assert result.returncode == 2, result
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0].removeprefix("error: ")

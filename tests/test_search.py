@@ -13,6 +13,7 @@ import yaml
 from filelock import FileLock
 
 from nas.spec import load_network
+from tests.conftest import refusal
 from tests.searching import FAKES, SPACE, complete, trials_of, write_space
 
 FILES = {
@@ -295,7 +296,7 @@ def test_a_config_is_checked(refused, tmp_path, key, value, message):
     assert not (tmp_path / "run").exists()
 
 
-def test_damaged_runs_are_refused(refused, space, tmp_path):
+def test_damaged_runs_are_refused(command, space, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     (run / "space.yaml").write_text(SPACE, encoding="utf-8")
@@ -306,12 +307,11 @@ def test_damaged_runs_are_refused(refused, space, tmp_path):
     }  # fmt: skip
     (run / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     (run / "study.db").write_bytes(b"no database at all" * 100)
-    assert "cannot be used" in refused("nas.search", "--resume", "run")
+    resume = ("nas.search", "--resume", "run")  # each in a process that lets go of the folder
+    assert "cannot be used" in refusal(command(*resume))
     (run / "study.db").unlink()
     (run / "trials.csv").write_text("number\n0\n")
-    assert "has trials.csv, but no study in its study.db" in refused(
-        "nas.search", "--resume", "run"
-    )
+    assert "has trials.csv, but no study in its study.db" in refusal(command(*resume))
     assert (run / "trials.csv").read_text() == "number\n0\n"
 
 

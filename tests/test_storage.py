@@ -11,6 +11,7 @@ import yaml
 from nas.errors import MixnasError
 from nas.run_directory import RunDirectory, SearchConfig
 from nas.storage import open_storage, parse_storage, study_exists, without_password
+from tests.conftest import refusal
 from tests.postgresql import PASSWORD
 from tests.searching import (
     FAKES,
@@ -112,7 +113,7 @@ def test_processes_may_make_a_file_at_once(tmp_path):
         assert [process.exitcode for process in processes] == [0, 0, 0]
 
 
-def test_a_missing_psycopg_is_told_with_its_extra(refused, fakes, tmp_path, monkeypatch):
+def test_a_missing_psycopg_is_told_with_its_extra(command, fakes, tmp_path, monkeypatch):
     write_space(tmp_path)
     hidden = tmp_path / "hidden" / "psycopg"
     hidden.mkdir(parents=True)
@@ -120,8 +121,8 @@ def test_a_missing_psycopg_is_told_with_its_extra(refused, fakes, tmp_path, monk
     monkeypatch.setenv(
         "PYTHONPATH", os.pathsep.join([str(hidden.parent), os.environ["PYTHONPATH"]])
     )
-    told = refused(*SEARCH, *INSTANT, "--storage", "postgresql://me@127.0.0.1/db", "--out", "run")
-    assert told == (
+    words = (*SEARCH, *INSTANT, "--storage", "postgresql://me@127.0.0.1/db", "--out", "run")
+    assert refusal(command(*words)) == (
         "the package 'psycopg' is not installed; what a study on a PostgreSQL server needs comes "
         "with pip install 'mixnas[postgresql]'"
     )

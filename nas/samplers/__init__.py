@@ -6,7 +6,7 @@ from nas.samplers.even import EvenSampler
 from nas.samplers.evolution import RegularizedEvolution
 from nas.samplers.known_cost import KnownCostSampler
 from nas.samplers.optunas import WithinLimits
-from nas.samplers.registry import SAMPLERS, Aim, open_sampler
+from nas.samplers.registry import SAMPLERS, Aim, SamplerFactory, find_sampler, open_sampler
 
 __all__ = [
     "SAMPLERS",
@@ -19,8 +19,10 @@ __all__ = [
     "Past",
     "Proposal",
     "RegularizedEvolution",
+    "SamplerFactory",
     "SpaceDomain",
     "WithinLimits",
     "distributions",
+    "find_sampler",
     "open_sampler",
 ]

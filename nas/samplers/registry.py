@@ -48,6 +48,10 @@ class Aim:
         return SpaceDomain(self.space, self.limits)
 
 
+SamplerFactory = Callable[[Aim], GenotypeSampler]
+"""Opens a sampler for a search."""
+
+
 @dataclass(frozen=True)
 class _LatencyCost:
     """Latency, learned from the trials where no predictor tells it."""
@@ -86,7 +90,7 @@ def _controller(aim: Aim) -> GenotypeSampler:
     return ControllerSampler(aim.domain, aim.seed)
 
 
-def _optuna(name: str, ordered: bool = False, **settings: Any) -> Callable[[Aim], GenotypeSampler]:
+def _optuna(name: str, ordered: bool = False, **settings: Any) -> SamplerFactory:
     def open_one(aim: Aim) -> GenotypeSampler:
         import optuna
 
@@ -96,7 +100,7 @@ def _optuna(name: str, ordered: bool = False, **settings: Any) -> Callable[[Aim]
     return open_one
 
 
-SAMPLERS: dict[str, Callable[[Aim], GenotypeSampler]] = {
+SAMPLERS: dict[str, SamplerFactory] = {
     "known-cost": _known_cost,
     "random": lambda aim: EvenSampler(aim.domain, aim.seed),
     "evolution": lambda aim: RegularizedEvolution(aim.domain, aim.seed),
@@ -109,20 +113,31 @@ SAMPLERS: dict[str, Callable[[Aim], GenotypeSampler]] = {
 }
 
 
-def open_sampler(name: str, aim: Aim) -> GenotypeSampler:
-    """Return a sampler by name, or by the import path of a function of an `Aim`.
+def find_sampler(name: str) -> SamplerFactory:
+    """Return what opens a sampler, by its name or by the import path of a function of an `Aim`.
 
     Raises:
-        MixnasError: when there is no such sampler.
+        MixnasError: when there is no such sampler; of a function that returns something else,
+            when it is called.
     """
-    if looks_like_import(name):
-        made = named_object(name, "sampler")(aim)
+    if not looks_like_import(name):
+        if name not in SAMPLERS:
+            raise MixnasError(unknown("sampler", name, SAMPLERS))
+        return SAMPLERS[name]
+    found = named_object(name, "sampler")
+
+    def open_one(aim: Aim) -> GenotypeSampler:
+        made = found(aim)
         if not isinstance(made, GenotypeSampler):
             raise MixnasError(
                 f"{name} returned {type(made).__name__}; a sampler of searches is a "
                 "nas.samplers.GenotypeSampler"
             )
         return made
-    if name not in SAMPLERS:
-        raise MixnasError(unknown("sampler", name, SAMPLERS))
-    return SAMPLERS[name](aim)
+
+    return open_one
+
+
+def open_sampler(name: str, aim: Aim) -> GenotypeSampler:
+    """Return a sampler by name; see `find_sampler`."""
+    return find_sampler(name)(aim)

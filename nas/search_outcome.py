@@ -18,7 +18,8 @@ from nas.run_directory import RunDirectory, SearchConfig
 from nas.search_results import References, Results
 from nas.search_trials import ATTEMPTS
 from nas.space import Space
-from nas.study import SearchStudy, genotype_of_row
+from nas.study import SearchStudy
+from nas.trial_table import genotype_of_row
 
 
 @dataclass

@@ -16,7 +16,7 @@ from nas.errors import UnrunnableError
 from nas.executors.worker import Failure
 from nas.latency import Device, Latency, measure_quietly
 from nas.spec import NetworkSpec
-from nas.study import estimate_columns, latency_columns
+from nas.trial_table import estimate_columns, latency_columns
 from nas.units import format_count
 
 COLUMNS = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -23,22 +23,14 @@ from nas.samplers import GenotypeSampler, Proposal, distributions
 from nas.space import Genotype, Space
 from nas.spec import NetworkSpec
 from nas.storage import storage_errors
+from nas.trial_table import trial_table
 
-VARIABLE_PREFIX = "x."
 INTERRUPTED = "interrupted"
 """How the reason of a trial begins that ended with its process and says nothing of its network."""
 GIVEN_UP = "given up"
 """How the reason of a trial begins whose first stages were seen and not good enough."""
 MOST_INTERRUPTIONS = 3  # of one network, before it is thought to be the cause
 _CONFIRMED = "confirmed latency of trial "
-LATENCY_COLUMNS = (
-    "latency_ms",
-    "latency_p10_ms",
-    "latency_p90_ms",
-    "latency_n",
-    "latency_source",
-    "latency_noise",
-)
 
 
 @dataclass
@@ -351,93 +343,3 @@ def _load(storage: BaseStorage, name: str, sampler: GenotypeSampler) -> optuna.S
         return optuna.load_study(study_name=name, storage=storage, sampler=sampler)
     except KeyError:
         raise MixnasError(f"the storage has no study '{name}'; it was another one's") from None
-
-
-def estimate_columns(estimate: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an `Estimate`'s numbers by their columns; None where there is none."""
-    return {
-        "accuracy": estimate.get("accuracy"),
-        "loss": estimate.get("loss"),
-        "train_seconds": estimate.get("seconds"),
-    }
-
-
-def latency_columns(latency: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a `Latency`'s numbers by their columns; None where there is none.
-
-    All at the machine's usual speed, so that rows of different hours can be compared.
-    """
-    if not latency:
-        return dict.fromkeys(LATENCY_COLUMNS)
-    usual = latency["steady_ms"] / max(latency["median_ms"], 1e-9)
-    return {
-        "latency_ms": latency["steady_ms"],
-        "latency_p10_ms": round(latency["p10_ms"] * usual, 4),
-        "latency_p90_ms": round(latency["p90_ms"] * usual, 4),
-        "latency_n": latency["n"],
-        "latency_source": latency["source"],
-        "latency_noise": "; ".join(latency["noise"]),
-    }
-
-
-def trial_table(
-    trials: Iterable[FrozenTrial],
-    space: Space,
-    objective: Objective,
-    confirmed: Mapping[int, dict[str, Any]],
-) -> pd.DataFrame:
-    """Return one row a trial: state, costs, latency, accuracy, then the genotype as ``x.*``.
-
-    Args:
-        trials: of the study.
-        space: of their networks.
-        objective: whose reward is shown.
-        confirmed: latencies measured after a trial's end, by its number.
-    """
-    columns = [
-        "number",
-        "state",
-        "reason",
-        "spec_hash",
-        "params",
-        "madds",
-        "activations",
-        "peak_memory",
-        "accuracy",
-        "loss",
-        "train_seconds",
-        *LATENCY_COLUMNS,
-        "reward",
-        "seed",
-    ]
-    rows = []
-    for trial in trials:
-        known = trial.user_attrs
-        row = {
-            "number": trial.number,
-            "state": trial.state.name.lower(),
-            "reason": known.get("reason", ""),
-            "spec_hash": known.get("spec_hash", ""),
-            **known.get("cost", {}),
-            **estimate_columns(known.get("estimate", {})),
-            **latency_columns(confirmed.get(trial.number, known.get("latency", {}))),
-            "seed": known.get("seed"),
-        }
-        if row["accuracy"] is not None and row["latency_ms"] is not None:
-            row["reward"] = objective.reward(row["accuracy"], row["latency_ms"])
-        if trial.params:
-            labels = space.to_params(space.from_params(trial.params))
-            row |= {f"{VARIABLE_PREFIX}{name}": label for name, label in labels.items()}
-        rows.append(row)
-    columns += [f"{VARIABLE_PREFIX}{v.name}" for v in space.variables]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def genotype_of_row(row: Mapping[Any, Any], space: Space) -> Genotype:
-    """Return the genotype that a row of `trial_table` holds."""
-    params = {
-        name.removeprefix(VARIABLE_PREFIX): value
-        for name, value in row.items()
-        if name.startswith(VARIABLE_PREFIX) and not pd.isna(value)
-    }
-    return space.from_params(params)

@@ -35,8 +35,8 @@ name: small
 input: {resolution: 32}
 stem: {channels: 8}
 stages:
-  a: {stride: 2, depth: {choice: [1, 2]}, channels: {choice: [16, 24]},
-      kernels: {groups: [1, 3], of: [3, 5, 7]}, expansion: {choice: [2, 3]}}
+  a: {stride: 2, depth: {choice: [1, 2]}, channels: {choice: [16, 24, 32]},
+      kernels: {groups: [1, 5], of: [3, 5, 7, 9]}, expansion: {choice: [2, 3]}}
 head: {channels: 32}
 """
 STARTING = 0.2  # share of the kills that do not wait for a trial

@@ -7,10 +7,12 @@ code), hangs or takes too much memory costs its own trial and no other.
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, Literal
@@ -141,7 +143,9 @@ class LocalExecutor:
         process = context.Process(
             target=work, args=(theirs, self.estimator, self.shape.threads), daemon=True
         )
-        process.start()
+        resource_tracker.ensure_running()  # it would let interrupts through when it starts
+        with _interrupts_held():
+            process.start()
         theirs.close()
         return _Worker(process, ours)
 
@@ -220,6 +224,19 @@ class LocalExecutor:
                     yield key, stage.result
                 else:
                     self.proceed(key)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back, here for the moment, in a process started meanwhile for ever.
+
+    It reaches the whole process group, also one that is still importing what it needs.
+    """
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def _end(worker: _Worker) -> None:

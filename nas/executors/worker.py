@@ -6,7 +6,6 @@ import gc
 import math
 import multiprocessing
 import os
-import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -57,8 +56,6 @@ def work(connection: Connection, estimator: Estimator, threads: int) -> None:
     A task is answered by True when it begins, then by its stages; after every stage but the last
     the parent answers whether to go on.
     """
-    # Ctrl-C reaches the whole process group; the parent alone decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = str(threads)  # for what is still to be imported
     if "torch" in sys.modules:  # the estimator has brought it along

@@ -264,3 +264,15 @@ def test_ctrl_c_is_not_for_the_workers():
         ((key, stage),) = executor.wait()
     assert key == "hangs"
     assert "signal 9" in stage.result.reason
+
+
+def test_ctrl_c_while_a_worker_begins_is_not_for_it():
+    with LocalExecutor(SlowToCome(), Shape(1)) as executor:
+        executor.submit("one", Task(SPEC, 1))
+        for _ in range(10):
+            for process in psutil.Process().children():
+                if "spawn_main" in " ".join(process.cmdline()):
+                    process.send_signal(signal.SIGINT)
+            time.sleep(0.1)
+        ((key, stage),) = executor.wait()
+    assert (key, stage.result.accuracy) == ("one", 0.01)

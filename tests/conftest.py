@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import runpy
 import sys
 import warnings
@@ -67,8 +68,11 @@ def here(tmp_path, monkeypatch, capfd):
             patch.setattr(sys, "argv", list(map(str, words)))
             with pytest.raises(SystemExit) as ended:
                 runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+        code = ended.value.code
+        del ended
+        gc.collect()  # lets go of locks, as the end of a process does
         out, errors = capfd.readouterr()
-        return CompletedProcess(words, ended.value.code, out, errors)
+        return CompletedProcess(words, code, out, errors)
 
     return call
 

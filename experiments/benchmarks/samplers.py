@@ -3,7 +3,7 @@
     python -m experiments.benchmarks.samplers [--seeds 8] [--problems nas-bench-macro mixnet ...]
                                               [--samplers known-cost random ...] [--record]
 
-Every sampler has its defaults, the same on all problems. Each evaluation shows one seed's
+Every sampler has one setting, the same on all problems. Each evaluation shows one seed's
 accuracy; what was tried is judged by the true one. Then the time of one `ask` of the known-cost
 sampler on one core, with 150 and with 2,000 observations. `landscapes` has the problems.
 """
@@ -75,8 +75,9 @@ SAMPLERS: dict[str, Callable[[Problem, int], BaseSampler]] = {
     "known-cost": known_cost,
     "random": lambda problem, seed: EvenSampler(domain(problem), seed),
     "evolution": lambda problem, seed: RegularizedEvolution(domain(problem), seed),
-    "tpe": optunas(lambda seed: optuna.samplers.TPESampler(seed=seed)),
-    "nsga2": optunas(lambda seed: optuna.samplers.NSGAIISampler(seed=seed)),
+    # Better in so few trials than with their defaults: 0.92 for 0.89, 0.95 for 0.93 on the table.
+    "tpe": optunas(lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=True)),
+    "nsga2": optunas(lambda seed: optuna.samplers.NSGAIISampler(seed=seed, population_size=20)),
     "gp": optunas(lambda seed: optuna.samplers.GPSampler(seed=seed)),
 }
 

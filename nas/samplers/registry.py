@@ -100,14 +100,16 @@ def _optuna(name: str, ordered: bool = False, **settings: Any) -> SamplerFactory
     return open_one
 
 
+_POPULATION = 20  # Optuna's 50 would be the whole of many a search
+
 SAMPLERS: dict[str, SamplerFactory] = {
     "known-cost": _known_cost,
     "random": lambda aim: EvenSampler(aim.domain, aim.seed),
     "evolution": lambda aim: RegularizedEvolution(aim.domain, aim.seed),
     "controller": _controller,
     "tpe": _optuna("TPESampler", multivariate=True),
-    "nsga2": _optuna("NSGAIISampler"),
-    "nsga3": _optuna("NSGAIIISampler"),
+    "nsga2": _optuna("NSGAIISampler", population_size=_POPULATION),
+    "nsga3": _optuna("NSGAIIISampler", population_size=_POPULATION),
     "gp": _optuna("GPSampler", deterministic_objective=False),
     "qmc": _optuna("QMCSampler", ordered=True),
 }

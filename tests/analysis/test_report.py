@@ -36,6 +36,7 @@ def run_folder(tmp_path):
                 "latency_ms": latency,
                 "latency_p10_ms": latency - 0.1,
                 "latency_p90_ms": latency + 0.1,
+                "latency_source": "predicted" if i == 0 else "measured",
             }
             for i, (state, accuracy, latency, reason) in enumerate(rows)
         ]
@@ -53,6 +54,13 @@ def run_folder(tmp_path):
     }
     (run / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     return run
+
+
+def test_a_predicted_latency_is_marked(run_folder):
+    page = write_report(run_folder).read_text(encoding="utf-8")
+    assert "4.90 to 5.10 (predicted)" in page
+    assert "7.90 to 8.10" in page
+    assert "7.90 to 8.10 (predicted)" not in page
 
 
 class Page(HTMLParser):

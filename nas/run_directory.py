@@ -109,7 +109,9 @@ class RunDirectory:
             MixnasError: with what to do.
         """
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            remedy = f"continue it with --resume {path}, or choose another --out"
+            is_run = (path / "config.yaml").is_file()
+            remedy = "choose another --out"
+            remedy = f"continue it with --resume {path}, or {remedy}" if is_run else remedy
             raise MixnasError(f"{path} exists; {remedy}")
 
     @staticmethod

@@ -36,6 +36,8 @@ DEFAULTS: dict[str, Any] = {
 CHANGEABLE = {"trials", "workers", "threads", "trial_timeout", "storage", "ray", "gpus"}
 """What may be another for the rest of a run: how much is run and where, not what is searched."""
 
+MANY = 1_024  # workers, of which a cluster runs as many as it has room for
+
 app = cli.new_app(
     "Search a space for networks that are accurate and fast: train candidates for a short while, "
     "measure their latency, and show the Pareto front with reference networks beside."
@@ -86,7 +88,7 @@ def search(
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of everything random. [0]")] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Training processes. [one a core]")
+        int | None, typer.Option(min=1, help="Trainings at once. [one a core, or all of a cluster]")
     ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads of each training process. [1]")
@@ -138,6 +140,8 @@ def search(
         "gpus": gpus,
     }
     given = {key: value for key, value in given.items() if value is not None}
+    if ray is not None:  # another place, and as many workers as that has room for
+        given.setdefault("workers", _best_workers(ray))
     if resume is not None:
         run, settings = _resumed(resume, given, out, config)
     else:
@@ -179,8 +183,8 @@ def _settings(given: dict[str, Any], config: Path | None) -> SearchConfig:
     from nas.run_directory import SearchConfig, read_config
     from nas.storage import without_password
 
-    best_workers, best_threads = best_shape()
-    base: dict[str, Any] = {**DEFAULTS, "workers": best_workers, "threads": best_threads}
+    base: dict[str, Any] = {**DEFAULTS, "threads": best_shape()[1]}
+    base["workers"] = _best_workers(None)
     if config is not None:
         base = dataclasses.asdict(read_config(config))
         kept = config.parent / "space.yaml"
@@ -200,6 +204,13 @@ def _settings(given: dict[str, Any], config: Path | None) -> SearchConfig:
             values["storage"], without_password(values["storage"])
         )
     return validate(SearchConfig, Document("options", values))
+
+
+def _best_workers(ray: str | None) -> int:
+    """Return how many trainings run at once: what the machine, or the cluster, has room for."""
+    from nas.executors.local import best_shape
+
+    return best_shape()[0] if ray in (None, "none", "local") else MANY
 
 
 def _resumed(
@@ -226,7 +237,6 @@ def _resumed(
     settings = dataclasses.replace(run.read_config(), **given)
     if settings.ray == "none":
         settings = dataclasses.replace(settings, ray=None)
-    run.write_config(settings)
     return run, settings
 
 

@@ -89,6 +89,7 @@ class Search:
         new = not directory.has_study(config)
         predictor = prepare_device(parts, config, console)
         sampler = open_sampler_of(parts, config, predictor)
+        directory.write_config(config)
         search = _open(directory, config, parts, predictor, sampler, new)
         search._live = search._left_on_ray()
         search.trials.study.requeue([key for key in search._live.values() if isinstance(key, int)])
@@ -279,7 +280,7 @@ def _open(
     profile = {"profile": parts.device.profile.digest()}  # its usual speed scales latencies
     study.check_facts("latencies", {**conditions, **profile})
     references = References(parts.references, directory.read_table("references"))
-    bounds = [limit for limit in (*parts.space.limits, *parts.limits) if limit.metric == "latency"]
+    bounds = parts.latency_limits
     trials = Trials(
         directory.path, study, parts.device, predictor, bounds, references, config.trials
     )

@@ -33,6 +33,11 @@ class Parts:
     sampler: SamplerFactory
     references: dict[str, NetworkSpec]
 
+    @property
+    def latency_limits(self) -> list[Limit]:
+        """The limits that are kept by measuring, the space's own and the given ones."""
+        return [limit for limit in (*self.space.limits, *self.limits) if limit.metric == "latency"]
+
 
 def prepare_device(parts: Parts, config: SearchConfig, console: Console) -> Predictor | None:
     """Examine the device if need be; return its predictor if that is wanted or there.
@@ -66,7 +71,14 @@ def open_sampler_of(
     device = parts.device
     model = None if predictor is None else predictor.model
     latency = KnownLatency(parts.space, device.choice(), device.conditions, model)
-    aim = Aim(parts.space, tuple(parts.limits), config.seed, parts.objective, latency)
+    aim = Aim(
+        parts.space,
+        tuple(parts.limits),
+        config.seed,
+        parts.objective,
+        latency,
+        tuple(parts.latency_limits),
+    )
     return parts.sampler(aim)
 
 

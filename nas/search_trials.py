@@ -18,7 +18,7 @@ from nas.study import OpenTrial, SearchStudy
 
 BATCH = 2  # networks a worker is given between two rounds of measuring
 ATTEMPTS = 2  # at a latency, while the machine is noisy
-HOPELESS = 8  # trials in a row without a result, before giving up
+HOPELESS = 8  # more trials without a result than three for each with one, before giving up
 
 
 @dataclass
@@ -44,7 +44,12 @@ class Trials:
     wanted: int
     running: dict[int, OpenTrial] = field(default_factory=dict)
     exhausted: bool = False
+    _before: tuple[int, int] = (0, 0)  # trials that ended earlier, without a result and with one
     _reference_latencies: dict[str, Latency] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Count what an earlier process left: whoever resumes may have mended the cause."""
+        self._before = (len(self.study.ended_without()), self.study.completed())
 
     @property
     def needs_quiet(self) -> bool:
@@ -149,16 +154,16 @@ class Trials:
         Raises:
             MixnasError: with the commonest reason.
         """
-        reasons = self.study.ended_without()
-        completed = self.study.completed()
+        reasons = self.study.ended_without()[self._before[0] :]
+        completed = self.study.completed() - self._before[1]
         if len(reasons) < HOPELESS + 3 * completed:
             return
         kinds = Counter(reason.partition(" breaks ")[2] or reason for reason in reasons)
         reason, times = kinds.most_common(1)[0]
         raise MixnasError(
             f"{len(reasons)} trials ended without a result and {completed} with one; {times} of "
-            f"them: {reason}. Loosen the limit or mend the cause, then continue with "
-            f"--resume {self.path}"
+            f"them: {reason}. Mend the cause, then continue with --resume {self.path}; or begin "
+            f"anew with other limits: --config {self.path / 'config.yaml'} --limit ..."
         )
 
 

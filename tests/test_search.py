@@ -196,11 +196,27 @@ def test_a_search_in_which_everything_fails_ends_with_the_reason(command, space,
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ")
     assert "trials ended without a result and 0 with one" in last
-    assert "of them: the data cannot be learned. Loosen the limit or mend the cause" in last
-    assert "--resume run" in last
+    assert "of them: the data cannot be learned. Mend the cause, then continue with" in last
+    assert "--resume run; or begin anew with other limits: --config run/config.yaml" in last
     trials = pd.read_csv(tmp_path / "run" / "trials.csv")
     assert set(trials["state"]) == {"fail"}
     assert len(trials) < 20
+    again = command("nas.search", "--resume", "run")  # who resumes may have mended the cause
+    assert again.returncode == 2
+    assert len(pd.read_csv(tmp_path / "run" / "trials.csv")) == 2 * len(trials)
+
+
+def test_known_cost_keeps_a_latency_limit_once_it_knows_latency(command, fakes, tmp_path):
+    words = ("--space", "mixnet", "--estimator", "tests.fakes:Instant", *FAKES, "--workers", "1")
+    limit = ("--limit", "latency=2.5ms", "--trials", "24", "--out", "run")
+    result = command("nas.search", *words, *limit)
+    assert result.returncode == 0, result.stderr
+    trials = pd.read_csv(tmp_path / "run" / "trials.csv")
+    done = trials[trials["state"] == "complete"]
+    assert len(done) == 24
+    assert (done["latency_ms"] <= 2.5).all()
+    # Two of three networks of the space are slower.
+    assert (trials["state"] == "pruned").sum() <= 10
 
 
 def test_a_latency_nothing_meets_ends_the_search(command, space, fakes, tmp_path):
@@ -323,7 +339,10 @@ def test_one_process_at_a_time_works_in_a_run(refused, tmp_path):
         "workers": 1, "threads": 1,
     }), encoding="utf-8")  # fmt: skip
     with FileLock(tmp_path / "run" / ".lock"):
-        assert "another process is at work" in refused("nas.search", "--resume", "run")
+        before = (tmp_path / "run" / "config.yaml").read_text()
+        told = refused("nas.search", "--resume", "run", "--trials", "5")
+        assert "another process is at work" in told
+        assert (tmp_path / "run" / "config.yaml").read_text() == before
 
 
 def test_resume_takes_no_other_settings(refused, tmp_path):

@@ -16,6 +16,7 @@ import random
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,11 @@ from threadpoolctl import threadpool_limits
 
 from experiments.benchmarks.common import record
 from experiments.benchmarks.landscapes import PROBLEMS, Problem, open_problem
+from nas.imports import named_object
+from nas.latency.known import KnownLatency
+from nas.limits import Limit
 from nas.samplers import (
+    Aim,
     EvenSampler,
     GenotypeSampler,
     KnownCostSampler,
@@ -34,12 +39,15 @@ from nas.samplers import (
     RegularizedEvolution,
     SpaceDomain,
     WithinLimits,
+    open_sampler,
 )
+from nas.space import load_space
 
 CHECKPOINTS = (30, 50, 100, 150)
 TARGETS = (0.945, 0.970, 0.987, 0.993)
 OBSERVATIONS = (150, 2_000)
-PATIENCE = 700.0  # seconds for one sampler on one problem, all seeds
+PATIENCE = 400.0  # seconds for one sampler on one problem, all seeds
+Result = tuple[list[float], dict[str, Any]]
 
 
 def known_cost(problem: Problem, seed: int) -> BaseSampler:
@@ -61,11 +69,9 @@ def domain(problem: Problem) -> SpaceDomain | ParameterDomain:
 
 
 def optunas(inner: Callable[[int], BaseSampler]) -> Callable[[Problem, int], BaseSampler]:
-    """Optuna's samplers: as they are on plain parameters, kept within limits on a space."""
+    """Optuna's samplers as `nas.search` has them: inside the limits, no network twice."""
 
     def open_one(problem: Problem, seed: int) -> BaseSampler:
-        if problem.space is None:
-            return inner(seed)
         return WithinLimits(domain(problem), inner(seed), seed)
 
     return open_one
@@ -113,10 +119,12 @@ def main() -> None:
                     str(n): ask_seconds(problem, n) for n in OBSERVATIONS
                 }
                 print(f"known-cost, seconds an ask by observations: {results[name]['ask_seconds']}")
+        learned = {str(n): ask_seconds_of_a_search(n) for n in OBSERVATIONS}
+        print(f"in a search on mixnet that learns latency: {learned}")
     record(
         "samplers",
         {"checkpoints": CHECKPOINTS, "targets_nas_bench_macro": TARGETS, "seeds": arguments.seeds,
-         "problems": results},
+         "problems": results, "ask_seconds_learning_latency": learned},
         "optuna", "scikit-learn", "torch",
         write=arguments.record,
     )  # fmt: skip
@@ -174,22 +182,58 @@ def ask_seconds(problem: Problem, observations: int, repeats: int = 5) -> float:
     """Return the median time of an ask on one core, after some evenly drawn observations."""
     sampler = known_cost(problem, seed=0)
     assert isinstance(sampler, GenotypeSampler)
+
+    def result(params: dict[str, Any]) -> Result:
+        return [problem.observed(params, 0), problem.cost(params)], {}
+
+    return time_asks(sampler, result, observations, repeats)
+
+
+def ask_seconds_of_a_search(observations: int, repeats: int = 5) -> float:
+    """Return the same for `nas.search` without a predictor: latency is learned from the trials."""
+    space = load_space("mixnet")
+    device = named_object("tests.fakes:InstantDevice", "device")()
+    estimator = named_object("tests.fakes:Instant", "estimator")()
+    limits = (Limit("madds", upper=400e6),)
+    latency = KnownLatency(space, device.choice(), device.conditions)
+    sampler = open_sampler("known-cost", Aim(space, limits, latency=latency))
+
+    def result(params: dict[str, Any]) -> Result:
+        spec = space.decode(space.from_params(params))
+        measured, estimate = device.measure(spec), estimator.estimate(spec, 0)
+        told = {"latency": measured.to_dict(), "estimate": asdict(estimate)}
+        return [estimate.accuracy, measured.steady_ms], told
+
+    return time_asks(sampler, result, observations, repeats)
+
+
+def time_asks(
+    sampler: GenotypeSampler,
+    result: Callable[[dict[str, Any]], Result],
+    observations: int,
+    repeats: int,
+) -> float:
+    """Return the median time of an ask; `result` gives a trial's values and user attributes."""
+    distributions = sampler.domain.distributions
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     rng = random.Random(0)
     drawn = {sampler.domain.draw(rng) for _ in range(2 * observations)}
     rows: Sequence[Any] = sorted(drawn)[:: max(1, len(drawn) // observations)][:observations]
     for genotype in rows:
         params = sampler.domain.to_parameters(genotype)
-        values = [problem.observed(params, 0), problem.cost(params)]
+        values, told = result(params)
         study.add_trial(
-            create_trial(params=params, distributions=problem.distributions, values=values)
+            create_trial(params=params, distributions=distributions, values=values, user_attrs=told)
         )
     times = []
     for _ in range(repeats + 1):  # the first also reads all trials and tunes the model
         started = time.perf_counter()
-        trial = study.ask(problem.distributions)
+        trial = study.ask(distributions)
         times.append(time.perf_counter() - started)
-        study.tell(trial, [problem.observed(trial.params, 0), problem.cost(trial.params)])
+        values, told = result(trial.params)
+        for name, value in told.items():
+            trial.set_user_attr(name, value)
+        study.tell(trial, values)
     return round(float(np.median(times[1:])), 4)
 
 

@@ -7,11 +7,13 @@ code), hangs or takes too much memory costs its own trial and no other.
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -27,6 +29,7 @@ GIGABYTE = 1 << 30
 _WORKER_GIGABYTES = 1.5  # that a training process takes at the least, torch included
 _SHARE = 0.9  # of the machine's memory that all workers together may take
 _WATCH = 0.5  # seconds between two looks at memory and time
+_BEGINNING = 600.0  # seconds that a process may take to import what it needs
 _ENDING = 5.0  # seconds that a process may take to end after its pipe is closed
 
 
@@ -52,6 +55,12 @@ class Shape:
         even = int(_SHARE * psutil.virtual_memory().total / self.workers)
         return self.memory or even
 
+    @property
+    def node_allowance(self) -> int:
+        """Bytes that the one worker may take of a node that is full of its kind."""
+        share = min(1.0, self.threads / usable_cores())
+        return self.memory or int(_SHARE * psutil.virtual_memory().total * share)
+
 
 def best_shape() -> tuple[int, int]:
     """Return the workers and threads with the highest throughput.
@@ -70,6 +79,7 @@ class _Worker:
     process: SpawnProcess
     connection: Connection
     key: Any = None
+    submitted: float = 0.0
     started: float | None = None  # None until it has imported what it needs
     busy: bool = False
 
@@ -86,6 +96,10 @@ class LocalExecutor:
     estimator: Estimator
     shape: Shape
     _workers: list[_Worker] = field(default_factory=list)
+
+    @cached_property
+    def _pickled(self) -> bytes:
+        return pickle.dumps(self.estimator)
 
     def __enter__(self) -> LocalExecutor:
         """Return itself."""
@@ -124,7 +138,8 @@ class LocalExecutor:
             self._drop(worker)
             worker = self._idle()
             worker.connection.send(task)
-        worker.key, worker.busy, worker.started = key, True, None
+        worker.key, worker.busy = key, True
+        worker.submitted, worker.started = time.monotonic(), None
 
     def _idle(self) -> _Worker:
         for worker in list(self._workers):
@@ -141,7 +156,7 @@ class LocalExecutor:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(
-            target=work, args=(theirs, self.estimator, self.shape.threads), daemon=True
+            target=work, args=(theirs, self._pickled, self.shape.threads), daemon=True
         )
         resource_tracker.ensure_running()  # it would let interrupts through when it starts
         with _interrupts_held():
@@ -201,6 +216,8 @@ class LocalExecutor:
         limit, started = self.shape.seconds, worker.started
         if limit is not None and started is not None and time.monotonic() - started > limit:
             return f"it took longer than {limit:g} s (--trial-timeout)"
+        if started is None and time.monotonic() - worker.submitted > _BEGINNING:
+            return f"its worker did not begin within {_BEGINNING:g} s"
         try:
             used = psutil.Process(worker.process.pid).memory_info().rss
         except psutil.Error:

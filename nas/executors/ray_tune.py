@@ -6,6 +6,7 @@ dies, and gives up bad ones early where the estimator has stages.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import platform
 from collections.abc import Callable
@@ -42,6 +43,7 @@ class NetworkTrial(tune.Trainable):  # type: ignore[misc]
         self._executor: LocalExecutor | None = None
         self._answer = False
         try:
+            shape = dataclasses.replace(shape, memory=shape.node_allowance)
             self._executor = LocalExecutor(cloudpickle.loads(estimator), shape)
         except Exception as error:
             self._problem = (
@@ -253,7 +255,7 @@ def run_on_ray(
         MixnasError: as `Trials`.
     """
     workers = min(shape.workers, max(1, cluster_cpus() // shape.threads))
-    alone = Shape(1, shape.threads, shape.seconds, shape.memory or shape.allowance)
+    alone = dataclasses.replace(shape, workers=1)
     search = StudySearch(trials, ended, workers)
     search.adopt(live)
     trainable = tune.with_resources(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import gc
-import math
 import multiprocessing
 import os
+import pickle
 import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from typing import Any
 
 from nas.accuracy.base import Estimate, EstimateError, Estimator, in_stages, number_of_stages
 from nas.latency.machine import machine_for
@@ -50,7 +51,7 @@ class Stage:
     last: bool = True
 
 
-def work(connection: Connection, estimator: Estimator, threads: int) -> None:
+def work(connection: Connection, pickled: bytes, threads: int) -> None:
     """Judge what comes until the pipe is closed or the parent is gone.
 
     A task is answered by True when it begins, then by its stages; after every stage but the last
@@ -58,6 +59,7 @@ def work(connection: Connection, estimator: Estimator, threads: int) -> None:
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = str(threads)  # for what is still to be imported
+    estimator = _loaded(pickled)
     if "torch" in sys.modules:  # the estimator has brought it along
         sys.modules["torch"].set_num_threads(threads)
     first = True
@@ -78,6 +80,28 @@ def work(connection: Connection, estimator: Estimator, threads: int) -> None:
             first = False
 
 
+@dataclass(frozen=True)
+class _Unloadable:
+    """Stands in for an estimator that does not arrive, so that trials say why."""
+
+    reason: str
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {}
+
+    def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
+        raise EstimateError(self.reason)
+
+
+def _loaded(pickled: bytes) -> Estimator:
+    try:
+        # From the process that started this one, as all that `multiprocessing` brings.
+        estimator: Estimator = pickle.loads(pickled)  # noqa: S301
+    except Exception as error:
+        return _Unloadable(f"the estimator cannot be loaded: {type(error).__name__}: {error}")
+    return estimator
+
+
 def _end_with_parent() -> None:
     """End this process when its parent is gone, as after kill -9; it would wait for ever."""
     parent = multiprocessing.parent_process()
@@ -91,8 +115,9 @@ def _judged(estimator: Estimator, task: Task) -> Iterator[Stage]:
     last, number = number_of_stages(estimator), 0
     try:
         for number, estimate in enumerate(in_stages(estimator, task.spec, task.seed), start=1):
-            if not math.isfinite(estimate.accuracy):
-                yield Stage(Failure(f"the accuracy is {estimate.accuracy}"), number)
+            if not 0 <= estimate.accuracy <= 1:
+                reason = f"the accuracy is {estimate.accuracy:g}, and must be from 0 to 1"
+                yield Stage(Failure(reason), number)
                 return
             yield Stage(estimate, number, number >= last)
             if number >= last:

@@ -22,6 +22,7 @@ from nas.spec import NetworkSpec
 
 _Part = tuple[Block | Node, Shape]
 FEWEST = 4  # measured networks that a model is fitted to
+RENEWED = 1.05  # the model is fitted anew when so many times as much was measured
 NOISY = 0.1  # trust in what was measured on a noisy machine
 
 
@@ -53,22 +54,31 @@ class KnownLatency:
         self._fixed = model is not None
         self._model = model
         self._measured: dict[Genotype, tuple[float, float]] = {}
+        self._rows: dict[Genotype, dict[str, float]] = {}
+        self._fitted = 0
         self._features: dict[_Part, tuple[dict[str, float], Shape]] = {}
         self._parts: dict[_Part, float] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether latencies are in milliseconds by now."""
+        return self._model is not None
 
     def learn(self, measured: Sequence[tuple[Genotype, Latency]]) -> bool:
         """Learn from measured networks; say whether latencies are other ones now."""
         if self._fixed:
             return False
-        before = len(self._measured)
         for genotype, latency in measured:
             trust = NOISY if latency.noise else 1.0
             self._measured[genotype] = (latency.steady_ms, trust)
-        if len(self._measured) == before or len(self._measured) < FEWEST:
+            if genotype not in self._rows:
+                self._rows[genotype] = self._summed(self._space.decode(genotype))
+        known = len(self._measured)
+        if known < FEWEST or known == self._fitted or known < RENEWED * self._fitted:
             return False
-        rows = [self._summed(self._space.decode(genotype)) for genotype in self._measured]
         figures = np.array(list(self._measured.values()))
-        self._model = LatencyModel(rows, figures[:, 0], figures[:, 1])
+        self._model = LatencyModel(list(self._rows.values()), figures[:, 0], figures[:, 1])
+        self._fitted = known
         self._parts.clear()
         return True
 

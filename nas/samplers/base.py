@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import TrialPruned
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
@@ -68,8 +69,14 @@ class GenotypeSampler(BaseSampler):
         """Take what is proposed, and a seed."""
         self.domain = domain
         self.seed = seed
+        self._study: tuple[str, int] | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget what was learned in a study, since another one has begun."""
         self._finished: dict[int, Past | None] = {}
         self._proposed: dict[int, Genotype] = {}  # to trials that may not show all of it yet
+        self._over: set[int] = set()  # trials that there was nothing left for
 
     @abstractmethod
     def propose(
@@ -90,6 +97,10 @@ class GenotypeSampler(BaseSampler):
         Raises:
             LimitError: when nothing meets the limits, or all that does was proposed before.
         """
+        if self._study != (study.study_name, study._study_id):
+            if self._study is not None:
+                self._forget()
+            self._study = (study.study_name, study._study_id)
         past = self._past(study, number)
         seen = tried(past)
         for attempt in range(ATTEMPTS):
@@ -158,11 +169,36 @@ class GenotypeSampler(BaseSampler):
         if not search_space:
             return {}
         with _TURN:
-            proposal = self.next_proposal(study, trial.number)
-            self._proposed[trial.number] = proposal.genotype
+            try:
+                proposal = self.next_proposal(study, trial.number)
+            except ExhaustedError as error:
+                return self._end(study, trial, error)
+            genotype = self._around(trial.system_attrs.get("fixed_params", {}), proposal.genotype)
+            self._proposed[trial.number] = genotype
             for key, note in proposal.notes.items():
                 study._storage.set_trial_system_attr(trial._trial_id, key, note)
-        return self.domain.to_parameters(proposal.genotype)
+        return self.domain.to_parameters(genotype)
+
+    def _end(self, study: Study, trial: FrozenTrial, error: ExhaustedError) -> dict[str, Any]:
+        """Let `study.optimize` end by itself, with this trial pruned; others see the error."""
+        try:
+            study.stop()
+        except RuntimeError:  # it was asked
+            raise error from None
+        self._over.add(trial.number)
+        return {}
+
+    def _around(self, fixed: dict[str, Any], genotype: Genotype) -> Genotype:
+        """Return a genotype inside the limits with the values of an enqueued trial, if it can."""
+        rng = random.Random(str(genotype))
+        result = genotype
+        for _ in range(ATTEMPTS if fixed else 0):
+            known = {k: v for k, v in fixed.items() if k in self.domain.distributions}
+            result = self.domain.from_parameters(self.domain.to_parameters(genotype) | known)
+            if self.domain.admits(result):
+                break
+            genotype = self.domain.draw(rng)
+        return result
 
     def sample_independent(
         self,
@@ -172,6 +208,8 @@ class GenotypeSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """Refuse: a variable has no meaning without the others."""
+        if trial.number in self._over:
+            raise TrialPruned("everything within the limits was tried")
         raise MixnasError(
             f"'{param_name}' is no variable of '{self.domain.name}', or was suggested with other "
             "values; suggest the space's own"

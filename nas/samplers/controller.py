@@ -43,9 +43,12 @@ class ControllerSampler(GenotypeSampler):
     def __init__(self, domain: Domain, seed: int = 0) -> None:
         """Take what is proposed, and a seed."""
         super().__init__(domain, seed)
-        sizes = [size for _, size, _ in domain.variables()]
+
+    def _forget(self) -> None:
+        super()._forget()
+        sizes = [size for _, size, _ in self.domain.variables()]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(self.seed)
             self._policy = Policy(sizes)
         self._optimizer = torch.optim.Adam(self._policy.parameters(), LEARNING_RATE)
         self._learned = 0

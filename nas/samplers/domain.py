@@ -223,7 +223,7 @@ class ParameterDomain(Domain):
     def variables(self) -> list[tuple[str, int, bool]]:
         """See `Domain`."""
         return [
-            (name, size, not isinstance(distribution, CategoricalDistribution))
+            (name, size, _has_order(distribution))
             for (name, distribution), size in zip(
                 self.distributions.items(), self._sizes, strict=True
             )
@@ -331,6 +331,20 @@ def _values(name: str, distribution: BaseDistribution) -> list[Any]:
     return values
 
 
+def _numeric(distribution: BaseDistribution) -> bool:
+    """Whether all values are numbers; a choice of widths is often written as categories."""
+    if not isinstance(distribution, CategoricalDistribution):
+        return True
+    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in distribution.choices)
+
+
+def _has_order(distribution: BaseDistribution) -> bool:
+    if not isinstance(distribution, CategoricalDistribution):
+        return True
+    choices: list[Any] = list(distribution.choices)
+    return _numeric(distribution) and choices == sorted(choices)
+
+
 def _key(value: Any) -> Any:
     """Return what a value is found by: three steps of 0.1 are not the float that 0.3 is."""
     return float(f"{value:.12g}") if isinstance(value, float) else value
@@ -338,7 +352,7 @@ def _key(value: Any) -> Any:
 
 def _features(distribution: BaseDistribution, values: list[Any]) -> np.ndarray:
     """Return the features of every value: numbers keep their order, names are one-hot."""
-    if isinstance(distribution, CategoricalDistribution):
+    if not _numeric(distribution):
         return np.eye(len(values))
     numbers = np.array(values, dtype=float)
     if getattr(distribution, "log", False):

@@ -16,6 +16,7 @@ ExpectedExcess = Callable[[np.ndarray], np.ndarray]
 """Levels of accuracy, shape (networks, levels) -> E[max(0, accuracy - level)], the same shape."""
 
 _CELLS = 4_000_000  # numbers held at once
+_GRID = 1 << 18  # cells that the cost axes are cut into, at most
 MOST_COSTS = 3
 
 
@@ -33,7 +34,11 @@ class Improvement(Protocol):
 
 
 class HypervolumeImprovement:
-    """Gain in the volume that observed networks dominate, up to a reference point."""
+    """Gain in the volume that observed networks dominate, up to a reference point.
+
+    It is exact up to 512 networks on the front of two costs and 64 on that of three; where there
+    are more, costs are rounded up to so many values.
+    """
 
     def __init__(
         self,
@@ -51,7 +56,7 @@ class HypervolumeImprovement:
             reference_costs: that are worth nothing, shape (k,).
         """
         front = _front(accuracies, costs)
-        accuracies, costs = accuracies[front], costs[front]
+        accuracies, costs = accuracies[front], _rounded_up(costs[front])
         edges = [
             np.concatenate([[-np.inf], np.unique(column[column < end]), [end]])
             for column, end in zip(costs.T, reference_costs, strict=True)
@@ -80,6 +85,18 @@ class HypervolumeImprovement:
         for column, lower, upper in zip(costs.T, self._lower.T, self._upper.T, strict=True):
             result *= np.maximum(upper - np.maximum(lower, column[:, None]), 0.0)
         return result
+
+
+def _rounded_up(costs: np.ndarray) -> np.ndarray:
+    """Return costs with so few different values that the grid of them stays small."""
+    most = int(_GRID ** (1 / costs.shape[1]))
+    columns = []
+    for column in costs.T:
+        values = np.unique(column)
+        if len(values) > most:
+            values = values[np.linspace(0, len(values) - 1, most).round().astype(int)]
+        columns.append(values[np.searchsorted(values, column)])
+    return np.stack(columns, axis=1)
 
 
 def _boxes(best: np.ndarray, edges: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -137,14 +154,11 @@ class RewardImprovement:
 def _front(accuracies: np.ndarray, costs: np.ndarray) -> np.ndarray:
     """Return the indices of networks that no other one dominates."""
     order = np.lexsort((-accuracies, costs[:, 0]))
-    kept: list[int] = []
+    kept = np.zeros(len(order), dtype=bool)
     for i in order:
-        dominated = any(
-            accuracies[j] >= accuracies[i] and (costs[j] <= costs[i]).all() for j in kept
-        )
-        if not dominated:
-            kept.append(i)
-    return np.array(kept)
+        no_worse = kept & (accuracies >= accuracies[i]) & (costs <= costs[i]).all(1)
+        kept[i] = not no_worse.any()
+    return order[kept[order]]
 
 
 def reference_accuracy(accuracies: np.ndarray, costs: np.ndarray) -> float:

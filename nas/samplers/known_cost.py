@@ -41,6 +41,11 @@ Reward = Callable[[float, np.ndarray], float]
 class LearnedCost(Protocol):
     """A cost that is known the better the more was measured, as latency without a predictor."""
 
+    @property
+    def sure(self) -> bool:
+        """Whether enough was learned for the cost to be held against a limit."""
+        ...
+
     def learn_from(self, past: Sequence[Past]) -> bool:
         """Learn from trials; say whether costs are other ones now."""
         ...
@@ -55,8 +60,8 @@ class KnownCostSampler(GenotypeSampler):
 
     The study's first value is the accuracy, to be maximised; the others are the costs, to be
     minimised, in the order of `costs`. Costs are known without trying, so the expected hypervolume
-    improvement is exact, and limits are never broken. Trials under way count as if they had
-    turned out as expected, so that parallel workers are sent to different places.
+    improvement needs no sampling, and limits are never broken. Trials under way count as if they
+    had turned out as expected, so that parallel workers are sent to different places.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class KnownCostSampler(GenotypeSampler):
         costs: Sequence[str | Known],
         *,
         limits: Iterable[Limit] = (),
+        cost_limits: Mapping[int, Sequence[Limit]] | None = None,
         feasible: Feasible | None = None,
         hints: Sequence[Known] = (),
         ceiling: float | None = 1.0,
@@ -81,6 +87,8 @@ class KnownCostSampler(GenotypeSampler):
                 ``activations``, ``peak_memory``), or a function of the genotype (of the parameters,
                 as a dict, where `space` is a dict of distributions).
             limits: on a space's exact costs, beside its own.
+            cost_limits: on the costs that are given as functions, by their place in `costs`; where
+                a cost is learned they are kept as far as it is known.
             feasible: for distributions: whether parameters are allowed.
             hints: more functions that may tell of accuracy, as zero-cost scores do.
             ceiling: the accuracy that none exceeds: 1, 100 for percent, None for no such thing.
@@ -94,6 +102,7 @@ class KnownCostSampler(GenotypeSampler):
         Raises:
             MixnasError: when a cost is unknown, or arguments do not go together.
         """
+        self._ceiling = ceiling
         super().__init__(_domain(space, limits, feasible), seed)
         if not 1 <= len(costs) <= MOST_COSTS:
             raise MixnasError(f"{len(costs)} costs were given; 1 to {MOST_COSTS} can be weighed")
@@ -105,12 +114,20 @@ class KnownCostSampler(GenotypeSampler):
         self._n_costs = len(costs)
         known = [self.domain.known(cost) for cost in costs]
         self._learning = [cost for cost in known if isinstance(cost, LearnedCost)]
+        self._cost_limits = [
+            (place, known[place], limit)
+            for place, bounds in (cost_limits or {}).items()
+            for limit in bounds
+        ]
         self._known = [*known, *self.domain.hints(), *hints]
         self._memory: dict[Genotype, tuple[float, ...]] = {}
         self._start = max(2, start)
         self._reward = reward
         self._accuracy = accuracy or _first_value
-        self._model = AccuracyModel(ceiling)
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._model = AccuracyModel(self._ceiling)
         self._tuned = 0
         self._pool: list[Genotype] = []
 
@@ -125,11 +142,11 @@ class KnownCostSampler(GenotypeSampler):
         done, accuracies = self._observed(past)
         pending = [p.genotype for p in past if p.pending]
         self._renew_pool(rng)
-        if len(done) + len(pending) < self._start or len(done) < 2:
-            taken = {p.genotype for p in past}
-            return Proposal(self._spread(len(done) + len(pending), taken, rng))
-        improvement = self._learn(done, accuracies, pending)
         taken = {p.genotype for p in past}
+        if len(done) + len(pending) < self._start or len(done) < 2:
+            # By all trials, so that what ends without a result does not hold the spread up.
+            return Proposal(self._spread(len(past), taken, rng))
+        improvement = self._learn(done, accuracies, pending)
         return Proposal(self._best(improvement, done, pending, taken, rng))
 
     def _check(self, study: Study) -> None:
@@ -151,13 +168,32 @@ class KnownCostSampler(GenotypeSampler):
             self._memory.clear()
         for genotype in genotypes:
             if genotype not in self._memory:
-                seen = self.domain.view(genotype)
-                self._memory[genotype] = tuple(float(known(seen)) for known in self._known)
+                self._memory[genotype] = self._known_of(genotype)
         rows = [self._memory[genotype] for genotype in genotypes]
         return np.array(rows).reshape(len(rows), len(self._known))
 
+    def _known_of(self, genotype: Genotype) -> tuple[float, ...]:
+        seen = self.domain.view(genotype)
+        numbers = []
+        for place, known in enumerate(self._known):
+            number = known(seen)
+            if number is None or not np.isfinite(number):
+                what = f"cost {place + 1}" if place < self._n_costs else "a hint"
+                raise MixnasError(f"{what} of {seen} is {number}; it must be a finite number")
+            numbers.append(float(number))
+        return tuple(numbers)
+
     def _costs(self, genotypes: Sequence[Genotype]) -> np.ndarray:
         return self._numbers(genotypes)[:, : self._n_costs]
+
+    def _excess(self, genotypes: Sequence[Genotype]) -> np.ndarray:
+        """Return by how much costs break their limits, 0 for not at all, shape (genotypes,)."""
+        costs = self._costs(genotypes)
+        result = np.zeros(len(genotypes))
+        for place, cost, limit in self._cost_limits:
+            if not isinstance(cost, LearnedCost) or cost.sure:
+                result += [limit.excess(value) for value in costs[:, place]]
+        return result
 
     def _hints(self, genotypes: Sequence[Genotype]) -> np.ndarray:
         """Return what the model sees beside the encoding: sizes on a log scale."""
@@ -211,7 +247,10 @@ class KnownCostSampler(GenotypeSampler):
         costs = self._costs(genotypes)
         if self._reward is not None:
             return RewardImprovement(self._reward, believed, costs)
-        largest = np.maximum(self._costs(self._pool).max(0), costs.max(0))
+        everything = np.concatenate([self._costs(self._pool), costs])
+        # Beyond the largest, so that the costliest network is worth something as well.
+        ranges = np.ptp(everything, axis=0)
+        largest = everything.max(0) + 0.1 * np.where(ranges > 0, ranges, 1.0)
         return HypervolumeImprovement(believed, costs, reference_accuracy(believed, costs), largest)
 
     # -- candidates -------------------------------------------------------------------------
@@ -234,6 +273,8 @@ class KnownCostSampler(GenotypeSampler):
     def _spread(self, index: int, taken: set[Genotype], rng: random.Random) -> Genotype:
         """Return a network of the pool for the index-th place of an even spread over the cost."""
         fresh = [g for g in self._pool if g not in taken] or self._pool
+        excess = self._excess(fresh)
+        fresh = [g for g, broken in zip(fresh, excess, strict=True) if broken == excess.min()]
         costs = self._costs(fresh)[:, 0]
         place = _even(index)
         target = costs.min() + place * np.ptp(costs)
@@ -278,6 +319,8 @@ class KnownCostSampler(GenotypeSampler):
             return {}
         thought = self._model.predict(self.domain.encode(genotypes), self._hints(genotypes))
         values = improvement.expected(self._costs(genotypes), thought.excess)
+        excess = self._excess(genotypes)
+        values = np.where(excess > 0, -excess, values)  # first of all into the limits
         return dict(zip(genotypes, values.tolist(), strict=True))
 
     def _children(self, parents: Sequence[Genotype], rng: random.Random) -> list[Genotype]:
@@ -350,7 +393,7 @@ def _even(index: int) -> float:
 
 
 def _top(scores: Mapping[Genotype, float], n: int) -> list[Genotype]:
-    return sorted(scores, key=lambda g: (-scores[g], g))[:n]
+    return sorted(scores, key=lambda g: -scores[g])[:n]
 
 
 def _differences(one: Genotype, two: Genotype) -> int:

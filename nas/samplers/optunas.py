@@ -33,12 +33,15 @@ class WithinLimits(GenotypeSampler):
             seed: of what is random here.
             ordered: whether all variables are shown as integers, for samplers that know no others.
         """
-        super().__init__(domain, seed)
         self._inner = inner
+        super().__init__(domain, seed)
         self._parameters = {
             name: _indices(size, ordered or has_order)
             for name, size, has_order in domain.variables()
         }
+
+    def _forget(self) -> None:
+        super()._forget()
         self._mirror: Study | None = None
         self._asked: dict[Genotype, int] = {}
         self._told: set[int] = set()

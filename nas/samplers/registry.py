@@ -34,6 +34,7 @@ class Aim:
         seed: of everything random.
         objective: what is sought.
         latency: tells it from a genotype, where it can be known; MAdds stand in for it otherwise.
+        latency_limits: that trials are held to when they are measured.
     """
 
     space: Space
@@ -41,6 +42,7 @@ class Aim:
     seed: int = 0
     objective: Objective = PARETO
     latency: KnownLatency | None = None
+    latency_limits: tuple[Limit, ...] = ()
 
     @property
     def domain(self) -> Domain:
@@ -57,6 +59,10 @@ class _LatencyCost:
     """Latency, learned from the trials where no predictor tells it."""
 
     known: KnownLatency
+
+    @property
+    def sure(self) -> bool:
+        return self.known.ready
 
     def learn_from(self, past: Sequence[Past]) -> bool:
         measured = [
@@ -78,6 +84,7 @@ def _known_cost(aim: Aim) -> GenotypeSampler:
         aim.space,
         ["madds" if aim.latency is None else _LatencyCost(aim.latency)],
         limits=aim.limits,
+        cost_limits={} if aim.latency is None else {0: aim.latency_limits},
         reward=None if aim.objective.target_ms is None else reward,
         accuracy=lambda trial: trial.user_attrs.get("estimate", {}).get("accuracy"),
         seed=aim.seed,

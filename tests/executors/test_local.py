@@ -38,6 +38,8 @@ class Scripted:
             return Estimate(float("nan"), 0.0, 0.0, seed)
         if seed == 17:
             raise MemoryError
+        if seed == 19:
+            return Estimate(94.3, 0.0, 0.0, seed)
         if seed == 18:
             taken = bytearray(GIGABYTE)
             time.sleep(3600)
@@ -71,8 +73,24 @@ class Telling:
 class SlowToCome(Scripted):
     """Takes long to arrive in a worker, as one that imports torch does."""
 
-    def __setstate__(self, state):
-        time.sleep(2)
+    def __reduce__(self):
+        return arrive_late, ()
+
+
+def arrive_late():
+    time.sleep(2)
+    return Scripted()
+
+
+class NeverToCome(Scripted):
+    """Cannot be loaded in a worker, as when a file is missing there."""
+
+    def __reduce__(self):
+        return do_not_arrive, ()
+
+
+def do_not_arrive():
+    raise FileNotFoundError("weights.pt")
 
 
 SPEC = load_network("mixnet_s")
@@ -107,12 +125,19 @@ def test_every_task_has_one_result():
 
 
 def test_failures_are_results_with_reasons():
-    results = results_of(Scripted(), Shape(1), 1, 13, 14, 16, 17)
+    results = results_of(Scripted(), Shape(1), 1, 13, 14, 16, 17, 19)
     assert results[13] == Failure("the training loss is nan in epoch 1")
     assert results[14] == Failure("RuntimeError: a bug")
-    assert results[16] == Failure("the accuracy is nan")
+    assert results[16] == Failure("the accuracy is nan, and must be from 0 to 1")
+    assert results[19] == Failure("the accuracy is 94.3, and must be from 0 to 1")
     assert results[17] == Failure("out of memory")
     assert isinstance(results[1], Estimate)
+
+
+def test_an_estimator_that_cannot_be_loaded_says_why():
+    results = results_of(NeverToCome(), Shape(2), 1, 2)
+    reason = "the estimator cannot be loaded: FileNotFoundError: weights.pt"
+    assert results == {1: Failure(reason), 2: Failure(reason)}
 
 
 def test_a_dying_worker_costs_its_own_task_only_and_says_how_it_died():

@@ -51,7 +51,7 @@ def test_variables_say_which_have_an_order():
         ("rate", 7, True),
         ("width", 57, True),
         ("kind", 3, False),
-        ("fixed", 1, False),
+        ("fixed", 1, True),
     ]
     kinds = {name: (size, ordered) for name, size, ordered in SpaceDomain(mixnet).variables()}
     assert kinds["s2.depth"] == (4, True)
@@ -181,8 +181,8 @@ def test_known_costs_are_told_by_name():
 def test_parameters_are_encoded_in_order_or_one_hot():
     encoded = plain.encode([(0, 0, 0, 0, 0), (1, 3, 56, 2, 0)])
     assert encoded.shape == (2, 7)
-    assert encoded[0].tolist() == [0, 0, 0, 1, 0, 0, 1]
-    assert encoded[1] == pytest.approx([1 / 3, 0.5, 1, 0, 0, 1, 1])
+    assert encoded[0].tolist() == [0, 0, 0, 1, 0, 0, 0]
+    assert encoded[1] == pytest.approx([1 / 3, 0.5, 1, 0, 0, 1, 0])
     # A logarithmic parameter counts factors: 8 to 16 is as far as 32 to 64.
     widths = plain.encode([(0, 0, width - 8, 0, 0) for width in (8, 16, 32, 64)])[:, 2]
     assert widths.tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1])

@@ -56,7 +56,9 @@ def search(
         list[str] | None,
         typer.Option(help="Another limit, as params=5M or latency=8ms; may be repeated."),
     ] = None,
-    data: Annotated[str | None, typer.Option(help="Data set. [digits]")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Data set: a folder of class folders, or digits. [digits]")
+    ] = None,
     estimator: Annotated[str | None, typer.Option(help="Of accuracy. [short]")] = None,
     device: Annotated[
         str | None, typer.Option(help="That latency is measured on. [onnxruntime:cpu]")
@@ -196,6 +198,8 @@ def _settings(given: dict[str, Any], config: Path | None) -> SearchConfig:
     words = ["python", "-m", "nas.search", *sys.argv[1:]]
     values = {**base, **given, "command": shlex.join(words), "version": nas.__version__}
     values["study"] = "search"
+    if Path(values["data"]).expanduser().exists():  # a run may go on from another folder
+        values["data"] = str(Path(values["data"]).expanduser().resolve())
     if values.get("ray") == "none":
         values["ray"] = None
     if values.get("storage") is not None:  # a server holds studies of many runs

@@ -24,7 +24,13 @@ from nas.latency.predictor import Predictor
 from nas.run_directory import RunDirectory, SearchConfig
 from nas.samplers import GenotypeSampler
 from nas.search_outcome import Outcome
-from nas.search_parts import Parts, open_parts, open_sampler_of, prepare_device
+from nas.search_parts import (
+    Parts,
+    open_parts,
+    open_sampler_of,
+    prepare_device,
+    prepare_estimator,
+)
 from nas.search_results import References
 from nas.search_trials import Trials
 from nas.space import load_space
@@ -67,6 +73,7 @@ class Search:
         parts = open_parts(config, load_space(config.space))
         sample(parts.space, Random(config.seed), parts.limits)  # raises when nothing is within
         RunDirectory.check_new(path)
+        prepare_estimator(parts, config, console)
         predictor = prepare_device(parts, config, console)
         sampler = open_sampler_of(parts, config, predictor)
         if config.storage is not None:
@@ -87,6 +94,7 @@ class Search:
         directory.lock()
         parts = open_parts(config, load_space(str(directory.path / "space.yaml")))
         new = not directory.has_study(config)
+        prepare_estimator(parts, config, console)
         predictor = prepare_device(parts, config, console)
         sampler = open_sampler_of(parts, config, predictor)
         directory.write_config(config)

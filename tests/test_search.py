@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from nas.spec import load_network
 from tests.conftest import refusal
+from tests.data.writing import write_folder
 from tests.searching import FAKES, SPACE, complete, trials_of, write_space
 
 FILES = {
@@ -89,6 +90,27 @@ def test_a_search_leaves_a_complete_run_directory(command, space, tmp_path):
     assert refused.returncode == 2
     assert refused.stderr.startswith("error: run exists; continue it with --resume run")
     assert len(pd.read_csv(run / "trials.csv")) == 5
+
+
+@pytest.mark.slow
+def test_a_users_own_images_are_searched_with(command, space, tmp_path):
+    root = write_folder(tmp_path / "pets", ("train", "test"), n=60)
+    (root / "train" / "bee" / "001.png").write_bytes(b"broken")
+    words = ("--data", "pets", "--trials", "2", "--out", "run", "--sampler", "random")
+    result = command(*search(*words), timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert "1 of 120 images cannot be read and are left out: " in result.stderr
+    assert "pets/train/bee/001.png: UnidentifiedImageError" in result.stderr
+    best = load_network(str(tmp_path / "run" / "best.yaml"))
+    assert best.num_classes == 3
+    (tmp_path / "elsewhere").mkdir()
+    more = command("nas.search", "--resume", "run", "--trials", "3", timeout=300)
+    assert more.returncode == 0, more.stderr
+    for path in (root / "train" / "ant").iterdir():
+        path.unlink()
+    (root / "train" / "ant" / "000.png").write_bytes(b"another")
+    told = refusal(command("nas.search", "--resume", "run", "--trials", "4"))
+    assert "at least 5 images to train with, but ant has 1" in told
 
 
 def test_a_seed_repeats_a_run_and_a_config_repeats_it_elsewhere(command, space, fakes, tmp_path):

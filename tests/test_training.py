@@ -15,7 +15,7 @@ TINY = NetworkSpec(
     head=Head(channels=64),
     num_classes=10,
 )
-digits = load_data("digits").resized(16)
+digits = load_data("digits").at(16)
 
 
 def test_a_small_network_learns_digits():

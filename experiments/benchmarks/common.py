@@ -30,6 +30,15 @@ def conditions(*packages: str) -> dict[str, Any]:
     }
 
 
+def recorded(name: str) -> dict[str, Any]:
+    """Return what was recorded before, or nothing."""
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        return {}
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
 def record(name: str, result: dict[str, Any], *packages: str, write: bool) -> None:
     """Print a result as JSON, and keep it below experiments/results/ when asked to."""
     text = json.dumps({**conditions(*packages), **result}, indent=2)

@@ -17,6 +17,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import create_trial
 from threadpoolctl import threadpool_limits
 
-from experiments.benchmarks.common import record
+from experiments.benchmarks.common import record, recorded
 from experiments.benchmarks.landscapes import PROBLEMS, Problem, open_problem
 from nas.imports import named_object
 from nas.latency.known import KnownLatency
@@ -102,18 +103,16 @@ def main() -> None:
         import torch
 
         torch.set_num_threads(1)
-        results = {}
+        # What is not run again stays as it was recorded, and tells when that was.
+        results = recorded("samplers").get("problems", {}) if arguments.record else {}
         for name in arguments.problems:
             problem = open_problem(name)
             print(f"\n{name}: {problem.about}")
             print(f"{'':12}" + "".join(f"{n:>16}" for n in CHECKPOINTS) + "   seconds an ask")
-            results[name] = {
-                "about": problem.about,
-                "shares": {
-                    sampler: compare(problem, sampler, arguments.seeds)
-                    for sampler in arguments.samplers
-                },
-            }
+            result = results.setdefault(name, {"shares": {}})
+            result["about"] = problem.about
+            for sampler in arguments.samplers:
+                result["shares"][sampler] = compare(problem, sampler, arguments.seeds)
             if "known-cost" in arguments.samplers:
                 results[name]["ask_seconds"] = {
                     str(n): ask_seconds(problem, n) for n in OBSERVATIONS
@@ -158,6 +157,7 @@ def compare(problem: Problem, name: str, seeds: int) -> dict[str, Any]:
         "standard_deviation": deviation,
         "runs": [len(column) for column in columns],
         "ask_seconds": round(seconds, 4),
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 

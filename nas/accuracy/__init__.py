@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nas.accuracy.base import Estimate, EstimateError, Estimator
+from nas.accuracy.base import Estimate, EstimateError, Estimator, PreparedEstimator
 from nas.errors import MixnasError, unknown
 from nas.imports import looks_like_import, named_object
 
@@ -25,4 +25,11 @@ def open_estimator(name: str, data: str) -> Estimator:
     return ShortTraining(data)
 
 
-__all__ = ["ESTIMATORS", "Estimate", "EstimateError", "Estimator", "open_estimator"]
+__all__ = [
+    "ESTIMATORS",
+    "Estimate",
+    "EstimateError",
+    "Estimator",
+    "PreparedEstimator",
+    "open_estimator",
+]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from nas.progress import Step
 from nas.spec import NetworkSpec
 
 
@@ -61,6 +62,22 @@ class StagedEstimator(Estimator, Protocol):
 
         Raises:
             EstimateError: when the network cannot be judged.
+        """
+        ...
+
+
+@runtime_checkable
+class PreparedEstimator(Estimator, Protocol):
+    """Has something long to do once, before the first network, as reading images."""
+
+    def prepare(self, step: Step | None = None) -> list[str]:
+        """Do it; return what a user should know.
+
+        Args:
+            step: told how far it is.
+
+        Raises:
+            MixnasError: when it cannot be done.
         """
         ...
 

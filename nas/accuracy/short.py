@@ -9,6 +9,7 @@ from typing import Any
 
 from nas.accuracy.base import Estimate, EstimateError
 from nas.data import ImageData, load_data
+from nas.progress import Step
 from nas.spec import NetworkSpec
 from nas.torch_model import build
 from nas.training import Recipe, TrainingError, train
@@ -17,7 +18,7 @@ from nas.training import Recipe, TrainingError, train
 @lru_cache(maxsize=2)
 def _data(name: str, resolution: int) -> ImageData:
     """Load a data set once a process."""
-    return load_data(name).resized(resolution)
+    return load_data(name).at(resolution)
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,15 @@ class ShortTraining:
         return {
             "estimator": "short",
             "data": self.data,
-            "data_fingerprint": _data(self.data, self.resolution).fingerprint(),
+            "data_fingerprint": load_data(self.data).fingerprint(),
             "resolution": self.resolution,
             **dataclasses.asdict(self.recipe),
         }
+
+    def prepare(self, step: Step | None = None) -> list[str]:
+        """See `PreparedEstimator`: images are decoded."""
+        data = load_data(self.data).at(self.resolution, step)
+        return [data.remark()] if data.broken else []
 
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
         """See `Estimator.estimate`."""

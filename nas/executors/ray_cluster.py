@@ -13,10 +13,10 @@ import ray
 from nas.errors import MixnasError
 from nas.latency import Device, open_device
 from nas.latency.conditions import Conditions, Latency, Settings
-from nas.latency.device import Step
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
 from nas.lowering import MERGE_ALL, Choice
+from nas.progress import Step
 from nas.spec import NetworkSpec
 
 DEVICE_RESOURCE = "mixnas_device"

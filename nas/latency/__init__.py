@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nas.imports import looks_like_import, named_object
 from nas.latency.conditions import Conditions, Latency, Settings
-from nas.latency.device import Device, LocalDevice, Step, measure_quietly
+from nas.latency.device import Device, LocalDevice, measure_quietly
 from nas.latency.machine import usable_cores
 from nas.latency.runtimes import EXAMPLES
 
@@ -34,7 +34,6 @@ __all__ = [
     "Latency",
     "LocalDevice",
     "Settings",
-    "Step",
     "measure_quietly",
     "open_device",
     "usable_cores",

@@ -19,12 +19,11 @@ from nas.latency.runtimes import Program, Run, Runtime, open_runtime
 from nas.latency.tuning import tune
 from nas.latency.weights import realistic_weights
 from nas.lowering import MERGE_ALL, Choice, lower
+from nas.progress import Step
 from nas.spec import NetworkSpec, load_network
 
 REFERENCE = "mobilenet_v2"
 _REFERENCE_SECONDS = 1.5
-Step = Callable[[int, int], None]
-"""Told how much of something long is done, and of how much."""
 
 
 class Device(Protocol):

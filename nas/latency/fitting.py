@@ -11,7 +11,7 @@ import numpy as np
 from nas.cost import count
 from nas.errors import MixnasError
 from nas.latency.conditions import Latency
-from nas.latency.device import Device, Step, quieter
+from nas.latency.device import Device, quieter
 from nas.latency.predictor import (
     ErrorCard,
     Predictor,
@@ -21,6 +21,7 @@ from nas.latency.predictor import (
 )
 from nas.latency.protocol import Effort
 from nas.limits import Limit
+from nas.progress import Step
 from nas.space import Space, sample
 from nas.spec import NetworkSpec
 

@@ -14,11 +14,12 @@ from pydantic.dataclasses import dataclass
 
 from nas.errors import MixnasError
 from nas.latency.conditions import Conditions, Latency, Settings
-from nas.latency.device import Step, program_of
+from nas.latency.device import program_of
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
 from nas.latency.remote_line import Answer, Line
 from nas.lowering import MERGE_ALL, Choice
+from nas.progress import Step
 from nas.spec import NetworkSpec
 
 _WAIT = 15.0  # seconds that the agent may hold an answer back, so that asking disturbs nothing

@@ -248,9 +248,8 @@ class KnownCostSampler(GenotypeSampler):
         if self._reward is not None:
             return RewardImprovement(self._reward, believed, costs)
         everything = np.concatenate([self._costs(self._pool), costs])
-        # Beyond the largest, so that the costliest network is worth something as well.
-        ranges = np.ptp(everything, axis=0)
-        largest = everything.max(0) + 0.1 * np.where(ranges > 0, ranges, 1.0)
+        # No further than the largest: whoever sets no limit is not led to ever costlier networks.
+        largest = everything.max(0) + (np.ptp(everything, axis=0) == 0)
         return HypervolumeImprovement(believed, costs, reference_accuracy(believed, costs), largest)
 
     # -- candidates -------------------------------------------------------------------------

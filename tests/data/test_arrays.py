@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from nas.data import load_data
+from nas.errors import MixnasError
+from tests.data.writing import pictures
+
+
+def sizes(data):
+    return {part: len(labels) for part, labels in data.labels.items()}
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2, 3), (0, 3, 1, 2)])
+def test_one_part_is_split_in_three(tmp_path, axes):
+    images, labels = pictures(60, side=20)
+    np.savez(tmp_path / "a.npz", images=images.transpose(axes), labels=labels)
+    data = load_data(str(tmp_path / "a.npz"))
+    assert sizes(data) == {"train": 36, "validation": 12, "test": 12}
+    assert data.classes == ("0", "1", "2")
+    originals = {tuple(image.ravel()): label for image, label in zip(images, labels, strict=True)}
+    for part, tensor in data.images.items():
+        assert tensor.shape[1:] == (3, 20, 20)
+        for image, label in zip(tensor.numpy(), data.labels[part].tolist(), strict=True):
+            assert originals[tuple(image.transpose(1, 2, 0).ravel())] == label
+
+
+def test_parts_that_are_given_stay_as_they_are(tmp_path):
+    arrays = {}
+    for seed, part in enumerate(("train", "val", "test")):
+        images, labels = pictures(30 + seed, seed=seed)
+        arrays |= {f"{part}_images": images, f"{part}_labels": labels[:, None]}
+    np.savez_compressed(tmp_path / "a.npz", **arrays)
+    data = load_data(str(tmp_path / "a.npz"))
+    assert sizes(data) == {"train": 30, "validation": 31, "test": 32}
+    wanted = arrays["val_images"].transpose(0, 3, 1, 2)
+    assert (data.images["validation"].numpy() == wanted).all()
+
+
+def test_validation_is_split_off_where_there_is_a_test(tmp_path):
+    (x, y), (a, b) = pictures(50), pictures(20, seed=1)
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=y, x_test=a, y_test=b)
+    data = load_data(str(tmp_path / "a.npz"))
+    assert sizes(data) == {"train": 40, "validation": 10, "test": 20}
+    assert (data.images["test"].numpy() == a.transpose(0, 3, 1, 2)).all()
+
+
+def test_gray_images_are_repeated(tmp_path):
+    images, labels = pictures(30, channels=1)
+    np.savez(tmp_path / "a.npz", images=images[..., 0], labels=labels)
+    tensor = load_data(str(tmp_path / "a.npz")).images["train"]
+    assert tensor.shape[1] == 3
+    assert (tensor[:, 0] == tensor[:, 2]).all()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"images": np.zeros((30, 8, 8), np.float32)}, "are float32; wanted are bytes"),
+        ({"images": np.zeros((30, 8), np.uint8)}, r"have shape \(30, 8\); wanted is \(N, H, W\)"),
+        ({"images": np.zeros((30, 8, 8, 5), np.uint8)}, r"have shape \(30, 8, 8, 5\)"),
+        ({"labels": np.arange(29) % 3}, r"are 30, but their labels are int64 \(29,\)"),
+        ({"labels": np.arange(30) % 3 / 2}, r"their labels are float64"),
+        ({"labels": np.arange(30) % 3 - 1}, "there is a label -1; labels begin at 0"),
+        ({"labels": np.zeros(30, int)}, "has one class, '0'; a classifier needs two"),
+        ({"labels": np.arange(30)}, "at least 5 images to train with, but 0 has 1, 1 has 1,"),
+        ({"labels": np.array(["a"] * 30, object)}, "cannot be read: Object arrays"),
+    ],
+)
+def test_other_arrays_are_refused(tmp_path, arrays, message):
+    images, labels = pictures(30)
+    np.savez(tmp_path / "a.npz", **{"images": images, "labels": labels} | arrays)
+    with pytest.raises(MixnasError, match=message):
+        load_data(str(tmp_path / "a.npz"))
+
+
+def test_other_files_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", pixels=np.zeros(3))
+    with pytest.raises(MixnasError, match=r"holds pixels; wanted are images and labels, or"):
+        load_data(str(tmp_path / "a.npz"))
+    (tmp_path / "b.npz").write_bytes(b"PK\3\4 and no more")
+    with pytest.raises(MixnasError, match=r"b\.npz cannot be read"):
+        load_data(str(tmp_path / "b.npz"))
+    (tmp_path / "c.csv").write_text("1,2")
+    with pytest.raises(MixnasError, match=r"wanted is a folder of class folders, or an \.npz"):
+        load_data(str(tmp_path / "c.csv"))

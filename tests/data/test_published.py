@@ -1,0 +1,87 @@
+import os
+import pickle
+
+import numpy as np
+import pytest
+
+from nas.data import load_data
+from nas.errors import MixnasError
+from tests.data.writing import idx, pictures, write_cifar10, write_cifar100, write_idx
+
+
+def check(data, classes, train, test, side=32):
+    assert data.classes == classes
+    sizes = {part: len(labels) for part, labels in data.labels.items()}
+    assert sizes == {"train": train - train // 5, "validation": train // 5, "test": test}
+    assert data.images["train"].shape[1:] == (3, side, side)
+
+
+@pytest.mark.parametrize("pickled", [False, True])
+def test_cifar10_is_read_from_its_own_files(tmp_path, pickled):
+    data = load_data(str(write_cifar10(tmp_path / "cifar", pickled)))
+    check(data, ("ant", "bee", "cat"), 150, 30)
+    images, labels = pictures(30, seed=5)
+    assert (data.images["test"].numpy() == images.transpose(0, 3, 1, 2)).all()
+    assert data.labels["test"].tolist() == labels.tolist()
+
+
+def test_both_forms_of_cifar_are_the_same_data(tmp_path):
+    for write in (write_cifar10, write_cifar100):
+        plain = load_data(str(write(tmp_path / f"{write.__name__}1", False)))
+        pickled = load_data(str(write(tmp_path / f"{write.__name__}2", True)))
+        assert plain.fingerprint() == pickled.fingerprint()
+
+
+@pytest.mark.parametrize("pickled", [False, True])
+def test_cifar100_has_the_fine_labels(tmp_path, pickled):
+    check(load_data(str(write_cifar100(tmp_path / "c", pickled))), ("ant", "bee", "cat"), 30, 30)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_mnist_is_read_from_its_idx_files(tmp_path, packed):
+    data = load_data(str(write_idx(tmp_path / "mnist", packed=packed)))
+    check(data, ("0", "1", "2"), 30, 30, side=28)
+    images, _ = pictures(30, 28, 1, seed=1)
+    assert (data.images["test"][:, 1].numpy() == images[..., 0]).all()
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch evil",)
+
+
+def test_a_pickle_with_more_than_arrays_is_not_let_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = write_cifar10(tmp_path / "cifar", pickled=True)
+    (root / "data_batch_3").write_bytes(pickle.dumps({b"data": Evil()}))
+    with pytest.raises(MixnasError, match=r"it wants posix\.system, and only arrays are let in"):
+        load_data(str(root))
+    nested = np.array([Evil()], dtype=object)
+    (root / "data_batch_3").write_bytes(pickle.dumps({b"data": nested}))
+    with pytest.raises(MixnasError, match="only arrays are let in"):
+        load_data(str(root))
+    assert not (tmp_path / "evil").exists()
+
+
+@pytest.mark.parametrize(
+    ("write", "file", "content", "message"),
+    [
+        (write_cifar10, "data_batch_2.bin", b"abc", "data_batch_2.bin has 3 bytes, no multiple"),
+        (write_cifar10, "data_batch_4.bin", None, "No such file"),
+        (write_idx, "train-images-idx3-ubyte", b"\0\0\x08\x03\0\0", "cannot be read"),
+        (write_idx, "train-images-idx3-ubyte", b"\0\0\x0d\x03" + bytes(12), "no IDX file of bytes"),
+        (write_idx, "t10k-labels-idx1-ubyte", None, "t10k-images-idx3-ubyte and t10k-labels-idx1"),
+        (write_idx, "t10k-labels-idx1-ubyte", idx(np.zeros(31)), "are 30, but their labels are"),
+        (write_idx, "t10k-labels-idx1-ubyte", idx(np.zeros(30))[:-1], "cut short or too long"),
+        (write_idx, "t10k-labels-idx1-ubyte", b"\0\0\x08\x01\xff\xff\xff\xff", "cut short"),
+        (write_idx, "t10k-labels-idx1-ubyte", idx(np.full(30, 3)), "has 0"),
+    ],
+)
+def test_damaged_files_are_told(tmp_path, write, file, content, message):
+    root = write(tmp_path / "data")
+    if content is None:
+        (root / file).unlink()
+    else:
+        (root / file).write_bytes(content)
+    with pytest.raises(MixnasError, match=message):
+        load_data(str(root))

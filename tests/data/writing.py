@@ -1,0 +1,82 @@
+"""Small data sets, written as their publishers and users write them."""
+
+import gzip
+import pickle
+import struct
+
+import numpy as np
+from PIL import Image
+
+
+def pictures(n, side=32, channels=3, seed=0):
+    """Random images (n, side, side, channels) and labels 0, 1, 2 in turn."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (n, side, side, channels), np.uint8), np.arange(n) % 3
+
+
+def write_folder(root, parts=("",), n=30, classes=("ant", "bee", "cat"), side=24, kind="png"):
+    """Class folders with images, in the given parts; class i is of brightness i."""
+    for part in parts:
+        for index in range(n):
+            label = index % len(classes)
+            folder = root / part / classes[label]
+            folder.mkdir(parents=True, exist_ok=True)
+            color = (80 * label + 10, index % 256, len(part))
+            Image.new("RGB", (side, side + 8), color).save(folder / f"{index:03}.{kind}")
+    return root
+
+
+def write_cifar10(root, pickled=False, n=30):
+    root.mkdir(parents=True)
+    names = [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]
+    for seed, name in enumerate(names):
+        images, labels = pictures(n, seed=seed)
+        rows = images.transpose(0, 3, 1, 2).reshape(n, -1)
+        if pickled:
+            batch = {b"data": rows, b"labels": labels.tolist(), b"batch_label": name.encode()}
+            (root / name).write_bytes(pickle.dumps(batch, protocol=2))
+        else:
+            records = np.concatenate([labels[:, None].astype(np.uint8), rows], 1)
+            (root / f"{name}.bin").write_bytes(records.tobytes())
+    if pickled:
+        meta = {b"label_names": [b"ant", b"bee", b"cat"]}
+        (root / "batches.meta").write_bytes(pickle.dumps(meta, protocol=2))
+    else:
+        (root / "batches.meta.txt").write_text("ant\nbee\ncat\n\n")
+    return root
+
+
+def write_cifar100(root, pickled=False, n=30):
+    root.mkdir(parents=True)
+    for seed, name in enumerate(("train", "test")):
+        images, labels = pictures(n, seed=seed)
+        rows = images.transpose(0, 3, 1, 2).reshape(n, -1)
+        if pickled:
+            batch = {b"data": rows, b"fine_labels": labels.tolist(), b"coarse_labels": [0] * n}
+            (root / name).write_bytes(pickle.dumps(batch, protocol=2))
+        else:
+            coarse = np.zeros((n, 1), np.uint8)
+            records = np.concatenate([coarse, labels[:, None].astype(np.uint8), rows], 1)
+            (root / f"{name}.bin").write_bytes(records.tobytes())
+    if pickled:
+        meta = {b"fine_label_names": [b"ant", b"bee", b"cat"]}
+        (root / "meta").write_bytes(pickle.dumps(meta, protocol=2))
+    else:
+        (root / "fine_label_names.txt").write_text("ant\nbee\ncat\n")
+    return root
+
+
+def idx(array):
+    header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+    return header + array.astype(np.uint8).tobytes()
+
+
+def write_idx(root, n=30, packed=False):
+    root.mkdir(parents=True)
+    for seed, name in enumerate(("train", "t10k")):
+        images, labels = pictures(n, 28, 1, seed)
+        for what, array in (("images-idx3", images[..., 0]), ("labels-idx1", labels)):
+            raw = idx(array)
+            path = root / f"{name}-{what}-ubyte{'.gz' if packed else ''}"
+            path.write_bytes(gzip.compress(raw) if packed else raw)
+    return root

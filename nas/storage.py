@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 import weakref
 from collections.abc import Iterator
@@ -22,7 +23,8 @@ from nas.errors import MixnasError
 _SECRETS = ("password", "sslpassword")  # that a URL's query may hold as well
 _LOCK = 0x6D69786E6173  # of our own, among a database's advisory locks
 _WAIT = 60  # seconds that SQLite waits for another process to finish writing
-_PAUSE = 1.0  # seconds for another process to finish making the tables
+_ATTEMPTS = 20  # at making the tables of a file
+_PAUSE = 0.5  # seconds, at most, for another process to go on making tables
 
 
 def parse_storage(text: str) -> URL:
@@ -97,12 +99,17 @@ class _Storage(RDBStorage):
 
 def _open_file(text: str) -> RDBStorage:
     settings = {"connect_args": {"timeout": _WAIT}}
-    try:
-        return _Storage(text, engine_kwargs=settings)
-    except (IntegrityError, OperationalError):
-        # Another process, as a dashboard, was about to make the same tables.
-        time.sleep(_PAUSE)
-        return _Storage(text, engine_kwargs=settings)
+    attempts = 0
+    while True:
+        try:
+            return _Storage(text, engine_kwargs=settings)
+        except (IntegrityError, OperationalError) as error:
+            # Another process, as a dashboard, makes the same tables; every time there are more.
+            met = isinstance(error, IntegrityError) or "already exists" in str(error)
+            attempts += 1
+            if not met or attempts == _ATTEMPTS:
+                raise
+            time.sleep(_PAUSE * random.random())
 
 
 def _open_server(url: URL) -> RDBStorage:

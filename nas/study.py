@@ -231,11 +231,15 @@ class SearchStudy:
         Returns:
             How many networks are in the queue.
         """
-        for trial in self._trials():
+        trials = self._trials()
+        times = Counter(t.user_attrs.get("spec_hash") for t in trials if was_interrupted(t))
+        for trial in trials:
             if trial.state == TrialState.RUNNING and trial.number not in kept:
                 with storage_errors():
                     identity = trial._trial_id
                     reason = f"{INTERRUPTED}; put in the queue again"
+                    if times[trial.user_attrs.get("spec_hash")] + 1 >= MOST_INTERRUPTIONS:
+                        reason = f"{INTERRUPTED} {MOST_INTERRUPTIONS} times; not tried again"
                     self._storage.set_trial_user_attr(identity, "reason", reason)
                     self._storage.set_trial_state_values(identity, TrialState.FAIL)
         self._again = self._interrupted()

@@ -187,6 +187,11 @@ def test_a_network_that_ends_its_process_again_and_again_is_left_alone(study, st
     assert study.requeue() == 0
     assert study.ask().spec.digest() != first.spec.digest()
     assert states(storage) == ["FAIL"] * MOST_INTERRUPTIONS + ["RUNNING"]
+    reasons = [trial.user_attrs["reason"] for trial in trials_of(storage)[:-1]]
+    assert reasons[-2:] == [
+        "interrupted; put in the queue again",
+        "interrupted 3 times; not tried again",
+    ]
 
 
 def test_finished_trials_are_never_repeated(study, storage, folder):

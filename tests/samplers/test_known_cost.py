@@ -377,7 +377,7 @@ def test_thousands_of_observations_are_thinned():
     known = {tuple(sorted(t.params.items())) for t in study.trials}
     trial = study.ask(PARAMETERS)
     assert tuple(sorted(trial.params.items())) not in known
-    assert len(study.sampler._model._encoded) == KEEP_MOST
+    assert len(study.sampler._model._process.X_train_) == KEEP_MOST
 
 
 def test_the_thinned_hold_the_front():

@@ -44,9 +44,9 @@ def pareto(run: RunPath, json: Json = False) -> None:
         print(json_module.dumps(data, indent=2, allow_nan=False))
         return
     table = Table(title=f"Front of {front.n} networks, with references", title_justify="left")
-    for column in ("network", "", "accuracy", "latency (ms)", "10% to 90%", "MAdds", "params"):
+    for column in ("network", "", read.label, "latency (ms)", "10% to 90%", "MAdds", "params"):
         table.add_column(column, justify="left" if column in ("network", "") else "right")
-    keys = ("name", "group", "accuracy", "latency_ms", "latency_range", "madds", "params")
+    keys = ("name", "group", "score", "latency_ms", "latency_range", "madds", "params")
     for row in rows:
         table.add_row(*(row[key] for key in keys))
     Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)

@@ -26,21 +26,29 @@ def _axes(width: float = 7.2, height: float = 4.4) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def front_figure(trials: pd.DataFrame, references: pd.DataFrame, front: Front) -> Figure:
-    """Draw accuracy over latency: all trials, the front as a staircase, references by name."""
+def _unit(label: str) -> tuple[str, float]:
+    """Return an axis' label, and the factor of what is drawn: accuracies are in percent."""
+    return (f"{label} (%)", 100.0) if label.endswith("accuracy") else (label, 1.0)
+
+
+def front_figure(
+    trials: pd.DataFrame, references: pd.DataFrame, front: Front, label: str
+) -> Figure:
+    """Draw scores over latency: all trials, the front as a staircase, references by name."""
     figure, axes = _axes()
+    unit, factor = _unit(label)
     axes.scatter(
-        trials["latency_ms"], 100 * trials["accuracy"], s=22, color=TRIAL, label="trial", alpha=0.8
+        trials["latency_ms"], factor * trials["score"], s=22, color=TRIAL, label="trial", alpha=0.8
     )
     rows = front.rows.sort_values("latency_ms")
-    axes.step(rows["latency_ms"], 100 * rows["accuracy"], where="post", color=FRONT, linewidth=1.3)
+    axes.step(rows["latency_ms"], factor * rows["score"], where="post", color=FRONT, linewidth=1.3)
     axes.scatter(
-        rows["latency_ms"], 100 * rows["accuracy"], s=34, color=FRONT, zorder=3, label="front"
+        rows["latency_ms"], factor * rows["score"], s=34, color=FRONT, zorder=3, label="front"
     )
     for _, row in rows.iterrows():
         axes.annotate(
             f"trial {row['number']}",
-            (row["latency_ms"], 100 * row["accuracy"]),
+            (row["latency_ms"], factor * row["score"]),
             xytext=(-4, 6),
             textcoords="offset points",
             fontsize=8,
@@ -50,7 +58,7 @@ def front_figure(trials: pd.DataFrame, references: pd.DataFrame, front: Front) -
     if len(references):
         axes.scatter(
             references["latency_ms"],
-            100 * references["accuracy"],
+            factor * references["score"],
             s=46,
             marker="D",
             color=REFERENCE,
@@ -60,34 +68,35 @@ def front_figure(trials: pd.DataFrame, references: pd.DataFrame, front: Front) -
     for _, row in references.iterrows():
         axes.annotate(
             str(row["name"]),
-            (row["latency_ms"], 100 * row["accuracy"]),
+            (row["latency_ms"], factor * row["score"]),
             xytext=(6, -10),
             textcoords="offset points",
             fontsize=8,
             color=REFERENCE,
         )
     axes.set_xlabel("latency, median of one image (ms)")
-    axes.set_ylabel("validation accuracy (%)")
+    axes.set_ylabel(unit)
     axes.margins(x=0.12)
     axes.legend(fontsize=8, loc="best", framealpha=0.85, edgecolor=GRID)
     return figure
 
 
-def history_figure(trials: pd.DataFrame) -> Figure:
-    """Draw accuracy over the trials' numbers, with the best so far."""
+def history_figure(trials: pd.DataFrame, label: str) -> Figure:
+    """Draw scores over the trials' numbers, with the best so far."""
     figure, axes = _axes(height=3.2)
+    unit, factor = _unit(label)
     ordered = trials.sort_values("number")
-    axes.scatter(ordered["number"], 100 * ordered["accuracy"], s=22, color=TRIAL, label="trial")
+    axes.scatter(ordered["number"], factor * ordered["score"], s=22, color=TRIAL, label="trial")
     axes.step(
         ordered["number"],
-        100 * ordered["accuracy"].cummax(),
+        factor * ordered["score"].cummax(),
         where="post",
         color=FRONT,
         linewidth=1.3,
         label="best so far",
     )
     axes.set_xlabel("trial")
-    axes.set_ylabel("validation accuracy (%)")
+    axes.set_ylabel(unit)
     axes.legend(fontsize=8, loc="best", framealpha=0.85, edgecolor=GRID)
     return figure
 

@@ -11,11 +11,12 @@ import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.confirmation import confirmed_rows
 from analysis.figures import cost_figure, front_figure, history_figure, svg
 from analysis.fronts import Front, pareto_front
 from analysis.runs import OBJECTIVES, Run, read_run
 
-COLUMNS = ("name", "accuracy", "latency_ms", "latency_range", "madds", "params")
+COLUMNS = ("name", "score", "latency_ms", "latency_range", "madds", "params")
 
 
 def run_front(run: Run) -> Front:
@@ -26,7 +27,7 @@ def run_front(run: Run) -> Front:
     return pareto_front(rows, OBJECTIVES)
 
 
-def _cells(row: pd.Series, name: str) -> dict[str, str]:
+def _cells(run: Run, row: pd.Series, name: str) -> dict[str, str]:
     """Return a network's numbers as text for a table."""
 
     def show(value: Any, form: str) -> str:
@@ -36,7 +37,7 @@ def _cells(row: pd.Series, name: str) -> dict[str, str]:
     source = " (predicted)" if row.get("latency_source") == "predicted" else ""
     return {
         "name": name,
-        "accuracy": show(100 * row["accuracy"], "{:.1f}%"),
+        "score": run.score_text(row["score"]),
         "latency_ms": show(row["latency_ms"], "{:.2f}"),
         "latency_range": "-" if pd.isna(low) else f"{low:.2f} to {high:.2f}{source}",
         "madds": show(row["madds"] / 1e6, "{:.0f}M"),
@@ -52,7 +53,7 @@ def network_rows(run: Run, front: Front) -> list[dict[str, Any]]:
         group = "front" if row["number"] in members else "trial"
         rows.append(
             {
-                **_cells(row, f"trial_{row['number']}"),
+                **_cells(run, row, f"trial_{row['number']}"),
                 "group": group,
                 "state": row["state"],
                 "reason": "" if pd.isna(row["reason"]) else row["reason"],
@@ -60,7 +61,7 @@ def network_rows(run: Run, front: Front) -> list[dict[str, Any]]:
             }
         )
     for _, row in run.references.iterrows():
-        cells = _cells(row, str(row["name"]))
+        cells = _cells(run, row, str(row["name"]))
         rows.append(
             {
                 **cells,
@@ -78,8 +79,8 @@ def figures_of(run: Run, front: Front) -> dict[str, Figure]:
     done = run.completed
     measured = run.references.dropna(subset=list(OBJECTIVES))
     return {
-        "front": front_figure(done, measured, front),
-        "history": history_figure(done),
+        "front": front_figure(done, measured, front, run.label),
+        "history": history_figure(done, run.label),
         "madds_latency": cost_figure(done, measured),
     }
 
@@ -109,6 +110,7 @@ def write_report(path: Path) -> Path:
         front=front,
         rows=[row for row in rows if row["state"] == "complete"],
         failed=failed,
+        retrained=confirmed_rows(run.retrained),
         figures=drawn,
     )
     _write(path / "report.html", page)

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from analysis.confirmation import COLUMNS as RETRAINED
 from analysis.errors import AnalysisError
 from analysis.fronts import Direction
 
@@ -22,7 +23,7 @@ NUMBERS = (
     "latency_p90_ms",
 )
 COLUMNS = ("state", "reason", "spec_hash", *NUMBERS)
-OBJECTIVES: dict[str, Direction] = {"accuracy": "max", "latency_ms": "min"}
+OBJECTIVES: dict[str, Direction] = {"score": "max", "latency_ms": "min"}
 
 
 @dataclass(frozen=True)
@@ -34,17 +35,37 @@ class Run:
         config: what it was asked to do.
         trials: one row a trial, whatever became of it.
         references: the reference networks, in the same columns, named.
+        retrained: one row a retraining of the best; see `analysis.confirmation`.
     """
 
     path: Path
     config: dict[str, Any]
     trials: pd.DataFrame
     references: pd.DataFrame
+    retrained: pd.DataFrame
 
     @property
     def completed(self) -> pd.DataFrame:
-        """The trials that have an accuracy and a latency."""
+        """The trials that have a score and a latency."""
         return self.trials[self.trials["state"] == "complete"]
+
+    @property
+    def by_accuracy(self) -> bool:
+        """Whether networks were ranked by their accuracy."""
+        return bool((self.completed["score"] == self.completed["accuracy"]).all())
+
+    @property
+    def label(self) -> str:
+        """What the scores are called."""
+        if self.by_accuracy:
+            return "validation accuracy"
+        return f"score of {self.config.get('estimator', 'the estimator')}"
+
+    def score_text(self, score: float) -> str:
+        """Write a score: one that is an accuracy in percent."""
+        if pd.isna(score):
+            return "-"
+        return f"{100 * score:.1f}%" if self.by_accuracy else f"{score:.4g}"
 
 
 def read_run(path: Path) -> Run:
@@ -58,6 +79,8 @@ def read_run(path: Path) -> Run:
         trials = pd.read_csv(path / "trials.csv")
         references = path / "references.csv"
         table = pd.read_csv(references) if references.is_file() else trials.head(0)
+        again = path / "confirmed.csv"
+        retrained = pd.read_csv(again) if again.is_file() else pd.DataFrame(columns=RETRAINED)
     except FileNotFoundError as error:
         name = Path(error.filename).name
         raise AnalysisError(f"{path} is no finished run directory: it has no {name}") from None
@@ -67,7 +90,15 @@ def read_run(path: Path) -> Run:
         raise AnalysisError(f"{path / 'config.yaml'} is damaged: it needs {', '.join(CONFIG)}")
     for name, rows in (("trials", trials), ("references", table)):
         _check(rows, path / f"{name}.csv")
-    return Run(path, config, trials, table)
+    lacking = set(RETRAINED) - set(retrained.columns)
+    if lacking:
+        raise AnalysisError(f"{again} is damaged: it has no column '{min(lacking)}'")
+    return Run(path, config, _scored(trials), _scored(table), retrained)
+
+
+def _scored(table: pd.DataFrame) -> pd.DataFrame:
+    """Give a table of an earlier version its scores, which were accuracies."""
+    return table if "score" in table else table.assign(score=table["accuracy"])
 
 
 def _check(table: pd.DataFrame, path: Path) -> None:

@@ -10,13 +10,16 @@ _EXTRAS = {
     "search": (
         "a desk",
         (
+            "accelerate",
             "fvcore",
             "httpx",
             "jinja2",
+            "kornia",
             "matplotlib",
             "moocore",
             "optuna",
             "pandas",
+            "pytorch_optimizer",
             "ray",
             "safetensors",
             "scipy",
@@ -25,6 +28,7 @@ _EXTRAS = {
             "torch",
         ),
     ),
+    "timm": ("training timm's networks", ("timm", "torchvision")),
     "postgresql": ("a study on a PostgreSQL server", ("psycopg",)),
 }
 

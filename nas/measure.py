@@ -10,7 +10,7 @@ from nas import cli
 from nas.latency import EXAMPLES, Device, Latency, measure_quietly, open_device
 from nas.latency.conditions import read_settings
 from nas.latency.device import refuse_noise
-from nas.spec import Input, NetworkSpec, load_network
+from nas.spec import NetworkSpec, load_network
 
 app = cli.new_app(
     "Measure the latency of networks on a device: lowered to the device's fastest form, between "
@@ -45,7 +45,7 @@ def measure(
     """Measure networks one after the other."""
     forms = [True, False] if both else [not plain]
     settings = [read_settings(threads, batch, precision, lowered) for lowered in forms]
-    specs = [_at(load_network(name), resolution) for name in networks]
+    specs = [load_network(name).at(resolution) for name in networks]
     console = cli.error_console()
     rows: list[dict[str, Any]] = []
     for chosen in settings:
@@ -62,12 +62,6 @@ def measure(
         cli.print_json(rows)
     else:
         _print(rows)
-
-
-def _at(spec: NetworkSpec, resolution: int | None) -> NetworkSpec:
-    if resolution is None:
-        return spec
-    return spec.replace(input=Input(spec.input.channels, resolution))
 
 
 def _measure(device: Device, spec: NetworkSpec, attempts: int, strict: bool) -> Latency:

@@ -53,6 +53,8 @@ class SearchConfig:
         trial_timeout: seconds that a trial's training may take; None for any time.
         ray: the Ray cluster that trials run on; None for worker processes here.
         gpus: of one trial, on Ray.
+        confirm: networks to retrain at the end, beside the references; None for `CONFIRMED` where
+            the estimator is one of mixnas' own, and the data so what its networks are for.
         command: the command line it came from.
         version: of mixnas.
     """
@@ -75,6 +77,7 @@ class SearchConfig:
     trial_timeout: Annotated[float, Field(gt=0)] | None = None
     ray: str | None = None
     gpus: Annotated[float, Field(ge=0)] = 0.0
+    confirm: Annotated[int, Field(ge=0)] | None = None
     latency: Literal["auto", "measured", "predicted"] = "auto"
     command: str = ""
     version: str = ""

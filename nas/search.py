@@ -33,7 +33,16 @@ DEFAULTS: dict[str, Any] = {
     "seed": 0,
 }
 
-CHANGEABLE = {"trials", "workers", "threads", "trial_timeout", "storage", "ray", "gpus"}
+CHANGEABLE = {
+    "trials",
+    "workers",
+    "threads",
+    "trial_timeout",
+    "storage",
+    "ray",
+    "gpus",
+    "confirm",
+}
 """What may be another for the rest of a run: how much is run and where, not what is searched."""
 
 MANY = 1_024  # workers, of which a cluster runs as many as it has room for
@@ -59,7 +68,13 @@ def search(
     data: Annotated[
         str | None, typer.Option(help="Data set: a folder of class folders, or digits. [digits]")
     ] = None,
-    estimator: Annotated[str | None, typer.Option(help="Of accuracy. [short]")] = None,
+    estimator: Annotated[
+        str | None,
+        typer.Option(
+            help="Of accuracy: short, zero-cost, supernet, table:FILE, or an import path; settings "
+            "behind a colon, as short:images=8000,width=0.5 or zero-cost:zico. [short]"
+        ),
+    ] = None,
     device: Annotated[
         str | None, typer.Option(help="That latency is measured on. [onnxruntime:cpu]")
     ] = None,
@@ -109,6 +124,10 @@ def search(
     gpus: Annotated[
         float | None, typer.Option(min=0, help="GPUs of one trial, on Ray; 0.5 shares one. [0]")
     ] = None,
+    confirm: Annotated[
+        int | None,
+        typer.Option(min=0, help="Best networks to retrain at the end, with 3 seeds. [2]"),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Run directory to make. [runs/SPACE-TIME]")
     ] = None,
@@ -140,6 +159,7 @@ def search(
         "storage": storage,
         "ray": ray,
         "gpus": gpus,
+        "confirm": confirm,
     }
     given = {key: value for key, value in given.items() if value is not None}
     if ray is not None:  # another place, and as many workers as that has room for

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from contextlib import suppress
@@ -14,7 +15,8 @@ import optuna
 from rich.console import Console
 
 from nas import cli
-from nas.accuracy import Estimate, Estimator
+from nas.accuracy import Estimate, Estimator, label_of
+from nas.confirmation import Confirmation, retraining
 from nas.cost import count
 from nas.document import digest
 from nas.errors import MixnasError
@@ -31,7 +33,7 @@ from nas.search_parts import (
     prepare_device,
     prepare_estimator,
 )
-from nas.search_results import References
+from nas.search_results import References, score_text
 from nas.search_trials import Trials
 from nas.space import load_space
 from nas.space.loader import find_document
@@ -40,6 +42,8 @@ from nas.storage import open_storage
 from nas.study import OpenTrial, SearchStudy
 from nas.units import format_count
 
+CONFIRMED = 2  # networks of the front that are retrained
+TRAINABLE = ("short", "zero-cost", "supernet")  # estimators whose networks are for the data
 SAVED_EVERY = 10.0  # seconds between two writings of the tables, at least
 
 
@@ -143,7 +147,10 @@ class Search:
                     self._run_on_ray(watch)
                 if self.trials.exhausted:
                     console.print("the space has no other network within the limits")
-                self.outcome.confirm(self.trials.device, lambda: watch.say("measuring the front"))
+                self.outcome.measure_front(
+                    self.trials.device, lambda: watch.say("measuring the front")
+                )
+            self._confirm(console)
         except KeyboardInterrupt:
             console.print(f"stopped; continue with: python -m nas.search --resume {path}")
             finished = False
@@ -155,6 +162,24 @@ class Search:
             signal.signal(signal.SIGINT, previous)
         self.outcome.save()
         return finished
+
+    def _confirm(self, console: Console) -> None:
+        """Retrain the best networks and the references, longer and with several seeds."""
+        most = self.config.confirm
+        if most is None:
+            most = CONFIRMED if self.config.estimator.partition(":")[0] in TRAINABLE else 0
+        found = self.outcome.best_networks(most) if most else {}
+        if not found:
+            return
+        networks = {(name, "front"): spec for name, spec in found.items()}
+        networks |= {(n, "reference"): spec for n, spec in self.trials.references.specs.items()}
+        confirmation = Confirmation(
+            self.outcome.directory, retraining(self.config.data), self.config.seed
+        )
+        with cli.progress_bar(console, "retraining the best") as step:
+            failures = confirmation.run(networks, self._shape, step)
+        for failure in failures:
+            console.print(f"retraining failed: {failure}", markup=False, soft_wrap=True)
 
     def _stop(self, *_: object) -> None:
         self._stopped = True
@@ -227,7 +252,7 @@ class _Watch:
     search: Search
     console: Console
     best: str = "training"
-    _best: tuple[float, float] = (0.0, 0.0)
+    _best: tuple[float, float] = (-math.inf, 0.0)
 
     def __post_init__(self) -> None:
         self.progress = cli.new_progress(self.console)
@@ -241,10 +266,11 @@ class _Watch:
     def ended(self, trial: OpenTrial, result: Result) -> None:
         """Show that a trial ended."""
         if isinstance(result, Estimate) and trial.latency is not None:
-            better = (result.accuracy, -trial.latency.steady_ms)
+            better = (result.score, -trial.latency.steady_ms)
             if better > self._best:
                 self._best = better
-                self.best = f"best {100 * better[0]:.1f}% at {-better[1]:.2f} ms"
+                score = score_text(result.score, result.accuracy)
+                self.best = f"best {score} at {-better[1]:.2f} ms"
         completed = self.search.trials.study.completed()
         if self.console.is_terminal:
             self.progress.update(
@@ -260,7 +286,7 @@ def _line(trial: OpenTrial, result: Result) -> str:
         return f"trial {trial.number} failed: {result.reason}"
     latency = trial.latency.steady_ms if trial.latency else float("nan")
     return (
-        f"trial {trial.number}: {100 * result.accuracy:.1f}%, {latency:.2f} ms, "
+        f"trial {trial.number}: {score_text(result.score, result.accuracy)}, {latency:.2f} ms, "
         f"{format_count(trial.cost.madds)} MAdds, {result.seconds:.0f} s"
     )
 
@@ -292,5 +318,6 @@ def _open(
     trials = Trials(
         directory.path, study, parts.device, predictor, bounds, references, config.trials
     )
-    outcome = Outcome(directory, config, parts.space, study, references, bounds)
+    label = label_of(parts.estimator)
+    outcome = Outcome(directory, config, parts.space, study, references, bounds, label)
     return Search(config, parts.estimator, trials, outcome)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis.confirmation import COLUMNS as RETRAINED
+from analysis.confirmation import confirmed
 from analysis.fronts import Front, pareto_front
 from analysis.report import write_report
 from analysis.runs import OBJECTIVES
@@ -18,8 +20,9 @@ from nas.run_directory import RunDirectory, SearchConfig
 from nas.search_results import References, Results
 from nas.search_trials import ATTEMPTS
 from nas.space import Space
+from nas.space.rows import genotype_of_row
+from nas.spec import NetworkSpec
 from nas.study import SearchStudy
-from nas.trial_table import genotype_of_row
 
 
 @dataclass
@@ -33,6 +36,7 @@ class Outcome:
         study: the trials.
         references: networks judged beside.
         bounds: limits on latency.
+        label: what the estimator's scores are called.
     """
 
     directory: RunDirectory
@@ -41,6 +45,7 @@ class Outcome:
     study: SearchStudy
     references: References
     bounds: list[Limit]
+    label: str
 
     def save(self) -> None:
         """Write all tables and the best network.
@@ -73,7 +78,7 @@ class Outcome:
             name = f"{self.space.name}_trial_{best['number']}"
             self.space.decode(genotype, name).save(self.directory.path / "best.yaml")
 
-    def confirm(self, device: Device, begin: Callable[[], None]) -> None:
+    def measure_front(self, device: Device, begin: Callable[[], None]) -> None:
         """Measure the best network and those of the front, where latency was predicted or noisy.
 
         What is measured may leave the front and let others in, so until all of it is measured.
@@ -110,14 +115,38 @@ class Outcome:
         return shown[noisy | (shown["latency_source"] == "predicted")]
 
     def _best_row(self, table: pd.DataFrame) -> pd.Series | None:
-        """Return the most accurate network of the front, or the one with the highest reward."""
+        """Return the network of the front that scores best, or the one with the highest reward."""
         within = self._within(table)
         if within.empty:
             return None
         if self.study.objective.target_ms is not None:
             return within.sort_values("reward", ascending=False).iloc[0]
+        return self._ordered_front(table).iloc[0]
+
+    def _ordered_front(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the front, the best first: by its retrainings where there were any, by score."""
         rows = self._front(table).rows
-        return rows.sort_values(["accuracy", "latency_ms"], ascending=[False, True]).iloc[0]
+        again = {row.name: row.validation for row in confirmed(self._retrained())}
+        means = [again.get(f"trial_{number}", -1.0) for number in rows["number"]]
+        order = ["retrained", "score", "latency_ms"]
+        ordered = rows.assign(retrained=means).sort_values(order, ascending=[False, False, True])
+        return ordered.drop(columns="retrained")
+
+    def _retrained(self) -> pd.DataFrame:
+        kept = self.directory.read_table("confirmed")
+        return pd.DataFrame(columns=RETRAINED) if kept is None else kept
+
+    def best_networks(self, most: int) -> dict[str, NetworkSpec]:
+        """Return the networks that a report would show first, by the names of their trials."""
+        table = self.study.table()
+        if self.study.objective.target_ms is None:
+            rows = self._ordered_front(table).head(most)
+        else:
+            rows = self._within(table).sort_values("reward", ascending=False).head(most)
+        return {
+            f"trial_{row['number']}": self.space.decode(genotype_of_row(row, self.space))
+            for row in rows.to_dict("records")
+        }
 
     def _within(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return the complete trials that keep the limits on latency, as it is known by now."""
@@ -134,7 +163,14 @@ class Outcome:
         """Write the report and print the Pareto table, with the references beside."""
         page = write_report(self.directory.path)
         front = self._front(self.study.table())
-        results = Results(self.directory.path, page, front, self.references.table())
+        results = Results(
+            self.directory.path,
+            page,
+            front,
+            self.references.table(),
+            self.label,
+            self._retrained(),
+        )
         if json:
             cli.print_json(results.to_dict(self.study.completed()))
         else:

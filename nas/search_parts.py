@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from nas import cli
-from nas.accuracy import Estimator, PreparedEstimator, open_estimator
+from nas.accuracy import Estimator, PreparedEstimator, ceiling_of, open_estimator
 from nas.data import load_data
 from nas.errors import MixnasError
 from nas.latency import Device, Settings, open_device
@@ -91,6 +91,7 @@ def open_sampler_of(
         parts.objective,
         latency,
         tuple(parts.latency_limits),
+        ceiling_of(parts.estimator),
     )
     return parts.sampler(aim)
 

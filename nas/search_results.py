@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from analysis.confirmation import confirmed, confirmed_rows, differences
 from analysis.fronts import Front
 from nas import cli
 from nas.accuracy import Estimate
@@ -22,6 +24,7 @@ from nas.units import format_count
 COLUMNS = [
     "name",
     "accuracy",
+    "score",
     "latency_ms",
     "latency_p10_ms",
     "latency_p90_ms",
@@ -95,12 +98,16 @@ class Results:
         page: the report.
         front: of the completed trials.
         references: their table.
+        label: what the scores are called.
+        retrained: one row a retraining.
     """
 
     path: Path
     page: Path
     front: Front
     references: pd.DataFrame
+    label: str
+    retrained: pd.DataFrame
 
     def _members(self) -> pd.DataFrame:
         rows = self.front.rows
@@ -114,7 +121,10 @@ class Results:
             "hypervolume": self.front.hypervolume,
             "reference_point": self.front.reference,
             "pareto": records(self._members()[COLUMNS]),
+            "score": self.label,
             "references": records(self.references.reindex(columns=COLUMNS)),
+            "confirmed": [_plain(asdict(row)) for row in confirmed(self.retrained)],
+            "differences": [_plain(asdict(row)) for row in differences(self.retrained)],
             "best": str(self.path / "best.yaml"),
             "report": str(self.page),
         }
@@ -126,27 +136,51 @@ class Results:
         rows += [("reference", row) for row in records(known)]
         cli.print_table(
             f"Pareto front of {self.front.n} networks, with references",
-            ["network", "", "accuracy", "latency (ms)", "10% to 90%", "", "MAdds", "params"],
+            ["network", "", self.label, "latency (ms)", "10% to 90%", "", "MAdds", "params"],
             [_cells(kind, row) for kind, row in sorted(rows, key=lambda r: r[1]["latency_ms"])],
-            f"accuracy: validation, {data}, short training with one seed; "
-            f"latency: {device}, one image, in deployed form",
+            f"{self.label}: {data}, one seed; latency: {device}, one image, in deployed form",
         )
+        if len(self.retrained):
+            self._print_confirmed()
         print(f"report: {self.page}")
         print(f"best:   {self.path / 'best.yaml'}")
 
+    def _print_confirmed(self) -> None:
+        cli.print_table(
+            f"Retrained longer, {max(row.n for row in confirmed(self.retrained))} times each",
+            ["network", "", "validation", "test", "the best less this one (95%)", ""],
+            [list(row.values()) for row in confirmed_rows(self.retrained)],
+            "mean and standard deviation over seeds, in percent; the test part was read for this "
+            "table alone; intervals hold the noise of training and of the test images",
+        )
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Write what is not finite as None."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in values.items()
+    }
+
 
 def _cells(kind: str, row: dict[str, Any]) -> list[str]:
-    accuracy = "-" if row["accuracy"] is None else f"{100 * row['accuracy']:.1f}%"
     return [
         str(row["name"]),
         kind,
-        accuracy,
+        score_text(row["score"], row["accuracy"]),
         f"{row['latency_ms']:.2f}",
         f"{row['latency_p10_ms']:.2f} to {row['latency_p90_ms']:.2f}",
         _doubt(row),
         format_count(row["madds"]),
         format_count(row["params"]),
     ]
+
+
+def score_text(score: float | None, accuracy: float | None) -> str:
+    """Write a score: one that is an accuracy in percent."""
+    if score is None:
+        return "-"
+    return f"{100 * score:.1f}%" if score == accuracy else f"{score:.4g}"
 
 
 def _doubt(row: dict[str, Any]) -> str:

@@ -165,6 +165,12 @@ class NetworkSpec:
         """Return a copy with some fields changed."""
         return dataclasses.replace(self, **changes)
 
+    def at(self, resolution: int | None) -> NetworkSpec:
+        """Return the network for images of another size; itself if None."""
+        if resolution is None:
+            return self
+        return self.replace(input=Input(self.input.channels, resolution))
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, every field written out."""
         data = _ADAPTER.dump_python(self, mode="json")

@@ -183,7 +183,7 @@ class SearchStudy:
         if trial.latency is None:
             raise ValueError(f"trial {trial.number} has no latency")
         self._note(trial, "estimate", asdict(estimate))
-        values = self.objective.values(estimate.accuracy, trial.latency.steady_ms)
+        values = self.objective.values(estimate.score, trial.latency.steady_ms)
         self._tell(trial, TrialState.COMPLETE, values=values)
 
     def confirm(self, number: int, latency: Latency) -> None:
@@ -288,7 +288,7 @@ class SearchStudy:
             )
 
     def completed(self) -> int:
-        """Return how many trials have an accuracy and a latency, as far as was seen."""
+        """Return how many trials have a score and a latency, as far as was seen."""
         return sum(state == TrialState.COMPLETE for state, _ in self._ends.values())
 
     def ended_without(self) -> list[str]:

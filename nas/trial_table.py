@@ -9,9 +9,9 @@ import pandas as pd
 from optuna.trial import FrozenTrial
 
 from nas.objective import Objective
-from nas.space import Genotype, Space
+from nas.space import Space
+from nas.space.rows import VARIABLE_PREFIX
 
-VARIABLE_PREFIX = "x."
 LATENCY_COLUMNS = (
     "latency_ms",
     "latency_p10_ms",
@@ -28,6 +28,7 @@ def estimate_columns(estimate: Mapping[str, Any]) -> dict[str, Any]:
         "accuracy": estimate.get("accuracy"),
         "loss": estimate.get("loss"),
         "train_seconds": estimate.get("seconds"),
+        "score": estimate.get("score", estimate.get("accuracy")),
     }
 
 
@@ -75,6 +76,7 @@ def trial_table(
         "accuracy",
         "loss",
         "train_seconds",
+        "score",
         *LATENCY_COLUMNS,
         "reward",
         "seed",
@@ -92,21 +94,11 @@ def trial_table(
             **latency_columns(confirmed.get(trial.number, known.get("latency", {}))),
             "seed": known.get("seed"),
         }
-        if row["accuracy"] is not None and row["latency_ms"] is not None:
-            row["reward"] = objective.reward(row["accuracy"], row["latency_ms"])
+        if row["score"] is not None and row["latency_ms"] is not None:
+            row["reward"] = objective.reward(row["score"], row["latency_ms"])
         if trial.params:
             labels = space.to_params(space.from_params(trial.params))
             row |= {f"{VARIABLE_PREFIX}{name}": label for name, label in labels.items()}
         rows.append(row)
     columns += [f"{VARIABLE_PREFIX}{v.name}" for v in space.variables]
     return pd.DataFrame(rows, columns=columns)
-
-
-def genotype_of_row(row: Mapping[Any, Any], space: Space) -> Genotype:
-    """Return the genotype that a row of `trial_table` holds."""
-    params = {
-        name.removeprefix(VARIABLE_PREFIX): value
-        for name, value in row.items()
-        if name.startswith(VARIABLE_PREFIX) and not pd.isna(value)
-    }
-    return space.from_params(params)

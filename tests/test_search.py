@@ -53,7 +53,7 @@ def test_a_search_leaves_a_complete_run_directory(command, space, tmp_path):
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     run = tmp_path / "run"
-    assert {path.name for path in run.iterdir()} == FILES
+    assert {path.name for path in run.iterdir()} == FILES | {"confirmed.csv"}
     assert "Pareto front of 5 networks" in result.stdout
     assert "mixnet_s" in result.stdout
     assert "[5/5] trial" in result.stderr
@@ -71,8 +71,14 @@ def test_a_search_leaves_a_complete_run_directory(command, space, tmp_path):
 
     front = pd.read_csv(run / "pareto.csv")
     best = load_network(str(run / "best.yaml"))
-    top = front.sort_values(["accuracy", "latency_ms"], ascending=[False, True]).iloc[0]
-    assert best.digest() == top["spec_hash"]
+    confirmed = pd.read_csv(run / "confirmed.csv")
+    means = confirmed[confirmed["kind"] == "front"].groupby("name")["validation"].mean()
+    numbers = front.set_index("number")["spec_hash"]
+    assert best.digest() == numbers[int(means.idxmax().removeprefix("trial_"))]
+    assert confirmed.groupby(["kind", "name"]).size().tolist() == [3] * len(means) + [3]
+    assert confirmed["test"].between(0.2, 1).all()
+    assert set(confirmed["test_images"]) == {360}
+    assert "the best less this one" in result.stdout
     assert best.num_classes == 10
     references = pd.read_csv(run / "references.csv")
     assert list(references["name"]) == ["mixnet_s"]

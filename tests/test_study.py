@@ -11,9 +11,9 @@ from nas.samplers.base import Proposal
 from nas.samplers.domain import SpaceDomain
 from nas.samplers.even import EvenSampler
 from nas.space import load_space
+from nas.space.rows import genotype_of_row
 from nas.storage import open_storage
 from nas.study import MOST_INTERRUPTIONS, SearchStudy
-from nas.trial_table import genotype_of_row
 from tests.fakes import Instant, InstantDevice
 from tests.searching import (
     check_nothing_lost_or_double,

@@ -1,29 +1,16 @@
-"""Accuracy estimators. Imported when asked for: training needs torch."""
+"""Accuracy estimators. What they need (torch) is imported when one is opened."""
 
 from __future__ import annotations
 
-from nas.accuracy.base import Estimate, EstimateError, Estimator, PreparedEstimator
-from nas.errors import MixnasError, unknown
-from nas.imports import looks_like_import, named_object
-
-ESTIMATORS = ("short",)
-
-
-def open_estimator(name: str, data: str) -> Estimator:
-    """Return an estimator for a data set, by name or by the import path of what makes one.
-
-    Raises:
-        MixnasError: when there is no such estimator.
-    """
-    if looks_like_import(name):
-        made: Estimator = named_object(name, "estimator")(data)
-        return made
-    if name not in ESTIMATORS:
-        raise MixnasError(unknown("estimator", name, ESTIMATORS))
-    from nas.accuracy.short import ShortTraining
-
-    return ShortTraining(data)
-
+from nas.accuracy.base import (
+    Estimate,
+    EstimateError,
+    Estimator,
+    PreparedEstimator,
+    ceiling_of,
+    label_of,
+)
+from nas.accuracy.naming import ESTIMATORS, open_estimator
 
 __all__ = [
     "ESTIMATORS",
@@ -31,5 +18,7 @@ __all__ = [
     "EstimateError",
     "Estimator",
     "PreparedEstimator",
+    "ceiling_of",
+    "label_of",
     "open_estimator",
 ]

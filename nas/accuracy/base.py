@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -19,20 +20,31 @@ class Estimate:
     """How accurate a network is thought to be.
 
     Attributes:
-        accuracy: on the validation part, 0..1.
-        loss: cross entropy on the validation part.
+        accuracy: on the validation part, 0..1; None where nothing was trained.
+        loss: cross entropy on the validation part, or None.
         seconds: wall-clock time spent.
         seed: of weights, order and augmentation.
+        score: what networks are ranked by, more is better; the accuracy if not given.
     """
 
-    accuracy: float
-    loss: float
+    accuracy: float | None
+    loss: float | None
     seconds: float
     seed: int
+    score: float = math.nan
+
+    def __post_init__(self) -> None:
+        """Rank by accuracy where nothing else is said."""
+        if math.isnan(self.score) and self.accuracy is not None:
+            object.__setattr__(self, "score", self.accuracy)
 
 
 class Estimator(Protocol):
-    """Judges networks. Instances are sent to worker processes, so they hold settings, not data."""
+    """Judges networks. Instances are sent to worker processes, so they hold settings, not data.
+
+    An estimator whose scores are no accuracies may have two attributes more: ``label``, what
+    they are called, and ``ceiling``, the score that none exceeds, or None if there is no such.
+    """
 
     def fingerprint(self) -> dict[str, Any]:
         """Return everything that its numbers depend on, beside network and seed."""
@@ -80,6 +92,17 @@ class PreparedEstimator(Estimator, Protocol):
             MixnasError: when it cannot be done.
         """
         ...
+
+
+def ceiling_of(estimator: Estimator) -> float | None:
+    """Return the score that no network exceeds, or None; 1 unless the estimator says otherwise."""
+    found: float | None = getattr(estimator, "ceiling", 1.0)
+    return found
+
+
+def label_of(estimator: Estimator) -> str:
+    """Return what an estimator's scores are called in tables and figures."""
+    return str(getattr(estimator, "label", "validation accuracy"))
 
 
 def in_stages(estimator: Estimator, spec: NetworkSpec, seed: int) -> Iterator[Estimate]:

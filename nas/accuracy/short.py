@@ -1,60 +1,121 @@
-"""Short training: a few epochs at a small resolution, then validation accuracy."""
+"""Short training: some thousand images, then how well the network does on the validation part."""
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+import math
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 from nas.accuracy.base import Estimate, EstimateError
-from nas.data import ImageData, load_data
+from nas.accuracy.fidelity import prepare_data, shared_data, widened
+from nas.data import load_data
 from nas.progress import Step
 from nas.spec import NetworkSpec
 from nas.torch_model import build
-from nas.training import Recipe, TrainingError, train
+from nas.training import Batches, Recipe, Trainer, TrainingError
+
+AtLeastOne = Annotated[int, Field(ge=1)]
+ScoreName = Literal["accuracy", "loss", "speed"]
 
 
-@lru_cache(maxsize=2)
-def _data(name: str, resolution: int) -> ImageData:
-    """Load a data set once a process."""
-    return load_data(name).at(resolution)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class ShortTraining:
-    """Trains every network for a short while.
+    """Trains every network for a short while, at a price that the fidelities set.
 
     Attributes:
         data: name of the data set.
-        resolution: side of the training images in pixels; the network is built for any.
-        recipe: how to train.
+        images: seen in training, all in all; less than the training part is a share of it.
+        resolution: side of the images in pixels; the network is built for any.
+        width: factor of all channels.
+        validation: images that a network is judged by, at most.
+        score: networks are ranked by their validation ``accuracy``; by ``loss``, the mean
+            likelihood of the validation part's labels, exp(-cross entropy); or by ``speed``, the
+            same of the training part over the whole training (Ru et al. 2021: the sum of training
+            losses).
+        stages: how often a network may be given up, the end included.
+        recipe: how to train; its epochs follow from `images`.
     """
 
     data: str = "digits"
-    resolution: int = 36
+    images: AtLeastOne = 3_200
+    resolution: Annotated[int, Field(ge=8, le=2048)] = 36
+    width: Annotated[float, Field(gt=0, le=4)] = 1.0
+    validation: AtLeastOne = 4_000
+    score: ScoreName = "accuracy"
+    stages: AtLeastOne = 3
     recipe: Recipe = dataclasses.field(default_factory=Recipe)
+
+    @property
+    def label(self) -> str:
+        """See `Estimator.label`."""
+        return {
+            "accuracy": "validation accuracy",
+            "loss": "likelihood in validation",
+            "speed": "likelihood in training",
+        }[self.score]
 
     def fingerprint(self) -> dict[str, Any]:
         """See `Estimator.fingerprint`."""
+        settings = dataclasses.asdict(self)
+        recipe = settings.pop("recipe")
+        del recipe["epochs"]
         return {
             "estimator": "short",
-            "data": self.data,
             "data_fingerprint": load_data(self.data).fingerprint(),
-            "resolution": self.resolution,
-            **dataclasses.asdict(self.recipe),
+            **settings,
+            **recipe,
         }
 
     def prepare(self, step: Step | None = None) -> list[str]:
         """See `PreparedEstimator`: images are decoded."""
-        data = load_data(self.data).at(self.resolution, step)
-        return [data.remark()] if data.broken else []
+        return prepare_data(self.data, self.resolution, step)
 
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
         """See `Estimator.estimate`."""
-        data = _data(self.data, self.resolution)
+        *_, last = self.estimates(spec, seed)
+        return last
+
+    def estimates(self, spec: NetworkSpec, seed: int) -> Iterator[Estimate]:
+        """See `StagedEstimator`; before the end, what is told is the latest training losses."""
+        started = time.perf_counter()
         try:
-            result = train(build(spec, seed), data, self.recipe, seed)
+            trainer = self.trainer(spec, seed)
+            losses: list[float] = []
+            for stage in range(1, self.stages):
+                begin = len(losses)
+                losses += _losses(trainer, round(trainer.total * stage / self.stages))
+                seconds = round(time.perf_counter() - started, 3)
+                recent = losses[begin:] or losses or [math.inf]
+                yield Estimate(None, None, seconds, seed, _likelihood(recent))
+            losses += _losses(trainer, trainer.total)
+            found = trainer.evaluate("validation")
         except TrainingError as error:
             raise EstimateError(str(error)) from None
-        return Estimate(result.accuracy, result.loss, round(result.seconds, 3), seed)
+        scores = {
+            "accuracy": found.accuracy,
+            "loss": math.exp(-found.loss),
+            "speed": _likelihood(losses),
+        }
+        seconds = round(time.perf_counter() - started, 3)
+        yield Estimate(found.accuracy, found.loss, seconds, seed, scores[self.score])
+
+    def trainer(self, spec: NetworkSpec, seed: int) -> Trainer:
+        """Return the training of a network, not yet begun."""
+        data = shared_data(self.data, self.resolution, self.validation)
+        recipe = self.recipe.replace(epochs=self.images / len(data.labels["train"]))
+        model = build(widened(spec, self.width), seed, recipe.dropout, recipe.drop_path)
+        return Trainer(model, Batches(data, recipe.batch_size, seed), recipe, seed)
+
+
+def _losses(trainer: Trainer, until: int) -> list[float]:
+    """Train on; return the loss of every step."""
+    return [float(trainer.last_loss) for _ in trainer.steps(until)]
+
+
+def _likelihood(losses: list[float]) -> float:
+    return math.exp(-sum(losses) / len(losses))

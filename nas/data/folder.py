@@ -15,7 +15,7 @@ import json
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -144,17 +144,38 @@ def _decoded(
     with ThreadPoolExecutor() as pool:  # decoding lets other threads run
         for begin in range(0, len(files), _CHUNK):
             chunk = files[begin : begin + _CHUNK]
-            found = pool.map(lambda entry: _pixels(entry[0], resolution), chunk)
+            found = pool.map(lambda entry: read_image(entry[0], resolution), chunk)
             yield from zip(chunk, found, strict=True)
 
 
-def _pixels(path: Path, resolution: int) -> np.ndarray | str:
+Box = tuple[float, float, float, float]
+
+
+def read_image(
+    path: Path, resolution: int, crop: Callable[[int, int], Box] | None = None
+) -> np.ndarray | str:
+    """Read an image file.
+
+    Args:
+        path: of the file.
+        resolution: side in pixels.
+        crop: tells the left, upper, right and lower end of what is cut out, from width and height;
+            the middle square if None.
+
+    Returns:
+        Its pixels, uint8, (3, R, R); or why there are none.
+    """
+    size = (resolution, resolution)
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter("ignore")  # of odd metadata; what cannot be read is told
             image.draft("RGB", (2 * resolution, 2 * resolution))  # large photographs, faster
             upright = ImageOps.exif_transpose(image).convert("RGB")
-            square = ImageOps.fit(upright, (resolution, resolution), Image.Resampling.BILINEAR)
+            if crop is None:
+                square = ImageOps.fit(upright, size, Image.Resampling.BILINEAR)
+            else:
+                box = crop(*upright.size)
+                square = upright.resize(size, Image.Resampling.BILINEAR, box, reducing_gap=2.0)
             return np.asarray(square).transpose(2, 0, 1)
     except Exception as error:  # decoders raise all kinds on files that are damaged
         return f"{type(error).__name__}: {error}".partition("\n")[0]

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import platform
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ class NetworkTrial(tune.Trainable):  # type: ignore[misc]
         stage = self._next_stage()
         self._answer = not stage.last
         values = (
-            {"failure": stage.result.reason, "accuracy": 0.0}
+            {"failure": stage.result.reason, "score": 0.0}
             if isinstance(stage.result, Failure)
             else {"failure": None, **asdict(stage.result)}
         )
@@ -114,7 +114,7 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]
             ended: told of every result.
             workers: trials that run at once.
         """
-        super().__init__(metric="accuracy", mode="max")
+        super().__init__(metric="score", mode="max")
         self._trials = trials
         self._ended = ended
         self._workers = workers
@@ -184,8 +184,8 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]
         if isinstance(key, str):  # a reference is never compared with the trials
             self._ended(key, Failure("stopped early"))
             return
-        stage, accuracy = result["stage"], 100 * result["accuracy"]
-        reason = f"{GIVEN_UP} after stage {stage} with {accuracy:.1f}%: others were better (ASHA)"
+        stage, score = result["stage"], result["score"]
+        reason = f"{GIVEN_UP} after stage {stage} with {score:.4g}: others were better (ASHA)"
         self._trials.give_up(key, reason)
 
     def save(self, checkpoint_path: str) -> None:
@@ -203,7 +203,7 @@ def _result(result: dict[str, Any] | None, error: bool) -> Result:
         return Failure(f"its worker or its node died {DEATHS + 1} times")
     if result["failure"] is not None:
         return Failure(result["failure"])
-    return Estimate(**{name: result[name] for name in ("accuracy", "loss", "seconds", "seed")})
+    return Estimate(**{field.name: result[field.name] for field in fields(Estimate)})
 
 
 def experiment_folder(study: str) -> Path:
@@ -287,7 +287,7 @@ def _new_tuner(
     return tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            metric="accuracy",
+            metric="score",
             mode="max",
             search_alg=search,
             scheduler=scheduler,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import multiprocessing
 import os
 import pickle
@@ -13,7 +14,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from nas.accuracy.base import Estimate, EstimateError, Estimator, in_stages, number_of_stages
+from nas.accuracy.base import (
+    Estimate,
+    EstimateError,
+    Estimator,
+    ceiling_of,
+    in_stages,
+    number_of_stages,
+)
 from nas.latency.machine import machine_for
 from nas.spec import NetworkSpec
 
@@ -110,14 +118,25 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
+def _impossible(estimate: Estimate, ceiling: float | None) -> str | None:
+    """Say what is wrong with an estimate's numbers, or None."""
+    if estimate.accuracy is not None and not 0 <= estimate.accuracy <= 1:
+        return f"the accuracy is {estimate.accuracy:g}, and must be from 0 to 1"
+    if not math.isfinite(estimate.score):
+        return f"the score is {estimate.score}"
+    if ceiling is not None and not 0 <= estimate.score <= ceiling:
+        return f"the score is {estimate.score:g}, and must be from 0 to {ceiling:g}"
+    return None
+
+
 def _judged(estimator: Estimator, task: Task) -> Iterator[Stage]:
     """Yield the stages of one network; whatever goes wrong ends it with a `Failure`."""
     last, number = number_of_stages(estimator), 0
     try:
         for number, estimate in enumerate(in_stages(estimator, task.spec, task.seed), start=1):
-            if not 0 <= estimate.accuracy <= 1:
-                reason = f"the accuracy is {estimate.accuracy:g}, and must be from 0 to 1"
-                yield Stage(Failure(reason), number)
+            wrong = _impossible(estimate, ceiling_of(estimator))
+            if wrong:
+                yield Stage(Failure(wrong), number)
                 return
             yield Stage(estimate, number, number >= last)
             if number >= last:

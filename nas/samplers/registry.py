@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
 
 from nas.errors import MixnasError, unknown
 from nas.imports import looks_like_import, named_object
@@ -35,6 +36,7 @@ class Aim:
         objective: what is sought.
         latency: tells it from a genotype, where it can be known; MAdds stand in for it otherwise.
         latency_limits: that trials are held to when they are measured.
+        ceiling: the score that no network exceeds, or None if there is no such.
     """
 
     space: Space
@@ -43,6 +45,7 @@ class Aim:
     objective: Objective = PARETO
     latency: KnownLatency | None = None
     latency_limits: tuple[Limit, ...] = ()
+    ceiling: float | None = 1.0
 
     @property
     def domain(self) -> Domain:
@@ -76,6 +79,11 @@ class _LatencyCost:
         return self.known(genotype)
 
 
+def _score(trial: FrozenTrial) -> float | None:
+    estimate: dict[str, float] = trial.user_attrs.get("estimate", {})
+    return estimate.get("score", estimate.get("accuracy"))
+
+
 def _known_cost(aim: Aim) -> GenotypeSampler:
     def reward(accuracy: float, costs: np.ndarray) -> float:
         return float(aim.objective.values(accuracy, float(costs[0]))[0])
@@ -86,7 +94,8 @@ def _known_cost(aim: Aim) -> GenotypeSampler:
         limits=aim.limits,
         cost_limits={} if aim.latency is None else {0: aim.latency_limits},
         reward=None if aim.objective.target_ms is None else reward,
-        accuracy=lambda trial: trial.user_attrs.get("estimate", {}).get("accuracy"),
+        ceiling=aim.ceiling,
+        accuracy=_score,
         seed=aim.seed,
     )
 

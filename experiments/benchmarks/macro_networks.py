@@ -1,0 +1,83 @@
+"""Write NAS-Bench-Macro as a table of networks that ``nas.rank`` reads.
+
+    NAS_BENCH_MACRO=nas-bench-macro_cifar10.json python -m experiments.benchmarks.macro_networks OUT
+
+The networks (Su et al. 2021, MCT-NAS) take 32x32 images: a 3x3 stem of 32 channels, eight layers in
+stages of 2, 3 and 3 with 64, 128 and 256 channels, a 1x1 head of 1280. A layer is the identity (a
+1x1 convolution with BN where the shape changes), or a MobileNetV2 block with kernel 3 and expansion
+3, or kernel 5 and expansion 6. Counts equal the table's own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from nas.blocks import Block, ConvBlock, MBConv
+from nas.cost import count
+from nas.document import write_atomic
+from nas.spec import Head, Input, NetworkSpec, Stem
+
+STAGES = ((2, 64), (3, 128), (3, 256))
+
+
+def macro_network(code: str) -> NetworkSpec:
+    """Return the network of a code: eight digits, 0 to 2."""
+    digits = iter(code)
+    stages = tuple(
+        tuple(
+            block
+            for position in range(layers)
+            if (block := _block(next(digits), channels, position)) is not None
+        )
+        for layers, channels in STAGES
+    )
+    return NetworkSpec(
+        stem=Stem(channels=32, stride=1),
+        stages=stages,
+        head=Head(channels=1280),
+        input=Input(resolution=32),
+        num_classes=10,
+        name=code,
+    )
+
+
+def _block(digit: str, channels: int, position: int) -> Block | None:
+    stride = 2 if position == 0 else 1
+    if digit == "0":
+        if position:
+            return None
+        return ConvBlock(channels=channels, stride=2, kernels=(1,), activation="identity")
+    kernel, expansion = (3, 3) if digit == "1" else (5, 6)
+    return MBConv(channels=channels, stride=stride, kernels=(kernel,), expansion=expansion)
+
+
+def networks(table: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of the table that `nas.rank` reads, in the order of the codes.
+
+    Raises:
+        ValueError: when a network has not the multiply-adds that the table gives it.
+    """
+    rows = []
+    for code, found in sorted(table.items()):
+        spec = macro_network(code)
+        cost = count(spec)
+        if (cost.madds, cost.params) != (found["flops"], found["params"]):
+            raise ValueError(f"{code} counts {cost.madds} MAdds, the table has {found['flops']}")
+        accuracies = [value / 100 for value in found["test_acc"]]
+        rows.append({"spec": spec.to_dict(), "accuracies": accuracies})
+    return rows
+
+
+def main() -> None:
+    source = Path(os.environ["NAS_BENCH_MACRO"])
+    rows = networks(json.loads(source.read_text(encoding="utf-8")))
+    write_atomic(sys.argv[1], json.dumps({"networks": rows}))
+    print(f"{len(rows)} networks: {sys.argv[1]}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Ranking cards on NAS-Bench-Macro with real CIFAR-10 images: what an estimate's price buys.
+
+    NAS_BENCH_MACRO=nas-bench-macro_cifar10.json python -m experiments.benchmarks.ranking \
+        --data CIFAR-10 [--only naswot short-middle ...] [-n 60] [--record]
+
+All cards are of the same networks (drawn with seed 0). With ``--record``, cards replace those of
+the same name in ``experiments/results/ranking.json``, and its figure is drawn anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from experiments.benchmarks.common import conditions, recorded
+from experiments.benchmarks.macro_networks import networks
+from nas import cli
+from nas.accuracy import open_estimator
+from nas.accuracy.population import ListedPopulation
+from nas.accuracy.table import read_networks
+from nas.document import write_atomic
+from nas.executors.local import Shape
+from nas.latency.machine import usable_cores
+from nas.ranking_run import RankingRun, drawn
+
+ESTIMATORS = {
+    "params": "zero-cost:params",
+    "madds": "zero-cost:madds",
+    "naswot": "zero-cost:naswot",
+    "zico": "zero-cost:zico",
+    "synflow": "zero-cost:synflow",
+    "grad-norm": "zero-cost:grad-norm",
+    "short-low": "short:images=6000,resolution=24,width=0.5,batch_size=16,learning_rate=0.06",
+    "short-middle": "short:images=24000,resolution=24,width=0.5,batch_size=32,learning_rate=0.1",
+    "short-high": "short:images=72000,resolution=24,width=0.5,batch_size=32,learning_rate=0.1",
+    "supernet": "supernet:images=1200000,resolution=16",
+}
+RECORD = Path(__file__).parent.parent / "results" / "ranking.json"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True, help="CIFAR-10: its own files, or class folders")
+    parser.add_argument("--only", nargs="+", default=list(ESTIMATORS), choices=list(ESTIMATORS))
+    parser.add_argument("-n", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--record", action="store_true", help="write experiments/results/")
+    arguments = parser.parse_args()
+    source = json.loads(Path(os.environ["NAS_BENCH_MACRO"]).read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / "macro.json"
+        write_atomic(table, json.dumps({"networks": networks(source)}))
+        found = read_networks(table)
+        for name in arguments.only:
+            result = card(name, found, arguments, Path(folder) / name)
+            print(line(name, result), flush=True)
+            if arguments.record:
+                keep(name, result)
+
+
+def card(name: str, found: list[Any], arguments: argparse.Namespace, path: Path) -> dict[str, Any]:
+    """Judge one estimator; return its card with its price."""
+    population = ListedPopulation([network.spec for network in found])
+    estimator = open_estimator(ESTIMATORS[name], arguments.data, population)
+    started = time.perf_counter()
+    torch.set_num_threads(usable_cores())
+    with cli.progress_bar(Console(stderr=True), f"preparing {name}") as step:
+        if hasattr(estimator, "prepare"):
+            estimator.prepare(step)
+    prepared = time.perf_counter() - started
+    settings = {
+        "table": "NAS-Bench-Macro",
+        "estimator": ESTIMATORS[name],
+        "data": "CIFAR-10",
+        "n": arguments.n,
+        "seed": arguments.seed,
+    }
+    chosen = drawn(found, arguments.n, arguments.seed)
+    run = RankingRun(path, estimator, chosen, arguments.seed, settings)
+    run.open()
+    with cli.progress_bar(Console(stderr=True), name) as step:
+        run.run(Shape(usable_cores(), 1), step)
+    summary = run.summary(run.finish())
+    rows = run.table()
+    summary["networks"] = rows[["name", "accuracy", "madds", "params", "score"]].to_dict("records")
+    return {**conditions("torch", "kornia"), "prepare_seconds": round(prepared, 1), **summary}
+
+
+def line(name: str, result: dict[str, Any]) -> str:
+    """Return a card in one line."""
+    first = result["rankings"][0]
+    tau, band = first["tau"], first["band"]
+    return (
+        f"{name:13} tau {tau['value']:.3f} ({tau['low']:.2f} to {tau['high']:.2f}), like MAdds "
+        f"{band['value']:.3f} ({band['low']:.2f} to {band['high']:.2f}); "
+        f"{result['seconds_per_network']:g} s a network on one core"
+    )
+
+
+def keep(name: str, result: dict[str, Any]) -> None:
+    """Put a card into the record."""
+    cards = recorded("ranking").get("cards", {})
+    cards[name] = result
+    RECORD.parent.mkdir(exist_ok=True)
+    write_atomic(RECORD, json.dumps({"cards": cards}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The networks that an estimator may be asked about, for estimators that prepare for them all."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from nas.document import digest
+from nas.limits import Limit
+from nas.space import Space, sample
+from nas.spec import NetworkSpec
+
+
+class Population(Protocol):
+    """Networks to draw from."""
+
+    def draw(self, rng: random.Random) -> NetworkSpec:
+        """Return one of them."""
+        ...
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what tells this population from others."""
+        ...
+
+
+@dataclass(frozen=True)
+class SpacePopulation:
+    """What a space's limits admit."""
+
+    space: Space
+    limits: tuple[Limit, ...] = ()
+
+    def draw(self, rng: random.Random) -> NetworkSpec:
+        """See `Population.draw`."""
+        return self.space.decode(sample(self.space, rng, self.limits).genotype)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """See `Population.fingerprint`."""
+        # The space's own words are no part of it; what it draws is.
+        drawn = [self.draw(random.Random(seed)).digest() for seed in range(8)]
+        return {"space": digest(drawn), "limits": sorted(str(limit) for limit in self.limits)}
+
+
+@dataclass(frozen=True)
+class ListedPopulation:
+    """Networks that are listed, as those of a table."""
+
+    specs: Sequence[NetworkSpec]
+
+    def draw(self, rng: random.Random) -> NetworkSpec:
+        """See `Population.draw`."""
+        return rng.choice(self.specs)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """See `Population.fingerprint`."""
+        return {"networks": digest([spec.digest() for spec in self.specs])}

@@ -1,0 +1,213 @@
+"""The supernet as an estimator: trained once, then a network's score takes seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import time
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from nas.accuracy.base import Estimate, EstimateError
+from nas.accuracy.fidelity import prepare_data, shared_data, widened
+from nas.accuracy.supernet.bank import Bank, fresh_buffers, skeleton
+from nas.cache import cache_folder
+from nas.cost import count
+from nas.data import ImageData, load_data
+from nas.document import digest
+from nas.errors import MixnasError
+from nas.progress import Step
+from nas.spec import NetworkSpec
+from nas.training import Batches, Evaluation, Placement, Recipe, Trainer, TrainingError, evaluate
+from nas.training.augment import Augmentation
+from nas.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
+
+SCANNED = 2_000  # networks looked at to find out how large the shared weights must be
+SAVED_EVERY = 30.0  # seconds between two checkpoints
+AtLeastOne = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
+class Supernet:
+    """Judges networks by their accuracy with weights that all networks share.
+
+    Attributes:
+        data: name of the data set.
+        population: the networks; only training needs it.
+        images: seen in training, all in all.
+        resolution: side of the images in pixels.
+        width: factor of all channels.
+        paths: networks trained by every batch: 1 for a single path (Guo et al. 2020); from 2 on
+            the sandwich rule (Yu and Huang 2019): the largest, the smallest, then any.
+        calibration: images that give a network its batch normalisation's statistics.
+        validation: images that it is judged by.
+        recipe: how to train.
+        seed: of the training.
+    """
+
+    data: str
+    population: Any = dataclasses.field(default=None, repr=False)
+    images: AtLeastOne = 200_000
+    resolution: Annotated[int, Field(ge=8, le=2048)] = 32
+    width: Annotated[float, Field(gt=0, le=4)] = 1.0
+    paths: AtLeastOne = 1
+    calibration: AtLeastOne = 1_024
+    validation: AtLeastOne = 2_000
+    recipe: Recipe = dataclasses.field(
+        default_factory=lambda: Recipe(
+            batch_size=64, learning_rate=0.1, warmup=0.05, zero_residuals=False, weight_decay=4e-5
+        )
+    )
+    seed: int = 0
+
+    label = "accuracy with shared weights"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the population behind: workers find trained weights."""
+        return {**self.__dict__, "population": None, "_kept": self.fingerprint()}
+
+    def fingerprint(self) -> dict[str, Any]:
+        """See `Estimator.fingerprint`."""
+        kept: dict[str, Any] | None = self.__dict__.get("_kept")
+        if kept is not None:
+            return kept
+        settings = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in ("data", "population", "recipe")
+        }
+        recipe = dataclasses.asdict(self.recipe)
+        del recipe["epochs"]
+        return {
+            "estimator": "supernet",
+            "data_fingerprint": load_data(self.data).fingerprint(),
+            **settings,
+            **self.population.fingerprint(),
+            **recipe,
+        }
+
+    @property
+    def path(self) -> Path:
+        """Of the trained weights, in the user's cache."""
+        return cache_folder("supernets") / f"{digest(self.fingerprint())}.safetensors"
+
+    # -- training ---------------------------------------------------------------------------
+
+    def prepare(self, step: Step | None = None) -> list[str]:
+        """See `PreparedEstimator`: train, or go on with a training that was interrupted."""
+        remarks = prepare_data(self.data, self.resolution, step)
+        if self.path.is_file():
+            return remarks
+        data = shared_data(self.data, self.resolution)
+        recipe = self.recipe.replace(epochs=self.images / len(data.labels["train"]))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            model = _Paths(self._drawn, self.paths)
+            batches = Batches(data, recipe.batch_size, self.seed)
+            trainer = Trainer(model, batches, recipe, self.seed)
+            checkpoint = self.path.with_suffix(".checkpoint")
+            about = {"supernet": digest(self.fingerprint())}
+            if checkpoint.is_file():
+                load_checkpoint(trainer, checkpoint, about)
+            try:
+                self._train(trainer, checkpoint, about, step)
+            except TrainingError as error:
+                checkpoint.unlink(missing_ok=True)
+                raise MixnasError(f"the supernet: {error}") from None
+        save_weights(model.bank, self.path, {})
+        checkpoint.unlink(missing_ok=True)
+        return remarks
+
+    def _drawn(self, rng: random.Random) -> NetworkSpec:
+        return widened(self.population.draw(rng), self.width)
+
+    @staticmethod
+    def _train(
+        trainer: Trainer, checkpoint: Path, about: dict[str, Any], step: Step | None
+    ) -> None:
+        saved = time.monotonic()
+        for done in trainer.steps():
+            if step is not None:
+                step(done, trainer.total)
+            if time.monotonic() - saved > SAVED_EVERY:
+                save_checkpoint(trainer, checkpoint, about)
+                saved = time.monotonic()
+
+    # -- judging ----------------------------------------------------------------------------
+
+    def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
+        """See `Estimator.estimate`; the seed chooses the images of batch normalisation."""
+        started = time.perf_counter()
+        if not self.path.is_file():
+            raise EstimateError(
+                f"the trained supernet {self.path} is not on this machine; let MIXNAS_CACHE name a "
+                "folder that all machines share"
+            )
+        bank = _trained(self.path)
+        spec = widened(spec, self.width)
+        torch.manual_seed(self.seed)
+        bank.hold(spec)  # larger than all that were seen in training: some weights are untrained
+        data = shared_data(self.data, self.resolution, self.validation)
+        try:
+            found = self._judged(bank, spec, data, seed)
+        except TrainingError as error:
+            raise EstimateError(str(error)) from None
+        seconds = round(time.perf_counter() - started, 3)
+        return Estimate(None, found.loss, seconds, seed, found.accuracy)
+
+    @torch.no_grad()
+    def _judged(self, bank: Bank, spec: NetworkSpec, data: ImageData, seed: int) -> Evaluation:
+        network = skeleton(spec, momentum=None)
+        state = {**bank.weights(spec), **fresh_buffers(spec)}
+        network.load_state_dict(state, assign=True)
+        batches = Batches(data, 128, seed)
+        augmentation = Augmentation(self.recipe, batches.statistics())
+        network.train()
+        for number, (images, _) in enumerate(batches.train(0)):
+            if number * 128 >= self.calibration:
+                break
+            network(augmentation.normalise(images))
+        return evaluate(network, batches, "validation", augmentation, Placement())
+
+
+class _Paths(nn.Module):
+    """The supernet in training: every batch goes through one network or several."""
+
+    def __init__(self, draw: Any, paths: int) -> None:
+        super().__init__()
+        self.bank = Bank()
+        self._draw, self._paths = draw, paths
+        scanned = [draw(random.Random(seed)) for seed in range(SCANNED)]
+        for spec in scanned:
+            self.bank.hold(spec)
+        by_cost = sorted(scanned, key=lambda spec: count(spec).madds)
+        self._extremes = [by_cost[-1], by_cost[0]]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits (paths x B, classes) of networks that torch's generator chooses."""
+        rng = random.Random(int(torch.randint(1 << 62, ())))
+        specs = self._extremes[: self._paths] if self._paths > 1 else []
+        specs = [*specs, *(self._fitting(rng) for _ in range(self._paths - len(specs)))]
+        return torch.cat([self.bank(spec, images, fresh_buffers(spec)) for spec in specs])
+
+    def _fitting(self, rng: random.Random) -> NetworkSpec:
+        """Draw a network that there are weights for; nearly every one is."""
+        while True:
+            spec: NetworkSpec = self._draw(rng)
+            if not self.bank.lacks(spec):
+                return spec
+
+
+@lru_cache(maxsize=1)
+def _trained(path: Path) -> Bank:
+    bank = Bank()
+    for name, tensor in load_file(path).items():
+        bank.tensors[name.removeprefix("tensors.")] = nn.Parameter(tensor)
+    return bank

@@ -1,0 +1,131 @@
+"""Confirmation: at the end of a search the best networks are retrained longer, with several seeds.
+
+It is the only place of a search where the test part is read: once for every retrained network,
+after its training.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.confirmation import COLUMNS
+from nas.accuracy.base import Estimate, EstimateError
+from nas.accuracy.short import ShortTraining
+from nas.data import load_data
+from nas.executors.local import LocalExecutor, Shape
+from nas.executors.worker import Failure, Task
+from nas.progress import Step
+from nas.run_directory import RunDirectory
+from nas.spec import NetworkSpec
+from nas.training import TrainingError
+
+LONGER = 2  # times the images of a short training
+SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """Trains a network, and reads the test part at the end: an `Estimator` for the end alone.
+
+    Attributes:
+        short: how to train.
+    """
+
+    short: ShortTraining
+
+    def fingerprint(self) -> dict[str, Any]:
+        """See `Estimator.fingerprint`."""
+        return {**self.short.fingerprint(), "estimator": "retraining"}
+
+    def prepare(self, step: Step | None = None) -> list[str]:
+        """See `PreparedEstimator`."""
+        return self.short.prepare(step)
+
+    @property
+    def test_images(self) -> int:
+        """How many images the test part has."""
+        return len(load_data(self.short.data).at(self.short.resolution).labels["test"])
+
+    def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
+        """See `Estimator.estimate`; the score is the accuracy on the test part."""
+        started = time.perf_counter()
+        try:
+            trainer = self.short.trainer(spec, seed)
+            for _ in trainer.steps():
+                pass
+            validation, test = trainer.evaluate("validation"), trainer.evaluate("test")
+        except TrainingError as error:
+            raise EstimateError(str(error)) from None
+        seconds = round(time.perf_counter() - started, 3)
+        return Estimate(validation.accuracy, validation.loss, seconds, seed, test.accuracy)
+
+
+def retraining(data: str) -> Retraining:
+    """Return the retraining of a search on a data set: all its validation images, full width."""
+    short = ShortTraining(data, width=1.0, validation=1 << 30, stages=1)
+    return Retraining(dataclasses.replace(short, images=LONGER * short.images))
+
+
+@dataclass
+class Confirmation:
+    """Retrainings and what came of them; a run's ``confirmed.csv``.
+
+    Attributes:
+        directory: of the run.
+        estimator: retrains.
+        seed: of the search; retrainings use other ones.
+        seeds: trainings of every network.
+    """
+
+    directory: RunDirectory
+    estimator: Retraining
+    seed: int
+    seeds: int = SEEDS
+
+    def run(
+        self,
+        networks: dict[tuple[str, str], NetworkSpec],
+        shape: Shape,
+        told: Callable[[int, int], None],
+    ) -> list[str]:
+        """Retrain networks that were not yet.
+
+        Args:
+            networks: by name and kind (``front`` or ``reference``).
+            shape: of the workers.
+            told: how many trainings of how many are done.
+
+        Returns:
+            Why some trainings failed.
+        """
+        table = self.table()
+        done = set(zip(table["name"], table["kind"], table["seed"], strict=True))
+        wanted = {
+            (name, kind, seed): Task(spec, seed)
+            for seed in range(self.seed + 1, self.seed + 1 + self.seeds)
+            for (name, kind), spec in networks.items()
+        }
+        tasks = {key: task for key, task in wanted.items() if key not in done}
+        rows, failures = table.to_dict("records"), []
+        images = self.estimator.test_images if tasks else 0
+        with LocalExecutor(self.estimator, shape) as executor:
+            for number, (key, result) in enumerate(executor.run(tasks), start=1):
+                if isinstance(result, Failure):
+                    failures.append(f"{key[0]}: {result.reason}")
+                else:
+                    values = (*key, result.accuracy, result.score, images, result.seconds)
+                    rows.append(dict(zip(COLUMNS, values, strict=True)))
+                    self.directory.write_table("confirmed", pd.DataFrame(rows, columns=COLUMNS))
+                told(len(wanted) - len(tasks) + number, len(wanted))
+        return failures
+
+    def table(self) -> pd.DataFrame:
+        """Return one row a training."""
+        kept = self.directory.read_table("confirmed")
+        return pd.DataFrame(columns=COLUMNS) if kept is None else kept

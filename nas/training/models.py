@@ -1,0 +1,156 @@
+"""Networks to train, by name: a spec's file, a reference network, or one of timm's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from nas.cost import count
+from nas.errors import MixnasError
+from nas.spec import NetworkSpec, load_network
+from nas.torch_model import Network, build, load_timm_state_dict
+from nas.training.recipe import Recipe
+
+TIMM = "timm:"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network to train.
+
+    Attributes:
+        name: short, for folders and tables.
+        module: images -> logits.
+        spec: what it was built from; None for timm's.
+        resolution: side of the images that it was made for, in pixels.
+    """
+
+    name: str
+    module: nn.Module
+    spec: NetworkSpec | None
+    resolution: int
+
+    def costs(self) -> dict[str, int]:
+        """Return parameters and MAdds."""
+        if self.spec is not None:
+            found = count(self.spec)
+            return {"params": found.params, "madds": found.madds}
+        from nas.fvcore_count import module_madds
+
+        params = sum(weights.numel() for weights in self.module.parameters())
+        shape = (3, self.resolution, self.resolution)
+        return {"params": params, "madds": module_madds(self.module, shape)}
+
+
+def open_model(
+    name: str, classes: int, recipe: Recipe, seed: int, resolution: int | None = None
+) -> Model:
+    """Build a network with random weights.
+
+    Args:
+        name: path of a spec, name of a reference network, or ``timm:NAME``.
+        classes: that it tells apart.
+        recipe: its dropout and drop path are the network's.
+        seed: of the weights.
+        resolution: side of the images; what the network was made for if None.
+
+    Raises:
+        MixnasError: when there is no such network.
+    """
+    if name.startswith(TIMM):
+        return _timm_model(name.removeprefix(TIMM), classes, recipe, seed, resolution)
+    spec = load_network(name).replace(num_classes=classes).at(resolution)
+    if spec.input.channels != 3:
+        raise MixnasError(f"{name} takes images of {spec.input.channels} channels; data has 3")
+    module = build(spec, seed, recipe.dropout, recipe.drop_path)
+    return Model(spec.name or Path(name).stem, module, spec, spec.input.resolution)
+
+
+def _timm_model(
+    name: str, classes: int, recipe: Recipe, seed: int, resolution: int | None
+) -> Model:
+    import timm
+
+    _check_timm(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = timm.create_model(
+            name, num_classes=classes, drop_rate=recipe.dropout, drop_path_rate=recipe.drop_path
+        )
+    made_for = int(module.pretrained_cfg.get("input_size", (3, 224, 224))[-1])
+    return Model(name, module, None, resolution or made_for)
+
+
+def _check_timm(name: str) -> None:
+    import timm
+
+    if name.partition(".")[0] not in timm.list_models():
+        near = timm.list_models(f"*{name[:6]}*")[:5]
+        hint = f"; as {', '.join(near)}" if near else ""
+        raise MixnasError(f"timm has no network '{name}'{hint}")
+
+
+def load_start(model: Model, weights: str) -> str:
+    """Give a model the weights to start from; a classifier of other classes stays as it is.
+
+    Args:
+        model: takes them.
+        weights: a .safetensors file of the same network, or ``timm:NAME`` for timm's pretrained
+            ones (which timm downloads).
+
+    Returns:
+        What was done, in words.
+
+    Raises:
+        MixnasError: when they cannot be read, or belong to another network.
+    """
+    own = model.module.state_dict()
+    if weights.startswith(TIMM):
+        state = _timm_weights(weights.removeprefix(TIMM), model)
+    else:
+        state = _file_weights(Path(weights))
+    other = [n for n in state if n in own and state[n].shape != own[n].shape]
+    head = [name for name in other if name.startswith(("classifier", "fc", "head"))]
+    if set(other) != set(head):
+        wrong = min(set(other) - set(head))
+        raise MixnasError(
+            f"{weights} does not fit {model.name}: '{wrong}' is {tuple(state[wrong].shape)}, "
+            f"expected {tuple(own[wrong].shape)}"
+        )
+    missing = sorted(set(own) - set(state)) + sorted(set(state) - set(own))
+    if missing:
+        raise MixnasError(f"{weights} does not fit {model.name}: '{missing[0]}' is not in both")
+    model.module.load_state_dict({**state, **{name: own[name] for name in head}})
+    kept = "; the classifier starts anew, since the classes are others" if head else ""
+    return f"weights of {weights}{kept}"
+
+
+def _file_weights(path: Path) -> dict[str, Tensor]:
+    try:
+        found: dict[str, Tensor] = load_file(path)
+    except FileNotFoundError:
+        raise MixnasError(f"{path}: no such file; give a .safetensors file") from None
+    except (OSError, SafetensorError) as error:
+        raise MixnasError(f"{path}: no safetensors file ({error})") from None
+    return found
+
+
+def _timm_weights(name: str, model: Model) -> dict[str, Tensor]:
+    import timm
+
+    _check_timm(name)
+    try:
+        theirs = timm.create_model(name, pretrained=True)
+    except Exception as error:  # of the network, the hub and the files, of all kinds
+        raise MixnasError(f"timm's weights of '{name}' cannot be had: {error}") from None
+    if model.spec is None:
+        return dict(theirs.state_dict())
+    classes = theirs.num_classes
+    ours: Network = build(model.spec.replace(num_classes=classes), 0)
+    load_timm_state_dict(ours, theirs.state_dict())
+    return dict(ours.state_dict())

@@ -1,0 +1,40 @@
+import pytest
+
+from nas.accuracy import ceiling_of, label_of, open_estimator
+from nas.errors import MixnasError
+
+
+def test_settings_stand_behind_the_name():
+    plain = open_estimator("short", "digits")
+    other = open_estimator("short:images=800,width=0.5,score=speed,learning-rate=0.1", "digits")
+    assert (other.images, other.width, other.score, other.data) == (800, 0.5, "speed", "digits")
+    assert other.recipe.learning_rate == 0.1
+    assert other.recipe.batch_size == plain.recipe.batch_size
+    assert plain.fingerprint() != other.fingerprint()
+
+
+def test_a_zero_cost_score_stands_behind_its_name():
+    assert open_estimator("zero-cost:zico", "digits").score == "zico"
+    assert open_estimator("zero-cost:zico,batch_size=8", "digits").batch_size == 8
+    assert ceiling_of(open_estimator("zero-cost", "digits")) is None
+    assert label_of(open_estimator("zero-cost:synflow", "digits")) == "synflow"
+    assert ceiling_of(open_estimator("short", "digits")) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("shrot", r"unknown estimator 'shrot' \(did you mean 'short'"),
+        ("short:imags=3", r"unknown setting of estimator 'short' 'imags' \(did you mean 'images'"),
+        ("short:images=none", "estimator short: images is 'none'; .*integer"),
+        ("short:images", "'images' is no setting; write NAME=VALUE"),
+        ("short:learning_rate=-1", "estimator short: learning_rate is '-1'.*greater than 0"),
+        ("short:epochs=3", "unknown setting of estimator 'short' 'epochs'"),
+        ("zero-cost:zicco", r"unknown zero-cost score 'zicco' \(did you mean 'zico'"),
+        ("table:", "wants a file: table:FILE"),
+        ("my_module:Missing", "there is no module 'my_module'"),
+    ],
+)
+def test_a_wrong_name_says_what_is_right(name, said):
+    with pytest.raises(MixnasError, match=said):
+        open_estimator(name, "digits")

@@ -1,0 +1,67 @@
+import math
+
+import pytest
+import torch
+
+from nas.accuracy.base import EstimateError
+from nas.accuracy.short import ShortTraining
+from nas.training import Recipe
+from tests.networks import DEEP, TINY
+
+FAST = {"images": 640, "resolution": 16, "stages": 1}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def test_the_same_seed_gives_the_same_number():
+    short = ShortTraining(**FAST)
+    one, two, other = (short.estimate(TINY, seed) for seed in (0, 0, 1))
+    assert (one.accuracy, one.loss, one.score) == (two.accuracy, two.loss, two.score)
+    assert one.loss != other.loss
+    assert one.score == one.accuracy
+
+
+def test_images_are_the_price():
+    """640 images are 40 steps of 16, whatever the size of the data set."""
+    few = ShortTraining(**FAST).trainer(TINY, 0)
+    many = ShortTraining(**{**FAST, "images": 3_200}).trainer(TINY, 0)
+    assert (few.total, many.total) == (40, 199)  # whole epochs leave a rest out
+
+
+def test_scores_are_likelihoods_or_accuracy():
+    loss = ShortTraining(**FAST, score="loss").estimate(TINY, 0)
+    assert loss.score == pytest.approx(math.exp(-loss.loss))
+    speed = ShortTraining(**FAST, score="speed").estimate(TINY, 0)
+    assert 0.05 < speed.score < 0.5  # ten classes: chance is 0.1
+    assert speed.accuracy == loss.accuracy
+    assert ShortTraining(score="speed").label == "likelihood in training"
+
+
+def test_stages_show_latest_training_losses_and_end_with_the_estimate():
+    longer = {**FAST, "images": 3_200}
+    staged = ShortTraining(**{**longer, "stages": 3})
+    *early, last = staged.estimates(TINY, 0)
+    assert [estimate.accuracy for estimate in early] == [None, None]
+    assert early[0].score < early[1].score  # it learns
+    assert last.accuracy == ShortTraining(**longer).estimate(TINY, 0).accuracy
+    assert last.seconds >= early[1].seconds >= early[0].seconds
+
+
+def test_width_makes_networks_narrower():
+    model = ShortTraining(**FAST, width=0.5).trainer(DEEP, 0).model
+    assert model.stages.get_submodule("1.0").project.norm.num_features == 24  # 40 / 2, in eights
+    assert model.classifier.out_features == 10
+
+
+def test_a_training_that_diverges_is_no_estimate():
+    wild = ShortTraining(**FAST, recipe=Recipe(learning_rate=1e30))
+    with pytest.raises(EstimateError, match="the training loss is"):
+        wild.estimate(TINY, 0)
+
+
+def test_the_validation_part_is_cut_to_what_is_asked_for():
+    trainer = ShortTraining(**FAST, validation=100).trainer(TINY, 0)
+    assert sum(len(labels) for _, labels in trainer.source.evaluate("validation")) == 100

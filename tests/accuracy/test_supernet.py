@@ -1,0 +1,136 @@
+import pickle
+import random
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nas.accuracy.population import ListedPopulation, SpacePopulation
+from nas.accuracy.supernet import Supernet
+from nas.accuracy.supernet.bank import Bank, fresh_buffers, skeleton, slices
+from nas.accuracy.supernet.estimator import SAVED_EVERY
+from nas.space import load_space, sample
+from nas.torch_model import build
+from tests.networks import DEEP, TINY
+
+space = load_space("mixnet").with_classes(10)
+
+
+@given(st.integers(0, 10_000))
+def test_slices_are_the_parameters_of_every_network(seed):
+    """Names and shapes are those of the network's own module, whatever the space draws."""
+    spec = space.decode(sample(space, random.Random(seed)).genotype)
+    expected = {name: tuple(p.shape) for name, p in skeleton(spec).named_parameters()}
+    assert {place.name: place.shape for place in slices(spec)} == expected
+
+
+def test_a_network_alone_in_a_bank_is_the_network():
+    """With the bank's tensors as weights, bank and module compute the same."""
+    torch.manual_seed(0)
+    bank = Bank().train()
+    bank.hold(DEEP)
+    images = torch.randn(4, 3, 32, 32)
+    module = build(DEEP, 0).train()
+    module.load_state_dict({**bank.weights(DEEP), **fresh_buffers(DEEP)})
+    assert torch.allclose(bank(DEEP, images, fresh_buffers(DEEP)), module(images), atol=1e-5)
+
+
+def test_kernel_groups_share_the_middle_of_their_channels_kernels():
+    torch.manual_seed(0)
+    bank = Bank()
+    bank.hold(DEEP)
+    bank.hold(DEEP.replace(stages=_with_kernels((3, 9))))
+    large = bank.tensors["stages/0/0/depthwise/conv/weight_grouped1"]
+    assert tuple(large.shape) == (48, 1, 9, 9)
+    weights = bank.weights(DEEP)  # kernels 3 and 5, 24 channels each
+    assert torch.equal(weights["stages.0.0.depthwise.conv.0.weight"], large[:24, :, 3:6, 3:6])
+    assert torch.equal(weights["stages.0.0.depthwise.conv.1.weight"], large[24:, :, 2:7, 2:7])
+
+
+def test_grouped_1x1_are_the_diagonal_blocks_of_dense_ones():
+    bank = Bank()
+    bank.hold(DEEP)
+    dense = bank.tensors["stages/0/1/expand/conv/weight_dense"]
+    assert tuple(dense.shape) == (144, 24, 1, 1)
+    weights = bank.weights(DEEP)
+    assert torch.equal(weights["stages.0.1.expand.conv.0.weight"], dense[:72, :12])
+    assert torch.equal(weights["stages.0.1.expand.conv.1.weight"], dense[72:, 12:])
+
+
+def test_growing_keeps_what_was_learned():
+    torch.manual_seed(0)
+    bank = Bank()
+    bank.hold(DEEP)
+    before = {name: tensor.detach().clone() for name, tensor in bank.weights(DEEP).items()}
+    assert bank.lacks(DEEP.replace(stages=_with_kernels((9,))))
+    bank.hold(DEEP.replace(stages=_with_kernels((9,))))
+    assert all(torch.equal(bank.weights(DEEP)[name], tensor) for name, tensor in before.items())
+
+
+def _with_kernels(kernels):
+    (first, second), (third,) = DEEP.stages
+    return ((_replace(first, kernels), second), (third,))
+
+
+def _replace(block, kernels):
+    return type(block)(**{**vars(block), "kernels": kernels})
+
+
+@pytest.fixture
+def supernet(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path))
+    torch.set_num_threads(1)
+
+    def made(**changes):
+        settings = {"images": 1_600, "resolution": 16, "validation": 200, "calibration": 256}
+        return Supernet("digits", ListedPopulation([TINY, DEEP]), **{**settings, **changes})
+
+    return made
+
+
+@pytest.mark.parametrize("paths", [1, 3])
+def test_a_trained_supernet_tells_better_than_chance(supernet, paths):
+    trained = supernet(images=16_000 // paths, paths=paths)
+    trained.prepare()
+    found = trained.estimate(TINY, 0)
+    assert found.score > 0.3
+    assert found.accuracy is None
+    assert trained.estimate(TINY, 0).score == found.score
+
+
+def test_an_interrupted_training_goes_on_exactly(supernet, monkeypatch):
+    whole = supernet()
+    whole.prepare()
+    expected = whole.path.read_bytes()
+    whole.path.unlink()
+    monkeypatch.setattr("nas.accuracy.supernet.estimator.SAVED_EVERY", -1.0)
+
+    def interrupt(done, total):
+        if done == 9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        supernet().prepare(interrupt)
+    assert not whole.path.exists()
+    told = []
+    supernet().prepare(lambda done, total: told.append((done, total)))
+    assert told[0] == (9, 24)  # the ninth was done, but not kept
+    assert whole.path.read_bytes() == expected
+    assert SAVED_EVERY > 0
+
+
+def test_workers_get_settings_and_find_the_weights(supernet):
+    trained = supernet()
+    arrived = pickle.loads(pickle.dumps(trained))  # noqa: S301
+    assert arrived.population is None
+    assert arrived.path == trained.path
+    with pytest.raises(Exception, match="is not on this machine; let MIXNAS_CACHE"):
+        arrived.estimate(TINY, 0)
+
+
+def test_another_space_is_another_supernet(supernet):
+    listed = supernet().fingerprint()
+    spaced = Supernet("digits", SpacePopulation(space)).fingerprint()
+    assert listed["networks"] != spaced.get("networks")
+    assert "space" in spaced

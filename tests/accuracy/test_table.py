@@ -1,0 +1,69 @@
+import json
+
+import pandas as pd
+import pytest
+
+from nas.accuracy.base import EstimateError
+from nas.accuracy.table import TrainedNetworks, read_networks
+from nas.errors import MixnasError
+from tests.networks import DEEP, TINY
+
+
+@pytest.fixture
+def table(tmp_path):
+    TINY.save(tmp_path / "tiny.yaml")
+    rows = [
+        {"spec": "tiny.yaml", "accuracy": 0.9},
+        {"spec": DEEP.to_dict(), "accuracies": [0.93, 0.95]},
+    ]
+    path = tmp_path / "table.json"
+    path.write_text(json.dumps({"networks": rows}), encoding="utf-8")
+    return path
+
+
+def test_networks_are_read_from_json(table):
+    tiny, deep = read_networks(table)
+    assert (tiny.spec, tiny.accuracies) == (TINY, (0.9,))
+    assert deep.accuracy == pytest.approx(0.94)
+
+
+def test_networks_are_read_from_csv(table):
+    path = table.with_suffix(".csv")
+    pd.DataFrame({"spec": ["tiny.yaml"], "accuracy": [0.9]}).to_csv(path, index=False)
+    assert read_networks(path)[0].spec == TINY
+
+
+def test_the_estimator_looks_networks_up(table):
+    known = TrainedNetworks(str(table))
+    assert known.estimate(TINY, 3).accuracy == 0.9
+    assert [known.estimate(DEEP, seed).accuracy for seed in (0, 1, 2)] == [0.93, 0.95, 0.93]
+    assert known.estimate(TINY.replace(name="other", num_classes=7), 0).accuracy == 0.9
+    with pytest.raises(EstimateError, match=r"no such network \(2 others\)"):
+        known.estimate(TINY.replace(padding="same"), 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[1]", "is no table of networks"),
+        ('{"networks": []}', "has no trained networks"),
+        ('{"networks": [{"accuracy": 0.9}]}', "network 1: 'spec' is a network or the path"),
+        ('{"networks": [{"spec": "none.yaml", "accuracy": 0.9}]}', "none.yaml"),
+        ("{", "cannot be read"),
+    ],
+)
+def test_a_wrong_table_says_where(tmp_path, text, said):
+    path = tmp_path / "table.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(MixnasError, match=said):
+        read_networks(path)
+
+
+def test_percentages_are_refused(table):
+    rows = json.loads(table.read_text(encoding="utf-8"))
+    rows["networks"][0]["accuracy"] = 93.1
+    table.write_text(json.dumps(rows), encoding="utf-8")
+    with pytest.raises(MixnasError, match=r"network 1: accuracies are shares from 0 to 1.*93.1"):
+        read_networks(table)
+    with pytest.raises(MixnasError, match="there is no table"):
+        read_networks(table.parent / "missing.json")

@@ -1,0 +1,81 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from nas.accuracy import zero_cost
+from nas.accuracy.zero_cost import SCORES, ZeroCost
+from nas.cost import count
+from nas.torch_model import build
+from tests.networks import DEEP, TINY
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_a_score_is_finite_and_repeats(score):
+    judge = ZeroCost(score=score, resolution=16, batch_size=16)
+    one, two = judge.estimate(DEEP, 0), judge.estimate(DEEP, 0)
+    assert math.isfinite(one.score)
+    assert one.score == two.score
+    assert one.accuracy is None
+
+
+def test_counts_are_those_of_the_network():
+    assert ZeroCost(score="params").estimate(TINY, 0).score == count(TINY).params
+    assert ZeroCost(score="madds").estimate(TINY, 0).score == count(TINY).madds
+
+
+def batches(n=8):
+    torch.manual_seed(0)
+    return [(torch.randn(n, 3, 16, 16), torch.randint(0, 10, (n,))) for _ in range(2)]
+
+
+def test_naswot_is_the_log_determinant_of_the_units_agreement():
+    """Against the definition, unit by unit (Mellor et al. 2021, equation 2)."""
+    given = batches(4)
+    model = build(TINY, 0)
+    codes = []
+    handles = [
+        module.register_forward_pre_hook(lambda _, x: codes.append(x[0].flatten(1) > 0))
+        for module in model.modules()
+        if isinstance(module, nn.ReLU)
+    ]
+    with torch.no_grad():
+        model.train()(given[0][0])
+    for handle in handles:
+        handle.remove()
+    code = torch.cat(codes, 1)
+    agreement = [[float((a == b).sum()) for b in code] for a in code]
+    expected = torch.linalg.slogdet(torch.tensor(agreement, dtype=torch.float64))[1]
+    assert zero_cost.naswot(build(TINY, 0), given) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_zico_follows_its_definition():
+    given = batches()
+    gradients = []
+    for images, labels in given:
+        model = build(TINY, 0).train()
+        nn.functional.cross_entropy(model(images), labels).backward()
+        weights = [m.weight for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+        gradients.append([w.grad for w in weights])
+    expected = 0.0
+    for one, two in zip(*gradients, strict=True):
+        mean, deviation = (one.abs() + two.abs()) / 2, (one - two).abs() / 2
+        expected += math.log(float((mean[deviation > 0] / deviation[deviation > 0]).sum()))
+    assert zero_cost.zico(build(TINY, 0), given) == pytest.approx(expected, rel=1e-4)
+
+
+def test_synflow_of_a_linear_chain_is_known():
+    """Every layer's flow is the output itself: the sum over layers is layers x output."""
+    chain = nn.Sequential(nn.Conv2d(3, 4, 1, bias=False), nn.Flatten(), nn.Linear(4 * 4, 2, False))
+    weights = [chain[0].weight.detach().clone(), chain[2].weight.detach().clone()]
+    given = [(torch.zeros(2, 3, 2, 2), torch.zeros(2).long())]
+    hidden = (weights[0].abs().flatten(1) @ torch.ones(3))[:, None].repeat(1, 4).flatten()
+    output = float((weights[1].abs() @ hidden).sum())
+    assert zero_cost.synflow(chain, given) == pytest.approx(math.log(2 * output), rel=1e-5)
+
+
+def test_deeper_networks_have_more_of_everything():
+    for score in ("naswot", "zico", "synflow", "params", "madds"):
+        judge = ZeroCost(score=score, resolution=16, batch_size=16)
+        assert judge.estimate(DEEP, 0).score > judge.estimate(TINY, 0).score

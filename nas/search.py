@@ -220,6 +220,9 @@ def _settings(given: dict[str, Any], config: Path | None) -> SearchConfig:
     values["study"] = "search"
     if Path(values["data"]).expanduser().exists():  # a run may go on from another folder
         values["data"] = str(Path(values["data"]).expanduser().resolve())
+    kind, _, file = values["estimator"].partition(":")
+    if kind == "table" and Path(file).expanduser().exists():
+        values["estimator"] = f"table:{Path(file).expanduser().resolve()}"
     if values.get("ray") == "none":
         values["ray"] = None
     if values.get("storage") is not None:  # a server holds studies of many runs

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from nas import cli
 from nas.accuracy import Estimator, PreparedEstimator, ceiling_of, open_estimator
+from nas.accuracy.population import SpacePopulation
 from nas.data import load_data
 from nas.errors import MixnasError
 from nas.latency import Device, Settings, open_device
@@ -46,7 +47,7 @@ def prepare_estimator(parts: Parts, config: SearchConfig, console: Console) -> N
         MixnasError: when it cannot be used.
     """
     if isinstance(parts.estimator, PreparedEstimator):
-        with cli.progress_bar(console, f"reading {config.data}") as step:
+        with cli.progress_bar(console, f"preparing {config.estimator} on {config.data}") as step:
             remarks = parts.estimator.prepare(step)
         for remark in remarks:
             console.print(remark, markup=False, soft_wrap=True)
@@ -119,12 +120,20 @@ def open_parts(config: SearchConfig, space: Space) -> Parts:
             "set input: {channels: 3}"
         )
     limits = [parse_limit(metric, text) for metric, text in config.limits.items()]
+    population = SpacePopulation(space, tuple(limits))
+    estimator = open_estimator(config.estimator, config.data, population)
+    objective = open_objective(config.objective, config.target)
+    if objective.target_ms is not None and ceiling_of(estimator) != 1:
+        raise MixnasError(
+            f"the objective '{config.objective}' is made of accuracies from 0 to 1, which the "
+            f"estimator '{config.estimator}' does not give; use pareto, or another estimator"
+        )
     return Parts(
         space,
         limits,
         _open_device(config),
-        open_estimator(config.estimator, config.data),
-        open_objective(config.objective, config.target),
+        estimator,
+        objective,
         find_sampler(config.sampler),
         {
             name: load_network(name).replace(num_classes=classes, name=name)

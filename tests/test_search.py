@@ -45,6 +45,54 @@ def faked(*words, estimator="Instant"):
     return ("nas.search", "--space", "small.yaml", "--workers", "2", *FAKES, *words)
 
 
+def test_scores_that_are_no_accuracies_are_told_apart(here, space, tmp_path):
+    words = ("--estimator", "zero-cost:naswot", "--device", "tests.fakes:InstantDevice")
+    result = here(
+        *search(*words, "--trials", "6", "--out", "run", "--confirm", "0", "--workers", "1")
+    )
+    assert result.returncode == 0, result.stderr
+    assert "naswot" in result.stdout
+    trials = pd.read_csv(tmp_path / "run" / "trials.csv")
+    assert trials["accuracy"].isna().all()
+    assert (trials["score"] > 1).all()
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "score of zero-cost:naswot" in page
+    table = here("analysis", "pareto", "run").stdout
+    assert f"{trials['score'].max():.4g}" in table
+
+
+def test_a_reward_wants_accuracies(refused, space):
+    words = ("--estimator", "zero-cost", "--objective", "mnasnet", "--target", "8ms")
+    said = refused(*search(*words, "--device", "tests.fakes:InstantDevice"))
+    assert (
+        "is made of accuracies from 0 to 1, which the estimator 'zero-cost' does not give" in said
+    )
+
+
+def test_a_table_tells_accuracies(here, space, tmp_path):
+    """A run's own trials are a table: every network of a second search is found in it, or fails."""
+    first = (*faked("--trials", "8", "--out", "one"), "--sampler", "random")
+    assert here(*first).returncode == 0
+    words = ("--estimator", "table:one/trials.csv", "--sampler", "random", *FAKES)
+    again = here(
+        "nas.search", "--space", "small.yaml", "--workers", "2", *words,
+        "--trials", "8", "--out", "two",
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    one, two = (pd.read_csv(tmp_path / name / "trials.csv") for name in ("one", "two"))
+    assert one["spec_hash"].tolist() == two["spec_hash"].tolist()
+    assert one["accuracy"].tolist() == two["accuracy"].tolist()
+
+
+def test_a_supernet_is_trained_before_the_search(here, space, tmp_path):
+    estimator = "supernet:images=2000,resolution=16,validation=100,calibration=128"
+    words = ("--estimator", estimator, "--device", "tests.fakes:InstantDevice", "--workers", "1")
+    result = here(*search(*words, "--trials", "3", "--out", "run", "--confirm", "0"))
+    assert result.returncode == 0, result.stderr
+    assert "accuracy with shared weights" in result.stdout
+    assert pd.read_csv(tmp_path / "run" / "trials.csv")["score"].between(0, 1).all()
+
+
 @pytest.mark.slow
 def test_a_search_leaves_a_complete_run_directory(command, space, tmp_path):
     result = command(

@@ -1,3 +1,4 @@
+import math
 import pickle
 import random
 
@@ -6,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nas.accuracy.base import EstimateError
 from nas.accuracy.population import ListedPopulation, SpacePopulation
 from nas.accuracy.supernet import Supernet
 from nas.accuracy.supernet.bank import Bank, fresh_buffers, skeleton, slices
@@ -63,7 +65,11 @@ def test_growing_keeps_what_was_learned():
     bank = Bank()
     bank.hold(DEEP)
     before = {name: tensor.detach().clone() for name, tensor in bank.weights(DEEP).items()}
-    assert bank.lacks(DEEP.replace(stages=_with_kernels((9,))))
+    larger = DEEP.replace(stages=_with_kernels((9,)))
+    # Of 48 channels' 9x9 kernels, the middle 5x5 is there; all else is.
+    total = sum(math.prod(place.shape) for place in slices(larger))
+    assert bank.lacking(larger) == pytest.approx(48 * (81 - 25) / total)
+    assert bank.lacking(DEEP) == 0
     bank.hold(DEEP.replace(stages=_with_kernels((9,))))
     assert all(torch.equal(bank.weights(DEEP)[name], tensor) for name, tensor in before.items())
 
@@ -127,6 +133,14 @@ def test_workers_get_settings_and_find_the_weights(supernet):
     assert arrived.path == trained.path
     with pytest.raises(Exception, match="is not on this machine; let MIXNAS_CACHE"):
         arrived.estimate(TINY, 0)
+
+
+def test_networks_of_another_space_are_refused(supernet):
+    trained = supernet()
+    trained.prepare()
+    wide = TINY.replace(stem=type(TINY.stem)(channels=64))
+    with pytest.raises(EstimateError, match="% of its weights are not in the supernet"):
+        trained.estimate(wide, 0)
 
 
 def test_another_space_is_another_supernet(supernet):

@@ -55,12 +55,15 @@ class Bank(nn.Module):
             if have is None or shape != tuple(have.shape):
                 self.tensors[place.key] = nn.Parameter(_grown(place, shape, have))
 
-    def lacks(self, spec: NetworkSpec) -> bool:
-        """Tell whether there is no room for a network yet."""
-        return any(
-            (have := self._found(place)) is None or _room(place, have) != tuple(have.shape)
-            for place in slices(spec)
-        )
+    def lacking(self, spec: NetworkSpec) -> float:
+        """Return the share of a network's weights that there is no room for."""
+        wanted = missing = 0
+        for place in slices(spec):
+            have = self._found(place)
+            size = math.prod(place.shape)
+            wanted += size
+            missing += size - (0 if have is None else _held(place, have))
+        return missing / wanted
 
     def _found(self, place: Slice) -> Tensor | None:
         found: Tensor | None = self.tensors.get(place.key)
@@ -168,6 +171,15 @@ def _cut(tensor: Tensor, place: Slice) -> Tensor:
         at = (tensor.shape[dimension] - size) // 2 if _is_kernel(dimension) else begin
         tensor = tensor.narrow(dimension, at, size)
     return tensor
+
+
+def _held(place: Slice, have: Tensor) -> int:
+    """Return how many of a slice's weights are held."""
+    sizes = []
+    for dimension, (begin, size) in enumerate(zip(place.begin, place.shape, strict=True)):
+        room = have.shape[dimension] - (0 if _is_kernel(dimension) else begin)
+        sizes.append(max(0, min(size, room)))
+    return math.prod(sizes)
 
 
 def _room(place: Slice, have: Tensor | None) -> tuple[int, ...]:

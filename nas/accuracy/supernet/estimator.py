@@ -30,6 +30,7 @@ from nas.training.augment import Augmentation
 from nas.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
 
 SCANNED = 2_000  # networks looked at to find out how large the shared weights must be
+MOST_UNTRAINED = 0.02  # of a network's weights
 SAVED_EVERY = 30.0  # seconds between two checkpoints
 AtLeastOne = Annotated[int, Field(ge=1)]
 
@@ -152,8 +153,14 @@ class Supernet:
             )
         bank = _trained(self.path)
         spec = widened(spec, self.width)
+        untrained = bank.lacking(spec)
+        if untrained > MOST_UNTRAINED:
+            raise EstimateError(
+                f"{untrained:.0%} of its weights are not in the supernet, which was trained for "
+                "another space"
+            )
         torch.manual_seed(self.seed)
-        bank.hold(spec)  # larger than all that were seen in training: some weights are untrained
+        bank.hold(spec)  # a little larger than all that were seen in training
         data = shared_data(self.data, self.resolution, self.validation)
         try:
             found = self._judged(bank, spec, data, seed)
@@ -201,7 +208,7 @@ class _Paths(nn.Module):
         """Draw a network that there are weights for; nearly every one is."""
         while True:
             spec: NetworkSpec = self._draw(rng)
-            if not self.bank.lacks(spec):
+            if not self.bank.lacking(spec):
                 return spec
 
 

@@ -76,17 +76,18 @@ def confirmed(table: pd.DataFrame) -> list[Confirmed]:
     return sorted(found, key=lambda row: -row.validation)
 
 
-def differences(table: pd.DataFrame) -> list[Difference]:
-    """Compare the winner, of the front's the most accurate in validation, with the references.
+def differences(table: pd.DataFrame, best: str) -> list[Difference]:
+    """Compare the best network with the references; nothing where it was not retrained.
 
     An interval holds two kinds of noise: that of training (Welch's t over seeds), and that of
     the test images, as if the two networks erred independently, which makes it rather too wide.
 
     Args:
         table: see `confirmed`.
+        best: name of the network that the search ends with.
     """
     rows = confirmed(table)
-    winner = next((row for row in rows if row.kind == "front"), None)
+    winner = next((row for row in rows if (row.kind, row.name) == ("front", best)), None)
     if winner is None:
         return []
     images = int(table["test_images"].iloc[0])
@@ -106,16 +107,16 @@ def _difference(one: Confirmed, other: Confirmed, test_images: int) -> Differenc
     return Difference(other.name, value, value - reach, value + reach)
 
 
-def confirmed_rows(table: pd.DataFrame) -> list[dict[str, str]]:
-    """Return the cells of a table of retrained networks, as text."""
-    against = {row.name: row for row in differences(table)}
+def confirmed_rows(table: pd.DataFrame, best: str) -> list[dict[str, str]]:
+    """Return the cells of a table of retrained networks, as text; see `differences`."""
+    against = {row.name: row for row in differences(table, best)}
     rows = []
     for row in confirmed(table):
         apart, verdict = _difference_texts(against.get(row.name))
         rows.append(
             {
                 "name": row.name,
-                "kind": row.kind,
+                "kind": "best" if (row.kind, row.name) == ("front", best) else row.kind,
                 "validation": _spread_text(row.validation, row.validation_std),
                 "test": _spread_text(row.test, row.test_std),
                 "difference": apart,

@@ -43,7 +43,8 @@ class Ranking:
         band: Kendall's tau of the pairs whose MAdds differ by less than `BAND`: concordant less
             discordant ones, as a share of them; ties count as neither.
         band_pairs: how many such pairs there are.
-        precision: by k, the share of the k best by score that are among the k truly best.
+        precision: by k, the share of the k best by score that are among the k truly best; where
+            ties leave open which are, the mean over all ways to break them.
     """
 
     name: str
@@ -51,7 +52,7 @@ class Ranking:
     spearman: Interval
     band: Interval
     band_pairs: int
-    precision: dict[int, float]
+    precision: dict[int, Interval]
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,10 @@ def _ranking(
         _interval(lambda index: float(spearmanr(score[index], truth[index])[0]), draws),
         _interval(pairs.band, draws),
         pairs.count,
-        {k: precision_at(score, truth, k) for k in _tops(len(score))},
+        {
+            k: _interval(lambda index, k=k: precision_at(score[index], truth[index], k), draws)
+            for k in _tops(len(score))
+        },
     )
 
 
@@ -149,8 +153,19 @@ class _Pairs:
 
 
 def precision_at(score: np.ndarray, truth: np.ndarray, k: int) -> float:
-    """Return the share of the k best by score that are among the k truly best."""
-    return len(set(np.argsort(-score)[:k]) & set(np.argsort(-truth)[:k])) / k
+    """Return the share of the k best by score that are among the k truly best.
+
+    Of networks that tie for the last places, each has its chance of one.
+    """
+    return float(_chances(score, k) @ _chances(truth, k)) / k
+
+
+def _chances(values: np.ndarray, k: int) -> np.ndarray:
+    """Return the probability of each value to be among the k largest, ties broken at random."""
+    last = np.sort(values)[-k]
+    above, tied = values > last, values == last
+    chances: np.ndarray = above + tied * (k - above.sum()) / tied.sum()
+    return chances
 
 
 def _tops(n: int) -> list[int]:

@@ -110,7 +110,7 @@ def write_report(path: Path) -> Path:
         front=front,
         rows=[row for row in rows if row["state"] == "complete"],
         failed=failed,
-        retrained=confirmed_rows(run.retrained),
+        retrained=confirmed_rows(run.retrained, run.best),
         figures=drawn,
     )
     _write(path / "report.html", page)

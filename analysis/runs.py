@@ -36,6 +36,7 @@ class Run:
         trials: one row a trial, whatever became of it.
         references: the reference networks, in the same columns, named.
         retrained: one row a retraining of the best; see `analysis.confirmation`.
+        best: name of the trial whose network is in `best.yaml`, or nothing.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class Run:
     trials: pd.DataFrame
     references: pd.DataFrame
     retrained: pd.DataFrame
+    best: str
 
     @property
     def completed(self) -> pd.DataFrame:
@@ -93,7 +95,18 @@ def read_run(path: Path) -> Run:
     lacking = set(RETRAINED) - set(retrained.columns)
     if lacking:
         raise AnalysisError(f"{again} is damaged: it has no column '{min(lacking)}'")
-    return Run(path, config, _scored(trials), _scored(table), retrained)
+    return Run(path, config, _scored(trials), _scored(table), retrained, _best(path))
+
+
+def _best(path: Path) -> str:
+    """Return which trial `best.yaml` is of: its network is named SPACE_trial_NUMBER."""
+    file = path / "best.yaml"
+    if not file.is_file():
+        return ""
+    document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    name = str(document.get("name", "")) if isinstance(document, dict) else ""
+    _, found, number = name.rpartition("_trial_")
+    return f"trial_{number}" if found else ""
 
 
 def _scored(table: pd.DataFrame) -> pd.DataFrame:

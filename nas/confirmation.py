@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.confirmation import COLUMNS
-from nas.accuracy.base import Estimate, EstimateError
+from nas.accuracy.base import Estimate, EstimateError, Estimator
 from nas.accuracy.short import ShortTraining
 from nas.data import load_data
 from nas.executors.local import LocalExecutor, Shape
@@ -66,10 +66,22 @@ class Retraining:
         return Estimate(validation.accuracy, validation.loss, seconds, seed, test.accuracy)
 
 
-def retraining(data: str) -> Retraining:
-    """Return the retraining of a search on a data set: all its validation images, full width."""
-    short = ShortTraining(data, width=1.0, validation=1 << 30, stages=1)
-    return Retraining(dataclasses.replace(short, images=LONGER * short.images))
+def retraining(estimator: Estimator, data: str) -> Retraining:
+    """Return the retraining of a search: its short training, or the usual one, but longer.
+
+    Networks have their full width, and are judged by all validation images.
+    """
+    short = estimator if isinstance(estimator, ShortTraining) else ShortTraining(data)
+    return Retraining(
+        dataclasses.replace(
+            short,
+            images=LONGER * short.images,
+            width=1.0,
+            validation=1 << 30,
+            stages=1,
+            score="accuracy",
+        )
+    )
 
 
 @dataclass

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from nas.training import Evaluation, Trainer
 from nas.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from nas.training.models import Model
 
+CHECKPOINT = "checkpoint.safetensors"
 SAVED_EVERY = 60.0  # seconds between two checkpoints, at least; every epoch's end is one, too
 COLUMNS = (
     "epoch",
@@ -61,7 +63,7 @@ class FullTraining:
     @property
     def checkpoint(self) -> Path:
         """Where the training's state is kept."""
-        return self.path / "checkpoint.safetensors"
+        return self.path / CHECKPOINT
 
     @property
     def weights(self) -> Path:
@@ -142,17 +144,22 @@ class FullTraining:
         if trainer.placement.main:
             write_atomic(self.path / "log.csv", _csv(self.rows))
 
-    def finish(self, latency: dict[str, Any] | None) -> dict[str, Any]:
+    def finish(self, latency: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
         """Read the test part, once; write weights, curves and the card, and return it.
 
         Args:
-            latency: of the network in deployed form, where it was measured.
+            latency: measures it, of the network in deployed form; called when all else is safe.
+
+        Raises:
+            TrainingError: when the loss on the test part is not finite.
         """
-        test = self.trainer.evaluate("test")
-        card = self._card(test, latency)
-        if self.trainer.placement.main:
+        main = self.trainer.placement.main
+        if main:
             about = {"network": self.model.name, "form": "mixnas.weights/1"}
             save_weights(self.trainer.best_model, self.weights, about)
+        test = self.trainer.evaluate("test")
+        card = self._card(test, latency() if main else None)
+        if main:
             figure = curves_figure(pd.DataFrame(self.rows), self.model.name)
             for ending in ("svg", "png"):
                 figure.savefig(self.path / f"curves.{ending}", dpi=150)

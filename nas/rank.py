@@ -53,8 +53,8 @@ def rank(
     from nas.executors.local import Shape, best_shape
     from nas.ranking_run import RankingRun, drawn
 
-    found = read_networks(table)
     classes = load_data(data).num_classes
+    found = read_networks(table, classes)
     if {network.spec.num_classes for network in found} != {classes}:
         raise MixnasError(
             f"{data} has {classes} classes, but networks of {table} tell others apart; "
@@ -97,7 +97,7 @@ def _print(run: RankingRun, card: RankingCard) -> None:
             _shown(ranking.tau),
             _shown(ranking.spearman),
             _shown(ranking.band),
-            *(f"{share:.0%}" for share in ranking.precision.values()),
+            *(_percent(share) for share in ranking.precision.values()),
         ]
         for ranking in card.rankings
     ]
@@ -116,6 +116,10 @@ def _print(run: RankingRun, card: RankingCard) -> None:
     )
     print(f"card:   {run.path / 'card.json'}")
     print(f"figure: {run.path / 'ranking.png'}")
+
+
+def _percent(interval: Interval) -> str:
+    return f"{interval.value:.0%} ({interval.low:.0%} to {interval.high:.0%})"
 
 
 def _shown(interval: Interval) -> str:

@@ -112,8 +112,11 @@ class RankingRun:
         write_atomic(self.path / "networks.csv", table.to_csv(index=False))
         good = table["score"].notna()
         if good.sum() < FEWEST:
-            reasons = "; ".join(sorted(set(table["reason"].dropna())))
-            raise MixnasError(f"{good.sum()} of {len(table)} networks have a score: {reasons}")
+            reasons = {row["reason"] for row in self.results.values() if row.get("reason")}
+            why = f": {'; '.join(sorted(reasons))}" if reasons else ""
+            raise MixnasError(
+                f"{good.sum()} of {len(table)} networks have a score, wanted are {FEWEST}{why}"
+            )
         card = ranking_card(
             table[good], ["score", *BASELINES], self._replicates(good.to_numpy()), self.seed
         )

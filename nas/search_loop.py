@@ -20,7 +20,7 @@ from nas.confirmation import Confirmation, retraining
 from nas.cost import count
 from nas.document import digest
 from nas.errors import MixnasError
-from nas.executors.local import LocalExecutor, Shape
+from nas.executors.local import LocalExecutor, Shape, best_shape
 from nas.executors.worker import Failure, Result, Task
 from nas.latency.predictor import Predictor
 from nas.run_directory import RunDirectory, SearchConfig
@@ -173,11 +173,12 @@ class Search:
             return
         networks = {(name, "front"): spec for name, spec in found.items()}
         networks |= {(n, "reference"): spec for n, spec in self.trials.references.specs.items()}
-        confirmation = Confirmation(
-            self.outcome.directory, retraining(self.config.data), self.config.seed
-        )
+        again = retraining(self.estimator, self.config.data)
+        confirmation = Confirmation(self.outcome.directory, again, self.config.seed)
+        # Here, whatever cluster the trials ran on; a limit for trials is none for what is longer.
+        shape = Shape(min(self.config.workers, best_shape()[0]), self.config.threads)
         with cli.progress_bar(console, "retraining the best") as step:
-            failures = confirmation.run(networks, self._shape, step)
+            failures = confirmation.run(networks, shape, step)
         for failure in failures:
             console.print(f"retraining failed: {failure}", markup=False, soft_wrap=True)
 

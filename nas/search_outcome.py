@@ -121,16 +121,18 @@ class Outcome:
             return None
         if self.study.objective.target_ms is not None:
             return within.sort_values("reward", ascending=False).iloc[0]
-        return self._ordered_front(table).iloc[0]
+        ordered = self._ordered_front(table)
+        again = {row.name: row.validation for row in confirmed(self._retrained())}
+        names = [f"trial_{number}" for number in ordered["number"]]
+        if names[0] not in again:  # nothing was retrained, or better ones were found since
+            return ordered.iloc[0]
+        means = [again.get(name, -1.0) for name in names]
+        return ordered.iloc[means.index(max(means))]
 
     def _ordered_front(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the front, the best first: by its retrainings where there were any, by score."""
+        """Return the front, the best score first."""
         rows = self._front(table).rows
-        again = {row.name: row.validation for row in confirmed(self._retrained())}
-        means = [again.get(f"trial_{number}", -1.0) for number in rows["number"]]
-        order = ["retrained", "score", "latency_ms"]
-        ordered = rows.assign(retrained=means).sort_values(order, ascending=[False, False, True])
-        return ordered.drop(columns="retrained")
+        return rows.sort_values(["score", "latency_ms"], ascending=[False, True])
 
     def _retrained(self) -> pd.DataFrame:
         kept = self.directory.read_table("confirmed")
@@ -162,7 +164,8 @@ class Outcome:
     def report(self, json: bool) -> None:
         """Write the report and print the Pareto table, with the references beside."""
         page = write_report(self.directory.path)
-        front = self._front(self.study.table())
+        table = self.study.table()
+        front = self._front(table)
         results = Results(
             self.directory.path,
             page,
@@ -170,6 +173,7 @@ class Outcome:
             self.references.table(),
             self.label,
             self._retrained(),
+            f"trial_{best['number']}" if (best := self._best_row(table)) is not None else "",
         )
         if json:
             cli.print_json(results.to_dict(self.study.completed()))

@@ -100,6 +100,7 @@ class Results:
         references: their table.
         label: what the scores are called.
         retrained: one row a retraining.
+        best: name of the network in `best.yaml`.
     """
 
     path: Path
@@ -108,6 +109,7 @@ class Results:
     references: pd.DataFrame
     label: str
     retrained: pd.DataFrame
+    best: str
 
     def _members(self) -> pd.DataFrame:
         rows = self.front.rows
@@ -124,7 +126,7 @@ class Results:
             "score": self.label,
             "references": records(self.references.reindex(columns=COLUMNS)),
             "confirmed": [_plain(asdict(row)) for row in confirmed(self.retrained)],
-            "differences": [_plain(asdict(row)) for row in differences(self.retrained)],
+            "differences": [_plain(asdict(row)) for row in differences(self.retrained, self.best)],
             "best": str(self.path / "best.yaml"),
             "report": str(self.page),
         }
@@ -149,7 +151,7 @@ class Results:
         cli.print_table(
             f"Retrained longer, {max(row.n for row in confirmed(self.retrained))} times each",
             ["network", "", "validation", "test", "the best less this one (95%)", ""],
-            [list(row.values()) for row in confirmed_rows(self.retrained)],
+            [list(row.values()) for row in confirmed_rows(self.retrained, self.best)],
             "mean and standard deviation over seeds, in percent; the test part was read for this "
             "table alone; intervals hold the noise of training and of the test images",
         )

@@ -16,7 +16,7 @@ from nas.errors import MixnasError
 
 if TYPE_CHECKING:
     from nas.full_training import FullTraining
-    from nas.spec import NetworkSpec
+    from nas.latency import Device
     from nas.train_parts import Settings
     from nas.training import Placement, Recipe
 
@@ -25,7 +25,7 @@ app = cli.new_app(
     "look at the test part."
 )
 RECIPES = "experiments/recipes/*.yaml"
-PLAIN: dict[str, Any] = {"epochs": 30, "batch_size": 64, "learning_rate": 0.1, "warmup": 0.1}
+PLAIN: dict[str, Any] = {"epochs": 30, "batch_size": 64, "learning_rate": 0.05, "warmup": 0.1}
 """What differs from the recipe of short trainings where none is given."""
 
 
@@ -34,7 +34,7 @@ def train(
     network: Annotated[
         str | None, typer.Argument(help="Path of a spec, a reference's name, or timm:NAME.")
     ] = None,
-    data: Annotated[str, typer.Option(help="Data set, as of nas.search.")] = "digits",
+    data: Annotated[str | None, typer.Option(help="Data set, as of nas.search. [digits]")] = None,
     recipe: Annotated[
         Path | None, typer.Option(help=f"How to train: a YAML file, as {RECIPES}.")
     ] = None,
@@ -51,7 +51,7 @@ def train(
     teacher: Annotated[
         str | None, typer.Option(help="To learn from as well: timm:NAME (recipe: distill).")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of everything random. [0]")] = None,
     on: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     precision: Annotated[
         str, typer.Option(help="fp32, bf16, fp16, or auto: bf16 on CUDA.")
@@ -59,8 +59,8 @@ def train(
     compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
     threads: cli.Threads = None,
     reading: Annotated[
-        str, typer.Option(help="Images from: memory, stream (from files), or auto.")
-    ] = "auto",
+        str | None, typer.Option(help="Images from: memory, stream (from files), or auto. [auto]")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that decode streamed images. [one a core]")
     ] = None,
@@ -76,36 +76,41 @@ def train(
     """Train a network, and leave its weights, its log and its card in a folder."""
     import torch
 
+    from nas.latency import open_device
     from nas.latency.machine import usable_cores
     from nas.train_parts import open_training, read_settings
 
+    asked = {
+        "network": network,
+        "data": data,
+        "seed": seed,
+        "resolution": resolution,
+        "weights": weights,
+        "teacher": teacher,
+        "reading": reading,
+    }
+    given = {name: value for name, value in asked.items() if value is not None}
     if resume is not None:
-        if network is not None:
-            raise MixnasError("--resume goes on with the folder's own network; give no other")
+        others = {"recipe": recipe, "set": change, "out": out}
+        wrong = [*given, *(name for name, value in others.items() if value)]
+        if wrong:
+            raise MixnasError(
+                f"--resume goes on with the folder's own settings; give no {', '.join(wrong)}"
+            )
         path, settings = resume, read_settings(resume)
     elif network is None:
         raise MixnasError("give a network to train (a spec's path, a reference's name, timm:NAME)")
     else:
-        settings = _settings(
-            {
-                "network": network,
-                "data": data,
-                "recipe": _recipe(recipe, change),
-                "seed": seed,
-                "resolution": resolution,
-                "weights": weights,
-                "teacher": teacher,
-                "reading": reading,
-            }
-        )
+        settings = _settings({"data": "digits", **given, "recipe": _recipe(recipe, change)})
         path = out or _new_path(network)
+    target = None if device == "none" else open_device(device)
     console = cli.error_console()
     torch.set_num_threads(threads or usable_cores())
     placement = _placement(on, precision, compiled)
     training = open_training(path, settings, placement, workers, resume is None, console)
     if placement.main and console.is_terminal:
         console.print(f"folder: {path}")
-    card = _trained(training, device)
+    card = _trained(training, target)
     if not placement.main:
         return
     if json:
@@ -123,7 +128,10 @@ def _recipe(path: Path | None, changes: list[str] | None) -> Recipe:
         key, equals, value = text.partition("=")
         if not equals:
             raise MixnasError(f"--set {text}: write NAME=VALUE, as epochs=30")
-        told[key.strip().replace("-", "_")] = yaml.safe_load(value)
+        try:
+            told[key.strip().replace("-", "_")] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise MixnasError(f"--set {text}: '{value}' cannot be read") from None
     if path is not None:
         return load_recipe(path, told)
     found: Recipe = validate(Recipe, Document("--set", {**PLAIN, **told}))
@@ -136,7 +144,7 @@ def _settings(values: dict[str, Any]) -> Settings:
     from nas.train_parts import Settings
 
     for name in ("network", "data", "weights"):
-        if values[name] is not None and Path(values[name]).expanduser().exists():
+        if name in values and Path(values[name]).expanduser().exists():
             values[name] = str(Path(values[name]).expanduser().resolve())
     values["recipe"] = dataclasses.asdict(values["recipe"])
     found: Settings = validate(Settings, Document("options", values))
@@ -157,7 +165,8 @@ def _placement(on: str, precision: str, compiled: bool) -> Placement:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # started by `accelerate launch`
         from accelerate import Accelerator
 
-        accelerator = Accelerator(cpu=on == "cpu")
+        # Precision is the placement's matter, whatever the launcher was configured for.
+        accelerator = Accelerator(cpu=on == "cpu", mixed_precision="no")
         cuda = accelerator.device.type == "cuda"
         return Accelerated(accelerator, _best_precision(precision, cuda), compiled)
     if on == "auto":
@@ -169,32 +178,37 @@ def _best_precision(precision: str, cuda: bool) -> str:
     return ("bf16" if cuda else "fp32") if precision == "auto" else precision
 
 
-def _trained(training: FullTraining, device: str) -> dict[str, Any]:
+def _trained(training: FullTraining, device: Device | None) -> dict[str, Any]:
+    from nas.latency.machine import machine_for
     from nas.training import TrainingError
 
     console = cli.error_console()
     try:
-        with cli.progress_bar(console, "training") as step:
+        with cli.progress_bar(console, "training") as step, machine_for("training"):
             training.run(step)
+        return training.finish(lambda: _latency(training, device))
     except KeyboardInterrupt:
         if training.trainer.placement.main:
             console.print(f"stopped; go on with: python -m nas.train --resume {training.path}")
         raise
     except TrainingError as error:
         raise MixnasError(str(error)) from None
-    latency, spec = None, training.model.spec
-    if spec is not None and device != "none" and training.trainer.placement.main:
-        latency = _latency(spec, device)
-    return training.finish(latency)
 
 
-def _latency(spec: NetworkSpec, device: str) -> dict[str, Any]:
-    from nas.latency import measure_quietly, open_device
+def _latency(training: FullTraining, device: Device | None) -> dict[str, Any] | None:
+    """Measure the trained network; a device that fails now must not cost the training."""
+    from nas.latency import measure_quietly
 
-    target = open_device(device)
-    with cli.progress_bar(cli.error_console(), f"examining {device}") as step:
-        target.prepare(step)
-    return measure_quietly(target, spec).to_dict()
+    if device is None or training.model.spec is None:
+        return None
+    console = cli.error_console()
+    try:
+        with cli.progress_bar(console, f"examining {device.name}") as step:
+            device.prepare(step)
+        return measure_quietly(device, training.model.spec).to_dict()
+    except MixnasError as error:
+        console.print(f"no latency: {error}", markup=False, soft_wrap=True)
+        return None
 
 
 def _print(card: dict[str, Any], training: FullTraining) -> None:

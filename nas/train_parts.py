@@ -15,7 +15,7 @@ from nas import cli
 from nas.data import load_data
 from nas.document import read_document, validate, write_atomic
 from nas.errors import MixnasError
-from nas.full_training import FullTraining
+from nas.full_training import CHECKPOINT, FullTraining
 from nas.latency.machine import usable_cores
 from nas.training import Placement, Recipe, Trainer
 from nas.training.distillation import open_teacher
@@ -23,6 +23,7 @@ from nas.training.models import load_start, open_model
 from nas.training.sources import open_source
 
 SETTINGS = "training.yaml"
+NETWORK = "network.yaml"
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -85,15 +86,16 @@ def open_training(
     """
     images = load_data(settings.data)
     recipe = settings.recipe
-    model = open_model(
-        settings.network, images.num_classes, recipe, settings.seed, settings.resolution
-    )
+    kept = path / NETWORK
+    name = settings.network if new or not kept.is_file() else str(kept)
+    model = open_model(name, images.num_classes, recipe, settings.seed, settings.resolution)
     if new and placement.main and path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise MixnasError(f"{path} exists; go on with it by --resume, or choose another --out")
     costs = model.costs()
     remarks = []
     if settings.weights is not None:
-        remarks.append(load_start(model, settings.weights))
+        if not (path / CHECKPOINT).is_file():
+            remarks.append(load_start(model, settings.weights))
         recipe = recipe.replace(zero_residuals=False)  # they have begun already
     teacher = None
     if settings.teacher is not None:
@@ -110,7 +112,11 @@ def open_training(
             step,
         )
     trainer = Trainer(model.module, source, recipe, settings.seed, placement, teacher)
-    about = {**dataclasses.asdict(settings), "data_fingerprint": images.fingerprint()}
+    about = {
+        **dataclasses.asdict(settings),
+        "network": settings.network if model.spec is None else model.spec.digest(),
+        "data": images.fingerprint(),
+    }
     training = FullTraining(path, trainer, model, costs, about)
     if placement.main:
         for remark in [*remarks, *told]:
@@ -126,4 +132,4 @@ def _make_folder(training: FullTraining, settings: Settings) -> None:
     plain: dict[str, Any] = dataclasses.asdict(settings)
     write_atomic(training.path / SETTINGS, yaml.safe_dump(plain, sort_keys=False))
     if training.model.spec is not None:
-        training.model.spec.save(training.path / "network.yaml")
+        training.model.spec.save(training.path / NETWORK)

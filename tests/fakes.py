@@ -9,6 +9,7 @@ import time
 
 from nas.accuracy import Estimate, EstimateError
 from nas.cost import count
+from nas.errors import MixnasError
 from nas.latency import Conditions, Latency
 from nas.latency.profile import DeviceProfile
 from nas.lowering import MERGE_ALL
@@ -110,3 +111,10 @@ class InstantDevice:
             steady_ms=ms, reference_ms=1.0, noise=(), resolution=spec.input.resolution,
             source="measured", when="2026-01-01T00:00:00Z",
         )  # fmt: skip
+
+
+class BrokenDevice(InstantDevice):
+    """A device that is gone when it is needed."""
+
+    def prepare(self, step=None):
+        raise MixnasError("the board is gone")

@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 from nas.spec import Input, load_network
 
 
+@pytest.mark.slow
 def test_both_forms_of_networks_are_measured(command, tmp_path):
     spec = load_network("mixnet_s").replace(input=Input(resolution=64), name="mine")
     spec.save(tmp_path / "mine.yaml")

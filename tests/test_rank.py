@@ -3,8 +3,12 @@ import json
 import pandas as pd
 import pytest
 
+from nas.accuracy.table import read_networks
+from nas.accuracy.zero_cost import ZeroCost
 from nas.blocks import MBConv
 from nas.cost import count
+from nas.errors import MixnasError
+from nas.ranking_run import RankingRun
 from nas.spec import Head, NetworkSpec, Stem
 
 
@@ -43,6 +47,7 @@ def test_a_card_is_printed_and_kept(table, here, tmp_path):
     assert (tmp_path / "r" / "ranking.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_ranking_goes_on_where_it_was(table, here, tmp_path):
     words = ("nas.rank", "--table", table, "-e", "zero-cost:madds", "--out", tmp_path / "r")
     assert here(*words, "--workers", "1").returncode == 0
@@ -56,6 +61,13 @@ def test_a_ranking_goes_on_where_it_was(table, here, tmp_path):
     again = json.loads(scores.read_text(encoding="utf-8"))
     assert again["3"]["score"] == 123.0
     assert again["5"]["score"] > 0
+
+
+def test_a_table_of_two_says_that_it_is_small(table, refused, tmp_path):
+    rows = json.loads(table.read_text(encoding="utf-8"))["networks"][:2]
+    table.write_text(json.dumps({"networks": rows}), encoding="utf-8")
+    words = ("--table", table, "-e", "zero-cost:params", "--workers", "1", "--out", tmp_path / "r")
+    assert "2 of 2 networks have a score, wanted are 3" in refused("nas.rank", *words)
 
 
 def test_networks_without_a_score_are_counted(table, here, tmp_path, fakes):
@@ -80,7 +92,13 @@ def test_mistakes_are_told(table, refused, words, said):
     assert said in refused("nas.rank", "--table", table, "-e", "zero-cost:params", *words)
 
 
-def test_another_ranking_is_not_gone_on_with(table, here, refused, tmp_path):
-    words = ("nas.rank", "--table", table, "--out", tmp_path / "r", "--workers", "1")
-    assert here(*words, "-e", "zero-cost:madds").returncode == 0
-    assert "is a ranking of other settings" in refused(*words, "-e", "zero-cost:params")
+def test_another_ranking_is_not_gone_on_with(table, tmp_path):
+    networks = read_networks(table)
+
+    def opened(score):
+        RankingRun(tmp_path / "r", ZeroCost(score=score), networks, 0, {"n": 12}).open()
+
+    opened("madds")
+    opened("madds")
+    with pytest.raises(MixnasError, match="is a ranking of other settings"):
+        opened("params")

@@ -167,6 +167,7 @@ def test_a_users_own_images_are_searched_with(command, space, tmp_path):
     assert "at least 5 images to train with, but ant has 1" in told
 
 
+@pytest.mark.slow
 def test_a_seed_repeats_a_run_and_a_config_repeats_it_elsewhere(command, space, fakes, tmp_path):
     words = ("--trials", "6", "--seed", "5", "--sampler", "random")
     one = command(*faked(*words, "--out", "one"))
@@ -282,6 +283,7 @@ def test_a_search_in_which_everything_fails_ends_with_the_reason(command, space,
     assert len(pd.read_csv(tmp_path / "run" / "trials.csv")) == 2 * len(trials)
 
 
+@pytest.mark.slow
 def test_known_cost_keeps_a_latency_limit_once_it_knows_latency(command, fakes, tmp_path):
     words = ("--space", "mixnet", "--estimator", "tests.fakes:Instant", *FAKES, "--workers", "1")
     limit = ("--limit", "latency=2.5ms", "--trials", "24", "--out", "run")

@@ -61,6 +61,24 @@ def test_a_finished_training_shows_its_card_again(network, here):
     assert "weights" in text
 
 
+def test_a_training_goes_on_with_its_own_network(network, here, tmp_path):
+    """Whatever became of the file that it came from, and of the weights it began with."""
+    first = here(*training(network, "--json", "--device", "none"))
+    (tmp_path / network).unlink()
+    (tmp_path / "run" / "card.json").unlink()
+    again = here("nas.train", "--resume", "run", "--json", "--device", "none", "--threads", "1")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["test"] == json.loads(first.stdout)["test"]
+
+
+def test_a_device_that_fails_at_the_end_costs_no_training(network, here, tmp_path, fakes):
+    result = here(*training(network, "--device", "tests.fakes:BrokenDevice", "--json", epochs=1))
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["latency"] is None
+    assert "no latency: the board is gone" in result.stderr
+    assert (tmp_path / "run" / "weights.safetensors").is_file()
+
+
 def test_a_recipe_and_its_changes_are_kept(network, here, tmp_path):
     (tmp_path / "mine.yaml").write_text("optimiser: adamw\nepochs: 9\nlearning_rate: 0.01\n")
     words = training(network, "--recipe", "mine.yaml", "--device", "none", epochs=1)
@@ -82,7 +100,12 @@ def test_a_recipe_and_its_changes_are_kept(network, here, tmp_path):
         (("mixnet_s", "--set", "optimiser=sgdd"), "there is no optimiser 'sgdd'"),
         (("mixnet_s", "--data", "no/where"), "there is no data at no/where"),
         (("--resume", "."), "is no folder of a training"),
-        (("mixnet_s", "--resume", "."), "--resume goes on with the folder's own network"),
+        (("mixnet_s", "--resume", "."), "give no network"),
+        (("--resume", ".", "--seed", "3", "--set", "epochs=2"), "give no seed, set"),
+        (("mixnet_s", "--device", "onnxruntime:cpuu"), "cpuu"),
+        (("mixnet_s", "--on", "gpu"), "there is no place 'gpu'; there are cpu and cuda"),
+        (("mixnet_s", "--set", "optimiser=@x"), "'@x' cannot be read"),
+        (("mixnet_s", "--set", "optimiser=lbfgs"), "lbfgs"),
         (("mixnet_s", "--teacher", "mixnet_m"), "a teacher is one of timm's networks"),
     ],
 )

@@ -31,6 +31,7 @@ from nas.executors.local import Shape
 from nas.latency.machine import usable_cores
 from nas.ranking_run import RankingRun, drawn
 
+SMALL = "resolution=24,width=0.5,batch_size=32,stages=1"
 ESTIMATORS = {
     "params": "zero-cost:params",
     "madds": "zero-cost:madds",
@@ -38,9 +39,12 @@ ESTIMATORS = {
     "zico": "zero-cost:zico",
     "synflow": "zero-cost:synflow",
     "grad-norm": "zero-cost:grad-norm",
-    "short-low": "short:images=6000,resolution=24,width=0.5,batch_size=16,learning_rate=0.06",
-    "short-middle": "short:images=24000,resolution=24,width=0.5,batch_size=32,learning_rate=0.1",
-    "short-high": "short:images=72000,resolution=24,width=0.5,batch_size=32,learning_rate=0.1",
+    "short": "short",
+    "short-sgd": f"short:images=10000,{SMALL},optimiser=sgd,learning_rate=0.1,weight_decay=1e-4",
+    "short-low": f"short:images=10000,{SMALL}",
+    "short-middle": f"short:images=30000,{SMALL}",
+    "short-high": f"short:images=72000,{SMALL},flip=true,score=speed",
+    "supernet-low": "supernet:images=200000,resolution=16",
     "supernet": "supernet:images=1200000,resolution=16",
 }
 RECORD = Path(__file__).parent.parent / "results" / "ranking.json"

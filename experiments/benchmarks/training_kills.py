@@ -26,7 +26,7 @@ from safetensors.torch import load_file
 from experiments.benchmarks.common import record
 
 RECIPE = (
-    "epochs=10",
+    "epochs=30",
     "batch_size=64",
     "learning_rate=0.05",
     "ema=0.99",

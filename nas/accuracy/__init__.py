@@ -7,6 +7,7 @@ from nas.accuracy.base import (
     EstimateError,
     Estimator,
     PreparedEstimator,
+    StagedEstimator,
     ceiling_of,
     label_of,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "EstimateError",
     "Estimator",
     "PreparedEstimator",
+    "StagedEstimator",
     "ceiling_of",
     "label_of",
     "open_estimator",

@@ -47,14 +47,18 @@ class TrainedNetwork:
         return sum(self.accuracies) / len(self.accuracies)
 
 
-def read_networks(path: Path) -> list[TrainedNetwork]:
+def read_networks(path: Path, classes: int | None = None) -> list[TrainedNetwork]:
     """Read a table.
+
+    Args:
+        path: of the file.
+        classes: of the networks of a run, whose space does not say how many its data had.
 
     Raises:
         MixnasError: when there is none, or a row of it is wrong.
     """
     try:
-        rows = _json_rows(path) if path.suffix == ".json" else _csv_rows(path)
+        rows = _json_rows(path) if path.suffix == ".json" else _csv_rows(path, classes)
     except FileNotFoundError:
         raise MixnasError(f"there is no table {path}") from None
     except (OSError, ValueError) as error:
@@ -72,22 +76,24 @@ def _json_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _csv_rows(path: Path) -> list[dict[str, Any]]:
+def _csv_rows(path: Path, classes: int | None) -> list[dict[str, Any]]:
     table = pd.read_csv(path)
     if "accuracy" not in table:
         raise MixnasError(f"{path} has no column 'accuracy'")
     table = table[table["accuracy"].notna()]
     if "spec" in table:
         return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
-    return _trial_rows(path, table)
+    return _trial_rows(path, table, classes)
 
 
-def _trial_rows(path: Path, table: pd.DataFrame) -> list[dict[str, Any]]:
+def _trial_rows(path: Path, table: pd.DataFrame, classes: int | None) -> list[dict[str, Any]]:
     """Return the rows of a run's trials, whose networks its space tells."""
     home = path.parent / "space.yaml"
     if not home.is_file():
         raise MixnasError(f"{path} has no column 'spec', and there is no space.yaml beside it")
     space = load_space(str(home))
+    if classes is not None:
+        space = space.with_classes(classes)
     return [
         {"spec": space.decode(genotype_of_row(row, space)), "accuracy": row["accuracy"]}
         for row in table.to_dict("records")
@@ -107,9 +113,13 @@ def _network(row: dict[str, Any], path: Path, number: int) -> TrainedNetwork:
     if not isinstance(spec, NetworkSpec):
         raise MixnasError(f"{where}: 'spec' is a network or the path of its document")
     found = row.get("accuracies") or [row.get("accuracy")]
-    if not all(isinstance(value, int | float) and 0 <= value <= 1 for value in found):
+    if not isinstance(found, list) or not all(map(_is_share, found)):
         raise MixnasError(f"{where}: accuracies are shares from 0 to 1, not {found}")
     return TrainedNetwork(spec, tuple(float(value) for value in found))
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 1
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ parameters and multiply-adds stand beside as what a score must beat to be worth 
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -92,15 +93,12 @@ class ZeroCost:
     def _batches(self, seed: int) -> list[Batch]:
         """Return the batches, normalised and not augmented."""
         data = shared_data(self.data, self.resolution)
-        source = Batches(data, self.batch_size, seed)
+        # Of a small set they are halves: the same images twice would differ by rounding alone.
+        size = min(self.batch_size, len(data.labels["train"]) // BATCHES)
+        source = Batches(data, size, seed)
         augmentation = Augmentation(Recipe(), source.statistics())
-        found: list[Batch] = []
-        for epoch in range(BATCHES):  # a small set has one batch an epoch
-            for images, labels in source.train(epoch):
-                found.append((augmentation.normalise(images), labels))
-                if len(found) == BATCHES:
-                    return found
-        return found
+        drawn = itertools.islice(source.train(0), BATCHES)
+        return [(augmentation.normalise(images), labels) for images, labels in drawn]
 
 
 def naswot(model: Network, batches: list[Batch]) -> float:

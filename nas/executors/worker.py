@@ -77,15 +77,27 @@ def work(connection: Connection, pickled: bytes, threads: int) -> None:
         except EOFError:
             return
         connection.send(True)
-        with machine_for("training"):  # nothing measures on this machine meanwhile
-            for stage in _judged(estimator, task):
-                connection.send(stage)
-                if not stage.last and not connection.recv():
-                    break
+        for stage in _while_training(_judged(estimator, task)):
+            connection.send(stage)
+            if not stage.last and not connection.recv():
+                break
         gc.collect()  # a network's cycles would otherwise stay until the next one
         if first:
             gc.freeze()  # what was imported stays; to look through it takes 60 ms each time
             first = False
+
+
+def _while_training(stages: Iterator[Stage]) -> Iterator[Stage]:
+    """Let nothing measure on this machine while a stage is computed.
+
+    Between two stages it may: who decides whether to go on may measure first, or never answer.
+    """
+    while True:
+        with machine_for("training"):
+            stage = next(stages, None)
+        if stage is None:
+            return
+        yield stage
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,10 @@ class Batches:
         """Steps of one epoch; the last, smaller batch is left out, since BN needs company."""
         return max(1, len(self.data.labels["train"]) // self.size)
 
+    def epochs(self, images: int) -> float:
+        """Return how many epochs show so many images."""
+        return images / (len(self) * self.size)
+
     def statistics(self) -> tuple[Tensor, Tensor]:
         """See `Source.statistics`."""
         return self.data.statistics()

@@ -94,6 +94,11 @@ def _state(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 tensors[f"optimiser.{index}.{name}"] = value
             elif isinstance(value, int | float):
                 plain.setdefault(str(index), {})[name] = value
+            elif value is not None:
+                raise MixnasError(
+                    f"the state of the optimiser '{trainer.recipe.optimiser}' cannot be kept "
+                    f"('{name}' is no tensor); choose another one"
+                )
     tensors["sums"] = trainer.sums
     facts = {
         "step": trainer.step,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from nas.errors import MixnasError
 from nas.training.augment import IMAGENET_MEAN, IMAGENET_STD
-from nas.training.models import TIMM
+from nas.training.models import TIMM, timm_network
 from nas.training.placement import Placement
 
 
@@ -53,12 +55,7 @@ def open_teacher(name: str, classes: int, placement: Placement) -> FixedTeacher:
     """
     if not name.startswith(TIMM):
         raise MixnasError(f"a teacher is one of timm's networks: timm:NAME, not '{name}'")
-    import timm
-
-    try:
-        module = timm.create_model(name.removeprefix(TIMM), pretrained=True)
-    except Exception as error:  # of the network, the hub and the files, of all kinds
-        raise MixnasError(f"the teacher {name} cannot be had: {error}") from None
+    module: Any = timm_network(name.removeprefix(TIMM), pretrained=True)
     if module.num_classes != classes:
         raise MixnasError(
             f"the teacher {name} tells {module.num_classes} classes apart, the data {classes}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
 from nas.data import ImageData, Part
+from nas.errors import MixnasError
 from nas.torch_model import zero_residuals
 from nas.training.augment import Augmentation, Mixed
 from nas.training.batches import Batches, Source, mixed_seed
@@ -109,6 +111,8 @@ class Trainer:
         self.model = self.placement.place(model)
         if recipe.zero_residuals:
             zero_residuals(self.model)
+        if recipe.sam and self.placement.precision == "fp16":
+            raise MixnasError("sharpness-aware minimisation does not go with fp16; use bf16")
         self.source, self.recipe, self.seed, self.teacher = source, recipe, seed, teacher
         self.augmentation = Augmentation(recipe, source.statistics())
         self.optimiser = open_optimiser(self.model, recipe)
@@ -232,7 +236,22 @@ class Trainer:
         Raises:
             TrainingError: when the loss is not finite.
         """
-        return evaluate(self.best_model, self.source, part, self.augmentation, self.placement)
+        self.placement.agree(self.best_model)
+        with self._settled():
+            return evaluate(self.best_model, self.source, part, self.augmentation, self.placement)
+
+    @contextmanager
+    def _settled(self) -> Iterator[None]:
+        """Let optimisers that keep other weights for training than for use bring the latter."""
+        settle, unsettle = (getattr(self.optimiser, name, None) for name in ("eval", "train"))
+        if settle is None or unsettle is None:
+            yield
+            return
+        settle()
+        try:
+            yield
+        finally:
+            unsettle()
 
 
 def _average(model: nn.Module, decay: float) -> AveragedModel:

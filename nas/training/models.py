@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -44,7 +45,12 @@ class Model:
 
         params = sum(weights.numel() for weights in self.module.parameters())
         shape = (3, self.resolution, self.resolution)
-        return {"params": params, "madds": module_madds(self.module, shape)}
+        try:
+            return {"params": params, "madds": module_madds(self.module, shape)}
+        except Exception as error:  # as of a transformer that takes one size alone
+            raise MixnasError(
+                f"{self.name} does not take images of {self.resolution} px: {error}"
+            ) from None
 
 
 def open_model(
@@ -74,16 +80,31 @@ def open_model(
 def _timm_model(
     name: str, classes: int, recipe: Recipe, seed: int, resolution: int | None
 ) -> Model:
-    import timm
 
     _check_timm(name)
+    # Not every network of timm's takes them.
+    wanted = {"drop_rate": recipe.dropout, "drop_path_rate": recipe.drop_path}
+    drops = {key: value for key, value in wanted.items() if value}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = timm.create_model(
-            name, num_classes=classes, drop_rate=recipe.dropout, drop_path_rate=recipe.drop_path
-        )
+        module: Any = timm_network(name, num_classes=classes, **drops)
     made_for = int(module.pretrained_cfg.get("input_size", (3, 224, 224))[-1])
     return Model(name, module, None, resolution or made_for)
+
+
+def timm_network(name: str, **options: Any) -> nn.Module:
+    """Build one of timm's networks.
+
+    Raises:
+        MixnasError: when it cannot be, or its weights cannot be had.
+    """
+    import timm
+
+    try:
+        module: nn.Module = timm.create_model(name, **options)
+    except Exception as error:  # of the network, the hub and the files, of all kinds
+        raise MixnasError(f"timm cannot build '{name}': {error}") from None
+    return module
 
 
 def _check_timm(name: str) -> None:
@@ -115,7 +136,7 @@ def load_start(model: Model, weights: str) -> str:
     else:
         state = _file_weights(Path(weights))
     other = [n for n in state if n in own and state[n].shape != own[n].shape]
-    head = [name for name in other if name.startswith(("classifier", "fc", "head"))]
+    head = [name for name in other if name.startswith(_classifier(model))]
     if set(other) != set(head):
         wrong = min(set(other) - set(head))
         raise MixnasError(
@@ -130,6 +151,14 @@ def load_start(model: Model, weights: str) -> str:
     return f"weights of {weights}{kept}"
 
 
+def _classifier(model: Model) -> str:
+    """Return how the names of the last layer's weights begin."""
+    if model.spec is not None:
+        return "classifier."
+    found: str = model.module.pretrained_cfg["classifier"]  # type: ignore[assignment,index]
+    return f"{found}."
+
+
 def _file_weights(path: Path) -> dict[str, Tensor]:
     try:
         found: dict[str, Tensor] = load_file(path)
@@ -141,13 +170,8 @@ def _file_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _timm_weights(name: str, model: Model) -> dict[str, Tensor]:
-    import timm
-
     _check_timm(name)
-    try:
-        theirs = timm.create_model(name, pretrained=True)
-    except Exception as error:  # of the network, the hub and the files, of all kinds
-        raise MixnasError(f"timm's weights of '{name}' cannot be had: {error}") from None
+    theirs: Any = timm_network(name, pretrained=True)
     if model.spec is None:
         return dict(theirs.state_dict())
     classes = theirs.num_classes

@@ -27,12 +27,17 @@ def open_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
     ]
     kind, options = _kind(recipe)
-    if recipe.sam:
-        from pytorch_optimizer import SAM
+    try:
+        if recipe.sam:
+            from pytorch_optimizer import SAM
 
-        sharp: torch.optim.Optimizer = SAM(groups, kind, rho=recipe.sam, **options)
-        return sharp
-    plain: torch.optim.Optimizer = kind(groups, **options)
+            sharp: torch.optim.Optimizer = SAM(groups, kind, rho=recipe.sam, **options)
+            return sharp
+        plain: torch.optim.Optimizer = kind(groups, **options)
+    except (TypeError, ValueError) as error:  # some of the package want what others do not
+        raise MixnasError(
+            f"the optimiser '{recipe.optimiser}' cannot be used here: {error}"
+        ) from None
     if isinstance(plain, torch.optim.SGD) and recipe.momentum:
         for group in groups:  # the fused one wants them all, also where a step has no gradient
             for weights in group["params"]:
@@ -57,7 +62,7 @@ def _kind(recipe: Recipe) -> tuple[Any, dict[str, Any]]:
 
     try:
         return pytorch_optimizer.load_optimizer(recipe.optimiser), rate
-    except (NotImplementedError, ValueError, KeyError):
+    except Exception:  # unknown, or of a package that is not installed
         raise MixnasError(
             f"there is no optimiser '{recipe.optimiser}'; there are {', '.join(OWN)}, and those "
             "of the package pytorch_optimizer, as ranger"

@@ -42,6 +42,9 @@ class Placement:
             raise MixnasError(
                 f"there is no precision '{self.precision}'; there are {', '.join(PRECISIONS)}"
             )
+        kind, _, number = self.device.partition(":")
+        if kind not in ("cpu", "cuda", "mps") or not (number.isdigit() or not number):
+            raise MixnasError(f"there is no place '{self.device}'; there are cpu and cuda")
         if self.device.startswith("cuda") and not torch.cuda.is_available():
             raise MixnasError("this torch sees no CUDA device; train on cpu")
         if self.precision == "fp16" and self.device.startswith("cuda"):
@@ -97,6 +100,9 @@ class Placement:
         """Return the sums over all processes."""
         return numbers
 
+    def agree(self, model: nn.Module) -> None:
+        """Give all processes the main one's buffers, so that they judge one and the same model."""
+
     def facts(self) -> dict[str, Any]:
         """Return what must be kept so that a training goes on exactly as it would have."""
         return {} if self._scaler is None else {"scaler": self._scaler.state_dict()}
@@ -116,8 +122,14 @@ class Accelerated(Placement):
         self.accelerator = accelerator
         self.rank, self.world = accelerator.process_index, accelerator.num_processes
 
+    def place(self, model: nn.Module) -> nn.Module:
+        """See `Placement.place`; on GPUs batch normalisation sees the images of all processes."""
+        if self.device.startswith("cuda"):
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+        return super().place(model)
+
     def trained(self, model: nn.Module) -> nn.Module:
-        """See `Placement.trained`; batch normalisation sees the images of all processes."""
+        """See `Placement.trained`."""
         prepared: nn.Module = self.accelerator.prepare_model(super().trained(model))
         return prepared
 
@@ -125,3 +137,8 @@ class Accelerated(Placement):
         """See `Placement.total`."""
         summed: Tensor = self.accelerator.reduce(numbers, "sum")
         return summed
+
+    def agree(self, model: nn.Module) -> None:
+        """See `Placement.agree`."""
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, 0)

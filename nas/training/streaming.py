@@ -113,8 +113,12 @@ class StreamedBatches:
         )
         for images, labels, broken in loader:
             self.broken |= dict.fromkeys(broken)
-            if len(labels):
-                yield images, labels
+            if not len(labels):
+                continue
+            if part == "train" and broken:  # others stand in, so that batches keep their size
+                again = torch.arange(len(labels) + len(broken)) % len(labels)
+                images, labels = images[again], labels[again]
+            yield images, labels
 
 
 class _Files(Dataset[tuple[Tensor, int] | str]):

@@ -1,11 +1,15 @@
 import json
+import random
 
 import pandas as pd
 import pytest
+import yaml
 
 from nas.accuracy.base import EstimateError
 from nas.accuracy.table import TrainedNetworks, read_networks
 from nas.errors import MixnasError
+from nas.space import load_space, sample
+from nas.space.loader import find_document
 from tests.networks import DEEP, TINY
 
 
@@ -50,6 +54,7 @@ def test_the_estimator_looks_networks_up(table):
         ('{"networks": [{"accuracy": 0.9}]}', "network 1: 'spec' is a network or the path"),
         ('{"networks": [{"spec": "none.yaml", "accuracy": 0.9}]}', "none.yaml"),
         ("{", "cannot be read"),
+        ('{"networks": [{"spec": "tiny.yaml", "accuracies": 0.9}]}', "tiny.yaml"),
     ],
 )
 def test_a_wrong_table_says_where(tmp_path, text, said):
@@ -57,6 +62,18 @@ def test_a_wrong_table_says_where(tmp_path, text, said):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(MixnasError, match=said):
         read_networks(path)
+
+
+def test_a_runs_networks_have_the_classes_of_its_data(tmp_path):
+    """The space in a run's folder does not know them."""
+    space = load_space("mixnet")
+    genotype = sample(space, random.Random(0)).genotype
+    row = {f"x.{name}": value for name, value in space.to_params(genotype).items()}
+    pd.DataFrame([{**row, "accuracy": 0.5}]).to_csv(tmp_path / "trials.csv", index=False)
+    document = find_document("mixnet").data
+    (tmp_path / "space.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    (found,) = read_networks(tmp_path / "trials.csv", classes=7)
+    assert found.spec == space.with_classes(7).decode(genotype)
 
 
 def test_percentages_are_refused(table):

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -7,6 +8,7 @@ from torch import nn
 from nas.accuracy import zero_cost
 from nas.accuracy.zero_cost import SCORES, ZeroCost
 from nas.cost import count
+from nas.data import load_data
 from nas.torch_model import build
 from tests.networks import DEEP, TINY
 
@@ -73,6 +75,22 @@ def test_synflow_of_a_linear_chain_is_known():
     hidden = (weights[0].abs().flatten(1) @ torch.ones(3))[:, None].repeat(1, 4).flatten()
     output = float((weights[1].abs() @ hidden).sum())
     assert zero_cost.synflow(chain, given) == pytest.approx(math.log(2 * output), rel=1e-5)
+
+
+def test_a_small_set_is_halved(monkeypatch):
+    data = load_data("digits").at(16)
+    few = dataclasses.replace(
+        data,
+        images={part: images[:20] for part, images in data.images.items()},
+        labels={part: labels[:20] for part, labels in data.labels.items()},
+    )
+    monkeypatch.setattr(zero_cost, "shared_data", lambda *_: few)
+    one, two = ZeroCost(batch_size=64, resolution=16)._batches(0)
+    assert len(one[0]) == len(two[0]) == 10
+    rows = torch.cat([one[0], two[0]]).flatten(1)
+    assert len(torch.unique(rows, dim=0)) == len(
+        torch.unique(few.images["train"].flatten(1), dim=0)
+    )
 
 
 def test_deeper_networks_have_more_of_everything():

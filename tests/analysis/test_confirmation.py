@@ -24,7 +24,7 @@ def test_means_and_deviations_are_over_seeds():
 
 def test_without_image_noise_the_interval_is_welchs():
     front, reference = [0.90, 0.92, 0.95], [0.85, 0.88, 0.86]
-    (found,) = differences(table(front, reference, images=10**12))
+    (found,) = differences(table(front, reference, images=10**12), "trial_3")
     expected = ttest_ind(front, reference, equal_var=False).confidence_interval(0.95)
     assert found.value == pytest.approx(np.mean(front) - np.mean(reference))
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-4)
@@ -33,7 +33,7 @@ def test_without_image_noise_the_interval_is_welchs():
 
 def test_few_test_images_make_a_difference_doubtful():
     front, reference = [0.90, 0.901, 0.902], [0.88, 0.881, 0.882]
-    many, few = (differences(table(front, reference, n))[0] for n in (100_000, 300))
+    many, few = (differences(table(front, reference, n), "trial_3")[0] for n in (100_000, 300))
     assert many.verdict == "better"
     assert few.verdict == "no difference beyond noise"
     assert many.value == few.value
@@ -49,18 +49,19 @@ def test_the_interval_covers_as_often_as_it_says():
             # One draw of images for all trainings of a network, as it is the same test part.
             shift = rng.normal(0, math.sqrt(truth * (1 - truth) / 1000))
             shares.append(truth + shift + rng.normal(0, 0.004, 3))
-        found = differences(table(*shares, images=1000))[0]
+        found = differences(table(*shares, images=1000), "trial_3")[0]
         missed += not found.low <= 0.02 <= found.high
     assert missed / runs < 0.08
 
 
 def test_one_training_shows_no_noise():
-    rows = confirmed_rows(table([0.9], [0.8]))
+    rows = confirmed_rows(table([0.9], [0.8]), "trial_3")
     assert [row["verdict"] for row in rows] == ["", "one training shows no noise"]
     assert rows[1]["difference"] == "+10.00"
     assert rows[0]["test"] == "90.00"
 
 
 def test_without_a_front_there_is_nothing_to_compare():
-    assert differences(table([], [0.8, 0.8])) == []
+    assert differences(table([], [0.8, 0.8]), "trial_3") == []
+    assert differences(table([0.9, 0.9], [0.8, 0.8]), "trial_9") == []
     assert confirmed(pd.DataFrame(columns=COLUMNS)) == []

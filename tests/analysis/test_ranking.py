@@ -69,14 +69,27 @@ def test_a_perfect_score_is_perfect_and_its_reverse_is_not():
     good, bad = ranking_card(rows, ["score", "reverse"], repeats=50).rankings
     assert (good.tau.value, good.band.value, good.spearman.value) == pytest.approx((1, 1, 1))
     assert (bad.tau.value, bad.band.value) == pytest.approx((-1, -1))
-    assert set(good.precision.values()) == {1.0}
-    assert set(bad.precision.values()) == {0.0}
+    assert {found.value for found in good.precision.values()} == {1.0}
+    assert {found.value for found in bad.precision.values()} == {0.0}
 
 
 def test_precision_counts_the_shared_best():
     score, truth = np.array([5, 4, 3, 2, 1]), np.array([4, 5, 1, 2, 3])
     assert precision_at(score, truth, 2) == 1
     assert precision_at(score, truth, 3) == pytest.approx(2 / 3)
+
+
+@given(st.lists(st.integers(0, 3), min_size=4, max_size=12), st.integers(1, 4))
+def test_ties_are_broken_at_random(score, k):
+    """The mean over many ways to break ties, wherever rows stand."""
+    score = np.array(score, dtype=float)
+    truth = np.arange(len(score), dtype=float)
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(2_000):
+        order = np.lexsort((rng.random(len(score)), -score))[:k]
+        found.append(len(set(order) & set(np.argsort(-truth)[:k])) / k)
+    assert precision_at(score, truth, k) == pytest.approx(np.mean(found), abs=0.06)
 
 
 def test_several_trainings_show_the_ceiling():

@@ -11,6 +11,7 @@ import pytest
 from nas.accuracy import Estimate, EstimateError
 from nas.executors.local import GIGABYTE, LocalExecutor, Shape, best_shape
 from nas.executors.worker import Failure, Stage, Task
+from nas.latency.machine import machine_for
 from nas.spec import load_network
 from tests.conftest import ROOT
 
@@ -207,6 +208,25 @@ def test_stages_come_one_by_one_and_wait_for_an_answer():
                 if not stage.last:
                     executor.proceed(key)
     assert seen == [("a", 1, False, 0.1), ("a", 2, False, 0.2), ("a", 3, True, 0.3)]
+
+
+def test_between_two_stages_the_machine_may_measure():
+    """Who decides whether a network goes on may measure another one first, or never answer."""
+    with LocalExecutor(Telling(), Shape(1)) as executor:
+        executor.submit("a", Task(SPEC, 1))
+        ((_, stage),) = executor.wait()
+        assert not stage.last
+        measured = threading.Event()
+
+        def measure():
+            with machine_for("measuring"):
+                measured.set()
+
+        threading.Thread(target=measure, daemon=True).start()
+        assert measured.wait(20)
+        executor.proceed("a")
+        ((_, stage),) = executor.wait()
+        assert stage.number == 2
 
 
 def test_a_task_is_given_up_between_stages_and_its_worker_is_used_again():

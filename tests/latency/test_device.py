@@ -86,6 +86,7 @@ def test_the_plain_form_is_slower(few_layers):
     assert times[True] < times[False]
 
 
+@pytest.mark.slow
 def test_batches_and_int8_are_run():
     # Neither is tuned here: eight images a run, and eight bits a number.
     for settings in (

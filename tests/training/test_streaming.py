@@ -51,6 +51,12 @@ def test_evaluation_goes_through_a_part_once_and_names_what_is_broken(folder):
     assert "broken.png: UnidentifiedImageError" in next(iter(source.broken))
 
 
+def test_broken_images_leave_batches_their_size(folder):
+    source = StreamedBatches(folder, 16, 4, 0, workers=0)
+    sizes = [len(labels) for epoch in range(3) for _, labels in source.train(epoch)]
+    assert set(sizes) == {4}
+
+
 def test_statistics_are_those_of_the_pixels(folder):
     source = StreamedBatches(folder, 16, 8, 0, workers=0)
     mean, std = source.statistics()

@@ -77,23 +77,32 @@ class Bank(nn.Module):
         """
         return {place.name: _cut(self.tensors[place.key], place) for place in slices(spec)}
 
-    def forward(self, spec: NetworkSpec, images: Tensor, buffers: dict[str, Tensor]) -> Tensor:
+    def forward(
+        self,
+        spec: NetworkSpec,
+        images: Tensor,
+        buffers: dict[str, Tensor],
+        drops: tuple[float, float] = (0.0, 0.0),
+    ) -> Tensor:
         """Return the logits of one network with its share of the weights.
 
         Args:
             spec: the network.
             images: (B, 3, H, W).
             buffers: of its batch normalisation, by name; updated in training.
+            drops: dropout and drop path, in training.
         """
-        network = skeleton(spec).train(self.training)
+        network = skeleton(spec, drops=drops).train(self.training)
         logits: Tensor = functional_call(network, {**self.weights(spec), **buffers}, (images,))
         return logits
 
 
-def skeleton(spec: NetworkSpec, momentum: float | None = 0.1) -> Network:
+def skeleton(
+    spec: NetworkSpec, momentum: float | None = 0.1, drops: tuple[float, float] = (0.0, 0.0)
+) -> Network:
     """Return a network without weights; `momentum` None averages BN's statistics over batches."""
     with torch.device("meta"):
-        network = Network(spec)
+        network = Network(spec, *drops)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = momentum

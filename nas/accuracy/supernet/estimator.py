@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import random
 import time
@@ -23,6 +24,7 @@ from nas.cost import count
 from nas.data import ImageData, load_data
 from nas.document import digest
 from nas.errors import MixnasError
+from nas.latency.machine import machine_for
 from nas.progress import Step
 from nas.spec import NetworkSpec
 from nas.training import Batches, Evaluation, Placement, Recipe, Trainer, TrainingError, evaluate
@@ -107,22 +109,24 @@ class Supernet:
         if self.path.is_file():
             return remarks
         data = shared_data(self.data, self.resolution)
-        recipe = self.recipe.replace(epochs=self.images / len(data.labels["train"]))
+        batches = Batches(data, self.recipe.batch_size, self.seed)
+        recipe = self.recipe.replace(epochs=batches.epochs(self.images))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            model = _Paths(self._drawn, self.paths)
-            batches = Batches(data, recipe.batch_size, self.seed)
+            model = _Paths(self._drawn, self.paths, (recipe.dropout, recipe.drop_path))
             trainer = Trainer(model, batches, recipe, self.seed)
             checkpoint = self.path.with_suffix(".checkpoint")
             about = {"supernet": digest(self.fingerprint())}
             if checkpoint.is_file():
                 load_checkpoint(trainer, checkpoint, about)
             try:
-                self._train(trainer, checkpoint, about, step)
+                with machine_for("training"):
+                    self._train(trainer, checkpoint, about, step)
             except TrainingError as error:
                 checkpoint.unlink(missing_ok=True)
                 raise MixnasError(f"the supernet: {error}") from None
-        save_weights(model.bank, self.path, {})
+        trained: Any = trainer.best_model
+        save_weights(trained.bank, self.path, {})
         checkpoint.unlink(missing_ok=True)
         return remarks
 
@@ -159,8 +163,10 @@ class Supernet:
                 f"{untrained:.0%} of its weights are not in the supernet, which was trained for "
                 "another space"
             )
-        torch.manual_seed(self.seed)
-        bank.hold(spec)  # a little larger than all that were seen in training
+        if untrained:  # a little larger than all that were seen in training
+            bank = copy.deepcopy(bank)  # others are judged by what was trained alone
+            torch.manual_seed(self.seed)
+            bank.hold(spec)
         data = shared_data(self.data, self.resolution, self.validation)
         try:
             found = self._judged(bank, spec, data, seed)
@@ -187,10 +193,10 @@ class Supernet:
 class _Paths(nn.Module):
     """The supernet in training: every batch goes through one network or several."""
 
-    def __init__(self, draw: Any, paths: int) -> None:
+    def __init__(self, draw: Any, paths: int, drops: tuple[float, float]) -> None:
         super().__init__()
         self.bank = Bank()
-        self._draw, self._paths = draw, paths
+        self._draw, self._paths, self._drops = draw, paths, drops
         scanned = [draw(random.Random(seed)) for seed in range(SCANNED)]
         for spec in scanned:
             self.bank.hold(spec)
@@ -202,7 +208,8 @@ class _Paths(nn.Module):
         rng = random.Random(int(torch.randint(1 << 62, ())))
         specs = self._extremes[: self._paths] if self._paths > 1 else []
         specs = [*specs, *(self._fitting(rng) for _ in range(self._paths - len(specs)))]
-        return torch.cat([self.bank(spec, images, fresh_buffers(spec)) for spec in specs])
+        answers = [self.bank(spec, images, fresh_buffers(spec), self._drops) for spec in specs]
+        return torch.cat(answers)
 
     def _fitting(self, rng: random.Random) -> NetworkSpec:
         """Draw a network that there are weights for; nearly every one is."""

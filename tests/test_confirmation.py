@@ -1,0 +1,71 @@
+import dataclasses
+
+import pandas as pd
+import pytest
+import torch
+
+from nas.accuracy.short import ShortTraining
+from nas.accuracy.zero_cost import ZeroCost
+from nas.confirmation import LONGER, Confirmation, Retraining, retraining
+from nas.data import load_data
+from nas.executors.local import Shape
+from nas.run_directory import RunDirectory
+from nas.training import Recipe
+from tests.networks import DEEP, TINY
+
+SHORT = ShortTraining(images=640, resolution=16)
+
+
+def confirmation(folder, short=SHORT, seeds=2):
+    return Confirmation(RunDirectory(folder), Retraining(short), seed=5, seeds=seeds)
+
+
+def test_retraining_is_the_searchs_own_training_but_longer():
+    own = ShortTraining(images=8_000, width=0.5, resolution=24, score="speed")
+    again = retraining(own, "digits").short
+    assert (again.images, again.width, again.resolution) == (LONGER * 8_000, 1.0, 24)
+    assert again.score == "accuracy"
+    usual = retraining(ZeroCost(), "digits").short
+    assert usual.images == LONGER * ShortTraining().images
+
+
+def test_the_test_part_is_judged_after_the_training():
+    torch.set_num_threads(1)
+    found = Retraining(SHORT).estimate(TINY, 0)
+    trainer = SHORT.trainer(TINY, 0)
+    for _ in trainer.steps():
+        pass
+    assert found.score == trainer.evaluate("test").accuracy
+    assert found.accuracy == trainer.evaluate("validation").accuracy
+
+
+@pytest.mark.usefixtures("cache_of_the_tests")
+def test_networks_are_retrained_once_for_every_seed(tmp_path):
+    told = []
+    networks = {("trial_1", "front"): TINY, ("deep", "reference"): DEEP}
+    first = confirmation(tmp_path)
+    shape = Shape(2)
+    assert first.run(networks, shape, lambda done, total: told.append((done, total))) == []
+    assert told[-1] == (4, 4)
+    table = pd.read_csv(tmp_path / "confirmed.csv")
+    assert sorted(zip(table["name"], table["seed"], strict=True)) == [
+        ("deep", 6), ("deep", 7), ("trial_1", 6), ("trial_1", 7),
+    ]  # fmt: skip
+    assert set(table["test_images"]) == {len(load_data("digits").labels["test"])}
+    # One more seed: only what is missing is trained.
+    told.clear()
+    confirmation(tmp_path, seeds=3).run(networks, shape, lambda *step: told.append(step))
+    assert told == [(5, 6), (6, 6)]
+    again = pd.read_csv(tmp_path / "confirmed.csv")
+    pd.testing.assert_frame_equal(again.head(4), table)
+
+
+@pytest.mark.usefixtures("cache_of_the_tests")
+def test_retrainings_that_fail_are_told(tmp_path):
+    wild = dataclasses.replace(SHORT, recipe=Recipe(learning_rate=1e30))
+    failures = confirmation(tmp_path, wild, seeds=1).run(
+        {("trial_1", "front"): TINY}, Shape(1), lambda *_: None
+    )
+    assert len(failures) == 1
+    assert failures[0].startswith("trial_1: the training loss is")
+    assert not (tmp_path / "confirmed.csv").exists()

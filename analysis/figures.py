@@ -19,11 +19,16 @@ GRID = "#d9dee3"
 def _axes(width: float = 7.2, height: float = 4.4) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
+    style(axes)
+    return figure, axes
+
+
+def style(axes: Axes) -> None:
+    """Give axes the looks that all figures share."""
     axes.grid(color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    return figure, axes
 
 
 def _unit(label: str) -> tuple[str, float]:

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures import FRONT, GRID, REFERENCE, TRIAL
+from analysis.figures import FRONT, REFERENCE, TRIAL, style
 from analysis.ranking import Interval, RankingCard
 
 NAMES = {"score": "the estimator", "params": "parameters", "madds": "MAdds", "depth": "depth"}
@@ -24,10 +24,7 @@ def ranking_figure(table: pd.DataFrame, card: RankingCard, estimator: str) -> Fi
     figure = Figure(figsize=(9.2, 4.0), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[1.15, 1])
     for axes in (left, right):
-        axes.grid(color=GRID, linewidth=0.6)
-        axes.set_axisbelow(True)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
+        style(axes)
     shown = left.scatter(
         table["score"], 100 * table["accuracy"], c=table["madds"] / 1e6, s=24, cmap="viridis"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures import FRONT, GRID, REFERENCE
+from analysis.figures import FRONT, GRID, REFERENCE, style
 
 
 def curves_figure(log: pd.DataFrame, name: str) -> Figure:
@@ -20,15 +20,12 @@ def curves_figure(log: pd.DataFrame, name: str) -> Figure:
     for axes, what, factor, label in zip(
         figure.subplots(1, 2), ("loss", "accuracy"), (1, 100), ("loss", "accuracy (%)"), strict=True
     ):
-        axes.grid(color=GRID, linewidth=0.6)
-        axes.set_axisbelow(True)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
+        style(axes)
         for part, color in (("train", REFERENCE), ("validation", FRONT)):
             shown = "training, as augmented" if part == "train" else part
             values = factor * log[f"{part}_{what}"]
-            style = "o-" if len(log) < 30 else "-"
-            axes.plot(log["epoch"], values, style, markersize=3.5, color=color, label=shown)
+            line = "o-" if len(log) < 30 else "-"
+            axes.plot(log["epoch"], values, line, markersize=3.5, color=color, label=shown)
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
         axes.xaxis.get_major_locator().set_params(integer=True)

@@ -116,7 +116,7 @@ class Confirmation:
         Returns:
             Why some trainings failed.
         """
-        table = self.table()
+        table = retrained(self.directory)
         done = set(zip(table["name"], table["kind"], table["seed"], strict=True))
         wanted = {
             (name, kind, seed): Task(spec, seed)
@@ -137,7 +137,8 @@ class Confirmation:
                 told(len(wanted) - len(tasks) + number, len(wanted))
         return failures
 
-    def table(self) -> pd.DataFrame:
-        """Return one row a training."""
-        kept = self.directory.read_table("confirmed")
-        return pd.DataFrame(columns=COLUMNS) if kept is None else kept
+
+def retrained(directory: RunDirectory) -> pd.DataFrame:
+    """Return a run's retrainings, one row each."""
+    kept = directory.read_table("confirmed")
+    return pd.DataFrame(columns=COLUMNS) if kept is None else kept

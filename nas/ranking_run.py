@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -153,7 +153,7 @@ def _depth(spec: NetworkSpec) -> int:
 
 def _kept(result: Result) -> dict[str, Any]:
     if isinstance(result, Estimate):
-        return {**{k: v for k, v in asdict(result).items() if k in ("score", "seconds")}}
+        return {"score": result.score, "seconds": result.seconds}
     return {"score": None, "seconds": None, "reason": result.reason}
 
 

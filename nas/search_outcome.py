@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.confirmation import COLUMNS as RETRAINED
 from analysis.confirmation import confirmed
 from analysis.fronts import Front, pareto_front
 from analysis.report import write_report
 from analysis.runs import OBJECTIVES
 from nas import cli
+from nas.confirmation import retrained
 from nas.errors import MixnasError, UnrunnableError
 from nas.latency import Device, measure_quietly
 from nas.limits import Limit
@@ -122,7 +122,7 @@ class Outcome:
         if self.study.objective.target_ms is not None:
             return within.sort_values("reward", ascending=False).iloc[0]
         ordered = self._ordered_front(table)
-        again = {row.name: row.validation for row in confirmed(self._retrained())}
+        again = {row.name: row.validation for row in confirmed(retrained(self.directory))}
         names = [f"trial_{number}" for number in ordered["number"]]
         if names[0] not in again:  # nothing was retrained, or better ones were found since
             return ordered.iloc[0]
@@ -133,10 +133,6 @@ class Outcome:
         """Return the front, the best score first."""
         rows = self._front(table).rows
         return rows.sort_values(["score", "latency_ms"], ascending=[False, True])
-
-    def _retrained(self) -> pd.DataFrame:
-        kept = self.directory.read_table("confirmed")
-        return pd.DataFrame(columns=RETRAINED) if kept is None else kept
 
     def best_networks(self, most: int) -> dict[str, NetworkSpec]:
         """Return the networks that a report would show first, by the names of their trials."""
@@ -172,7 +168,7 @@ class Outcome:
             front,
             self.references.table(),
             self.label,
-            self._retrained(),
+            retrained(self.directory),
             f"trial_{best['number']}" if (best := self._best_row(table)) is not None else "",
         )
         if json:

@@ -386,18 +386,28 @@ def load_timm_state_dict(model: Network, state: Mapping[str, Tensor]) -> None:
     model.load_state_dict({ours: state[theirs] for ours, theirs in names.items()})
 
 
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file.
+
+    Raises:
+        MixnasError: when it cannot be read.
+    """
+    try:
+        found: dict[str, Tensor] = load_file(path)
+    except FileNotFoundError:
+        raise MixnasError(f"{path}: no such file; give a .safetensors file") from None
+    except (OSError, SafetensorError) as error:
+        raise MixnasError(f"{path}: no safetensors file ({error})") from None
+    return found
+
+
 def load_weights(model: Network, path: Path) -> None:
     """Give a model the weights of a safetensors file written from the same architecture.
 
     Raises:
         MixnasError: when the file cannot be read, or holds other weights; the model is unchanged.
     """
-    try:
-        state = load_file(path)
-    except FileNotFoundError:
-        raise MixnasError(f"{path}: no such file; give a .safetensors file") from None
-    except (OSError, SafetensorError) as error:
-        raise MixnasError(f"{path}: no safetensors file ({error})") from None
+    state = read_weights(path)
     own = model.state_dict()
     wrong = sorted(
         name

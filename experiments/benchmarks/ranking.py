@@ -4,7 +4,7 @@
         --data CIFAR-10 [--only naswot short-middle ...] [-n 60] [--record]
 
 All cards are of the same networks (drawn with seed 0). With ``--record``, cards replace those of
-the same name in ``experiments/results/ranking.json``, and its figure is drawn anew.
+the same name in ``experiments/results/ranking.json``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from experiments.benchmarks.common import conditions, recorded
+from experiments.benchmarks.common import RESULTS, conditions, recorded
 from experiments.benchmarks.macro_networks import networks
 from nas import cli
 from nas.accuracy import open_estimator
@@ -47,7 +47,6 @@ ESTIMATORS = {
     "supernet-low": "supernet:images=200000,resolution=16",
     "supernet": "supernet:images=1200000,resolution=16",
 }
-RECORD = Path(__file__).parent.parent / "results" / "ranking.json"
 
 
 def main() -> None:
@@ -113,8 +112,8 @@ def keep(name: str, result: dict[str, Any]) -> None:
     """Put a card into the record."""
     cards = recorded("ranking").get("cards", {})
     cards[name] = result
-    RECORD.parent.mkdir(exist_ok=True)
-    write_atomic(RECORD, json.dumps({"cards": cards}, indent=2) + "\n")
+    RESULTS.mkdir(exist_ok=True)
+    write_atomic(RESULTS / "ranking.json", json.dumps({"cards": cards}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -74,6 +75,11 @@ class ImageData:
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation of the training part by channel, (3,) in 0..1."""
+        return self._statistics
+
+    @cached_property
+    def _statistics(self) -> tuple[Tensor, Tensor]:
+        # Kept: every network that is judged asks for them.
         total, squares, count = torch.zeros(3).double(), torch.zeros(3).double(), 0
         for images in torch.split(self.images["train"], _CHUNK):  # the whole need not fit as floats
             pixels = images.double().div_(255)

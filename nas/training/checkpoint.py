@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from nas.document import write_atomic
 from nas.errors import MixnasError
 from nas.training.loop import Trainer
 
@@ -29,7 +28,7 @@ def save_checkpoint(trainer: Trainer, path: Path, about: dict[str, Any]) -> None
     """
     tensors, facts = _state(trainer)
     metadata = {"form": _FORM, "facts": json.dumps(facts), "about": json.dumps(about)}
-    write_tensors(tensors, path, metadata)
+    _write(tensors, path, metadata)
 
 
 def load_checkpoint(trainer: Trainer, path: Path, about: dict[str, Any]) -> None:
@@ -62,23 +61,12 @@ def _check_same(kept: dict[str, Any], about: dict[str, Any], path: Path) -> None
 
 def save_weights(model: nn.Module, path: Path, about: dict[str, str]) -> None:
     """Write a model's parameters and buffers, whole or not at all."""
-    write_tensors(dict(model.state_dict()), path, about)
+    _write(dict(model.state_dict()), path, about)
 
 
-def write_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
-    """Write a safetensors file, whole or not at all; what was there is kept until then."""
-    content = save({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, metadata)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+def _write(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomic(path, save(plain, metadata))
 
 
 def _state(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nas.cost import count
 from nas.errors import MixnasError
 from nas.spec import NetworkSpec, load_network
-from nas.torch_model import Network, build, load_timm_state_dict
+from nas.torch_model import Network, build, load_timm_state_dict, read_weights
 from nas.training.recipe import Recipe
 
 TIMM = "timm:"
@@ -80,7 +78,6 @@ def open_model(
 def _timm_model(
     name: str, classes: int, recipe: Recipe, seed: int, resolution: int | None
 ) -> Model:
-
     _check_timm(name)
     # Not every network of timm's takes them.
     wanted = {"drop_rate": recipe.dropout, "drop_path_rate": recipe.drop_path}
@@ -134,7 +131,7 @@ def load_start(model: Model, weights: str) -> str:
     if weights.startswith(TIMM):
         state = _timm_weights(weights.removeprefix(TIMM), model)
     else:
-        state = _file_weights(Path(weights))
+        state = read_weights(Path(weights))
     other = [n for n in state if n in own and state[n].shape != own[n].shape]
     head = [name for name in other if name.startswith(_classifier(model))]
     if set(other) != set(head):
@@ -157,16 +154,6 @@ def _classifier(model: Model) -> str:
         return "classifier."
     found: str = model.module.pretrained_cfg["classifier"]  # type: ignore[assignment,index]
     return f"{found}."
-
-
-def _file_weights(path: Path) -> dict[str, Tensor]:
-    try:
-        found: dict[str, Tensor] = load_file(path)
-    except FileNotFoundError:
-        raise MixnasError(f"{path}: no such file; give a .safetensors file") from None
-    except (OSError, SafetensorError) as error:
-        raise MixnasError(f"{path}: no safetensors file ({error})") from None
-    return found
 
 
 def _timm_weights(name: str, model: Model) -> dict[str, Tensor]:

@@ -65,9 +65,14 @@ class Run:
 
     def score_text(self, score: float) -> str:
         """Write a score: one that is an accuracy in percent."""
-        if pd.isna(score):
-            return "-"
-        return f"{100 * score:.1f}%" if self.by_accuracy else f"{score:.4g}"
+        return score_text(score, self.by_accuracy)
+
+
+def score_text(score: float | None, is_accuracy: bool) -> str:
+    """Write a score: one that is an accuracy in percent, none as a dash."""
+    if score is None or pd.isna(score):
+        return "-"
+    return f"{100 * score:.1f}%" if is_accuracy else f"{score:.4g}"
 
 
 def read_run(path: Path) -> Run:

@@ -51,6 +51,7 @@ def rank(
     from nas.accuracy.table import read_networks
     from nas.data import load_data
     from nas.executors.local import Shape, best_shape
+    from nas.preparation import prepare_estimator
     from nas.ranking_run import RankingRun, drawn
 
     classes = load_data(data).num_classes
@@ -66,11 +67,7 @@ def rank(
     path = out or Path("runs") / f"rank-{now}"
     run = RankingRun(path, judge, drawn(found, n, seed), seed, settings)
     console = cli.error_console()
-    prepared = getattr(judge, "prepare", None)
-    if prepared is not None:
-        with cli.progress_bar(console, "preparing") as step:
-            for remark in prepared(step):
-                console.print(remark, markup=False, soft_wrap=True)
+    prepare_estimator(judge, f"preparing {estimator} on {data}", console)
     run.open()
     limit = None if trial_timeout is None else parse_seconds(trial_timeout)
     try:

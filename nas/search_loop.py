@@ -14,6 +14,7 @@ from typing import Any
 import optuna
 from rich.console import Console
 
+from analysis.runs import score_text
 from nas import cli
 from nas.accuracy import Estimate, Estimator, label_of
 from nas.confirmation import Confirmation, retraining
@@ -23,6 +24,7 @@ from nas.errors import MixnasError
 from nas.executors.local import LocalExecutor, Shape, best_shape
 from nas.executors.worker import Failure, Result, Task
 from nas.latency.predictor import Predictor
+from nas.preparation import prepare_estimator
 from nas.run_directory import RunDirectory, SearchConfig
 from nas.samplers import GenotypeSampler
 from nas.search_outcome import Outcome
@@ -31,9 +33,8 @@ from nas.search_parts import (
     open_parts,
     open_sampler_of,
     prepare_device,
-    prepare_estimator,
 )
-from nas.search_results import References, score_text
+from nas.search_results import References
 from nas.search_trials import Trials
 from nas.space import load_space
 from nas.space.loader import find_document
@@ -77,7 +78,7 @@ class Search:
         parts = open_parts(config, load_space(config.space))
         sample(parts.space, Random(config.seed), parts.limits)  # raises when nothing is within
         RunDirectory.check_new(path)
-        prepare_estimator(parts, config, console)
+        _prepare_estimator(parts, config, console)
         predictor = prepare_device(parts, config, console)
         sampler = open_sampler_of(parts, config, predictor)
         if config.storage is not None:
@@ -98,7 +99,7 @@ class Search:
         directory.lock()
         parts = open_parts(config, load_space(str(directory.path / "space.yaml")))
         new = not directory.has_study(config)
-        prepare_estimator(parts, config, console)
+        _prepare_estimator(parts, config, console)
         predictor = prepare_device(parts, config, console)
         sampler = open_sampler_of(parts, config, predictor)
         directory.write_config(config)
@@ -270,7 +271,7 @@ class _Watch:
             better = (result.score, -trial.latency.steady_ms)
             if better > self._best:
                 self._best = better
-                score = score_text(result.score, result.accuracy)
+                score = score_text(result.score, result.by_accuracy)
                 self.best = f"best {score} at {-better[1]:.2f} ms"
         completed = self.search.trials.study.completed()
         if self.console.is_terminal:
@@ -287,9 +288,14 @@ def _line(trial: OpenTrial, result: Result) -> str:
         return f"trial {trial.number} failed: {result.reason}"
     latency = trial.latency.steady_ms if trial.latency else float("nan")
     return (
-        f"trial {trial.number}: {score_text(result.score, result.accuracy)}, {latency:.2f} ms, "
+        f"trial {trial.number}: {score_text(result.score, result.by_accuracy)}, {latency:.2f} ms, "
         f"{format_count(trial.cost.madds)} MAdds, {result.seconds:.0f} s"
     )
+
+
+def _prepare_estimator(parts: Parts, config: SearchConfig, console: Console) -> None:
+    text = f"preparing {config.estimator} on {config.data}"
+    prepare_estimator(parts.estimator, text, console)
 
 
 def _open(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from nas import cli
-from nas.accuracy import Estimator, PreparedEstimator, ceiling_of, open_estimator
+from nas.accuracy import Estimator, ceiling_of, open_estimator
 from nas.accuracy.population import SpacePopulation
 from nas.data import load_data
 from nas.errors import MixnasError
@@ -38,19 +38,6 @@ class Parts:
     def latency_limits(self) -> list[Limit]:
         """The limits that are kept by measuring, the space's own and the given ones."""
         return [limit for limit in (*self.space.limits, *self.limits) if limit.metric == "latency"]
-
-
-def prepare_estimator(parts: Parts, config: SearchConfig, console: Console) -> None:
-    """Let the estimator read its data, with a progress bar, and tell what it has to say.
-
-    Raises:
-        MixnasError: when it cannot be used.
-    """
-    if isinstance(parts.estimator, PreparedEstimator):
-        with cli.progress_bar(console, f"preparing {config.estimator} on {config.data}") as step:
-            remarks = parts.estimator.prepare(step)
-        for remark in remarks:
-            console.print(remark, markup=False, soft_wrap=True)
 
 
 def prepare_device(parts: Parts, config: SearchConfig, console: Console) -> Predictor | None:

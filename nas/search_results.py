@@ -11,6 +11,7 @@ import pandas as pd
 
 from analysis.confirmation import confirmed, confirmed_rows, differences
 from analysis.fronts import Front
+from analysis.runs import score_text
 from nas import cli
 from nas.accuracy import Estimate
 from nas.cost import count
@@ -169,20 +170,13 @@ def _cells(kind: str, row: dict[str, Any]) -> list[str]:
     return [
         str(row["name"]),
         kind,
-        score_text(row["score"], row["accuracy"]),
+        score_text(row["score"], row["score"] == row["accuracy"]),
         f"{row['latency_ms']:.2f}",
         f"{row['latency_p10_ms']:.2f} to {row['latency_p90_ms']:.2f}",
         _doubt(row),
         format_count(row["madds"]),
         format_count(row["params"]),
     ]
-
-
-def score_text(score: float | None, accuracy: float | None) -> str:
-    """Write a score: one that is an accuracy in percent."""
-    if score is None:
-        return "-"
-    return f"{100 * score:.1f}%" if score == accuracy else f"{score:.4g}"
 
 
 def _doubt(row: dict[str, Any]) -> str:

@@ -1,5 +1,7 @@
 """Small networks that tests train and judge."""
 
+from types import SimpleNamespace
+
 import torch
 
 from nas.blocks import MBConv
@@ -32,3 +34,14 @@ def trainer(recipe, seed=0, **options):
     torch.set_num_threads(1)
     source = Batches(load_data("digits").at(16), recipe.batch_size, seed)
     return Trainer(build(TINY, 0), source, recipe, seed, **options)
+
+
+def train(model, data, recipe, seed):
+    """Train to the end and judge: what came of it, under the names of its figures."""
+    training = Trainer(model, Batches(data, recipe.batch_size, seed), recipe, seed)
+    for _ in training.steps():
+        pass
+    found = training.evaluate("validation")
+    return SimpleNamespace(
+        losses=training.losses, accuracy=found.accuracy, loss=found.loss, steps=training.step
+    )

@@ -29,6 +29,7 @@ from nas.accuracy.table import read_networks
 from nas.document import write_atomic
 from nas.executors.local import Shape
 from nas.latency.machine import usable_cores
+from nas.preparation import prepare_estimator
 from nas.ranking_run import RankingRun, drawn
 
 SMALL = "resolution=24,width=0.5,batch_size=32,stages=1"
@@ -75,9 +76,7 @@ def card(name: str, found: list[Any], arguments: argparse.Namespace, path: Path)
     estimator = open_estimator(ESTIMATORS[name], arguments.data, population)
     started = time.perf_counter()
     torch.set_num_threads(usable_cores())
-    with cli.progress_bar(Console(stderr=True), f"preparing {name}") as step:
-        if hasattr(estimator, "prepare"):
-            estimator.prepare(step)
+    prepare_estimator(estimator, f"preparing {name}", Console(stderr=True))
     prepared = time.perf_counter() - started
     settings = {
         "table": "NAS-Bench-Macro",

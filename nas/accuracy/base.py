@@ -38,6 +38,11 @@ class Estimate:
         if math.isnan(self.score) and self.accuracy is not None:
             object.__setattr__(self, "score", self.accuracy)
 
+    @property
+    def by_accuracy(self) -> bool:
+        """Whether the score is the accuracy."""
+        return self.score == self.accuracy
+
 
 class Estimator(Protocol):
     """Judges networks. Instances are sent to worker processes, so they hold settings, not data.

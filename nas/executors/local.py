@@ -195,7 +195,7 @@ class LocalExecutor:
         except (EOFError, OSError):
             worker.process.join(_ENDING)  # killed too soon, it could not say what ended it
             self._drop(worker)
-            return [(worker.key, Stage(Failure(_death(worker.process))))]
+            return [(worker.key, Stage(Failure(_death(worker.process), died=True)))]
         if stage is True:
             worker.started = time.monotonic()
             return []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
+import time
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -32,6 +33,7 @@ from nas.study import GIVEN_UP
 DEATHS = 2  # of a trial's process or node, before the trial has failed
 REDUCTION = 3  # of trials from one stage to the next, under ASHA
 _LIVE = "live.json"
+_LAST_MOMENTS = 3.0  # seconds between a child's death and this process's, on a node that goes down
 Ended = Callable[[int | str, Result], None]
 
 
@@ -78,6 +80,10 @@ class NetworkTrial(tune.Trainable):  # type: ignore[misc]
             self._executor.proceed(0)
         while True:
             for _, stage in self._executor.wait():
+                if isinstance(stage.result, Failure) and stage.result.died:
+                    # A node that goes down takes this process's child first. If this process is
+                    # next, the network is not to blame, and Tune starts it again elsewhere.
+                    time.sleep(_LAST_MOMENTS)
                 return stage
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

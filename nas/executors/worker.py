@@ -28,9 +28,15 @@ from nas.spec import NetworkSpec
 
 @dataclass(frozen=True)
 class Failure:
-    """A network that could not be judged, and why."""
+    """A network that could not be judged, and why.
+
+    Attributes:
+        reason: in words.
+        died: whether the process that judged it ended; what ended it may have been another cause.
+    """
 
     reason: str
+    died: bool = False
 
 
 Result = Estimate | Failure

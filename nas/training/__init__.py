@@ -1,7 +1,7 @@
 """Training: one loop, for the search's short trainings and for full training."""
 
 from nas.training.batches import Batches, Source, mixed_seed
-from nas.training.loop import Evaluation, Trainer, Training, TrainingError, evaluate, train
+from nas.training.loop import Evaluation, Trainer, TrainingError, evaluate
 from nas.training.placement import Placement
 from nas.training.recipe import Recipe, load_recipe
 
@@ -12,10 +12,8 @@ __all__ = [
     "Recipe",
     "Source",
     "Trainer",
-    "Training",
     "TrainingError",
     "evaluate",
     "load_recipe",
     "mixed_seed",
-    "train",
 ]

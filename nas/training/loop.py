@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
-from nas.data import ImageData, Part
+from nas.data import Part
 from nas.errors import MixnasError
 from nas.torch_model import zero_residuals
 from nas.training.augment import Augmentation, Mixed
-from nas.training.batches import Batches, Source, mixed_seed
+from nas.training.batches import Source, mixed_seed
 from nas.training.optimisers import open_optimiser
 from nas.training.placement import Placement
 from nas.training.recipe import Recipe
@@ -51,25 +50,6 @@ class Evaluation:
     accuracy: float
     top5: float
     loss: float
-
-
-@dataclass(frozen=True)
-class Training:
-    """What a training run did.
-
-    Attributes:
-        losses: mean training loss of every epoch, the last one perhaps a part of one.
-        accuracy: share of the validation part that is right, after the last epoch.
-        loss: cross entropy on the validation part, after the last epoch.
-        steps: optimiser steps taken.
-        seconds: wall-clock time.
-    """
-
-    losses: tuple[float, ...]
-    accuracy: float
-    loss: float
-    steps: int
-    seconds: float
 
 
 class Trainer:
@@ -270,32 +250,6 @@ def _average(model: nn.Module, decay: float) -> AveragedModel:
                 kept.copy_(value)
 
     return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
-
-
-def train(
-    model: nn.Module,
-    data: ImageData,
-    recipe: Recipe,
-    seed: int,
-) -> Training:
-    """Train a freshly built model in place, on the CPU.
-
-    Args:
-        model: images -> logits.
-        data: at the resolution to train at; its test part is not looked at.
-        recipe: how.
-        seed: of order and augmentation, and of dropout.
-
-    Raises:
-        TrainingError: when the loss is no longer finite.
-    """
-    started = time.perf_counter()
-    trainer = Trainer(model, Batches(data, recipe.batch_size, seed), recipe, seed)
-    for _ in trainer.steps():
-        pass
-    found = trainer.evaluate("validation")
-    seconds = time.perf_counter() - started
-    return Training(tuple(trainer.losses), found.accuracy, found.loss, trainer.step, seconds)
 
 
 @torch.no_grad()

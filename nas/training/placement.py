@@ -25,11 +25,15 @@ class Placement:
         device: as torch names it.
         precision: ``fp32``, or of the activations ``bf16`` or ``fp16`` (automatic mixed precision).
         compiled: whether networks go through `torch.compile`.
+        rank: which of the processes this is.
+        world: how many there are.
     """
 
     device: str = "cpu"
     precision: str = "fp32"
     compiled: bool = False
+    rank: int = field(default=0, init=False)
+    world: int = field(default=1, init=False)
     _scaler: torch.amp.GradScaler | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -49,9 +53,6 @@ class Placement:
             raise MixnasError("this torch sees no CUDA device; train on cpu")
         if self.precision == "fp16" and self.device.startswith("cuda"):
             self._scaler = torch.amp.GradScaler()
-
-    rank: int = field(default=0, init=False)
-    world: int = field(default=1, init=False)
 
     @property
     def main(self) -> bool:

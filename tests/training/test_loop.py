@@ -6,10 +6,10 @@ from torch.nn import functional as F
 
 from nas.data import load_data
 from nas.torch_model import build
-from nas.training import Batches, Recipe, TrainingError, evaluate, train
+from nas.training import Batches, Recipe, TrainingError, evaluate
 from nas.training.augment import Augmentation, Mixed
 from nas.training.placement import Placement
-from tests.networks import TINY, trainer
+from tests.networks import TINY, train, trainer
 
 digits = load_data("digits").at(16)
 

@@ -77,9 +77,10 @@ def network_rows(run: Run, front: Front) -> list[dict[str, Any]]:
 def figures_of(run: Run, front: Front) -> dict[str, Figure]:
     """Return the figures of a run by file name."""
     done = run.completed
-    measured = run.references.dropna(subset=list(OBJECTIVES))
+    judged = run.references.dropna(subset=list(OBJECTIVES))
+    measured = run.references.dropna(subset=["latency_ms"])
     return {
-        "front": front_figure(done, measured, front, run.label),
+        "front": front_figure(done, judged, front, run.label),
         "history": history_figure(done, run.label),
         "madds_latency": cost_figure(done, measured),
     }

@@ -6,7 +6,7 @@ after its training.
 
 from __future__ import annotations
 
-import dataclasses
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +16,10 @@ import pandas as pd
 
 from analysis.confirmation import COLUMNS
 from nas.accuracy.base import Estimate, EstimateError, Estimator
+from nas.accuracy.naming import configured, pairs_of
 from nas.accuracy.short import ShortTraining
 from nas.data import load_data
+from nas.document import digest
 from nas.executors.local import LocalExecutor, Shape
 from nas.executors.worker import Failure, Task
 from nas.progress import Step
@@ -25,7 +27,9 @@ from nas.run_directory import RunDirectory
 from nas.spec import NetworkSpec
 from nas.training import TrainingError
 
-LONGER = 2  # times the images of a short training
+LONGER = 2  # times what a short training costs
+EPOCHS = 2  # of retraining, at least; within these numbers of images
+FEWEST, MOST = 6_400, 100_000
 SEEDS = 3
 
 
@@ -66,22 +70,35 @@ class Retraining:
         return Estimate(validation.accuracy, validation.loss, seconds, seed, test.accuracy)
 
 
-def retraining(estimator: Estimator, data: str) -> Retraining:
-    """Return the retraining of a search: its short training, or the usual one, but longer.
+def retraining(estimator: Estimator, data: str, settings: str = "") -> Retraining:
+    """Return the retraining of a search: of networks at full width, on all validation images.
 
-    Networks have their full width, and are judged by all validation images.
+    It sees the training part twice, from 6,400 to 100,000 images. Where the search trains networks
+    for a short while, it follows that recipe, and is at least twice as long.
+
+    Args:
+        estimator: of the search.
+        data: name of the data set.
+        settings: others than these, as those of a short training.
+
+    Raises:
+        MixnasError: when there is no such setting.
     """
-    short = estimator if isinstance(estimator, ShortTraining) else ShortTraining(data)
-    return Retraining(
-        dataclasses.replace(
-            short,
-            images=LONGER * short.images,
-            width=1.0,
-            validation=1 << 30,
-            stages=1,
-            score="accuracy",
-        )
-    )
+    train = load_data(data).count("train")
+    images = min(MOST, max(FEWEST, EPOCHS * train))
+    all_there_is = {"validation": 1 << 30, "most_epochs": 1 << 30}
+    defaults: dict[str, Any] = {**all_there_is, "width": 1.0, "stages": 1}
+    resolution = getattr(estimator, "resolution", None)
+    if resolution is not None:
+        defaults["resolution"] = resolution
+    if isinstance(estimator, ShortTraining):
+        defaults["recipe"] = estimator.recipe
+        seen = min(estimator.images, estimator.most_epochs * train)
+        images = max(images, math.ceil(LONGER * seen * estimator.width**2))
+    given = {"data": data, "score": "accuracy"}
+    pairs = pairs_of("retraining", settings)
+    defaults["images"] = images
+    return Retraining(configured(ShortTraining, "retraining", given, defaults, pairs))
 
 
 @dataclass
@@ -117,6 +134,8 @@ class Confirmation:
             Why some trainings failed.
         """
         table = retrained(self.directory)
+        training = digest(self.estimator.fingerprint())
+        table = table[table["training"] == training]  # others were trained otherwise
         done = set(zip(table["name"], table["kind"], table["seed"], strict=True))
         wanted = {
             (name, kind, seed): Task(spec, seed)
@@ -131,7 +150,8 @@ class Confirmation:
                 if isinstance(result, Failure):
                     failures.append(f"{key[0]}: {result.reason}")
                 else:
-                    values = (*key, result.accuracy, result.score, images, result.seconds)
+                    found = (result.accuracy, result.score, images, result.seconds)
+                    values = (*key, *found, training)
                     rows.append(dict(zip(COLUMNS, values, strict=True)))
                     self.directory.write_table("confirmed", pd.DataFrame(rows, columns=COLUMNS))
                 told(len(wanted) - len(tasks) + number, len(wanted))
@@ -141,4 +161,4 @@ class Confirmation:
 def retrained(directory: RunDirectory) -> pd.DataFrame:
     """Return a run's retrainings, one row each."""
     kept = directory.read_table("confirmed")
-    return pd.DataFrame(columns=COLUMNS) if kept is None else kept
+    return pd.DataFrame(columns=COLUMNS) if kept is None else kept.reindex(columns=list(COLUMNS))

@@ -153,7 +153,12 @@ def _depth(spec: NetworkSpec) -> int:
 
 def _kept(result: Result) -> dict[str, Any]:
     if isinstance(result, Estimate):
-        return {"score": result.score, "seconds": result.seconds}
+        return {
+            "score": result.score,
+            "seconds": result.seconds,
+            "estimated_accuracy": result.accuracy,
+            "estimated_loss": result.loss,
+        }
     return {"score": None, "seconds": None, "reason": result.reason}
 
 

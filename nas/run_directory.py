@@ -55,6 +55,7 @@ class SearchConfig:
         gpus: of one trial, on Ray.
         confirm: networks to retrain at the end, beside the references; None for `CONFIRMED` where
             the estimator is one of mixnas' own, and the data so what its networks are for.
+        retrain: settings of retraining, as of `nas.confirmation.retraining`.
         command: the command line it came from.
         version: of mixnas.
     """
@@ -78,6 +79,7 @@ class SearchConfig:
     ray: str | None = None
     gpus: Annotated[float, Field(ge=0)] = 0.0
     confirm: Annotated[int, Field(ge=0)] | None = None
+    retrain: str = ""
     latency: Literal["auto", "measured", "predicted"] = "auto"
     command: str = ""
     version: str = ""

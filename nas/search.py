@@ -25,7 +25,7 @@ DEFAULTS: dict[str, Any] = {
     "space": "mixnet",
     "limits": {},
     "data": "digits",
-    "estimator": "short",
+    "estimator": "supernet",
     "device": "onnxruntime:cpu",
     "sampler": "known-cost",
     "references": ["mixnet_s", "mixnet_m", "mobilenet_v2", "efficientnet_b0"],
@@ -42,6 +42,7 @@ CHANGEABLE = {
     "ray",
     "gpus",
     "confirm",
+    "retrain",
 }
 """What may be another for the rest of a run: how much is run and where, not what is searched."""
 
@@ -128,6 +129,10 @@ def search(
         int | None,
         typer.Option(min=0, help="Best networks to retrain at the end, with 3 seeds. [2]"),
     ] = None,
+    retrain: Annotated[
+        str | None,
+        typer.Option(help="How they are retrained, as images=200000,flip=true. [2 epochs]"),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Run directory to make. [runs/SPACE-TIME]")
     ] = None,
@@ -160,6 +165,7 @@ def search(
         "ray": ray,
         "gpus": gpus,
         "confirm": confirm,
+        "retrain": retrain,
     }
     given = {key: value for key, value in given.items() if value is not None}
     if ray is not None:  # another place, and as many workers as that has room for

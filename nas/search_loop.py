@@ -17,7 +17,7 @@ from rich.console import Console
 from analysis.runs import score_text
 from nas import cli
 from nas.accuracy import Estimate, Estimator, label_of
-from nas.confirmation import Confirmation, retraining
+from nas.confirmation import Confirmation, Retraining
 from nas.cost import count
 from nas.document import digest
 from nas.errors import MixnasError
@@ -55,12 +55,14 @@ class Search:
     Attributes:
         config: what was asked for.
         estimator: judges accuracy.
+        retraining: of the best, at the end.
         trials: begins and ends them.
         outcome: what was found so far.
     """
 
     config: SearchConfig
     estimator: Estimator
+    retraining: Retraining
     trials: Trials
     outcome: Outcome
     _live: dict[str, int | str] = field(default_factory=dict)
@@ -174,8 +176,7 @@ class Search:
             return
         networks = {(name, "front"): spec for name, spec in found.items()}
         networks |= {(n, "reference"): spec for n, spec in self.trials.references.specs.items()}
-        again = retraining(self.estimator, self.config.data)
-        confirmation = Confirmation(self.outcome.directory, again, self.config.seed)
+        confirmation = Confirmation(self.outcome.directory, self.retraining, self.config.seed)
         # Here, whatever cluster the trials ran on; a limit for trials is none for what is longer.
         shape = Shape(min(self.config.workers, best_shape()[0]), self.config.threads)
         with cli.progress_bar(console, "retraining the best") as step:
@@ -327,4 +328,4 @@ def _open(
     )
     label = label_of(parts.estimator)
     outcome = Outcome(directory, config, parts.space, study, references, bounds, label)
-    return Search(config, parts.estimator, trials, outcome)
+    return Search(config, parts.estimator, parts.retraining, trials, outcome)

@@ -9,6 +9,7 @@ from rich.console import Console
 from nas import cli
 from nas.accuracy import Estimator, ceiling_of, open_estimator
 from nas.accuracy.population import SpacePopulation
+from nas.confirmation import Retraining, retraining
 from nas.data import load_data
 from nas.errors import MixnasError
 from nas.latency import Device, Settings, open_device
@@ -30,6 +31,7 @@ class Parts:
     limits: list[Limit]
     device: Device
     estimator: Estimator
+    retraining: Retraining
     objective: Objective
     sampler: SamplerFactory
     references: dict[str, NetworkSpec]
@@ -120,6 +122,7 @@ def open_parts(config: SearchConfig, space: Space) -> Parts:
         limits,
         _open_device(config),
         estimator,
+        retraining(estimator, config.data, config.retrain),
         objective,
         find_sampler(config.sampler),
         {

@@ -35,6 +35,15 @@ head: {channels: 32}
 FAKES = ("--device", "tests.fakes:InstantDevice", "--reference", "none")
 
 
+def search(*words):
+    return ("nas.search", "--space", "small.yaml", "--reference", "none", "--workers", "2", *words)
+
+
+def faked(*words, estimator="Instant"):
+    words = ("--estimator", f"tests.fakes:{estimator}", *words)
+    return ("nas.search", "--space", "small.yaml", "--workers", "2", *FAKES, *words)
+
+
 def write_space(folder):
     path = folder / "small.yaml"
     path.write_text(SPACE, encoding="utf-8")

@@ -1,13 +1,15 @@
 import dataclasses
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from nas.accuracy.short import ShortTraining
 from nas.accuracy.zero_cost import ZeroCost
-from nas.confirmation import LONGER, Confirmation, Retraining, retraining
+from nas.confirmation import FEWEST, LONGER, Confirmation, Retraining, retraining
 from nas.data import load_data
+from nas.errors import MixnasError
 from nas.executors.local import Shape
 from nas.run_directory import RunDirectory
 from nas.training import Recipe
@@ -23,10 +25,31 @@ def confirmation(folder, short=SHORT, seeds=2):
 def test_retraining_is_the_searchs_own_training_but_longer():
     own = ShortTraining(images=8_000, width=0.5, resolution=24, score="speed")
     again = retraining(own, "digits").short
-    assert (again.images, again.width, again.resolution) == (LONGER * 8_000, 1.0, 24)
-    assert again.score == "accuracy"
-    usual = retraining(ZeroCost(), "digits").short
-    assert usual.images == LONGER * ShortTraining().images
+    # At full width an image costs four times as much: as long as two short trainings.
+    assert (again.images, again.width, again.resolution) == (FEWEST, 1.0, 24)
+    longer = dataclasses.replace(own, images=40_000, most_epochs=100)
+    assert retraining(longer, "digits").short.images == LONGER * 10_000
+    capped = dataclasses.replace(longer, most_epochs=20)
+    assert (
+        retraining(capped, "digits").short.images
+        == LONGER * 20 * load_data("digits").count("train") // 4
+    )
+    assert (again.score, again.stages) == ("accuracy", 1)
+    assert again.recipe == own.recipe
+    other = retraining(ZeroCost(resolution=40), "digits").short
+    assert (other.images, other.resolution) == (FEWEST, 40)
+
+
+def test_retraining_sees_the_training_part_twice_and_can_be_told_otherwise(tmp_path):
+    many = tmp_path / "many.npz"
+    np.savez(many, images=np.zeros((10_000, 8, 8), np.uint8), labels=np.arange(10_000) % 10)
+    assert retraining(ZeroCost(), str(many)).short.images == 2 * 6_000
+    told = retraining(ZeroCost(), "digits", "images=900,width=0.5,flip=true").short
+    assert (told.images, told.width, told.recipe.flip) == (900, 0.5, True)
+    with pytest.raises(MixnasError, match=r"unknown setting of estimator 'retraining' 'imags'"):
+        retraining(ZeroCost(), "digits", "imags=900")
+    with pytest.raises(MixnasError, match="unknown setting of estimator 'retraining' 'score'"):
+        retraining(ZeroCost(), "digits", "score=loss")
 
 
 def test_the_test_part_is_judged_after_the_training():

@@ -21,13 +21,18 @@ def conditions(*packages: str) -> dict[str, Any]:
     spec = sys.modules["__main__"].__spec__
     name = spec.name if spec else Path(sys.argv[0]).name
     return {
-        "command": shlex.join(["python", "-m", name, *sys.argv[1:]]),
+        # Where a machine keeps its files is nobody else's business.
+        "command": shlex.join(["python", "-m", name, *map(_without_folders, sys.argv[1:])]),
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine_name(),
         "cores": usable_cores(),
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in ("mixnas", *packages)},
     }
+
+
+def _without_folders(word: str) -> str:
+    return Path(word).name if word.startswith("/") else word
 
 
 def recorded(name: str) -> dict[str, Any]:

@@ -1,71 +1,106 @@
-"""The default search from a fresh run directory: how long, and what it favours.
+"""The default search from nothing: how long, what it favours, and whether its best is better.
 
     python -m experiments.benchmarks.default_search [--record]
+    python -m experiments.benchmarks.default_search --data CIFAR-10 --name cifar10_search --record
 
-Reports the wall-clock time of ``python -m nas.search --space mixnet --budget 400M`` and Kendall's
-tau of its accuracies with depth, MAdds and parameters: trainings that are too short favour shallow
-networks, and tau with depth is then clearly negative.
+Reports the wall-clock time of ``python -m nas.search --space mixnet --budget 400M`` with an empty
+cache (the supernet is trained in it), Kendall's tau of its scores with depth, MAdds and
+parameters, and what was retrained. With ``--name`` and ``--record``, the report and the tables are
+kept in a folder of that name under ``experiments/results/``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from scipy.stats import kendalltau
 
-from experiments.benchmarks.common import record
+from experiments.benchmarks.common import RESULTS, record
+from nas.document import write_atomic
+
+KEPT = ("report.html", "trials.csv", "references.csv", "pareto.csv", "confirmed.csv", "best.yaml")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", help="images to search with, in place of the default's")
+    parser.add_argument("--name", help="of the record; the run's report is kept beside it")
     parser.add_argument("--record", action="store_true", help="write experiments/results/")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        words = ["nas.search", "--space", "mixnet", "--budget", "400M", "--out", str(run)]
-        started = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-m", *words, "--json"], check=True, stdout=subprocess.PIPE, text=True
-        )
-        seconds = time.perf_counter() - started
-        summary = json.loads(done.stdout)
+        seconds, summary = searched(run, arguments.data)
         trials = pd.read_csv(run / "trials.csv")
+        if arguments.record and arguments.name:
+            keep(run, RESULTS / arguments.name, arguments.data)
     trials = trials[trials["state"] == "complete"]
     depths = [name for name in trials.columns if name.endswith(".depth")]
     trials["depth"] = trials[depths].sum(axis=1)
     taus = {
-        name: round(float(kendalltau(trials["accuracy"], trials[name]).statistic), 3)
+        name: round(float(kendalltau(trials["score"], trials[name]).statistic), 3)
         for name in ("depth", "madds", "params", "latency_ms")
     }
-    print(
-        f"{summary['completed']} trials in {seconds:.0f} s; {len(summary['pareto'])} on the front"
-    )
-    for name, tau in taus.items():
-        print(f"Kendall tau of accuracy with {name:12} {tau:6.2f}")
-    for row in summary["pareto"] + summary["references"]:
-        print(f"{row['name']:18} {100 * row['accuracy']:5.1f}%  {row['latency_ms']:6.2f} ms")
+    show(seconds, summary, taus)
     record(
-        "default_search",
+        arguments.name or "default_search",
         {
             "trials": summary["completed"],
             "seconds": round(seconds, 1),
-            "mean_train_seconds": round(float(trials["train_seconds"].mean()), 1),
-            "kendall_tau_of_accuracy": taus,
-            "pareto": summary["pareto"],
-            "references": summary["references"],
+            "kendall_tau_of_score": taus,
+            **{key: summary[key] for key in ("pareto", "references", "confirmed", "differences")},
         },
         "torch",
         "onnxruntime",
         "optuna",
         write=arguments.record,
     )
+
+
+def searched(run: Path, data: str | None) -> tuple[float, dict[str, Any]]:
+    """Search with an empty cache; return the seconds, and the search's own summary."""
+    words = ["nas.search", "--space", "mixnet", "--budget", "400M", "--out", str(run), "--json"]
+    words += ["--data", data] if data else []
+    cache = {"MIXNAS_CACHE": str(run.parent / "cache")}
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", *words],
+        check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, **cache},
+    )  # fmt: skip
+    summary: dict[str, Any] = json.loads(done.stdout)
+    return time.perf_counter() - started, summary
+
+
+def show(seconds: float, summary: dict[str, Any], taus: dict[str, float]) -> None:
+    """Print what was found."""
+    front = summary["pareto"]
+    print(f"{summary['completed']} trials in {seconds:.0f} s; {len(front)} on the front")
+    for name, tau in taus.items():
+        print(f"Kendall tau of the score with {name:12} {tau:6.2f}")
+    for row in front:
+        print(f"{row['name']:18} {row['score']:.4f}  {row['latency_ms']:6.2f} ms")
+    for row in summary["confirmed"]:
+        print(
+            f"{row['name']:18} {100 * row['test']:.2f} +- {100 * row['test_std']:.2f} % retrained"
+        )
+
+
+def keep(run: Path, folder: Path, data: str | None) -> None:
+    """Copy a run's report and tables, without the place of the data on this machine."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in KEPT:
+        text = (run / name).read_text(encoding="utf-8")
+        for place in filter(None, (data and str(Path(data).resolve()), data, str(run.parent))):
+            text = text.replace(place, Path(place).name if place != str(run.parent) else "runs")
+        write_atomic(folder / name, text)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from rich.console import Console
+from scipy.stats import kendalltau
 
 from experiments.benchmarks.common import RESULTS, conditions, recorded
 from experiments.benchmarks.macro_networks import networks
@@ -32,7 +34,8 @@ from nas.latency.machine import usable_cores
 from nas.preparation import prepare_estimator
 from nas.ranking_run import RankingRun, drawn
 
-SMALL = "resolution=24,width=0.5,batch_size=32,stages=1"
+SGD = "resolution=16,optimiser=sgd,learning_rate=0.1,weight_decay=4e-5"
+SMALL = "width=0.5,batch_size=32,score=speed"
 ESTIMATORS = {
     "params": "zero-cost:params",
     "madds": "zero-cost:madds",
@@ -40,13 +43,13 @@ ESTIMATORS = {
     "zico": "zero-cost:zico",
     "synflow": "zero-cost:synflow",
     "grad-norm": "zero-cost:grad-norm",
-    "short": "short",
-    "short-sgd": f"short:images=10000,{SMALL},optimiser=sgd,learning_rate=0.1,weight_decay=1e-4",
-    "short-low": f"short:images=10000,{SMALL}",
-    "short-middle": f"short:images=30000,{SMALL}",
-    "short-high": f"short:images=72000,{SMALL},flip=true,score=speed",
-    "supernet-low": "supernet:images=200000,resolution=16",
-    "supernet": "supernet:images=1200000,resolution=16",
+    "short-few": "short:images=10000,resolution=24,batch_size=32,width=0.5,score=accuracy",
+    "short-low": f"short:images=24000,resolution=16,{SMALL}",
+    "short-middle": f"short:images=72000,resolution=16,{SMALL}",
+    "short-high": f"short:images=72000,resolution=24,{SMALL}",
+    "supernet": "supernet",
+    "supernet-sgd": f"supernet:{SGD}",
+    "supernet-sgd-high": f"supernet:images=1200000,{SGD}",
 }
 
 
@@ -92,8 +95,22 @@ def card(name: str, found: list[Any], arguments: argparse.Namespace, path: Path)
         run.run(Shape(usable_cores(), 1), step)
     summary = run.summary(run.finish())
     rows = run.table()
-    summary["networks"] = rows[["name", "accuracy", "madds", "params", "score"]].to_dict("records")
+    columns = ["name", "accuracy", "madds", "params", "score"]
+    summary["networks"] = rows[columns].to_dict("records")
+    summary["tau_of_other_scores"] = other_scores(rows)
     return {**conditions("torch", "kornia"), "prepare_seconds": round(prepared, 1), **summary}
+
+
+def other_scores(rows: pd.DataFrame) -> dict[str, float]:
+    """Return Kendall's tau of what else a training tells: validation accuracy, validation loss."""
+    signs = {"estimated_accuracy": 1, "estimated_loss": -1}
+    return {
+        name.removeprefix("estimated_"): round(
+            float(kendalltau(rows.accuracy, sign * rows[name])[0]), 4
+        )
+        for name, sign in signs.items()
+        if rows[name].notna().all()
+    }
 
 
 def line(name: str, result: dict[str, Any]) -> str:

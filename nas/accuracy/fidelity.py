@@ -9,8 +9,12 @@ import torch
 
 from nas.blocks.parts import make_divisible
 from nas.data import ImageData, load_data
+from nas.ir import GlobalPool, walk
 from nas.progress import Step
 from nas.spec import NetworkSpec
+
+LEAST_SIDE = 16  # pixels; smaller images of things are hardly told apart
+MOST_SIDE = 2_048
 
 
 @lru_cache(maxsize=2)
@@ -33,6 +37,20 @@ def shared_data(name: str, resolution: int, validation: int | None = None) -> Im
         images={**data.images, "validation": data.images["validation"][index]},
         labels={**data.labels, "validation": data.labels["validation"][index]},
     )
+
+
+def least_resolution(spec: NetworkSpec) -> int:
+    """Return the side of the smallest images that show what a network can do.
+
+    Its last maps are 2x2 then; on maps of 1x1, all of a kernel but its middle meets padding, and
+    networks that differ in the kernels of their last stages are the same.
+    """
+    for side in range(LEAST_SIDE, MOST_SIDE, 4):
+        layers = walk(spec.tree(), (spec.in_shape[0], side, side))
+        *_, pool = (layer for layer in layers if isinstance(layer.leaf, GlobalPool))
+        if min(pool.in_shape[1:]) >= 2:
+            return side
+    return MOST_SIDE
 
 
 def prepare_data(name: str, resolution: int, step: Step | None) -> list[str]:

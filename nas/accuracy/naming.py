@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -13,6 +14,7 @@ from nas.accuracy.population import Population
 from nas.errors import MixnasError, unknown
 from nas.imports import looks_like_import, named_object
 
+T = TypeVar("T")
 Maker = Callable[[str, str, Population | None], Estimator]
 
 
@@ -37,24 +39,35 @@ def open_estimator(name: str, data: str, population: Population | None = None) -
     raise MixnasError(unknown("estimator", kind, ESTIMATORS))
 
 
-def _short(settings: str, data: str, _: Population | None) -> Estimator:
+def _short(settings: str, data: str, population: Population | None) -> Estimator:
     from nas.accuracy.short import ShortTraining
 
-    return _configured(ShortTraining, "short", {"data": data}, _pairs("short", settings))
+    pairs = pairs_of("short", settings)
+    return configured(ShortTraining, "short", {"data": data}, _fitting(population), pairs)
 
 
-def _zero_cost(settings: str, data: str, _: Population | None) -> Estimator:
+def _zero_cost(settings: str, data: str, population: Population | None) -> Estimator:
     from nas.accuracy.zero_cost import ZeroCost
 
-    pairs = _pairs("zero-cost", settings, first="score")
-    return _configured(ZeroCost, "zero-cost", {"data": data}, pairs)
+    pairs = pairs_of("zero-cost", settings, first="score")
+    return configured(ZeroCost, "zero-cost", {"data": data}, _fitting(population), pairs)
 
 
 def _supernet(settings: str, data: str, population: Population | None) -> Estimator:
     from nas.accuracy.supernet import Supernet
 
     given = {"data": data, "population": population}
-    return _configured(Supernet, "supernet", given, _pairs("supernet", settings))
+    pairs = pairs_of("supernet", settings)
+    return configured(Supernet, "supernet", given, _fitting(population), pairs)
+
+
+def _fitting(population: Population | None) -> dict[str, Any]:
+    """Return the defaults that depend on the networks: the side of the images."""
+    if population is None:
+        return {}
+    from nas.accuracy.fidelity import least_resolution
+
+    return {"resolution": least_resolution(population.draw(random.Random(0)))}
 
 
 def _table(path: str, data: str, _: Population | None) -> Estimator:
@@ -73,7 +86,7 @@ ESTIMATORS: dict[str, Maker] = {
 }
 
 
-def _pairs(kind: str, settings: str, first: str | None = None) -> dict[str, str]:
+def pairs_of(kind: str, settings: str, first: str | None = None) -> dict[str, str]:
     """Read ``a=1,b=2``; with `first`, the first may stand without its name."""
     found: dict[str, str] = {}
     for number, text in enumerate(filter(None, settings.split(","))):
@@ -86,27 +99,44 @@ def _pairs(kind: str, settings: str, first: str | None = None) -> dict[str, str]
     return found
 
 
-def _configured(kind: Any, name: str, given: dict[str, Any], pairs: dict[str, str]) -> Estimator:
-    """Build an estimator; settings of its recipe stand beside its own."""
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    own = {key: value for key, value in pairs.items() if key in fields}
-    values: dict[str, Any] = {**given, **own}
-    rest: dict[str, Any] = {key: value for key, value in pairs.items() if key not in fields}
-    allowed = [key for key in fields if key not in (*given, "population", "recipe", "ceiling")]
+def configured(
+    kind: type[T],
+    name: str,
+    given: dict[str, Any],
+    defaults: dict[str, Any],
+    pairs: dict[str, str],
+) -> T:
+    """Build an estimator; settings of its recipe stand beside its own.
+
+    Args:
+        kind: of estimator, a dataclass.
+        name: for messages.
+        given: values that the settings cannot be about.
+        defaults: in place of the kind's own.
+        pairs: the settings, as text.
+
+    Raises:
+        MixnasError: when there is no such setting, or it cannot have that value.
+    """
+    made: Any = kind  # typing has no name for a class that is a dataclass
+    fields = {field.name: field for field in dataclasses.fields(made)}
+    allowed = [key for key in fields if key not in (*given, "recipe", "ceiling")]
+    own = {key: value for key, value in pairs.items() if key in allowed}
+    values: dict[str, Any] = {**defaults, **given, **own}
+    rest: dict[str, Any] = {key: value for key, value in pairs.items() if key not in allowed}
     if "recipe" in fields:
-        recipe = kind.__dataclass_fields__["recipe"].default_factory()
-        known = dataclasses.asdict(recipe)
+        usual: Any = fields["recipe"].default_factory
+        known = dataclasses.asdict(values.get("recipe") or usual())
         allowed += [key for key in known if key != "epochs"]
         if rest and rest.keys() <= known.keys() - {"epochs"}:
             values["recipe"], rest = {**known, **rest}, {}
     if rest:
         raise MixnasError(unknown(f"setting of estimator '{name}'", min(rest), allowed))
     try:
-        made: Estimator = TypeAdapter(kind).validate_python(values)
+        return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]).removeprefix("recipe.")
         raise MixnasError(
             f"estimator {name}: {where} is {first['input']!r}; {first['msg']}"
         ) from None
-    return made

@@ -30,6 +30,7 @@ class ShortTraining:
     Attributes:
         data: name of the data set.
         images: seen in training, all in all; less than the training part is a share of it.
+        most_epochs: how often training goes through the training part, at most.
         resolution: side of the images in pixels; the network is built for any.
         width: factor of all channels.
         validation: images that a network is judged by, at most.
@@ -43,14 +44,17 @@ class ShortTraining:
     """
 
     data: str = "digits"
-    images: AtLeastOne = 3_200
+    images: AtLeastOne = 72_000
+    most_epochs: AtLeastOne = 10
     resolution: Annotated[int, Field(ge=8, le=2048)] = 36
-    width: Annotated[float, Field(gt=0, le=4)] = 1.0
+    width: Annotated[float, Field(gt=0, le=4)] = 0.5
     validation: AtLeastOne = 4_000
     score: ScoreName = "accuracy"
     stages: AtLeastOne = 3
     recipe: Recipe = dataclasses.field(
-        default_factory=lambda: Recipe(optimiser="adamw", learning_rate=0.004, weight_decay=0.02)
+        default_factory=lambda: Recipe(
+            batch_size=32, optimiser="adamw", learning_rate=0.004, weight_decay=0.02
+        )
     )
 
     @property
@@ -66,7 +70,7 @@ class ShortTraining:
         """See `Estimator.fingerprint`."""
         settings = dataclasses.asdict(self)
         recipe = settings.pop("recipe")
-        del recipe["epochs"]
+        del recipe["epochs"], settings["data"]  # its images count, not its name
         return {
             "estimator": "short",
             "data_fingerprint": load_data(self.data).fingerprint(),
@@ -111,7 +115,8 @@ class ShortTraining:
         """Return the training of a network, not yet begun."""
         data = shared_data(self.data, self.resolution, self.validation)
         source = Batches(data, self.recipe.batch_size, seed)
-        recipe = self.recipe.replace(epochs=source.epochs(self.images))
+        epochs = min(self.most_epochs, source.epochs(self.images))
+        recipe = self.recipe.replace(epochs=epochs)
         model = build(widened(spec, self.width), seed, recipe.dropout, recipe.drop_path)
         return Trainer(model, source, recipe, seed)
 

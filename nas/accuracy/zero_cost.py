@@ -69,7 +69,6 @@ class ZeroCost:
         """See `Estimator.fingerprint`."""
         return {
             "estimator": f"zero-cost:{self.score}",
-            "data": self.data,
             "data_fingerprint": load_data(self.data).fingerprint(),
             "resolution": self.resolution,
             "batch_size": self.batch_size,

@@ -66,6 +66,10 @@ class FolderData:
         """How many classes there are."""
         return len(self.classes)
 
+    def count(self, part: Part) -> int:
+        """Return how many images a part has, those that cannot be read among them."""
+        return len(self.files[part])
+
     def fingerprint(self) -> str:
         """Return 16 hexadecimal digits that change when a file's place or size does."""
         digest = hashlib.sha256()

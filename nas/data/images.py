@@ -49,6 +49,10 @@ class ImageData:
         """Side length of the images in pixels."""
         return int(self.images["train"].shape[-1])
 
+    def count(self, part: Part) -> int:
+        """Return how many images a part has."""
+        return len(self.labels[part])
+
     def remark(self, names: int = 3) -> str:
         """Return how many images could not be read, and some of them."""
         total = len(self.broken) + sum(len(labels) for labels in self.labels.values())

@@ -1,7 +1,11 @@
 import pytest
 
 from nas.accuracy import ceiling_of, label_of, open_estimator
+from nas.accuracy.fidelity import least_resolution
+from nas.accuracy.population import ListedPopulation
 from nas.errors import MixnasError
+from nas.spec import load_network
+from tests.networks import TINY
 
 
 def test_settings_stand_behind_the_name():
@@ -19,6 +23,17 @@ def test_a_zero_cost_score_stands_behind_its_name():
     assert ceiling_of(open_estimator("zero-cost", "digits")) is None
     assert label_of(open_estimator("zero-cost:synflow", "digits")) == "synflow"
     assert ceiling_of(open_estimator("short", "digits")) == 1.0
+
+
+@pytest.mark.parametrize("name", ["short", "supernet", "zero-cost"])
+def test_images_are_as_large_as_the_networks_need(name):
+    assert least_resolution(TINY) == 16
+    deep = load_network("mixnet_s")  # a stride of 32: 33 pixels end in 2x2
+    assert least_resolution(deep) == 36
+    assert open_estimator(name, "digits", ListedPopulation([TINY])).resolution == 16
+    assert open_estimator(name, "digits", ListedPopulation([deep])).resolution == 36
+    own = open_estimator(f"{name}:resolution=48", "digits", ListedPopulation([deep]))
+    assert own.resolution == 48
 
 
 @pytest.mark.parametrize(

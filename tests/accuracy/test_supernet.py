@@ -105,6 +105,12 @@ def test_a_trained_supernet_tells_better_than_chance(supernet, paths):
     assert trained.estimate(TINY, 0).score == found.score
 
 
+def test_a_small_data_set_is_not_gone_through_for_ever(supernet):
+    told = []
+    supernet(images=100_000, most_epochs=2).prepare(lambda *step: told.append(step))
+    assert told[-1] == (32, 32)  # 1,078 images in batches of 64
+
+
 def test_an_interrupted_training_goes_on_exactly(supernet, monkeypatch):
     whole = supernet()
     whole.prepare()
@@ -126,13 +132,29 @@ def test_an_interrupted_training_goes_on_exactly(supernet, monkeypatch):
     assert SAVED_EVERY > 0
 
 
-def test_workers_get_settings_and_find_the_weights(supernet):
+def test_the_weights_go_along_to_other_machines(supernet):
     trained = supernet()
-    arrived = pickle.loads(pickle.dumps(trained))  # noqa: S301
-    assert arrived.population is None
+    untrained = pickle.loads(pickle.dumps(trained))  # noqa: S301
+    assert untrained.population is None
+    with pytest.raises(EstimateError, match="has not been trained"):
+        untrained.estimate(TINY, 0)
+    trained.prepare()
+    sent = pickle.dumps(trained)
+    here = trained.path.read_bytes()
+    trained.path.unlink()  # as where it was never trained
+    arrived = pickle.loads(sent)  # noqa: S301
     assert arrived.path == trained.path
-    with pytest.raises(Exception, match="is not on this machine; let MIXNAS_CACHE"):
-        arrived.estimate(TINY, 0)
+    assert arrived.path.read_bytes() == here
+    assert not hasattr(arrived, "_weights")
+    assert 0 <= arrived.estimate(TINY, 0).score <= 1
+
+
+def test_a_skeleton_has_every_tensor_of_a_network_and_none_of_its_values():
+    hollow, full = skeleton(DEEP), build(DEEP, 0)
+    assert {name: tensor.shape for name, tensor in hollow.state_dict().items()} == {
+        name: tensor.shape for name, tensor in full.state_dict().items()
+    }
+    assert all(tensor.is_meta for tensor in hollow.state_dict().values())
 
 
 def test_networks_of_another_space_are_refused(supernet):

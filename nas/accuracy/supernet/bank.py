@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.overrides import TorchFunctionMode
 
 from nas.ir import BatchNorm, Conv, Layer, Linear, MixConv, SqueezeExcite, walk
 from nas.spec import NetworkSpec
@@ -101,12 +102,30 @@ def skeleton(
     spec: NetworkSpec, momentum: float | None = 0.1, drops: tuple[float, float] = (0.0, 0.0)
 ) -> Network:
     """Return a network without weights; `momentum` None averages BN's statistics over batches."""
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         network = Network(spec, *drops)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = momentum
     return network
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves tensors as they are made: filling them takes long, on the meta device too."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _FILLS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+_FILLS = {
+    *(nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_, nn.init.constant_),
+    *(Tensor.zero_, Tensor.fill_),
+}
 
 
 def fresh_buffers(spec: NetworkSpec) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import os
 import random
 import time
 from functools import lru_cache
@@ -22,7 +23,7 @@ from nas.accuracy.supernet.bank import Bank, fresh_buffers, skeleton
 from nas.cache import cache_folder
 from nas.cost import count
 from nas.data import ImageData, load_data
-from nas.document import digest
+from nas.document import digest, write_atomic
 from nas.errors import MixnasError
 from nas.latency.machine import machine_for
 from nas.progress import Step
@@ -34,6 +35,7 @@ from nas.training.checkpoint import load_checkpoint, save_checkpoint, save_weigh
 SCANNED = 2_000  # networks looked at to find out how large the shared weights must be
 MOST_UNTRAINED = 0.02  # of a network's weights
 SAVED_EVERY = 30.0  # seconds between two checkpoints
+COMPILED = 100_000  # kernels of oneDNN that are kept; some kilobytes each
 AtLeastOne = Annotated[int, Field(ge=1)]
 
 
@@ -44,20 +46,23 @@ class Supernet:
     Attributes:
         data: name of the data set.
         population: the networks; only training needs it.
-        images: seen in training, all in all.
+        images: seen in training, all in all; fewer of a small data set.
+        most_epochs: how often training goes through the data set, at most.
         resolution: side of the images in pixels.
         width: factor of all channels.
         paths: networks trained by every batch: 1 for a single path (Guo et al. 2020); from 2 on
             the sandwich rule (Yu and Huang 2019): the largest, the smallest, then any.
         calibration: images that give a network its batch normalisation's statistics.
         validation: images that it is judged by.
-        recipe: how to train.
+        recipe: how to train. AdamW ranks networks better after few steps than SGD does
+            (`experiments/results/ranking.json`).
         seed: of the training.
     """
 
     data: str
     population: Any = dataclasses.field(default=None, repr=False)
     images: AtLeastOne = 200_000
+    most_epochs: AtLeastOne = 100
     resolution: Annotated[int, Field(ge=8, le=2048)] = 32
     width: Annotated[float, Field(gt=0, le=4)] = 1.0
     paths: AtLeastOne = 1
@@ -65,7 +70,12 @@ class Supernet:
     validation: AtLeastOne = 2_000
     recipe: Recipe = dataclasses.field(
         default_factory=lambda: Recipe(
-            batch_size=64, learning_rate=0.1, warmup=0.05, zero_residuals=False, weight_decay=4e-5
+            batch_size=64,
+            optimiser="adamw",
+            learning_rate=0.003,
+            warmup=0.05,
+            zero_residuals=False,
+            weight_decay=0.02,
         )
     )
     seed: int = 0
@@ -73,8 +83,17 @@ class Supernet:
     label = "accuracy with shared weights"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the population behind: workers find trained weights."""
-        return {**self.__dict__, "population": None, "_kept": self.fingerprint()}
+        """Leave the population behind, and take the trained weights along: to other machines."""
+        weights = self.path.read_bytes() if self.path.is_file() else None
+        kept = self.fingerprint()
+        return {**self.__dict__, "population": None, "_kept": kept, "_weights": weights}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Keep the weights in this machine's cache, where they are not there yet."""
+        weights = state.pop("_weights")
+        self.__dict__.update(state)
+        if weights is not None and not self.path.is_file():
+            write_atomic(self.path, weights)
 
     def fingerprint(self) -> dict[str, Any]:
         """See `Estimator.fingerprint`."""
@@ -109,8 +128,11 @@ class Supernet:
         if self.path.is_file():
             return remarks
         data = shared_data(self.data, self.resolution)
+        # Nearly every step has layers of other shapes: oneDNN would compile them again and again.
+        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(COMPILED))
         batches = Batches(data, self.recipe.batch_size, self.seed)
-        recipe = self.recipe.replace(epochs=batches.epochs(self.images))
+        epochs = min(self.most_epochs, batches.epochs(self.images))
+        recipe = self.recipe.replace(epochs=epochs)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             model = _Paths(self._drawn, self.paths, (recipe.dropout, recipe.drop_path))
@@ -151,10 +173,7 @@ class Supernet:
         """See `Estimator.estimate`; the seed chooses the images of batch normalisation."""
         started = time.perf_counter()
         if not self.path.is_file():
-            raise EstimateError(
-                f"the trained supernet {self.path} is not on this machine; let MIXNAS_CACHE name a "
-                "folder that all machines share"
-            )
+            raise EstimateError(f"the supernet {self.path} has not been trained")
         bank = _trained(self.path)
         spec = widened(spec, self.width)
         untrained = bank.lacking(spec)

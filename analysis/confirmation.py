@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.stats import t as student
 
 LEVEL = 0.95
-COLUMNS = ("name", "kind", "seed", "validation", "test", "test_images", "seconds", "training")
+COLUMNS = ("name", "kind", "seed", "validation", "test", "test_images", "seconds")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.stats import kendalltau, spearmanr
 
 from analysis.errors import AnalysisError
+from analysis.runs import plain
 
 BAND = 0.05  # pairs of networks whose MAdds differ by less are alike in cost
 REPEATS = 2_000
@@ -76,8 +77,8 @@ class RankingCard:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, None for numbers that are not known."""
-        plain: dict[str, Any] = _without_nan(asdict(self))
-        return plain
+        found: dict[str, Any] = plain(asdict(self))
+        return found
 
 
 def ranking_card(
@@ -196,11 +197,3 @@ def _interval(statistic: Any, draws: np.ndarray) -> Interval:
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return Interval(value, float(low), float(high))
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and np.isnan(value) else value

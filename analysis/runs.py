@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,15 @@ def score_text(score: float | None, is_accuracy: bool) -> str:
     if score is None or pd.isna(score):
         return "-"
     return f"{100 * score:.1f}%" if is_accuracy else f"{score:.4g}"
+
+
+def plain(value: Any) -> Any:
+    """Return data as JSON can hold it: what is not finite as None."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_run(path: Path) -> Run:

@@ -16,14 +16,16 @@ import pandas as pd
 
 from analysis.confirmation import COLUMNS
 from nas.accuracy.base import Estimate, EstimateError, Estimator
-from nas.accuracy.naming import configured, pairs_of
+from nas.accuracy.naming import ANY_NUMBER, configured, read_settings
 from nas.accuracy.short import ShortTraining
-from nas.data import load_data
+from nas.accuracy.supernet import Supernet
+from nas.accuracy.zero_cost import ZeroCost
+from nas.data import FolderData, load_data
 from nas.document import digest
 from nas.executors.local import LocalExecutor, Shape
 from nas.executors.worker import Failure, Task
 from nas.progress import Step
-from nas.run_directory import RunDirectory
+from nas.run_directory import RunDirectory, SearchConfig
 from nas.spec import NetworkSpec
 from nas.training import TrainingError
 
@@ -31,6 +33,9 @@ LONGER = 2  # times what a short training costs
 EPOCHS = 2  # of retraining, at least; within these numbers of images
 FEWEST, MOST = 6_400, 100_000
 SEEDS = 3
+CONFIRMED = 2  # networks of the front, where nobody says how many
+TRAINABLE = ("short", "zero-cost", "supernet")  # estimators whose networks are for the data
+TRAINING = "training"  # the column that tells how a network was retrained
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,10 @@ class Retraining:
     @property
     def test_images(self) -> int:
         """How many images the test part has."""
-        return len(load_data(self.short.data).at(self.short.resolution).labels["test"])
+        data = load_data(self.short.data)
+        if isinstance(data, FolderData):  # where some cannot be read
+            data = data.at(self.short.resolution)
+        return data.count("test")
 
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
         """See `Estimator.estimate`; the score is the accuracy on the test part."""
@@ -70,11 +78,23 @@ class Retraining:
         return Estimate(validation.accuracy, validation.loss, seconds, seed, test.accuracy)
 
 
+def wanted_networks(config: SearchConfig) -> int:
+    """Return how many networks of the front a search retrains.
+
+    Where nobody says, some: but only of an estimator whose networks are for the data.
+    """
+    if config.confirm is not None:
+        return config.confirm
+    kind = config.estimator.partition(":")[0]
+    return CONFIRMED if config.retrain or kind in TRAINABLE else 0
+
+
 def retraining(estimator: Estimator, data: str, settings: str = "") -> Retraining:
     """Return the retraining of a search: of networks at full width, on all validation images.
 
-    It sees the training part twice, from 6,400 to 100,000 images. Where the search trains networks
-    for a short while, it follows that recipe, and is at least twice as long.
+    It sees the training part twice, but from 6,400 to 100,000 images, of the search's resolution.
+    Where the search trains networks for a short while, it follows that recipe, and costs at least
+    twice as much.
 
     Args:
         estimator: of the search.
@@ -86,19 +106,18 @@ def retraining(estimator: Estimator, data: str, settings: str = "") -> Retrainin
     """
     train = load_data(data).count("train")
     images = min(MOST, max(FEWEST, EPOCHS * train))
-    all_there_is = {"validation": 1 << 30, "most_epochs": 1 << 30}
+    all_there_is = {"validation": ANY_NUMBER, "most_epochs": ANY_NUMBER}
     defaults: dict[str, Any] = {**all_there_is, "width": 1.0, "stages": 1}
-    resolution = getattr(estimator, "resolution", None)
-    if resolution is not None:
-        defaults["resolution"] = resolution
+    if isinstance(estimator, ShortTraining | ZeroCost | Supernet):
+        defaults["resolution"] = estimator.resolution
     if isinstance(estimator, ShortTraining):
         defaults["recipe"] = estimator.recipe
         seen = min(estimator.images, estimator.most_epochs * train)
         images = max(images, math.ceil(LONGER * seen * estimator.width**2))
     given = {"data": data, "score": "accuracy"}
-    pairs = pairs_of("retraining", settings)
+    pairs = read_settings("--retrain", settings)
     defaults["images"] = images
-    return Retraining(configured(ShortTraining, "retraining", given, defaults, pairs))
+    return Retraining(configured("--retrain", ShortTraining, given, defaults, pairs))
 
 
 @dataclass
@@ -133,9 +152,8 @@ class Confirmation:
         Returns:
             Why some trainings failed.
         """
-        table = retrained(self.directory)
-        training = digest(self.estimator.fingerprint())
-        table = table[table["training"] == training]  # others were trained otherwise
+        training = f"r{digest(self.estimator.fingerprint())}"  # not to be read as a number
+        table = self._earlier(training)
         done = set(zip(table["name"], table["kind"], table["seed"], strict=True))
         wanted = {
             (name, kind, seed): Task(spec, seed)
@@ -152,13 +170,23 @@ class Confirmation:
                 else:
                     found = (result.accuracy, result.score, images, result.seconds)
                     values = (*key, *found, training)
-                    rows.append(dict(zip(COLUMNS, values, strict=True)))
-                    self.directory.write_table("confirmed", pd.DataFrame(rows, columns=COLUMNS))
+                    rows.append(dict(zip([*COLUMNS, TRAINING], values, strict=True)))
+                    written = pd.DataFrame(rows, columns=[*COLUMNS, TRAINING])
+                    self.directory.write_table("confirmed", written)
                 told(len(wanted) - len(tasks) + number, len(wanted))
         return failures
+
+    def _earlier(self, training: str) -> pd.DataFrame:
+        """Return retrainings of an earlier process; those of other settings are put aside."""
+        table = retrained(self.directory)
+        same = table[TRAINING] == training
+        for other, rows in table[~same].fillna({TRAINING: "before"}).groupby(TRAINING):
+            self.directory.write_table(f"confirmed-{other}", rows)
+        return table[same]
 
 
 def retrained(directory: RunDirectory) -> pd.DataFrame:
     """Return a run's retrainings, one row each."""
     kept = directory.read_table("confirmed")
-    return pd.DataFrame(columns=COLUMNS) if kept is None else kept.reindex(columns=list(COLUMNS))
+    columns = [*COLUMNS, TRAINING]
+    return pd.DataFrame(columns=columns) if kept is None else kept.reindex(columns=columns)

@@ -6,6 +6,19 @@ from rich.console import Console
 
 from nas import cli
 from nas.accuracy import Estimator, PreparedEstimator
+from nas.progress import Step
+
+
+def _line(text: str, console: Console) -> Step:
+    """Return what says once, where there is no bar, that there is something to do."""
+    said: list[int] = []
+
+    def step(done: int, total: int) -> None:
+        if not said:
+            console.print(text, markup=False, soft_wrap=True)
+        said.append(done)
+
+    return step
 
 
 def prepare_estimator(estimator: Estimator, text: str, console: Console) -> None:
@@ -21,7 +34,11 @@ def prepare_estimator(estimator: Estimator, text: str, console: Console) -> None
     """
     if not isinstance(estimator, PreparedEstimator):
         return
-    with cli.progress_bar(console, text) as step:
-        remarks = estimator.prepare(step)
+    try:
+        with cli.progress_bar(console, text) as step:
+            remarks = estimator.prepare(step if console.is_terminal else _line(text, console))
+    except KeyboardInterrupt:
+        console.print(f"stopped {text}; the same command goes on", soft_wrap=True)
+        raise
     for remark in remarks:
         console.print(remark, markup=False, soft_wrap=True)

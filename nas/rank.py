@@ -61,7 +61,7 @@ def rank(
             f"{data} has {classes} classes, but networks of {table} tell others apart; "
             "give the data that they were trained on"
         )
-    judge = open_estimator(estimator, data, ListedPopulation([row.spec for row in found]))
+    judge = open_estimator(estimator, data, ListedPopulation([row.spec for row in found]), seed)
     settings = {"table": str(table), "estimator": estimator, "data": data, "n": n, "seed": seed}
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     path = out or Path("runs") / f"rank-{now}"

@@ -53,8 +53,8 @@ class SearchConfig:
         trial_timeout: seconds that a trial's training may take; None for any time.
         ray: the Ray cluster that trials run on; None for worker processes here.
         gpus: of one trial, on Ray.
-        confirm: networks to retrain at the end, beside the references; None for `CONFIRMED` where
-            the estimator is one of mixnas' own, and the data so what its networks are for.
+        confirm: networks to retrain at the end, beside the references; None where nobody
+            said how many; see `nas.confirmation.wanted_networks`.
         retrain: settings of retraining, as of `nas.confirmation.retraining`.
         command: the command line it came from.
         version: of mixnas.

@@ -17,7 +17,7 @@ from rich.console import Console
 from analysis.runs import score_text
 from nas import cli
 from nas.accuracy import Estimate, Estimator, label_of
-from nas.confirmation import Confirmation, Retraining
+from nas.confirmation import Confirmation, Retraining, wanted_networks
 from nas.cost import count
 from nas.document import digest
 from nas.errors import MixnasError
@@ -43,8 +43,6 @@ from nas.storage import open_storage
 from nas.study import OpenTrial, SearchStudy
 from nas.units import format_count
 
-CONFIRMED = 2  # networks of the front that are retrained
-TRAINABLE = ("short", "zero-cost", "supernet")  # estimators whose networks are for the data
 SAVED_EVERY = 10.0  # seconds between two writings of the tables, at least
 
 
@@ -55,14 +53,14 @@ class Search:
     Attributes:
         config: what was asked for.
         estimator: judges accuracy.
-        retraining: of the best, at the end.
+        retraining: of the best, at the end; None where that is not wanted.
         trials: begins and ends them.
         outcome: what was found so far.
     """
 
     config: SearchConfig
     estimator: Estimator
-    retraining: Retraining
+    retraining: Retraining | None
     trials: Trials
     outcome: Outcome
     _live: dict[str, int | str] = field(default_factory=dict)
@@ -168,12 +166,12 @@ class Search:
 
     def _confirm(self, console: Console) -> None:
         """Retrain the best networks and the references, longer and with several seeds."""
-        most = self.config.confirm
-        if most is None:
-            most = CONFIRMED if self.config.estimator.partition(":")[0] in TRAINABLE else 0
-        found = self.outcome.best_networks(most) if most else {}
+        if self.retraining is None:
+            return
+        found = self.outcome.best_networks(wanted_networks(self.config))
         if not found:
             return
+        prepare_estimator(self.retraining, "preparing to retrain the best", console)
         networks = {(name, "front"): spec for name, spec in found.items()}
         networks |= {(n, "reference"): spec for n, spec in self.trials.references.specs.items()}
         confirmation = Confirmation(self.outcome.directory, self.retraining, self.config.seed)

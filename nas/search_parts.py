@@ -9,7 +9,7 @@ from rich.console import Console
 from nas import cli
 from nas.accuracy import Estimator, ceiling_of, open_estimator
 from nas.accuracy.population import SpacePopulation
-from nas.confirmation import Retraining, retraining
+from nas.confirmation import Retraining, retraining, wanted_networks
 from nas.data import load_data
 from nas.errors import MixnasError
 from nas.latency import Device, Settings, open_device
@@ -31,7 +31,7 @@ class Parts:
     limits: list[Limit]
     device: Device
     estimator: Estimator
-    retraining: Retraining
+    retraining: Retraining | None
     objective: Objective
     sampler: SamplerFactory
     references: dict[str, NetworkSpec]
@@ -110,7 +110,7 @@ def open_parts(config: SearchConfig, space: Space) -> Parts:
         )
     limits = [parse_limit(metric, text) for metric, text in config.limits.items()]
     population = SpacePopulation(space, tuple(limits))
-    estimator = open_estimator(config.estimator, config.data, population)
+    estimator = open_estimator(config.estimator, config.data, population, config.seed)
     objective = open_objective(config.objective, config.target)
     if objective.target_ms is not None and ceiling_of(estimator) != 1:
         raise MixnasError(
@@ -122,7 +122,7 @@ def open_parts(config: SearchConfig, space: Space) -> Parts:
         limits,
         _open_device(config),
         estimator,
-        retraining(estimator, config.data, config.retrain),
+        retraining(estimator, config.data, config.retrain) if wanted_networks(config) else None,
         objective,
         find_sampler(config.sampler),
         {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pandas as pd
 
 from analysis.confirmation import confirmed, confirmed_rows, differences
 from analysis.fronts import Front
-from analysis.runs import score_text
+from analysis.runs import plain, score_text
 from nas import cli
 from nas.accuracy import Estimate
 from nas.cost import count
@@ -126,8 +125,8 @@ class Results:
             "pareto": records(self._members()[COLUMNS]),
             "score": self.label,
             "references": records(self.references.reindex(columns=COLUMNS)),
-            "confirmed": [_plain(asdict(row)) for row in confirmed(self.retrained)],
-            "differences": [_plain(asdict(row)) for row in differences(self.retrained, self.best)],
+            "confirmed": [plain(asdict(row)) for row in confirmed(self.retrained)],
+            "differences": [plain(asdict(row)) for row in differences(self.retrained, self.best)],
             "best": str(self.path / "best.yaml"),
             "report": str(self.page),
         }
@@ -156,14 +155,6 @@ class Results:
             "mean and standard deviation over seeds, in percent; the test part was read for this "
             "table alone; intervals hold the noise of training and of the test images",
         )
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Write what is not finite as None."""
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in values.items()
-    }
 
 
 def _cells(kind: str, row: dict[str, Any]) -> list[str]:

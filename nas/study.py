@@ -281,7 +281,7 @@ class SearchStudy:
             with storage_errors():
                 self._study.set_user_attr(name, facts)
         elif noted != json.loads(json.dumps(facts)):
-            changed = [k for k in facts if facts[k] != noted.get(k)]
+            changed = [k for k in {**noted, **facts} if facts.get(k) != noted.get(k)]
             raise MixnasError(
                 f"{what} of this run could not be compared with new ones: "
                 f"{', '.join(changed) or 'what they depend on'} changed; start a new run"

@@ -1,4 +1,5 @@
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -7,7 +8,15 @@ import torch
 
 from nas.accuracy.short import ShortTraining
 from nas.accuracy.zero_cost import ZeroCost
-from nas.confirmation import FEWEST, LONGER, Confirmation, Retraining, retraining
+from nas.confirmation import (
+    CONFIRMED,
+    FEWEST,
+    LONGER,
+    Confirmation,
+    Retraining,
+    retraining,
+    wanted_networks,
+)
 from nas.data import load_data
 from nas.errors import MixnasError
 from nas.executors.local import Shape
@@ -46,9 +55,9 @@ def test_retraining_sees_the_training_part_twice_and_can_be_told_otherwise(tmp_p
     assert retraining(ZeroCost(), str(many)).short.images == 2 * 6_000
     told = retraining(ZeroCost(), "digits", "images=900,width=0.5,flip=true").short
     assert (told.images, told.width, told.recipe.flip) == (900, 0.5, True)
-    with pytest.raises(MixnasError, match=r"unknown setting of estimator 'retraining' 'imags'"):
+    with pytest.raises(MixnasError, match=r"unknown setting of --retrain 'imags'"):
         retraining(ZeroCost(), "digits", "imags=900")
-    with pytest.raises(MixnasError, match="unknown setting of estimator 'retraining' 'score'"):
+    with pytest.raises(MixnasError, match="unknown setting of --retrain 'score'"):
         retraining(ZeroCost(), "digits", "score=loss")
 
 
@@ -81,6 +90,31 @@ def test_networks_are_retrained_once_for_every_seed(tmp_path):
     assert told == [(5, 6), (6, 6)]
     again = pd.read_csv(tmp_path / "confirmed.csv")
     pd.testing.assert_frame_equal(again.head(4), table)
+
+
+@pytest.mark.usefixtures("cache_of_the_tests")
+def test_retrainings_of_other_settings_are_put_aside(tmp_path):
+    networks = {("trial_1", "front"): TINY}
+    confirmation(tmp_path, seeds=1).run(networks, Shape(1), lambda *_: None)
+    before = pd.read_csv(tmp_path / "confirmed.csv")
+    longer = dataclasses.replace(SHORT, images=800)
+    confirmation(tmp_path, longer, seeds=1).run(networks, Shape(1), lambda *_: None)
+    after = pd.read_csv(tmp_path / "confirmed.csv")
+    assert len(after) == 1
+    assert after["training"].tolist() != before["training"].tolist()
+    aside = tmp_path / f"confirmed-{before['training'][0]}.csv"
+    pd.testing.assert_frame_equal(pd.read_csv(aside), before)
+
+
+def test_networks_are_retrained_where_they_are_for_the_data():
+    def wanted(**changes):
+        return wanted_networks(SimpleNamespace(**{"confirm": None, "retrain": "", **changes}))
+
+    assert wanted(estimator="short:images=9") == wanted(estimator="supernet") == CONFIRMED
+    assert wanted(estimator="table:x.csv") == wanted(estimator="my.module:Mine") == 0
+    assert wanted(estimator="my.module:Mine", retrain="images=900") == CONFIRMED
+    assert wanted(estimator="supernet", confirm=0) == 0
+    assert wanted(estimator="table:x.csv", confirm=5) == 5
 
 
 @pytest.mark.usefixtures("cache_of_the_tests")

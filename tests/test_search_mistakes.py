@@ -44,7 +44,7 @@ def test_a_latency_nothing_meets_ends_the_search(command, space, fakes, tmp_path
         (("--data", "digit"), "unknown data set 'digit' (did you mean 'digits'?)"),
         (("--device", "gpu"), "unknown device 'gpu'"),
         (("--estimator", "long"), "unknown estimator 'long'"),
-        (("--retrain", "imags=3"), "unknown setting of estimator 'retraining' 'imags'"),
+        (("--retrain", "imags=3"), "unknown setting of --retrain 'imags'"),
         (("--sampler", "best"), "unknown sampler 'best'"),
         (("--trial-timeout", "10 parsecs"), "'10 parsecs'"),
         (("--estimator", "tests.nothing:Here"), "estimator tests.nothing:Here: there is no module"),

@@ -11,8 +11,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,14 +21,12 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
+from experiments.benchmarks.macro_networks import read_macro
 from experiments.benchmarks.preferences import Preferences
-from nas.errors import MixnasError
 from nas.limits import Limit
 from nas.samplers.domain import distributions
 from nas.space import Genotype, Space, load_space
 
-MACRO = "NAS_BENCH_MACRO"
-"""The environment variable with the path of NAS-Bench-Macro's table."""
 Params = Mapping[str, Any]
 
 
@@ -85,19 +81,8 @@ def hypervolume(points: Sequence[tuple[float, float]], reference: tuple[float, f
 
 
 def nas_bench_macro(path: Path | None = None) -> Problem:
-    """Read the table: eight layers, each absent or one of two blocks.
-
-    Raises:
-        MixnasError: when nobody says where it is.
-    """
-    if path is None:
-        if MACRO not in os.environ:
-            raise MixnasError(
-                f"the table of NAS-Bench-Macro is wanted: set {MACRO} to the path of "
-                "nas-bench-macro_cifar10.json from https://github.com/xiusu/NAS-Bench-Macro"
-            )
-        path = Path(os.environ[MACRO])
-    table = json.loads(path.read_text(encoding="utf-8"))
+    """Read the table: eight layers, each absent or one of two blocks; see `read_macro`."""
+    table = read_macro(path)
     layers = [f"layer{i}" for i in range(8)]
     blocks = {"identity": "0", "k3e3": "1", "k5e6": "2"}
 

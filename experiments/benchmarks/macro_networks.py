@@ -16,11 +16,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from nas.accuracy.table import TrainedNetwork
 from nas.blocks import Block, ConvBlock, MBConv
 from nas.cost import count
 from nas.document import write_atomic
+from nas.errors import MixnasError
 from nas.spec import Head, Input, NetworkSpec, Stem
 
+MACRO = "NAS_BENCH_MACRO"
+"""The environment variable with the path of NAS-Bench-Macro's table."""
 STAGES = ((2, 64), (3, 128), (3, 256))
 
 
@@ -55,26 +59,42 @@ def _block(digit: str, channels: int, position: int) -> Block | None:
     return MBConv(channels=channels, stride=stride, kernels=(kernel,), expansion=expansion)
 
 
-def networks(table: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows of the table that `nas.rank` reads, in the order of the codes.
+def read_macro(path: Path | None = None) -> dict[str, Any]:
+    """Return the table by code, from a path or from where the environment says.
+
+    Raises:
+        MixnasError: when nobody says where it is.
+    """
+    if path is None:
+        if MACRO not in os.environ:
+            raise MixnasError(
+                f"the table of NAS-Bench-Macro is wanted: set {MACRO} to the path of "
+                "nas-bench-macro_cifar10.json from https://github.com/xiusu/NAS-Bench-Macro"
+            )
+        path = Path(os.environ[MACRO])
+    table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return table
+
+
+def networks(table: dict[str, Any]) -> list[TrainedNetwork]:
+    """Return the networks of the table with their test accuracies, in the order of the codes.
 
     Raises:
         ValueError: when a network has not the multiply-adds that the table gives it.
     """
-    rows = []
-    for code, found in sorted(table.items()):
+    found = []
+    for code, row in sorted(table.items()):
         spec = macro_network(code)
         cost = count(spec)
-        if (cost.madds, cost.params) != (found["flops"], found["params"]):
-            raise ValueError(f"{code} counts {cost.madds} MAdds, the table has {found['flops']}")
-        accuracies = [value / 100 for value in found["test_acc"]]
-        rows.append({"spec": spec.to_dict(), "accuracies": accuracies})
-    return rows
+        if (cost.madds, cost.params) != (row["flops"], row["params"]):
+            raise ValueError(f"{code} counts {cost.madds} MAdds, the table has {row['flops']}")
+        found.append(TrainedNetwork(spec, tuple(value / 100 for value in row["test_acc"])))
+    return found
 
 
 def main() -> None:
-    source = Path(os.environ["NAS_BENCH_MACRO"])
-    rows = networks(json.loads(source.read_text(encoding="utf-8")))
+    found = networks(read_macro())
+    rows = [{"spec": row.spec.to_dict(), "accuracies": row.accuracies} for row in found]
     write_atomic(sys.argv[1], json.dumps({"networks": rows}))
     print(f"{len(rows)} networks: {sys.argv[1]}")
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -23,11 +22,10 @@ from rich.console import Console
 from scipy.stats import kendalltau
 
 from experiments.benchmarks.common import RESULTS, conditions, recorded
-from experiments.benchmarks.macro_networks import networks
+from experiments.benchmarks.macro_networks import networks, read_macro
 from nas import cli
 from nas.accuracy import open_estimator
 from nas.accuracy.population import ListedPopulation
-from nas.accuracy.table import read_networks
 from nas.document import write_atomic
 from nas.executors.local import Shape
 from nas.latency.machine import usable_cores
@@ -61,11 +59,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--record", action="store_true", help="write experiments/results/")
     arguments = parser.parse_args()
-    source = json.loads(Path(os.environ["NAS_BENCH_MACRO"]).read_text(encoding="utf-8"))
+    found = networks(read_macro())
     with tempfile.TemporaryDirectory() as folder:
-        table = Path(folder) / "macro.json"
-        write_atomic(table, json.dumps({"networks": networks(source)}))
-        found = read_networks(table)
         for name in arguments.only:
             result = card(name, found, arguments, Path(folder) / name)
             print(line(name, result), flush=True)
@@ -76,7 +71,7 @@ def main() -> None:
 def card(name: str, found: list[Any], arguments: argparse.Namespace, path: Path) -> dict[str, Any]:
     """Judge one estimator; return its card with its price."""
     population = ListedPopulation([network.spec for network in found])
-    estimator = open_estimator(ESTIMATORS[name], arguments.data, population)
+    estimator = open_estimator(ESTIMATORS[name], arguments.data, population, arguments.seed)
     started = time.perf_counter()
     torch.set_num_threads(usable_cores())
     prepare_estimator(estimator, f"preparing {name}", Console(stderr=True))

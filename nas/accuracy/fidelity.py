@@ -13,8 +13,7 @@ from nas.ir import GlobalPool, walk
 from nas.progress import Step
 from nas.spec import NetworkSpec
 
-LEAST_SIDE = 16  # pixels; smaller images of things are hardly told apart
-MOST_SIDE = 2_048
+MOST_SIDE = 2_048  # pixels
 
 
 @lru_cache(maxsize=2)
@@ -39,13 +38,13 @@ def shared_data(name: str, resolution: int, validation: int | None = None) -> Im
     )
 
 
-def least_resolution(spec: NetworkSpec) -> int:
-    """Return the side of the smallest images that show what a network can do.
+def least_resolution(spec: NetworkSpec, least: int) -> int:
+    """Return the side of the smallest images that show what a network can do, from `least` on.
 
     Its last maps are 2x2 then; on maps of 1x1, all of a kernel but its middle meets padding, and
     networks that differ in the kernels of their last stages are the same.
     """
-    for side in range(LEAST_SIDE, MOST_SIDE, 4):
+    for side in range(least, MOST_SIDE, 4):
         layers = walk(spec.tree(), (spec.in_shape[0], side, side))
         *_, pool = (layer for layer in layers if isinstance(layer.leaf, GlobalPool))
         if min(pool.in_shape[1:]) >= 2:

@@ -64,7 +64,10 @@ def read_networks(path: Path, classes: int | None = None) -> list[TrainedNetwork
     except (OSError, ValueError) as error:
         raise MixnasError(f"{path} cannot be read: {error}") from None
     if not rows:
-        raise MixnasError(f"{path} has no trained networks")
+        raise MixnasError(
+            f"{path} has no trained networks: in no row is there an accuracy (a search has some "
+            "where its estimator trains networks, as short does)"
+        )
     return [_network(row, path, number) for number, row in enumerate(rows, start=1)]
 
 

@@ -11,10 +11,11 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -34,7 +35,7 @@ Batch = tuple[Tensor, Tensor]
 Score = Callable[[Network, list[Batch]], float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class ZeroCost:
     """Scores networks as they are initialised, on a few batches of the training part.
 
@@ -47,8 +48,8 @@ class ZeroCost:
 
     data: str = "digits"
     score: str = "naswot"
-    resolution: int = 32
-    batch_size: int = 64
+    resolution: Annotated[int, Field(ge=8, le=2048)] = 32
+    batch_size: Annotated[int, Field(ge=2)] = 64
     ceiling: None = None
 
     def __post_init__(self) -> None:

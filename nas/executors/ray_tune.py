@@ -20,7 +20,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from nas.accuracy.base import Estimate, Estimator, number_of_stages
+from nas.accuracy.base import Estimate, Estimator, PortableEstimator, number_of_stages
 from nas.cache import cache_folder
 from nas.errors import MixnasError
 from nas.executors.local import LocalExecutor, Shape
@@ -40,13 +40,18 @@ Ended = Callable[[int | str, Result], None]
 class NetworkTrial(tune.Trainable):  # type: ignore[misc]
     """Judges one network after the other in a process of its own, as the local executor does."""
 
-    def setup(self, config: dict[str, Any], estimator: bytes, shape: Shape) -> None:
+    def setup(
+        self, config: dict[str, Any], estimator: bytes, luggage: bytes | None, shape: Shape
+    ) -> None:
         """See `tune.Trainable`; the estimator comes pickled: what goes wrong is then a result."""
         self._executor: LocalExecutor | None = None
         self._answer = False
         try:
             shape = dataclasses.replace(shape, memory=shape.node_allowance)
-            self._executor = LocalExecutor(cloudpickle.loads(estimator), shape)
+            judge = cloudpickle.loads(estimator)
+            if luggage is not None:
+                judge.unpack(luggage)
+            self._executor = LocalExecutor(judge, shape)
         except Exception as error:
             self._problem = (
                 f"the estimator cannot be loaded on node {platform.node()}: "
@@ -264,8 +269,10 @@ def run_on_ray(
     alone = dataclasses.replace(shape, workers=1)
     search = StudySearch(trials, ended, workers)
     search.adopt(live)
+    pickled = cloudpickle.dumps(estimator)
+    luggage = estimator.luggage() if isinstance(estimator, PortableEstimator) else None
     trainable = tune.with_resources(
-        tune.with_parameters(NetworkTrial, estimator=cloudpickle.dumps(estimator), shape=alone),
+        tune.with_parameters(NetworkTrial, estimator=pickled, luggage=luggage, shape=alone),
         {"cpu": shape.threads, "gpu": gpus},
     )
     folder = experiment_folder(study)

@@ -1,16 +1,17 @@
-"""Batches of images that are in memory."""
+"""Batches of images: how they are dealt out, and those of images that are in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from nas.data import ImageData, Part
+from nas.data import DataSource, ImageData, Part
 
 EVALUATED_AT_ONCE = 128
+Data = TypeVar("Data", bound=DataSource)
 
 
 class Source(Protocol):
@@ -33,36 +34,47 @@ class Source(Protocol):
         ...
 
 
-class Batches:
-    """Batches of images in memory.
+class Dealt(Generic[Data]):
+    """How images are dealt out to steps; of processes that train together, each has its share.
 
-    Where several processes train together, each takes its share of every batch.
+    Attributes:
+        data: the images.
+        size: images a step, of all processes together.
+        seed: of the order.
+        rank: which of the processes this is.
+        world: how many there are.
     """
 
-    def __init__(
-        self, data: ImageData, size: int, seed: int, rank: int = 0, world: int = 1
-    ) -> None:
-        """Take the data.
-
-        Args:
-            data: at the resolution to train at.
-            size: images a step, of all processes together.
-            seed: of the order.
-            rank: which of the processes this is.
-            world: how many there are.
-        """
+    def __init__(self, data: Data, size: int, seed: int, rank: int = 0, world: int = 1) -> None:
+        """Take the data; a batch larger than the training part is that part."""
         self.data = data
-        self.size = max(1, min(size, len(data.labels["train"])))
+        self.size = max(1, min(size, data.count("train")))
         self.seed = seed
         self.rank, self.world = rank, world
 
     def __len__(self) -> int:
         """Steps of one epoch; the last, smaller batch is left out, since BN needs company."""
-        return max(1, len(self.data.labels["train"]) // self.size)
+        return max(1, self.data.count("train") // self.size)
 
     def epochs(self, images: int) -> float:
         """Return how many epochs show so many images."""
         return images / (len(self) * self.size)
+
+    def steps(self, epoch: int, begin: int = 0) -> Iterator[Tensor]:
+        """Yield the numbers of this process's images in every step of an epoch."""
+        order = epoch_order(self.data.count("train"), self.seed, epoch)
+        for step in range(begin, len(self)):
+            yield order[step * self.size : (step + 1) * self.size][self.rank :: self.world]
+
+    def chunks(self, part: Part) -> Iterator[slice]:
+        """Yield this process's share of a part, in order, as it is evaluated."""
+        count, stride = self.data.count(part), EVALUATED_AT_ONCE * self.world
+        for start in range(EVALUATED_AT_ONCE * self.rank, count, stride):
+            yield slice(start, min(start + EVALUATED_AT_ONCE, count))
+
+
+class Batches(Dealt[ImageData]):
+    """Batches of images in memory, at the resolution to train at."""
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """See `Source.statistics`."""
@@ -71,17 +83,13 @@ class Batches:
     def train(self, epoch: int, begin: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Source.train`."""
         images, labels = self.data.images["train"], self.data.labels["train"]
-        order = epoch_order(len(labels), self.seed, epoch)
-        for step in range(begin, len(self)):
-            index = order[step * self.size : (step + 1) * self.size][self.rank :: self.world]
+        for index in self.steps(epoch, begin):
             yield images[index], labels[index]
 
     def evaluate(self, part: Part) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Source.evaluate`."""
         images, labels = self.data.images[part], self.data.labels[part]
-        stride = EVALUATED_AT_ONCE * self.world
-        for start in range(EVALUATED_AT_ONCE * self.rank, len(labels), stride):
-            chunk = slice(start, start + EVALUATED_AT_ONCE)
+        for chunk in self.chunks(part):
             yield images[chunk], labels[chunk]
 
 

@@ -83,6 +83,12 @@ class Recipe:
     distill: Share = 0.5
     temperature: Positive = 2.0
 
+    def settings(self) -> dict[str, Any]:
+        """Return all but the epochs, which estimators set by a number of images."""
+        values = dataclasses.asdict(self)
+        del values["epochs"]
+        return values
+
     def replace(self, **changes: Any) -> Recipe:
         """Return a copy with some fields changed."""
         return dataclasses.replace(self, **changes)

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from nas.data import FolderData, Part
 from nas.data.folder import Box, read_image
-from nas.training.batches import EVALUATED_AT_ONCE, epoch_order, mixed_seed
+from nas.training.batches import Dealt, epoch_order, mixed_seed
 
 RATIO = 4 / 3  # of a crop's sides, at most (Szegedy et al. 2015)
 TRIES = 10  # at a crop of the wanted area that fits into the image
@@ -23,7 +23,7 @@ Item = tuple[int, int | None]  # an image's number, and the seed of its crop
 Batch = tuple[Tensor, Tensor, list[str]]
 
 
-class StreamedBatches:
+class StreamedBatches(Dealt[FolderData]):
     """A `Source` of image files of any number and size.
 
     What an image's crop is follows from the seed, the epoch and its number alone, so that neither
@@ -56,19 +56,13 @@ class StreamedBatches:
             rank: which of the training processes this is.
             world: how many there are.
         """
-        self.data, self.resolution, self.seed, self.crop = data, resolution, seed, crop
-        self.size = max(1, min(size, len(data.files["train"])))
-        self.workers, self.rank, self.world = workers, rank, world
+        super().__init__(data, size, seed, rank, world)
+        self.resolution, self.crop, self.workers = resolution, crop, workers
         self.broken: dict[str, None] = {}
-
-    def __len__(self) -> int:
-        """Steps of one epoch; the last, smaller batch is left out."""
-        return max(1, len(self.data.files["train"]) // self.size)
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """See `Source.statistics`: of some of the images."""
-        count = len(self.data.files["train"])
-        drawn = epoch_order(count, self.seed, 0)[:SAMPLED].tolist()
+        drawn = epoch_order(self.data.count("train"), self.seed, 0)[:SAMPLED].tolist()
         batches = [drawn[i : i + 64] for i in range(0, len(drawn), 64)]
         items: list[list[Item]] = [[(number, None) for number in batch] for batch in batches]
         sums = torch.zeros(2, 3, dtype=torch.float64)
@@ -83,21 +77,16 @@ class StreamedBatches:
 
     def train(self, epoch: int, begin: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Source.train`."""
-        order = epoch_order(len(self.data.files["train"]), self.seed, epoch).tolist()
-        batches = []
-        for step in range(begin, len(self)):
-            numbers = order[step * self.size : (step + 1) * self.size][self.rank :: self.world]
-            batches.append([(n, mixed_seed(self.seed, epoch, n)) for n in numbers])
+        batches = [
+            [(n, mixed_seed(self.seed, epoch, n)) for n in numbers.tolist()]
+            for numbers in self.steps(epoch, begin)
+        ]
         yield from self._loaded("train", batches)
 
     def evaluate(self, part: Part) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Source.evaluate`: the middle square of every image."""
-        stride = EVALUATED_AT_ONCE * self.world
-        count = len(self.data.files[part])
-        starts = range(EVALUATED_AT_ONCE * self.rank, count, stride)
         batches: list[list[Item]] = [
-            [(n, None) for n in range(start, min(start + EVALUATED_AT_ONCE, count))]
-            for start in starts
+            [(n, None) for n in range(chunk.start, chunk.stop)] for chunk in self.chunks(part)
         ]
         yield from self._loaded(part, batches)
 

@@ -8,7 +8,7 @@ from nas.accuracy.short import ShortTraining
 from nas.training import Recipe
 from tests.networks import DEEP, TINY
 
-FAST = {"images": 640, "resolution": 16, "width": 1.0, "stages": 1}
+FAST = {"images": 640, "resolution": 16, "width": 1.0, "stages": 1, "score": "accuracy"}
 
 
 @pytest.fixture(autouse=True)
@@ -33,9 +33,9 @@ def test_images_are_the_price():
 
 
 def test_scores_are_likelihoods_or_accuracy():
-    loss = ShortTraining(**FAST, score="loss").estimate(TINY, 0)
+    loss = ShortTraining(**{**FAST, "score": "loss"}).estimate(TINY, 0)
     assert loss.score == pytest.approx(math.exp(-loss.loss))
-    speed = ShortTraining(**FAST, score="speed").estimate(TINY, 0)
+    speed = ShortTraining(**{**FAST, "score": "speed"}).estimate(TINY, 0)
     assert 0.05 < speed.score < 0.5  # ten classes: chance is 0.1
     assert speed.accuracy == loss.accuracy
     assert ShortTraining(score="speed").label == "likelihood in training"

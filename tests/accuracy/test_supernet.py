@@ -1,13 +1,15 @@
 import math
 import pickle
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.overrides import TorchFunctionMode
 
-from nas.accuracy.base import EstimateError
+from nas.accuracy.base import EstimateError, PortableEstimator
 from nas.accuracy.population import ListedPopulation, SpacePopulation
 from nas.accuracy.supernet import Supernet
 from nas.accuracy.supernet.bank import Bank, fresh_buffers, skeleton, slices
@@ -134,23 +136,55 @@ def test_an_interrupted_training_goes_on_exactly(supernet, monkeypatch):
 
 def test_the_weights_go_along_to_other_machines(supernet):
     trained = supernet()
-    untrained = pickle.loads(pickle.dumps(trained))  # noqa: S301
-    assert untrained.population is None
-    with pytest.raises(EstimateError, match="has not been trained"):
-        untrained.estimate(TINY, 0)
+    untrained = trained.fingerprint()
     trained.prepare()
-    sent = pickle.dumps(trained)
-    here = trained.path.read_bytes()
+    luggage, known = trained.luggage(), trained.fingerprint()
+    assert known != untrained
+    arrived = pickle.loads(pickle.dumps(trained))  # noqa: S301
+    assert isinstance(arrived, PortableEstimator)
+    assert (arrived.population, arrived.path) == (None, trained.path)
     trained.path.unlink()  # as where it was never trained
-    arrived = pickle.loads(sent)  # noqa: S301
-    assert arrived.path == trained.path
-    assert arrived.path.read_bytes() == here
-    assert not hasattr(arrived, "_weights")
+    with pytest.raises(EstimateError, match="has not been trained"):
+        arrived.estimate(TINY, 0)
+    for there in (None, b"trained otherwise"):
+        if there is not None:
+            trained.path.write_bytes(there)
+        arrived.unpack(luggage)
+        assert arrived.fingerprint() == known
     assert 0 <= arrived.estimate(TINY, 0).score <= 1
 
 
-def test_a_skeleton_has_every_tensor_of_a_network_and_none_of_its_values():
-    hollow, full = skeleton(DEEP), build(DEEP, 0)
+def test_what_a_supernet_is_asked_for_is_no_matter_of_its_weights(supernet):
+    assert supernet(validation=100).path == supernet(validation=200).path
+    assert supernet(validation=100).fingerprint() != supernet(validation=200).fingerprint()
+    assert supernet(images=900).path != supernet(images=901).path
+
+
+def test_searches_at_the_same_time_train_one_supernet(supernet):
+    told = []
+    with ThreadPoolExecutor() as pool:
+        both = [pool.submit(supernet().prepare, lambda *step: told.append(step)) for _ in "ab"]
+        assert [done.result() for done in both] == [[], []]
+    assert told == [(step, 25) for step in range(1, 26)]
+
+
+class Fills(TorchFunctionMode):
+    """Counts what fills tensors."""
+
+    count = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.count += func.__name__ in ("normal_", "kaiming_uniform_", "uniform_", "zero_", "fill_")
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_skeleton_has_every_tensor_of_a_network_and_fills_none():
+    with Fills() as fills:
+        full = build(DEEP, 0)
+    assert fills.count > 50
+    with Fills() as fills:
+        hollow = skeleton(DEEP)
+    assert fills.count == 0
     assert {name: tensor.shape for name, tensor in hollow.state_dict().items()} == {
         name: tensor.shape for name, tensor in full.state_dict().items()
     }

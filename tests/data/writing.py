@@ -27,42 +27,35 @@ def write_folder(root, parts=("",), n=30, classes=("ant", "bee", "cat"), side=24
 
 
 def write_cifar10(root, pickled=False, n=30):
-    root.mkdir(parents=True)
     names = [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]
+    return _write_cifar(root, names, pickled, n, b"labels", ("batches.meta", b"label_names"))
+
+
+def write_cifar100(root, pickled=False, n=30):
+    about = ("meta" if pickled else "fine_label_names", b"fine_label_names")
+    return _write_cifar(root, ("train", "test"), pickled, n, b"fine_labels", about)
+
+
+def _write_cifar(root, names, pickled, n, key, about):
+    """Batches of `names` with labels under `key`, and class names in the file of `about`."""
+    root.mkdir(parents=True)
+    is_fine = key == b"fine_labels"
     for seed, name in enumerate(names):
         images, labels = pictures(n, seed=seed)
         rows = images.transpose(0, 3, 1, 2).reshape(n, -1)
         if pickled:
-            batch = {b"data": rows, b"labels": labels.tolist(), b"batch_label": name.encode()}
-            (root / name).write_bytes(pickle.dumps(batch, protocol=2))
+            batch = {b"data": rows, key: labels.tolist(), b"batch_label": name.encode()}
+            more = {b"coarse_labels": [0] * n} if is_fine else {}
+            (root / name).write_bytes(pickle.dumps({**batch, **more}, protocol=2))
         else:
-            records = np.concatenate([labels[:, None].astype(np.uint8), rows], 1)
-            (root / f"{name}.bin").write_bytes(records.tobytes())
-    if pickled:
-        meta = {b"label_names": [b"ant", b"bee", b"cat"]}
-        (root / "batches.meta").write_bytes(pickle.dumps(meta, protocol=2))
-    else:
-        (root / "batches.meta.txt").write_text("ant\nbee\ncat\n\n")
-    return root
-
-
-def write_cifar100(root, pickled=False, n=30):
-    root.mkdir(parents=True)
-    for seed, name in enumerate(("train", "test")):
-        images, labels = pictures(n, seed=seed)
-        rows = images.transpose(0, 3, 1, 2).reshape(n, -1)
-        if pickled:
-            batch = {b"data": rows, b"fine_labels": labels.tolist(), b"coarse_labels": [0] * n}
-            (root / name).write_bytes(pickle.dumps(batch, protocol=2))
-        else:
-            coarse = np.zeros((n, 1), np.uint8)
+            coarse = np.zeros((n, int(is_fine)), np.uint8)
             records = np.concatenate([coarse, labels[:, None].astype(np.uint8), rows], 1)
             (root / f"{name}.bin").write_bytes(records.tobytes())
+    file, named = about
     if pickled:
-        meta = {b"fine_label_names": [b"ant", b"bee", b"cat"]}
-        (root / "meta").write_bytes(pickle.dumps(meta, protocol=2))
+        (root / file).write_bytes(pickle.dumps({named: [b"ant", b"bee", b"cat"]}, protocol=2))
     else:
-        (root / "fine_label_names.txt").write_text("ant\nbee\ncat\n")
+        (root / f"{file}.txt").write_text("ant\nbee\ncat\n\n")
     return root
 
 

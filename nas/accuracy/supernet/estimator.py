@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
 import os
 import random
 import time
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
+from filelock import FileLock
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from safetensors.torch import load_file
@@ -32,6 +34,7 @@ from nas.training import Batches, Evaluation, Placement, Recipe, Trainer, Traini
 from nas.training.augment import Augmentation
 from nas.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
 
+_TRAINING = ("images", "most_epochs", "resolution", "width", "paths", "seed")
 SCANNED = 2_000  # networks looked at to find out how large the shared weights must be
 MOST_UNTRAINED = 0.02  # of a network's weights
 SAVED_EVERY = 30.0  # seconds between two checkpoints
@@ -62,7 +65,7 @@ class Supernet:
     data: str
     population: Any = dataclasses.field(default=None, repr=False)
     images: AtLeastOne = 200_000
-    most_epochs: AtLeastOne = 100
+    most_epochs: AtLeastOne = 80
     resolution: Annotated[int, Field(ge=8, le=2048)] = 32
     width: Annotated[float, Field(gt=0, le=4)] = 1.0
     paths: AtLeastOne = 1
@@ -83,50 +86,52 @@ class Supernet:
     label = "accuracy with shared weights"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the population behind, and take the trained weights along: to other machines."""
-        weights = self.path.read_bytes() if self.path.is_file() else None
-        kept = self.fingerprint()
-        return {**self.__dict__, "population": None, "_kept": kept, "_weights": weights}
+        """Leave the population behind: workers find trained weights."""
+        return {**self.__dict__, "population": None, "_training": self._training}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Keep the weights in this machine's cache, where they are not there yet."""
-        weights = state.pop("_weights")
-        self.__dict__.update(state)
-        if weights is not None and not self.path.is_file():
-            write_atomic(self.path, weights)
+    def luggage(self) -> bytes:
+        """See `PortableEstimator`: the trained weights."""
+        return self.path.read_bytes()
+
+    def unpack(self, luggage: bytes) -> None:
+        """See `PortableEstimator`; others that were trained here with the same settings go."""
+        if not self.path.is_file() or self.path.read_bytes() != luggage:
+            write_atomic(self.path, luggage)
 
     def fingerprint(self) -> dict[str, Any]:
-        """See `Estimator.fingerprint`."""
-        kept: dict[str, Any] | None = self.__dict__.get("_kept")
-        if kept is not None:
-            return kept
-        settings = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if field.name not in ("data", "population", "recipe")
-        }
-        recipe = dataclasses.asdict(self.recipe)
-        del recipe["epochs"]
+        """See `Estimator.fingerprint`; two machines may train to other weights."""
+        known = self.path.is_file()
+        weights = hashlib.sha256(self.path.read_bytes()).hexdigest()[:16] if known else None
+        judged = {"calibration": self.calibration, "validation": self.validation}
+        return {**self._training, **judged, "weights": weights}
+
+    @cached_property
+    def _training(self) -> dict[str, Any]:
+        """What the weights follow from."""
         return {
             "estimator": "supernet",
             "data_fingerprint": load_data(self.data).fingerprint(),
-            **settings,
+            **{name: getattr(self, name) for name in _TRAINING},
             **self.population.fingerprint(),
-            **recipe,
+            **self.recipe.settings(),
         }
 
     @property
     def path(self) -> Path:
         """Of the trained weights, in the user's cache."""
-        return cache_folder("supernets") / f"{digest(self.fingerprint())}.safetensors"
+        return cache_folder("supernets") / f"{digest(self._training)}.safetensors"
 
     # -- training ---------------------------------------------------------------------------
 
     def prepare(self, step: Step | None = None) -> list[str]:
         """See `PreparedEstimator`: train, or go on with a training that was interrupted."""
         remarks = prepare_data(self.data, self.resolution, step)
-        if self.path.is_file():
-            return remarks
+        with FileLock(self.path.with_suffix(".lock")):  # who comes second finds it trained
+            if not self.path.is_file():
+                self._prepare(step)
+        return remarks
+
+    def _prepare(self, step: Step | None) -> None:
         data = shared_data(self.data, self.resolution)
         # Nearly every step has layers of other shapes: oneDNN would compile them again and again.
         os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(COMPILED))
@@ -138,7 +143,7 @@ class Supernet:
             model = _Paths(self._drawn, self.paths, (recipe.dropout, recipe.drop_path))
             trainer = Trainer(model, batches, recipe, self.seed)
             checkpoint = self.path.with_suffix(".checkpoint")
-            about = {"supernet": digest(self.fingerprint())}
+            about = {"supernet": digest(self._training)}
             if checkpoint.is_file():
                 load_checkpoint(trainer, checkpoint, about)
             try:
@@ -150,7 +155,6 @@ class Supernet:
         trained: Any = trainer.best_model
         save_weights(trained.bank, self.path, {})
         checkpoint.unlink(missing_ok=True)
-        return remarks
 
     def _drawn(self, rng: random.Random) -> NetworkSpec:
         return widened(self.population.draw(rng), self.width)

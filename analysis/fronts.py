@@ -10,7 +10,7 @@ import moocore
 import numpy as np
 import pandas as pd
 
-from analysis.errors import AnalysisError
+from analysis.errors import check_columns
 
 Direction = Literal["max", "min"]
 
@@ -36,10 +36,38 @@ class Front:
     hypervolume: float
 
 
-def _points(table: pd.DataFrame, objectives: Mapping[str, Direction]) -> np.ndarray:
-    """Return the objectives as a matrix to be minimised, shape (rows, objectives)."""
-    signs = np.array([-1.0 if d == "max" else 1.0 for d in objectives.values()])
-    return np.asarray(table[list(objectives)].to_numpy(dtype=float) * signs)
+def signs(objectives: Mapping[str, Direction]) -> np.ndarray:
+    """Return what makes every objective one to be minimised: 1 or -1, (objectives,)."""
+    return np.array([-1.0 if direction == "max" else 1.0 for direction in objectives.values()])
+
+
+def comparable(
+    table: pd.DataFrame, objectives: Mapping[str, Direction]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which rows have finite objectives, and these, to be minimised.
+
+    moocore treats NaN as a number and is silently wrong, so nothing else may reach it.
+
+    Returns:
+        A mask, (rows,), and the objectives of the rows that it keeps, (kept, objectives).
+
+    Raises:
+        AnalysisError: when a column is missing.
+    """
+    check_columns(table, list(objectives))
+    values = table[list(objectives)].to_numpy(dtype=float)
+    finite = np.isfinite(values).all(axis=1)
+    return finite, values[finite] * signs(objectives)
+
+
+def worst_point(points: np.ndarray) -> np.ndarray:
+    """Return a reference point for a hypervolume: the worst, and a tenth of the range more.
+
+    So does BoTorch's `infer_reference_point`; here it is of all points, (n, objectives), and not
+    of the front alone.
+    """
+    worst = points.max(axis=0)
+    return np.asarray(worst + 0.1 * np.maximum(worst - points.min(axis=0), 1e-7))
 
 
 def pareto_front(
@@ -49,41 +77,29 @@ def pareto_front(
 ) -> Front:
     """Return the rows that no other row beats in all objectives.
 
-    moocore treats NaN as a number and is silently wrong, so rows with a value that is not finite
-    are left out first, and counted.
-
     Args:
-        table: one row a network.
+        table: one row a network; see `comparable`.
         objectives: ``max`` or ``min`` by column.
-        reference: the hypervolume's reference point; the worst value plus a tenth of the range
-            in each objective if None (as BoTorch's `infer_reference_point`, from all rows).
+        reference: the hypervolume's reference point; `worst_point` if None.
 
     Raises:
         AnalysisError: when a column is missing.
     """
-    missing = [column for column in objectives if column not in table.columns]
-    if missing:
-        raise AnalysisError(
-            f"the table has no column '{missing[0]}'; it has {', '.join(map(str, table.columns))}"
-        )
-    names = list(objectives)
-    finite = np.isfinite(table[names].to_numpy(dtype=float)).all(axis=1)
-    rows = table[finite]
-    points = _points(rows, objectives)
+    finite, points = comparable(table, objectives)
+    rows, dropped = table[finite], int((~finite).sum())
     if len(rows) == 0:
-        return Front(dict(objectives), rows, 0, int((~finite).sum()), dict(reference or {}), 0.0)
-    front = rows[moocore.is_nondominated(points, keep_weakly=True)]
+        return Front(dict(objectives), rows, 0, dropped, dict(reference or {}), 0.0)
     if reference is None:
-        spread = points.max(axis=0) - points.min(axis=0)
-        worst = points.max(axis=0) + 0.1 * np.maximum(spread, 1e-7)
-        signs = _points(pd.DataFrame([dict.fromkeys(names, 1.0)]), objectives)[0]
-        reference = dict(zip(names, (worst * signs).tolist(), strict=True))
-    worst = _points(pd.DataFrame([dict(reference)]), objectives)[0]
+        worst = worst_point(points)
+        reference = dict(zip(objectives, (worst * signs(objectives)).tolist(), strict=True))
+    else:
+        worst = np.array([reference[name] for name in objectives]) * signs(objectives)
+    front = rows[moocore.is_nondominated(points, keep_weakly=True)]
     return Front(
         dict(objectives),
-        front.sort_values(names[::-1], kind="stable"),
+        front.sort_values(list(objectives)[::-1], kind="stable"),
         len(rows),
-        int((~finite).sum()),
+        dropped,
         dict(reference),
         float(moocore.hypervolume(points, ref=worst)),
     )

@@ -28,8 +28,8 @@ def rank(
         Path, typer.Option(help="Trained networks: JSON, CSV, or a run's trials.csv.")
     ],
     estimator: Annotated[
-        str, typer.Option("--estimator", "-e", help="As of nas.search: short, zero-cost:zico, ...")
-    ] = "short",
+        str, typer.Option("--estimator", "-e", help="As of nas.search: zero-cost:zico, ...")
+    ] = "supernet",
     data: Annotated[str, typer.Option(help="Data set, as of nas.search.")] = "digits",
     n: Annotated[int, typer.Option("-n", min=3, help="Networks, drawn from the table.")] = 60,
     seed: Annotated[int, typer.Option(min=0, help="Of drawing, estimator and bootstrap.")] = 0,

@@ -8,6 +8,7 @@ import signal
 import time
 
 from nas.accuracy import Estimate, EstimateError
+from nas.cache import cache_folder
 from nas.cost import count
 from nas.errors import MixnasError
 from nas.latency import Conditions, Latency
@@ -67,6 +68,25 @@ class Hopeless(Instant):
 
     def estimate(self, spec, seed):
         raise EstimateError("the data cannot be learned")
+
+
+class Laden(Instant):
+    """Judges nothing on a machine where its luggage was not unpacked."""
+
+    @property
+    def file(self):
+        return cache_folder() / "luggage"
+
+    def luggage(self):
+        return b"weights"
+
+    def unpack(self, luggage):
+        self.file.write_bytes(luggage)
+
+    def estimate(self, spec, seed):
+        if not self.file.is_file():
+            raise EstimateError("the luggage is lost")
+        return super().estimate(spec, seed)
 
 
 class Staged(Instant):

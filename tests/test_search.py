@@ -195,6 +195,7 @@ def test_an_interrupted_run_of_real_trainings_is_continued(command, space, tmp_p
     assert set(before) <= set(after)
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_report_of_what_there_is_and_the_run_goes_on(
     command, space, fakes, tmp_path
 ):
@@ -229,6 +230,7 @@ def completed(folder):
     ]
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_past_networks_that_fail_die_and_hang(command, space, fakes, tmp_path):
     words = ("--trials", "6", "--sampler", "random", "--trial-timeout", "2s", "--out", "run")
     result = command(*faked(*words, estimator="Moody"))
@@ -249,6 +251,7 @@ def test_a_search_goes_on_past_networks_that_fail_die_and_hang(command, space, f
         assert f"trial {row['number']} failed: {row['reason']}" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_search_in_which_everything_fails_ends_with_the_reason(command, space, fakes, tmp_path):
     words = ("--trials", "50", "--sampler", "random", "--out", "run")
     result = command(*faked(*words, estimator="Hopeless"))
@@ -281,6 +284,7 @@ def test_known_cost_keeps_a_latency_limit_once_it_knows_latency(command, fakes, 
     assert (trials["state"] == "pruned").sum() <= 10
 
 
+@pytest.mark.slow
 def test_a_small_space_ends_the_search_when_it_is_used_up(command, fakes, tmp_path):
     text = SPACE.replace("{groups: [1, 3], of: [3, 5, 7]}", "3").replace("[2, 3]}\n", "[2]}\n")
     (tmp_path / "small.yaml").write_text(text.replace("[1, 2]", "[1]"), encoding="utf-8")

@@ -100,6 +100,7 @@ def open_with_others(path, barrier):
     open_storage(f"sqlite:///{path}")
 
 
+@pytest.mark.slow
 def test_processes_may_make_a_file_at_once(tmp_path):
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(3)
@@ -140,6 +141,7 @@ def test_another_storage_than_the_runs_own_is_refused(refused, tmp_path):
     assert told.startswith("the run's study is in postgresql://me@127.0.0.1:1/db;")
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_study_was_made_is_begun(command, fakes, tmp_path):
     write_space(tmp_path)
     result = command(*SEARCH, *INSTANT, "--trials", "2", "--out", "run")
@@ -167,6 +169,7 @@ def test_a_study_on_a_server_is_as_one_in_a_file(postgresql, tmp_path):
     assert remote.table().equals(local.table())
 
 
+@pytest.mark.slow
 def test_processes_that_write_to_a_server_at_once_lose_and_double_nothing(postgresql, tmp_path):
     write_space(tmp_path)
     url = postgresql.url(postgresql.new_database("writers"))
@@ -232,6 +235,7 @@ def test_a_run_on_a_server_is_killed_and_resumed(
     assert "sesame" not in (run / "config.yaml").read_text()
 
 
+@pytest.mark.slow
 def test_two_runs_in_one_database_do_not_meet(postgresql, fakes, tmp_path):
     write_space(tmp_path)
     url = postgresql.url(postgresql.new_database("two"))
@@ -248,6 +252,7 @@ def test_two_runs_in_one_database_do_not_meet(postgresql, fakes, tmp_path):
     assert [trial.params for trial in one] == [trial.params for trial in two]
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_is_told_and_the_run_goes_on_later(
     postgresql, command, fakes, tmp_path
 ):

@@ -1,7 +1,8 @@
-"""The default search from nothing: how long, what it favours, and whether its best is better.
+r"""The default search from nothing: how long, what it favours, and whether its best is better.
 
     python -m experiments.benchmarks.default_search [--record]
-    python -m experiments.benchmarks.default_search --data CIFAR-10 --name cifar10_search --record
+    python -m experiments.benchmarks.default_search --data CIFAR-10 --retrain images=30000 \
+        --name cifar10_search --record
 
 Reports the wall-clock time of ``python -m nas.search --space mixnet --budget 400M`` with an empty
 cache (the supernet is trained in it), what was retrained, and Kendall's tau of the scores with
@@ -35,12 +36,13 @@ KEPT = ("report.html", "trials.csv", "references.csv", "pareto.csv", "confirmed.
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", help="images to search with, in place of the default's")
+    parser.add_argument("--retrain", help="as of nas.search")
     parser.add_argument("--name", help="of the record; the run's report is kept beside it")
     parser.add_argument("--record", action="store_true", help="write experiments/results/")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        seconds, summary = searched(run, arguments.data)
+        seconds, summary = searched(run, arguments.data, arguments.retrain)
         trials = pd.read_csv(run / "trials.csv")
         if arguments.record and arguments.name:
             keep(run, RESULTS / arguments.name, arguments.data)
@@ -67,10 +69,11 @@ def main() -> None:
     )
 
 
-def searched(run: Path, data: str | None) -> tuple[float, dict[str, Any]]:
+def searched(run: Path, data: str | None, retrain: str | None) -> tuple[float, dict[str, Any]]:
     """Search with an empty cache; return the seconds, and the search's own summary."""
     words = ["nas.search", "--space", "mixnet", "--budget", "400M", "--out", str(run), "--json"]
     words += ["--data", data] if data else []
+    words += ["--retrain", retrain] if retrain else []
     cache = {"MIXNAS_CACHE": str(run.parent / "cache")}
     started = time.perf_counter()
     done = subprocess.run(

@@ -144,9 +144,9 @@ def test_an_estimator_that_cannot_be_loaded_says_why():
 def test_a_dying_worker_costs_its_own_task_only_and_says_how_it_died():
     results = results_of(Scripted(), Shape(2), 1, 666, 2, 11, 12, 3, 4)
     died = "the worker process died: "
-    assert results[666] == Failure(f"{died}signal 9 (as when memory runs out)")
-    assert results[11] == Failure(f"{died}signal 11")
-    assert results[12] == Failure(f"{died}exit code 7")
+    assert results[666] == Failure(f"{died}signal 9 (as when memory runs out)", died=True)
+    assert results[11] == Failure(f"{died}signal 11", died=True)
+    assert results[12] == Failure(f"{died}exit code 7", died=True)
     assert all(isinstance(results[seed], Estimate) for seed in (1, 2, 3, 4))
 
 

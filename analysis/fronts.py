@@ -60,12 +60,16 @@ def comparable(
     return finite, values[finite] * signs(objectives)
 
 
-def worst_point(points: np.ndarray) -> np.ndarray:
-    """Return a reference point for a hypervolume: the worst, and a tenth of the range more.
+def worst_point(
+    points: np.ndarray, objectives: Mapping[str, Direction], given: Mapping[str, float] | None
+) -> np.ndarray:
+    """Return a reference point for a hypervolume, to be minimised, (objectives,).
 
-    So does BoTorch's `infer_reference_point`; here it is of all points, (n, objectives), and not
-    of the front alone.
+    Where none is given, it is the worst of the points, (n, objectives), and a tenth of their range
+    more, as BoTorch's `infer_reference_point`; but of all points and not of the front alone.
     """
+    if given is not None:
+        return np.asarray([given[name] for name in objectives] * signs(objectives))
     worst = points.max(axis=0)
     return np.asarray(worst + 0.1 * np.maximum(worst - points.min(axis=0), 1e-7))
 
@@ -89,11 +93,9 @@ def pareto_front(
     rows, dropped = table[finite], int((~finite).sum())
     if len(rows) == 0:
         return Front(dict(objectives), rows, 0, dropped, dict(reference or {}), 0.0)
+    worst = worst_point(points, objectives, reference)
     if reference is None:
-        worst = worst_point(points)
         reference = dict(zip(objectives, (worst * signs(objectives)).tolist(), strict=True))
-    else:
-        worst = np.array([reference[name] for name in objectives]) * signs(objectives)
     front = rows[moocore.is_nondominated(points, keep_weakly=True)]
     return Front(
         dict(objectives),

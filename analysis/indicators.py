@@ -9,7 +9,7 @@ import moocore
 import numpy as np
 import pandas as pd
 
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, check_columns
 from analysis.fronts import Direction, comparable, signs, worst_point
 
 
@@ -66,19 +66,16 @@ def progress(
         AnalysisError: when a column is missing, or seconds are not finite.
     """
     finite, points = comparable(table, objectives)
-    sign = signs(objectives)
-    worst = np.array([])
-    if reference is not None:
-        worst = np.array([reference[name] for name in objectives]) * sign
-    elif len(points):
-        worst = worst_point(points)
     values = np.zeros(len(table))
-    values[finite] = _hypervolumes(points, worst)
+    given = dict(reference or {})
+    if len(points):
+        worst = worst_point(points, objectives, reference)
+        given = dict(zip(objectives, (worst * signs(objectives)).tolist(), strict=True))
+        values[finite] = _hypervolumes(points, worst)
     values = np.maximum.accumulate(values)
     found = pd.DataFrame({"evaluations": np.arange(1, len(table) + 1), "hypervolume": values})
     if seconds is not None:
         found["seconds"] = _elapsed(table, seconds)
-    given = dict(zip(objectives, (worst * sign).tolist(), strict=False)) if len(worst) else {}
     return Progress(found, given, int((~finite).sum()))
 
 
@@ -96,8 +93,7 @@ def _hypervolumes(points: np.ndarray, worst: np.ndarray) -> np.ndarray:
 
 
 def _elapsed(table: pd.DataFrame, seconds: str) -> np.ndarray:
-    if seconds not in table:
-        raise AnalysisError(f"the table has no column '{seconds}'")
+    check_columns(table, [seconds])
     took = table[seconds].to_numpy(dtype=float)
     if not np.isfinite(took).all():
         raise AnalysisError(f"the column '{seconds}' has values that are no numbers")

@@ -36,6 +36,7 @@ SEEDS = 3
 CONFIRMED = 2  # networks of the front, where nobody says how many
 TRAINABLE = ("short", "zero-cost", "supernet")  # estimators whose networks are for the data
 TRAINING = "training"  # the column that tells how a network was retrained
+KEPT = [*COLUMNS, TRAINING]
 
 
 @dataclass(frozen=True)
@@ -170,9 +171,8 @@ class Confirmation:
                 else:
                     found = (result.accuracy, result.score, images, result.seconds)
                     values = (*key, *found, training)
-                    rows.append(dict(zip([*COLUMNS, TRAINING], values, strict=True)))
-                    written = pd.DataFrame(rows, columns=[*COLUMNS, TRAINING])
-                    self.directory.write_table("confirmed", written)
+                    rows.append(dict(zip(KEPT, values, strict=True)))
+                    self.directory.write_table("confirmed", pd.DataFrame(rows, columns=KEPT))
                 told(len(wanted) - len(tasks) + number, len(wanted))
         return failures
 
@@ -188,5 +188,4 @@ class Confirmation:
 def retrained(directory: RunDirectory) -> pd.DataFrame:
     """Return a run's retrainings, one row each."""
     kept = directory.read_table("confirmed")
-    columns = [*COLUMNS, TRAINING]
-    return pd.DataFrame(columns=columns) if kept is None else kept.reindex(columns=columns)
+    return pd.DataFrame(columns=KEPT) if kept is None else kept.reindex(columns=KEPT)

@@ -11,12 +11,13 @@ from nas.progress import Step
 
 def _line(text: str, console: Console) -> Step:
     """Return what says once, where there is no bar, that there is something to do."""
-    said: list[int] = []
+    said = False
 
     def step(done: int, total: int) -> None:
+        nonlocal said
         if not said:
             console.print(text, markup=False, soft_wrap=True)
-        said.append(done)
+        said = True
 
     return step
 

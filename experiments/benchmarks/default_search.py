@@ -100,10 +100,13 @@ def show(seconds: float, summary: dict[str, Any], taus: dict[str, float]) -> Non
 def keep(run: Path, folder: Path, data: str | None) -> None:
     """Copy a run's report and tables, without the place of the data on this machine."""
     folder.mkdir(parents=True, exist_ok=True)
+    places = {str(run.parent): "runs"}
+    if data:
+        places |= {str(Path(data).resolve()): Path(data).name, data: Path(data).name}
     for name in KEPT:
         text = (run / name).read_text(encoding="utf-8")
-        for place in filter(None, (data and str(Path(data).resolve()), data, str(run.parent))):
-            text = text.replace(place, Path(place).name if place != str(run.parent) else "runs")
+        for place, known in places.items():
+            text = text.replace(place, known)
         write_atomic(folder / name, text)
 
 

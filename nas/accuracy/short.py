@@ -114,8 +114,7 @@ class ShortTraining:
         """Return the training of a network, not yet begun."""
         data = shared_data(self.data, self.resolution, self.validation)
         source = Batches(data, self.recipe.batch_size, seed)
-        epochs = min(self.most_epochs, source.epochs(self.images))
-        recipe = self.recipe.replace(epochs=epochs)
+        recipe = self.recipe.replace(epochs=source.epochs(self.images, self.most_epochs))
         model = build(widened(spec, self.width), seed, recipe.dropout, recipe.drop_path)
         return Trainer(model, source, recipe, seed)
 

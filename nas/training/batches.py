@@ -56,9 +56,9 @@ class Dealt(Generic[Data]):
         """Steps of one epoch; the last, smaller batch is left out, since BN needs company."""
         return max(1, self.data.count("train") // self.size)
 
-    def epochs(self, images: int) -> float:
-        """Return how many epochs show so many images."""
-        return images / (len(self) * self.size)
+    def epochs(self, images: int, most: int) -> float:
+        """Return how many epochs show so many images, but `most` at most."""
+        return min(most, images / (len(self) * self.size))
 
     def steps(self, epoch: int, begin: int = 0) -> Iterator[Tensor]:
         """Yield the numbers of this process's images in every step of an epoch."""

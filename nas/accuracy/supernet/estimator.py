@@ -136,8 +136,7 @@ class Supernet:
         # Nearly every step has layers of other shapes: oneDNN would compile them again and again.
         os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(COMPILED))
         batches = Batches(data, self.recipe.batch_size, self.seed)
-        epochs = min(self.most_epochs, batches.epochs(self.images))
-        recipe = self.recipe.replace(epochs=epochs)
+        recipe = self.recipe.replace(epochs=batches.epochs(self.images, self.most_epochs))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             model = _Paths(self._drawn, self.paths, (recipe.dropout, recipe.drop_path))

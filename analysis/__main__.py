@@ -1,4 +1,4 @@
-"""``python -m analysis``: fronts and reports of run directories."""
+"""``python -m analysis``: fronts, populations and reports."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ from rich.table import Table
 from analysis.errors import AnalysisError
 
 app = typer.Typer(
-    help="Fronts and reports of run directories.",
+    help="Fronts, populations and reports of searches and of any table of networks.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 RunPath = Annotated[Path, typer.Argument(help="A run directory.")]
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        help="Run directories, tables (.csv, .parquet, .json), or URLs of Optuna storages."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
@@ -49,7 +55,43 @@ def pareto(run: RunPath, json: Json = False) -> None:
     keys = ("name", "group", "score", "latency_ms", "latency_range", "madds", "params")
     for row in rows:
         table.add_row(*(row[key] for key in keys))
-    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+    _console().print(table)
+
+
+@app.command()
+def population(
+    sources: Sources,
+    split: Annotated[
+        str | None, typer.Option(help="Compare the networks by the values of this column.")
+    ] = None,
+    complexity: Annotated[
+        str | None, typer.Option(help="Compare at even complexity: madds, params, ...")
+    ] = None,
+    error: Annotated[str | None, typer.Option(help="Column to be minimised.")] = None,
+    score: Annotated[str | None, typer.Option(help="Column to be maximised, instead.")] = None,
+    variable: Annotated[
+        list[str] | None, typer.Option(help="Column of a design variable; may be repeated.")
+    ] = None,
+    study: Annotated[str | None, typer.Option(help="Name of the study in a storage.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for figures, SVG and PNG.")] = None,
+    seed: Annotated[int, typer.Option(help="Of resampling and shuffling.")] = 0,
+    json: Json = False,
+) -> None:
+    """Show how good the networks of spaces are, and which choices made them so."""
+    from analysis import population_command as command
+    from analysis.tables import Reading
+
+    reading = Reading(error, score, tuple(variable or ()), study=study)
+    found = command.population_cards(sources, reading, split, complexity, seed)
+    written = [] if out is None else command.write_figures(found, out)
+    if json:
+        print(command.as_json(found))
+        return
+    command.show(found, _console())
+    if out is None:
+        print("figures: with --out FOLDER")
+    else:
+        print(f"figures: {len(written)} files in {out}")
 
 
 @app.command()
@@ -59,6 +101,10 @@ def report(run: RunPath, json: Json = False) -> None:
 
     page = write_report(run)
     print(json_module.dumps({"report": str(page)}) if json else f"report: {page}")
+
+
+def _console() -> Console:
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 def main() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.files import write_whole
 from analysis.fronts import Front
 
 TRIAL = "#8fa3b8"
@@ -125,6 +127,21 @@ def cost_figure(trials: pd.DataFrame, references: pd.DataFrame) -> Figure:
     axes.set_ylabel("latency (ms)")
     axes.legend(fontsize=8, loc="best", framealpha=0.85, edgecolor=GRID)
     return figure
+
+
+def save(figure: Figure, path: Path, kinds: tuple[str, ...] = ("svg", "png")) -> list[Path]:
+    """Write a figure as files named after `path` with every kind's ending; return these."""
+    written = []
+    for kind in kinds:
+        target = path.with_name(f"{path.name}.{kind}")
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, dpi=150, metadata=_NO_DATE.get(kind))
+        write_whole(target, buffer.getvalue())
+        written.append(target)
+    return written
+
+
+_NO_DATE: dict[str, dict[str, str | None]] = {"svg": {"Date": None}}
 
 
 def svg(figure: Figure) -> str:

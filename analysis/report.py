@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from matplotlib.figure import Figure
 
 from analysis.confirmation import confirmed_rows
 from analysis.figures import cost_figure, front_figure, history_figure, svg
+from analysis.files import write_whole
 from analysis.fronts import Front, pareto_front
 from analysis.runs import OBJECTIVES, Run, read_run
 
@@ -100,7 +99,7 @@ def write_report(path: Path) -> Path:
     drawn = {name: svg(figure) for name, figure in figures_of(run, front).items()}
     (path / "figures").mkdir(exist_ok=True)
     for name, text in drawn.items():
-        _write(path / "figures" / f"{name}.svg", text)
+        write_whole(path / "figures" / f"{name}.svg", text)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("analysis"), autoescape=True, undefined=jinja2.StrictUndefined
     )
@@ -114,18 +113,5 @@ def write_report(path: Path) -> Path:
         retrained=confirmed_rows(run.retrained, run.best),
         figures=drawn,
     )
-    _write(path / "report.html", page)
+    write_whole(path / "report.html", page)
     return path / "report.html"
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a whole file or nothing."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

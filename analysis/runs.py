@@ -85,6 +85,16 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a CSV; mixes of kernels (``3.5``) stay text, though some look like numbers.
+
+    Raises:
+        OSError, ValueError: when it cannot be read.
+    """
+    columns = pd.read_csv(path, nrows=0).columns
+    return pd.read_csv(path, dtype={name: str for name in columns if name.endswith("kernels")})
+
+
 def read_run(path: Path) -> Run:
     """Read a run directory.
 
@@ -93,9 +103,9 @@ def read_run(path: Path) -> Run:
     """
     try:
         config = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
-        trials = pd.read_csv(path / "trials.csv")
+        trials = read_table(path / "trials.csv")
         references = path / "references.csv"
-        table = pd.read_csv(references) if references.is_file() else trials.head(0)
+        table = read_table(references) if references.is_file() else trials.head(0)
         again = path / "confirmed.csv"
         retrained = pd.read_csv(again) if again.is_file() else pd.DataFrame(columns=RETRAINED)
     except FileNotFoundError as error:

@@ -17,6 +17,7 @@ from nas.cost import count
 from nas.errors import UnrunnableError
 from nas.executors.worker import Failure
 from nas.latency import Device, Latency, measure_quietly
+from nas.notation import notation
 from nas.spec import NetworkSpec
 from nas.trial_table import estimate_columns, latency_columns
 from nas.units import format_count
@@ -77,6 +78,7 @@ class References:
                 "state": "fail" if failed else "complete",
                 "reason": result.reason if isinstance(result, Failure) else "",
                 "spec_hash": self.specs[name].digest(),
+                "architecture": notation(self.specs[name]),
                 **asdict(count(self.specs[name])),
                 **estimate_columns({} if isinstance(result, Failure) else asdict(result)),
                 **latency_columns(latency),

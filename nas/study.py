@@ -18,6 +18,7 @@ from nas.accuracy import Estimate
 from nas.cost import Cost
 from nas.errors import MixnasError
 from nas.latency import Latency
+from nas.notation import notation
 from nas.objective import Objective
 from nas.samplers import GenotypeSampler, Proposal, distributions
 from nas.space import Genotype, Space
@@ -134,7 +135,12 @@ class SearchStudy:
             datetime_complete=None,
             params=params,
             distributions={name: self._distributions[name] for name in params},
-            user_attrs={"spec_hash": spec.digest(), "cost": asdict(cost), "seed": self.seed},
+            user_attrs={
+                "spec_hash": spec.digest(),
+                "architecture": notation(spec),
+                "cost": asdict(cost),
+                "seed": self.seed,
+            },
             system_attrs=proposal.notes,
             intermediate_values={},
         )

@@ -1,0 +1,31 @@
+"""A network in one line, after timm's arch strings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nas.blocks import Block
+from nas.spec import NetworkSpec
+
+_TYPES = {"mbconv": "ir", "dsconv": "ds", "conv": "cn"}
+
+
+def notation(spec: NetworkSpec) -> str:
+    """Return a network's blocks in one line: ``ds_k3_s1_c16 | ir_k3.5_s2_e6_c24_se0.25 | ...``.
+
+    Blocks stand apart by spaces, stages by bars. The keys are those of timm's arch strings: kernels
+    (groups by dots), stride, expansion ratio, channels, squeeze-and-excitation. What a table or a
+    picture does not need is left out, so that it says what a network is like, not all of it.
+    """
+    return " | ".join(" ".join(_block(block) for block in stage) for stage in spec.stages)
+
+
+def _block(block: Block) -> str:
+    kernels = ".".join(map(str, getattr(block, "kernels", ())))
+    parts: list[Any] = [_TYPES.get(block.family, block.family), f"k{kernels}", f"s{block.stride}"]
+    if (ratio := getattr(block, "expansion", None)) is not None:
+        parts.append(f"e{ratio:g}")
+    parts.append(f"c{block.channels}")
+    if ratio := getattr(block, "se_ratio", 0):
+        parts.append(f"se{ratio:g}")
+    return "_".join(parts)

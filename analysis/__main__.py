@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from analysis.errors import AnalysisError
 
@@ -26,36 +25,88 @@ Sources = Annotated[
         help="Run directories, tables (.csv, .parquet, .json), or URLs of Optuna storages."
     ),
 ]
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="A run directory, a table (.csv, .parquet, .json), or the URL of an Optuna storage."
+    ),
+]
+ErrorColumn = Annotated[str | None, typer.Option("--error", help="Column to be minimised.")]
+ScoreColumn = Annotated[
+    str | None, typer.Option("--score", help="Column to be maximised, instead of an error.")
+]
+Costs = Annotated[
+    list[str] | None, typer.Option("--cost", help="Column to be minimised beside; repeatable.")
+]
+Study = Annotated[str | None, typer.Option(help="Name of the study in a storage.")]
+Against = Annotated[
+    str | None, typer.Option(help="'baselines': published networks of like multiply-adds beside.")
+]
+Families = Annotated[
+    list[str] | None, typer.Option("--family", help="Of the published networks; repeatable.")
+]
+Reference = Annotated[
+    str | None, typer.Option(help="The hypervolume's reference point: accuracy=0.5,latency_ms=20.")
+]
+Out = Annotated[Path | None, typer.Option(help="Folder for figures, SVG and PNG.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 @app.command()
-def pareto(run: RunPath, json: Json = False) -> None:
-    """Show the networks that no other one beats in accuracy and latency."""
-    from analysis.report import network_rows, run_front
-    from analysis.runs import read_run
+def pareto(
+    source: Source,
+    error: ErrorColumn = None,
+    score: ScoreColumn = None,
+    cost: Costs = None,
+    study: Study = None,
+    against: Against = None,
+    family: Families = None,
+    reference: Reference = None,
+    out: Out = None,
+    json: Json = False,
+) -> None:
+    """Show the networks that no other one beats in all objectives."""
+    _fronts([source], (error, score, cost, study), (against, family, reference), out, json)
 
-    read = read_run(run)
-    front = run_front(read)
-    rows = [row for row in network_rows(read, front) if row["group"] != "trial"]
+
+@app.command()
+def compare(
+    sources: Sources,
+    error: ErrorColumn = None,
+    score: ScoreColumn = None,
+    cost: Costs = None,
+    study: Study = None,
+    against: Against = None,
+    family: Families = None,
+    reference: Reference = None,
+    out: Out = None,
+    json: Json = False,
+) -> None:
+    """Compare the fronts of several searches, and what most of them attain."""
+    _fronts(sources, (error, score, cost, study), (against, family, reference), out, json)
+
+
+def _fronts(
+    sources: list[str],
+    columns: tuple[str | None, str | None, list[str] | None, str | None],
+    beside: tuple[str | None, list[str] | None, str | None],
+    out: Path | None,
+    json: bool,
+) -> None:
+    from analysis import front_command as command
+    from analysis.tables import Reading, read_populations
+
+    error, score, cost, study = columns
+    against, family, reference = beside
+    reading = Reading(error, score, costs=tuple(cost or ()), study=study)
+    populations = read_populations(sources, reading)
+    found = command.fronts(populations, against, family or [], command.parse_reference(reference))
+    written = [] if out is None else command.write_figures(found, out)
     if json:
-        columns = ["number", "spec_hash", *front.objectives, "madds", "params"]
-        data = {
-            "n": front.n,
-            "dropped": front.dropped,
-            "hypervolume": front.hypervolume,
-            "reference_point": front.reference,
-            "front": json_module.loads(front.rows[columns].to_json(orient="records")),
-        }
-        print(json_module.dumps(data, indent=2, allow_nan=False))
+        print(command.as_json(found))
         return
-    table = Table(title=f"Front of {front.n} networks, with references", title_justify="left")
-    for column in ("network", "", read.label, "latency (ms)", "10% to 90%", "MAdds", "params"):
-        table.add_column(column, justify="left" if column in ("network", "") else "right")
-    keys = ("name", "group", "score", "latency_ms", "latency_range", "madds", "params")
-    for row in rows:
-        table.add_row(*(row[key] for key in keys))
-    _console().print(table)
+    command.show(found, _console())
+    _say_where(out, written)
 
 
 @app.command()
@@ -67,13 +118,13 @@ def population(
     complexity: Annotated[
         str | None, typer.Option(help="Compare at even complexity: madds, params, ...")
     ] = None,
-    error: Annotated[str | None, typer.Option(help="Column to be minimised.")] = None,
-    score: Annotated[str | None, typer.Option(help="Column to be maximised, instead.")] = None,
+    error: ErrorColumn = None,
+    score: ScoreColumn = None,
     variable: Annotated[
         list[str] | None, typer.Option(help="Column of a design variable; may be repeated.")
     ] = None,
-    study: Annotated[str | None, typer.Option(help="Name of the study in a storage.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for figures, SVG and PNG.")] = None,
+    study: Study = None,
+    out: Out = None,
     seed: Annotated[int, typer.Option(help="Of resampling and shuffling.")] = 0,
     json: Json = False,
 ) -> None:
@@ -88,10 +139,7 @@ def population(
         print(command.as_json(found))
         return
     command.show(found, _console())
-    if out is None:
-        print("figures: with --out FOLDER")
-    else:
-        print(f"figures: {len(written)} files in {out}")
+    _say_where(out, written)
 
 
 @app.command()
@@ -101,6 +149,12 @@ def report(run: RunPath, json: Json = False) -> None:
 
     page = write_report(run)
     print(json_module.dumps({"report": str(page)}) if json else f"report: {page}")
+
+
+def _say_where(out: Path | None, written: list[Path]) -> None:
+    print(
+        "figures: with --out FOLDER" if out is None else f"figures: {len(written)} files in {out}"
+    )
 
 
 def _console() -> Console:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +17,7 @@ TRIAL = "#8fa3b8"
 FRONT = "#d1495b"
 REFERENCE = "#1b4965"
 GRID = "#d9dee3"
+PALETTE = ("#1b6ca8", "#d1495b", "#c98a1b", "#3a7d44", "#7a5195", "#4d4d4d")
 
 
 def _axes(width: float = 7.2, height: float = 4.4) -> tuple[Figure, Axes]:
@@ -31,6 +33,11 @@ def style(axes: Axes) -> None:
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def colours(names: Sequence[str]) -> dict[str, str]:
+    """Return a colour for every name; they repeat after six."""
+    return {name: PALETTE[number % len(PALETTE)] for number, name in enumerate(names)}
 
 
 def _unit(label: str) -> tuple[str, float]:

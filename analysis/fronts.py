@@ -10,7 +10,7 @@ import moocore
 import numpy as np
 import pandas as pd
 
-from analysis.errors import check_columns
+from analysis.errors import AnalysisError, check_columns
 
 Direction = Literal["max", "min"]
 
@@ -67,8 +67,14 @@ def worst_point(
 
     Where none is given, it is the worst of the points, (n, objectives), and a tenth of their range
     more, as BoTorch's `infer_reference_point`; but of all points and not of the front alone.
+
+    Raises:
+        AnalysisError: when the given one lacks an objective.
     """
     if given is not None:
+        lacking = [name for name in objectives if name not in given]
+        if lacking:
+            raise AnalysisError(f"a reference point wants {' and '.join(lacking)}, too")
         return np.asarray([given[name] for name in objectives] * signs(objectives))
     worst = points.max(axis=0)
     return np.asarray(worst + 0.1 * np.maximum(worst - points.min(axis=0), 1e-7))

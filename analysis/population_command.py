@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
@@ -30,7 +28,7 @@ from analysis.population_figures import (
     variables_figure,
 )
 from analysis.runs import plain
-from analysis.tables import Population, Reading, read_population
+from analysis.tables import Population, Reading, network_name, read_populations
 
 MOST_SPLIT = 12  # values of a column that populations are made of
 SHOWN_NETWORKS = 4
@@ -45,7 +43,7 @@ def populations(
     Raises:
         AnalysisError: when a source cannot be read, or the column cannot split it.
     """
-    found = [read_population(source, reading) for source in sources]
+    found = read_populations(sources, reading)
     if split is not None:
         found = [part for population in found for part in _split(population, split)]
     labels = sorted({population.label for population in found})
@@ -54,7 +52,7 @@ def populations(
             f"the populations have errors of different kinds: {' and '.join(labels)}; name one "
             "column that all have with --error or --score"
         )
-    return _with_names_apart(found, sources)
+    return found
 
 
 def _split(population: Population, column: str) -> list[Population]:
@@ -66,17 +64,6 @@ def _split(population: Population, column: str) -> list[Population]:
             f"'{column}' has {len(different)} values; a population is split by 2 to {MOST_SPLIT}"
         )
     return [population.where(f"{column} {value}", values == value) for value in different]
-
-
-def _with_names_apart(found: list[Population], sources: Sequence[str]) -> list[Population]:
-    names = [population.name for population in found]
-    if len(set(names)) == len(names):
-        return found
-    places = list(sources) if len(sources) == len(found) else [str(i) for i in range(len(found))]
-    return [
-        replace(population, name=f"{population.name} ({place})")
-        for population, place in zip(found, places, strict=True)
-    ]
 
 
 # -- what is shown ----------------------------------------------------------------------------
@@ -219,19 +206,13 @@ def _mixconv(card: Card) -> dict[str, Figure]:
     stairs = {
         name: staircase_figure(
             [
-                (f"{_network_name(row)}: {unit} {factor * row['error']:.4g}", blocks)
+                (f"{network_name(row)}: {unit} {factor * row['error']:.4g}", blocks)
                 for (_, row), blocks in zip(rows.iterrows(), architectures(rows), strict=True)
             ]
         )
         for name, rows in ends.items()
     }
     return {"kernels": kernel_figure(card.kernels), **stairs, **published_figures(own)}
-
-
-def _network_name(row: pd.Series) -> str:
-    if "name" in row:
-        return str(row["name"])
-    return f"trial_{row['number']}" if "number" in row else f"row {row.name}"
 
 
 def write_figures(found: Sequence[Card], folder: Path) -> list[Path]:

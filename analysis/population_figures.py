@@ -12,22 +12,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures import FRONT, GRID, REFERENCE, TRIAL, style
+from analysis.figures import FRONT, GRID, REFERENCE, TRIAL, colours, style
 from analysis.population_card import LATENCY, Card, design_columns
 from analysis.populations import EDF, BestValue
 from analysis.tables import VARIABLE
 
-PALETTE = ("#1b6ca8", "#d1495b", "#c98a1b", "#3a7d44", "#7a5195", "#4d4d4d")
 ACROSS = 3  # small figures side by side
 MOST_POINTS = 4_000  # that are drawn of a population
 MOST_VARIABLES = 15
 UNITS = {"madds": ("MAdds (M)", 1e6), "params": ("parameters (M)", 1e6)}
 UNITS |= {"activations": ("activations (M)", 1e6), "latency_ms": ("latency (ms)", 1.0)}
-
-
-def colours(names: Sequence[str]) -> dict[str, str]:
-    """Return a colour for every name; they repeat after six."""
-    return {name: PALETTE[number % len(PALETTE)] for number, name in enumerate(names)}
 
 
 def unit_of(label: str) -> tuple[str, float]:

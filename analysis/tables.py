@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ class Population:
         objectives: direction by column, for fronts.
         variables: columns of the design variables.
         seen: rows that the source holds, the ones without a result included.
+        references: networks to compare with, in the same columns, named.
+        limits: of the search, as they were given, by metric.
     """
 
     name: str
@@ -40,11 +42,20 @@ class Population:
     objectives: dict[str, Direction]
     variables: tuple[str, ...]
     seen: int
+    references: pd.DataFrame = field(default_factory=pd.DataFrame)
+    limits: dict[str, str] = field(default_factory=dict)
 
     @property
     def errors(self) -> pd.Series:
         """The column of errors."""
         return self.table[ERROR]
+
+    @property
+    def admitted(self) -> pd.DataFrame:
+        """The networks that keep the search's limits; all where there are none."""
+        if "within_limits" not in self.table:
+            return self.table
+        return self.table[self.table["within_limits"].astype(bool)]
 
     def where(self, name: str, kept: pd.Series) -> Population:
         """Return the networks that a mask keeps, as a population of their own."""
@@ -97,15 +108,42 @@ def read_population(source: str, reading: Reading | None = None) -> Population:
     return _population(path.stem, table, reading, len(table))
 
 
+def read_populations(sources: Sequence[str], reading: Reading | None = None) -> list[Population]:
+    """Read several; those of the same name are told apart by their sources.
+
+    Raises:
+        AnalysisError: see `read_population`.
+    """
+    found = [read_population(source, reading) for source in sources]
+    names = [population.name for population in found]
+    return [
+        population
+        if names.count(population.name) == 1
+        else replace(population, name=f"{population.name} ({source})")
+        for population, source in zip(found, sources, strict=True)
+    ]
+
+
 def _of_run(path: Path, reading: Reading) -> Population:
     run = read_run(path)
-    if reading.error or reading.score:
-        return _population(path.name, run.completed, reading, len(run.trials))
+    limits = {str(metric): str(text) for metric, text in (run.config.get("limits") or {}).items()}
+    if reading.error or reading.score or reading.costs:
+        found = _population(path.name, run.completed, reading, len(run.trials))
+        return replace(found, references=run.references, limits=limits)
     label = "error" if run.by_accuracy else f"less {run.label}"
     error = (1 if run.by_accuracy else 0) - run.completed["score"]
     table = run.completed.assign(**{ERROR: error})
     variables = _variables(table, reading)
-    return Population(path.name, table, label, dict(OBJECTIVES), variables, len(run.trials))
+    return Population(
+        path.name,
+        table,
+        label,
+        dict(OBJECTIVES),
+        variables,
+        len(run.trials),
+        run.references,
+        limits,
+    )
 
 
 def _population(name: str, table: pd.DataFrame, reading: Reading, seen: int) -> Population:
@@ -160,6 +198,13 @@ def _variables(table: pd.DataFrame, reading: Reading) -> tuple[str, ...]:
     if reading.variables:
         return reading.variables
     return tuple(str(name) for name in table if str(name).startswith(VARIABLE))
+
+
+def network_name(row: pd.Series) -> str:
+    """Return what a row's network is called."""
+    if "name" in row:
+        return str(row["name"])
+    return f"trial_{row['number']}" if "number" in row else f"row {row.name}"
 
 
 # -- sources ----------------------------------------------------------------------------------

@@ -1,0 +1,148 @@
+import json
+
+import moocore
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.baselines import best_published, read_baselines
+from analysis.comparison import compare, comparison_data
+from analysis.errors import AnalysisError
+from analysis.front_command import figures, fronts, parse_reference
+from analysis.tables import Reading, read_populations
+
+
+def searches(tmp_path, number, size=40):
+    rng = np.random.default_rng(0)
+    paths = []
+    for i in range(number):
+        cost = rng.random(size)
+        rows = pd.DataFrame(
+            {
+                "accuracy": 0.5 + 0.3 * cost + 0.05 * rng.standard_normal(size),
+                "latency_ms": 1 + 9 * cost,
+                "madds": 1e8 + 3e8 * cost,
+                "seconds": 2.0,
+            }
+        )
+        rows.to_csv(tmp_path / f"seed{i}.csv", index=False)
+        paths.append(str(tmp_path / f"seed{i}.csv"))
+    return paths
+
+
+def test_searches_share_a_reference_point(tmp_path):
+    populations = read_populations(searches(tmp_path, 3))
+    found = compare(populations)
+    worst = [-found.reference["accuracy"], found.reference["latency_ms"]]
+    for search, population in zip(found.searches, populations, strict=True):
+        points = population.table[["accuracy", "latency_ms"]].to_numpy() * [-1, 1]
+        assert search.front.hypervolume == pytest.approx(moocore.hypervolume(points, ref=worst))
+        last = search.progress.table.iloc[-1]
+        assert last.hypervolume == pytest.approx(search.front.hypervolume)
+        assert last.seconds == 80
+        assert search.distance.epsilon >= 0
+    assert set(found.surfaces) == {25, 50, 75}
+    assert compare(populations[:2]).surfaces == {}
+
+
+def test_the_best_of_all_is_at_no_distance(tmp_path):
+    paths = searches(tmp_path, 1)
+    worse = pd.read_csv(paths[0]).assign(accuracy=lambda rows: rows.accuracy - 0.2)
+    worse.to_csv(tmp_path / "worse.csv", index=False)
+    better, other = compare(read_populations([*paths, str(tmp_path / "worse.csv")])).searches
+    assert better.distance.epsilon == better.distance.igd_plus == 0
+    assert other.distance.epsilon > 0.3
+
+
+def test_networks_beyond_the_limits_are_on_no_front(tmp_path):
+    (path,) = searches(tmp_path, 1)
+    rows = pd.read_csv(path)
+    best = rows.accuracy.idxmax()
+    rows.assign(within_limits=rows.index != best).to_csv(path, index=False)
+    (search,) = compare(read_populations([path])).searches
+    assert best not in search.front.rows.index
+    assert search.front.n == 39
+
+
+def test_a_reference_point_can_be_given(tmp_path):
+    populations = read_populations(searches(tmp_path, 1))
+    point = parse_reference("accuracy=0.4, latency_ms=12")
+    assert compare(populations, point).reference == {"accuracy": 0.4, "latency_ms": 12}
+    for text in ("accuracy", "accuracy=high"):
+        with pytest.raises(AnalysisError, match="no part of a reference point"):
+            parse_reference(text)
+
+
+def test_other_objectives_are_not_compared(tmp_path):
+    one, two = searches(tmp_path, 2)
+    pd.read_csv(two).drop(columns="latency_ms").to_csv(two, index=False)
+    with pytest.raises(AnalysisError, match=r"seed0 has the objectives .*seed1 has"):
+        compare(read_populations([one, two]))
+
+
+def test_a_search_without_networks_is_named(tmp_path):
+    one, two = searches(tmp_path, 2)
+    pd.read_csv(two).assign(latency_ms=np.nan).to_csv(two, index=False)
+    with pytest.raises(AnalysisError, match="seed1 has no network with finite objectives"):
+        compare(read_populations([one, two]))
+
+
+def test_a_reference_point_lacking_an_objective_is_refused(tmp_path):
+    populations = read_populations(searches(tmp_path, 1))
+    with pytest.raises(AnalysisError, match="wants latency_ms"):
+        compare(populations, {"accuracy": 0.4})
+
+
+def test_figures_are_drawn_for_what_is_there(tmp_path):
+    paths = searches(tmp_path, 3)
+    several = figures(fronts(read_populations(paths), "baselines", []))
+    assert set(several) == {"fronts", "progress", "attainment", "published"}
+    assert set(figures(fronts(read_populations(paths[:1]), None, []))) == {"fronts", "progress"}
+    one = Reading(costs=("latency_ms", "madds"))
+    assert set(figures(fronts(read_populations(paths[:1], one), None, []))) == {"progress"}
+
+
+def test_published_networks_are_of_like_cost(tmp_path):
+    populations = read_populations(searches(tmp_path, 1))
+    shown = fronts(populations, "baselines", []).published
+    madds = populations[0].table.madds
+    assert shown.madds.between(madds.min() / 1.25, madds.max() * 1.25).all()
+    assert (shown.top1.diff().dropna() > 0).all()
+    assert shown.source.notna().all()
+    with pytest.raises(AnalysisError, match="there is: baselines"):
+        fronts(populations, "imagenet", [])
+
+
+def test_published_figures_are_the_papers():
+    table = read_baselines().set_index("name")
+    assert table.loc["MixNet-S", ["top1", "madds"]].tolist() == [75.8, 256e6]
+    assert table.loc["MixNet-L", ["top1", "madds"]].tolist() == [78.9, 565e6]
+    # timm's, counted without batch normalisation, is what the spec counts
+    assert table.loc["mixnet_s.ft_in1k", "madds"] == pytest.approx(239_173_360, rel=2e-4)
+    assert table.notna().all().drop("top5").all()
+    assert best_published(1, 2).empty
+    with pytest.raises(AnalysisError, match=r"there is no family 'Mixnet'; there are .*MixNet"):
+        read_baselines(["Mixnet"])
+
+
+def test_the_command(command, refused, tmp_path):
+    paths = searches(tmp_path, 3)
+    result = command("analysis", "compare", *paths, "--json", "--out", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    data = json.loads(result.stdout)
+    assert [search["name"] for search in data["searches"]] == ["seed0", "seed1", "seed2"]
+    assert (tmp_path / "out" / "attainment.svg").is_file()
+    shown = command("analysis", "pareto", paths[0], "--against", "baselines", "--family", "MixNet")
+    assert "ImageNet, not this data" in shown.stdout
+    assert "mixnet_s" in shown.stdout
+    assert "no such file" in refused("analysis", "pareto", tmp_path / "absent.csv")
+
+
+def test_data_are_the_comparison(tmp_path):
+    found = compare(read_populations(searches(tmp_path, 3)))
+    data = comparison_data(found)
+    assert data["reference_point"] == found.reference
+    assert [len(s["front"]) for s in data["searches"]] == [
+        len(s.front.rows) for s in found.searches
+    ]
+    assert set(data["attainment"]) == {"25", "50", "75"}

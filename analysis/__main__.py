@@ -143,11 +143,22 @@ def population(
 
 
 @app.command()
-def report(run: RunPath, json: Json = False) -> None:
+def report(
+    run: RunPath,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on while a search runs, until it is complete.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Write report.html and the figures of a run anew."""
-    from analysis.report import write_report
+    if watch:
+        from analysis import watching
 
-    page = write_report(run)
+        page = watching.watch(run, lambda text: print(text, file=sys.stderr))
+    else:
+        from analysis.report import write_report
+
+        page = write_report(run)
     print(json_module.dumps({"report": str(page)}) if json else f"report: {page}")
 
 

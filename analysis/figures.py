@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,6 +18,7 @@ TRIAL = "#8fa3b8"
 FRONT = "#d1495b"
 REFERENCE = "#1b4965"
 GRID = "#d9dee3"
+DPI = 120  # of PNGs
 PALETTE = ("#1b6ca8", "#d1495b", "#c98a1b", "#3a7d44", "#7a5195", "#4d4d4d")
 
 
@@ -142,18 +144,12 @@ def save(figure: Figure, path: Path, kinds: tuple[str, ...] = ("svg", "png")) ->
     for kind in kinds:
         target = path.with_name(f"{path.name}.{kind}")
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=kind, dpi=150, metadata=_NO_DATE.get(kind))
+        with mpl.rc_context({"svg.hashsalt": path.name}):  # the same names of parts every time
+            figure.savefig(buffer, format=kind, dpi=DPI, metadata=_NO_DATE.get(kind))
+        figure.set_layout_engine("none")  # what was laid out once stays
         write_whole(target, buffer.getvalue())
         written.append(target)
     return written
 
 
 _NO_DATE: dict[str, dict[str, str | None]] = {"svg": {"Date": None}}
-
-
-def svg(figure: Figure) -> str:
-    """Return a figure as SVG text; the same figure gives the same text."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]

@@ -84,7 +84,7 @@ def _kernel_sizes(data: dict[str, Any], own: Own | None) -> Figure:
         _name(axes, name, "depthwise kernel", TOP1)
     if own is not None:
         sizes = [np.mean([block.mean_kernel for block in network]) for network in own.networks]
-        panels[2].scatter(sizes, own.quality, s=10, color=TRIAL, alpha=0.7, lw=0)
+        panels[2].scatter(sizes, own.quality, s=10, color=TRIAL, alpha=0.7, lw=0, rasterized=True)
         _name(panels[2], own.name, "mean kernel size of the network", own.label)
     return figure
 

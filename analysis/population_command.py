@@ -165,8 +165,8 @@ def _best_text(card: Card, name: str) -> str:
 # -- figures ----------------------------------------------------------------------------------
 
 
-def figures(found: Sequence[Card]) -> dict[str, Figure]:
-    """Return the figures of cards by file name."""
+def figures(found: Sequence[Card], published: bool = True) -> dict[str, Figure]:
+    """Return the figures of cards by file name, MixConv's published ones among them if wanted."""
     label = found[0].population.label
     drawn: dict[str, Figure | None] = {
         "edf": edf_figure({card.population.name: card.edf for card in found}, label),
@@ -181,12 +181,12 @@ def figures(found: Sequence[Card]) -> dict[str, Figure]:
         drawn[f"variables{end}"] = variables_figure(card)
         drawn[f"importance{end}"] = importance_figure(card)
         drawn[f"latency{end}"] = latency_figure(card)
-        drawn |= {f"{name}{end}": figure for name, figure in _mixconv(card).items()}
+        drawn |= {f"{name}{end}": figure for name, figure in _mixconv(card, published).items()}
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def _mixconv(card: Card) -> dict[str, Figure]:
-    """Return pictures of kernels, of the best and worst networks, and the paper's beside."""
+def _mixconv(card: Card, published: bool) -> dict[str, Figure]:
+    """Return pictures of kernels, of the best and worst networks, and the paper's if wanted."""
     if card.kernels is None:
         return {}
     table = card.population.table.sort_values("error", kind="stable")
@@ -212,7 +212,8 @@ def _mixconv(card: Card) -> dict[str, Figure]:
         )
         for name, rows in ends.items()
     }
-    return {"kernels": kernel_figure(card.kernels), **stairs, **published_figures(own)}
+    figures = {"kernels": kernel_figure(card.kernels), **stairs}
+    return {**figures, **published_figures(own)} if published else figures
 
 
 def write_figures(found: Sequence[Card], folder: Path) -> list[Path]:

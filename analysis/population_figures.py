@@ -124,7 +124,7 @@ def _categorical(
     for place, value in enumerate(shown):
         errors = factor * table.loc[text == value, "error"]
         spread = np.random.default_rng(place).uniform(-0.25, 0.25, len(errors))
-        axes.scatter(place + spread, errors, s=7, color=TRIAL, alpha=0.5, lw=0)
+        axes.scatter(place + spread, errors, s=7, color=TRIAL, alpha=0.5, lw=0, rasterized=True)
         if shares.get(value, 0) > 0:
             axes.axvspan(place - 0.4, place + 0.4, color=FRONT, alpha=0.3 * shares[value], lw=0)
     ticks = [f"{value}\n{100 * shares.get(value, 0):.0f}%" for value in shown]
@@ -215,7 +215,7 @@ def latency_figure(card: Card) -> Figure | None:
     for axes, (name, fit) in zip(grid, card.fits.items(), strict=True):
         style(axes)
         fitted = fit.predict({cost: table[cost] for cost in fit.slopes})
-        axes.scatter(fitted, table[LATENCY], s=10, color=TRIAL, alpha=0.7, lw=0)
+        axes.scatter(fitted, table[LATENCY], s=10, color=TRIAL, alpha=0.7, lw=0, rasterized=True)
         ends = [float(table[LATENCY].min()), float(table[LATENCY].max())]
         axes.plot(ends, ends, color=REFERENCE, lw=1)
         axes.set_title(

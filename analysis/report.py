@@ -1,21 +1,57 @@
-"""One page for a run: what came out, and what it came from."""
+"""One page for a run: what came out, what made it good, and what it came from."""
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import jinja2
+import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from analysis import population_command
+from analysis.comparison import compare
 from analysis.confirmation import confirmed_rows
-from analysis.figures import cost_figure, front_figure, history_figure, svg
+from analysis.figures import cost_figure, front_figure, history_figure, save
 from analysis.files import write_whole
+from analysis.front_figures import progress_figure
 from analysis.fronts import Front, pareto_front
+from analysis.population_card import Card, cards
+from analysis.population_figures import column_unit
+from analysis.report_data import packed_json, page_data, plotly
+from analysis.report_words import summary
 from analysis.runs import OBJECTIVES, Run, read_run
+from analysis.tables import network_name, population_of
+from analysis.variables import FEWEST
 
-COLUMNS = ("name", "score", "latency_ms", "latency_range", "madds", "params")
+COLUMNS = (
+    ("name", "network"),
+    ("score", "score"),
+    ("latency_ms", "latency (ms)"),
+    ("madds", "MAdds"),
+    ("params", "params"),
+    ("group", "group"),
+)
+CAPTIONS = {
+    "front": "Scores over latency.",
+    "history": "Scores by trial, with the best so far.",
+    "progress": "The hypervolume of the networks so far.",
+    "madds_latency": "Latency over multiply-adds.",
+    "random_search": "How good the best of so many networks is that are drawn at random.",
+    "edf": "How good the networks are: share of them with at most an error, with the band that "
+    "holds the true distribution in 95% of all cases (DKW).",
+    "importance": "Which choices matter: left for being among the best tenth (PED-ANOVA), right "
+    "for telling the error of networks that a forest has not seen.",
+    "variables": "Errors over the choices. Red is where the best of a quarter of the networks, "
+    "drawn again and again, lies in 95% of all cases.",
+    "kernels": "Which kernel sizes stand in which stage, in the best tenth and in all others.",
+    "latency": "Latency as multiply-adds and activations tell it.",
+    "best_networks": "The best networks, block by block.",
+    "worst_networks": "The worst.",
+}
 
 
 def run_front(run: Run) -> Front:
@@ -26,67 +62,69 @@ def run_front(run: Run) -> Front:
     return pareto_front(rows, OBJECTIVES)
 
 
-def _cells(run: Run, row: pd.Series, name: str) -> dict[str, str]:
-    """Return a network's numbers as text for a table."""
-
-    def show(value: Any, form: str) -> str:
-        return "-" if pd.isna(value) else form.format(value)
-
-    low, high = row["latency_p10_ms"], row["latency_p90_ms"]
-    source = " (predicted)" if row.get("latency_source") == "predicted" else ""
-    return {
-        "name": name,
-        "score": run.score_text(row["score"]),
-        "latency_ms": show(row["latency_ms"], "{:.2f}"),
-        "latency_range": "-" if pd.isna(low) else f"{low:.2f} to {high:.2f}{source}",
-        "madds": show(row["madds"] / 1e6, "{:.0f}M"),
-        "params": show(row["params"] / 1e6, "{:.2f}M"),
-    }
+def failed_rows(run: Run) -> list[dict[str, str]]:
+    """Return what ended without a result, with its reason."""
+    rows = pd.concat([run.trials, run.references])
+    rows = rows[rows["state"].isin(["fail", "pruned"])]
+    return [
+        {
+            "name": network_name(
+                row if pd.notna(row.get("name")) else row.drop("name", errors="ignore")
+            ),
+            "state": row["state"],
+            "reason": "" if pd.isna(row["reason"]) else str(row["reason"]),
+        }
+        for _, row in rows.iterrows()
+    ]
 
 
-def network_rows(run: Run, front: Front) -> list[dict[str, Any]]:
-    """Return the front, the references and all other trials as rows for a table, fastest first."""
-    members = set(front.rows["number"])
-    rows = []
-    for _, row in run.trials.iterrows():
-        group = "front" if row["number"] in members else "trial"
-        rows.append(
-            {
-                **_cells(run, row, f"trial_{row['number']}"),
-                "group": group,
-                "state": row["state"],
-                "reason": "" if pd.isna(row["reason"]) else row["reason"],
-                "sort": row["latency_ms"],
-            }
-        )
-    for _, row in run.references.iterrows():
-        cells = _cells(run, row, str(row["name"]))
-        rows.append(
-            {
-                **cells,
-                "group": "reference",
-                "state": row["state"],
-                "reason": "" if pd.isna(row["reason"]) else row["reason"],
-                "sort": row["latency_ms"],
-            }
-        )
-    return sorted(rows, key=lambda r: (pd.isna(r["sort"]), r["sort"]))
+def population_card(run: Run) -> Card | None:
+    """Return the statistics of a run's networks; None for too few."""
+    population = population_of(run)
+    if np.isfinite(population.errors).sum() < FEWEST:
+        return None
+    return cards([population])[0]
 
 
-def figures_of(run: Run, front: Front) -> dict[str, Figure]:
+def figures_of(run: Run, front: Front, card: Card | None) -> dict[str, Figure]:
     """Return the figures of a run by file name."""
     done = run.completed
     judged = run.references.dropna(subset=list(OBJECTIVES))
     measured = run.references.dropna(subset=["latency_ms"])
-    return {
+    drawn = {
         "front": front_figure(done, judged, front, run.label),
         "history": history_figure(done, run.label),
         "madds_latency": cost_figure(done, measured),
     }
+    if len(front.rows):
+        drawn["progress"] = progress_figure(compare([population_of(run)], front.reference))
+    if card is not None:
+        drawn |= population_command.figures([card], published=False)
+    return drawn
 
 
-def write_report(path: Path) -> Path:
-    """Write ``report.html`` and ``figures/*.svg`` of a run directory.
+def population_words(card: Card | None) -> list[str]:
+    """Return what made the networks good, in words."""
+    if card is None:
+        return []
+    words = []
+    if card.importance is not None and card.importance.ped_anova:
+        first = sorted(card.importance.ped_anova.items(), key=lambda item: -item[1])[:3]
+        names = ", ".join(f"{column_unit(name)[0]} ({100 * share:.0f}%)" for name, share in first)
+        words.append(f"What tells the best tenth from the rest most: {names}.")
+    if card.kernels is not None:
+        words.append(card.kernels.claim)
+    words.append(f"All of it is of {card.edf.n} networks; the fewer, the less it says.")
+    return words
+
+
+def write_report(path: Path, refresh: int = 0) -> Path:
+    """Write ``report.html``, ``figures/*.svg`` and ``figures/*.png`` of a run directory.
+
+    Args:
+        path: of the run.
+        refresh: seconds after which the page loads itself again, without the statistics that
+            take long; never if 0.
 
     Returns:
         The page's path.
@@ -96,22 +134,45 @@ def write_report(path: Path) -> Path:
     """
     run = read_run(path)
     front = run_front(run)
-    drawn = {name: svg(figure) for name, figure in figures_of(run, front).items()}
+    card = None if refresh else population_card(run)
+    drawn = figures_of(run, front, card)
     (path / "figures").mkdir(exist_ok=True)
-    for name, text in drawn.items():
-        write_whole(path / "figures" / f"{name}.svg", text)
+    pictures = {
+        name: save(figure, path / "figures" / name)[-1].read_bytes()
+        for name, figure in drawn.items()
+    }
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("analysis"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    rows = network_rows(run, front)
-    failed = [row for row in rows if row["state"] in ("fail", "pruned")]
     page = environment.get_template("report.html").render(
         run=run,
         front=front,
-        rows=[row for row in rows if row["state"] == "complete"],
-        failed=failed,
+        refresh=refresh,
+        summary=summary(run, front),
+        columns=COLUMNS,
+        population=population_words(card),
+        failed=failed_rows(run),
         retrained=confirmed_rows(run.retrained, run.best),
-        figures=drawn,
+        picture=_Pictures(pictures),
+        plotly=plotly(),
+        data=packed_json(page_data(run, front)),
     )
     write_whole(path / "report.html", page)
     return path / "report.html"
+
+
+class _Pictures:
+    """Figures as elements of a page; nothing for those that were not drawn."""
+
+    def __init__(self, pictures: Mapping[str, bytes]) -> None:
+        self._pictures = pictures
+
+    def __call__(self, name: str) -> Markup:
+        if name not in self._pictures:
+            return Markup()
+        data = base64.b64encode(self._pictures[name]).decode("ascii")
+        caption = CAPTIONS[name]
+        return Markup(
+            '<figure><img loading="lazy" alt="{}" src="data:image/png;base64,{}">'
+            "<figcaption>{}</figcaption></figure>"
+        ).format(caption, data, caption)

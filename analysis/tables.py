@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.errors import AnalysisError, check_columns
 from analysis.fronts import Direction
-from analysis.runs import OBJECTIVES, read_run, read_table
+from analysis.runs import OBJECTIVES, Run, read_run, read_table
 
 VARIABLE = "x."
 """Begins the columns of design variables."""
@@ -103,7 +103,7 @@ def read_population(source: str, reading: Reading | None = None) -> Population:
         return _population(name, table, reading, len(table))
     path = Path(source)
     if path.is_dir():
-        return _of_run(path, reading)
+        return population_of(read_run(path), reading)
     table = _file(path)
     return _population(path.stem, table, reading, len(table))
 
@@ -124,8 +124,10 @@ def read_populations(sources: Sequence[str], reading: Reading | None = None) -> 
     ]
 
 
-def _of_run(path: Path, reading: Reading) -> Population:
-    run = read_run(path)
+def population_of(run: Run, reading: Reading | None = None) -> Population:
+    """Return the networks of a run that were judged."""
+    reading = reading or Reading()
+    path = run.path
     limits = {str(metric): str(text) for metric, text in (run.config.get("limits") or {}).items()}
     if reading.error or reading.score or reading.costs:
         found = _population(path.name, run.completed, reading, len(run.trials))
@@ -133,7 +135,7 @@ def _of_run(path: Path, reading: Reading) -> Population:
     label = "error" if run.by_accuracy else f"less {run.label}"
     error = (1 if run.by_accuracy else 0) - run.completed["score"]
     table = run.completed.assign(**{ERROR: error})
-    variables = _variables(table, reading)
+    table, variables = _told_apart(table, _variables(table, reading))
     return Population(
         path.name,
         table,
@@ -165,14 +167,9 @@ def _population(name: str, table: pd.DataFrame, reading: Reading, seen: int) -> 
     check_columns(table, list(reading.costs))
     costs = reading.costs or tuple(cost for cost in COSTS if cost in table)[:1]
     objectives |= dict.fromkeys(costs, "min")
-    return Population(
-        name,
-        table.assign(**{ERROR: errors.astype(float)}),
-        label,
-        objectives,
-        _variables(table, reading),
-        seen,
-    )
+    table, variables = _told_apart(table, _variables(table, reading))
+    table = table.assign(**{ERROR: errors.astype(float)})
+    return Population(name, table, label, objectives, variables, seen)
 
 
 def _judged_by(table: pd.DataFrame, reading: Reading) -> tuple[str | None, str | None]:
@@ -205,6 +202,38 @@ def network_name(row: pd.Series) -> str:
     if "name" in row:
         return str(row["name"])
     return f"trial_{row['number']}" if "number" in row else f"row {row.name}"
+
+
+KERNELS = "kernels"
+"""Ends the columns that hold mixes of kernels, as ``3.5.7``."""
+
+
+def _told_apart(
+    table: pd.DataFrame, variables: tuple[str, ...]
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Put a mix's mean kernel and number of groups in its place among the variables.
+
+    There are a hundred mixes, more than a population has networks of each to tell them by.
+    """
+    found: list[str] = []
+    added: dict[str, pd.Series] = {}
+    for name in variables:
+        if not name.endswith(KERNELS):
+            found.append(name)
+            continue
+        stem = name.removesuffix(KERNELS)
+        mixes = [_kernel_sizes(text) for text in table[name]]
+        means = [sum(mix) / len(mix) if mix else None for mix in mixes]
+        groups = [len(mix) if mix else None for mix in mixes]
+        for end, values in (("mean_kernel", means), ("kernel_groups", groups)):
+            added[stem + end] = pd.Series(values, index=table.index, dtype=float)
+            found.append(stem + end)
+    return table.assign(**added), tuple(found)
+
+
+def _kernel_sizes(text: Any) -> list[int]:
+    parts = str(text).split(".") if isinstance(text, str | int) else []
+    return [int(part) for part in parts if part.isdigit()]
 
 
 # -- sources ----------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from analysis.errors import AnalysisError, check_columns
 GOOD = 0.1  # share of a population that counts as good in PED-ANOVA
 TREES = 100
 SHUFFLES = 10
-FEWEST = 10  # networks that a forest is grown on, at least
+FEWEST = 10  # networks that importance is told of, at least
+MOST = 2_000  # and at most, drawn at random: more take long and change little
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,9 @@ class Importance:
             2001), with its standard deviation.
         r2: share of their variance that the forest explains; where it is low, permutation says
             nothing.
-        n: networks.
+        n: networks that it was told of.
         dropped: networks left out, since their error is not finite.
-        seed: of forest and shuffling.
+        seed: of drawing, forest and shuffling.
     """
 
     ped_anova: dict[str, float]
@@ -65,7 +66,10 @@ def importance(
         raise AnalysisError(
             f"{finite.sum()} networks have a finite {error}; importance wants {FEWEST} at least"
         )
-    rows, values = table.loc[finite, list(variables)], values[finite]
+    kept = np.flatnonzero(finite)
+    if len(kept) > MOST:
+        kept = np.sort(np.random.default_rng(seed).choice(kept, MOST, replace=False))
+    rows, values = table.iloc[kept][list(variables)], values[kept]
     varied = [name for name in variables if rows[name].nunique(dropna=False) > 1]
     none = {name: 0.0 for name in variables if name not in varied}
     if not varied:
@@ -84,10 +88,16 @@ def importance(
 
 
 def _codes(values: pd.Series) -> NDArray[np.float64]:
-    """Return numbers as they are, anything else numbered in the order of its text."""
-    if pd.api.types.is_numeric_dtype(values) and not values.isna().any():
-        return values.to_numpy(dtype=float)
-    return np.unique(values.astype(str), return_inverse=True)[1].astype(float)
+    """Return numbers as they are, anything else numbered in the order of its text.
+
+    Missing numbers are those of blocks that a network has not; they go below all others.
+    """
+    if pd.api.types.is_numeric_dtype(values):
+        numbers = values.to_numpy(dtype=float)
+        known = numbers[np.isfinite(numbers)]
+        return np.where(np.isfinite(numbers), numbers, known.min() - 1 if len(known) else 0.0)
+    text = ["-" if missing else str(v) for v, missing in zip(values, values.isna(), strict=True)]
+    return np.unique(text, return_inverse=True)[1].astype(float)
 
 
 def _ped_anova(codes: pd.DataFrame, values: NDArray[np.float64]) -> dict[str, float]:

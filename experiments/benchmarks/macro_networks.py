@@ -1,4 +1,4 @@
-"""Write NAS-Bench-Macro as a table of networks that ``nas.rank`` reads.
+"""Write NAS-Bench-Macro as a table that ``nas.rank`` reads (.json), or ``analysis`` (.csv).
 
     NAS_BENCH_MACRO=nas-bench-macro_cifar10.json python -m experiments.benchmarks.macro_networks OUT
 
@@ -16,11 +16,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from nas.accuracy.table import TrainedNetwork
 from nas.blocks import Block, ConvBlock, MBConv
 from nas.cost import count
 from nas.document import write_atomic
 from nas.errors import MixnasError
+from nas.notation import notation
 from nas.spec import Head, Input, NetworkSpec, Stem
 
 MACRO = "NAS_BENCH_MACRO"
@@ -92,11 +95,40 @@ def networks(table: dict[str, Any]) -> list[TrainedNetwork]:
     return found
 
 
+LAYERS = ("identity", "MB3_K3", "MB6_K5")
+
+
+def population(found: list[TrainedNetwork]) -> pd.DataFrame:
+    """Return the networks as rows: a variable for every layer, accuracy, costs, architecture."""
+    rows = []
+    for network in found:
+        code, cost = network.spec.name, count(network.spec)
+        layers = {f"x.layer{i}": LAYERS[int(digit)] for i, digit in enumerate(code, start=1)}
+        last = LAYERS[2] in (layers["x.layer6"], layers["x.layer7"], layers["x.layer8"])
+        rows.append(
+            {
+                "name": code,
+                **layers,
+                "accuracy": network.accuracy,
+                "madds": cost.madds,
+                "params": cost.params,
+                "activations": cost.activations,
+                "architecture": notation(network.spec),
+                "last stage": "with MB6_K5" if last else "without MB6_K5",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 def main() -> None:
     found = networks(read_macro())
-    rows = [{"spec": row.spec.to_dict(), "accuracies": row.accuracies} for row in found]
-    write_atomic(sys.argv[1], json.dumps({"networks": rows}))
-    print(f"{len(rows)} networks: {sys.argv[1]}")
+    out = Path(sys.argv[1])
+    if out.suffix == ".csv":
+        write_atomic(out, population(found).to_csv(index=False))
+    else:
+        rows = [{"spec": row.spec.to_dict(), "accuracies": row.accuracies} for row in found]
+        write_atomic(out, json.dumps({"networks": rows}))
+    print(f"{len(found)} networks: {out}")
 
 
 if __name__ == "__main__":

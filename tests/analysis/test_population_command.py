@@ -26,6 +26,7 @@ def networks():
             "x.depth": depth,
             "x.width": rng.choice([16, 24, 32], 200),
             "x.s1.kernels": kernels,
+            "x.op": rng.choice(["mbconv", "dsconv"], 200),
             "error": error,
             "madds": 1e7 * depth + 1e6 * rng.random(200),
             "latency_ms": 2.0 * depth + 0.1 * rng.random(200),
@@ -51,8 +52,9 @@ def test_the_variable_that_matters_is_found(path):
     told = card.importance.ped_anova
     assert max(told, key=told.get) == "x.depth"
     assert card.importance.permutation["x.width"][0] < 0.01
-    assert set(card.choices) == {"x.s1.kernels"}
-    assert sum(card.choices["x.s1.kernels"].values()) == pytest.approx(1)
+    assert set(card.choices) == {"x.op"}
+    assert sum(card.choices["x.op"].values()) == pytest.approx(1)
+    assert card.best["x.s1.mean_kernel"].low >= 3
     assert card.kernels.growth_interval[0] > 0
 
 

@@ -1,5 +1,8 @@
 import ast
+import base64
+import gzip
 import json
+import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
@@ -44,7 +47,7 @@ def run_folder(tmp_path):
     run = tmp_path / "run & co"
     run.mkdir()
     trials.to_csv(run / "trials.csv", index=False)
-    reference = trials.head(1).drop(columns="number").assign(name="mixnet_s")
+    reference = trials.head(1).drop(columns="number").assign(name="mixnet_s", latency_ms=6.0)
     reference.to_csv(run / "references.csv", index=False)
     config = {
         "space": "mixnet",
@@ -56,58 +59,92 @@ def run_folder(tmp_path):
     return run
 
 
-def test_a_predicted_latency_is_marked(run_folder):
+def unpacked(page, name):
+    """What a page's script unpacks."""
+    found = re.search(rf'<script type="application/octet-stream" id="{name}">(.*?)</script>', page)
+    return gzip.decompress(base64.b64decode(found[1])).decode("utf-8")
+
+
+def test_the_page_holds_the_networks(run_folder):
+    data = json.loads(unpacked(write_report(run_folder).read_text(encoding="utf-8"), "data"))
+    assert data["name"] == ["trial_0", "mixnet_s", "trial_1", "trial_2"]
+    assert data["group"] == [0, 2, 0, 1]
+    assert data["predicted"] == [1, 1, 0, 0]
+    assert data["score"] == [0.95, 0.95, 0.97, 0.9]
+    assert data["latency_p10_ms"] == [4.9, 4.9, 7.9, 8.9]
+    assert data["percent"] is True
+
+
+def test_architectures_share_a_list_of_blocks(run_folder):
+    trials = pd.read_csv(run_folder / "trials.csv")
+    trials["architecture"] = ["ir_k3_c8 | ir_k3_c8 ir_k5_c16", None, "ir_k5_c16"] + [""] * 2
+    trials.to_csv(run_folder / "trials.csv", index=False)
+    data = json.loads(unpacked(write_report(run_folder).read_text(encoding="utf-8"), "data"))
+    assert data["blocks"] == ["ir_k3_c8", "ir_k5_c16"]
+    assert data["networks"] == [[0, -1, 0, 1], [], [], [1]]
+
+
+def test_the_script_of_the_figure_is_plotlys(run_folder):
     page = write_report(run_folder).read_text(encoding="utf-8")
-    assert "4.90 to 5.10 (predicted)" in page
-    assert "7.90 to 8.10" in page
-    assert "7.90 to 8.10 (predicted)" not in page
+    assert "plotly.js v" in unpacked(page, "plotly")[:500]
+    assert len(page) < 3_000_000
 
 
 class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
-        self.tags, self.links, self.text = [], [], ""
+        self.tags, self.links, self.text, self.script = [], [], "", False
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
+        self.script = tag in ("script", "style")
         self.links += [v for k, v in attributes if k in ("src", "href", "xlink:href") and v]
 
     def handle_data(self, data):
-        self.text += data
+        self.text += "" if self.script else data
 
 
 def test_the_page_is_whole_and_stands_alone(run_folder):
     page = Page(write_report(run_folder).read_text(encoding="utf-8"))
-    assert page.tags.count("svg") == 3
-    assert all(link.startswith("#") for link in page.links)  # nothing from outside
+    assert page.tags.count("img") == 4
+    # Nothing comes from outside.
+    assert all(link.startswith(("#", "data:image/png;base64,")) for link in page.links)
     for words in (
         "run & co",
-        "trial_1",
-        "mixnet_s",
-        "95.0%",
+        "from trial_0 (95.0% in 5.00 ms) to trial_1 (97.0% in 8.00 ms)",
+        "trial_0 scores no less than mixnet_s and is 1.2 times as fast",
+        "2 of 5 candidates ended without a result",
         "2 of 3 networks",
         "--out '<b>'",
         "the training loss is <nan> in epoch 1",
     ):
         assert words in page.text
-    assert "script" not in page.tags
+    assert page.tags.count("script") == 3
     assert "b" not in page.tags
 
 
 def test_figures_are_written_and_are_the_same_every_time(run_folder):
     write_report(run_folder)
     names = sorted(path.name for path in (run_folder / "figures").iterdir())
-    assert names == ["front.svg", "history.svg", "madds_latency.svg"]
-    for path in (run_folder / "figures").iterdir():
+    drawn = ("front", "history", "madds_latency", "progress")
+    assert names == [f"{name}.{kind}" for name in drawn for kind in ("png", "svg")]
+    for path in (run_folder / "figures").glob("*.svg"):
         ET.parse(path)
+    first = {path.name: path.read_bytes() for path in (run_folder / "figures").glob("*.svg")}
+    write_report(run_folder)
+    assert first == {
+        path.name: path.read_bytes() for path in (run_folder / "figures").glob("*.svg")
+    }
 
 
 def test_a_run_without_results_still_has_a_page(run_folder):
     trials = pd.read_csv(run_folder / "trials.csv")
     trials[trials["state"] != "complete"].to_csv(run_folder / "trials.csv", index=False)
     (run_folder / "references.csv").unlink()
-    assert "0 of 0 networks" in Page(write_report(run_folder).read_text(encoding="utf-8")).text
+    assert (
+        "nothing to choose from" in Page(write_report(run_folder).read_text(encoding="utf-8")).text
+    )
 
 
 def test_completed_trials_are_those_with_results(run_folder):

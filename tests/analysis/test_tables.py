@@ -28,7 +28,9 @@ def test_files_give_the_same_population(tmp_path, kind):
     assert found.name == "networks"
     assert found.label == "error"
     assert found.errors.tolist() == pytest.approx([0.5, 0.25, 0.4])
-    assert found.variables == ("x.kernels", "x.depth")
+    assert found.variables == ("x.mean_kernel", "x.kernel_groups", "x.depth")
+    assert found.table["x.mean_kernel"].tolist() == [3, 4, 5]
+    assert found.table["x.kernel_groups"].tolist() == [1, 2, 1]
     assert found.objectives == {"accuracy": "max", "madds": "min"}
     assert found.table["x.kernels"].tolist() == ["3", "3.5", "5"]
 

@@ -1,0 +1,283 @@
+"use strict";
+const byId = (id) => document.getElementById(id);
+const GROUPS = ["front", "trial", "reference"];
+const SHOWN = 25; // rows of a page of the table
+
+async function unpack(id) {
+  const bytes = Uint8Array.from(atob(byId(id).textContent.trim()), (c) => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).text();
+}
+
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+}
+
+// -- one network ------------------------------------------------------------------------------
+
+const SHADES = { 1: "#e8e07a", 3: "#b8de29", 5: "#3cbb75", 7: "#238a8d", 9: "#39568c", 11: "#481567" };
+const shade = (size) => SHADES[size] || "#7a5195";
+
+function blocksOf(data, index) {
+  const found = [];
+  let stage = 0;
+  for (const number of data.networks[index] || []) {
+    if (number < 0) { stage += 1; continue; }
+    const text = data.blocks[number];
+    const part = (key) => (text.match(new RegExp("_" + key + "([0-9.]+)")) || [])[1];
+    found.push({
+      stage, text, channels: +part("c") || 0, stride: +part("s") || 1,
+      kernels: (part("k") || "1").split(".").map(Number),
+    });
+  }
+  return found;
+}
+
+function staircase(blocks) {
+  const width = 280, height = 120, low = height - 14;
+  const most = Math.max(...blocks.map((b) => b.channels));
+  const step = width / blocks.length;
+  let out = "";
+  blocks.forEach((block, at) => {
+    const part = (block.channels / most) * (low - 4) / block.kernels.length;
+    const name = `${block.text.replaceAll("_", " ")}, stage ${block.stage + 1}`;
+    out += `<g><title>${name}</title>`;
+    block.kernels.forEach((size, n) => {
+      out += `<rect x="${at * step + 1}" y="${low - part * (n + 1)}" width="${step - 2}" ` +
+        `height="${part}" fill="${shade(size)}"/>`;
+    });
+    out += "</g>";
+    if (at && block.stage !== blocks[at - 1].stage) {
+      out += `<line x1="${at * step}" x2="${at * step}" y1="0" y2="${low}" stroke="currentColor" ` +
+        `stroke-opacity=".35" stroke-dasharray="2 3"/>`;
+    }
+    if (block.stride === 2) {
+      out += `<text x="${(at + 0.5) * step}" y="${height - 3}" font-size="9" fill="currentColor" ` +
+        `text-anchor="middle">s2</text>`;
+    }
+  });
+  return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="channels and kernels of ` +
+    `${blocks.length} blocks">${out}</svg>`;
+}
+
+function keys(blocks) {
+  const sizes = [...new Set(blocks.flatMap((b) => b.kernels))].sort((a, b) => a - b);
+  const each = sizes.map((s) => `<i style="background:${shade(s)}"></i>${s}x${s}`);
+  return `<div class="keys soft">kernels ${each.join("")}; as high as the block has channels</div>`;
+}
+
+// -- the page ---------------------------------------------------------------------------------
+
+class Report {
+  constructor(data) {
+    this.data = data;
+    this.all = data.name.map((_, i) => i);
+    this.kept = this.all;
+    this.order = { column: "latency_ms", down: false };
+    this.page = 0;
+    this.chosen = null;
+  }
+
+  score(i) {
+    const value = this.data.score[i];
+    if (value === null) return "-";
+    return this.data.percent ? (100 * value).toFixed(1) + "%" : value.toPrecision(4);
+  }
+
+  latency(i) {
+    const mark = this.data.predicted[i] ? " (predicted)" : "";
+    return this.data.latency_ms[i].toFixed(2) + mark;
+  }
+
+  millions(value, digits) {
+    return value === null ? "-" : (value / 1e6).toFixed(digits) + "M";
+  }
+
+  // The front and references stand over all others, which are one trace of points.
+  traces() {
+    const { data } = this;
+    const factor = data.percent ? 100 : 1;
+    const has = (i, group) => data.group[i] === group && data.score[i] !== null;
+    const part = (group, more) => {
+      const members = this.kept.filter((i) => has(i, group));
+      return {
+        x: members.map((i) => data.latency_ms[i]),
+        y: members.map((i) => factor * data.score[i]),
+        customdata: members,
+        text: members.map((i) => `<b>${data.name[i]}</b><br>${this.score(i)}, ${this.latency(i)} ms`
+          + `<br>${this.millions(data.madds[i], 0)} MAdds, ${this.millions(data.params[i], 2)} params`),
+        hovertemplate: "%{text}<extra></extra>", name: GROUPS[group], ...more,
+      };
+    };
+    const kind = this.all.length > 2000 ? "scattergl" : "scatter";
+    return [
+      part(1, { type: kind, mode: "markers", marker: { color: colour("trial"), size: 7, opacity: .75 } }),
+      part(0, { mode: "lines+markers", line: { shape: "hv", color: colour("front"), width: 1.6 },
+        marker: { color: colour("front"), size: 9 } }),
+      part(2, { mode: "markers", marker: { color: colour("reference"), size: 11, symbol: "diamond" } }),
+    ];
+  }
+
+  layout() {
+    const axis = { gridcolor: colour("line"), zerolinecolor: colour("line"), color: colour("ink") };
+    const unit = this.data.label + (this.data.percent ? " (%)" : "");
+    return {
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: colour("ink") },
+      margin: { l: 56, r: 12, t: 10, b: 46 }, hovermode: "closest",
+      legend: { orientation: "h", y: 1.06, x: 0 },
+      xaxis: { ...axis, title: { text: "latency, median of one image (ms)" } },
+      yaxis: { ...axis, title: { text: unit } },
+      hoverlabel: { bgcolor: colour("panel"), font: { color: colour("ink") } },
+    };
+  }
+
+  draw() {
+    const options = { responsive: true, displaylogo: false,
+      modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
+    Plotly.react("plot", this.traces(), this.layout(), options);
+  }
+
+  // -- the card --
+
+  show(i) {
+    this.chosen = i;
+    const { data } = this;
+    const range = data.latency_p10_ms[i] === null ? "-"
+      : `${data.latency_p10_ms[i].toFixed(2)} to ${data.latency_p90_ms[i].toFixed(2)}`;
+    const rows = [[data.label, this.score(i)], ["latency (ms)", this.latency(i)],
+      ["10% to 90%", range], ["MAdds", this.millions(data.madds[i], 0)],
+      ["params", this.millions(data.params[i], 2)], ["group", GROUPS[data.group[i]]]];
+    const blocks = blocksOf(data, i);
+    const card = byId("network");
+    card.querySelector("h3").textContent = data.name[i];
+    card.querySelector("dl").replaceChildren(...rows.flatMap(([name, value]) => {
+      const dt = document.createElement("dt"), dd = document.createElement("dd");
+      dt.textContent = name; dd.textContent = value;
+      return [dt, dd];
+    }));
+    card.querySelector(".stairs").innerHTML = blocks.length ? staircase(blocks) + keys(blocks)
+      : '<p class="soft">Its architecture was not recorded.</p>';
+    for (const row of document.querySelectorAll("#rows tr")) {
+      row.setAttribute("aria-selected", String(+row.dataset.index === i));
+    }
+  }
+
+  // -- the table --
+
+  filter() {
+    const { data } = this;
+    const number = (id) => (byId(id).value === "" ? null : +byId(id).value);
+    const text = byId("name").value.toLowerCase();
+    const group = byId("group").value;
+    const slowest = number("slowest"), costly = number("costly");
+    let least = number("least");
+    if (least !== null && data.percent) least /= 100;
+    this.kept = this.all.filter((i) =>
+      data.name[i].toLowerCase().includes(text)
+      && (group === "" || GROUPS[data.group[i]] === group)
+      && (slowest === null || data.latency_ms[i] <= slowest)
+      && (costly === null || (data.madds[i] !== null && data.madds[i] <= costly * 1e6))
+      && (least === null || (data.score[i] !== null && data.score[i] >= least)));
+    this.page = 0;
+    this.draw();
+    this.rows();
+  }
+
+  sorted() {
+    const values = this.data[this.order.column];
+    const sign = this.order.down ? -1 : 1;
+    return [...this.kept].sort((a, b) => {
+      const [x, y] = [values[a], values[b]];
+      if (x === null || y === null) return (x === null) - (y === null);
+      return sign * (typeof x === "string" ? x.localeCompare(y, "en", { numeric: true }) : x - y);
+    });
+  }
+
+  rows() {
+    const pages = Math.max(1, Math.ceil(this.kept.length / SHOWN));
+    this.page = Math.min(this.page, pages - 1);
+    const shown = this.sorted().slice(this.page * SHOWN, (this.page + 1) * SHOWN);
+    byId("rows").replaceChildren(...shown.map((i) => this.row(i)));
+    byId("count").textContent = `${this.kept.length} of ${this.all.length} networks`;
+    byId("place").textContent = `page ${this.page + 1} of ${pages}`;
+    byId("before").disabled = this.page === 0;
+    byId("after").disabled = this.page === pages - 1;
+    for (const head of document.querySelectorAll("th[data-column]")) {
+      const here = head.dataset.column === this.order.column;
+      head.setAttribute("aria-sort", here ? (this.order.down ? "descending" : "ascending") : "none");
+      head.querySelector("span").textContent = here ? (this.order.down ? " ▾" : " ▴") : "";
+    }
+  }
+
+  row(i) {
+    const { data } = this;
+    const row = document.createElement("tr");
+    row.className = GROUPS[data.group[i]];
+    row.dataset.index = i;
+    row.tabIndex = 0;
+    row.setAttribute("aria-selected", String(i === this.chosen));
+    const cells = [data.name[i], this.score(i), this.latency(i), this.millions(data.madds[i], 0),
+      this.millions(data.params[i], 2), GROUPS[data.group[i]]];
+    row.append(...cells.map((text) => Object.assign(document.createElement("td"), { textContent: text })));
+    return row;
+  }
+
+  sort(column) {
+    const again = column === this.order.column;
+    this.order = { column, down: again ? !this.order.down : column === "score" };
+    this.page = 0;
+    this.rows();
+  }
+
+  // -- what a user does --
+
+  listen() {
+    byId("plot").on("plotly_hover", (event) => this.show(event.points[0].customdata));
+    byId("plot").on("plotly_click", (event) => this.show(event.points[0].customdata));
+    for (const id of ["name", "group", "slowest", "costly", "least"]) {
+      byId(id).addEventListener("input", () => this.filter());
+    }
+    for (const head of document.querySelectorAll("th[data-column] button")) {
+      head.addEventListener("click", () => this.sort(head.parentElement.dataset.column));
+    }
+    byId("before").addEventListener("click", () => { this.page -= 1; this.rows(); });
+    byId("after").addEventListener("click", () => { this.page += 1; this.rows(); });
+    const rows = byId("rows");
+    const pick = (event) => event.target.closest("tr");
+    rows.addEventListener("click", (event) => this.show(+pick(event).dataset.index));
+    rows.addEventListener("focusin", (event) => this.show(+pick(event).dataset.index));
+    rows.addEventListener("keydown", (event) => {
+      const next = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
+      if (next && pick(event)[next]) { pick(event)[next].focus(); event.preventDefault(); }
+    });
+    byId("look").addEventListener("click", () => {
+      look(document.documentElement.dataset.look === "dark" ? "light" : "dark");
+      this.draw();
+    });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) => {
+      look(event.matches ? "dark" : "light");
+      this.draw();
+    });
+  }
+}
+
+function look(name) {
+  document.documentElement.dataset.look = name;
+  byId("look").textContent = name === "dark" ? "light" : "dark";
+}
+
+async function begin() {
+  look(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  const [library, data] = await Promise.all([unpack("plotly"), unpack("data")]);
+  const script = document.createElement("script");
+  script.textContent = library;
+  document.head.append(script);
+  const report = new Report(JSON.parse(data));
+  report.rows();
+  report.draw();
+  report.listen();
+  if (report.all.length) report.show(report.all.find((i) => report.data.group[i] === 0) ?? 0);
+  document.body.dataset.ready = "yes";
+}
+
+begin();

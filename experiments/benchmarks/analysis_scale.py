@@ -1,0 +1,115 @@
+"""How long the analysis of large populations takes.
+
+    python -m experiments.benchmarks.analysis_scale [--record]
+
+A million networks as a table: their distribution, front, and the best values of a variable. Then
+the report of a search of ten thousand networks of `mixnet`, with made-up accuracies and latencies,
+and its size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from analysis.fronts import pareto_front
+from analysis.populations import best_value, edf, ks_test, winners
+from analysis.report import write_report
+from experiments.benchmarks.common import record
+from nas.limits import parse_limits
+from nas.notation import notation
+from nas.space import load_space, sample
+from nas.space.rows import VARIABLE_PREFIX
+
+ROWS = 1_000_000
+TRIALS = 10_000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--record", action="store_true", help="write experiments/results/")
+    arguments = parser.parse_args()
+    seconds = {f"{name}, {ROWS:,} rows": _timed(what) for name, what in _statistics().items()}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run"
+        _write_run(path)
+        seconds[f"report of {TRIALS:,} trials"] = _timed(lambda: write_report(path))
+        size = (path / "report.html").stat().st_size
+    for name, took in seconds.items():
+        print(f"{name:32} {took:6.2f} s")
+    print(f"report.html {size / 1e6:.2f} MB")
+    packages = ("pandas", "numpy", "scipy", "moocore", "matplotlib", "plotly")
+    result = {"seconds": seconds, "report_bytes": size}
+    record("analysis_scale", result, *packages, write=arguments.record)
+
+
+def _timed(what: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    what()
+    return round(time.perf_counter() - started, 3)
+
+
+def _statistics() -> dict[str, Callable[[], Any]]:
+    rng = np.random.default_rng(0)
+    depth = rng.integers(4, 30, ROWS)
+    madds = 1e7 * depth * rng.lognormal(0, 0.3, ROWS)
+    error = 0.5 * (madds / 1e7) ** -0.2 + 0.02 * rng.standard_normal(ROWS)
+    table = pd.DataFrame({"error": error, "madds": madds})
+    return {
+        "distribution": lambda: edf(error),
+        "KS test": lambda: ks_test(error[::2], error[1::2]),
+        "front": lambda: pareto_front(table, {"error": "min", "madds": "min"}),
+        "best value": lambda: best_value(depth, winners(error)),
+    }
+
+
+def _write_run(path: Path) -> None:
+    """Write a run directory as a search leaves it."""
+    path.mkdir()
+    space, limits = load_space("mixnet"), parse_limits(["madds=400M"])
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(TRIALS):
+        drawn = sample(space, Random(number), limits)
+        spec, cost = space.decode(drawn.genotype), drawn.cost
+        latency = cost.madds / 1e8 + cost.activations / 3e6 + 0.1 * rng.standard_normal()
+        accuracy = 0.6 + 6e-10 * cost.madds + 0.02 * rng.standard_normal()
+        failed = number % 50 == 0
+        rows.append(
+            {
+                "number": number,
+                "state": "fail" if failed else "complete",
+                "reason": "the training loss is nan in epoch 1" if failed else "",
+                "spec_hash": f"{number:016x}",
+                "architecture": notation(spec),
+                "params": cost.params,
+                "madds": cost.madds,
+                "activations": cost.activations,
+                "accuracy": None if failed else accuracy,
+                "score": None if failed else accuracy,
+                "latency_ms": latency,
+                "latency_p10_ms": 0.97 * latency,
+                "latency_p90_ms": 1.04 * latency,
+                "latency_source": "measured",
+                **{
+                    f"{VARIABLE_PREFIX}{name}": label
+                    for name, label in space.to_params(drawn.genotype).items()
+                },
+            }
+        )
+    pd.DataFrame(rows).to_csv(path / "trials.csv", index=False)
+    config = {"space": "mixnet", "data": "made up", "device": "made up", "command": "none"}
+    (path / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

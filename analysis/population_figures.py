@@ -105,9 +105,9 @@ def variables_figure(card: Card) -> Figure | None:
 
 def _numeric(axes: Axes, table: pd.DataFrame, name: str, factor: float, best: BestValue) -> None:
     label, scale = column_unit(name)
-    axes.scatter(
-        _jittered(table[name]) / scale, factor * table["error"], s=7, color=TRIAL, alpha=0.5, lw=0
-    )
+    xs, ys = _jittered(table[name]) / scale, factor * table["error"]
+    # As pixels also in SVG: thousands of points make a page slow.
+    axes.scatter(xs, ys, s=7, color=TRIAL, alpha=0.5, lw=0, rasterized=True)
     axes.axvspan(best.low / scale, best.high / scale, color=FRONT, alpha=0.12, lw=0)
     axes.axvline(best.median / scale, color=FRONT, linewidth=1.4)
     low, median, high = (value / scale for value in (best.low, best.median, best.high))

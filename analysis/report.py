@@ -22,7 +22,7 @@ from analysis.fronts import Front, pareto_front
 from analysis.population_card import Card, cards
 from analysis.population_figures import column_unit
 from analysis.report_data import packed_json, page_data, plotly
-from analysis.report_words import summary
+from analysis.report_words import belief, flat, summary
 from analysis.runs import OBJECTIVES, Run, read_run
 from analysis.tables import network_name, population_of
 from analysis.variables import FEWEST
@@ -152,6 +152,8 @@ def write_report(path: Path, refresh: int = 0) -> Path:
         columns=COLUMNS,
         population=population_words(card),
         failed=failed_rows(run),
+        believed=belief(run),
+        conditions=flat(run.conditions),
         retrained=confirmed_rows(run.retrained, run.best),
         picture=_Pictures(pictures),
         plotly=plotly(),

@@ -37,6 +37,7 @@ class Run:
         trials: one row a trial, whatever became of it.
         references: the reference networks, in the same columns, named.
         retrained: one row a retraining of the best; see `analysis.confirmation`.
+        conditions: what its figures rest on: machine, versions, data; empty where not known.
         best: name of the trial whose network is in `best.yaml`, or nothing.
     """
 
@@ -45,6 +46,7 @@ class Run:
     trials: pd.DataFrame
     references: pd.DataFrame
     retrained: pd.DataFrame
+    conditions: dict[str, Any]
     best: str
 
     @property
@@ -108,6 +110,8 @@ def read_run(path: Path) -> Run:
         table = read_table(references) if references.is_file() else trials.head(0)
         again = path / "confirmed.csv"
         retrained = pd.read_csv(again) if again.is_file() else pd.DataFrame(columns=RETRAINED)
+        file = path / "conditions.yaml"
+        conditions = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
     except FileNotFoundError as error:
         name = Path(error.filename).name
         raise AnalysisError(f"{path} is no finished run directory: it has no {name}") from None
@@ -115,12 +119,15 @@ def read_run(path: Path) -> Run:
         raise AnalysisError(f"{path} cannot be read: {error}") from None
     if not isinstance(config, dict) or not config.keys() >= set(CONFIG):
         raise AnalysisError(f"{path / 'config.yaml'} is damaged: it needs {', '.join(CONFIG)}")
+    if not isinstance(conditions, dict):
+        raise AnalysisError(f"{file} is damaged: it is no mapping")
     for name, rows in (("trials", trials), ("references", table)):
         _check(rows, path / f"{name}.csv")
     lacking = set(RETRAINED) - set(retrained.columns)
     if lacking:
         raise AnalysisError(f"{again} is damaged: it has no column '{min(lacking)}'")
-    return Run(path, config, _scored(trials), _scored(table), retrained, _best(path))
+    scored = (_scored(trials), _scored(table))
+    return Run(path, config, *scored, retrained, conditions, _best(path))
 
 
 def _best(path: Path) -> str:

@@ -217,6 +217,25 @@ def walk(node: Node, shape: Shape, path: str = "") -> Iterator[Layer]:
         raise ValueError(f"residual '{path}' adds {shape} to {inner}: the shapes must be equal")
 
 
+def residual_ends(node: Node, path: str = "") -> set[str]:
+    """Return the paths of the batch normalisations that residual branches end with."""
+    if not isinstance(node, (Seq, Residual)):
+        return set()
+    found: set[str] = set()
+    for name, child in node.children:
+        found |= residual_ends(child, f"{path}.{name}" if path else name)
+    norms = list(_norms(node, path)) if isinstance(node, Residual) else []
+    return found | set(norms[-1:])
+
+
+def _norms(node: Node, path: str) -> Iterator[str]:
+    if isinstance(node, BatchNorm):
+        yield path
+    elif isinstance(node, (Seq, Residual)):
+        for name, child in node.children:
+            yield from _norms(child, f"{path}.{name}" if path else name)
+
+
 def nested(tree: Node) -> Node:
     """Give children named ``a.b`` a parent ``a`` of their own, as torch's modules need."""
     return type(tree)(_nested(list(tree.children))) if isinstance(tree, (Seq, Residual)) else tree

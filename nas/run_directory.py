@@ -2,8 +2,8 @@
 
 ::
 
-    runs/<name>/  config.yaml  space.yaml  study.db  references.csv  trials.csv  pareto.csv
-                  best.yaml  report.html  figures/*.svg
+    runs/<name>/  config.yaml  conditions.yaml  space.yaml  study.db  references.csv  trials.csv
+                  pareto.csv  confirmed.csv  best.yaml  report.html  figures/*
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import io
+import json
 import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -184,6 +185,11 @@ class RunDirectory:
             values["command"] = config.command.replace(given, values["storage"])
         text = yaml.safe_dump(values, sort_keys=False)
         write_atomic(self.path / "config.yaml", text)
+
+    def write_conditions(self, conditions: dict[str, Any]) -> None:
+        """Write what the figures rest on (`nas.provenance`)."""
+        plain = json.loads(json.dumps(conditions))  # YAML knows no tuples
+        write_atomic(self.path / "conditions.yaml", yaml.safe_dump(plain, sort_keys=False))
 
     def read_config(self) -> SearchConfig:
         """Read what the search was asked to do.

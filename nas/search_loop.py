@@ -25,6 +25,7 @@ from nas.executors.local import LocalExecutor, Shape, best_shape
 from nas.executors.worker import Failure, Result, Task
 from nas.latency.predictor import Predictor
 from nas.preparation import prepare_estimator
+from nas.provenance import provenance
 from nas.run_directory import RunDirectory, SearchConfig
 from nas.samplers import GenotypeSampler
 from nas.search_outcome import Outcome
@@ -319,6 +320,7 @@ def _open(
     conditions = asdict(parts.device.conditions)
     profile = {"profile": parts.device.profile.digest()}  # its usual speed scales latencies
     study.check_facts("latencies", {**conditions, **profile})
+    directory.write_conditions(provenance(parts.estimator, parts.device, predictor))
     references = References(parts.references, directory.read_table("references"))
     bounds = parts.latency_limits
     trials = Trials(

@@ -18,6 +18,7 @@ from tests.searching import FAKES, SPACE, complete, faked, search, trials_of, wr
 
 FILES = {
     ".lock",
+    "conditions.yaml",
     "config.yaml",
     "space.yaml",
     "study.db",

@@ -13,6 +13,7 @@ import argparse
 import json
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,15 @@ from experiments.benchmarks.common import RESULTS, conditions, recorded
 from experiments.benchmarks.macro_networks import networks, read_macro
 from nas import cli
 from nas.accuracy import open_estimator
-from nas.accuracy.population import ListedPopulation
+from nas.accuracy.population import ListedPopulation, Population
+from nas.accuracy.table import TrainedNetwork
 from nas.document import write_atomic
 from nas.executors.local import Shape
 from nas.latency.machine import usable_cores
 from nas.preparation import prepare_estimator
 from nas.ranking_run import RankingRun, drawn
 
-SGD = "resolution=16,optimiser=sgd,learning_rate=0.1,weight_decay=4e-5"
+SGD = "resolution=16,optimiser=sgd,learning_rate=0.1,weight_decay=4e-5,zero_residuals=false"
 SMALL = "width=0.5,batch_size=32,score=speed"
 ESTIMATORS = {
     "params": "zero-cost:params",
@@ -60,33 +62,53 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="write experiments/results/")
     arguments = parser.parse_args()
     found = networks(read_macro())
+    population = ListedPopulation([network.spec for network in found])
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.only:
-            result = card(name, found, arguments, Path(folder) / name)
+            job = Job(name, ESTIMATORS[name], "NAS-Bench-Macro", found, population)
+            result = card(job, arguments, Path(folder) / name)
             print(line(name, result), flush=True)
             if arguments.record:
-                keep(name, result)
+                keep("ranking", name, result)
 
 
-def card(name: str, found: list[Any], arguments: argparse.Namespace, path: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Job:
+    """An estimator to be judged.
+
+    Attributes:
+        name: of the card.
+        estimator: its name and settings.
+        table: name of the trained networks.
+        networks: these.
+        population: what the estimator prepares for.
+    """
+
+    name: str
+    estimator: str
+    table: str
+    networks: list[TrainedNetwork]
+    population: Population
+
+
+def card(job: Job, arguments: argparse.Namespace, path: Path) -> dict[str, Any]:
     """Judge one estimator; return its card with its price."""
-    population = ListedPopulation([network.spec for network in found])
-    estimator = open_estimator(ESTIMATORS[name], arguments.data, population, arguments.seed)
+    estimator = open_estimator(job.estimator, arguments.data, job.population, arguments.seed)
     started = time.perf_counter()
     torch.set_num_threads(usable_cores())
-    prepare_estimator(estimator, f"preparing {name}", Console(stderr=True))
+    prepare_estimator(estimator, f"preparing {job.name}", Console(stderr=True))
     prepared = time.perf_counter() - started
     settings = {
-        "table": "NAS-Bench-Macro",
-        "estimator": ESTIMATORS[name],
+        "table": job.table,
+        "estimator": job.estimator,
         "data": "CIFAR-10",
         "n": arguments.n,
         "seed": arguments.seed,
     }
-    chosen = drawn(found, arguments.n, arguments.seed)
+    chosen = drawn(job.networks, arguments.n, arguments.seed)
     run = RankingRun(path, estimator, chosen, arguments.seed, settings)
     run.open()
-    with cli.progress_bar(Console(stderr=True), name) as step:
+    with cli.progress_bar(Console(stderr=True), job.name) as step:
         run.run(Shape(usable_cores(), 1), step)
     summary = run.summary(run.finish())
     rows = run.table()
@@ -119,12 +141,12 @@ def line(name: str, result: dict[str, Any]) -> str:
     )
 
 
-def keep(name: str, result: dict[str, Any]) -> None:
-    """Put a card into the record."""
-    cards = recorded("ranking").get("cards", {})
+def keep(record: str, name: str, result: dict[str, Any]) -> None:
+    """Put a card into a record."""
+    cards = recorded(record).get("cards", {})
     cards[name] = result
     RESULTS.mkdir(exist_ok=True)
-    write_atomic(RESULTS / "ranking.json", json.dumps({"cards": cards}, indent=2) + "\n")
+    write_atomic(RESULTS / f"{record}.json", json.dumps({"cards": cards}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

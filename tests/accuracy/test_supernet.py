@@ -15,7 +15,7 @@ from nas.accuracy.supernet import Supernet
 from nas.accuracy.supernet.bank import Bank, fresh_buffers, skeleton, slices
 from nas.accuracy.supernet.estimator import SAVED_EVERY
 from nas.space import load_space, sample
-from nas.torch_model import build
+from nas.torch_model import build, zero_residuals
 from tests.networks import DEEP, TINY
 
 space = load_space("mixnet").with_classes(10)
@@ -38,6 +38,21 @@ def test_a_network_alone_in_a_bank_is_the_network():
     module = build(DEEP, 0).train()
     module.load_state_dict({**bank.weights(DEEP), **fresh_buffers(DEEP)})
     assert torch.allclose(bank(DEEP, images, fresh_buffers(DEEP)), module(images), atol=1e-5)
+
+
+@given(st.integers(0, 10_000))
+def test_residual_branches_of_a_bank_begin_at_zero(seed):
+    """At those scales that `zero_residuals` sets in the network's own module, and no others."""
+    spec = space.decode(sample(space, random.Random(seed)).genotype)
+    module = build(spec, 0)
+    zero_residuals(module)
+    wanted = {name for name, weight in module.named_parameters() if not weight.any()}
+    for zero in (True, False):
+        bank = Bank(zero)
+        bank.hold(spec)
+        found = {name for name, weight in bank.weights(spec).items() if not weight.any()}
+        biases = {name for name in wanted if name.endswith("bias")}
+        assert found == (wanted if zero else biases)
 
 
 def test_kernel_groups_share_the_middle_of_their_channels_kernels():

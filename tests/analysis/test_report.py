@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import analysis
+from analysis.errors import AnalysisError
 from analysis.report import write_report
 from analysis.runs import read_run
 
@@ -73,6 +74,24 @@ def test_the_page_holds_the_networks(run_folder):
     assert data["score"] == [0.95, 0.95, 0.97, 0.9]
     assert data["latency_p10_ms"] == [4.9, 4.9, 7.9, 8.9]
     assert data["percent"] is True
+
+
+def test_what_the_figures_rest_on_is_shown(run_folder):
+    assert "rests" not in write_report(run_folder).read_text(encoding="utf-8")
+    known = {
+        "versions": {"torch": "2.13.0"},
+        "scores": {"estimator": "supernet", "weights": None},
+        "predictor": {"n": 40, "within_5": 0.8, "within_10": 0.975},
+    }
+    (run_folder / "conditions.yaml").write_text(yaml.safe_dump(known), encoding="utf-8")
+    page = Page(write_report(run_folder).read_text(encoding="utf-8"))
+    assert "versions torch" in page.text
+    assert "scores weights" not in page.text
+    assert "On 40 networks" in page.text
+    assert "80% of its predictions were within 5%" in page.text
+    (run_folder / "conditions.yaml").write_text("3", encoding="utf-8")
+    with pytest.raises(AnalysisError, match=r"conditions\.yaml is damaged"):
+        write_report(run_folder)
 
 
 def test_architectures_share_a_list_of_blocks(run_folder):

@@ -18,11 +18,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
-from nas.ir import BatchNorm, Conv, Layer, Linear, MixConv, SqueezeExcite, walk
+from nas.ir import BatchNorm, Conv, Layer, Linear, MixConv, SqueezeExcite, residual_ends, walk
 from nas.spec import NetworkSpec
 from nas.torch_model import Network
 
 Key = str
+RESIDUAL = "weight_residual"
+"""Ends the keys of the scales that residual branches end with."""
 
 
 class Slice(NamedTuple):
@@ -44,9 +46,15 @@ class Slice(NamedTuple):
 class Bank(nn.Module):
     """The shared tensors, by key."""
 
-    def __init__(self) -> None:
+    def __init__(self, zero_residuals: bool = False) -> None:
+        """Begin empty.
+
+        Args:
+            zero_residuals: let residual branches start at zero (`nas.torch_model.zero_residuals`).
+        """
         super().__init__()
         self.tensors = nn.ParameterDict()
+        self._residual_scale = 0.0 if zero_residuals else 1.0
 
     def hold(self, spec: NetworkSpec) -> None:
         """Make room for a network: tensors that are too small grow, and keep what they have."""
@@ -54,7 +62,7 @@ class Bank(nn.Module):
             have = self._found(place)
             shape = _room(place, have)
             if have is None or shape != tuple(have.shape):
-                self.tensors[place.key] = nn.Parameter(_grown(place, shape, have))
+                self.tensors[place.key] = nn.Parameter(self._grown(place, shape, have))
 
     def lacking(self, spec: NetworkSpec) -> float:
         """Return the share of a network's weights that there is no room for."""
@@ -65,6 +73,15 @@ class Bank(nn.Module):
             wanted += size
             missing += size - (0 if have is None else _held(place, have))
         return missing / wanted
+
+    def _grown(self, place: Slice, shape: tuple[int, ...], have: Tensor | None) -> Tensor:
+        """Return new weights, with the old ones in their place."""
+        fresh = _drawn(place, shape, self._residual_scale)
+        if have is not None:
+            old = Slice(place.name, place.key, (0,) * len(shape), tuple(have.shape))
+            with torch.no_grad():
+                _cut(fresh, old).copy_(have)
+        return fresh
 
     def _found(self, place: Slice) -> Tensor | None:
         found: Tensor | None = self.tensors.get(place.key)
@@ -145,11 +162,13 @@ def fresh_buffers(spec: NetworkSpec) -> dict[str, Tensor]:
 
 def slices(spec: NetworkSpec) -> Iterator[Slice]:
     """Yield where every parameter of a network is found."""
-    for layer in walk(spec.tree(), spec.in_shape):
-        yield from _slices(layer)
+    tree = spec.tree()
+    ends = residual_ends(tree)
+    for layer in walk(tree, spec.in_shape):
+        yield from _slices(layer, layer.path in ends)
 
 
-def _slices(layer: Layer) -> Iterator[Slice]:
+def _slices(layer: Layer, ends_residual: bool) -> Iterator[Slice]:
     path, leaf = layer.path, layer.leaf
     match leaf:
         case Conv():
@@ -163,7 +182,8 @@ def _slices(layer: Layer) -> Iterator[Slice]:
             yield from _conv(f"{path}.reduce", f"{path}.reduce", leaf.reduce, (0, 0))
             yield from _conv(f"{path}.expand", f"{path}.expand", leaf.expand, (0, 0))
         case BatchNorm():
-            yield _whole(path, "weight", (leaf.channels,))
+            scale = RESIDUAL if ends_residual else "weight"
+            yield Slice(f"{path}.weight", _key(path, scale), (0,), (leaf.channels,))
             yield _whole(path, "bias", (leaf.channels,))
         case Linear():
             yield _whole(path, "weight", (leaf.out_features, leaf.in_features))
@@ -216,17 +236,7 @@ def _room(place: Slice, have: Tensor | None) -> tuple[int, ...]:
     return wanted if have is None else tuple(map(max, wanted, have.shape))
 
 
-def _grown(place: Slice, shape: tuple[int, ...], have: Tensor | None) -> Tensor:
-    """Return new weights, with the old ones in their place."""
-    fresh = _drawn(place, shape)
-    if have is not None:
-        old = Slice(place.name, place.key, (0,) * len(shape), tuple(have.shape))
-        with torch.no_grad():
-            _cut(fresh, old).copy_(have)
-    return fresh
-
-
-def _drawn(place: Slice, shape: tuple[int, ...]) -> Tensor:
+def _drawn(place: Slice, shape: tuple[int, ...], residual_scale: float) -> Tensor:
     """Draw weights as a network of its own would (`nas.torch_model`)."""
     if len(shape) == 4:
         dense = place.key.endswith("dense")
@@ -234,5 +244,6 @@ def _drawn(place: Slice, shape: tuple[int, ...]) -> Tensor:
         return torch.randn(shape) * math.sqrt(2.0 / fan_out)
     if len(shape) == 2:
         return torch.randn(shape) * 0.01
-    is_scale = place.key.endswith("/weight")
-    return torch.ones(shape) if is_scale else torch.zeros(shape)
+    if place.key.endswith(RESIDUAL):
+        return torch.full(shape, residual_scale)
+    return torch.ones(shape) if place.key.endswith("/weight") else torch.zeros(shape)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import onnx
+import optuna
 import pandas as pd
 import pytest
 import yaml
@@ -99,6 +100,11 @@ def test_a_search_leaves_a_complete_run_directory(command, space, tmp_path):
     columns = ["score", "loss", "latency_ms", "latency_p10_ms", "latency_p90_ms", "seed"]
     assert done[columns].notna().all().all()
     assert "x.a.kernels" in trials.columns
+    assert done["architecture"].str.match(r"ir_k[0-9.]+_s[12]_e").all()
+    known = yaml.safe_load((run / "conditions.yaml").read_text())
+    assert known["versions"]["optuna"] == optuna.__version__
+    assert known["scores"]["estimator"] == "supernet"
+    assert known["latencies"]["device"] == "onnxruntime:cpu"
 
     front = pd.read_csv(run / "pareto.csv")
     best = load_network(str(run / "best.yaml"))

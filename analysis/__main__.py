@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_module
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -101,12 +101,7 @@ def _fronts(
     reading = Reading(error, score, costs=tuple(cost or ()), study=study)
     populations = read_populations(sources, reading)
     found = command.fronts(populations, against, family or [], command.parse_reference(reference))
-    written = [] if out is None else command.write_figures(found, out)
-    if json:
-        print(command.as_json(found))
-        return
-    command.show(found, _console())
-    _say_where(out, written)
+    _tell(command, found, out, json)
 
 
 @app.command()
@@ -134,12 +129,7 @@ def population(
 
     reading = Reading(error, score, tuple(variable or ()), study=study)
     found = command.population_cards(sources, reading, split, complexity, seed)
-    written = [] if out is None else command.write_figures(found, out)
-    if json:
-        print(command.as_json(found))
-        return
-    command.show(found, _console())
-    _say_where(out, written)
+    _tell(command, found, out, json)
 
 
 @app.command()
@@ -162,14 +152,16 @@ def report(
     print(json_module.dumps({"report": str(page)}) if json else f"report: {page}")
 
 
-def _say_where(out: Path | None, written: list[Path]) -> None:
-    print(
-        "figures: with --out FOLDER" if out is None else f"figures: {len(written)} files in {out}"
-    )
+def _tell(command: Any, found: Any, out: Path | None, json: bool) -> None:
+    """Print what a command found, by its own module, and write its figures where asked to."""
+    from analysis.figures import save_all
 
-
-def _console() -> Console:
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    written = [] if out is None else save_all(command.figures(found), out)
+    if json:
+        print(command.as_json(found))
+        return
+    command.show(found, Console(highlight=False, width=None if sys.stdout.isatty() else 120))
+    print("figures: " + (f"{len(written)} files in {out}" if out else "with --out FOLDER"))
 
 
 def main() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import matplotlib as mpl
 import pandas as pd
@@ -18,11 +19,13 @@ TRIAL = "#8fa3b8"
 FRONT = "#d1495b"
 REFERENCE = "#1b4965"
 GRID = "#d9dee3"
+Place = Literal["best", "upper right", "lower right"]
 DPI = 120  # of PNGs
 PALETTE = ("#1b6ca8", "#d1495b", "#c98a1b", "#3a7d44", "#7a5195", "#4d4d4d")
 
 
-def _axes(width: float = 7.2, height: float = 4.4) -> tuple[Figure, Axes]:
+def single(height: float = 4.4, width: float = 7.2) -> tuple[Figure, Axes]:
+    """Return a figure of one panel, sizes in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     style(axes)
@@ -35,6 +38,11 @@ def style(axes: Axes) -> None:
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def legend(axes: Axes, place: Place = "best") -> None:
+    """Add the legend that all figures share."""
+    axes.legend(fontsize=8, loc=place, framealpha=0.85, edgecolor=GRID)
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:
@@ -51,7 +59,7 @@ def front_figure(
     trials: pd.DataFrame, references: pd.DataFrame, front: Front, label: str
 ) -> Figure:
     """Draw scores over latency: all trials, the front as a staircase, references by name."""
-    figure, axes = _axes()
+    figure, axes = single()
     unit, factor = _unit(label)
     axes.scatter(
         trials["latency_ms"], factor * trials["score"], s=22, color=TRIAL, label="trial", alpha=0.8
@@ -93,13 +101,13 @@ def front_figure(
     axes.set_xlabel("latency, median of one image (ms)")
     axes.set_ylabel(unit)
     axes.margins(x=0.12)
-    axes.legend(fontsize=8, loc="best", framealpha=0.85, edgecolor=GRID)
+    legend(axes)
     return figure
 
 
 def history_figure(trials: pd.DataFrame, label: str) -> Figure:
     """Draw scores over the trials' numbers, with the best so far."""
-    figure, axes = _axes(height=3.2)
+    figure, axes = single(height=3.2)
     unit, factor = _unit(label)
     ordered = trials.sort_values("number")
     axes.scatter(ordered["number"], factor * ordered["score"], s=22, color=TRIAL, label="trial")
@@ -113,13 +121,13 @@ def history_figure(trials: pd.DataFrame, label: str) -> Figure:
     )
     axes.set_xlabel("trial")
     axes.set_ylabel(unit)
-    axes.legend(fontsize=8, loc="best", framealpha=0.85, edgecolor=GRID)
+    legend(axes)
     return figure
 
 
 def cost_figure(trials: pd.DataFrame, references: pd.DataFrame) -> Figure:
     """Draw latency over MAdds: how far MAdds stand for latency here."""
-    figure, axes = _axes(height=3.6)
+    figure, axes = single(height=3.6)
     axes.scatter(
         trials["madds"] / 1e6, trials["latency_ms"], s=22, color=TRIAL, label="trial", alpha=0.8
     )
@@ -134,7 +142,7 @@ def cost_figure(trials: pd.DataFrame, references: pd.DataFrame) -> Figure:
         )
     axes.set_xlabel("MAdds (M)")
     axes.set_ylabel("latency (ms)")
-    axes.legend(fontsize=8, loc="best", framealpha=0.85, edgecolor=GRID)
+    legend(axes)
     return figure
 
 
@@ -150,6 +158,12 @@ def save(figure: Figure, path: Path, kinds: tuple[str, ...] = ("svg", "png")) ->
         write_whole(target, buffer.getvalue())
         written.append(target)
     return written
+
+
+def save_all(figures: Mapping[str, Figure], folder: Path) -> list[Path]:
+    """Write figures by file name into a folder, which is made; return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return [path for name, figure in figures.items() for path in save(figure, folder / name)]
 
 
 _NO_DATE: dict[str, dict[str, str | None]] = {"svg": {"Date": None}}

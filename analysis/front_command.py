@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from rich.table import Table
 from analysis.baselines import LABEL, best_published
 from analysis.comparison import Comparison, compare, comparison_data
 from analysis.errors import AnalysisError
-from analysis.figures import save
 from analysis.front_figures import (
     attainment_figure,
     baselines_figure,
@@ -25,10 +23,9 @@ from analysis.front_figures import (
     progress_figure,
 )
 from analysis.runs import plain
-from analysis.tables import Population, network_name
+from analysis.tables import COSTS, Population, network_name
 
 MARGIN = 1.25  # published networks are shown up to so much beyond a population's multiply-adds
-COSTS = ("latency_ms", "madds", "params")
 COLUMNS = ("number", "name", "spec_hash", *COSTS)
 
 
@@ -213,9 +210,3 @@ def figures(found: Fronts) -> dict[str, Figure]:
     if found.published is not None:
         drawn["published"] = baselines_figure(found.populations, found.published)
     return {name: figure for name, figure in drawn.items() if figure is not None}
-
-
-def write_figures(found: Fronts, folder: Path) -> list[Path]:
-    """Write the figures as SVG and PNG; return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return [path for name, figure in figures(found).items() for path in save(figure, folder / name)]

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.baselines import LABEL
 from analysis.comparison import Comparison
-from analysis.figures import FRONT, GRID, REFERENCE, TRIAL, colours, style
+from analysis.figures import FRONT, REFERENCE, TRIAL, colours, legend, single, style
 from analysis.fronts import Direction
 from analysis.population_figures import column_unit
 from analysis.tables import Population
@@ -39,7 +38,7 @@ def fronts_figure(found: Comparison) -> Figure | None:
     if pair is None:
         return None
     across, up = pair
-    figure, axes = _single()
+    figure, axes = single(4.2)
     everything = pd.concat([search.population.table for search in found.searches])
     (x_label, x_factor), (y_label, y_factor) = (_axis(n, everything[n]) for n in pair)
     alone = len(found.searches) == 1
@@ -65,7 +64,7 @@ def fronts_figure(found: Comparison) -> Figure | None:
             axes.scatter(*at, s=90, facecolors="none", edgecolors=line, zorder=4, lw=1.3)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    _legend(axes)
+    legend(axes)
     return figure
 
 
@@ -111,7 +110,7 @@ def progress_figure(found: Comparison) -> Figure:
             )
         axes.set_xlabel("networks judged" if column == "evaluations" else "seconds of judging")
     panels[0].set_ylabel("hypervolume")
-    _legend(panels[0])
+    legend(panels[0])
     return figure
 
 
@@ -121,7 +120,7 @@ def attainment_figure(found: Comparison) -> Figure | None:
     if not found.surfaces or pair is None:
         return None
     across, up = pair
-    figure, axes = _single()
+    figure, axes = single(4.2)
     everything = pd.concat([search.population.table for search in found.searches])
     (x_label, x_factor), (y_label, y_factor) = (_axis(n, everything[n]) for n in pair)
     least, half, most = (found.surfaces[share] for share in (25, 50, 75))
@@ -138,7 +137,7 @@ def attainment_figure(found: Comparison) -> Figure | None:
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.set_title(f"{len(found.searches)} searches", fontsize=10, loc="left")
-    _legend(axes)
+    legend(axes)
     return figure
 
 
@@ -161,7 +160,7 @@ def baselines_figure(populations: Sequence[Population], published: pd.DataFrame)
         )  # fmt: skip
     own.set_ylabel(f"{label}, on this data")
     own.set_title("these networks", fontsize=10, loc="left")
-    _legend(own)
+    legend(own)
     others.scatter(published["madds"] / 1e6, published["top1"], s=18, color=REFERENCE)
     for _, row in published.iterrows():
         others.annotate(
@@ -171,14 +170,3 @@ def baselines_figure(populations: Sequence[Population], published: pd.DataFrame)
     others.set_ylabel(LABEL)
     others.set_title("published networks, on ImageNet", fontsize=10, loc="left")
     return figure
-
-
-def _single() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
-    axes = figure.add_subplot()
-    style(axes)
-    return figure, axes
-
-
-def _legend(axes: Axes) -> None:
-    axes.legend(fontsize=8, loc="best", framealpha=0.85, edgecolor=GRID)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.architectures import BlockView
-from analysis.figures import FRONT, GRID, TRIAL, style
+from analysis.figures import FRONT, TRIAL, legend, style
 from analysis.kernel_use import Contrast, KernelUse
 
 GOOD, OTHERS = FRONT, TRIAL
@@ -24,7 +24,7 @@ def kernel_figure(use: KernelUse) -> Figure:
     _stacked(shares, use)
     _beside(kernel, use, use.kernel, "mean kernel size")
     _beside(groups, use, use.groups, "kernel groups")
-    kernel.legend(fontsize=8, framealpha=0.85, edgecolor=GRID)
+    legend(kernel)
     return figure
 
 

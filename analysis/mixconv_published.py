@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.stats import linregress
 
 from analysis.architectures import BlockView
-from analysis.figures import FRONT, GRID, REFERENCE, TRIAL, style
+from analysis.figures import FRONT, GRID, REFERENCE, TRIAL, legend, style
 
 NETWORKS = ("MobileNetV1", "MobileNetV2")
 TOP1 = "ImageNet top-1 (%), published"
@@ -97,7 +98,7 @@ def _curves(data: dict[str, Any], own: Own | None) -> Figure:
             marker, colour = _LINES[label]
             axes.plot(*zip(*points, strict=True), marker, color=colour, ms=4, label=label)
         _name(axes, name, "multiply-adds (M)", TOP1)
-        axes.legend(fontsize=8, framealpha=0.85, edgecolor=GRID)
+        legend(axes)
     if own is not None and own.madds is not None:
         groups = [np.mean([len(block.kernels) for block in network]) for network in own.networks]
         shown = panels[2].scatter(own.madds / 1e6, own.quality, c=groups, s=12, cmap="viridis_r")
@@ -159,12 +160,10 @@ def _large(network: Sequence[BlockView], stage: int) -> float:
 
 def _slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """Return the slope of a line and its standard error; none where x does not vary."""
-    spread = float(np.square(x - x.mean()).sum()) if len(x) else 0.0
-    if len(x) < 3 or spread == 0:
+    if len(x) < 3 or np.ptp(x) == 0:
         return 0.0, 0.0
-    slope = float((x - x.mean()) @ y / spread)
-    rest = y - y.mean() - slope * (x - x.mean())
-    return slope, float(np.sqrt(rest @ rest / (len(x) - 2) / spread))
+    found = linregress(x, y)
+    return float(found.slope), float(found.stderr)
 
 
 def _name(axes: Axes, title: str, x: str, y: str) -> None:

@@ -142,15 +142,13 @@ def _best(
 
 
 def _importance(population: Population, seed: int) -> Importance | None:
-    known = np.isfinite(population.errors.to_numpy(dtype=float)).sum()
-    if not population.variables or known < FEWEST:
+    if not population.variables or population.known < FEWEST:
         return None
     return importance(population.table, "error", population.variables, seed)
 
 
 def _kernels(population: Population) -> KernelUse | None:
-    known = np.isfinite(population.errors.to_numpy(dtype=float)).sum()
-    if ARCHITECTURE not in population.table or known < FEWEST:
+    if ARCHITECTURE not in population.table or population.known < FEWEST:
         return None
     return kernel_use(architectures(population.table), population.errors)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,7 +12,6 @@ from rich.table import Table
 
 from analysis.architectures import architectures
 from analysis.errors import AnalysisError, check_columns
-from analysis.figures import save
 from analysis.mixconv_figures import kernel_figure, staircase_figure
 from analysis.mixconv_published import Own, published_figures
 from analysis.population_card import Card, card_data, cards, ks_tests
@@ -214,12 +212,6 @@ def _mixconv(card: Card, published: bool) -> dict[str, Figure]:
     }
     figures = {"kernels": kernel_figure(card.kernels), **stairs}
     return {**figures, **published_figures(own)} if published else figures
-
-
-def write_figures(found: Sequence[Card], folder: Path) -> list[Path]:
-    """Write the figures as SVG and PNG; return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return [path for name, figure in figures(found).items() for path in save(figure, folder / name)]
 
 
 def population_cards(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures import FRONT, GRID, REFERENCE, TRIAL, colours, style
+from analysis.figures import FRONT, GRID, REFERENCE, TRIAL, colours, legend, single, style
 from analysis.population_card import LATENCY, Card, design_columns
 from analysis.populations import EDF, BestValue
 from analysis.tables import VARIABLE
@@ -36,7 +35,7 @@ def column_unit(name: str) -> tuple[str, float]:
 
 def edf_figure(found: Mapping[str, EDF], label: str, title: str = "") -> Figure:
     """Draw distributions of errors as steps, with their bands."""
-    figure, axes = _single(4.2)
+    figure, axes = single(4.2)
     unit, factor = unit_of(label)
     for name, colour in colours(list(found)).items():
         curve = found[name]
@@ -47,19 +46,19 @@ def edf_figure(found: Mapping[str, EDF], label: str, title: str = "") -> Figure:
         )
         axes.fill_between(errors, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
         numbers = f"n {curve.n:,}, best {factor * curve.best:.4g}, mean {factor * curve.mean:.4g}"
-        legend = f"{name}: {numbers}"
-        axes.step(errors, shares, where="post", color=colour, linewidth=1.5, label=legend)
+        entry = f"{name}: {numbers}"
+        axes.step(errors, shares, where="post", color=colour, linewidth=1.5, label=entry)
     axes.set_xlabel(unit)
     axes.set_ylabel("share of networks with at most that error")
     axes.set_ylim(0, 1.02)
     axes.set_title(title, fontsize=10, loc="left")
-    _legend(axes, "lower right")
+    legend(axes, "lower right")
     return figure
 
 
 def efficiency_figure(found: Sequence[Card]) -> Figure:
     """Draw how low the error of the best of m random networks is."""
-    figure, axes = _single(3.6)
+    figure, axes = single(3.6)
     unit, factor = unit_of(found[0].population.label)
     for card, colour in zip(found, _card_colours(found), strict=True):
         curve = card.efficiency
@@ -72,7 +71,7 @@ def efficiency_figure(found: Sequence[Card]) -> Figure:
     axes.set_xscale("log", base=2)
     axes.set_xlabel("networks drawn at random")
     axes.set_ylabel(f"{unit} of the best")
-    _legend(axes, "upper right")
+    legend(axes, "upper right")
     return figure
 
 
@@ -226,16 +225,5 @@ def latency_figure(card: Card) -> Figure | None:
     return figure
 
 
-def _single(height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7.2, height), layout="constrained")
-    axes = figure.add_subplot()
-    style(axes)
-    return figure, axes
-
-
 def _card_colours(found: Sequence[Card]) -> list[str]:
     return list(colours([card.population.name for card in found]).values())
-
-
-def _legend(axes: Axes, place: Literal["lower right", "upper right"]) -> None:
-    axes.legend(fontsize=8, loc=place, framealpha=0.85, edgecolor=GRID)

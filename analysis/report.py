@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import jinja2
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -23,8 +22,8 @@ from analysis.population_card import Card, cards
 from analysis.population_figures import column_unit
 from analysis.report_data import packed_json, page_data, plotly
 from analysis.report_words import belief, flat, summary
-from analysis.runs import OBJECTIVES, Run, read_run
-from analysis.tables import network_name, population_of
+from analysis.runs import OBJECTIVES, Run, read_run, within_limits
+from analysis.tables import Population, network_name, population_of
 from analysis.variables import FEWEST
 
 COLUMNS = (
@@ -56,10 +55,7 @@ CAPTIONS = {
 
 def run_front(run: Run) -> Front:
     """Return the front of a run's completed trials, of those within its limits."""
-    rows = run.completed
-    if "within_limits" in rows:
-        rows = rows[rows["within_limits"].astype(bool)]
-    return pareto_front(rows, OBJECTIVES)
+    return pareto_front(within_limits(run.completed), OBJECTIVES)
 
 
 def failed_rows(run: Run) -> list[dict[str, str]]:
@@ -78,15 +74,9 @@ def failed_rows(run: Run) -> list[dict[str, str]]:
     ]
 
 
-def population_card(run: Run) -> Card | None:
-    """Return the statistics of a run's networks; None for too few."""
-    population = population_of(run)
-    if np.isfinite(population.errors).sum() < FEWEST:
-        return None
-    return cards([population])[0]
-
-
-def figures_of(run: Run, front: Front, card: Card | None) -> dict[str, Figure]:
+def figures_of(
+    run: Run, front: Front, population: Population, card: Card | None
+) -> dict[str, Figure]:
     """Return the figures of a run by file name."""
     done = run.completed
     judged = run.references.dropna(subset=list(OBJECTIVES))
@@ -97,7 +87,7 @@ def figures_of(run: Run, front: Front, card: Card | None) -> dict[str, Figure]:
         "madds_latency": cost_figure(done, measured),
     }
     if len(front.rows):
-        drawn["progress"] = progress_figure(compare([population_of(run)], front.reference))
+        drawn["progress"] = progress_figure(compare([population], front.reference))
     if card is not None:
         drawn |= population_command.figures([card], published=False)
     return drawn
@@ -134,8 +124,10 @@ def write_report(path: Path, refresh: int = 0) -> Path:
     """
     run = read_run(path)
     front = run_front(run)
-    card = None if refresh else population_card(run)
-    drawn = figures_of(run, front, card)
+    population = population_of(run)
+    too_few = population.known < FEWEST
+    card = None if refresh or too_few else cards([population])[0]
+    drawn = figures_of(run, front, population, card)
     (path / "figures").mkdir(exist_ok=True)
     pictures = {
         name: save(figure, path / "figures" / name)[-1].read_bytes()

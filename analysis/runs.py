@@ -71,6 +71,13 @@ class Run:
         return score_text(score, self.by_accuracy)
 
 
+def within_limits(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the networks that keep the search's limits; all where none are told of."""
+    if "within_limits" not in table:
+        return table
+    return table[table["within_limits"].astype(bool)]
+
+
 def score_text(score: float | None, is_accuracy: bool) -> str:
     """Write a score: one that is an accuracy in percent, none as a dash."""
     if score is None or pd.isna(score):

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError, check_columns
 from analysis.fronts import Direction
-from analysis.runs import OBJECTIVES, Run, read_run, read_table
+from analysis.runs import OBJECTIVES, Run, read_run, read_table, within_limits
 
 VARIABLE = "x."
 """Begins the columns of design variables."""
@@ -51,11 +52,14 @@ class Population:
         return self.table[ERROR]
 
     @property
+    def known(self) -> int:
+        """How many networks have a finite error."""
+        return int(np.isfinite(self.errors.to_numpy(dtype=float)).sum())
+
+    @property
     def admitted(self) -> pd.DataFrame:
         """The networks that keep the search's limits; all where there are none."""
-        if "within_limits" not in self.table:
-            return self.table
-        return self.table[self.table["within_limits"].astype(bool)]
+        return within_limits(self.table)
 
     def where(self, name: str, kept: pd.Series) -> Population:
         """Return the networks that a mask keeps, as a population of their own."""

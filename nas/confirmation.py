@@ -31,7 +31,7 @@ from nas.training import TrainingError
 
 LONGER = 2  # times what a short training costs
 EPOCHS = 2  # of retraining, at least; within these numbers of images
-FEWEST, MOST = 6_400, 100_000
+FEWEST, MOST = 4_800, 100_000
 SEEDS = 3
 CONFIRMED = 2  # networks of the front, where nobody says how many
 TRAINABLE = ("short", "zero-cost", "supernet")  # estimators whose networks are for the data
@@ -93,7 +93,7 @@ def wanted_networks(config: SearchConfig) -> int:
 def retraining(estimator: Estimator, data: str, settings: str = "") -> Retraining:
     """Return the retraining of a search: of networks at full width, on all validation images.
 
-    It sees the training part twice, but from 6,400 to 100,000 images, of the search's resolution.
+    It sees the training part twice, but from 4,800 to 100,000 images, of the search's resolution.
     Where the search trains networks for a short while, it follows that recipe, and costs at least
     twice as much.
 

@@ -136,7 +136,7 @@ def search(
         str | None,
         typer.Option(
             help="How they are retrained, as images=200000,flip=true. "
-            "[2 epochs, from 6,400 to 100,000 images]"
+            "[2 epochs, from 4,800 to 100,000 images]"
         ),
     ] = None,
     out: Annotated[

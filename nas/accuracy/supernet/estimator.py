@@ -67,7 +67,7 @@ class Supernet:
     data: str
     population: Any = dataclasses.field(default=None, repr=False)
     images: AtLeastOne = 200_000
-    most_epochs: AtLeastOne = 50
+    most_epochs: AtLeastOne = 40
     resolution: Annotated[int, Field(ge=8, le=2048)] = 32
     width: Annotated[float, Field(gt=0, le=4)] = 1.0
     paths: AtLeastOne = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import runpy
 import sys
 import warnings
@@ -13,6 +14,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.postgresql import postgresql as postgresql
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side, each on a core of its own
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile(
     "mixnas",

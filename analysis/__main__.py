@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -138,18 +137,26 @@ def report(
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on while a search runs, until it is complete.")
     ] = False,
+    ranking: Annotated[
+        Path | None,
+        typer.Option(help="What python -m nas.rank left of the search's estimator; kept in RUN."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Write report.html and the figures of a run anew."""
+    from analysis import report as command
+
+    if ranking is not None:
+        from analysis.ranking_table import keep_card
+
+        keep_card(ranking, run)
     if watch:
         from analysis import watching
 
-        page = watching.watch(run, lambda text: print(text, file=sys.stderr))
-    else:
-        from analysis.report import write_report
-
-        page = write_report(run)
-    print(json_module.dumps({"report": str(page)}) if json else f"report: {page}")
+        watching.watch(run, lambda text: print(text, file=sys.stderr))
+    found = command.read_report(run)
+    page = command.write_page(found)
+    print(command.as_json(found, page) if json else f"report: {page}")
 
 
 def _tell(command: Any, found: Any, out: Path | None, json: bool) -> None:

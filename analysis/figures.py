@@ -14,13 +14,15 @@ from matplotlib.figure import Figure
 
 from analysis.files import write_whole
 from analysis.fronts import Front
+from analysis.units import score_unit
 
 TRIAL = "#8fa3b8"
 FRONT = "#d1495b"
 REFERENCE = "#1b4965"
 GRID = "#d9dee3"
-Place = Literal["best", "upper right", "lower right"]
+Place = Literal["best", "upper right", "lower right", "lower left"]
 DPI = 120  # of PNGs
+MANY = 1_000  # trials, from which on they are drawn smaller
 PALETTE = ("#1b6ca8", "#d1495b", "#c98a1b", "#3a7d44", "#7a5195", "#4d4d4d")
 
 
@@ -40,6 +42,15 @@ def style(axes: Axes) -> None:
         axes.spines[side].set_visible(False)
 
 
+def points(axes: Axes, xs: pd.Series, ys: pd.Series) -> None:
+    """Draw trials; as pixels also in SVG where they are many, which would make a page slow."""
+    many = len(xs) > MANY
+    axes.scatter(
+        xs, ys, s=8 if many else 22, color=TRIAL, label="trial", alpha=0.4 if many else 0.8,
+        lw=0, rasterized=many,
+    )  # fmt: skip
+
+
 def legend(axes: Axes, place: Place = "best") -> None:
     """Add the legend that all figures share."""
     axes.legend(fontsize=8, loc=place, framealpha=0.85, edgecolor=GRID)
@@ -50,20 +61,13 @@ def colours(names: Sequence[str]) -> dict[str, str]:
     return {name: PALETTE[number % len(PALETTE)] for number, name in enumerate(names)}
 
 
-def _unit(label: str) -> tuple[str, float]:
-    """Return an axis' label, and the factor of what is drawn: accuracies are in percent."""
-    return (f"{label} (%)", 100.0) if label.endswith("accuracy") else (label, 1.0)
-
-
 def front_figure(
     trials: pd.DataFrame, references: pd.DataFrame, front: Front, label: str
 ) -> Figure:
     """Draw scores over latency: all trials, the front as a staircase, references by name."""
     figure, axes = single()
-    unit, factor = _unit(label)
-    axes.scatter(
-        trials["latency_ms"], factor * trials["score"], s=22, color=TRIAL, label="trial", alpha=0.8
-    )
+    unit, factor = score_unit(label)
+    points(axes, trials["latency_ms"], factor * trials["score"])
     rows = front.rows.sort_values("latency_ms")
     axes.step(rows["latency_ms"], factor * rows["score"], where="post", color=FRONT, linewidth=1.3)
     axes.scatter(
@@ -108,9 +112,9 @@ def front_figure(
 def history_figure(trials: pd.DataFrame, label: str) -> Figure:
     """Draw scores over the trials' numbers, with the best so far."""
     figure, axes = single(height=3.2)
-    unit, factor = _unit(label)
+    unit, factor = score_unit(label)
     ordered = trials.sort_values("number")
-    axes.scatter(ordered["number"], factor * ordered["score"], s=22, color=TRIAL, label="trial")
+    points(axes, ordered["number"], factor * ordered["score"])
     axes.step(
         ordered["number"],
         factor * ordered["score"].cummax(),
@@ -128,9 +132,7 @@ def history_figure(trials: pd.DataFrame, label: str) -> Figure:
 def cost_figure(trials: pd.DataFrame, references: pd.DataFrame) -> Figure:
     """Draw latency over MAdds: how far MAdds stand for latency here."""
     figure, axes = single(height=3.6)
-    axes.scatter(
-        trials["madds"] / 1e6, trials["latency_ms"], s=22, color=TRIAL, label="trial", alpha=0.8
-    )
+    points(axes, trials["madds"] / 1e6, trials["latency_ms"])
     if len(references):
         axes.scatter(
             references["madds"] / 1e6,

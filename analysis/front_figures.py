@@ -12,18 +12,8 @@ from analysis.baselines import LABEL
 from analysis.comparison import Comparison
 from analysis.figures import FRONT, REFERENCE, TRIAL, colours, legend, single, style
 from analysis.fronts import Direction
-from analysis.population_figures import column_unit
 from analysis.tables import Population
-
-SHARES = ("score", "accuracy", "test_accuracy")
-
-
-def _axis(name: str, values: pd.Series) -> tuple[str, float]:
-    """Return a column's axis label and factor: accuracies are drawn in percent."""
-    if name in SHARES and values.min() >= 0 and values.max() <= 1:
-        return f"{name} (%)", 100.0
-    label, divisor = column_unit(name)
-    return label, 1 / divisor
+from analysis.units import objective_unit
 
 
 def _pair(objectives: dict[str, Direction]) -> tuple[str, str] | None:
@@ -40,7 +30,7 @@ def fronts_figure(found: Comparison) -> Figure | None:
     across, up = pair
     figure, axes = single(4.2)
     everything = pd.concat([search.population.table for search in found.searches])
-    (x_label, x_factor), (y_label, y_factor) = (_axis(n, everything[n]) for n in pair)
+    (x_label, x_factor), (y_label, y_factor) = (objective_unit(n, everything[n]) for n in pair)
     alone = len(found.searches) == 1
     names = [search.population.name for search in found.searches]
     for search, colour in zip(found.searches, colours(names).values(), strict=True):
@@ -122,7 +112,7 @@ def attainment_figure(found: Comparison) -> Figure | None:
     across, up = pair
     figure, axes = single(4.2)
     everything = pd.concat([search.population.table for search in found.searches])
-    (x_label, x_factor), (y_label, y_factor) = (_axis(n, everything[n]) for n in pair)
+    (x_label, x_factor), (y_label, y_factor) = (objective_unit(n, everything[n]) for n in pair)
     least, half, most = (found.surfaces[share] for share in (25, 50, 75))
     at = np.sort(np.concatenate([rows[across].to_numpy(dtype=float) for rows in (least, most)]))
     ends = [_attained(rows, across, up, found.objectives, at) for rows in (least, most)]
@@ -149,7 +139,7 @@ def baselines_figure(populations: Sequence[Population], published: pd.DataFrame)
         style(axes)
         axes.set_xlabel("MAdds (M)")
     first = next(iter(populations[0].objectives))
-    label, factor = _axis(first, populations[0].table[first])
+    label, factor = objective_unit(first, populations[0].table[first])
     names = [population.name for population in populations]
     for population, colour in zip(populations, colours(names).values(), strict=True):
         table = population.table

@@ -13,6 +13,7 @@ from analysis.architectures import BlockView
 from analysis.errors import AnalysisError
 
 GOOD = 0.1  # share of a population that counts as good
+FEWEST_GOOD = 6
 LEVEL = 0.95
 
 
@@ -96,7 +97,8 @@ def kernel_use(
     Args:
         networks: of the population.
         errors: theirs, (n,); those that are not finite are left out.
-        good: share of the networks that counts as good.
+        good: share of the networks that counts as good; six of them at least, or half of all,
+            since the mean of two has an interval that says nothing.
 
     Raises:
         AnalysisError: when fewer than four networks have an error.
@@ -106,7 +108,7 @@ def kernel_use(
     if len(known) < 4:
         raise AnalysisError(f"{len(known)} networks are too few to tell good ones from others")
     order = known[np.argsort(values[known], kind="stable")]
-    best = max(2, round(good * len(known)))
+    best = max(min(FEWEST_GOOD, len(known) // 2), round(good * len(known)))
     chosen = [networks[i] for i in order]
     sizes = tuple(sorted({k for network in chosen for block in network for k in block.kernels}))
     stages = tuple(sorted({block.stage for network in chosen for block in network}))

@@ -16,17 +16,16 @@ from analysis.mixconv_figures import kernel_figure, staircase_figure
 from analysis.mixconv_published import Own, published_figures
 from analysis.population_card import Card, card_data, cards, ks_tests
 from analysis.population_figures import (
-    column_unit,
     edf_figure,
     efficiency_figure,
     importance_figure,
     latency_figure,
     trend_figure,
-    unit_of,
     variables_figure,
 )
 from analysis.runs import plain
 from analysis.tables import Population, Reading, network_name, read_populations
+from analysis.units import column_unit, error_unit, quality_unit
 
 MOST_SPLIT = 12  # values of a column that populations are made of
 SHOWN_NETWORKS = 4
@@ -100,7 +99,7 @@ def show(found: Sequence[Card], console: Console) -> None:
 
 
 def _distributions(found: Sequence[Card]) -> Table:
-    unit, factor = unit_of(found[0].population.label)
+    unit, factor = error_unit(found[0].population.label)
     table = Table(title=f"Distribution of {unit}", title_justify="left")
     table.add_column("population")
     for name in ("networks", "left out", "best", "mean", "median", "mean at even complexity"):
@@ -189,12 +188,13 @@ def _mixconv(card: Card, published: bool) -> dict[str, Figure]:
         return {}
     table = card.population.table.sort_values("error", kind="stable")
     table = table[np.isfinite(table["error"])]
-    unit, factor = unit_of(card.population.label)
+    unit, factor = error_unit(card.population.label)
+    quality, offset, sign = quality_unit(card.population.label)
     own = Own(
         card.population.name,
         architectures(table),
-        -factor * table["error"].to_numpy(dtype=float),
-        f"less {unit}",
+        offset + sign * table["error"].to_numpy(dtype=float),
+        quality,
         table["madds"].to_numpy(dtype=float) if "madds" in table else None,
     )
     ends = {

@@ -10,33 +10,24 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 from analysis.figures import FRONT, GRID, REFERENCE, TRIAL, colours, legend, single, style
 from analysis.population_card import LATENCY, Card, design_columns
 from analysis.populations import EDF, BestValue
-from analysis.tables import VARIABLE
+from analysis.units import column_unit, error_unit
 
 ACROSS = 3  # small figures side by side
 MOST_POINTS = 4_000  # that are drawn of a population
 MOST_VARIABLES = 15
-UNITS = {"madds": ("MAdds (M)", 1e6), "params": ("parameters (M)", 1e6)}
-UNITS |= {"activations": ("activations (M)", 1e6), "latency_ms": ("latency (ms)", 1.0)}
-
-
-def unit_of(label: str) -> tuple[str, float]:
-    """Return an error's axis label and factor: shares are drawn in percent."""
-    return ("error (%)", 100.0) if label == "error" else (label, 1.0)
-
-
-def column_unit(name: str) -> tuple[str, float]:
-    """Return a column's axis label, and what its values are divided by."""
-    return UNITS.get(name, (name.removeprefix(VARIABLE), 1.0))
+LEAST_R2 = 0.1  # of a forest whose losses say something
+FEW = 200  # networks, up to which each is drawn to be seen
 
 
 def edf_figure(found: Mapping[str, EDF], label: str, title: str = "") -> Figure:
     """Draw distributions of errors as steps, with their bands."""
     figure, axes = single(4.2)
-    unit, factor = unit_of(label)
+    unit, factor = error_unit(label)
     for name, colour in colours(list(found)).items():
         curve = found[name]
         errors = factor * np.append(curve.errors[0], curve.errors)
@@ -49,17 +40,18 @@ def edf_figure(found: Mapping[str, EDF], label: str, title: str = "") -> Figure:
         entry = f"{name}: {numbers}"
         axes.step(errors, shares, where="post", color=colour, linewidth=1.5, label=entry)
     axes.set_xlabel(unit)
-    axes.set_ylabel("share of networks with at most that error")
+    bound = "at most that error" if factor > 0 else "at least that score"
+    axes.set_ylabel(f"share of networks with {bound}")
     axes.set_ylim(0, 1.02)
     axes.set_title(title, fontsize=10, loc="left")
-    legend(axes, "lower right")
+    legend(axes, "lower right" if factor > 0 else "lower left")
     return figure
 
 
 def efficiency_figure(found: Sequence[Card]) -> Figure:
     """Draw how low the error of the best of m random networks is."""
     figure, axes = single(3.6)
-    unit, factor = unit_of(found[0].population.label)
+    unit, factor = error_unit(found[0].population.label)
     for card, colour in zip(found, _card_colours(found), strict=True):
         curve = card.efficiency
         axes.fill_between(
@@ -71,7 +63,7 @@ def efficiency_figure(found: Sequence[Card]) -> Figure:
     axes.set_xscale("log", base=2)
     axes.set_xlabel("networks drawn at random")
     axes.set_ylabel(f"{unit} of the best")
-    legend(axes, "upper right")
+    legend(axes, "upper right" if factor > 0 else "lower right")
     return figure
 
 
@@ -88,7 +80,7 @@ def variables_figure(card: Card) -> Figure | None:
     figure = Figure(figsize=(9.6, 2.3 * rows + 0.2), layout="constrained")
     grid = np.atleast_1d(figure.subplots(rows, ACROSS, sharey=True)).ravel()
     table = _thinned(card.population.table)
-    unit, factor = unit_of(card.population.label)
+    unit, factor = error_unit(card.population.label)
     for axes, name in zip(grid, names, strict=False):
         style(axes)
         if name in card.best:
@@ -105,8 +97,7 @@ def variables_figure(card: Card) -> Figure | None:
 def _numeric(axes: Axes, table: pd.DataFrame, name: str, factor: float, best: BestValue) -> None:
     label, scale = column_unit(name)
     xs, ys = _jittered(table[name]) / scale, factor * table["error"]
-    # As pixels also in SVG: thousands of points make a page slow.
-    axes.scatter(xs, ys, s=7, color=TRIAL, alpha=0.5, lw=0, rasterized=True)
+    _points(axes, xs, ys)
     axes.axvspan(best.low / scale, best.high / scale, color=FRONT, alpha=0.12, lw=0)
     axes.axvline(best.median / scale, color=FRONT, linewidth=1.4)
     low, median, high = (value / scale for value in (best.low, best.median, best.high))
@@ -123,12 +114,22 @@ def _categorical(
     for place, value in enumerate(shown):
         errors = factor * table.loc[text == value, "error"]
         spread = np.random.default_rng(place).uniform(-0.25, 0.25, len(errors))
-        axes.scatter(place + spread, errors, s=7, color=TRIAL, alpha=0.5, lw=0, rasterized=True)
+        _points(axes, place + spread, errors)
         if shares.get(value, 0) > 0:
             axes.axvspan(place - 0.4, place + 0.4, color=FRONT, alpha=0.3 * shares[value], lw=0)
     ticks = [f"{value}\n{100 * shares.get(value, 0):.0f}%" for value in shown]
     axes.set_xticks(range(len(shown)), ticks, fontsize=6 if len(shown) > 5 else 7)
     axes.set_xlabel(f"{column_unit(name)[0]}: how often it is best", fontsize=8)
+
+
+def _points(axes: Axes, xs: ArrayLike, ys: ArrayLike) -> None:
+    """Draw networks over the band, the fewer the larger.
+
+    As pixels also in SVG: thousands of points make a page slow.
+    """
+    few = np.size(xs) <= FEW
+    size, alpha = (16, 0.95) if few else (7, 0.5)
+    axes.scatter(xs, ys, s=size, color=TRIAL, alpha=alpha, lw=0, rasterized=not few, zorder=2.5)
 
 
 def _jittered(values: pd.Series) -> pd.Series:
@@ -165,7 +166,8 @@ def importance_figure(card: Card) -> Figure | None:
     right.barh(height, means, xerr=deviations, color=TRIAL, error_kw={"linewidth": 1})
     left.set_yticks(height, [column_unit(name)[0] for name in names], fontsize=8)
     left.set_xlabel("PED-ANOVA: share of what tells the best tenth")
-    right.set_xlabel(f"permutation: loss of R² (forest: {told.r2:.2f})")
+    trust = "" if told.r2 > LEAST_R2 else ", so that it tells nothing"
+    right.set_xlabel(f"permutation: loss of R² (forest: {told.r2:.2f}{trust})")
     for axes in (left, right):
         style(axes)
         axes.grid(visible=False, axis="y")

@@ -9,8 +9,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures import FRONT, REFERENCE, TRIAL, style
 from analysis.ranking import Interval, RankingCard
-
-NAMES = {"score": "the estimator", "params": "parameters", "madds": "MAdds", "depth": "depth"}
+from analysis.ranking_table import NAMES
 
 
 def ranking_figure(table: pd.DataFrame, card: RankingCard, estimator: str) -> Figure:

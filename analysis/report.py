@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pandas as pd
@@ -18,12 +21,14 @@ from analysis.figures import cost_figure, front_figure, history_figure, save
 from analysis.files import write_whole
 from analysis.front_figures import progress_figure
 from analysis.fronts import Front, pareto_front
-from analysis.population_card import Card, cards
-from analysis.population_figures import column_unit
+from analysis.population_card import Card, card_data, cards
+from analysis.ranking_table import FILE, KeptCard, ranking_header, ranking_rows, read_card
+from analysis.report_belief import belief, error_rows, flat
 from analysis.report_data import packed_json, page_data, plotly
-from analysis.report_words import belief, flat, summary
-from analysis.runs import OBJECTIVES, Run, read_run, within_limits
+from analysis.report_words import summary
+from analysis.runs import OBJECTIVES, Run, plain, read_run, within_limits
 from analysis.tables import Population, network_name, population_of
+from analysis.units import column_unit
 from analysis.variables import FEWEST
 
 COLUMNS = (
@@ -34,6 +39,7 @@ COLUMNS = (
     ("params", "params"),
     ("group", "group"),
 )
+NAMED = 3  # networks that ended for the same reason
 CAPTIONS = {
     "front": "Scores over latency.",
     "history": "Scores by trial, with the best so far.",
@@ -46,38 +52,103 @@ CAPTIONS = {
     "for telling the error of networks that a forest has not seen.",
     "variables": "Errors over the choices. Red is where the best of a quarter of the networks, "
     "drawn again and again, lies in 95% of all cases.",
-    "kernels": "Which kernel sizes stand in which stage, in the best tenth and in all others.",
+    "kernels": "Which kernel sizes stand in which stage, in the best networks and in all others.",
     "latency": "Latency as multiply-adds and activations tell it.",
     "best_networks": "The best networks, block by block.",
     "worst_networks": "The worst.",
 }
 
 
-def run_front(run: Run) -> Front:
-    """Return the front of a run's completed trials, of those within its limits."""
-    return pareto_front(within_limits(run.completed), OBJECTIVES)
+@dataclass(frozen=True)
+class Report:
+    """What a page tells.
+
+    Attributes:
+        run: the search.
+        front: of its completed trials, of those within its limits.
+        population: its networks.
+        card: their statistics; None where networks are too few, or a search is not to be held up.
+        ranking: how well its estimator ranks networks; None where that was not examined.
+    """
+
+    run: Run
+    front: Front
+    population: Population
+    card: Card | None
+    ranking: KeptCard | None
+
+
+def read_report(path: Path, quick: bool = False) -> Report:
+    """Read a run directory and compute what its page tells.
+
+    Args:
+        path: of the run.
+        quick: leave out the statistics that take long.
+
+    Raises:
+        AnalysisError: when the folder is no run directory, or a file in it is damaged.
+    """
+    run = read_run(path)
+    population = population_of(run)
+    too_few = population.known < FEWEST
+    ranking = path / FILE
+    return Report(
+        run,
+        pareto_front(within_limits(run.completed), OBJECTIVES),
+        population,
+        None if quick or too_few else cards([population])[0],
+        read_card(ranking) if ranking.is_file() else None,
+    )
+
+
+def as_json(report: Report, page: Path) -> str:
+    """Return what a page tells as JSON, with the page's place."""
+    front = report.front
+    data = {
+        "report": str(page),
+        "summary": summary(report.run, front),
+        "front": front.rows.to_dict("records"),
+        "hypervolume": front.hypervolume,
+        "reference": front.reference,
+        "networks": front.n,
+        "left_out": front.dropped,
+        "failed": failed_rows(report.run),
+        "retrained": confirmed_rows(report.run.retrained, report.run.best),
+        "population": None if report.card is None else card_data(report.card),
+        "ranking": None if report.ranking is None else report.ranking.card.to_dict(),
+        "conditions": report.run.conditions,
+    }
+    return json.dumps(plain(data), indent=2, allow_nan=False, default=_number)
+
+
+def _number(value: Any) -> Any:
+    """Return a numpy number as Python's."""
+    return plain(value.item())
 
 
 def failed_rows(run: Run) -> list[dict[str, str]]:
-    """Return what ended without a result, with its reason."""
+    """Return what ended without a result, with its reason; a row for all that share one."""
     rows = pd.concat([run.trials, run.references])
     rows = rows[rows["state"].isin(["fail", "pruned"])]
+    found: dict[tuple[str, str], list[str]] = {}
+    for _, row in rows.iterrows():
+        reason = "" if pd.isna(row["reason"]) else str(row["reason"])
+        named = row if pd.notna(row.get("name")) else row.drop("name", errors="ignore")
+        found.setdefault((row["state"], reason), []).append(network_name(named))
     return [
-        {
-            "name": network_name(
-                row if pd.notna(row.get("name")) else row.drop("name", errors="ignore")
-            ),
-            "state": row["state"],
-            "reason": "" if pd.isna(row["reason"]) else str(row["reason"]),
-        }
-        for _, row in rows.iterrows()
+        {"name": _several(names), "state": state, "reason": reason}
+        for (state, reason), names in found.items()
     ]
 
 
-def figures_of(
-    run: Run, front: Front, population: Population, card: Card | None
-) -> dict[str, Figure]:
+def _several(names: list[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def figures_of(report: Report) -> dict[str, Figure]:
     """Return the figures of a run by file name."""
+    run, front, card = report.run, report.front, report.card
     done = run.completed
     judged = run.references.dropna(subset=list(OBJECTIVES))
     measured = run.references.dropna(subset=["latency_ms"])
@@ -87,7 +158,7 @@ def figures_of(
         "madds_latency": cost_figure(done, measured),
     }
     if len(front.rows):
-        drawn["progress"] = progress_figure(compare([population], front.reference))
+        drawn["progress"] = progress_figure(compare([report.population], front.reference))
     if card is not None:
         drawn |= population_command.figures([card], published=False)
     return drawn
@@ -120,18 +191,19 @@ def write_report(path: Path, refresh: int = 0) -> Path:
         The page's path.
 
     Raises:
-        AnalysisError: when the folder is no run directory.
+        AnalysisError: see `read_report`.
     """
-    run = read_run(path)
-    front = run_front(run)
-    population = population_of(run)
-    too_few = population.known < FEWEST
-    card = None if refresh or too_few else cards([population])[0]
-    drawn = figures_of(run, front, population, card)
+    return write_page(read_report(path, quick=refresh > 0), refresh)
+
+
+def write_page(report: Report, refresh: int = 0) -> Path:
+    """Draw a report into its run directory; return the page's path."""
+    run, front, ranking = report.run, report.front, report.ranking
+    path = run.path
     (path / "figures").mkdir(exist_ok=True)
     pictures = {
         name: save(figure, path / "figures" / name)[-1].read_bytes()
-        for name, figure in drawn.items()
+        for name, figure in figures_of(report).items()
     }
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("analysis"), autoescape=True, undefined=jinja2.StrictUndefined
@@ -142,9 +214,13 @@ def write_report(path: Path, refresh: int = 0) -> Path:
         refresh=refresh,
         summary=summary(run, front),
         columns=COLUMNS,
-        population=population_words(card),
+        population=population_words(report.card),
         failed=failed_rows(run),
-        believed=belief(run),
+        believed=belief(run, ranking),
+        errors=error_rows(run),
+        ranks=None
+        if ranking is None
+        else [ranking_header(ranking.card), *ranking_rows(ranking.card)],
         conditions=flat(run.conditions),
         retrained=confirmed_rows(run.retrained, run.best),
         picture=_Pictures(pictures),

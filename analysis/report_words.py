@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from analysis.confirmation import differences
 from analysis.fronts import Front
 from analysis.runs import Run
@@ -74,33 +71,3 @@ def _retrained(run: Run) -> list[str]:
         f"{run.best or 'The best'} and the references were trained again, with several seeds, and "
         f"tested on images that no choice had seen. The best against {told}."
     ]
-
-
-def belief(run: Run) -> list[str]:
-    """Return how far scores and latencies are to be believed, as far as the run knows."""
-    card = run.conditions.get("predictor")
-    words = []
-    if isinstance(card, dict) and {"n", "within_5", "within_10"} <= card.keys():
-        words.append(
-            f"Latencies in the loop were predicted. On {card['n']} networks that the predictor had "
-            f"not seen, {100 * card['within_5']:.0f}% of its predictions were within 5% of the "
-            f"measured latency, and {100 * card['within_10']:.0f}% within 10%; the front's were "
-            "measured."
-        )
-    words.append(
-        "How well these scores rank networks is told by python -m nas.rank, on networks that were "
-        "fully trained."
-    )
-    return words
-
-
-def flat(conditions: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    """Return nested conditions as rows of text: ``versions torch``, ``2.13.0``."""
-    rows: list[tuple[str, str]] = []
-    for key, value in conditions.items():
-        name = f"{before} {key}".strip()
-        if isinstance(value, Mapping):
-            rows += flat(value, name)
-        elif value is not None:
-            rows.append((name, str(value)))
-    return rows

@@ -20,6 +20,8 @@ VARIABLE = "x."
 ACCURACIES = ("score", "accuracy", "top1", "test_accuracy")
 """Columns that are taken for what is to be maximised, in this order."""
 ERROR = "error"
+NEGATED = "less "
+"""Begins the label of errors that are scores with their sign turned."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def population_of(run: Run, reading: Reading | None = None) -> Population:
     if reading.error or reading.score or reading.costs:
         found = _population(path.name, run.completed, reading, len(run.trials))
         return replace(found, references=run.references, limits=limits)
-    label = "error" if run.by_accuracy else f"less {run.label}"
+    label = "error" if run.by_accuracy else f"{NEGATED}{run.label}"
     error = (1 if run.by_accuracy else 0) - run.completed["score"]
     table = run.completed.assign(**{ERROR: error})
     table, variables = _told_apart(table, _variables(table, reading))
@@ -159,10 +161,12 @@ def _population(name: str, table: pd.DataFrame, reading: Reading, seen: int) -> 
         raise AnalysisError(f"the column '{minimised or maximised}' of {name} holds text")
     if minimised is not None:
         errors, label = table[minimised], minimised
+        if label == ERROR and float(errors.max()) > 1:  # no share: not to be drawn in percent
+            label = f"{ERROR}, as given"
     else:
         shares = maximised != "score" and float(table[maximised].max()) <= 1
         errors = (1 if shares else 0) - table[maximised]
-        label = ERROR if shares else f"less {maximised}"
+        label = ERROR if shares else f"{NEGATED}{maximised}"
     objectives: dict[str, Direction] = {}
     if minimised is not None:
         objectives[minimised] = "min"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from analysis.errors import AnalysisError, check_columns
 
 GOOD = 0.1  # share of a population that counts as good in PED-ANOVA
-TREES = 100
+TREES = 50
 SHUFFLES = 5
 FEWEST = 10  # networks that importance is told of, at least
 MOST = 1_000  # and at most, drawn at random: more take long and change little

@@ -13,19 +13,16 @@ from analysis.runs import Run, read_run
 EVERY = 10  # seconds between two looks
 
 
-def watch(path: Path, say: Callable[[str], None], every: float = EVERY) -> Path:
+def watch(path: Path, say: Callable[[str], None], every: float = EVERY) -> None:
     """Write a run's report anew whenever its tables change, until it has all its trials.
 
-    What takes long to draw is left out meanwhile, since the machine may be measuring. Ctrl-C ends
-    it earlier; the page is written once more then, whole.
+    What takes long to draw is left out, since the machine may be measuring. Ctrl-C ends it earlier;
+    the whole page is still to be written then.
 
     Args:
         path: of the run directory.
         say: told what happens.
         every: seconds between two looks; the page loads itself again after as many.
-
-    Returns:
-        The page's path.
 
     Raises:
         AnalysisError: when there is no such directory, or a file in it is damaged.
@@ -40,7 +37,7 @@ def watch(path: Path, say: Callable[[str], None], every: float = EVERY) -> Path:
                 seen = changed
                 run = read_run(path)
                 if _is_complete(run):
-                    break
+                    return
                 page = write_report(path, refresh=max(1, round(every)))
                 say(f"{len(run.completed)} networks in {page}; Ctrl-C ends")
             elif not told:
@@ -50,7 +47,6 @@ def watch(path: Path, say: Callable[[str], None], every: float = EVERY) -> Path:
     except KeyboardInterrupt:
         if not seen:
             raise AnalysisError(f"{path} has no networks yet") from None
-    return write_report(path)
 
 
 def _changed(path: Path) -> float:

@@ -13,7 +13,7 @@ from nas.errors import MixnasError
 from nas.units import parse_seconds
 
 if TYPE_CHECKING:
-    from analysis.ranking import Interval, RankingCard
+    from analysis.ranking import RankingCard
     from nas.ranking_run import RankingRun
 
 app = cli.new_app(
@@ -84,28 +84,15 @@ def rank(
 
 
 def _print(run: RankingRun, card: RankingCard) -> None:
-    from analysis.ranking_figure import NAMES
+    from analysis.ranking_table import ranking_header, ranking_rows
 
     first = card.rankings[0]
-    tops = [f"best {k}" for k in first.precision]
-    rows = [
-        [
-            NAMES[ranking.name],
-            _shown(ranking.tau),
-            _shown(ranking.spearman),
-            _shown(ranking.band),
-            *(_percent(share) for share in ranking.precision.values()),
-        ]
-        for ranking in card.rankings
-    ]
-    if card.seeds is not None:
-        rows.append(["another full training", _shown(card.seeds), *[""] * (2 + len(tops))])
     summary = run.summary(card)
     failed = summary["without_score"]
     cli.print_table(
         f"{run.settings['estimator']} on {card.n} networks of {run.settings['table']}",
-        ["", "Kendall tau", "Spearman", "tau at like MAdds", *tops],
-        rows,
+        ranking_header(card),
+        ranking_rows(card),
         f"95% bootstrap intervals; {first.band_pairs} pairs at like MAdds (5% apart at most); "
         f"best k: share of the k best by score among the k truly best; "
         f"{summary['seconds_per_network']:g} s a network"
@@ -113,16 +100,6 @@ def _print(run: RankingRun, card: RankingCard) -> None:
     )
     print(f"card:   {run.path / 'card.json'}")
     print(f"figure: {run.path / 'ranking.png'}")
-
-
-def _percent(interval: Interval) -> str:
-    return f"{interval.value:.0%} ({interval.low:.0%} to {interval.high:.0%})"
-
-
-def _shown(interval: Interval) -> str:
-    if interval.value != interval.value:
-        return "-"
-    return f"{interval.value:.2f} ({interval.low:.2f} to {interval.high:.2f})"
 
 
 if __name__ == "__main__":

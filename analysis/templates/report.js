@@ -1,6 +1,7 @@
 "use strict";
 const byId = (id) => document.getElementById(id);
 const GROUPS = ["front", "trial", "reference"];
+const RING = 3; // the trace around the network on the card
 const SHOWN = 25; // rows of a page of the table
 
 async function unpack(id) {
@@ -115,7 +116,16 @@ class Report {
       part(0, { mode: "lines+markers", line: { shape: "hv", color: colour("front"), width: 1.6 },
         marker: { color: colour("front"), size: 9 } }),
       part(2, { mode: "markers", marker: { color: colour("reference"), size: 11, symbol: "diamond" } }),
+      { ...this.ring(), mode: "markers", hoverinfo: "skip", showlegend: false,
+        marker: { size: 18, color: "rgba(0,0,0,0)", line: { color: colour("ink"), width: 2 } } },
     ];
+  }
+
+  // Where the network on the card stands, if it is drawn.
+  ring() {
+    const { data, chosen } = this;
+    if (chosen === null || data.score[chosen] === null || !this.kept.includes(chosen)) return { x: [], y: [] };
+    return { x: [data.latency_ms[chosen]], y: [(data.percent ? 100 : 1) * data.score[chosen]] };
   }
 
   layout() {
@@ -127,13 +137,14 @@ class Report {
       legend: { orientation: "h", y: 1.06, x: 0 },
       xaxis: { ...axis, title: { text: "latency, median of one image (ms)" } },
       yaxis: { ...axis, title: { text: unit } },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("soft"), activecolor: colour("ink") },
       hoverlabel: { bgcolor: colour("panel"), font: { color: colour("ink") } },
     };
   }
 
   draw() {
     const options = { responsive: true, displaylogo: false,
-      modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
+      modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
     Plotly.react("plot", this.traces(), this.layout(), options);
   }
 
@@ -160,6 +171,8 @@ class Report {
     for (const row of document.querySelectorAll("#rows tr")) {
       row.setAttribute("aria-selected", String(+row.dataset.index === i));
     }
+    const { x, y } = this.ring();
+    Plotly.restyle("plot", { x: [x], y: [y] }, [RING]);
   }
 
   // -- the table --
@@ -250,14 +263,14 @@ class Report {
       const next = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
       if (next && pick(event)[next]) { pick(event)[next].focus(); event.preventDefault(); }
     });
-    byId("look").addEventListener("click", () => {
-      look(document.documentElement.dataset.look === "dark" ? "light" : "dark");
-      this.draw();
-    });
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) => {
-      look(event.matches ? "dark" : "light");
-      this.draw();
-    });
+    const turn = (name) => { look(name); this.draw(); };
+    const isDark = () => document.documentElement.dataset.look === "dark";
+    byId("look").addEventListener("click", () => turn(isDark() ? "light" : "dark"));
+    const system = matchMedia("(prefers-color-scheme: dark)");
+    system.addEventListener("change", (event) => turn(event.matches ? "dark" : "light"));
+    let before = "light";
+    addEventListener("beforeprint", () => { before = isDark() ? "dark" : "light"; turn("light"); });
+    addEventListener("afterprint", () => turn(before));
   }
 }
 

@@ -4,17 +4,21 @@
 
 A million networks as a table: their distribution, front, and the best values of a variable. Then
 the report of a search of ten thousand networks of `mixnet`, with made-up accuracies and latencies,
-and its size.
+its size, and, where there are playwright and Chromium, how long a reader waits for what he does on
+the page: from an event until the browser has drawn a frame after it.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -44,12 +48,75 @@ def main() -> None:
         _write_run(path)
         seconds[f"report of {TRIALS:,} trials"] = _timed(lambda: write_report(path))
         size = (path / "report.html").stat().st_size
+        waits = _waits(path / "report.html")
     for name, took in seconds.items():
         print(f"{name:32} {took:6.2f} s")
+    for name, took in waits.items():
+        print(f"{'a reader waits: ' + name:32} {took:6.0f} ms")
     print(f"report.html {size / 1e6:.2f} MB")
     packages = ("pandas", "numpy", "scipy", "moocore", "matplotlib", "plotly")
-    result = {"seconds": seconds, "report_bytes": size}
+    result = {"seconds": seconds, "waits_ms": waits, "report_bytes": size}
     record("analysis_scale", result, *packages, write=arguments.record)
+
+
+# Every act is done until the frame after it is drawn; the promise gives its milliseconds.
+ACT = """act => new Promise(done => {
+  const begun = performance.now();
+  new Function(act)();
+  requestAnimationFrame(() => setTimeout(() => done(performance.now() - begun)));
+})"""
+ACTS = {
+    "a filter": "const e = document.getElementById('slowest'); e.value = 4 + Math.random();"
+    "e.dispatchEvent(new Event('input'))",
+    "sorting": "document.querySelector('th[data-column=madds] button').click()",
+    "a page of the table": "document.getElementById('after').click()",
+    "dark and light": "document.getElementById('look').click()",
+    "a row": "document.querySelectorAll('#rows tr')[Math.floor(25 * Math.random())].click()",
+}
+REPEATS = 9
+
+
+def _waits(page_file: Path) -> dict[str, float]:
+    """Return the median milliseconds of what a reader does; nothing without a browser."""
+    chromium = shutil.which("chromium")
+    if chromium is None or importlib.util.find_spec("playwright") is None:
+        return {}
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as tools:
+        browser = tools.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        started = time.perf_counter()
+        page.goto(f"file://{page_file}")
+        page.wait_for_selector("body[data-ready=yes]", timeout=60_000)
+        waits = {"opening": 1000 * (time.perf_counter() - started)}
+        for name, act in ACTS.items():
+            waits[name] = median(page.evaluate(ACT, act) for _ in range(REPEATS))
+        waits["hovering"] = median(_hover(page, number) for number in range(REPEATS))
+        browser.close()
+    return {name: round(took, 1) for name, took in waits.items()}
+
+
+def _hover(page: Any, number: int) -> float:
+    """Move the mouse to a network of the front; return when the card shows it."""
+    at = page.evaluate(
+        """number => {
+          const plot = document.getElementById('plot'), { xaxis, yaxis } = plot._fullLayout;
+          const trace = plot.data[1], i = number % trace.x.length;
+          const box = plot.getBoundingClientRect();
+          return [box.x + xaxis._offset + xaxis.l2p(trace.x[i]),
+                  box.y + yaxis._offset + yaxis.l2p(trace.y[i])];
+        }""",
+        number,
+    )
+    page.evaluate("() => { document.querySelector('#network h3').textContent = ''; }")
+    page.mouse.move(at[0] + 60, at[1] + 60)
+    page.wait_for_timeout(200)
+    page.evaluate("() => { document.querySelector('#network h3').textContent = ''; }")
+    started = time.perf_counter()
+    page.mouse.move(*at)
+    page.wait_for_function("() => document.querySelector('#network h3').textContent !== ''")
+    return 1000 * (time.perf_counter() - started)
 
 
 def _timed(what: Callable[[], Any]) -> float:

@@ -13,7 +13,8 @@ import yaml
 
 import analysis
 from analysis.errors import AnalysisError
-from analysis.report import write_report
+from analysis.ranking import ranking_card
+from analysis.report import as_json, read_report, write_report
 from analysis.runs import read_run
 
 
@@ -87,8 +88,10 @@ def test_what_the_figures_rest_on_is_shown(run_folder):
     page = Page(write_report(run_folder).read_text(encoding="utf-8"))
     assert "versions torch" in page.text
     assert "scores weights" not in page.text
-    assert "On 40 networks" in page.text
-    assert "80% of its predictions were within 5%" in page.text
+    assert "its predictions were off by so much" in page.text
+    assert re.search(r"networks it had not seen\s*40", page.text)
+    assert re.search(r"within 5% of the measured latency\s*80%", page.text)
+    assert re.search(r"within 10%\s*98%", page.text)
     (run_folder / "conditions.yaml").write_text("3", encoding="utf-8")
     with pytest.raises(AnalysisError, match=r"conditions\.yaml is damaged"):
         write_report(run_folder)
@@ -164,6 +167,35 @@ def test_a_run_without_results_still_has_a_page(run_folder):
     assert (
         "nothing to choose from" in Page(write_report(run_folder).read_text(encoding="utf-8")).text
     )
+
+
+def test_a_ranking_card_is_shown_and_kept(command, refused, run_folder, tmp_path):
+    table = pd.DataFrame({"accuracy": [0.1, 0.2, 0.3, 0.5], "madds": [1e8, 2e8, 3e8, 4e8]})
+    found = ranking_card(table.assign(score=table["accuracy"]), ["score", "madds"], repeats=20)
+    given = {"estimator": "short", "data": "pets", "table": "macro.json"}
+    document = {**given, "seconds_per_network": 2.5, "fingerprint": {}, **found.to_dict()}
+    card = tmp_path / "card.json"
+    card.write_text(json.dumps(document), encoding="utf-8")
+    before = Page(write_report(run_folder).read_text(encoding="utf-8")).text
+    assert "is not known yet" in before
+    result = command("analysis", "report", run_folder, "--ranking", card, "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["ranking"] == json.loads(json.dumps(found.to_dict()))
+    after = Page(write_report(run_folder).read_text(encoding="utf-8")).text
+    assert "is not known yet" not in after
+    assert re.search(r"the estimator\s*1\.00 \(1\.00 to 1\.00\)", after)
+    assert "judged by another one" in after
+    assert "no such file" in refused("analysis", "report", run_folder, "--ranking", tmp_path / "x")
+
+
+def test_the_report_as_data(run_folder):
+    report = read_report(run_folder)
+    data = json.loads(as_json(report, run_folder / "report.html"))
+    assert [row["number"] for row in data["front"]] == [0, 1]
+    assert data["hypervolume"] == pytest.approx(report.front.hypervolume)
+    assert data["summary"][0].startswith("3 networks of the space mixnet")
+    assert [row["state"] for row in data["failed"]] == ["fail", "pruned"]
+    assert data["ranking"] is data["population"] is None
 
 
 def test_completed_trials_are_those_with_results(run_folder):

@@ -14,12 +14,14 @@ from matplotlib.figure import Figure
 
 from analysis.files import write_whole
 from analysis.fronts import Front
+from analysis.limits import Bound
 from analysis.units import score_unit
 
 TRIAL = "#8fa3b8"
 FRONT = "#d1495b"
 REFERENCE = "#1b4965"
 GRID = "#d9dee3"
+LIMIT = "#6b5b95"
 Place = Literal["best", "upper right", "lower right", "lower left"]
 DPI = 120  # of PNGs
 MANY = 1_000  # trials, from which on they are drawn smaller
@@ -51,6 +53,17 @@ def points(axes: Axes, xs: pd.Series, ys: pd.Series) -> None:
     )  # fmt: skip
 
 
+def limit_lines(
+    axes: Axes, bound: Bound | None, factor: float = 1.0, way: Literal["x", "y"] = "x"
+) -> None:
+    """Draw the bounds that a search keeps on what an axis shows."""
+    line = axes.axvline if way == "x" else axes.axhline
+    ends = [] if bound is None else [end for end in bound if end is not None]
+    for number, end in enumerate(ends):
+        label = None if number else "limit"
+        line(factor * end, color=LIMIT, linewidth=1.1, linestyle=(0, (4, 3)), label=label)
+
+
 def legend(axes: Axes, place: Place = "best") -> None:
     """Add the legend that all figures share."""
     axes.legend(fontsize=8, loc=place, framealpha=0.85, edgecolor=GRID)
@@ -62,7 +75,11 @@ def colours(names: Sequence[str]) -> dict[str, str]:
 
 
 def front_figure(
-    trials: pd.DataFrame, references: pd.DataFrame, front: Front, label: str
+    trials: pd.DataFrame,
+    references: pd.DataFrame,
+    front: Front,
+    label: str,
+    limits: Mapping[str, Bound],
 ) -> Figure:
     """Draw scores over latency: all trials, the front as a staircase, references by name."""
     figure, axes = single()
@@ -102,6 +119,7 @@ def front_figure(
             fontsize=8,
             color=REFERENCE,
         )
+    limit_lines(axes, limits.get("latency_ms"))
     axes.set_xlabel("latency, median of one image (ms)")
     axes.set_ylabel(unit)
     axes.margins(x=0.12)
@@ -129,7 +147,9 @@ def history_figure(trials: pd.DataFrame, label: str) -> Figure:
     return figure
 
 
-def cost_figure(trials: pd.DataFrame, references: pd.DataFrame) -> Figure:
+def cost_figure(
+    trials: pd.DataFrame, references: pd.DataFrame, limits: Mapping[str, Bound]
+) -> Figure:
     """Draw latency over MAdds: how far MAdds stand for latency here."""
     figure, axes = single(height=3.6)
     points(axes, trials["madds"] / 1e6, trials["latency_ms"])
@@ -142,6 +162,8 @@ def cost_figure(trials: pd.DataFrame, references: pd.DataFrame) -> Figure:
             color=REFERENCE,
             label="reference",
         )
+    limit_lines(axes, limits.get("madds"), 1e-6)
+    limit_lines(axes, limits.get("latency_ms"), way="y")
     axes.set_xlabel("MAdds (M)")
     axes.set_ylabel("latency (ms)")
     legend(axes)

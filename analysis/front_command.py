@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +21,7 @@ from analysis.front_figures import (
     fronts_figure,
     progress_figure,
 )
-from analysis.runs import plain
+from analysis.runs import json_text
 from analysis.tables import COSTS, Population, network_name
 
 MARGIN = 1.25  # published networks are shown up to so much beyond a population's multiply-adds
@@ -109,11 +108,7 @@ def as_json(found: Fronts) -> str:
         data |= data.pop("searches")[0]
     if found.published is not None:
         data["published"] = {"label": LABEL, "networks": found.published.to_dict("records")}
-    return json.dumps(plain(data), indent=2, allow_nan=False, default=_number)
-
-
-def _number(value: Any) -> Any:
-    return value.item()  # numpy's
+    return json_text(data)
 
 
 def show(found: Fronts, console: Console) -> None:

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from analysis.baselines import LABEL
 from analysis.comparison import Comparison
-from analysis.figures import FRONT, REFERENCE, TRIAL, colours, legend, single, style
+from analysis.figures import FRONT, REFERENCE, TRIAL, colours, legend, limit_lines, single, style
 from analysis.fronts import Direction
+from analysis.limits import bounds
 from analysis.tables import Population
 from analysis.units import objective_unit
 
@@ -52,6 +53,8 @@ def fronts_figure(found: Comparison) -> Figure | None:
             row = front.iloc[search.knee]
             at = (x_factor * row[across], y_factor * row[up])
             axes.scatter(*at, s=90, facecolors="none", edgecolors=line, zorder=4, lw=1.3)
+    for bound in {bounds(search.population.limits).get(across) for search in found.searches}:
+        limit_lines(axes, bound, x_factor)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     legend(axes)

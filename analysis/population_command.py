@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -23,7 +22,7 @@ from analysis.population_figures import (
     trend_figure,
     variables_figure,
 )
-from analysis.runs import plain
+from analysis.runs import json_text
 from analysis.tables import Population, Reading, network_name, read_populations
 from analysis.units import column_unit, error_unit, quality_unit
 
@@ -75,7 +74,7 @@ def as_json(found: Sequence[Card]) -> str:
             for (one, other), test in ks_tests(found).items()
         ],
     }
-    return json.dumps(plain(data), indent=2, allow_nan=False, default=float)
+    return json_text(data)
 
 
 def show(found: Sequence[Card], console: Console) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import pandas as pd
@@ -26,7 +24,7 @@ from analysis.ranking_table import FILE, KeptCard, ranking_header, ranking_rows,
 from analysis.report_belief import belief, error_rows, flat
 from analysis.report_data import packed_json, page_data, plotly
 from analysis.report_words import summary
-from analysis.runs import OBJECTIVES, Run, plain, read_run, within_limits
+from analysis.runs import OBJECTIVES, Run, json_text, read_run, within_limits
 from analysis.tables import Population, network_name, population_of
 from analysis.units import column_unit
 from analysis.variables import FEWEST
@@ -118,12 +116,7 @@ def as_json(report: Report, page: Path) -> str:
         "ranking": None if report.ranking is None else report.ranking.card.to_dict(),
         "conditions": report.run.conditions,
     }
-    return json.dumps(plain(data), indent=2, allow_nan=False, default=_number)
-
-
-def _number(value: Any) -> Any:
-    """Return a numpy number as Python's."""
-    return plain(value.item())
+    return json_text(data)
 
 
 def failed_rows(run: Run) -> list[dict[str, str]]:
@@ -153,9 +146,9 @@ def figures_of(report: Report) -> dict[str, Figure]:
     judged = run.references.dropna(subset=list(OBJECTIVES))
     measured = run.references.dropna(subset=["latency_ms"])
     drawn = {
-        "front": front_figure(done, judged, front, run.label),
+        "front": front_figure(done, judged, front, run.label, run.bounds),
         "history": history_figure(done, run.label),
-        "madds_latency": cost_figure(done, measured),
+        "madds_latency": cost_figure(done, measured, run.bounds),
     }
     if len(front.rows):
         drawn["progress"] = progress_figure(compare([report.population], front.reference))

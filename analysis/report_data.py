@@ -13,11 +13,11 @@ import pandas as pd
 
 from analysis.architectures import ARCHITECTURE
 from analysis.fronts import Front
-from analysis.runs import Run, plain
+from analysis.runs import Run, plain, within_limits
 from analysis.tables import network_name
 
 NUMBERS = ("score", "latency_ms", "latency_p10_ms", "latency_p90_ms", "madds", "params")
-GROUPS = ("front", "trial", "reference")
+GROUPS = ("front", "trial", "reference", "beyond the limits")
 DIGITS = 5  # that a number keeps
 STAGE = -1  # stands between the blocks of two stages
 
@@ -37,6 +37,7 @@ def page_data(run: Run, front: Front) -> dict[str, Any]:
     found = {
         "label": run.label,
         "percent": run.by_accuracy,
+        "limits": run.bounds,
         "name": rows["name"].tolist(),
         "group": [GROUPS.index(group) for group in rows["group"]],
         "predicted": [int(source == "predicted") for source in rows.get("latency_source", [])],
@@ -50,9 +51,13 @@ def judged_rows(run: Run, front: Front) -> pd.DataFrame:
     """Return trials and references with a latency, named and grouped, the fastest first."""
     members = set(front.rows["number"]) if len(front.rows) else set()
     done = run.completed
+    kept = set(within_limits(done)["number"])
     trials = done.assign(
         name=[network_name(row) for _, row in done[["number"]].iterrows()],
-        group=["front" if number in members else "trial" for number in done["number"]],
+        group=[
+            "front" if number in members else "trial" if number in kept else GROUPS[-1]
+            for number in done["number"]
+        ],
     )
     parts = [trials, run.references.assign(group="reference")]
     rows = pd.concat([part for part in parts if len(part)]) if any(map(len, parts)) else trials

@@ -22,8 +22,7 @@ def summary(run: Run, front: Front) -> list[str]:
 
 def _searched(run: Run) -> str:
     config = run.config
-    limits = config.get("limits") or {}
-    within = ", ".join(f"{metric} {text}" for metric, text in limits.items())
+    within = ", ".join(f"{metric} {text}" for metric, text in run.limits.items())
     inside = f" within the limits {within}" if within else ""
     return (
         f"{len(run.completed)} networks of the space {config['space']}{inside} were judged on "

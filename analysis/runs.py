@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 from analysis.confirmation import COLUMNS as RETRAINED
 from analysis.errors import AnalysisError
 from analysis.fronts import Direction
+from analysis.limits import Bound, bounds
 
 CONFIG = ("space", "data", "device", "command")
 NUMBERS = (
@@ -55,6 +57,17 @@ class Run:
         return self.trials[self.trials["state"] == "complete"]
 
     @property
+    def limits(self) -> dict[str, str]:
+        """What the search keeps within, as it was given, by metric."""
+        given = self.config.get("limits")
+        return {str(m): str(t) for m, t in given.items()} if isinstance(given, dict) else {}
+
+    @property
+    def bounds(self) -> dict[str, Bound]:
+        """The same as numbers, by column."""
+        return bounds(self.limits)
+
+    @property
     def by_accuracy(self) -> bool:
         """Whether networks were ranked by their accuracy."""
         return bool((self.completed["score"] == self.completed["accuracy"]).all())
@@ -92,6 +105,15 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def json_text(data: Any) -> str:
+    """Return data as JSON text; what is not finite as null."""
+    return json.dumps(plain(data), indent=2, allow_nan=False, default=_python)
+
+
+def _python(value: Any) -> Any:
+    return plain(value.item())  # numpy's
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -134,10 +134,9 @@ def population_of(run: Run, reading: Reading | None = None) -> Population:
     """Return the networks of a run that were judged."""
     reading = reading or Reading()
     path = run.path
-    limits = {str(metric): str(text) for metric, text in (run.config.get("limits") or {}).items()}
     if reading.error or reading.score or reading.costs:
         found = _population(path.name, run.completed, reading, len(run.trials))
-        return replace(found, references=run.references, limits=limits)
+        return replace(found, references=run.references, limits=run.limits)
     label = "error" if run.by_accuracy else f"{NEGATED}{run.label}"
     error = (1 if run.by_accuracy else 0) - run.completed["score"]
     table = run.completed.assign(**{ERROR: error})
@@ -150,7 +149,7 @@ def population_of(run: Run, reading: Reading | None = None) -> Population:
         variables,
         len(run.trials),
         run.references,
-        limits,
+        run.limits,
     )
 
 

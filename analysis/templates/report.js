@@ -1,7 +1,7 @@
 "use strict";
 const byId = (id) => document.getElementById(id);
-const GROUPS = ["front", "trial", "reference"];
-const RING = 3; // the trace around the network on the card
+const GROUPS = ["front", "trial", "reference", "beyond the limits"];
+const RING = 4; // the trace around the network on the card
 const SHOWN = 25; // rows of a page of the table
 
 async function unpack(id) {
@@ -107,7 +107,8 @@ class Report {
         customdata: members,
         text: members.map((i) => `<b>${data.name[i]}</b><br>${this.score(i)}, ${this.latency(i)} ms`
           + `<br>${this.millions(data.madds[i], 0)} MAdds, ${this.millions(data.params[i], 2)} params`),
-        hovertemplate: "%{text}<extra></extra>", name: GROUPS[group], ...more,
+        hovertemplate: "%{text}<extra></extra>", name: GROUPS[group],
+        showlegend: members.length > 0, ...more,
       };
     };
     const kind = this.all.length > 2000 ? "scattergl" : "scatter";
@@ -116,6 +117,8 @@ class Report {
       part(0, { mode: "lines+markers", line: { shape: "hv", color: colour("front"), width: 1.6 },
         marker: { color: colour("front"), size: 9 } }),
       part(2, { mode: "markers", marker: { color: colour("reference"), size: 11, symbol: "diamond" } }),
+      part(3, { type: kind, mode: "markers",
+        marker: { color: colour("trial"), size: 7, symbol: "x-thin-open", opacity: .75 } }),
       { ...this.ring(), mode: "markers", hoverinfo: "skip", showlegend: false,
         marker: { size: 18, color: "rgba(0,0,0,0)", line: { color: colour("ink"), width: 2 } } },
     ];
@@ -138,6 +141,10 @@ class Report {
       xaxis: { ...axis, title: { text: "latency, median of one image (ms)" } },
       yaxis: { ...axis, title: { text: unit } },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("soft"), activecolor: colour("ink") },
+      shapes: (this.data.limits.latency_ms || []).filter((end) => end !== null).map((end) => ({
+        type: "line", x0: end, x1: end, yref: "paper", y0: 0, y1: 1,
+        line: { color: colour("soft"), width: 1.2, dash: "dash" },
+        label: { text: "limit", textposition: "end", font: { color: colour("soft"), size: 11 } } })),
       hoverlabel: { bgcolor: colour("panel"), font: { color: colour("ink") } },
     };
   }

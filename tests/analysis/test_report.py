@@ -97,6 +97,21 @@ def test_what_the_figures_rest_on_is_shown(run_folder):
         write_report(run_folder)
 
 
+def test_networks_beyond_the_limits_are_told_apart(run_folder):
+    config = yaml.safe_load((run_folder / "config.yaml").read_text(encoding="utf-8"))
+    config["limits"] = {"latency": "7ms", "madds": "400M"}
+    (run_folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    trials = pd.read_csv(run_folder / "trials.csv")
+    trials["within_limits"] = trials["latency_ms"] <= 7
+    trials.to_csv(run_folder / "trials.csv", index=False)
+    page = write_report(run_folder).read_text(encoding="utf-8")
+    data = json.loads(unpacked(page, "data"))
+    groups = dict(zip(data["name"], data["group"], strict=True))
+    assert groups == {"trial_0": 0, "mixnet_s": 2, "trial_1": 3, "trial_2": 3}
+    assert data["limits"] == {"latency_ms": [None, 7.0], "madds": [None, 4e8]}
+    assert "within the limits latency 7ms, madds 400M" in Page(page).text
+
+
 def test_architectures_share_a_list_of_blocks(run_folder):
     trials = pd.read_csv(run_folder / "trials.csv")
     trials["architecture"] = ["ir_k3_c8 | ir_k3_c8 ir_k5_c16", None, "ir_k5_c16"] + [""] * 2

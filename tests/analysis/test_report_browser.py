@@ -40,12 +40,14 @@ def run_folder(path, number):
         }
     )
     trials.loc[0, ["accuracy", "latency_ms"]] = np.nan
+    trials["within_limits"] = trials["latency_ms"] < 8.5
     path.mkdir()
     trials.to_csv(path / "trials.csv", index=False)
     trials.iloc[[1]].drop(columns="number").assign(name="mixnet_s").to_csv(
         path / "references.csv", index=False
     )
     config = {"space": "mixnet", "data": "pets", "device": "onnxruntime:cpu", "command": "nas"}
+    config["limits"] = {"latency": "8.5ms"}
     (path / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     return path
 
@@ -101,6 +103,37 @@ def test_hovering_shows_a_network(opened):
     )
     assert page.locator("#network svg rect").count() > 10
     assert "3x3" in page.locator("#network .keys").inner_text()
+    ring = page.evaluate("(({ x, y }) => [x[0], y[0]])(document.getElementById('plot').data[4])")
+    shown = dict(
+        zip(
+            page.locator("#network dt").all_inner_texts(),
+            page.locator("#network dd").all_inner_texts(),
+            strict=True,
+        )
+    )
+    assert f"{ring[0]:.2f}" == shown["latency (ms)"]
+    assert f"{ring[1]:.1f}%" == shown["validation accuracy"]
+
+
+def test_networks_beyond_the_limits_can_be_left_out(opened):
+    page = opened()
+    page.select_option("#group", "beyond the limits")
+    slow = [float(t) for t in page.locator("#rows tr td:nth-child(3)").all_inner_texts()]
+    assert slow
+    assert min(slow) >= 8.5
+    line = page.evaluate("document.getElementById('plot').layout.shapes.map(s => [s.x0, s.x1])")
+    assert line == [[8.5, 8.5]]
+
+
+def test_it_prints_on_white(opened):
+    page = opened(look="dark")
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(29, 39, 51)"
+    assert page.evaluate("document.getElementById('plot').layout.font.color") == "#1d2733"
+    assert not page.locator("#look").is_visible()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate("document.documentElement.dataset.look") == "dark"
 
 
 def test_the_table_sorts_both_ways(opened):

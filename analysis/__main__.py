@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -118,17 +118,21 @@ def population(
         list[str] | None, typer.Option(help="Column of a design variable; may be repeated.")
     ] = None,
     study: Study = None,
+    against: Against = None,
+    family: Families = None,
     out: Out = None,
-    seed: Annotated[int, typer.Option(help="Of resampling and shuffling.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of resampling and shuffling.")] = 0,
     json: Json = False,
 ) -> None:
     """Show how good the networks of spaces are, and which choices made them so."""
     from analysis import population_command as command
+    from analysis.baselines import published_beside
     from analysis.tables import Reading
 
     reading = Reading(error, score, tuple(variable or ()), study=study)
     found = command.population_cards(sources, reading, split, complexity, seed)
-    _tell(command, found, out, json)
+    beside = published_beside([card.population for card in found], against, family or [])
+    _tell(command, found, out, json, beside)
 
 
 @app.command()
@@ -141,6 +145,8 @@ def report(
         Path | None,
         typer.Option(help="What python -m nas.rank left of the search's estimator; kept in RUN."),
     ] = None,
+    against: Against = None,
+    family: Families = None,
     json: Json = False,
 ) -> None:
     """Write report.html and the figures of a run anew."""
@@ -154,20 +160,21 @@ def report(
         from analysis import watching
 
         watching.watch(run, lambda text: print(text, file=sys.stderr))
-    found = command.read_report(run)
+    found = command.read_report(run, against=against, families=family or [])
     page = command.write_page(found)
     print(command.as_json(found, page) if json else f"report: {page}")
 
 
-def _tell(command: Any, found: Any, out: Path | None, json: bool) -> None:
+def _tell(command: Any, found: Any, out: Path | None, json: bool, *beside: Any) -> None:
     """Print what a command found, by its own module, and write its figures where asked to."""
     from analysis.figures import save_all
 
-    written = [] if out is None else save_all(command.figures(found), out)
+    written = [] if out is None else save_all(command.figures(found, *beside), out)
     if json:
-        print(command.as_json(found))
+        print(command.as_json(found, *beside))
         return
-    command.show(found, Console(highlight=False, width=None if sys.stdout.isatty() else 120))
+    width = None if sys.stdout.isatty() else 120
+    command.show(found, Console(highlight=False, markup=False, width=width), *beside)
     print("figures: " + (f"{len(written)} files in {out}" if out else "with --out FOLDER"))
 
 
@@ -176,15 +183,21 @@ def main() -> None:
     try:
         app()
     except AnalysisError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(str(error))
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        _refuse(f"{where}{error.strerror or error}")
     except ModuleNotFoundError as error:
-        print(
-            f"error: the package '{error.name}' is not installed; what analysis needs comes with "
-            "pip install 'mixnas[search]'",
-            file=sys.stderr,
+        _refuse(
+            f"the package '{error.name}' is not installed; what analysis needs comes with "
+            "pip install 'mixnas[search]'"
         )
-        sys.exit(2)
+
+
+def _refuse(text: str) -> NoReturn:
+    """End with one line."""
+    print(f"error: {' '.join(text.split())}", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

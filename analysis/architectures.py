@@ -8,10 +8,9 @@ from functools import lru_cache
 
 import pandas as pd
 
+from analysis.columns import ARCHITECTURE
 from analysis.errors import AnalysisError, check_columns
 
-ARCHITECTURE = "architecture"
-"""The column that holds networks as text."""
 _PART = re.compile(r"^([a-z]+)(\d+(?:\.\d+)*)?$")
 
 
@@ -68,7 +67,8 @@ def _block(word: str, stage: int, text: str) -> BlockView:
         found[match[1]] = match[2] or ""
     if not found.get("c", "").isdigit():
         raise AnalysisError(f"the block '{word}' in '{text[:60]}' has no channels, as c24")
-    kernels = tuple(int(size) for size in found.get("k", "1").split("."))
+    # A block of another family may have no kernels; as a 1x1 it moves no mean kernel.
+    kernels = tuple(int(size) for size in (found.get("k") or "1").split("."))
     return BlockView(
         kind, stage, kernels, int(found["c"]), int(found.get("s", "1")), float(found.get("e", "1"))
     )

@@ -6,13 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, is_numeric
 from analysis.fronts import Direction, Front, comparable, pareto_front, signs, worst_point
-from analysis.indicators import Distance, Progress, attainment, distance, knee, progress
-from analysis.tables import Population
+from analysis.indicators import (
+    Attainment,
+    Distance,
+    Progress,
+    attainment,
+    distance,
+    knee,
+    progress,
+)
+from analysis.tables import NEGATED, Population
 
 FEWEST_SEEDS = 3  # runs that a surface with quartiles is drawn of, at least
 
@@ -44,13 +51,14 @@ class Comparison:
         objectives: direction by column.
         reference: the hypervolume's reference point, by column.
         searches: in the order they were given.
-        surfaces: by percentile, what so many of the searches attain; empty for fewer than three.
+        attained: what a quarter, half and three quarters of the searches attain; None for fewer
+            than three.
     """
 
     objectives: dict[str, Direction]
     reference: dict[str, float]
     searches: tuple[Compared, ...]
-    surfaces: dict[float, pd.DataFrame]
+    attained: Attainment | None
 
 
 def compare(
@@ -82,25 +90,44 @@ def compare(
             Compared(
                 population,
                 front,
-                progress(table, objectives, shared, _seconds(table)),
+                progress(population.attempts, objectives, shared, _seconds(population.rows)),
                 distance(table, together, objectives),
                 knee(front.rows, objectives) if len(objectives) == 2 else None,
             )
         )
     enough = len(searches) >= FEWEST_SEEDS and len(objectives) == 2
-    surfaces = attainment([p.admitted for p in populations], objectives) if enough else {}
-    return Comparison(objectives, shared, tuple(searches), surfaces)
+    attained = attainment([p.admitted for p in populations], objectives) if enough else None
+    return Comparison(objectives, shared, tuple(searches), attained)
 
 
 def _common_objectives(populations: Sequence[Population]) -> dict[str, Direction]:
     first = populations[0]
     for other in populations[1:]:
+        if other.label != first.label:
+            raise AnalysisError(
+                f"{first.name} has {_told(first)}, {other.name} has {_told(other)}, which are not "
+                "of one kind; name a column that both have with --error or --score"
+            )
         if other.objectives != first.objectives:
             raise AnalysisError(
                 f"{first.name} has the objectives {_text(first.objectives)}, {other.name} has "
                 f"{_text(other.objectives)}; name them with --error or --score and --cost"
             )
     return first.objectives
+
+
+def _told(population: Population) -> str:
+    return population.label.removeprefix(NEGATED)
+
+
+def mixed(populations: Sequence[Population]) -> str:
+    """Say in which of data and device runs differ, so that their fronts are not of one kind."""
+    words = []
+    for what in ("data", "device"):
+        known = list(dict.fromkeys(p.about[what] for p in populations if what in p.about))
+        if len(known) > 1:
+            words.append(f"not the same {what}: {', '.join(known)}")
+    return "; ".join(words)
 
 
 def _text(objectives: Mapping[str, Direction]) -> str:
@@ -110,9 +137,21 @@ def _text(objectives: Mapping[str, Direction]) -> str:
 def _seconds(table: pd.DataFrame) -> str | None:
     """Return the column that says what an evaluation took."""
     for name in ("train_seconds", "seconds"):
-        if name in table and np.isfinite(table[name].to_numpy(dtype=float)).all():
+        if name in table and is_numeric(table[name]) and table[name].notna().any():
             return name
     return None
+
+
+def _steps(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows in which the hypervolume grows, and the last one."""
+    grows = table["hypervolume"].diff().fillna(1.0) > 0
+    grows.iloc[-1:] = True
+    return table[grows]
+
+
+def _attainment_data(found: Attainment) -> dict[str, Any]:
+    surfaces = {str(share): rows.to_dict("records") for share, rows in found.surfaces.items()}
+    return {"surfaces": surfaces, "runs": found.runs, "dropped": found.dropped}
 
 
 def comparison_data(found: Comparison) -> dict[str, Any]:
@@ -120,6 +159,7 @@ def comparison_data(found: Comparison) -> dict[str, Any]:
     return {
         "objectives": found.objectives,
         "reference_point": found.reference,
+        "mixed": mixed([search.population for search in found.searches]),
         "searches": [
             {
                 "name": search.population.name,
@@ -130,11 +170,9 @@ def comparison_data(found: Comparison) -> dict[str, Any]:
                 "knee": search.knee,
                 "epsilon": search.distance.epsilon,
                 "igd_plus": search.distance.igd_plus,
-                "progress": search.progress.table.to_dict("list"),
+                "progress": _steps(search.progress.table).to_dict("list"),
             }
             for search in found.searches
         ],
-        "attainment": {
-            str(percentile): rows.to_dict("records") for percentile, rows in found.surfaces.items()
-        },
+        "attainment": None if found.attained is None else _attainment_data(found.attained),
     }

@@ -57,6 +57,8 @@ class Difference:
         """Say whether the difference is beyond noise."""
         if self.low > 0:
             return "better"
+        if math.isinf(self.low):
+            return "one training shows no noise"
         return "worse" if self.high < 0 else "no difference beyond noise"
 
 
@@ -138,6 +140,6 @@ def _difference_texts(found: Difference | None) -> tuple[str, str]:
     if found is None:
         return "", ""
     if math.isinf(found.low):
-        return f"{100 * found.value:+.2f}", "one training shows no noise"
+        return f"{100 * found.value:+.2f}", found.verdict
     span = f"{100 * found.value:+.2f} ({100 * found.low:+.2f} to {100 * found.high:+.2f})"
     return span, found.verdict

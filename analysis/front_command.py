@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from analysis.baselines import LABEL, best_published
-from analysis.comparison import Comparison, compare, comparison_data
+from analysis.baselines import LABEL, published_beside, published_table
+from analysis.comparison import Comparison, compare, comparison_data, mixed
 from analysis.errors import AnalysisError
 from analysis.front_figures import (
     attainment_figure,
@@ -24,7 +23,6 @@ from analysis.front_figures import (
 from analysis.runs import json_text
 from analysis.tables import COSTS, Population, network_name
 
-MARGIN = 1.25  # published networks are shown up to so much beyond a population's multiply-adds
 COLUMNS = ("number", "name", "spec_hash", *COSTS)
 
 
@@ -58,18 +56,7 @@ def fronts(
         AnalysisError: when they cannot be compared, or have no multiply-adds.
     """
     found = compare(populations, reference)
-    if against is None:
-        return Fronts(found, None)
-    if against != "baselines":
-        raise AnalysisError(f"'{against}' is nothing to be seen against; there is: baselines")
-    for population in populations:
-        if "madds" not in population.table:
-            raise AnalysisError(
-                f"{population.name} has no column 'madds', which published networks are told by"
-            )
-    madds = np.concatenate([p.table["madds"].to_numpy(dtype=float) for p in populations])
-    low, high = float(np.nanmin(madds)) / MARGIN, float(np.nanmax(madds)) * MARGIN
-    return Fronts(found, best_published(low, high, families))
+    return Fronts(found, published_beside(populations, against, families))
 
 
 def parse_reference(text: str | None) -> dict[str, float] | None:
@@ -114,11 +101,13 @@ def as_json(found: Fronts) -> str:
 def show(found: Fronts, console: Console) -> None:
     """Print fronts as tables."""
     comparison = found.comparison
+    if apart := mixed(found.populations):
+        console.print(f"Compare with care: {apart}.")
     console.print(_searches(comparison))
     if len(comparison.searches) == 1:
         console.print(_front(comparison))
     if found.published is not None:
-        console.print(_published(found.published))
+        console.print(published_table(found.published))
 
 
 def _searches(comparison: Comparison) -> Table:
@@ -178,21 +167,6 @@ def _cell(value: Any) -> str:
     if abs(value) >= 1e6:
         return f"{value / 1e6:.4g}M"
     return f"{value:.4g}"
-
-
-def _published(rows: pd.DataFrame) -> Table:
-    table = Table(
-        title="Published networks of like multiply-adds: ImageNet, not this data",
-        title_justify="left",
-    )
-    for name in ("network", "family", LABEL, "MAdds (M)", "params (M)", "source"):
-        table.add_column(
-            name, justify="left" if name in ("network", "family", "source") else "right"
-        )
-    for _, row in rows.iterrows():
-        numbers = (f"{row['top1']:.1f}", f"{row['madds'] / 1e6:.0f}", f"{row['params'] / 1e6:.2f}")
-        table.add_row(row["name"], row["family"], *numbers, row["source"])
-    return table
 
 
 def figures(found: Fronts) -> dict[str, Figure]:

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.baselines import LABEL
-from analysis.comparison import Comparison
+from analysis.comparison import Comparison, mixed
 from analysis.figures import FRONT, REFERENCE, TRIAL, colours, legend, limit_lines, single, style
 from analysis.fronts import Direction
 from analysis.limits import bounds
@@ -55,6 +55,7 @@ def fronts_figure(found: Comparison) -> Figure | None:
             axes.scatter(*at, s=90, facecolors="none", edgecolors=line, zorder=4, lw=1.3)
     for bound in {bounds(search.population.limits).get(across) for search in found.searches}:
         limit_lines(axes, bound, x_factor)
+    axes.set_title(mixed([search.population for search in found.searches]), fontsize=9, loc="left")
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     legend(axes)
@@ -110,13 +111,13 @@ def progress_figure(found: Comparison) -> Figure:
 def attainment_figure(found: Comparison) -> Figure | None:
     """Draw what half of the searches attain, between the surfaces of a quarter and of three."""
     pair = _pair(found.objectives)
-    if not found.surfaces or pair is None:
+    if found.attained is None or pair is None:
         return None
     across, up = pair
     figure, axes = single(4.2)
     everything = pd.concat([search.population.table for search in found.searches])
     (x_label, x_factor), (y_label, y_factor) = (objective_unit(n, everything[n]) for n in pair)
-    least, half, most = (found.surfaces[share] for share in (25, 50, 75))
+    least, half, most = (found.attained.surfaces[share] for share in (25, 50, 75))
     at = np.sort(np.concatenate([rows[across].to_numpy(dtype=float) for rows in (least, most)]))
     ends = [_attained(rows, across, up, found.objectives, at) for rows in (least, most)]
     both = np.isfinite(ends[0]) & np.isfinite(ends[1])

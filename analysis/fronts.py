@@ -10,7 +10,7 @@ import moocore
 import numpy as np
 import pandas as pd
 
-from analysis.errors import AnalysisError, check_columns
+from analysis.errors import AnalysisError, numbers
 
 Direction = Literal["max", "min"]
 
@@ -52,11 +52,10 @@ def comparable(
         A mask, (rows,), and the objectives of the rows that it keeps, (kept, objectives).
 
     Raises:
-        AnalysisError: when a column is missing.
+        AnalysisError: when a column is missing, or holds no numbers.
     """
-    check_columns(table, list(objectives))
-    values = table[list(objectives)].to_numpy(dtype=float)
-    finite = np.isfinite(values).all(axis=1)
+    values = numbers(table, list(objectives))
+    finite = np.asarray(np.isfinite(values).all(axis=1))
     return finite, values[finite] * signs(objectives)
 
 
@@ -69,12 +68,19 @@ def worst_point(
     more, as BoTorch's `infer_reference_point`; but of all points and not of the front alone.
 
     Raises:
-        AnalysisError: when the given one lacks an objective.
+        AnalysisError: when the given one lacks an objective, names another one, or is not finite.
     """
     if given is not None:
         lacking = [name for name in objectives if name not in given]
         if lacking:
             raise AnalysisError(f"a reference point wants {' and '.join(lacking)}, too")
+        unknown = [name for name in given if name not in objectives]
+        if unknown:
+            there = " and ".join(objectives)
+            raise AnalysisError(f"'{unknown[0]}' is no objective here; there are {there}")
+        odd = [name for name in given if not np.isfinite(given[name])]
+        if odd:
+            raise AnalysisError(f"a reference point is finite, but {odd[0]} is {given[odd[0]]}")
         return np.asarray([given[name] for name in objectives] * signs(objectives))
     worst = points.max(axis=0)
     return np.asarray(worst + 0.1 * np.maximum(worst - points.min(axis=0), 1e-7))

@@ -9,7 +9,7 @@ import moocore
 import numpy as np
 import pandas as pd
 
-from analysis.errors import AnalysisError, check_columns
+from analysis.errors import AnalysisError, numbers
 from analysis.fronts import Direction, comparable, signs, worst_point
 
 
@@ -60,10 +60,11 @@ def progress(
         table: one row an evaluation, in the order they ended.
         objectives: ``max`` or ``min`` by column.
         reference: the hypervolume's reference point; that of all rows if None.
-        seconds: column with what each evaluation took.
+        seconds: column with what each evaluation took; one that is not known counts as none, as
+            that of a candidate that was refused before it was judged.
 
     Raises:
-        AnalysisError: when a column is missing, or seconds are not finite.
+        AnalysisError: when a column is missing, or holds no numbers.
     """
     finite, points = comparable(table, objectives)
     values = np.zeros(len(table))
@@ -93,11 +94,8 @@ def _hypervolumes(points: np.ndarray, worst: np.ndarray) -> np.ndarray:
 
 
 def _elapsed(table: pd.DataFrame, seconds: str) -> np.ndarray:
-    check_columns(table, [seconds])
-    took = table[seconds].to_numpy(dtype=float)
-    if not np.isfinite(took).all():
-        raise AnalysisError(f"the column '{seconds}' has values that are no numbers")
-    return np.asarray(np.cumsum(took))
+    took = numbers(table, [seconds])[:, 0]
+    return np.asarray(np.cumsum(np.where(np.isfinite(took), took, 0.0)))
 
 
 # -- against another front --------------------------------------------------------------------
@@ -149,11 +147,27 @@ def distance(
 # -- over seeds -------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Attainment:
+    """What a share of several runs attains.
+
+    Attributes:
+        surfaces: by percentile, the corners of what so many runs reach or surpass: rows with the
+            objectives' columns, ordered by the last objective.
+        runs: how many.
+        dropped: rows left out of all, since an objective is not finite.
+    """
+
+    surfaces: dict[float, pd.DataFrame]
+    runs: int
+    dropped: int
+
+
 def attainment(
     tables: Sequence[pd.DataFrame],
     objectives: Mapping[str, Direction],
     percentiles: Sequence[float] = (25, 50, 75),
-) -> dict[float, pd.DataFrame]:
+) -> Attainment:
     """Return what a share of several runs attains (Fonseca et al. 2011), in two objectives.
 
     Args:
@@ -161,27 +175,24 @@ def attainment(
         objectives: ``max`` or ``min`` by column.
         percentiles: shares of the runs, in percent.
 
-    Returns:
-        By percentile, the corners of the surface that so many runs reach or surpass, as rows with
-        the objectives' columns, ordered by the last objective.
-
     Raises:
         AnalysisError: when a column is missing, a run has nothing to compare, or there are not
             two objectives.
     """
     if len(objectives) != 2:
         raise AnalysisError(f"attainment surfaces are of two objectives, not {len(objectives)}")
-    runs = [comparable(table, objectives)[1] for table in tables]
+    found = [comparable(table, objectives) for table in tables]
+    runs = [points for _, points in found]
     if not runs or not all(len(points) for points in runs):
         raise AnalysisError("every run needs a row whose objectives are all finite")
     sets = np.repeat(np.arange(len(runs)), [len(points) for points in runs])
-    found = moocore.eaf(np.vstack(runs), sets, percentiles=list(percentiles))
+    surface = moocore.eaf(np.vstack(runs), sets, percentiles=list(percentiles))
     corners: dict[float, pd.DataFrame] = {}
     for percentile in percentiles:
-        points = found[np.isclose(found[:, -1], percentile), :-1] * signs(objectives)
+        points = surface[np.isclose(surface[:, -1], percentile), :-1] * signs(objectives)
         rows = pd.DataFrame(points, columns=list(objectives))
         corners[percentile] = rows.sort_values(list(objectives)[::-1], ignore_index=True)
-    return corners
+    return Attainment(corners, len(runs), int(sum((~finite).sum() for finite, _ in found)))
 
 
 # -- the knee ---------------------------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
+from scipy.stats import ttest_ind
 
 from analysis.architectures import BlockView
 from analysis.errors import AnalysisError
@@ -48,9 +50,8 @@ class KernelUse:
     Attributes:
         sizes: kernel sizes that occur, ascending.
         stages: numbers of the stages.
-        good: share of the channels with every size in every stage of the good networks,
-            (stages, sizes); a network's blocks count the same.
-        others: likewise for all others.
+        shares: by stage and size, share of the kernel groups that have it; networks count the
+            same, and so do a network's blocks. Of channels it is the share where groups are equal.
         kernel: mean kernel size by stage.
         groups: mean number of kernel groups by stage.
         growth: by how much the mean kernel of a network grows from its first to its last block
@@ -58,18 +59,19 @@ class KernelUse:
         growth_interval: 95% interval of the good networks' mean growth.
         n_good: good networks.
         n: networks.
+        dropped: networks left out, since their error is not finite.
     """
 
     sizes: tuple[int, ...]
     stages: tuple[int, ...]
-    good: NDArray[np.float64]
-    others: NDArray[np.float64]
+    shares: tuple[tuple[Contrast, ...], ...]
     kernel: tuple[Contrast, ...]
     groups: tuple[Contrast, ...]
     growth: Contrast
     growth_interval: tuple[float, float]
     n_good: int
     n: int
+    dropped: int
 
     @property
     def claim(self) -> str:
@@ -115,19 +117,23 @@ def kernel_use(
     means = [_stage_means(network, stages) for network in chosen]
     kernel = np.array([[pair[0] for pair in row] for row in means])
     groups = np.array([[pair[1] for pair in row] for row in means])
+    shares = np.array([_stage_shares(network, stages, sizes) for network in chosen])
     growth = np.array([_growth(network) for network in chosen])
     own = growth[:best][np.isfinite(growth[:best])]
     return KernelUse(
         sizes,
         stages,
-        _shares(chosen[:best], stages, sizes),
-        _shares(chosen[best:], stages, sizes),
+        tuple(
+            tuple(_difference(shares[:best, i, k], shares[best:, i, k]) for k in range(len(sizes)))
+            for i in range(len(stages))
+        ),
         tuple(_difference(kernel[:best, i], kernel[best:, i]) for i in range(len(stages))),
         tuple(_difference(groups[:best, i], groups[best:, i]) for i in range(len(stages))),
         _difference(growth[:best], growth[best:]),
         _interval(own),
         best,
         len(known),
+        len(values) - len(known),
     )
 
 
@@ -154,19 +160,17 @@ def _growth(network: tuple[BlockView, ...]) -> float:
     return float(depth @ sizes / (depth @ depth))
 
 
-def _shares(
-    networks: Sequence[tuple[BlockView, ...]], stages: Sequence[int], sizes: Sequence[int]
+def _stage_shares(
+    network: tuple[BlockView, ...], stages: Sequence[int], sizes: Sequence[int]
 ) -> NDArray[np.float64]:
-    found = np.zeros((len(stages), len(sizes)))
+    """Return the share of the groups with every size by stage; NaN where there is no block."""
+    found = np.full((len(stages), len(sizes)), np.nan)
     for number, stage in enumerate(stages):
-        counts = dict.fromkeys(sizes, 0.0)
-        for network in networks:
-            for block in network:
-                if block.stage == stage:
-                    for size in block.kernels:
-                        counts[size] += 1 / len(block.kernels)
-        total = sum(counts.values())
-        found[number] = [count / total if total else np.nan for count in counts.values()]
+        kernels = [block.kernels for block in network if block.stage == stage]
+        if kernels:
+            found[number] = [
+                sum(mix.count(size) / len(mix) for mix in kernels) / len(kernels) for size in sizes
+            ]
     return found
 
 
@@ -175,16 +179,12 @@ def _difference(good: NDArray[np.float64], others: NDArray[np.float64]) -> Contr
     means = [float(values.mean()) if len(values) else float("nan") for values in (good, others)]
     if len(good) < 2 or len(others) < 2:
         return Contrast(means[0], means[1], float("nan"), float("nan"))
-    parts = [float(values.var(ddof=1)) / len(values) for values in (good, others)]
-    variance = parts[0] + parts[1]
-    reach = 0.0
-    if variance > 0:
-        freedom = variance**2 / (
-            parts[0] ** 2 / (len(good) - 1) + parts[1] ** 2 / (len(others) - 1)
-        )
-        reach = float(student.ppf((1 + LEVEL) / 2, freedom)) * variance**0.5
-    middle = means[0] - means[1]
-    return Contrast(means[0], means[1], middle - reach, middle + reach)
+    if np.ptp(good) == np.ptp(others) == 0:  # no noise: the difference is what it is
+        return Contrast(means[0], means[1], means[0] - means[1], means[0] - means[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of values that are all but equal
+        found = ttest_ind(good, others, equal_var=False).confidence_interval(LEVEL)
+    return Contrast(means[0], means[1], float(found.low), float(found.high))
 
 
 def _interval(values: NDArray[np.float64]) -> tuple[float, float]:

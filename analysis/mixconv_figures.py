@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from analysis.architectures import BlockView
 from analysis.figures import FRONT, TRIAL, legend, style
@@ -33,10 +34,13 @@ def _stacked(axes: Axes, use: KernelUse) -> None:
     axes.grid(visible=False)
     colour = kernel_colours(use.sizes)
     places = np.arange(len(use.stages), dtype=float)
-    for shares, offset in ((use.good, -0.2), (use.others, 0.2)):
+    for part, offset in (("good", -0.2), ("others", 0.2)):
         below = np.zeros(len(use.stages))
         for number, size in enumerate(use.sizes):
-            height = np.nan_to_num(shares[:, number])
+            found = [contrasts[number] for contrasts in use.shares]
+            height = np.nan_to_num([getattr(contrast, part) for contrast in found])
+            if offset < 0:
+                _stars(axes, places + offset, below + height / 2, found)
             axes.bar(
                 places + offset,
                 height,
@@ -48,11 +52,19 @@ def _stacked(axes: Axes, use: KernelUse) -> None:
             )
             below += height
     axes.set_xticks(places, [f"{stage + 1}" for stage in use.stages])
-    axes.set_xlabel(f"stage; left the best {use.n_good}, right all others")
-    axes.set_ylabel("share of the channels")
+    axes.set_xlabel(f"stage; left the best {use.n_good}, right all others (*: beyond chance)")
+    axes.set_ylabel("share of the kernel groups")
     axes.legend(
         fontsize=7, ncols=len(use.sizes), loc="lower left", bbox_to_anchor=(0, 1), frameon=False
     )
+
+
+def _stars(axes: Axes, places: np.ndarray, heights: np.ndarray, found: Sequence[Contrast]) -> None:
+    """Mark shares in which the good networks differ from the others beyond chance."""
+    for place, height, contrast in zip(places, heights, found, strict=True):
+        if contrast.verdict in ("more", "less") and contrast.good > 0:
+            text = axes.text(place, height, "*", ha="center", va="center", color="white")
+            text.set_path_effects([withStroke(linewidth=2, foreground="black")])
 
 
 def _beside(axes: Axes, use: KernelUse, found: Sequence[Contrast], label: str) -> None:

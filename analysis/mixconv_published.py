@@ -144,7 +144,7 @@ def _stage_effects(axes: Axes, own: Own) -> None:
     axes.bar(places, slopes, 0.6, yerr=errors, color=TRIAL, error_kw={"linewidth": 1})
     axes.axhline(0, color="#4d4d4d", linewidth=0.8)
     axes.set_xticks(places, [str(stage + 1) for stage in stages])
-    wanted = f"{own.label},\nwith {LARGE}x{LARGE} and larger everywhere against nowhere"
+    wanted = f"{own.label}, slope over the share\nof {LARGE}x{LARGE} and larger kernels"
     _name(axes, own.name, "stage", wanted)
     axes.yaxis.label.set_fontsize(8)
 
@@ -159,9 +159,9 @@ def _large(network: Sequence[BlockView], stage: int) -> float:
 
 
 def _slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Return the slope of a line and its standard error; none where x does not vary."""
+    """Return the slope of a line and its standard error; NaN where x does not vary."""
     if len(x) < 3 or np.ptp(x) == 0:
-        return 0.0, 0.0
+        return float("nan"), float("nan")
     found = linregress(x, y)
     return float(found.slope), float(found.stderr)
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.architectures import ARCHITECTURE, architectures
-from analysis.errors import AnalysisError, check_columns
+from analysis.architectures import architectures
+from analysis.columns import ARCHITECTURE, ERRORS
+from analysis.errors import AnalysisError, is_numeric, numbers
 from analysis.kernel_use import KernelUse, kernel_use
 from analysis.populations import (
     EDF,
@@ -84,10 +85,15 @@ def cards(
     """
     edges = None
     if complexity is not None:
-        for population in populations:
-            check_columns(population.table, [complexity])
-        edges = common_edges([population.table[complexity] for population in populations], BINS)
+        edges = common_edges([_known_complexity(p, complexity) for p in populations], BINS)
     return [_card(population, complexity, edges, seed) for population in populations]
+
+
+def _known_complexity(population: Population, complexity: str) -> np.ndarray:
+    """Return the complexity of networks that have an error, else NaN: no other fills a bin."""
+    values = numbers(population.table, [complexity])[:, 0]
+    known = np.isfinite(population.errors.to_numpy(dtype=float))
+    return np.where(known, values, np.nan)
 
 
 def _card(
@@ -96,7 +102,7 @@ def _card(
     errors = population.errors.to_numpy(dtype=float)
     normalisation = normalised = None
     if edges is not None:
-        normalisation = normalise(population.table[complexity], edges)
+        normalisation = normalise(_known_complexity(population, str(complexity)), edges)
         normalised = edf(errors, normalisation.weights)
     won = winners(errors, seed=seed)
     best, choices, left_out = _best(population.table, design_columns(population), won)
@@ -119,7 +125,7 @@ def _card(
 def design_columns(population: Population) -> list[str]:
     """Return the variables that differ between networks, and the complexities there are."""
     table = population.table
-    costs = [name for name in COMPLEXITIES if name in table]
+    costs = [name for name in COMPLEXITIES if name in table and is_numeric(table[name])]
     names = [*population.variables, *(cost for cost in costs if cost not in population.variables)]
     return [name for name in names if table[name].nunique() > 1]
 
@@ -144,23 +150,31 @@ def _best(
 def _importance(population: Population, seed: int) -> Importance | None:
     if not population.variables or population.known < FEWEST:
         return None
-    return importance(population.table, "error", population.variables, seed)
+    return importance(population.table, ERRORS, population.variables, seed)
 
 
 def _kernels(population: Population) -> KernelUse | None:
-    if ARCHITECTURE not in population.table or population.known < FEWEST:
+    if ARCHITECTURE not in population.table:
         return None
-    return kernel_use(architectures(population.table), population.errors)
+    table = population.table[population.table[ARCHITECTURE].notna()]
+    errors = table[ERRORS].to_numpy(dtype=float)
+    if np.isfinite(errors).sum() < FEWEST:
+        return None
+    return kernel_use(architectures(table), errors)
 
 
 def latency_fits(table: pd.DataFrame) -> dict[str, LinearFit]:
     """Fit latency by multiply-adds, by activations and by both, as far as the table has them."""
-    costs = [name for name in ("madds", "activations") if name in table]
-    if LATENCY not in table or not costs:
+    costs = [name for name in ("madds", "activations") if name in table and is_numeric(table[name])]
+    if LATENCY not in table or not is_numeric(table[LATENCY]) or not costs:
         return {}
     ways = [[cost] for cost in costs] + ([costs] if len(costs) > 1 else [])
-    enough = table[[LATENCY, *costs]].notna().all(axis=1).sum() >= len(costs) + 2
-    return {" + ".join(way): linear_fit(table, LATENCY, way) for way in ways} if enough else {}
+    return {" + ".join(way): linear_fit(table, LATENCY, way) for way in ways if _enough(table, way)}
+
+
+def _enough(table: pd.DataFrame, way: list[str]) -> bool:
+    known = np.isfinite(numbers(table, [LATENCY, *way])).all(axis=1)
+    return int(known.sum()) >= len(way) + 2
 
 
 def ks_tests(cards: Sequence[Card]) -> dict[tuple[str, str], KSTest]:
@@ -218,8 +232,10 @@ def _kernel_data(use: KernelUse) -> dict[str, Any]:
     rows = [
         {
             "stage": stage + 1,
-            "good": dict(zip(map(str, use.sizes), use.good[number].tolist(), strict=True)),
-            "others": dict(zip(map(str, use.sizes), use.others[number].tolist(), strict=True)),
+            "shares": {
+                str(size): vars(found)
+                for size, found in zip(use.sizes, use.shares[number], strict=True)
+            },
             "mean_kernel": vars(use.kernel[number]),
             "groups": vars(use.groups[number]),
         }
@@ -231,6 +247,7 @@ def _kernel_data(use: KernelUse) -> dict[str, Any]:
         "growth_interval": list(use.growth_interval),
         "n_good": use.n_good,
         "n": use.n,
+        "dropped": use.dropped,
         "stages": rows,
     }
 

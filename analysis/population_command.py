@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
 from analysis.architectures import architectures
+from analysis.baselines import LABEL, published_table
+from analysis.columns import ARCHITECTURE, ERRORS
 from analysis.errors import AnalysisError, check_columns
+from analysis.front_figures import baselines_figure
 from analysis.mixconv_figures import kernel_figure, staircase_figure
 from analysis.mixconv_published import Own, published_figures
 from analysis.population_card import Card, card_data, cards, ks_tests
@@ -23,7 +28,7 @@ from analysis.population_figures import (
     variables_figure,
 )
 from analysis.runs import json_text
-from analysis.tables import Population, Reading, network_name, read_populations
+from analysis.tables import Population, Reading, network_name, read_populations, told_apart
 from analysis.units import column_unit, error_unit, quality_unit
 
 MOST_SPLIT = 12  # values of a column that populations are made of
@@ -41,7 +46,8 @@ def populations(
     """
     found = read_populations(sources, reading)
     if split is not None:
-        found = [part for population in found for part in _split(population, split)]
+        parts = [part for population in found for part in _split(population, split, len(found) > 1)]
+        found = told_apart(parts)
     labels = sorted({population.label for population in found})
     if len(labels) > 1:
         raise AnalysisError(
@@ -51,34 +57,38 @@ def populations(
     return found
 
 
-def _split(population: Population, column: str) -> list[Population]:
+def _split(population: Population, column: str, several: bool) -> list[Population]:
+    """Return a population for every value of a column, and one for those without a value."""
     check_columns(population.table, [column])
-    values = population.table[column]
-    different = sorted(values.dropna().unique(), key=str)
+    values = population.table[column].astype(object).where(population.table[column].notna(), "none")
+    different = sorted(values.unique(), key=str)
     if not 1 < len(different) <= MOST_SPLIT:
         raise AnalysisError(
             f"'{column}' has {len(different)} values; a population is split by 2 to {MOST_SPLIT}"
         )
-    return [population.where(f"{column} {value}", values == value) for value in different]
+    source = f"{population.name}: " if several else ""
+    return [population.where(f"{source}{column} {value}", values == value) for value in different]
 
 
 # -- what is shown ----------------------------------------------------------------------------
 
 
-def as_json(found: Sequence[Card]) -> str:
-    """Return cards as JSON."""
-    data = {
+def as_json(found: Sequence[Card], beside: pd.DataFrame | None = None) -> str:
+    """Return cards as JSON, with published networks if there are any to see them among."""
+    data: dict[str, Any] = {
         "populations": [card_data(card) for card in found],
         "ks_tests": [
             {"one": one, "other": other, **vars(test)}
             for (one, other), test in ks_tests(found).items()
         ],
     }
+    if beside is not None:
+        data["published"] = {"label": LABEL, "networks": beside.to_dict("records")}
     return json_text(data)
 
 
-def show(found: Sequence[Card], console: Console) -> None:
-    """Print cards as tables."""
+def show(found: Sequence[Card], console: Console, beside: pd.DataFrame | None = None) -> None:
+    """Print cards as tables, and published networks."""
     console.print(_distributions(found))
     for (one, other), test in ks_tests(found).items():
         console.print(
@@ -95,6 +105,8 @@ def show(found: Sequence[Card], console: Console) -> None:
                 f"{card.population.name}: latency by {name}: R² {fit.r2:.3f}, median error "
                 f"{100 * fit.median_error:.1f}%"
             )
+    if beside is not None:
+        console.print(published_table(beside))
 
 
 def _distributions(found: Sequence[Card]) -> Table:
@@ -161,8 +173,16 @@ def _best_text(card: Card, name: str) -> str:
 # -- figures ----------------------------------------------------------------------------------
 
 
-def figures(found: Sequence[Card], published: bool = True) -> dict[str, Figure]:
-    """Return the figures of cards by file name, MixConv's published ones among them if wanted."""
+def figures(
+    found: Sequence[Card], beside: pd.DataFrame | None = None, papers: bool = True
+) -> dict[str, Figure]:
+    """Return the figures of cards by file name.
+
+    Args:
+        found: the cards.
+        beside: published networks to see them among, if any.
+        papers: also draw MixConv's published figures.
+    """
     label = found[0].population.label
     drawn: dict[str, Figure | None] = {
         "edf": edf_figure({card.population.name: card.edf for card in found}, label),
@@ -177,22 +197,24 @@ def figures(found: Sequence[Card], published: bool = True) -> dict[str, Figure]:
         drawn[f"variables{end}"] = variables_figure(card)
         drawn[f"importance{end}"] = importance_figure(card)
         drawn[f"latency{end}"] = latency_figure(card)
-        drawn |= {f"{name}{end}": figure for name, figure in _mixconv(card, published).items()}
+        drawn |= {f"{name}{end}": figure for name, figure in _mixconv(card, papers).items()}
+    if beside is not None:
+        drawn["published"] = baselines_figure([card.population for card in found], beside)
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def _mixconv(card: Card, published: bool) -> dict[str, Figure]:
+def _mixconv(card: Card, papers: bool) -> dict[str, Figure]:
     """Return pictures of kernels, of the best and worst networks, and the paper's if wanted."""
     if card.kernels is None:
         return {}
-    table = card.population.table.sort_values("error", kind="stable")
-    table = table[np.isfinite(table["error"])]
+    table = card.population.table.sort_values(ERRORS, kind="stable")
+    table = table[np.isfinite(table[ERRORS]) & table[ARCHITECTURE].notna()]
     unit, factor = error_unit(card.population.label)
     quality, offset, sign = quality_unit(card.population.label)
     own = Own(
         card.population.name,
         architectures(table),
-        offset + sign * table["error"].to_numpy(dtype=float),
+        offset + sign * table[ERRORS].to_numpy(dtype=float),
         quality,
         table["madds"].to_numpy(dtype=float) if "madds" in table else None,
     )
@@ -203,14 +225,14 @@ def _mixconv(card: Card, published: bool) -> dict[str, Figure]:
     stairs = {
         name: staircase_figure(
             [
-                (f"{network_name(row)}: {unit} {factor * row['error']:.4g}", blocks)
+                (f"{network_name(row)}: {unit} {factor * row[ERRORS]:.4g}", blocks)
                 for (_, row), blocks in zip(rows.iterrows(), architectures(rows), strict=True)
             ]
         )
         for name, rows in ends.items()
     }
     figures = {"kernels": kernel_figure(card.kernels), **stairs}
-    return {**figures, **published_figures(own)} if published else figures
+    return {**figures, **published_figures(own)} if papers else figures
 
 
 def population_cards(

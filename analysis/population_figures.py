@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
+from analysis.columns import ERRORS
 from analysis.figures import FRONT, GRID, REFERENCE, TRIAL, colours, legend, single, style
 from analysis.population_card import LATENCY, Card, design_columns
 from analysis.populations import EDF, BestValue
@@ -19,6 +20,7 @@ from analysis.units import column_unit, error_unit
 
 ACROSS = 3  # small figures side by side
 MOST_POINTS = 4_000  # that are drawn of a population
+MOST_STEPS = 2_000  # of a curve
 MOST_VARIABLES = 15
 LEAST_R2 = 0.1  # of a forest whose losses say something
 FEW = 200  # networks, up to which each is drawn to be seen
@@ -30,10 +32,10 @@ def edf_figure(found: Mapping[str, EDF], label: str, title: str = "") -> Figure:
     unit, factor = error_unit(label)
     for name, colour in colours(list(found)).items():
         curve = found[name]
-        errors = factor * np.append(curve.errors[0], curve.errors)
+        shown = np.unique(np.linspace(0, len(curve.errors) - 1, MOST_STEPS).round().astype(int))
+        errors = factor * np.append(curve.errors[0], curve.errors[shown])
         low, high, shares = (
-            np.insert(ends, 0, start)
-            for ends, start in ((curve.low, 0.0), (curve.high, 0.0), (curve.shares, 0.0))
+            np.insert(ends[shown], 0, 0.0) for ends in (curve.low, curve.high, curve.shares)
         )
         axes.fill_between(errors, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
         numbers = f"n {curve.n:,}, best {factor * curve.best:.4g}, mean {factor * curve.mean:.4g}"
@@ -96,7 +98,7 @@ def variables_figure(card: Card) -> Figure | None:
 
 def _numeric(axes: Axes, table: pd.DataFrame, name: str, factor: float, best: BestValue) -> None:
     label, scale = column_unit(name)
-    xs, ys = _jittered(table[name]) / scale, factor * table["error"]
+    xs, ys = _jittered(table[name]) / scale, factor * table[ERRORS]
     _points(axes, xs, ys)
     axes.axvspan(best.low / scale, best.high / scale, color=FRONT, alpha=0.12, lw=0)
     axes.axvline(best.median / scale, color=FRONT, linewidth=1.4)
@@ -112,7 +114,7 @@ def _categorical(
     text = table[name].fillna("-").astype(str)
     shown = [*shares, *sorted(set(text) - set(shares))][:8]
     for place, value in enumerate(shown):
-        errors = factor * table.loc[text == value, "error"]
+        errors = factor * table.loc[text == value, ERRORS]
         spread = np.random.default_rng(place).uniform(-0.25, 0.25, len(errors))
         _points(axes, place + spread, errors)
         if shares.get(value, 0) > 0:

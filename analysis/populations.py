@@ -172,6 +172,10 @@ def common_edges(complexities: Sequence[ArrayLike], bins: int = 10) -> Floats:
         raise AnalysisError("there is no population")
     finite = [_finite(values) for values in complexities]
     low, high = max(v.min() for v in finite), min(v.max() for v in finite)
+    if any(v.min() == v.max() for v in finite):
+        raise AnalysisError(
+            "a population has one complexity alone, which makes no range to even out"
+        )
     if low >= high:
         raise AnalysisError(
             f"the populations have no complexity in common: one begins at {low:g}, where another "

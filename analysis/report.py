@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +13,12 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from analysis import population_command
+from analysis.baselines import LABEL, published_beside
 from analysis.comparison import compare
 from analysis.confirmation import confirmed_rows
 from analysis.figures import cost_figure, front_figure, history_figure, save
 from analysis.files import write_whole
-from analysis.front_figures import progress_figure
+from analysis.front_figures import baselines_figure, progress_figure
 from analysis.fronts import Front, pareto_front
 from analysis.population_card import Card, card_data, cards
 from analysis.ranking_table import FILE, KeptCard, ranking_header, ranking_rows, read_card
@@ -40,6 +41,8 @@ COLUMNS = (
 NAMED = 3  # networks that ended for the same reason
 CAPTIONS = {
     "front": "Scores over latency.",
+    "published": "Published networks of like multiply-adds, on the right: their accuracies are "
+    "those of ImageNet, as they were published, and no measure for the ones on the left.",
     "history": "Scores by trial, with the best so far.",
     "progress": "The hypervolume of the networks so far.",
     "madds_latency": "Latency over multiply-adds.",
@@ -67,6 +70,7 @@ class Report:
         population: its networks.
         card: their statistics; None where networks are too few, or a search is not to be held up.
         ranking: how well its estimator ranks networks; None where that was not examined.
+        published: networks of like multiply-adds; None where none were asked for.
     """
 
     run: Run
@@ -74,14 +78,19 @@ class Report:
     population: Population
     card: Card | None
     ranking: KeptCard | None
+    published: pd.DataFrame | None
 
 
-def read_report(path: Path, quick: bool = False) -> Report:
+def read_report(
+    path: Path, quick: bool = False, against: str | None = None, families: Sequence[str] = ()
+) -> Report:
     """Read a run directory and compute what its page tells.
 
     Args:
         path: of the run.
         quick: leave out the statistics that take long.
+        against: ``baselines`` for published networks beside.
+        families: of these.
 
     Raises:
         AnalysisError: when the folder is no run directory, or a file in it is damaged.
@@ -96,12 +105,13 @@ def read_report(path: Path, quick: bool = False) -> Report:
         population,
         None if quick or too_few else cards([population])[0],
         read_card(ranking) if ranking.is_file() else None,
+        published_beside([population], against, families),
     )
 
 
 def as_json(report: Report, page: Path) -> str:
     """Return what a page tells as JSON, with the page's place."""
-    front = report.front
+    front, beside = report.front, report.published
     data = {
         "report": str(page),
         "summary": summary(report.run, front),
@@ -115,6 +125,9 @@ def as_json(report: Report, page: Path) -> str:
         "population": None if report.card is None else card_data(report.card),
         "ranking": None if report.ranking is None else report.ranking.card.to_dict(),
         "conditions": report.run.conditions,
+        "published": None
+        if beside is None
+        else {"label": LABEL, "networks": beside.to_dict("records")},
     }
     return json_text(data)
 
@@ -153,7 +166,9 @@ def figures_of(report: Report) -> dict[str, Figure]:
     if len(front.rows):
         drawn["progress"] = progress_figure(compare([report.population], front.reference))
     if card is not None:
-        drawn |= population_command.figures([card], published=False)
+        drawn |= population_command.figures([card], papers=False)
+    if report.published is not None:
+        drawn["published"] = baselines_figure([report.population], report.published)
     return drawn
 
 

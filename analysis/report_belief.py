@@ -22,7 +22,7 @@ def _latencies(run: Run) -> str:
         )
     sources = run.completed.get("latency_source")
     if sources is not None and (sources == "predicted").any():
-        return "Latencies in the loop were predicted, the front's measured; how well is not known."
+        return "Latencies in the loop were predicted; how well is not known."
     return "All latencies were measured on the device."
 
 
@@ -48,7 +48,9 @@ def _scores(run: Run, ranking: KeptCard | None) -> str:
 def error_rows(run: Run) -> list[tuple[str, str]]:
     """Return the error card of the run's latency predictor; nothing where it used none."""
     card = run.conditions.get("predictor")
-    if not isinstance(card, dict) or not {"n", "within_5", "within_10"} <= card.keys():
+    if not isinstance(card, dict):
+        return []
+    if not all(isinstance(card.get(name), int | float) for name in ("n", "within_5", "within_10")):
         return []
     rows = [
         ("networks it had not seen", f"{card['n']}"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.architectures import ARCHITECTURE
+from analysis.columns import ARCHITECTURE
 from analysis.fronts import Front
 from analysis.runs import Run, plain, within_limits
 from analysis.tables import network_name
@@ -23,7 +23,7 @@ STAGE = -1  # stands between the blocks of two stages
 
 
 def page_data(run: Run, front: Front) -> dict[str, Any]:
-    """Return the networks that have a latency or a score, by columns.
+    """Return the networks that have a latency, by columns.
 
     Architectures are numbers of blocks that stand in one list, since many networks share them.
     """
@@ -38,7 +38,7 @@ def page_data(run: Run, front: Front) -> dict[str, Any]:
         "label": run.label,
         "percent": run.by_accuracy,
         "limits": run.bounds,
-        "name": rows["name"].tolist(),
+        "name": [str(name) for name in rows["name"]],
         "group": [GROUPS.index(group) for group in rows["group"]],
         "predicted": [int(source == "predicted") for source in rows.get("latency_source", [])],
         **columns,

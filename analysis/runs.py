@@ -11,11 +11,15 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from analysis.columns import LIMITED
 from analysis.confirmation import COLUMNS as RETRAINED
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, is_numeric
 from analysis.fronts import Direction
 from analysis.limits import Bound, bounds
+from analysis.sources import read_table
 
+_TRUTHS = {"true": True, "1": True, "1.0": True, "yes": True}
+_TRUTHS |= dict.fromkeys(("false", "0", "0.0", "no", "nan", "none", ""), False)
 CONFIG = ("space", "data", "device", "command")
 NUMBERS = (
     "params",
@@ -85,10 +89,20 @@ class Run:
 
 
 def within_limits(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the networks that keep the search's limits; all where none are told of."""
-    if "within_limits" not in table:
+    """Return the networks that keep the search's limits; all where none are told of.
+
+    A network of which it is not known does not count.
+
+    Raises:
+        AnalysisError: when the column holds neither true nor false.
+    """
+    if LIMITED not in table:
         return table
-    return table[table["within_limits"].astype(bool)]
+    known = table[LIMITED].map(lambda cell: _TRUTHS.get(str(cell).strip().lower()))
+    if known.isna().any():
+        odd = table.loc[known.isna(), LIMITED].iloc[0]
+        raise AnalysisError(f"the column '{LIMITED}' holds '{odd}'; it wants true or false")
+    return table[known.astype(bool)]
 
 
 def score_text(score: float | None, is_accuracy: bool) -> str:
@@ -113,17 +127,7 @@ def json_text(data: Any) -> str:
 
 
 def _python(value: Any) -> Any:
-    return plain(value.item())  # numpy's
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV; mixes of kernels (``3.5``) stay text, though some look like numbers.
-
-    Raises:
-        OSError, ValueError: when it cannot be read.
-    """
-    columns = pd.read_csv(path, nrows=0).columns
-    return pd.read_csv(path, dtype={name: str for name in columns if name.endswith("kernels")})
+    return plain(value.item()) if hasattr(value, "item") else str(value)
 
 
 def read_run(path: Path) -> Run:
@@ -141,6 +145,9 @@ def read_run(path: Path) -> Run:
         retrained = pd.read_csv(again) if again.is_file() else pd.DataFrame(columns=RETRAINED)
         file = path / "conditions.yaml"
         conditions = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        best = _best(path)
+    except NotADirectoryError:
+        raise AnalysisError(f"{path} is no run directory but a file") from None
     except FileNotFoundError as error:
         name = Path(error.filename).name
         raise AnalysisError(f"{path} is no finished run directory: it has no {name}") from None
@@ -156,7 +163,7 @@ def read_run(path: Path) -> Run:
     if lacking:
         raise AnalysisError(f"{again} is damaged: it has no column '{min(lacking)}'")
     scored = (_scored(trials), _scored(table))
-    return Run(path, config, *scored, retrained, conditions, _best(path))
+    return Run(path, config, *scored, retrained, conditions, best)
 
 
 def _best(path: Path) -> str:
@@ -177,9 +184,11 @@ def _scored(table: pd.DataFrame) -> pd.DataFrame:
 
 def _check(table: pd.DataFrame, path: Path) -> None:
     """Raise when a table lacks a column, or has text among numbers."""
-    missing = [column for column in COLUMNS if column not in table.columns]
+    named = "number" if path.name == "trials.csv" else "name"
+    wanted = (named, *COLUMNS) if len(table) else COLUMNS
+    missing = [column for column in wanted if column not in table.columns]
     if missing:
         raise AnalysisError(f"{path} is damaged: it has no column '{missing[0]}'")
-    for column in NUMBERS:
-        if len(table) and not pd.api.types.is_numeric_dtype(table[column]):
+    for column in (name for name in (*NUMBERS, "score") if name in table):
+        if not is_numeric(table[column]):
             raise AnalysisError(f"{path} is damaged: column '{column}' holds text")

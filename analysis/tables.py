@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.errors import AnalysisError, check_columns
+from analysis.columns import ERRORS, VARIABLE
+from analysis.errors import AnalysisError, check_columns, numbers
 from analysis.fronts import Direction
-from analysis.runs import OBJECTIVES, Run, read_run, read_table, within_limits
+from analysis.runs import OBJECTIVES, Run, read_run, within_limits
+from analysis.sources import read_file
+from analysis.studies import read_study
 
-VARIABLE = "x."
-"""Begins the columns of design variables."""
 ACCURACIES = ("score", "accuracy", "top1", "test_accuracy")
-"""Columns that are taken for what is to be maximised, in this order."""
+"""Columns that are taken for what is to be maximised, in this order; all but scores are shares."""
 ERROR = "error"
 NEGATED = "less "
 """Begins the label of errors that are scores with their sign turned."""
@@ -30,13 +30,14 @@ class Population:
 
     Attributes:
         name: what it is called in tables and figures.
-        table: one row a network that was judged, with the column ``error``, the lower the better.
+        table: one row a network that was judged, with the column `ERRORS`, the lower the better.
         label: what the error is, for axes.
         objectives: direction by column, for fronts.
         variables: columns of the design variables.
-        seen: rows that the source holds, the ones without a result included.
+        rows: all evaluations that the source holds, in their order; those without a result, too.
         references: networks to compare with, in the same columns, named.
         limits: of the search, as they were given, by metric.
+        about: data and device of a run.
     """
 
     name: str
@@ -44,14 +45,27 @@ class Population:
     label: str
     objectives: dict[str, Direction]
     variables: tuple[str, ...]
-    seen: int
+    rows: pd.DataFrame
     references: pd.DataFrame = field(default_factory=pd.DataFrame)
     limits: dict[str, str] = field(default_factory=dict)
+    about: dict[str, str] = field(default_factory=dict)
 
     @property
     def errors(self) -> pd.Series:
         """The column of errors."""
-        return self.table[ERROR]
+        return self.table[ERRORS]
+
+    @property
+    def seen(self) -> int:
+        """How many networks were evaluated, the ones without a result included."""
+        return len(self.rows)
+
+    @property
+    def attempts(self) -> pd.DataFrame:
+        """All evaluations; no objectives where there is no result, or it is beyond the limits."""
+        kept = self.admitted
+        values = {name: kept[name].reindex(self.rows.index) for name in self.objectives}
+        return self.rows.assign(**values)
 
     @property
     def known(self) -> int:
@@ -65,9 +79,8 @@ class Population:
 
     def where(self, name: str, kept: pd.Series) -> Population:
         """Return the networks that a mask keeps, as a population of their own."""
-        return replace(
-            self, name=name, table=self.table[kept.to_numpy(dtype=bool)], seen=int(kept.sum())
-        )
+        table = self.table[kept.to_numpy(dtype=bool)]
+        return replace(self, name=name, table=table, rows=table)
 
 
 @dataclass(frozen=True)
@@ -105,13 +118,16 @@ def read_population(source: str, reading: Reading | None = None) -> Population:
     """
     reading = reading or Reading()
     if "://" in source:
-        name, table = _study(source, reading.study)
-        return _population(name, table, reading, len(table))
+        study = read_study(source, reading.study)
+        judged = study.rows[study.complete]
+        return _population(study.name, judged, reading, study.rows, study.directions)
+    if reading.study is not None:
+        raise AnalysisError(f"--study names a study of an Optuna storage; {source} is none")
     path = Path(source)
     if path.is_dir():
         return population_of(read_run(path), reading)
-    table = _file(path)
-    return _population(path.stem, table, reading, len(table))
+    table = read_file(path)
+    return _population(path.stem, table, reading, table)
 
 
 def read_populations(sources: Sequence[str], reading: Reading | None = None) -> list[Population]:
@@ -122,86 +138,120 @@ def read_populations(sources: Sequence[str], reading: Reading | None = None) -> 
     """
     found = [read_population(source, reading) for source in sources]
     names = [population.name for population in found]
-    return [
-        population
-        if names.count(population.name) == 1
-        else replace(population, name=f"{population.name} ({source})")
-        for population, source in zip(found, sources, strict=True)
-    ]
+    return told_apart(
+        [
+            population
+            if names.count(population.name) == 1
+            else replace(population, name=f"{population.name} ({source})")
+            for population, source in zip(found, sources, strict=True)
+        ]
+    )
+
+
+def told_apart(populations: Sequence[Population]) -> list[Population]:
+    """Number populations of the same name."""
+    seen: dict[str, int] = {}
+    found = []
+    for population in populations:
+        count = seen[population.name] = seen.get(population.name, 0) + 1
+        name = population.name if count == 1 else f"{population.name} #{count}"
+        found.append(replace(population, name=name))
+    return found
 
 
 def population_of(run: Run, reading: Reading | None = None) -> Population:
     """Return the networks of a run that were judged."""
     reading = reading or Reading()
-    path = run.path
+    about = {key: str(run.config[key]) for key in ("data", "device")}
+    more: dict[str, Any] = {"references": run.references, "limits": run.limits, "about": about}
+    name, done = run.path.name, run.completed
     if reading.error or reading.score or reading.costs:
-        found = _population(path.name, run.completed, reading, len(run.trials))
-        return replace(found, references=run.references, limits=run.limits)
-    label = "error" if run.by_accuracy else f"{NEGATED}{run.label}"
-    error = (1 if run.by_accuracy else 0) - run.completed["score"]
-    table = run.completed.assign(**{ERROR: error})
-    table, variables = _told_apart(table, _variables(table, reading))
-    return Population(
-        path.name,
-        table,
-        label,
-        dict(OBJECTIVES),
-        variables,
-        len(run.trials),
-        run.references,
-        run.limits,
-    )
+        return replace(_population(name, done, reading, run.trials), **more)
+    label = ERROR if run.by_accuracy else f"{NEGATED}{run.label}"
+    errors = (1 if run.by_accuracy else 0) - done["score"]
+    table, variables = _with_variables(done.assign(**{ERRORS: errors}), reading)
+    return Population(name, table, label, dict(OBJECTIVES), variables, run.trials, **more)
 
 
-def _population(name: str, table: pd.DataFrame, reading: Reading, seen: int) -> Population:
-    """Name the parts of a table."""
-    minimised, maximised = _judged_by(table, reading)
-    if not pd.api.types.is_numeric_dtype(table[minimised or maximised]):
-        raise AnalysisError(f"the column '{minimised or maximised}' of {name} holds text")
-    if minimised is not None:
-        errors, label = table[minimised], minimised
-        if label == ERROR and float(errors.max()) > 1:  # no share: not to be drawn in percent
+def _population(
+    name: str,
+    table: pd.DataFrame,
+    reading: Reading,
+    rows: pd.DataFrame,
+    directions: Mapping[str, Direction] | None = None,
+) -> Population:
+    """Name the parts of a table.
+
+    Args:
+        name: of the population.
+        table: networks with a result.
+        reading: how it is read.
+        rows: all evaluations.
+        directions: of a study's values.
+    """
+    known = dict(directions or {})
+    quality, direction = _judged_by(table, reading, known)
+    values = pd.Series(numbers(table, [quality])[:, 0], index=table.index)
+    shares = bool(values.min() >= 0 and values.max() <= 1)
+    if direction == "min":
+        errors, label = values, quality
+        if quality == ERROR and not shares:  # not to be drawn in percent
             label = f"{ERROR}, as given"
+    elif quality in ACCURACIES[1:] and shares:
+        errors, label = 1 - values, ERROR
     else:
-        shares = maximised != "score" and float(table[maximised].max()) <= 1
-        errors = (1 if shares else 0) - table[maximised]
-        label = ERROR if shares else f"{NEGATED}{maximised}"
-    objectives: dict[str, Direction] = {}
-    if minimised is not None:
-        objectives[minimised] = "min"
-    else:
-        objectives[str(maximised)] = "max"
-    check_columns(table, list(reading.costs))
-    costs = reading.costs or tuple(cost for cost in COSTS if cost in table)[:1]
-    objectives |= dict.fromkeys(costs, "min")
-    table, variables = _told_apart(table, _variables(table, reading))
-    table = table.assign(**{ERROR: errors.astype(float)})
-    return Population(name, table, label, objectives, variables, seen)
+        errors, label = -values, f"{NEGATED}{quality}"
+    objectives = {quality: direction, **_costs(table, reading, known, quality)}
+    table, variables = _with_variables(table.assign(**{ERRORS: errors}), reading)
+    return Population(name, table, label, objectives, variables, rows)
 
 
-def _judged_by(table: pd.DataFrame, reading: Reading) -> tuple[str | None, str | None]:
-    """Return the column that is to be minimised, or the one that is to be maximised."""
+def _judged_by(
+    table: pd.DataFrame, reading: Reading, directions: Mapping[str, Direction]
+) -> tuple[str, Direction]:
+    """Return the column that tells how good a network is, and its direction."""
     if reading.error and reading.score:
         raise AnalysisError("give --error or --score, not both")
-    check_columns(table, [name for name in (reading.error, reading.score) if name])
-    if reading.error or reading.score:
-        return reading.error, reading.score
-    if ERROR in table:
-        return ERROR, None
-    found = [name for name in ACCURACIES if name in table]
+    if reading.error:
+        check_columns(table, [reading.error])
+        return reading.error, "min"
+    if reading.score:
+        check_columns(table, [reading.score])
+        return reading.score, "max"
+    usual: dict[str, Direction] = {ERROR: "min", **dict.fromkeys(ACCURACIES, "max")}
+    if directions:
+        agreed = [name for name in directions if directions[name] == usual.get(name)]
+        first = (agreed or list(directions))[0]
+        return first, directions[first]
+    found = [name for name in usual if name in table]
     if not found:
         raise AnalysisError(
             f"which column tells how good a network is? Name it with --error COLUMN or --score "
             f"COLUMN; there are {', '.join(map(str, table.columns))}"
         )
-    return None, found[0]
+    return found[0], usual[found[0]]
 
 
-def _variables(table: pd.DataFrame, reading: Reading) -> tuple[str, ...]:
+def _costs(
+    table: pd.DataFrame, reading: Reading, directions: Mapping[str, Direction], quality: str
+) -> dict[str, Direction]:
+    """Return the objectives beside: those that are named, a study's own, or the usual one."""
+    if quality in reading.costs:
+        raise AnalysisError(f"'{quality}' cannot be both how good a network is and a cost")
+    numbers(table, reading.costs)
+    if reading.costs:
+        return {name: directions.get(name, "min") for name in reading.costs}
+    others = {name: directions[name] for name in directions if name != quality}
+    if others:
+        return others
+    usual = [cost for cost in COSTS if cost in table and cost != quality]
+    return dict.fromkeys(usual[:1], "min")
+
+
+def _with_variables(table: pd.DataFrame, reading: Reading) -> tuple[pd.DataFrame, tuple[str, ...]]:
     check_columns(table, list(reading.variables))
-    if reading.variables:
-        return reading.variables
-    return tuple(str(name) for name in table if str(name).startswith(VARIABLE))
+    named = reading.variables or [n for n in map(str, table) if n.startswith(VARIABLE)]
+    return _mixes(table, tuple(dict.fromkeys(named)))
 
 
 def network_name(row: pd.Series) -> str:
@@ -215,9 +265,7 @@ KERNELS = "kernels"
 """Ends the columns that hold mixes of kernels, as ``3.5.7``."""
 
 
-def _told_apart(
-    table: pd.DataFrame, variables: tuple[str, ...]
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _mixes(table: pd.DataFrame, variables: tuple[str, ...]) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Put a mix's mean kernel and number of groups in its place among the variables.
 
     There are a hundred mixes, more than a population has networks of each to tell them by.
@@ -241,83 +289,3 @@ def _told_apart(
 def _kernel_sizes(text: Any) -> list[int]:
     parts = str(text).split(".") if isinstance(text, str | int) else []
     return [int(part) for part in parts if part.isdigit()]
-
-
-# -- sources ----------------------------------------------------------------------------------
-
-
-def _file(path: Path) -> pd.DataFrame:
-    """Read a table; JSON is a list of rows, or columns of lists."""
-    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
-        ".csv": read_table,
-        ".parquet": pd.read_parquet,
-        ".json": _json,
-    }
-    if path.suffix not in readers:
-        raise AnalysisError(
-            f"{path}: give a run directory, a table ({', '.join(readers)}) or the URL of an "
-            "Optuna storage (sqlite:///study.db)"
-        )
-    try:
-        table = readers[path.suffix](path)
-    except FileNotFoundError:
-        raise AnalysisError(f"{path}: no such file or directory") from None
-    except (OSError, ValueError, TypeError) as error:
-        raise AnalysisError(f"{path} cannot be read: {error}") from None
-    if table.empty:
-        raise AnalysisError(f"{path} has no rows")
-    return table
-
-
-def _json(path: Path) -> pd.DataFrame:
-    document: Any = json.loads(path.read_text(encoding="utf-8"))
-    return pd.DataFrame(document)
-
-
-def _study(url: str, name: str | None) -> tuple[str, pd.DataFrame]:
-    """Read the completed trials of a study: parameters as ``x.*``, values, numbers set by users.
-
-    A URL may hold a password, so that none is repeated in messages.
-    """
-    import optuna
-    from sqlalchemy.exc import SQLAlchemyError
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    file = url.removeprefix("sqlite:///")
-    if file != url and not Path(file).is_file():  # SQLite would make it
-        raise AnalysisError(f"{file}: no such file")
-    try:
-        storage = optuna.storages.get_storage(url)
-        names = optuna.get_all_study_names(storage)
-        if name is None and len(names) != 1:
-            there = ", ".join(names) or "none"
-            raise AnalysisError(f"which study of the storage? Name it with --study; it has {there}")
-        if name is not None and name not in names:
-            raise AnalysisError(f"the storage has no study '{name}'; it has {', '.join(names)}")
-        study = optuna.load_study(study_name=name or names[0], storage=storage)
-        trials = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
-    except (SQLAlchemyError, ImportError, ValueError) as error:
-        reason = str(error).splitlines()[0].replace(url, "the URL")
-        raise AnalysisError(f"the Optuna storage cannot be read: {reason}") from None
-    names_of_values = study.metric_names or _value_names(len(study.directions))
-    maximised = [d == optuna.study.StudyDirection.MAXIMIZE for d in study.directions]
-    rows = [_trial_row(trial, names_of_values) for trial in trials]
-    if not rows:
-        raise AnalysisError(f"the study '{study.study_name}' has no completed trial")
-    table = pd.DataFrame(rows)
-    if ERROR not in table and not set(ACCURACIES) & set(table):
-        first = table[names_of_values[0]]
-        table = table.assign(**({"score": first} if maximised[0] else {ERROR: first}))
-    return study.study_name, table
-
-
-def _value_names(objectives: int) -> list[str]:
-    return ["value"] if objectives == 1 else [f"value_{i}" for i in range(objectives)]
-
-
-def _trial_row(trial: Any, names: list[str]) -> dict[str, Any]:
-    took = trial.duration.total_seconds() if trial.duration else None
-    numbers = {k: v for k, v in trial.user_attrs.items() if isinstance(v, int | float)}
-    parameters = {f"{VARIABLE}{k}": v for k, v in trial.params.items()}
-    values = dict(zip(names, trial.values, strict=True))
-    return {"number": trial.number, **numbers, **parameters, **values, "seconds": took}

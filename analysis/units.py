@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.tables import ERROR, NEGATED, VARIABLE
+from analysis.columns import VARIABLE
+from analysis.tables import ERROR, NEGATED
 
 SHARES = ("score", "accuracy", "test_accuracy")
 DIVISORS = {"madds": ("MAdds (M)", 1e6), "params": ("parameters (M)", 1e6)}

@@ -15,6 +15,7 @@ from analysis.errors import AnalysisError, check_columns
 GOOD = 0.1  # share of a population that counts as good in PED-ANOVA
 TREES = 50
 SHUFFLES = 5
+LEVELS = 10  # of a variable in PED-ANOVA
 FEWEST = 10  # networks that importance is told of, at least
 MOST = 1_000  # and at most, drawn at random: more take long and change little
 
@@ -87,6 +88,17 @@ def importance(
     )
 
 
+def _levels(codes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cut numbers of many values into tenths.
+
+    The more levels a variable has, the more PED-ANOVA finds in it by chance.
+    """
+    if len(np.unique(codes)) <= LEVELS:
+        return codes
+    inner = np.quantile(codes, np.linspace(0, 1, LEVELS + 1)[1:-1])
+    return np.searchsorted(np.unique(inner), codes, side="right").astype(float)
+
+
 def _codes(values: pd.Series) -> NDArray[np.float64]:
     """Return numbers as they are, anything else numbered in the order of its text.
 
@@ -101,10 +113,11 @@ def _codes(values: pd.Series) -> NDArray[np.float64]:
 
 
 def _ped_anova(codes: pd.DataFrame, values: NDArray[np.float64]) -> dict[str, float]:
-    """Return Optuna's figures: every variable is a choice among the values that occur."""
+    """Return Optuna's figures: every variable is a choice among its values, or its tenths."""
     import optuna
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
+    codes = pd.DataFrame({name: _levels(codes[name].to_numpy()) for name in codes})
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:

@@ -6,15 +6,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from analysis.errors import AnalysisError
 from analysis.report import write_report
-from analysis.runs import Run, read_run
+from analysis.runs import read_run
 
 EVERY = 10  # seconds between two looks
+TABLES = ("trials.csv", "references.csv", "confirmed.csv")
 
 
 def watch(path: Path, say: Callable[[str], None], every: float = EVERY) -> None:
-    """Write a run's report anew whenever its tables change, until it has all its trials.
+    """Write a run's report anew whenever its tables change, until the search has ended.
 
     What takes long to draw is left out, since the machine may be measuring. Ctrl-C ends it earlier;
     the whole page is still to be written then.
@@ -32,12 +35,12 @@ def watch(path: Path, say: Callable[[str], None], every: float = EVERY) -> None:
     seen, told = 0.0, False
     try:
         while True:
-            changed = _changed(path)
+            running, changed = _is_running(path), _changed(path)
+            if changed and not running:
+                return
             if changed > seen:
                 seen = changed
                 run = read_run(path)
-                if _is_complete(run):
-                    return
                 page = write_report(path, refresh=max(1, round(every)))
                 say(f"{len(run.completed)} networks in {page}; Ctrl-C ends")
             elif not told:
@@ -50,11 +53,21 @@ def watch(path: Path, say: Callable[[str], None], every: float = EVERY) -> None:
 
 
 def _changed(path: Path) -> float:
-    """Return when the trials' table was written; 0 if it was not yet."""
-    table = path / "trials.csv"
-    return table.stat().st_mtime if table.is_file() else 0.0
+    """Return when the run's tables were written; 0 while there are no trials."""
+    if not (path / "trials.csv").is_file():
+        return 0.0
+    return max((path / name).stat().st_mtime for name in TABLES if (path / name).is_file())
 
 
-def _is_complete(run: Run) -> bool:
-    wanted = run.config.get("trials")
-    return isinstance(wanted, int) and len(run.completed) >= wanted
+def _is_running(path: Path) -> bool:
+    """Whether a search holds the run directory, as it does until it ends, however it does."""
+    file = path / ".lock"
+    if not file.is_file():
+        return False
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False

@@ -3,6 +3,8 @@ const byId = (id) => document.getElementById(id);
 const GROUPS = ["front", "trial", "reference", "beyond the limits"];
 const RING = 4; // the trace around the network on the card
 const SHOWN = 25; // rows of a page of the table
+const PRINTED = 200; // rows on paper
+const FILTERS = ["name", "group", "slowest", "costly", "least"];
 
 async function unpack(id) {
   const bytes = Uint8Array.from(atob(byId(id).textContent.trim()), (c) => c.charCodeAt(0));
@@ -15,6 +17,9 @@ function colour(name) {
 }
 
 // -- one network ------------------------------------------------------------------------------
+
+// What a table holds is text, never markup.
+const escape = (text) => text.replace(/[&<>"']/g, (mark) => `&#${mark.charCodeAt(0)};`);
 
 const SHADES = { 1: "#e8e07a", 3: "#b8de29", 5: "#3cbb75", 7: "#238a8d", 9: "#39568c", 11: "#481567" };
 const shade = (size) => SHADES[size] || "#7a5195";
@@ -36,13 +41,13 @@ function blocksOf(data, index) {
 
 function staircase(blocks) {
   const width = 280, height = 120, low = height - 14;
-  const most = Math.max(...blocks.map((b) => b.channels));
+  const most = Math.max(1, ...blocks.map((b) => b.channels));
   const step = width / blocks.length;
   let out = "";
   blocks.forEach((block, at) => {
     const part = (block.channels / most) * (low - 4) / block.kernels.length;
     const name = `${block.text.replaceAll("_", " ")}, stage ${block.stage + 1}`;
-    out += `<g><title>${name}</title>`;
+    out += `<g><title>${escape(name)}</title>`;
     block.kernels.forEach((size, n) => {
       out += `<rect x="${at * step + 1}" y="${low - part * (n + 1)}" width="${step - 2}" ` +
         `height="${part}" fill="${shade(size)}"/>`;
@@ -76,6 +81,7 @@ class Report {
     this.kept = this.all;
     this.order = { column: "latency_ms", down: false };
     this.page = 0;
+    this.length = SHOWN; // rows at once
     this.chosen = null;
   }
 
@@ -105,7 +111,7 @@ class Report {
         x: members.map((i) => data.latency_ms[i]),
         y: members.map((i) => factor * data.score[i]),
         customdata: members,
-        text: members.map((i) => `<b>${data.name[i]}</b><br>${this.score(i)}, ${this.latency(i)} ms`
+        text: members.map((i) => `<b>${escape(data.name[i])}</b><br>${this.score(i)}, ${this.latency(i)} ms`
           + `<br>${this.millions(data.madds[i], 0)} MAdds, ${this.millions(data.params[i], 2)} params`),
         hovertemplate: "%{text}<extra></extra>", name: GROUPS[group],
         showlegend: members.length > 0, ...more,
@@ -144,7 +150,7 @@ class Report {
       shapes: (this.data.limits.latency_ms || []).filter((end) => end !== null).map((end) => ({
         type: "line", x0: end, x1: end, yref: "paper", y0: 0, y1: 1,
         line: { color: colour("soft"), width: 1.2, dash: "dash" },
-        label: { text: "limit", textposition: "end", font: { color: colour("soft"), size: 11 } } })),
+        label: { text: "limit", textposition: "start", padding: 4, font: { color: colour("soft"), size: 11 } } })),
       hoverlabel: { bgcolor: colour("panel"), font: { color: colour("ink") } },
     };
   }
@@ -160,8 +166,9 @@ class Report {
   show(i) {
     this.chosen = i;
     const { data } = this;
-    const range = data.latency_p10_ms[i] === null ? "-"
-      : `${data.latency_p10_ms[i].toFixed(2)} to ${data.latency_p90_ms[i].toFixed(2)}`;
+    const ends = [data.latency_p10_ms[i], data.latency_p90_ms[i]];
+    const range = ends.includes(null) ? "-"
+      : `${ends[0].toFixed(2)} to ${ends[1].toFixed(2)}`;
     const rows = [[data.label, this.score(i)], ["latency (ms)", this.latency(i)],
       ["10% to 90%", range], ["MAdds", this.millions(data.madds[i], 0)],
       ["params", this.millions(data.params[i], 2)], ["group", GROUPS[data.group[i]]]];
@@ -176,7 +183,7 @@ class Report {
     card.querySelector(".stairs").innerHTML = blocks.length ? staircase(blocks) + keys(blocks)
       : '<p class="soft">Its architecture was not recorded.</p>';
     for (const row of document.querySelectorAll("#rows tr")) {
-      row.setAttribute("aria-selected", String(+row.dataset.index === i));
+      row.setAttribute("aria-current", String(+row.dataset.index === i));
     }
     const { x, y } = this.ring();
     Plotly.restyle("plot", { x: [x], y: [y] }, [RING]);
@@ -216,8 +223,9 @@ class Report {
   rows() {
     const pages = Math.max(1, Math.ceil(this.kept.length / SHOWN));
     this.page = Math.min(this.page, pages - 1);
-    const shown = this.sorted().slice(this.page * SHOWN, (this.page + 1) * SHOWN);
+    const shown = this.sorted().slice(this.page * SHOWN, this.page * SHOWN + this.length);
     byId("rows").replaceChildren(...shown.map((i) => this.row(i)));
+    if (shown.length) byId("rows").firstElementChild.tabIndex = 0;
     byId("count").textContent = `${this.kept.length} of ${this.all.length} networks`;
     byId("place").textContent = `page ${this.page + 1} of ${pages}`;
     byId("before").disabled = this.page === 0;
@@ -234,8 +242,8 @@ class Report {
     const row = document.createElement("tr");
     row.className = GROUPS[data.group[i]];
     row.dataset.index = i;
-    row.tabIndex = 0;
-    row.setAttribute("aria-selected", String(i === this.chosen));
+    row.tabIndex = -1; // one row is reached by Tab, the others by the arrows
+    row.setAttribute("aria-current", String(i === this.chosen));
     const cells = [data.name[i], this.score(i), this.latency(i), this.millions(data.madds[i], 0),
       this.millions(data.params[i], 2), GROUPS[data.group[i]]];
     row.append(...cells.map((text) => Object.assign(document.createElement("td"), { textContent: text })));
@@ -249,12 +257,30 @@ class Report {
     this.rows();
   }
 
+  // While a search runs the page loads itself again; what was chosen stays.
+  remember() {
+    const kept = Object.fromEntries(FILTERS.map((id) => [id, byId(id).value]));
+    try {
+      sessionStorage.setItem(location.pathname, JSON.stringify({ kept, order: this.order, scroll: scrollY }));
+    } catch { /* a browser that keeps nothing of files */ }
+  }
+
+  recall() {
+    let found = null;
+    try { found = JSON.parse(sessionStorage.getItem(location.pathname)); } catch { /* likewise */ }
+    if (!found || !document.querySelector("meta[http-equiv=refresh]")) return;
+    for (const id of FILTERS) byId(id).value = found.kept[id];
+    this.order = found.order;
+    this.filter();
+    scrollTo(0, found.scroll);
+  }
+
   // -- what a user does --
 
   listen() {
     byId("plot").on("plotly_hover", (event) => this.show(event.points[0].customdata));
     byId("plot").on("plotly_click", (event) => this.show(event.points[0].customdata));
-    for (const id of ["name", "group", "slowest", "costly", "least"]) {
+    for (const id of FILTERS) {
       byId(id).addEventListener("input", () => this.filter());
     }
     for (const head of document.querySelectorAll("th[data-column] button")) {
@@ -276,8 +302,10 @@ class Report {
     const system = matchMedia("(prefers-color-scheme: dark)");
     system.addEventListener("change", (event) => turn(event.matches ? "dark" : "light"));
     let before = "light";
-    addEventListener("beforeprint", () => { before = isDark() ? "dark" : "light"; turn("light"); });
-    addEventListener("afterprint", () => turn(before));
+    const print = (length, name) => { this.length = length; this.rows(); turn(name); };
+    addEventListener("beforeprint", () => { before = isDark() ? "dark" : "light"; print(PRINTED, "light"); });
+    addEventListener("afterprint", () => print(SHOWN, before));
+    addEventListener("pagehide", () => this.remember());
   }
 }
 
@@ -297,7 +325,10 @@ async function begin() {
   report.draw();
   report.listen();
   if (report.all.length) report.show(report.all.find((i) => report.data.group[i] === 0) ?? 0);
+  report.recall();
   document.body.dataset.ready = "yes";
 }
 
-begin();
+begin().catch((error) => {
+  byId("plot").textContent = `The figure cannot be drawn in this browser (${error}); it lies in figures/.`;
+});

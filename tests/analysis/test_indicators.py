@@ -90,8 +90,8 @@ def test_seconds_add_up():
     assert found["seconds"].tolist() == [2, 5, 9]
     with pytest.raises(AnalysisError, match="no column 'hours'"):
         progress(rows, BOTH, seconds="hours")
-    with pytest.raises(AnalysisError, match="values that are no numbers"):
-        progress(rows.assign(took=math.nan), BOTH, seconds="took")
+    with pytest.raises(AnalysisError, match="wants numbers"):
+        progress(rows.assign(took="long"), BOTH, seconds="took")
 
 
 # -- against another front ------------------------------------------------------------------
@@ -131,7 +131,8 @@ def test_a_front_is_no_distance_from_itself():
 )
 def test_a_surface_is_what_so_many_runs_attain(runs):
     found = attainment([table(values) for values in runs], BOTH, (25, 50, 100))
-    for percentile, corners in found.items():
+    assert (found.runs, found.dropped) == (len(runs), 0)
+    for percentile, corners in found.surfaces.items():
         wanted = math.ceil(len(runs) * percentile / 100)
         for accuracy, latency in itertools.product(range(7), range(7)):
             attaining = sum(

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from scipy.stats import linregress, ttest_ind
+from scipy.stats import t as student
 
 from analysis.architectures import parse_architecture
 from analysis.errors import AnalysisError
@@ -15,14 +16,14 @@ def use(texts, errors, good):
     return kernel_use([parse_architecture(text) for text in texts], errors, good)
 
 
-def test_shares_are_of_channels():
+def test_shares_are_of_networks_that_count_the_same():
     found = use([GROWING, FLAT, FLAT, SHRINKING], [0.1, 0.2, 0.3, 0.4], 0.5)
     assert found.sizes == (3, 5, 7, 9)
     assert found.stages == (0, 1)
-    # Stage 1: two blocks of 3x3, one of halves; stage 2: 7x7, 9x9, and halves.
-    assert found.good[0] == pytest.approx([2.5 / 3, 0.5 / 3, 0, 0])
-    assert found.good[1] == pytest.approx([0.5 / 3, 0.5 / 3, 1 / 3, 1 / 3])
-    assert found.others[0] == pytest.approx([0.25, 0.25, 0, 0.5])
+    # Stage 1: one network of 3x3, one of halves; stage 2: all halves.
+    assert [d.good for d in found.shares[0]] == pytest.approx([0.75, 0.25, 0, 0])
+    assert [d.good for d in found.shares[1]] == pytest.approx([0.25] * 4)
+    assert [d.others for d in found.shares[0]] == pytest.approx([0.25, 0.25, 0, 0.5])
     assert (found.n_good, found.n) == (2, 4)
     assert [d.good for d in found.groups] == [1.5, 1.5]
 
@@ -42,6 +43,14 @@ def test_intervals_are_welchs():
     kernels = np.array([int(text[4]) for text in texts])[np.argsort(errors)]
     wanted = ttest_ind(kernels[:10], kernels[10:], equal_var=False).confidence_interval(0.95)
     assert (found.kernel[0].low, found.kernel[0].high) == pytest.approx(tuple(wanted))
+    threes = kernels == 3
+    wanted = ttest_ind(threes[:10], threes[10:], equal_var=False).confidence_interval(0.95)
+    assert (found.shares[0][0].low, found.shares[0][0].high) == pytest.approx(tuple(wanted))
+    # The same by hand, since the room itself asks scipy.
+    parts = [values.var(ddof=1) / len(values) for values in (kernels[:10], kernels[10:])]
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / 9 + parts[1] ** 2 / 29)
+    reach = student.ppf(0.975, freedom) * sum(parts) ** 0.5
+    assert found.kernel[0].high - found.kernel[0].low == pytest.approx(2 * reach)
 
 
 @pytest.mark.parametrize(

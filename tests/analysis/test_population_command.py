@@ -116,6 +116,59 @@ def test_two_of_the_same_name_are_told_apart(tmp_path, networks):
     assert names == [f"networks ({path})" for path in paths]
 
 
+def test_parts_of_several_sources_keep_their_names(path, tmp_path, networks):
+    other = tmp_path / "other.csv"
+    networks.assign(origin=["deep", None] * 100).to_csv(other, index=False)
+    found = cards(populations([path, str(other)], Reading(), "origin"))
+    names = [card.population.name for card in found]
+    assert names == [
+        "networks: origin deep", "networks: origin shallow",
+        "other: origin deep", "other: origin none",
+    ]  # fmt: skip
+    assert len(ks_tests(found)) == 6
+    assert sum(card.population.seen for card in found) == 400
+    twice = [population.name for population in populations([path, path], Reading())]
+    assert len(set(twice)) == 2
+
+
+def test_networks_without_an_error_fill_no_bin(tmp_path):
+    rows = pd.DataFrame({"madds": [1e8] * 20 + [2e8] * 20, "error": [0.1] * 20 + [0.9] * 20})
+    rows.loc[:9, "error"] = np.nan
+    path = tmp_path / "half.csv"
+    rows.to_csv(path, index=False)
+    (card,) = cards(populations([str(path)], Reading()), "madds")
+    assert card.normalised.mean == pytest.approx(0.5)
+    assert card.normalisation.counts.sum() == 30
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--seed", "-1"), "seed"),
+        (("--complexity", "origin"), "wants numbers"),
+        (("--out", "/proc/nothing/here"), "/proc/nothing"),
+    ],
+)
+def test_mistakes_are_no_tracebacks(path, words, said):
+    found = run(path, *words)
+    assert found.returncode == 2
+    assert said in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_odd_columns_stop_nothing(networks, tmp_path):
+    path = tmp_path / "odd.csv"
+    odd = networks.assign(activations=np.nan, params="many", latency_ms=[1.0, 2.0] + [np.inf] * 198)
+    odd.loc[5, "architecture"] = None
+    odd["architecture"] = odd["architecture"].str.replace("ir_k3_c8", "mine_k_c8")
+    odd.to_csv(path, index=False)
+    (card,) = cards(populations([str(path)], Reading(variables=("x.depth", "x.depth"))))
+    assert card.fits == {}
+    assert card.kernels.n == 199
+    assert card.importance.ped_anova == {"x.depth": 1.0}
+    assert "params" not in card.best
+
+
 def test_errors_of_different_kinds_are_not_compared(path, tmp_path, networks):
     other = tmp_path / "other.csv"
     networks.rename(columns={"error": "score"}).to_csv(other, index=False)

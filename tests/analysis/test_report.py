@@ -109,7 +109,7 @@ def test_networks_beyond_the_limits_are_told_apart(run_folder):
     groups = dict(zip(data["name"], data["group"], strict=True))
     assert groups == {"trial_0": 0, "mixnet_s": 2, "trial_1": 3, "trial_2": 3}
     assert data["limits"] == {"latency_ms": [None, 7.0], "madds": [None, 4e8]}
-    assert "within the limits latency 7ms, madds 400M" in Page(page).text
+    assert "1 of them kept the limits latency 7ms, madds 400M" in Page(page).text
 
 
 def test_architectures_share_a_list_of_blocks(run_folder):
@@ -201,6 +201,19 @@ def test_a_ranking_card_is_shown_and_kept(command, refused, run_folder, tmp_path
     assert re.search(r"the estimator\s*1\.00 \(1\.00 to 1\.00\)", after)
     assert "judged by another one" in after
     assert "no such file" in refused("analysis", "report", run_folder, "--ranking", tmp_path / "x")
+
+
+def test_published_networks_can_stand_beside(command, run_folder):
+    result = command(
+        "analysis", "report", run_folder, "--against", "baselines", "--family", "MixNet", "--json"
+    )
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)["published"]
+    assert "ImageNet" in found["label"]
+    assert {row["family"] for row in found["networks"]} == {"MixNet"}
+    page = Page((run_folder / "report.html").read_text(encoding="utf-8"))
+    assert "their accuracies are those of ImageNet" in page.text
+    assert (run_folder / "figures" / "published.svg").is_file()
 
 
 def test_the_report_as_data(run_folder):

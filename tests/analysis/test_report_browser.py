@@ -181,7 +181,7 @@ def test_the_keyboard_goes_through_the_rows(opened):
     page = opened()
     page.locator("#rows tr").first.focus()
     page.keyboard.press("ArrowDown")
-    chosen = page.locator("#rows tr[aria-selected=true]")
+    chosen = page.locator("#rows tr[aria-current=true]")
     assert chosen.count() == 1
     assert page.locator("#network h3").inner_text() == names(page)[1]
 
@@ -199,6 +199,41 @@ def test_a_phone_needs_no_sideways_scrolling(opened):
     page = opened(width=400)
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     assert page.locator("#plot").bounding_box()["width"] <= 400
+
+
+def test_what_tables_hold_is_text(opened, tmp_path):
+    run = run_folder(tmp_path / "odd", 6)
+    trials = pd.read_csv(run / "trials.csv")
+    evil = "<img_src=x_onerror=document.body.dataset.evil='yes'>"
+    trials["architecture"] = f"ir_k3_s1_c8_{evil}"
+    trials["latency_p90_ms"] = np.nan
+    trials.to_csv(run / "trials.csv", index=False)
+    references = pd.read_csv(run / "references.csv").assign(name=18)
+    pd.concat([references, references.assign(name="a<b")]).to_csv(
+        run / "references.csv", index=False
+    )
+    page = opened(file=write_report(run))
+    page.fill("#name", "18")
+    assert names(page) == ["18"]
+    page.fill("#name", "trial_1")
+    page.locator("#rows tr").first.click()
+    assert page.locator("#network svg title").count() == 1
+    page.fill("#name", "a<b")
+    assert names(page) == ["a<b"]
+    page.wait_for_timeout(200)
+    assert page.evaluate("document.body.dataset.evil") is None
+
+
+def test_a_page_that_loads_itself_again_keeps_what_was_chosen(opened, tmp_path):
+    file = write_report(run_folder(tmp_path / "running", 30), refresh=600)
+    page = opened(file=file)
+    page.fill("#slowest", "6")
+    page.locator("th[data-column=madds] button").click()
+    before = names(page)
+    page.reload()
+    page.wait_for_selector("body[data-ready=yes]")
+    assert names(page) == before
+    assert page.input_value("#slowest") == "6"
 
 
 def test_failures_are_text_not_markup(opened):

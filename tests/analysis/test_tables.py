@@ -1,6 +1,5 @@
 import json
 
-import optuna
 import pandas as pd
 import pytest
 
@@ -61,45 +60,6 @@ def test_scores_that_are_no_shares_are_turned_round(tmp_path):
     assert found.label == "less reward"
 
 
-def study(url, name, directions, attribute=None):
-    made = optuna.create_study(storage=url, study_name=name, directions=directions)
-    for depth in (1, 2):
-        trial = made.ask()
-        trial.suggest_int("depth", depth, depth)
-        if attribute:
-            trial.set_user_attr(attribute, 100 * depth)
-        made.tell(trial, [0.5 * depth] * len(directions))
-    made.tell(made.ask(), state=optuna.trial.TrialState.FAIL)
-    return made
-
-
-def test_a_storage_gives_its_completed_trials(tmp_path):
-    url = f"sqlite:///{tmp_path}/study.db"
-    study(url, "mine", ["maximize"], "madds")
-    found = read_population(url)
-    assert found.name == "mine"
-    assert found.table["x.depth"].tolist() == [1, 2]
-    assert found.errors.tolist() == [-0.5, -1.0]
-    assert found.objectives == {"score": "max", "madds": "min"}
-
-
-def test_a_study_that_minimises_has_an_error(tmp_path):
-    url = f"sqlite:///{tmp_path}/study.db"
-    study(url, "mine", ["minimize"])
-    assert read_population(url).errors.tolist() == [0.5, 1.0]
-
-
-def test_several_studies_want_a_name(tmp_path):
-    url = f"sqlite:///{tmp_path}/study.db"
-    study(url, "one", ["maximize"])
-    study(url, "two", ["maximize"])
-    with pytest.raises(AnalysisError, match=r"--study; it has one, two"):
-        read_population(url)
-    assert read_population(url, Reading(study="two")).name == "two"
-    with pytest.raises(AnalysisError, match="no study 'three'"):
-        read_population(url, Reading(study="three"))
-
-
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
@@ -111,6 +71,8 @@ def test_several_studies_want_a_name(tmp_path):
         ("none.csv", "depth\n3\n", "--error COLUMN or --score"),
         ("broken.json", "{", "cannot be read"),
         ("number.json", "3", "cannot be read"),
+        ("semicolons.csv", "depth;accuracy\n3;0.5\n", "not parted by commas"),
+        ("longer.csv", "depth,accuracy\n3,0.5,\n4,0.6,\n", "more cells than its header"),
         ("broken.parquet", "PAR", "cannot be read"),
     ],
 )
@@ -122,20 +84,58 @@ def test_what_cannot_be_read_is_named(tmp_path, name, text, said):
         read_population(str(path))
 
 
-def test_a_storage_that_is_not_there_is_not_made(tmp_path):
-    with pytest.raises(AnalysisError, match="no such file"):
-        read_population(f"sqlite:///{tmp_path}/absent.db")
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_storage_that_cannot_be_reached_keeps_its_password():
-    with pytest.raises(AnalysisError, match="cannot be read") as caught:
-        read_population("nosuchdb://me:secret@host/db")
-    assert "secret" not in str(caught.value)
-
-
 def test_both_directions_are_refused(tmp_path):
     path = tmp_path / "networks.csv"
     ROWS.to_csv(path, index=False)
     with pytest.raises(AnalysisError, match="not both"):
         read_population(str(path), Reading(error="madds", score="accuracy"))
+
+
+def test_codes_stay_text_and_nested_cells_do_no_harm(tmp_path):
+    path = tmp_path / "networks.csv"
+    ROWS.assign(name=["000", "010", "100"]).to_csv(path, index=False)
+    assert read_population(str(path)).table["name"].tolist() == ["000", "010", "100"]
+    path = tmp_path / "networks.json"
+    rows = [{"accuracy": 0.5, "x.widths": [8, 16]}, {"accuracy": 0.6, "x.widths": [16, 16]}]
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    assert read_population(str(path)).table["x.widths"].tolist() == ["[8, 16]", "[16, 16]"]
+
+
+def test_a_users_own_columns_stay_his(tmp_path):
+    path = tmp_path / "networks.csv"
+    ROWS.assign(error=[5.0, 6.0, 7.0]).to_csv(path, index=False)
+    found = read_population(str(path), Reading(score="accuracy", costs=("error",)))
+    assert found.table["error"].tolist() == [5, 6, 7]
+    assert found.errors.tolist() == pytest.approx([0.5, 0.25, 0.4])
+    assert read_population(str(path)).label == "error, as given"  # no share, so not in percent
+
+
+def test_what_is_no_accuracy_is_not_taken_for_one(tmp_path):
+    path = tmp_path / "networks.csv"
+    ROWS.assign(loglik=[-3.0, -2.0, -2.5]).to_csv(path, index=False)
+    found = read_population(str(path), Reading(score="loglik"))
+    assert found.label == "less loglik"
+    assert found.errors.tolist() == [3, 2, 2.5]
+
+
+def test_one_column_cannot_be_quality_and_cost(tmp_path):
+    path = tmp_path / "networks.csv"
+    ROWS.assign(latency_ms=[1.0, 2.0, 3.0]).to_csv(path, index=False)
+    with pytest.raises(AnalysisError, match="'accuracy' cannot be both"):
+        read_population(str(path), Reading(costs=("accuracy",)))
+    found = read_population(str(path), Reading(score="latency_ms"))
+    assert found.objectives == {"latency_ms": "max", "madds": "min"}
+    with pytest.raises(AnalysisError, match="wants numbers"):
+        read_population(str(path), Reading(costs=("x.kernels",)))
+    with pytest.raises(AnalysisError, match="--study names a study"):
+        read_population(str(path), Reading(study="mine"))
+
+
+@pytest.mark.parametrize(("cells", "kept"), [(["true", "no", ""], 1), ([1, 0, 1], 2)])
+def test_limits_that_are_kept_are_told_in_several_ways(tmp_path, cells, kept):
+    path = tmp_path / "networks.csv"
+    ROWS.assign(within_limits=cells).to_csv(path, index=False)
+    assert len(read_population(str(path)).admitted) == kept
+    ROWS.assign(within_limits="perhaps").to_csv(path, index=False)
+    with pytest.raises(AnalysisError, match="holds 'perhaps'; it wants true or false"):
+        read_population(str(path)).admitted  # noqa: B018

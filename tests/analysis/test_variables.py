@@ -40,6 +40,15 @@ def test_the_variables_that_matter_are_found():
     assert (found.n, found.dropped, found.seed) == (300, 0, 0)
 
 
+def test_noise_of_many_values_is_of_no_importance():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"real": rng.integers(0, 2, 500), "noise": rng.random(500)})
+    table["error"] = 0.1 * table["real"] + rng.normal(0, 0.05, 500)
+    found = importance(table, "error", ["real", "noise"]).ped_anova
+    assert found["noise"] < 0.1
+    assert found["real"] > 0.9
+
+
 def test_what_is_not_finite_is_left_out_and_one_value_is_no_importance():
     table = population(60)
     table.loc[[3, 4], "error"] = [math.nan, math.inf]

@@ -4,6 +4,7 @@ import time
 import pandas as pd
 import pytest
 import yaml
+from filelock import FileLock
 
 from analysis.errors import AnalysisError
 from analysis.watching import watch
@@ -18,6 +19,8 @@ def test_the_page_follows_a_search_until_it_is_complete(tmp_path, write_trials):
     page = tmp_path / "report.html"
 
     def search():
+        lock = FileLock(tmp_path / ".lock", thread_local=False)
+        lock.acquire()
         for complete in (1, 2, 3):
             time.sleep(0.4)
             write_trials(tmp_path, complete)
@@ -26,6 +29,7 @@ def test_the_page_follows_a_search_until_it_is_complete(tmp_path, write_trials):
                 time.sleep(0.05)
             if complete < 3:
                 pages.append(page.read_text(encoding="utf-8"))
+        lock.release()
 
     searching = threading.Thread(target=search)
     searching.start()

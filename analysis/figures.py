@@ -59,8 +59,8 @@ def limit_lines(
     """Draw the bounds that a search keeps on what an axis shows."""
     line = axes.axvline if way == "x" else axes.axhline
     ends = [] if bound is None else [end for end in bound if end is not None]
-    for number, end in enumerate(ends):
-        label = None if number else "limit"
+    for end in ends:
+        label = None if "limit" in axes.get_legend_handles_labels()[1] else "limit"
         line(factor * end, color=LIMIT, linewidth=1.1, linestyle=(0, (4, 3)), label=label)
 
 

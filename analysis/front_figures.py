@@ -16,6 +16,8 @@ from analysis.limits import bounds
 from analysis.tables import Population
 from analysis.units import objective_unit
 
+NAME_WIDTH, NAME_HEIGHT = 0.3, 0.035  # of a published network's name, as shares of the axes
+
 
 def _pair(objectives: dict[str, Direction]) -> tuple[str, str] | None:
     """Return what goes across and what goes up: a cost, and what is bought with it."""
@@ -156,7 +158,7 @@ def baselines_figure(populations: Sequence[Population], published: pd.DataFrame)
     own.set_title("these networks", fontsize=10, loc="left")
     legend(own)
     others.scatter(published["madds"] / 1e6, published["top1"], s=18, color=REFERENCE)
-    for _, row in published.iterrows():
+    for _, row in _apart(published).iterrows():
         others.annotate(
             row["name"], (row["madds"] / 1e6, row["top1"]), fontsize=6, xytext=(3, -7),
             textcoords="offset points",
@@ -164,3 +166,16 @@ def baselines_figure(populations: Sequence[Population], published: pd.DataFrame)
     others.set_ylabel(LABEL)
     others.set_title("published networks, on ImageNet", fontsize=10, loc="left")
     return figure
+
+
+def _apart(published: pd.DataFrame) -> pd.DataFrame:
+    """Return networks whose names do not fall on each other, the most accurate ones first."""
+    ordered = published.sort_values("top1", ascending=False)
+    places = ordered[["madds", "top1"]].to_numpy(dtype=float)
+    places = places / np.maximum(np.ptp(places, axis=0, keepdims=True), 1e-9)
+    kept: list[int] = []
+    for number, place in enumerate(places):
+        away = np.abs(places[kept] - place)
+        if not ((away[:, 0] < NAME_WIDTH) & (away[:, 1] < NAME_HEIGHT)).any():
+            kept.append(number)
+    return ordered.iloc[kept]

@@ -12,6 +12,8 @@ import pandas as pd
 from analysis.errors import AnalysisError, numbers
 from analysis.fronts import Direction, comparable, signs, worst_point
 
+CHUNK = 1_024  # points that are looked at together
+
 
 def ranks(table: pd.DataFrame, objectives: Mapping[str, Direction]) -> pd.Series:
     """Return every row's front: 0 for the nondominated, 1 for those without these, and so on.
@@ -85,11 +87,17 @@ def _hypervolumes(points: np.ndarray, worst: np.ndarray) -> np.ndarray:
     values = np.empty(len(points))
     front = np.empty((0, points.shape[1]))
     value = 0.0
-    for number, point in enumerate(points):
-        if not (front <= point).all(axis=1).any():
-            front = np.vstack([front[~(point <= front).all(axis=1)], point])
-            value = float(moocore.hypervolume(front, ref=worst))
-        values[number] = value
+    for start in range(0, len(points), CHUNK):
+        chunk = points[start : start + CHUNK]
+        values[start : start + CHUNK] = value
+        # What the front so far beats changes nothing; the others are few.
+        beaten = np.any(np.all(front <= chunk[:, None], axis=2), axis=1)
+        for offset in np.flatnonzero(~beaten):
+            point = chunk[offset]
+            if not (front <= point).all(axis=1).any():
+                front = np.vstack([front[~(point <= front).all(axis=1)], point])
+                value = float(moocore.hypervolume(front, ref=worst))
+                values[start + offset : start + CHUNK] = value
     return values
 
 

@@ -101,7 +101,7 @@ def _numeric(axes: Axes, table: pd.DataFrame, name: str, factor: float, best: Be
     xs, ys = _jittered(table[name]) / scale, factor * table[ERRORS]
     _points(axes, xs, ys)
     axes.axvspan(best.low / scale, best.high / scale, color=FRONT, alpha=0.12, lw=0)
-    axes.axvline(best.median / scale, color=FRONT, linewidth=1.4)
+    axes.axvline(best.median / scale, color=FRONT, linewidth=1.4, zorder=3)
     low, median, high = (value / scale for value in (best.low, best.median, best.high))
     axes.set_xlabel(f"{label}: best {median:.4g} ({low:.4g} to {high:.4g})", fontsize=8)
     axes.xaxis.set_major_locator(MaxNLocator(5))

@@ -140,6 +140,7 @@ class Report {
   layout() {
     const axis = { gridcolor: colour("line"), zerolinecolor: colour("line"), color: colour("ink") };
     const unit = this.data.label + (this.data.percent ? " (%)" : "");
+    const limits = (this.data.limits.latency_ms || []).filter((end) => end !== null);
     return {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: colour("ink") },
       margin: { l: 56, r: 12, t: 10, b: 46 }, hovermode: "closest",
@@ -147,10 +148,10 @@ class Report {
       xaxis: { ...axis, title: { text: "latency, median of one image (ms)" } },
       yaxis: { ...axis, title: { text: unit } },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("soft"), activecolor: colour("ink") },
-      shapes: (this.data.limits.latency_ms || []).filter((end) => end !== null).map((end) => ({
-        type: "line", x0: end, x1: end, yref: "paper", y0: 0, y1: 1,
-        line: { color: colour("soft"), width: 1.2, dash: "dash" },
-        label: { text: "limit", textposition: "start", padding: 4, font: { color: colour("soft"), size: 11 } } })),
+      shapes: limits.map((end) => ({ type: "line", x0: end, x1: end, yref: "paper", y0: 0, y1: 1,
+        line: { color: colour("soft"), width: 1.2, dash: "dash" } })),
+      annotations: limits.map((end) => ({ text: "limit", x: end, yref: "paper", y: 0, xanchor: "left",
+        yanchor: "bottom", showarrow: false, font: { color: colour("soft"), size: 11 } })),
       hoverlabel: { bgcolor: colour("panel"), font: { color: colour("ink") } },
     };
   }

@@ -2,7 +2,8 @@
 
     python -m experiments.benchmarks.analysis_scale [--record]
 
-A million networks as a table: their distribution, front, and the best values of a variable. Then
+A million networks as a table: their distribution, front, progress, and the best values of a
+variable; then all that `pareto` and `population` compute of them, from a Parquet file on. Then
 the report of a search of ten thousand networks of `mixnet`, with made-up accuracies and latencies,
 its size, and, where there are playwright and Chromium, how long a reader waits for what he does on
 the page: from an event until the browser has drawn a frame after it.
@@ -25,9 +26,15 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from analysis.figures import save_all
+from analysis.front_command import fronts
 from analysis.fronts import pareto_front
+from analysis.indicators import progress
+from analysis.population_card import cards
+from analysis.population_command import figures
 from analysis.populations import best_value, edf, ks_test, winners
 from analysis.report import write_report
+from analysis.tables import read_population
 from experiments.benchmarks.common import record
 from nas.limits import parse_limits
 from nas.notation import notation
@@ -44,15 +51,17 @@ def main() -> None:
     arguments = parser.parse_args()
     seconds = {f"{name}, {ROWS:,} rows": _timed(what) for name, what in _statistics().items()}
     with tempfile.TemporaryDirectory() as folder:
+        for name, what in _commands(Path(folder)).items():
+            seconds[f"{name}, {ROWS:,} rows"] = _timed(what)
         path = Path(folder) / "run"
         _write_run(path)
         seconds[f"report of {TRIALS:,} trials"] = _timed(lambda: write_report(path))
         size = (path / "report.html").stat().st_size
         waits = _waits(path / "report.html")
     for name, took in seconds.items():
-        print(f"{name:32} {took:6.2f} s")
+        print(f"{name:40} {took:6.2f} s")
     for name, took in waits.items():
-        print(f"{'a reader waits: ' + name:32} {took:6.0f} ms")
+        print(f"{'a reader waits: ' + name:40} {took:6.0f} ms")
     print(f"report.html {size / 1e6:.2f} MB")
     packages = ("pandas", "numpy", "scipy", "moocore", "matplotlib", "plotly")
     result = {"seconds": seconds, "waits_ms": waits, "report_bytes": size}
@@ -136,6 +145,27 @@ def _statistics() -> dict[str, Callable[[], Any]]:
         "KS test": lambda: ks_test(error[::2], error[1::2]),
         "front": lambda: pareto_front(table, {"error": "min", "madds": "min"}),
         "best value": lambda: best_value(depth, winners(error)),
+        "hypervolume over time": lambda: progress(table, {"error": "min", "madds": "min"}),
+    }
+
+
+def _commands(folder: Path) -> dict[str, Callable[[], Any]]:
+    """Return what the commands do with a million networks."""
+    rng = np.random.default_rng(1)
+    depth = rng.integers(4, 30, ROWS)
+    rows = {
+        "x.depth": depth,
+        "x.width": rng.choice([16, 24, 32], ROWS),
+        "x.op": rng.choice(["mbconv", "dsconv"], ROWS),
+        "madds": 1e7 * depth,
+        "error": 0.5 / depth + 0.02 * rng.random(ROWS),
+    }
+    file = folder / "networks.parquet"
+    pd.DataFrame(rows).to_parquet(file)
+    return {
+        "analysis pareto": lambda: fronts([read_population(str(file))], None, []),
+        "analysis population": lambda: cards([read_population(str(file))], "madds"),
+        "its figures": lambda: save_all(figures(cards([read_population(str(file))])), folder),
     }
 
 

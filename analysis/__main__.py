@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-RunPath = Annotated[Path, typer.Argument(help="A run directory.")]
+RunPaths = Annotated[list[Path], typer.Argument(help="Run directories.")]
 Sources = Annotated[
     list[str],
     typer.Argument(
@@ -137,7 +137,7 @@ def population(
 
 @app.command()
 def report(
-    run: RunPath,
+    runs: RunPaths,
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on while a search runs, until it is complete.")
     ] = False,
@@ -149,20 +149,23 @@ def report(
     family: Families = None,
     json: Json = False,
 ) -> None:
-    """Write report.html and the figures of a run anew."""
+    """Write report.html and the figures of runs anew; with --json, a document each."""
     from analysis import report as command
 
-    if ranking is not None:
-        from analysis.ranking_table import keep_card
+    if watch and len(runs) > 1:
+        raise AnalysisError(f"--watch follows one run, not {len(runs)}")
+    for run in runs:
+        if ranking is not None:
+            from analysis.ranking_table import keep_card
 
-        keep_card(ranking, run)
-    if watch:
-        from analysis import watching
+            keep_card(ranking, run)
+        if watch:
+            from analysis import watching
 
-        watching.watch(run, lambda text: print(text, file=sys.stderr))
-    found = command.read_report(run, against=against, families=family or [])
-    page = command.write_page(found)
-    print(command.as_json(found, page) if json else f"report: {page}")
+            watching.watch(run, lambda text: print(text, file=sys.stderr))
+        found = command.read_report(run, against=against, families=family or [])
+        page = command.write_page(found)
+        print(command.as_json(found, page) if json else f"report: {page}")
 
 
 def _tell(command: Any, found: Any, out: Path | None, json: bool, *beside: Any) -> None:

@@ -237,7 +237,12 @@ def test_commands(command, refused, run_folder, tmp_path):
     assert [row["number"] for row in data["front"]] == [0, 1]
     assert data["n"] == 3
     assert "mixnet_s" in command("analysis", "pareto", run_folder).stdout
-    assert command("analysis", "report", run_folder).returncode == 0
+    twice = command("analysis", "report", run_folder, run_folder)
+    assert twice.returncode == 0, twice.stderr
+    assert twice.stdout.count("report: ") == 2
+    assert "--watch follows one run, not 2" in refused(
+        "analysis", "report", run_folder, run_folder, "--watch"
+    )
     assert "is no finished run directory: it has no config.yaml" in refused(
         "analysis", "report", tmp_path / "nothing"
     )

@@ -92,6 +92,6 @@ def published_table(rows: pd.DataFrame) -> Table:
             name, justify="left" if name in ("network", "family", "source") else "right"
         )
     for _, row in rows.iterrows():
-        numbers = (f"{row['top1']:.1f}", f"{row['madds'] / 1e6:.0f}", f"{row['params'] / 1e6:.2f}")
-        table.add_row(row["name"], row["family"], *numbers, row["source"])
+        cells = (f"{row['top1']:.1f}", f"{row['madds'] / 1e6:.0f}", f"{row['params'] / 1e6:.2f}")
+        table.add_row(row["name"], row["family"], *cells, row["source"])
     return table

@@ -74,15 +74,15 @@ def compare(
         AnalysisError: when objectives differ, or a search has no network to compare.
     """
     objectives = _common_objectives(populations)
-    together = pd.concat([population.admitted for population in populations], ignore_index=True)
+    tables = [population.admitted for population in populations]
+    together = pd.concat(tables, ignore_index=True)
     _, points = comparable(together, objectives)
     if not len(points):
         raise AnalysisError("no network has finite objectives")
     worst = worst_point(points, objectives, reference) * signs(objectives)
     shared = dict(zip(objectives, worst.tolist(), strict=True))
     searches = []
-    for population in populations:
-        table = population.admitted
+    for population, table in zip(populations, tables, strict=True):
         front = pareto_front(table, objectives, shared)
         if not len(front.rows):
             raise AnalysisError(f"{population.name} has no network with finite objectives")
@@ -96,7 +96,7 @@ def compare(
             )
         )
     enough = len(searches) >= FEWEST_SEEDS and len(objectives) == 2
-    attained = attainment([p.admitted for p in populations], objectives) if enough else None
+    attained = attainment(tables, objectives) if enough else None
     return Comparison(objectives, shared, tuple(searches), attained)
 
 

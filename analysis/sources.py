@@ -21,13 +21,13 @@ def read_table(path: Path) -> pd.DataFrame:
     Raises:
         OSError, ValueError: when it cannot be read, or its rows are longer than its header.
     """
-    names = list(pd.read_csv(path, nrows=0).columns)
+    first = pd.read_csv(path, nrows=1)
+    names = list(first.columns)
     if len(names) == 1 and any(mark in str(names[0]) for mark in ";\t"):
         raise ValueError("its columns are not parted by commas")
-    texts = {name: str for name in names if name.endswith("kernels") or name in TEXTS}
-    first = pd.read_csv(path, nrows=1)
     if not isinstance(first.index, pd.RangeIndex):
         raise ValueError("its rows have more cells than its header")
+    texts = {name: str for name in names if name.endswith("kernels") or name in TEXTS}
     return pd.read_csv(path, dtype=texts, index_col=False)
 
 

@@ -118,7 +118,6 @@ def _hover(page: Any, number: int) -> float:
         }""",
         number,
     )
-    page.evaluate("() => { document.querySelector('#network h3').textContent = ''; }")
     page.mouse.move(at[0] + 60, at[1] + 60)
     page.wait_for_timeout(200)
     page.evaluate("() => { document.querySelector('#network h3').textContent = ''; }")

@@ -92,8 +92,8 @@ def _fronts(
     out: Path | None,
     json: bool,
 ) -> None:
-    from analysis import front_command as command
-    from analysis.tables import Reading, read_populations
+    from analysis.commands import fronts as command
+    from analysis.read.population import Reading, read_populations
 
     error, score, cost, study = columns
     against, family, reference = beside
@@ -125,9 +125,9 @@ def population(
     json: Json = False,
 ) -> None:
     """Show how good the networks of spaces are, and which choices made them so."""
-    from analysis import population_command as command
-    from analysis.baselines import published_beside
-    from analysis.tables import Reading
+    from analysis.commands import population as command
+    from analysis.read.population import Reading
+    from analysis.statistics.published import published_beside
 
     reading = Reading(error, score, tuple(variable or ()), study=study)
     found = command.population_cards(sources, reading, split, complexity, seed)
@@ -150,17 +150,17 @@ def report(
     json: Json = False,
 ) -> None:
     """Write report.html and the figures of runs anew; with --json, a document each."""
-    from analysis import report as command
+    from analysis.report import page as command
 
     if watch and len(runs) > 1:
         raise AnalysisError(f"--watch follows one run, not {len(runs)}")
     for run in runs:
         if ranking is not None:
-            from analysis.ranking_table import keep_card
+            from analysis.report.ranking import keep_card
 
             keep_card(ranking, run)
         if watch:
-            from analysis import watching
+            from analysis.report import watch as watching
 
             watching.watch(run, lambda text: print(text, file=sys.stderr))
         found = command.read_report(run, against=against, families=family or [])
@@ -170,7 +170,7 @@ def report(
 
 def _tell(command: Any, found: Any, out: Path | None, json: bool, *beside: Any) -> None:
     """Print what a command found, by its own module, and write its figures where asked to."""
-    from analysis.figures import save_all
+    from analysis.figures.style import save_all
 
     written = [] if out is None else save_all(command.figures(found, *beside), out)
     if json:

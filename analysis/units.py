@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.columns import VARIABLE
-from analysis.tables import ERROR, NEGATED
+from analysis.read.population import ERROR, NEGATED
+from analysis.schema import VARIABLE
 
 SHARES = ("score", "accuracy", "test_accuracy")
 DIVISORS = {"madds": ("MAdds (M)", 1e6), "params": ("parameters (M)", 1e6)}

@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from nas.errors import MixnasError
-from nas.extras import missing_package
+from nas.imports import missing_package
 
 JSON_HELP = "Print JSON for machines in place of a table."
 Threads = Annotated[

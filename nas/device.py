@@ -23,7 +23,7 @@ from nas.latency.runtimes import EXAMPLES
 from nas.latency.token import TOKEN, can_be_token
 
 if TYPE_CHECKING:
-    from nas.latency.agent.orders import Limits
+    from nas.latency.agent.messages import Limits
 
 app = cli.new_app(
     "Learn to predict the latency of a device, or make this machine one that others measure on."
@@ -65,7 +65,7 @@ def serve(
     """
     import psutil
 
-    from nas.latency.agent.orders import MEGABYTE, Limits
+    from nas.latency.agent.messages import MEGABYTE, Limits
 
     if sys.platform == "win32":
         raise MixnasError("the agent needs Linux or macOS; on Windows run it in WSL")
@@ -115,7 +115,7 @@ def fit(
     """
     from nas.latency import open_device
     from nas.latency.conditions import read_settings
-    from nas.latency.fitting import fit_predictor
+    from nas.latency.prediction.fitting import fit_predictor
     from nas.limits import parse_limits, with_budget
     from nas.space import load_space
 
@@ -242,7 +242,7 @@ def _check_device(device: str, limits: Limits) -> str:
     import tempfile
 
     from nas.latency.agent.child import run_worker
-    from nas.latency.agent.orders import Order
+    from nas.latency.agent.messages import Order
 
     if not device.startswith("onnxruntime:"):
         raise MixnasError(f"an agent runs ONNX models; '{device}' is no onnxruntime:PROVIDER")

@@ -1,4 +1,4 @@
-"""Parts of a user's own, named on the command line by their import path."""
+"""Importing what may be missing: parts of a user's own by their import path, optional packages."""
 
 from __future__ import annotations
 
@@ -45,3 +45,46 @@ def named_object(name: str, what: str) -> Any:
     if not hasattr(imported, attribute):
         raise MixnasError(f"{what} {name}: module '{module}' has no '{attribute}'")
     return getattr(imported, attribute)
+
+
+_EXTRAS = {
+    "agent": (
+        "a machine that only measures",
+        ("fastapi", "onnx", "onnxruntime", "starlette", "uvicorn"),
+    ),
+    "search": (
+        "a desk",
+        (
+            "accelerate",
+            "fvcore",
+            "httpx",
+            "jinja2",
+            "kornia",
+            "matplotlib",
+            "moocore",
+            "optuna",
+            "pandas",
+            "pytorch_optimizer",
+            "ray",
+            "safetensors",
+            "scipy",
+            "sklearn",
+            "sqlalchemy",
+            "torch",
+        ),
+    ),
+    "timm": ("training timm's networks", ("timm", "torchvision")),
+    "postgresql": ("a study on a PostgreSQL server", ("psycopg",)),
+}
+
+
+def missing_package(error: ModuleNotFoundError) -> str | None:
+    """Say which extra brings a package that is not installed; None when none of ours does."""
+    package = (error.name or "").partition(".")[0]
+    for extra, (what, packages) in _EXTRAS.items():
+        if package in packages:
+            return (
+                f"the package '{package}' is not installed; what {what} needs comes with "
+                f"pip install 'mixnas[{extra}]'"
+            )
+    return None

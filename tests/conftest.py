@@ -39,7 +39,7 @@ def cache_of_the_tests(tmp_path_factory):
 
 @pytest.fixture
 def fakes(monkeypatch):
-    """Let commands find `tests.fakes`, wherever they run."""
+    """Let commands find `nas.testing.fakes`, wherever they run."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 

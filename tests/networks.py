@@ -8,7 +8,8 @@ from nas.blocks import MBConv
 from nas.data import load_data
 from nas.spec import Head, NetworkSpec, Stem
 from nas.torch_model import build
-from nas.training import Batches, Trainer
+from nas.train.batches import Batches
+from nas.train.loop import Trainer
 
 TINY = NetworkSpec(
     stem=Stem(channels=16),

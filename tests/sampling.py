@@ -7,7 +7,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from nas.samplers import distributions
-from nas.samplers.even import EvenSampler
+from nas.samplers.random import EvenSampler
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 BOTH = ["maximize", "minimize"]

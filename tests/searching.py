@@ -11,12 +11,12 @@ import optuna
 
 from nas.objective import PARETO
 from nas.samplers.domain import SpaceDomain
-from nas.samplers.even import EvenSampler
+from nas.samplers.random import EvenSampler
 from nas.space import load_space
-from nas.storage import open_storage
 from nas.study import SearchStudy
+from nas.study.storage import open_storage
+from nas.testing.fakes import Instant, InstantDevice
 from tests.conftest import ROOT
-from tests.fakes import Instant, InstantDevice
 
 SPACE = """
 schema: mixnas.space/1
@@ -32,7 +32,7 @@ stages:
     expansion: {choice: [2, 3]}
 head: {channels: 32}
 """
-FAKES = ("--device", "tests.fakes:InstantDevice", "--reference", "none")
+FAKES = ("--device", "nas.testing.fakes:InstantDevice", "--reference", "none")
 
 
 def search(*words):
@@ -40,7 +40,7 @@ def search(*words):
 
 
 def faked(*words, estimator="Instant"):
-    words = ("--estimator", f"tests.fakes:{estimator}", *words)
+    words = ("--estimator", f"nas.testing.fakes:{estimator}", *words)
     return ("nas.search", "--space", "small.yaml", "--workers", "2", *FAKES, *words)
 
 

@@ -31,7 +31,7 @@ import psutil
 from experiments.benchmarks.common import record
 from nas.errors import MixnasError
 from nas.latency import Settings
-from nas.latency.remote import RemoteDevice
+from nas.latency.remote.device import RemoteDevice
 from nas.spec import Input, load_network
 
 MAX_BYTES = 20_000_000  # MixNet-S has 17 million

@@ -26,18 +26,18 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from analysis.figures import save_all
-from analysis.front_command import fronts
-from analysis.fronts import pareto_front
-from analysis.indicators import progress
-from analysis.population_card import cards
-from analysis.population_command import figures
-from analysis.populations import best_value, edf, ks_test, winners
-from analysis.report import write_report
-from analysis.tables import read_population
+from analysis.commands.fronts import fronts
+from analysis.commands.population import figures
+from analysis.figures.style import save_all
+from analysis.read.population import read_population
+from analysis.report.page import write_report
+from analysis.statistics.distributions import best_value, edf, ks_test, winners
+from analysis.statistics.fronts import pareto_front
+from analysis.statistics.indicators import progress
+from analysis.statistics.population_card import cards
 from experiments.benchmarks.common import record
+from nas.formats.arch_string import notation
 from nas.limits import parse_limits
-from nas.notation import notation
 from nas.space import load_space, sample
 from nas.space.rows import VARIABLE_PREFIX
 

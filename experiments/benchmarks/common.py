@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from nas.latency.machine import machine_name, usable_cores
+from nas.machine import machine_name, usable_cores
 
 RESULTS = Path(__file__).parent.parent / "results"
 

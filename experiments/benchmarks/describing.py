@@ -50,7 +50,7 @@ def main() -> None:
     refusing = time.perf_counter() - started
     without_torch = "torch" not in sys.modules
 
-    from nas.fvcore_count import fvcore_madds  # imports torch, so it comes last
+    from nas.cost.fvcore import fvcore_madds  # imports torch, so it comes last
 
     fvcore_madds(specs[0])
     started = time.perf_counter()

@@ -91,7 +91,7 @@ def kill_and_resume(
     run = folder / "run"
     words = [
         "--space", str(folder / "small.yaml"), "--sampler", sampler, "--workers", "2",
-        "--estimator", "tests.fakes:Slow", "--device", "tests.fakes:InstantDevice",
+        "--estimator", "nas.testing.fakes:Slow", "--device", "nas.testing.fakes:InstantDevice",
         "--reference", "none", "--trials", str(trials), "--out", str(run),
     ]  # fmt: skip
     before: Complete = {}

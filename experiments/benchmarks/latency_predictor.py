@@ -22,8 +22,8 @@ from scipy.stats import spearmanr
 from experiments.benchmarks.common import record
 from nas.cost import count
 from nas.latency import Settings, open_device
-from nas.latency.fitting import draw, fit_predictor, measure_all
-from nas.latency.predictor import BAND, error_card, network_features
+from nas.latency.prediction.fitting import draw, fit_predictor, measure_all
+from nas.latency.prediction.predictor import BAND, error_card, network_features
 from nas.limits import Limit
 from nas.space import load_space
 

@@ -25,15 +25,15 @@ import onnxruntime
 
 from experiments.benchmarks.common import record
 from nas.cost import count, count_leaf
-from nas.export.onnx_graph import to_onnx
+from nas.formats.onnx import to_onnx
 from nas.ir import Conv, Seq
 from nas.latency.conditions import Settings
 from nas.latency.device import LocalDevice, program_of
-from nas.latency.machine import machine_for, pinned
 from nas.latency.protocol import medians_in_turns, warm_up
 from nas.latency.runtimes.base import Program, Run, noise
 from nas.latency.weights import realistic_weights
 from nas.lowering import MERGE_ALL
+from nas.machine import machine_for, pinned
 from nas.space import load_space
 from nas.spec import load_network
 

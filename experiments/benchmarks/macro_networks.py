@@ -23,7 +23,7 @@ from nas.blocks import Block, ConvBlock, MBConv
 from nas.cost import count
 from nas.document import write_atomic
 from nas.errors import MixnasError
-from nas.notation import notation
+from nas.formats.arch_string import notation
 from nas.spec import Head, Input, NetworkSpec, Stem
 
 MACRO = "NAS_BENCH_MACRO"

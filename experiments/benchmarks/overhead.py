@@ -18,8 +18,8 @@ from typing import Any
 from rich.console import Console
 
 from experiments.benchmarks.common import record
-from nas.run_directory import SearchConfig
-from nas.search_loop import Search
+from nas.search.directory import SearchConfig
+from nas.search.loop import Search
 
 TARGETS = {"local": 50.0, "ray": 100.0}
 WORKERS = 2
@@ -52,8 +52,8 @@ def measure(where: str, trials: int) -> dict[str, Any]:
         space="mixnet",
         limits={"madds": "400M"},
         data="digits",
-        estimator="tests.fakes:Instant",
-        device="tests.fakes:InstantDevice",
+        estimator="nas.testing.fakes:Instant",
+        device="nas.testing.fakes:InstantDevice",
         sampler="random",
         references=[],
         trials=trials,

@@ -27,12 +27,12 @@ from experiments.benchmarks.macro_networks import networks, read_macro
 from nas import cli
 from nas.accuracy import open_estimator
 from nas.accuracy.population import ListedPopulation, Population
+from nas.accuracy.preparation import prepare_estimator
 from nas.accuracy.table import TrainedNetwork
 from nas.document import write_atomic
 from nas.executors.local import Shape
-from nas.latency.machine import usable_cores
-from nas.preparation import prepare_estimator
-from nas.ranking_run import RankingRun, drawn
+from nas.machine import usable_cores
+from nas.rank.run import RankingRun, drawn
 
 SGD = "resolution=16,optimiser=sgd,learning_rate=0.1,weight_decay=4e-5,zero_residuals=false"
 SMALL = "width=0.5,batch_size=32,score=speed"

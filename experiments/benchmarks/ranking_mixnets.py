@@ -27,11 +27,11 @@ from experiments.benchmarks.ranking import Job, card, keep, line
 from nas import cli
 from nas.accuracy import open_estimator
 from nas.accuracy.population import SpacePopulation
+from nas.accuracy.preparation import prepare_estimator
 from nas.accuracy.table import TrainedNetwork, read_networks
 from nas.document import write_atomic
-from nas.latency.machine import usable_cores
 from nas.limits import parse_limits
-from nas.preparation import prepare_estimator
+from nas.machine import usable_cores
 from nas.space import load_space
 
 TRUTH = "short:images=60000,width=1,batch_size=64,stages=1,score=accuracy"

@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 from experiments.benchmarks.common import record, recorded
 from experiments.benchmarks.landscapes import PROBLEMS, Problem, open_problem
 from nas.imports import named_object
-from nas.latency.known import KnownLatency
+from nas.latency.prediction.genotype import KnownLatency
 from nas.limits import Limit
 from nas.samplers import (
     Aim,
@@ -193,8 +193,8 @@ def ask_seconds(problem: Problem, observations: int, repeats: int = 5) -> float:
 def ask_seconds_of_a_search(observations: int, repeats: int = 5) -> float:
     """Return the same for `nas.search` without a predictor: latency is learned from the trials."""
     space = load_space("mixnet")
-    device = named_object("tests.fakes:InstantDevice", "device")()
-    estimator = named_object("tests.fakes:Instant", "estimator")()
+    device = named_object("nas.testing.fakes:InstantDevice", "device")()
+    estimator = named_object("nas.testing.fakes:Instant", "estimator")()
     limits = (Limit("madds", upper=400e6),)
     latency = KnownLatency(space, device.choice(), device.conditions)
     sampler = open_sampler("known-cost", Aim(space, limits, latency=latency))

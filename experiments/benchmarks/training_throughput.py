@@ -20,10 +20,12 @@ from torch.nn import functional as F
 
 from experiments.benchmarks.common import record
 from nas.data import load_data
-from nas.latency.machine import usable_cores
+from nas.machine import usable_cores
 from nas.spec import load_network
 from nas.torch_model import SymmetricConv2d, build
-from nas.training import Batches, Recipe, Trainer
+from nas.train.batches import Batches
+from nas.train.loop import Trainer
+from nas.train.recipe import Recipe
 
 TARGET = 2.2
 BATCH, RESOLUTION = 64, 32

@@ -17,7 +17,9 @@ from nas.data import load_data
 from nas.progress import Step
 from nas.spec import NetworkSpec
 from nas.torch_model import build
-from nas.training import Batches, Recipe, Trainer, TrainingError
+from nas.train.batches import Batches
+from nas.train.loop import Trainer, TrainingError
+from nas.train.recipe import Recipe
 
 AtLeastOne = Annotated[int, Field(ge=1)]
 ScoreName = Literal["accuracy", "loss", "speed"]

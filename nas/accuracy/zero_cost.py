@@ -27,8 +27,9 @@ from nas.errors import MixnasError, unknown
 from nas.progress import Step
 from nas.spec import NetworkSpec
 from nas.torch_model import Network, build
-from nas.training import Batches, Recipe, mixed_seed
-from nas.training.augment import Augmentation
+from nas.train.augment import Augmentation
+from nas.train.batches import Batches, mixed_seed
+from nas.train.recipe import Recipe
 
 BATCHES = 2  # the fewest that have a variance (Li et al. 2023, section 3.3)
 Batch = tuple[Tensor, Tensor]

@@ -27,11 +27,11 @@ from filelock import FileLock
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from nas.cache import cache_folder
 from nas.data.arrays import check_counts, split
 from nas.data.images import PARTS, ImageData, Part
 from nas.document import write_atomic
 from nas.errors import MixnasError
+from nas.files import cache_folder
 from nas.progress import Step
 
 ENDINGS = frozenset(

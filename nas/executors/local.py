@@ -23,7 +23,7 @@ import psutil
 
 from nas.accuracy.base import Estimator
 from nas.executors.worker import Failure, Result, Stage, Task, work
-from nas.latency.machine import usable_cores
+from nas.machine import usable_cores
 
 GIGABYTE = 1 << 30
 _WORKER_GIGABYTES = 1.5  # that a training process takes at the least, torch included

@@ -22,7 +22,7 @@ from nas.accuracy.base import (
     in_stages,
     number_of_stages,
 )
-from nas.latency.machine import machine_for
+from nas.machine import machine_for
 from nas.spec import NetworkSpec
 
 

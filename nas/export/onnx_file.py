@@ -10,7 +10,7 @@ import torch
 
 from nas.document import write_atomic
 from nas.errors import MixnasError
-from nas.export.onnx_graph import to_onnx
+from nas.formats.onnx import to_onnx
 from nas.ir import Node
 from nas.lowering import Choice, lower
 from nas.torch_model import Network, weights_of

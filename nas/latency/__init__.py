@@ -5,8 +5,8 @@ from __future__ import annotations
 from nas.imports import looks_like_import, named_object
 from nas.latency.conditions import Conditions, Latency, Settings
 from nas.latency.device import Device, LocalDevice, measure_quietly
-from nas.latency.machine import usable_cores
 from nas.latency.runtimes import EXAMPLES
+from nas.machine import usable_cores
 
 
 def open_device(name: str, settings: Settings = Settings()) -> Device:  # noqa: B008
@@ -18,7 +18,7 @@ def open_device(name: str, settings: Settings = Settings()) -> Device:  # noqa: 
         MixnasError: when there is no such device, or it cannot do what is asked.
     """
     if name.startswith(("http://", "https://")):
-        from nas.latency.remote import RemoteDevice
+        from nas.latency.remote.device import RemoteDevice
 
         return RemoteDevice(name, settings)
     if looks_like_import(name) and "." in name:

@@ -12,13 +12,13 @@ import numpy as np
 
 from nas.errors import MixnasError
 from nas.latency.conditions import Conditions, Latency, Settings, utc_now
-from nas.latency.machine import Load, machine_for, pinned
 from nas.latency.profile import DeviceProfile, Finding, load_profile
 from nas.latency.protocol import Effort, Timing, remarks, time_in_turns
 from nas.latency.runtimes import Program, Run, Runtime, open_runtime
 from nas.latency.tuning import tune
 from nas.latency.weights import realistic_weights
 from nas.lowering import MERGE_ALL, Choice, lower
+from nas.machine import Load, machine_for, pinned
 from nas.progress import Step
 from nas.spec import NetworkSpec, load_network
 

@@ -14,8 +14,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from nas.cache import cache_folder
 from nas.document import digest, write_atomic
+from nas.files import cache_folder
 from nas.ir import MixConv, Shape, SqueezeExcite, conv_channels
 from nas.latency.conditions import Conditions
 from nas.lowering import Form, candidates, is_pointwise, usual_form

@@ -22,12 +22,12 @@ from nas.ir import (
     SqueezeExcite,
     conv_channels,
 )
-from nas.latency.machine import Load
 from nas.latency.profile import Finding, Layer
 from nas.latency.protocol import medians_in_turns
 from nas.latency.runtimes.base import Program, Run, Runtime
 from nas.latency.weights import realistic_weights
 from nas.lowering import MERGE_ALL, Form, candidates, lower, usual_form
+from nas.machine import Load
 
 # The share of time that another form than the usual one must save. What one layer gains by slices
 # depends on how many channels each holds, so they must gain much to be taken for its likes.

@@ -2,10 +2,10 @@
 
 from nas.samplers.base import GenotypeSampler, Past, Proposal
 from nas.samplers.domain import Domain, ParameterDomain, SpaceDomain, distributions
-from nas.samplers.even import EvenSampler
 from nas.samplers.evolution import RegularizedEvolution
 from nas.samplers.known_cost import KnownCostSampler
-from nas.samplers.optunas import WithinLimits
+from nas.samplers.optuna_adapter import WithinLimits
+from nas.samplers.random import EvenSampler
 from nas.samplers.registry import SAMPLERS, Aim, SamplerFactory, find_sampler, open_sampler
 
 __all__ = [

@@ -13,15 +13,15 @@ from optuna.trial import FrozenTrial
 from nas.errors import MixnasError, unknown
 from nas.imports import looks_like_import, named_object
 from nas.latency.conditions import Latency
-from nas.latency.known import KnownLatency
+from nas.latency.prediction.genotype import KnownLatency
 from nas.limits import Limit
 from nas.objective import PARETO, Objective
 from nas.samplers.base import GenotypeSampler, Past
 from nas.samplers.domain import Domain, SpaceDomain
-from nas.samplers.even import EvenSampler
 from nas.samplers.evolution import RegularizedEvolution
 from nas.samplers.known_cost import KnownCostSampler
-from nas.samplers.optunas import WithinLimits
+from nas.samplers.optuna_adapter import WithinLimits
+from nas.samplers.random import EvenSampler
 from nas.space import Genotype, Space
 
 

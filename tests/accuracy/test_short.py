@@ -5,7 +5,7 @@ import torch
 
 from nas.accuracy.base import EstimateError
 from nas.accuracy.short import ShortTraining
-from nas.training import Recipe
+from nas.train.recipe import Recipe
 from tests.networks import DEEP, TINY
 
 FAST = {"images": 640, "resolution": 16, "width": 1.0, "stages": 1, "score": "accuracy"}

@@ -11,7 +11,7 @@ import pytest
 from nas.accuracy import Estimate, EstimateError
 from nas.executors.local import GIGABYTE, LocalExecutor, Shape, best_shape
 from nas.executors.worker import Failure, Stage, Task
-from nas.latency.machine import machine_for
+from nas.machine import machine_for
 from nas.spec import load_network
 from tests.conftest import ROOT
 

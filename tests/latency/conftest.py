@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from nas.export.onnx_graph import to_onnx
+from nas.formats.onnx import to_onnx
 from nas.latency.weights import realistic_weights
 from nas.spec import Input, load_network
 

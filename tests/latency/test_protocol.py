@@ -6,8 +6,8 @@ import random
 import numpy as np
 import pytest
 
-from nas.latency.machine import Load, machine_for, pinned, usable_cores
 from nas.latency.protocol import Effort, Timing, remarks, time_in_turns, warm_up
+from nas.machine import Load, machine_for, pinned, usable_cores
 
 QUICK = Effort(rounds=8, seconds=0.8, precision=0.015, warm_seconds=0.3)
 
@@ -94,7 +94,7 @@ def test_the_calling_thread_is_kept_on_few_cores():
 
 WAIT = """
 import sys, time
-from nas.latency.machine import machine_for
+from nas.machine import machine_for
 with machine_for(sys.argv[1]):
     print("in", flush=True)
     time.sleep(float(sys.argv[2]))

@@ -5,14 +5,14 @@ import optuna
 import pytest
 
 from nas.errors import ExhaustedError, MixnasError
-from nas.latency.known import KnownLatency
+from nas.latency.prediction.genotype import KnownLatency
 from nas.limits import parse_limits
 from nas.lowering import MERGE_ALL
 from nas.objective import open_objective
 from nas.samplers import SAMPLERS, Aim, distributions, open_sampler
-from nas.samplers.even import EvenSampler
+from nas.samplers.random import EvenSampler
 from nas.space import load_space, space_from_yaml
-from tests.fakes import CONDITIONS, InstantDevice
+from nas.testing.fakes import CONDITIONS, InstantDevice
 from tests.sampling import BOTH, made_up, run
 from tests.space.test_space import everything, tiny
 

@@ -22,17 +22,20 @@ from torch import Tensor, nn
 from nas.accuracy.base import Estimate, EstimateError
 from nas.accuracy.fidelity import prepare_data, shared_data, widened
 from nas.accuracy.supernet.bank import Bank, fresh_buffers, skeleton
-from nas.cache import cache_folder
 from nas.cost import count
 from nas.data import ImageData, load_data
 from nas.document import digest, write_atomic
 from nas.errors import MixnasError
-from nas.latency.machine import machine_for
+from nas.files import cache_folder
+from nas.machine import machine_for
 from nas.progress import Step
 from nas.spec import NetworkSpec
-from nas.training import Batches, Evaluation, Placement, Recipe, Trainer, TrainingError, evaluate
-from nas.training.augment import Augmentation
-from nas.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
+from nas.train.augment import Augmentation
+from nas.train.batches import Batches
+from nas.train.checkpoint import load_checkpoint, save_checkpoint, save_weights
+from nas.train.loop import Evaluation, Trainer, TrainingError, evaluate
+from nas.train.placement import Placement
+from nas.train.recipe import Recipe
 
 _TRAINING = ("images", "most_epochs", "resolution", "width", "paths", "seed")
 SCANNED = 2_000  # networks looked at to find out how large the shared weights must be

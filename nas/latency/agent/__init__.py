@@ -6,5 +6,5 @@
 - `child` runs `worker`, a process of its own for every job, which may crash or hang.
 - `orders` is what they tell each other.
 
-`nas.latency.remote` is the other end.
+`nas.latency.remote.device` is the other end.
 """

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from nas.latency.agent.orders import ANSWERS, TASK, Limits, Order, Outcome, Task
+from nas.latency.agent.messages import ANSWERS, TASK, Limits, Order, Outcome, Task
 from nas.latency.token import TOKEN, TOKEN_FILE
 
 _ANSWER_BYTES = 4_000_000

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nas.latency.agent.child import run_worker
-from nas.latency.agent.orders import Limits, Order, Outcome
+from nas.latency.agent.messages import Limits, Order, Outcome
 
 _logger = logging.getLogger(__name__)
 

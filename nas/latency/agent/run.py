@@ -9,9 +9,9 @@ from types import FrameType
 
 import uvicorn
 
-from nas.latency.agent.gate import HEAD_BYTES, PatientProtocol
+from nas.latency.agent.auth import HEAD_BYTES, PatientProtocol
 from nas.latency.agent.jobs import Jobs
-from nas.latency.agent.orders import Limits
+from nas.latency.agent.messages import Limits
 from nas.latency.agent.server import new_app
 
 _CONNECTIONS = 64

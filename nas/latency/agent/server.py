@@ -19,9 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 
 from nas import __version__
-from nas.latency.agent.gate import TokenGate
+from nas.latency.agent.auth import TokenGate
 from nas.latency.agent.jobs import BusyError, Job, Jobs
-from nas.latency.agent.orders import MODEL, Kind, Limits, Order
+from nas.latency.agent.messages import MODEL, Kind, Limits, Order
 from nas.latency.conditions import Conditions, Latency, Precision, Settings
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort

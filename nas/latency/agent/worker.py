@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import MixnasError
-from nas.extras import missing_package
-from nas.latency.agent.orders import MODEL, TASK, Order, Outcome, Task
+from nas.imports import missing_package
+from nas.latency.agent.messages import MODEL, TASK, Order, Outcome, Task
 from nas.latency.device import LocalDevice
 
 _LONGEST = 500  # characters of a reason

@@ -7,9 +7,9 @@ import time
 import onnxruntime
 
 from nas.errors import MixnasError, UnrunnableError, unknown
-from nas.export.onnx_graph import to_onnx
-from nas.latency.machine import machine_name, other_cores, usable_cores
+from nas.formats.onnx import to_onnx
 from nas.latency.runtimes.base import Program, Run, noise
+from nas.machine import machine_name, other_cores, usable_cores
 
 _SUFFIX = "ExecutionProvider"
 
@@ -58,7 +58,7 @@ class OnnxRuntime:
         """See `Runtime.load`."""
         graph = to_onnx(program.tree, program.shape, program.weights)
         if self.precision == "int8":
-            from nas.export.int8 import quantize
+            from nas.formats.onnx_int8 import quantize
 
             graph = quantize(graph, program.shape)
         return self.load_graph(graph.SerializeToString())

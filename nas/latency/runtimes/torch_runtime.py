@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from nas.errors import MixnasError, UnrunnableError
-from nas.latency.machine import machine_name, usable_cores
 from nas.latency.runtimes.base import Program, Run, noise
+from nas.machine import machine_name, usable_cores
 from nas.torch_model import to_loaded_module
 
 

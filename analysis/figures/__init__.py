@@ -1,0 +1,1 @@
+"""Figures. They draw what `analysis.statistics` found, without pyplot and its global state."""

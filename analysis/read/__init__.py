@@ -1,0 +1,1 @@
+"""Readers of run directories, tables and Optuna storages."""

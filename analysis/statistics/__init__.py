@@ -1,0 +1,1 @@
+"""Statistics of fronts and populations: data with what it rests on. Nothing is drawn here."""

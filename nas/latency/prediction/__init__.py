@@ -1,0 +1,1 @@
+"""Latency predicted from the work of a network's layers."""

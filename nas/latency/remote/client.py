@@ -1,0 +1,205 @@
+"""The line to an agent: requests that are made again when it breaks, and errors in plain words."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import ssl
+import time
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import httpx
+
+from nas import __version__
+from nas.errors import MixnasError, UnrunnableError
+from nas.latency.token import TOKEN, TOKEN_FILE, can_be_token
+
+CA_FILE = "MIXNAS_CA_FILE"
+_FIRST_PATIENCE = 8.0  # seconds for an address that never answered: it is probably wrong
+_BUSY_PATIENCE = 900.0  # seconds for an agent that measures for somebody else
+_LONGEST_DELAY = 8.0  # seconds between two tries
+_ANSWER_BYTES = 4_000_000
+_TIMEOUT = httpx.Timeout(connect=5.0, read=40.0, write=60.0, pool=5.0)
+_EXPECTED = (200, 202, 404)
+_AWAY = (0, 502, 503, 504)  # 0: the line is broken
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the agent answered: a status, at most some megabytes, and when to ask again (s)."""
+
+    status: int
+    content: bytes
+    retry_after: float = 0.0
+
+
+class Line:
+    """Requests to one agent."""
+
+    def __init__(self, url: str, token: str | None, ca_file: str | None, patience: float) -> None:
+        """See `nas.latency.remote.device.RemoteDevice`."""
+        self._url = url
+        self._patience = patience
+        self._answered = False
+        self._client = httpx.Client(
+            base_url=_checked(url),
+            headers={
+                "Authorization": f"Bearer {_checked_token(token)}",
+                "Accept-Encoding": "identity",  # so that the bound on answers is one
+                "User-Agent": f"mixnas/{__version__}",
+            },
+            verify=_trusted(ca_file),
+            timeout=_TIMEOUT,
+        )
+        weakref.finalize(self, self._client.close)
+
+    def ask(
+        self, method: str, path: str, params: dict[str, Any], content: bytes | None = None
+    ) -> Answer:
+        """Make a request, again and again while the agent is away or busy.
+
+        Returns:
+            An answer of status 200, 202 or 404.
+
+        Raises:
+            MixnasError: when it stays away or busy for too long, or refuses.
+        """
+        patience = self._patience if self._answered else min(_FIRST_PATIENCE, self._patience)
+        away_since: float | None = None
+        busy_since: float | None = None
+        delay = 0.5
+        while True:
+            now = time.monotonic()
+            answer = self._once(method, path, params, content)
+            if answer.status in _AWAY:
+                away_since, busy_since = away_since or now, None
+                if time.monotonic() - away_since + delay > patience:
+                    raise self._no_answer(answer)
+            elif answer.status == 429:
+                away_since, busy_since = None, busy_since or now
+                if now - busy_since > _BUSY_PATIENCE:
+                    raise MixnasError(
+                        f"{self._url} has been busy with others for {_BUSY_PATIENCE / 60:.0f} "
+                        "minutes; try again later"
+                    )
+                delay = max(0.5, min(answer.retry_after, _LONGEST_DELAY))
+            else:
+                self._answered = True
+                return answer if answer.status in _EXPECTED else self._refused(answer)
+            # At random, so that several clients do not come back all at once.
+            time.sleep(delay * random.uniform(0.75, 1.25))
+            delay = min(2 * delay, _LONGEST_DELAY)
+
+    def _once(
+        self, method: str, path: str, params: dict[str, Any], content: bytes | None
+    ) -> Answer:
+        """Make a request once; a broken line is an answer of status 0, with the reason."""
+        headers = {} if content is None else {"Content-Type": "application/octet-stream"}
+        body = bytearray()
+        try:
+            with self._client.stream(
+                method, path, params=params, content=content, headers=headers
+            ) as response:
+                for chunk in response.iter_raw():
+                    body += chunk
+                    if len(body) > _ANSWER_BYTES:
+                        raise MixnasError(
+                            f"{self._url} answers with more than {_ANSWER_BYTES:,} bytes; is it a "
+                            "mixnas agent?"
+                        )
+                after = response.headers.get("Retry-After", "")
+                seconds = float(after) if after.isdigit() else 0.0
+                return Answer(response.status_code, bytes(body), seconds)
+        except httpx.TransportError as error:
+            _refuse_certificate(self._url, error)
+            reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+            return Answer(0, reason.encode())
+
+    def _refused(self, answer: Answer) -> NoReturn:
+        if answer.status == 401:
+            raise MixnasError(
+                f"{self._url} refuses the token; set {TOKEN}, or {TOKEN_FILE}, to the agent's"
+            )
+        detail = _detail(answer.content)
+        if answer.status == 422:
+            raise UnrunnableError(f"{self._url} cannot do it: {detail}")
+        if answer.status == 413:
+            raise UnrunnableError(
+                f"{self._url} refuses the network as too large ({detail}); start the agent with a "
+                "larger --max-megabytes"
+            )
+        raise MixnasError(
+            f"{self._url} refuses the request with status {answer.status} ({detail}); is it a "
+            "mixnas agent of this version?"
+        )
+
+    def _no_answer(self, answer: Answer) -> MixnasError:
+        reason = f"status {answer.status}" if answer.status else answer.content.decode()
+        return MixnasError(
+            f"{self._url} does not answer ({reason}); check the address, and that `python -m "
+            "nas.device serve` runs there and listens on that --host and --port"
+        )
+
+
+def _checked(url: str) -> httpx.URL:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise MixnasError(f"'{url}' is no address ({error}); write http://HOST:PORT") from None
+    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.query:
+        raise MixnasError(f"'{url}' is no address of an agent; write http://HOST:PORT")
+    if parsed.userinfo:
+        raise MixnasError(f"leave the password out of the address; the token goes into {TOKEN}")
+    return parsed
+
+
+def _checked_token(given: str | None) -> str:
+    token, path = given or os.environ.get(TOKEN), os.environ.get(TOKEN_FILE)
+    source = TOKEN
+    if not token and path:
+        source = path
+        try:
+            token = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise MixnasError(f"{TOKEN_FILE}: {path} cannot be read ({error})") from None
+    token = (token or "").strip()
+    if not token:
+        raise MixnasError(
+            f"a remote device needs its token; set {TOKEN} to what `python -m nas.device serve` "
+            f"printed there, or {TOKEN_FILE} to a file with it"
+        )
+    if not can_be_token(token):
+        raise MixnasError(f"{source}: a token is ASCII characters without blanks")
+    return token
+
+
+def _trusted(ca_file: str | None) -> ssl.SSLContext:
+    path = ca_file or os.environ.get(CA_FILE)
+    if not path:
+        return httpx.create_ssl_context()
+    try:
+        return ssl.create_default_context(cafile=path)
+    except (OSError, ValueError) as error:
+        raise MixnasError(f"{CA_FILE}: {path} holds no certificates as PEM ({error})") from None
+
+
+def _refuse_certificate(url: str, error: httpx.TransportError) -> None:
+    """Do not try again where the certificate is the trouble."""
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        reason = str(error).partition("CERTIFICATE_VERIFY_FAILED]")[2].partition(" (_ssl")[0]
+        raise MixnasError(
+            f"the certificate of {url} is not trusted ({reason.strip()}); set {CA_FILE} to the "
+            "certificate, or to that of its authority"
+        ) from None
+
+
+def _detail(content: bytes) -> str:
+    try:
+        detail = json.loads(content)["detail"]
+    except (ValueError, KeyError, TypeError):
+        return "no reason given"
+    return "".join(c for c in str(detail) if c.isprintable())[:500]

@@ -1,0 +1,1 @@
+"""The search: from its configuration over its trials to its report."""

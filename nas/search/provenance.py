@@ -1,0 +1,45 @@
+"""What a run's figures rest on, for its readers."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from importlib import metadata
+from typing import Any
+
+from nas.accuracy import Estimator
+from nas.latency import Device
+from nas.latency.prediction.predictor import Predictor
+from nas.machine import machine_name, usable_cores
+
+PACKAGES = ("mixnas", "torch", "onnxruntime", "optuna", "ray", "numpy")
+
+
+def provenance(estimator: Estimator, device: Device, predictor: Predictor | None) -> dict[str, Any]:
+    """Return machine and versions, what scores and latencies follow from, the predictor's errors.
+
+    Args:
+        estimator: of scores.
+        device: of latencies.
+        predictor: of latencies in the loop, if one is used.
+    """
+    found = {
+        "machine": machine_name(),
+        "cores": usable_cores(),
+        "python": platform.python_version(),
+        "versions": {name: version for name in PACKAGES if (version := _version(name))},
+        "scores": estimator.fingerprint(),
+        "latencies": asdict(device.conditions),
+    }
+    if predictor is not None and predictor.card is not None:
+        card = asdict(predictor.card)
+        del card["errors"]
+        found["predictor"] = card
+    return found
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,177 @@
+"""What a search has found so far, and how it is kept: the front, the best network, the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.read.runs import OBJECTIVES
+from analysis.report.page import write_report
+from analysis.statistics.fronts import Front, pareto_front
+from analysis.statistics.retraining import confirmed
+from nas import cli
+from nas.errors import MixnasError, UnrunnableError
+from nas.latency import Device, measure_quietly
+from nas.limits import Limit
+from nas.search.directory import RunDirectory, SearchConfig
+from nas.search.results import References, Results
+from nas.search.retraining import retrained
+from nas.search.trials import ATTEMPTS
+from nas.space import Space
+from nas.space.rows import genotype_of_row
+from nas.spec import NetworkSpec
+from nas.study import SearchStudy
+
+
+@dataclass
+class Outcome:
+    """The tables of a run, made from its study.
+
+    Attributes:
+        directory: that holds them.
+        config: what was asked for.
+        space: of the trials' networks.
+        study: the trials.
+        references: networks judged beside.
+        bounds: limits on latency.
+        label: what the estimator's scores are called.
+    """
+
+    directory: RunDirectory
+    config: SearchConfig
+    space: Space
+    study: SearchStudy
+    references: References
+    bounds: list[Limit]
+    label: str
+
+    def save(self) -> None:
+        """Write all tables and the best network.
+
+        Raises:
+            MixnasError: when they cannot be written.
+        """
+        try:
+            self._write(self.study.table())
+        except OSError as error:
+            path = self.directory.path
+            raise MixnasError(
+                f"the tables in {path} cannot be written: {error}. The trials are safe in the "
+                f"study; mend the cause, then continue with --resume {path}"
+            ) from None
+
+    def _write(self, table: pd.DataFrame) -> None:
+        kept = set(self._within(table)["number"])
+        table["within_limits"] = [number in kept for number in table["number"]]
+        self.directory.write_table("trials", table)
+        if self.references.rows:
+            self.directory.write_table("references", self.references.table())
+        front = self._front(table)
+        self.directory.write_table("pareto", front.rows)
+        best = self._best_row(table)
+        if best is None:
+            (self.directory.path / "best.yaml").unlink(missing_ok=True)
+        else:
+            genotype = genotype_of_row(best.to_dict(), self.space)
+            name = f"{self.space.name}_trial_{best['number']}"
+            self.space.decode(genotype, name).save(self.directory.path / "best.yaml")
+
+    def measure_front(self, device: Device, begin: Callable[[], None]) -> None:
+        """Measure the best network and those of the front, where latency was predicted or noisy.
+
+        What is measured may leave the front and let others in, so until all of it is measured.
+
+        Args:
+            device: to measure on.
+            begin: told before something is measured.
+        """
+        again: set[int] = set()
+        while True:
+            doubtful = self._doubtful(again)
+            if doubtful.empty:
+                return
+            begin()
+            for row in doubtful.to_dict("records"):
+                again.add(int(row["number"]))
+                spec = self.space.decode(genotype_of_row(row, self.space))
+                try:
+                    latency = measure_quietly(device, spec, ATTEMPTS)
+                except UnrunnableError:  # predicted, and the device cannot run it after all
+                    continue
+                if row["latency_source"] == "predicted" or not latency.noise:
+                    self.study.confirm(int(row["number"]), latency)
+
+    def _doubtful(self, again: set[int]) -> pd.DataFrame:
+        """Return what a report would show first and was not measured on a quiet machine."""
+        table = self.study.table()
+        best = self._best_row(table)
+        numbers = set(self._front(table).rows["number"]) - again
+        if best is not None:
+            numbers |= {best["number"]} - again
+        shown = table[table["number"].isin(numbers)]
+        noisy = shown["latency_noise"].fillna("") != ""
+        return shown[noisy | (shown["latency_source"] == "predicted")]
+
+    def _best_row(self, table: pd.DataFrame) -> pd.Series | None:
+        """Return the network of the front that scores best, or the one with the highest reward."""
+        within = self._within(table)
+        if within.empty:
+            return None
+        if self.study.objective.target_ms is not None:
+            return within.sort_values("reward", ascending=False).iloc[0]
+        ordered = self._ordered_front(table)
+        again = {row.name: row.validation for row in confirmed(retrained(self.directory))}
+        names = [f"trial_{number}" for number in ordered["number"]]
+        if names[0] not in again:  # nothing was retrained, or better ones were found since
+            return ordered.iloc[0]
+        means = [again.get(name, -1.0) for name in names]
+        return ordered.iloc[means.index(max(means))]
+
+    def _ordered_front(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the front, the best score first."""
+        rows = self._front(table).rows
+        return rows.sort_values(["score", "latency_ms"], ascending=[False, True])
+
+    def best_networks(self, most: int) -> dict[str, NetworkSpec]:
+        """Return the networks that a report would show first, by the names of their trials."""
+        table = self.study.table()
+        if self.study.objective.target_ms is None:
+            rows = self._ordered_front(table).head(most)
+        else:
+            rows = self._within(table).sort_values("reward", ascending=False).head(most)
+        return {
+            f"trial_{row['number']}": self.space.decode(genotype_of_row(row, self.space))
+            for row in rows.to_dict("records")
+        }
+
+    def _within(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the complete trials that keep the limits on latency, as it is known by now."""
+        done = table[table["state"] == "complete"]
+        for bound in self.bounds:
+            kept = [bound.excess(value) == 0 for value in done["latency_ms"]]
+            done = done.loc[pd.Series(kept, index=done.index, dtype=bool)]
+        return done
+
+    def _front(self, table: pd.DataFrame) -> Front:
+        return pareto_front(self._within(table), OBJECTIVES)
+
+    def report(self, json: bool) -> None:
+        """Write the report and print the Pareto table, with the references beside."""
+        page = write_report(self.directory.path)
+        table = self.study.table()
+        front = self._front(table)
+        results = Results(
+            self.directory.path,
+            page,
+            front,
+            self.references.table(),
+            self.label,
+            retrained(self.directory),
+            f"trial_{best['number']}" if (best := self._best_row(table)) is not None else "",
+        )
+        if json:
+            cli.print_json(results.to_dict(self.study.completed()))
+        else:
+            results.print(self.config.data, self.config.device)

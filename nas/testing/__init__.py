@@ -1,0 +1,1 @@
+"""Stand-ins and contract suites, for our tests and for those of parts of a user's own."""

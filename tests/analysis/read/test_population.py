@@ -1,0 +1,141 @@
+import json
+
+import pandas as pd
+import pytest
+
+from analysis.errors import AnalysisError
+from analysis.read.population import Reading, read_population
+
+ROWS = pd.DataFrame(
+    {
+        "x.kernels": ["3", "3.5", "5"],
+        "x.depth": [1, 2, 3],
+        "accuracy": [0.5, 0.75, 0.6],
+        "madds": [10, 20, 30],
+    }
+)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "json"])
+def test_files_give_the_same_population(tmp_path, kind):
+    path = tmp_path / f"networks.{kind}"
+    if kind == "json":
+        path.write_text(json.dumps(ROWS.to_dict("records")), encoding="utf-8")
+    else:
+        getattr(ROWS, f"to_{kind}")(path, index=False)
+    found = read_population(str(path))
+    assert found.name == "networks"
+    assert found.label == "error"
+    assert found.errors.tolist() == pytest.approx([0.5, 0.25, 0.4])
+    assert found.variables == ("x.mean_kernel", "x.kernel_groups", "x.depth")
+    assert found.table["x.mean_kernel"].tolist() == [3, 4, 5]
+    assert found.table["x.kernel_groups"].tolist() == [1, 2, 1]
+    assert found.objectives == {"accuracy": "max", "madds": "min"}
+    assert found.table["x.kernels"].tolist() == ["3", "3.5", "5"]
+
+
+def test_mixes_of_kernels_are_no_numbers(tmp_path):
+    path = tmp_path / "networks.csv"
+    ROWS.iloc[:2].to_csv(path, index=False)
+    assert read_population(str(path)).table["x.kernels"].tolist() == ["3", "3.5"]
+
+
+def test_columns_can_be_named(tmp_path):
+    path = tmp_path / "networks.csv"
+    ROWS.assign(top5_error=[30.0, 20.0, 10.0]).to_csv(path, index=False)
+    found = read_population(
+        str(path), Reading(error="top5_error", variables=("x.depth",), costs=("x.depth",))
+    )
+    assert found.errors.tolist() == [30, 20, 10]
+    assert found.label == "top5_error"
+    assert found.variables == ("x.depth",)
+    assert found.objectives == {"top5_error": "min", "x.depth": "min"}
+
+
+def test_scores_that_are_no_shares_are_turned_round(tmp_path):
+    path = tmp_path / "networks.csv"
+    ROWS.assign(reward=[7.0, -1.0, 2.0]).to_csv(path, index=False)
+    found = read_population(str(path), Reading(score="reward"))
+    assert found.errors.tolist() == [-7, 1, -2]
+    assert found.label == "less reward"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.txt", "x", "give a run directory"),
+        ("absent.csv", None, "no such file"),
+        ("empty.csv", "", "cannot be read"),
+        ("rows.csv", "accuracy\n", "no rows"),
+        ("text.csv", "accuracy\nhigh\n", "holds text"),
+        ("none.csv", "depth\n3\n", "--error COLUMN or --score"),
+        ("broken.json", "{", "cannot be read"),
+        ("number.json", "3", "cannot be read"),
+        ("semicolons.csv", "depth;accuracy\n3;0.5\n", "not parted by commas"),
+        ("longer.csv", "depth,accuracy\n3,0.5,\n4,0.6,\n", "more cells than its header"),
+        ("broken.parquet", "PAR", "cannot be read"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path, name, text, said):
+    path = tmp_path / name
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(AnalysisError, match=said):
+        read_population(str(path))
+
+
+def test_both_directions_are_refused(tmp_path):
+    path = tmp_path / "networks.csv"
+    ROWS.to_csv(path, index=False)
+    with pytest.raises(AnalysisError, match="not both"):
+        read_population(str(path), Reading(error="madds", score="accuracy"))
+
+
+def test_codes_stay_text_and_nested_cells_do_no_harm(tmp_path):
+    path = tmp_path / "networks.csv"
+    ROWS.assign(name=["000", "010", "100"]).to_csv(path, index=False)
+    assert read_population(str(path)).table["name"].tolist() == ["000", "010", "100"]
+    path = tmp_path / "networks.json"
+    rows = [{"accuracy": 0.5, "x.widths": [8, 16]}, {"accuracy": 0.6, "x.widths": [16, 16]}]
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    assert read_population(str(path)).table["x.widths"].tolist() == ["[8, 16]", "[16, 16]"]
+
+
+def test_a_users_own_columns_stay_his(tmp_path):
+    path = tmp_path / "networks.csv"
+    ROWS.assign(error=[5.0, 6.0, 7.0]).to_csv(path, index=False)
+    found = read_population(str(path), Reading(score="accuracy", costs=("error",)))
+    assert found.table["error"].tolist() == [5, 6, 7]
+    assert found.errors.tolist() == pytest.approx([0.5, 0.25, 0.4])
+    assert read_population(str(path)).label == "error, as given"  # no share, so not in percent
+
+
+def test_what_is_no_accuracy_is_not_taken_for_one(tmp_path):
+    path = tmp_path / "networks.csv"
+    ROWS.assign(loglik=[-3.0, -2.0, -2.5]).to_csv(path, index=False)
+    found = read_population(str(path), Reading(score="loglik"))
+    assert found.label == "less loglik"
+    assert found.errors.tolist() == [3, 2, 2.5]
+
+
+def test_one_column_cannot_be_quality_and_cost(tmp_path):
+    path = tmp_path / "networks.csv"
+    ROWS.assign(latency_ms=[1.0, 2.0, 3.0]).to_csv(path, index=False)
+    with pytest.raises(AnalysisError, match="'accuracy' cannot be both"):
+        read_population(str(path), Reading(costs=("accuracy",)))
+    found = read_population(str(path), Reading(score="latency_ms"))
+    assert found.objectives == {"latency_ms": "max", "madds": "min"}
+    with pytest.raises(AnalysisError, match="wants numbers"):
+        read_population(str(path), Reading(costs=("x.kernels",)))
+    with pytest.raises(AnalysisError, match="--study names a study"):
+        read_population(str(path), Reading(study="mine"))
+
+
+@pytest.mark.parametrize(("cells", "kept"), [(["true", "no", ""], 1), ([1, 0, 1], 2)])
+def test_limits_that_are_kept_are_told_in_several_ways(tmp_path, cells, kept):
+    path = tmp_path / "networks.csv"
+    ROWS.assign(within_limits=cells).to_csv(path, index=False)
+    assert len(read_population(str(path)).admitted) == kept
+    ROWS.assign(within_limits="perhaps").to_csv(path, index=False)
+    with pytest.raises(AnalysisError, match="holds 'perhaps'; it wants true or false"):
+        read_population(str(path)).admitted  # noqa: B018

@@ -1,0 +1,259 @@
+import ast
+import base64
+import gzip
+import json
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+import analysis
+from analysis.errors import AnalysisError
+from analysis.read.runs import read_run
+from analysis.report.page import as_json, read_report, write_report
+from analysis.statistics.ranking import ranking_card
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """A run as a search leaves it, with every kind of trial."""
+    rows = [
+        ("complete", 0.95, 5.0, ""),
+        ("complete", 0.97, 8.0, ""),
+        ("complete", 0.90, 9.0, ""),
+        ("fail", None, 7.0, "the training loss is <nan> in epoch 1"),
+        ("pruned", None, 20.0, "x"),
+    ]
+    trials = pd.DataFrame(
+        [
+            {
+                "number": i,
+                "state": state,
+                "reason": reason,
+                "spec_hash": f"h{i}",
+                "params": 2e6,
+                "madds": 3e8,
+                "accuracy": accuracy,
+                "latency_ms": latency,
+                "latency_p10_ms": latency - 0.1,
+                "latency_p90_ms": latency + 0.1,
+                "latency_source": "predicted" if i == 0 else "measured",
+            }
+            for i, (state, accuracy, latency, reason) in enumerate(rows)
+        ]
+    )
+    run = tmp_path / "run & co"
+    run.mkdir()
+    trials.to_csv(run / "trials.csv", index=False)
+    reference = trials.head(1).drop(columns="number").assign(name="mixnet_s", latency_ms=6.0)
+    reference.to_csv(run / "references.csv", index=False)
+    config = {
+        "space": "mixnet",
+        "data": "digits",
+        "device": "onnxruntime:cpu",
+        "command": "python -m nas.search --out '<b>'",
+    }
+    (run / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    return run
+
+
+def unpacked(page, name):
+    """What a page's script unpacks."""
+    found = re.search(rf'<script type="application/octet-stream" id="{name}">(.*?)</script>', page)
+    return gzip.decompress(base64.b64decode(found[1])).decode("utf-8")
+
+
+def test_the_page_holds_the_networks(run_folder):
+    data = json.loads(unpacked(write_report(run_folder).read_text(encoding="utf-8"), "data"))
+    assert data["name"] == ["trial_0", "mixnet_s", "trial_1", "trial_2"]
+    assert data["group"] == [0, 2, 0, 1]
+    assert data["predicted"] == [1, 1, 0, 0]
+    assert data["score"] == [0.95, 0.95, 0.97, 0.9]
+    assert data["latency_p10_ms"] == [4.9, 4.9, 7.9, 8.9]
+    assert data["percent"] is True
+
+
+def test_what_the_figures_rest_on_is_shown(run_folder):
+    assert "rests" not in write_report(run_folder).read_text(encoding="utf-8")
+    known = {
+        "versions": {"torch": "2.13.0"},
+        "scores": {"estimator": "supernet", "weights": None},
+        "predictor": {"n": 40, "within_5": 0.8, "within_10": 0.975},
+    }
+    (run_folder / "conditions.yaml").write_text(yaml.safe_dump(known), encoding="utf-8")
+    page = Page(write_report(run_folder).read_text(encoding="utf-8"))
+    assert "versions torch" in page.text
+    assert "scores weights" not in page.text
+    assert "its predictions were off by so much" in page.text
+    assert re.search(r"networks it had not seen\s*40", page.text)
+    assert re.search(r"within 5% of the measured latency\s*80%", page.text)
+    assert re.search(r"within 10%\s*98%", page.text)
+    (run_folder / "conditions.yaml").write_text("3", encoding="utf-8")
+    with pytest.raises(AnalysisError, match=r"conditions\.yaml is damaged"):
+        write_report(run_folder)
+
+
+def test_networks_beyond_the_limits_are_told_apart(run_folder):
+    config = yaml.safe_load((run_folder / "config.yaml").read_text(encoding="utf-8"))
+    config["limits"] = {"latency": "7ms", "madds": "400M"}
+    (run_folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    trials = pd.read_csv(run_folder / "trials.csv")
+    trials["within_limits"] = trials["latency_ms"] <= 7
+    trials.to_csv(run_folder / "trials.csv", index=False)
+    page = write_report(run_folder).read_text(encoding="utf-8")
+    data = json.loads(unpacked(page, "data"))
+    groups = dict(zip(data["name"], data["group"], strict=True))
+    assert groups == {"trial_0": 0, "mixnet_s": 2, "trial_1": 3, "trial_2": 3}
+    assert data["limits"] == {"latency_ms": [None, 7.0], "madds": [None, 4e8]}
+    assert "1 of them kept the limits latency 7ms, madds 400M" in Page(page).text
+
+
+def test_architectures_share_a_list_of_blocks(run_folder):
+    trials = pd.read_csv(run_folder / "trials.csv")
+    trials["architecture"] = ["ir_k3_c8 | ir_k3_c8 ir_k5_c16", None, "ir_k5_c16"] + [""] * 2
+    trials.to_csv(run_folder / "trials.csv", index=False)
+    data = json.loads(unpacked(write_report(run_folder).read_text(encoding="utf-8"), "data"))
+    assert data["blocks"] == ["ir_k3_c8", "ir_k5_c16"]
+    assert data["networks"] == [[0, -1, 0, 1], [], [], [1]]
+
+
+def test_the_script_of_the_figure_is_plotlys(run_folder):
+    page = write_report(run_folder).read_text(encoding="utf-8")
+    assert "plotly.js v" in unpacked(page, "plotly")[:500]
+    assert len(page) < 3_000_000
+
+
+class Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.links, self.text, self.script = [], [], "", False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.script = tag in ("script", "style")
+        self.links += [v for k, v in attributes if k in ("src", "href", "xlink:href") and v]
+
+    def handle_data(self, data):
+        self.text += "" if self.script else data
+
+
+def test_the_page_is_whole_and_stands_alone(run_folder):
+    page = Page(write_report(run_folder).read_text(encoding="utf-8"))
+    assert page.tags.count("img") == 4
+    # Nothing comes from outside.
+    assert all(link.startswith(("#", "data:image/png;base64,")) for link in page.links)
+    for words in (
+        "run & co",
+        "from trial_0 (95.0% in 5.00 ms) to trial_1 (97.0% in 8.00 ms)",
+        "trial_0 scores no less than mixnet_s and is 1.2 times as fast",
+        "2 of 5 candidates ended without a result",
+        "2 of 3 networks",
+        "--out '<b>'",
+        "the training loss is <nan> in epoch 1",
+    ):
+        assert words in page.text
+    assert page.tags.count("script") == 3
+    assert "b" not in page.tags
+
+
+def test_figures_are_written_and_are_the_same_every_time(run_folder):
+    write_report(run_folder)
+    names = sorted(path.name for path in (run_folder / "figures").iterdir())
+    drawn = ("front", "history", "madds_latency", "progress")
+    assert names == [f"{name}.{kind}" for name in drawn for kind in ("png", "svg")]
+    for path in (run_folder / "figures").glob("*.svg"):
+        ET.parse(path)
+    first = {path.name: path.read_bytes() for path in (run_folder / "figures").glob("*.svg")}
+    write_report(run_folder)
+    assert first == {
+        path.name: path.read_bytes() for path in (run_folder / "figures").glob("*.svg")
+    }
+
+
+def test_a_run_without_results_still_has_a_page(run_folder):
+    trials = pd.read_csv(run_folder / "trials.csv")
+    trials[trials["state"] != "complete"].to_csv(run_folder / "trials.csv", index=False)
+    (run_folder / "references.csv").unlink()
+    assert (
+        "nothing to choose from" in Page(write_report(run_folder).read_text(encoding="utf-8")).text
+    )
+
+
+def test_a_ranking_card_is_shown_and_kept(command, refused, run_folder, tmp_path):
+    table = pd.DataFrame({"accuracy": [0.1, 0.2, 0.3, 0.5], "madds": [1e8, 2e8, 3e8, 4e8]})
+    found = ranking_card(table.assign(score=table["accuracy"]), ["score", "madds"], repeats=20)
+    given = {"estimator": "short", "data": "pets", "table": "macro.json"}
+    document = {**given, "seconds_per_network": 2.5, "fingerprint": {}, **found.to_dict()}
+    card = tmp_path / "card.json"
+    card.write_text(json.dumps(document), encoding="utf-8")
+    before = Page(write_report(run_folder).read_text(encoding="utf-8")).text
+    assert "is not known yet" in before
+    result = command("analysis", "report", run_folder, "--ranking", card, "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["ranking"] == json.loads(json.dumps(found.to_dict()))
+    after = Page(write_report(run_folder).read_text(encoding="utf-8")).text
+    assert "is not known yet" not in after
+    assert re.search(r"the estimator\s*1\.00 \(1\.00 to 1\.00\)", after)
+    assert "judged by another one" in after
+    assert "no such file" in refused("analysis", "report", run_folder, "--ranking", tmp_path / "x")
+
+
+def test_published_networks_can_stand_beside(command, run_folder):
+    result = command(
+        "analysis", "report", run_folder, "--against", "baselines", "--family", "MixNet", "--json"
+    )
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)["published"]
+    assert "ImageNet" in found["label"]
+    assert {row["family"] for row in found["networks"]} == {"MixNet"}
+    page = Page((run_folder / "report.html").read_text(encoding="utf-8"))
+    assert "their accuracies are those of ImageNet" in page.text
+    assert (run_folder / "figures" / "published.svg").is_file()
+
+
+def test_the_report_as_data(run_folder):
+    report = read_report(run_folder)
+    data = json.loads(as_json(report, run_folder / "report.html"))
+    assert [row["number"] for row in data["front"]] == [0, 1]
+    assert data["hypervolume"] == pytest.approx(report.front.hypervolume)
+    assert data["summary"][0].startswith("3 networks of the space mixnet")
+    assert [row["state"] for row in data["failed"]] == ["fail", "pruned"]
+    assert data["ranking"] is data["population"] is None
+
+
+def test_completed_trials_are_those_with_results(run_folder):
+    assert list(read_run(run_folder).completed["number"]) == [0, 1, 2]
+
+
+def test_commands(command, refused, run_folder, tmp_path):
+    result = command("analysis", "pareto", run_folder, "--json")
+    assert result.returncode == 0, result.stderr
+    data = json.loads(result.stdout)
+    assert [row["number"] for row in data["front"]] == [0, 1]
+    assert data["n"] == 3
+    assert "mixnet_s" in command("analysis", "pareto", run_folder).stdout
+    twice = command("analysis", "report", run_folder, run_folder)
+    assert twice.returncode == 0, twice.stderr
+    assert twice.stdout.count("report: ") == 2
+    assert "--watch follows one run, not 2" in refused(
+        "analysis", "report", run_folder, run_folder, "--watch"
+    )
+    assert "is no finished run directory: it has no config.yaml" in refused(
+        "analysis", "report", tmp_path / "nothing"
+    )
+
+
+def test_analysis_imports_no_room_of_nas():
+    for path in Path(analysis.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            assert not any(name.split(".")[0] == "nas" for name in names), path

@@ -1,0 +1,248 @@
+"""Population statistics against independent computations: brute force, scipy, simulation."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+
+from analysis.errors import AnalysisError
+from analysis.statistics.distributions import (
+    best_choices,
+    best_value,
+    common_edges,
+    edf,
+    ks_test,
+    normalise,
+    search_efficiency,
+    winners,
+)
+
+# Few values, so that ties are common; what is not finite is among them.
+ODD = st.sampled_from([0.1, 0.2, 0.2, 0.3, 0.5, 1.0, math.nan, math.inf, -math.inf])
+some = arrays(float, st.integers(1, 40), elements=ODD)
+
+
+@given(some)
+def test_the_edf_is_scipys(errors):
+    finite = errors[np.isfinite(errors)]
+    if not len(finite):
+        with pytest.raises(AnalysisError, match="no network has a finite error"):
+            edf(errors)
+        return
+    found, expected = edf(errors), stats.ecdf(finite).cdf
+    np.testing.assert_allclose(found.errors, expected.quantiles)
+    np.testing.assert_allclose(found.shares, expected.probabilities)
+    assert (found.n, found.dropped) == (len(finite), len(errors) - len(finite))
+    assert (found.best, found.effective_n) == (finite.min(), pytest.approx(len(finite)))
+    assert found.mean == pytest.approx(finite.mean())
+    for error in (0.0, 0.1, 0.25, 2.0):
+        assert found.at(error) == pytest.approx((finite <= error).mean())
+
+
+@given(some, st.integers(1, 5))
+def test_a_weight_of_two_is_a_network_twice(errors, times):
+    finite = errors[np.isfinite(errors)]
+    if len(finite):
+        weights = np.ones(len(finite))
+        weights[0] = times
+        weighed, repeated = edf(finite, weights), edf(np.append(finite, [finite[0]] * (times - 1)))
+        np.testing.assert_allclose(weighed.errors, repeated.errors)
+        np.testing.assert_allclose(weighed.shares, repeated.shares)
+        assert weighed.mean == pytest.approx(repeated.mean)
+
+
+def test_the_band_is_that_of_dkw_and_holds_the_truth():
+    # Figures of the RegNet paper's population sizes.
+    for n, reach in ((500, 0.061), (100, 0.136), (32, 0.24)):
+        found = edf(np.linspace(0, 1, n))
+        assert found.high[0] - found.shares[0] == pytest.approx(reach, abs=5e-4)
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(400):
+        found = edf(rng.random(50))
+        before = np.append(0, found.low[:-1])  # just before a step the share is the last one's
+        held += bool((found.errors <= found.high).all() and (found.errors >= before).all())
+    assert held / 400 >= 0.95
+
+
+def test_weights_that_mean_nothing_are_refused():
+    for weights in ([1, -1, 1], [1, math.nan, 1]):
+        with pytest.raises(AnalysisError, match="weights are finite and not negative"):
+            edf([0.1, 0.2, 0.3], weights)
+    with pytest.raises(AnalysisError, match="3 errors, but 2 weights"):
+        edf([0.1, 0.2, 0.3], [1, 1])
+    with pytest.raises(AnalysisError, match="finite error and a weight"):
+        edf([0.1, math.nan], [0, 1])
+
+
+# -- the same complexity --------------------------------------------------------------------
+
+
+@given(arrays(float, st.integers(1, 60), elements=st.floats(0, 10)), st.integers(1, 7))
+def test_every_bin_counts_the_same(complexity, bins):
+    edges = np.linspace(0, 10, bins + 1)
+    found = normalise(complexity, edges)
+    expected, _ = np.histogram(complexity, edges)
+    assert found.counts.tolist() == expected.tolist()
+    assert (found.empty, found.outside) == ((expected == 0).sum(), 0)
+    masses, _ = np.histogram(complexity, edges, weights=found.weights)
+    np.testing.assert_allclose(masses, np.where(expected > 0, 1 / bins, 0))
+
+
+def test_what_is_outside_counts_nothing():
+    found = normalise([-1, 0, 1, 2, 3, math.nan, math.inf], [0, 1, 2])
+    assert found.weights.tolist() == [0, 0.5, 0.25, 0.25, 0, 0, 0]
+    assert (found.outside, found.empty) == (4, 0)
+    assert normalise([0.5], [0, 1, 2]).empty == 1
+    with pytest.raises(AnalysisError, match="no network has a complexity from 0 to 1"):
+        normalise([2, 3], [0, 1])
+    for edges in ([1], [0, 0], [1, 0], [0, math.nan]):
+        with pytest.raises(AnalysisError, match="ascending order"):
+            normalise([0.5], edges)
+
+
+def test_spaces_are_compared_where_both_have_networks():
+    edges = common_edges([[1, 2, 5, math.nan], [2, 4, 9]], bins=3)
+    np.testing.assert_allclose(edges, [2, 3, 4, 5])
+    with pytest.raises(AnalysisError, match="one begins at 4, where another ends at 2"):
+        common_edges([[1, 2], [4, 9]])
+    with pytest.raises(AnalysisError, match="no finite values"):
+        common_edges([[1, 2], [math.nan]])
+
+
+def test_a_space_that_is_better_at_every_complexity_is_better_when_normalised():
+    """Errors fall with complexity; one space has the larger networks, the other the better."""
+    rng = np.random.default_rng(0)
+    small, large = rng.uniform(1, 8, 4_000), rng.uniform(2, 9, 4_000)
+    small = small**2 / 8
+    good, bad = 1 / (1 + small), 1.2 / (1 + large)
+    assert edf(bad).mean < edf(good).mean
+    edges = common_edges([small, large])
+    means = [
+        edf(errors, normalise(complexity, edges).weights).mean
+        for errors, complexity in ((good, small), (bad, large))
+    ]
+    assert means[0] < means[1]
+
+
+# -- one space or two -----------------------------------------------------------------------
+
+
+@given(some, some)
+def test_the_distance_is_that_of_the_two_edfs(one, other):
+    if not (np.isfinite(one).any() and np.isfinite(other).any()):
+        with pytest.raises(AnalysisError, match="no finite values"):
+            ks_test(one, other)
+        return
+    found = ks_test(one, other)
+    first, second = edf(one), edf(other)
+    apart = [abs(first.at(e) - second.at(e)) for e in (*first.errors, *second.errors)]
+    assert found.statistic == pytest.approx(max(apart))
+    assert abs(first.at(found.at) - second.at(found.at)) == pytest.approx(max(apart))
+    assert found.n == (first.n, second.n)
+    assert found.dropped == (first.dropped, second.dropped)
+
+
+def test_one_population_is_hardly_two():
+    rng = np.random.default_rng(1)
+    assert ks_test(rng.random(300), rng.random(300)).p_value > 0.05
+    assert ks_test(rng.random(300), rng.random(300) + 0.3).p_value < 1e-6
+
+
+# -- the best value -------------------------------------------------------------------------
+
+
+def simulated(errors, share, repeats, rng):
+    """The winners as the paper describes them: by drawing subsets."""
+    known = np.flatnonzero(np.isfinite(errors))
+    size = max(1, int(len(known) * share))
+    drawn = rng.choice(known, (repeats, size))
+    return drawn[np.arange(repeats), errors[drawn].argmin(axis=1)]
+
+
+@pytest.mark.parametrize("n", [1, 3, 40, 500])
+@pytest.mark.parametrize("kind", ["different", "tied", "one value"])
+def test_winners_are_those_of_drawn_subsets(n, kind):
+    rng = np.random.default_rng(n)
+    errors = rng.random(n)
+    if kind == "tied":
+        errors = np.round(errors, 1)
+    if kind == "one value":
+        errors[:] = 0.5
+    found = winners(errors, repeats=20_000)
+    expected = simulated(errors, 0.25, 20_000, rng)
+    counts = [np.bincount(rows, minlength=n) for rows in (found.rows, expected)]
+    often = counts[1] > 50
+    assert np.abs(counts[0] - counts[1])[often].max() < 6 * np.sqrt(counts[1][often] * 2).max()
+    assert counts[0][~often].sum() == pytest.approx(counts[1][~often].sum(), abs=400)
+    assert (found.n, found.size) == (n, max(1, n // 4))
+
+
+def test_the_winners_ranks_are_the_known_ones():
+    """Percentiles 2.5, 50 and 97.5 of the winner's rank among 500 networks: 0, 2 and 14."""
+    rank = np.arange(500.0)
+    interval = best_value(rank, winners(rank, repeats=50_000))
+    assert (interval.low, interval.median) == (0, 2)
+    assert interval.high == pytest.approx(14, abs=1)
+
+
+def test_networks_without_an_error_never_win():
+    errors = np.array([math.nan, 0.3, math.inf, 0.2, -math.inf])
+    found = winners(errors, share=1.0)
+    assert set(found.rows) == {1, 3}
+    assert found.n == 2
+    assert best_value([9, math.nan, 9, 7, 9], found).low == 7
+    assert best_value([9, math.nan, 9, 7, 9], found).dropped == (found.rows == 1).sum()
+    with pytest.raises(AnalysisError, match="no network has a finite error"):
+        winners([math.nan])
+    with pytest.raises(AnalysisError, match="share of the population from 0 to 1, not 2"):
+        winners([0.1], share=2)
+    with pytest.raises(AnalysisError, match="none of the best networks has a finite value"):
+        best_value([math.nan] * 5, found)
+
+
+def test_a_seed_repeats_the_winners():
+    errors = np.random.default_rng(0).random(100)
+    assert (winners(errors, seed=3).rows == winners(errors, seed=3).rows).all()
+    assert (winners(errors, seed=3).rows != winners(errors, seed=4).rows).any()
+
+
+def test_choices_win_as_often_as_their_networks():
+    found = winners([0.1, 0.1, 0.1, 0.9], share=0.5)
+    shares = best_choices(["3x3", "5x5", "5x5", "7x7"], found)
+    assert list(shares)[:2] == ["5x5", "3x3"]
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["5x5"] == pytest.approx(2 * shares["3x3"], rel=0.1)
+
+
+# -- random search --------------------------------------------------------------------------
+
+
+@given(arrays(float, st.integers(1, 7), elements=ODD))
+def test_the_best_of_m_is_that_of_all_draws_of_m(errors):
+    finite = errors[np.isfinite(errors)]
+    if not len(finite):
+        return
+    found = search_efficiency(errors, sizes=[1, 3])
+    best = np.sort([min(drawn) for drawn in itertools.product(finite, repeat=3)])
+    assert found.mean == pytest.approx([finite.mean(), best.mean()])
+    assert (best < found.low[1]).mean() <= 0.025 <= (best <= found.low[1]).mean() + 1e-9
+    assert (best > found.high[1]).mean() <= 0.025 + 1e-9
+    assert (best >= found.high[1]).mean() >= 0.025
+    assert (found.n, found.dropped) == (len(finite), len(errors) - len(finite))
+
+
+def test_more_networks_find_better_ones():
+    found = search_efficiency(np.linspace(0, 1, 1_000))
+    assert found.sizes.tolist() == [2**power for power in range(10)]
+    assert (np.diff(found.mean) < 0).all()
+    assert found.mean[:6] == pytest.approx(1 / (found.sizes[:6] + 1), rel=0.02)  # of an even spread
+    weighed = search_efficiency([0.1, 0.9], [1, 3], sizes=[1])
+    assert weighed.mean[0] == pytest.approx(0.7)
+    with pytest.raises(AnalysisError, match="from 1 on"):
+        search_efficiency([0.1], sizes=[0])

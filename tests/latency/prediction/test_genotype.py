@@ -1,0 +1,113 @@
+"""Latency of genotypes against the model of whole networks that it is the sum of."""
+
+import dataclasses
+import random
+
+import numpy as np
+import pytest
+
+from nas.latency.conditions import Conditions
+from nas.latency.prediction.genotype import KnownLatency
+from nas.latency.prediction.model import LatencyModel
+from nas.latency.prediction.predictor import network_features
+from nas.lowering import MERGE_ALL
+from nas.space import load_space, sample
+from nas.testing.fakes import InstantDevice
+from tests.space.test_space import tiny
+
+CONDITIONS = Conditions("board:cpu", "runtime 1", "board", 2, 1, "fp32", True)
+mixnet = load_space("mixnet")
+
+
+def genotypes(seed, n, space=mixnet):
+    rng = random.Random(seed)
+    return [sample(space, rng).genotype for _ in range(n)]
+
+
+def whole(space, found, conditions=CONDITIONS):
+    return [network_features(space.decode(g), MERGE_ALL, conditions) for g in found]
+
+
+@pytest.mark.parametrize("space", [mixnet, tiny, load_space("mnasnet")], ids=lambda s: s.name)
+@pytest.mark.parametrize("changes", [{}, {"lowered": False}, {"batch": 4}])
+def test_the_parts_sum_to_the_whole(space, changes):
+    conditions = dataclasses.replace(CONDITIONS, **changes)
+    learned = genotypes(0, 30, space)
+    latencies = np.random.default_rng(0).uniform(1, 9, 30)
+    model = LatencyModel(whole(space, learned, conditions), latencies)
+    known = KnownLatency(space, MERGE_ALL, conditions, model)
+    fresh = genotypes(1, 10, space)
+    expected = model.predict(whole(space, fresh, conditions))
+    assert [known(g) for g in fresh] == pytest.approx(expected, rel=1e-6)
+
+
+def measured(found, noise=()):
+    device = InstantDevice()
+    return [(g, dataclasses.replace(device.measure(mixnet.decode(g)), noise=noise)) for g in found]
+
+
+def test_multiply_adds_stand_in_until_there_are_measurements():
+    known = KnownLatency(mixnet, MERGE_ALL, CONDITIONS)
+    found = genotypes(0, 4)
+    assert known(found[0]) == mixnet.cost(found[0]).madds
+    assert not known.learn(measured(found[:3]))
+    assert known(found[0]) == mixnet.cost(found[0]).madds
+    assert known.learn(measured(found))
+    assert known(found[0]) == pytest.approx(measured(found)[0][1].steady_ms, rel=0.2)
+
+
+def test_what_is_measured_is_learned():
+    known = KnownLatency(mixnet, MERGE_ALL, CONDITIONS)
+    found = genotypes(2, 60)
+    assert known.learn(measured(found))
+    fresh = measured(genotypes(3, 20))
+    errors = [abs(known(g) / latency.steady_ms - 1) for g, latency in fresh]
+    assert np.median(errors) < 0.1
+    assert max(errors) < 0.3
+
+
+def test_it_learns_when_there_is_more_alone():
+    known = KnownLatency(mixnet, MERGE_ALL, CONDITIONS)
+    found = measured(genotypes(0, 12))
+    assert known.learn(found[:6])
+    before = known(found[0][0])
+    assert not known.learn(found[:6])
+    assert known(found[0][0]) == before
+    assert known.learn(found)
+    assert known(found[0][0]) != before
+
+
+def test_the_same_measurements_teach_the_same():
+    found = measured(genotypes(0, 10))
+    at_once, in_turn = (KnownLatency(mixnet, MERGE_ALL, CONDITIONS) for _ in range(2))
+    at_once.learn(found)
+    for n in range(1, 11):
+        in_turn.learn(found[:n])
+    fresh = genotypes(1, 5)
+    assert [at_once(g) for g in fresh] == pytest.approx([in_turn(g) for g in fresh], rel=1e-9)
+
+
+def test_noisy_measurements_count_less():
+    found = genotypes(2, 40)
+    right = measured(found[:20])
+    errors = []
+    for noise in ((), ("others used the processor",)):
+        wrong = [
+            (g, dataclasses.replace(latency, steady_ms=2 * latency.steady_ms))
+            for g, latency in measured(found[20:], noise)
+        ]
+        known = KnownLatency(mixnet, MERGE_ALL, CONDITIONS)
+        known.learn([*right, *wrong])
+        errors.append(np.mean([abs(known(g) / latency.steady_ms - 1) for g, latency in right]))
+    believed, doubted = errors
+    assert doubted < 0.1
+    assert doubted < believed / 2
+
+
+def test_a_predictor_does_not_learn():
+    model = LatencyModel(whole(mixnet, genotypes(0, 20)), np.linspace(1, 5, 20))
+    known = KnownLatency(mixnet, MERGE_ALL, CONDITIONS, model)
+    found = genotypes(1, 10)
+    before = [known(g) for g in found]
+    assert not known.learn(measured(found))
+    assert [known(g) for g in found] == before

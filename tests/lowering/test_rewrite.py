@@ -1,0 +1,227 @@
+"""Lowered networks against the trained ones: in numpy and ONNX Runtime, and as torch modules."""
+
+import random
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.export.test_onnx import trained_like
+
+from nas.formats.onnx import to_onnx
+from nas.ir import (
+    BatchNorm,
+    Conv,
+    GlobalPool,
+    Linear,
+    MixConv,
+    Pad,
+    Seq,
+    SqueezeExcite,
+    walk,
+)
+from nas.latency.weights import realistic_weights
+from nas.lowering import MERGE_ALL, Form, candidates, lower, lower_module
+from nas.space import load_space
+from nas.spec import Input, load_network, reference_names
+from nas.torch_model import build
+from tests.test_spec import specs
+
+
+class AnyForm:
+    """Takes forms at random."""
+
+    def __init__(self, seed):
+        self.rng = random.Random(seed)
+
+    def form(self, mix, shape):
+        return self.rng.choice(list(candidates(mix).values()))
+
+    def wide_gate(self, se, shape):
+        return self.rng.random() < 0.5
+
+
+def outputs(tree, shape, weights):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    graph = to_onnx(tree, shape, weights).SerializeToString()
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    images = np.random.default_rng(0).standard_normal((2, *shape), dtype=np.float32)
+    return session.run(None, {"images": images})[0]
+
+
+def difference(tree, shape, choice, weights=None):
+    """The largest difference of lowered and plain outputs, in units of the largest output."""
+    weights = realistic_weights(tree) if weights is None else weights
+    plain = outputs(tree, shape, weights)
+    lowered = outputs(*(lambda t, w: (t, shape, w))(*lower(tree, shape, weights, choice)))
+    return np.abs(plain - lowered).max() / np.abs(plain).max()
+
+
+@pytest.mark.parametrize("name", reference_names())
+@pytest.mark.parametrize("padding", ["symmetric", "same"])
+@pytest.mark.parametrize("resolution", [64, 65])
+def test_references(name, padding, resolution):
+    spec = load_network(name).replace(padding=padding, input=Input(resolution=resolution))
+    assert difference(spec.tree(), spec.in_shape, MERGE_ALL) < 1e-4
+    assert difference(spec.tree(), spec.in_shape, AnyForm(1)) < 1e-4
+
+
+@given(specs, st.integers(0, 10**6))
+@settings(max_examples=60)
+def test_every_kind_of_block_in_any_form(spec, seed):
+    assert difference(spec.tree(), spec.in_shape, AnyForm(seed)) < 1e-4
+
+
+@given(st.integers(0, 10**9), st.sampled_from(["symmetric", "same"]))
+@settings(max_examples=15)
+def test_random_members_of_mixnet(seed, padding):
+    space = load_space("mixnet")
+    spec = space.decode(space.draw(random.Random(seed)))
+    spec = spec.replace(padding=padding, num_classes=10, input=Input(resolution=32 + seed % 33))
+    for choice in (MERGE_ALL, AnyForm(seed)):
+        assert difference(spec.tree(), spec.in_shape, choice) < 1e-4
+
+
+kernels = st.lists(st.sampled_from([1, 3, 5, 7, 9, 11]), min_size=1, max_size=5)
+
+
+@given(
+    kernels,
+    st.lists(st.integers(1, 7), min_size=5, max_size=5),
+    st.sampled_from([1, 2]),
+    st.sampled_from(["symmetric", "same"]),
+    st.integers(1, 14),
+    st.booleans(),
+    st.integers(0, 10**6),
+)
+@settings(max_examples=150)
+def test_uneven_depthwise_slices(kernels, widths, stride, padding, size, dilated, seed):
+    def conv(kernel, width):
+        dilation = 2 if dilated and kernel > 1 and stride == 1 else 1
+        return Conv(width, width, kernel, stride, width, dilation, padding=padding)
+
+    mix = MixConv(tuple(map(conv, kernels, widths)))
+    channels = sum(widths[: len(kernels)])
+    tree = Seq((("conv", mix), ("norm", BatchNorm(channels))))
+    same = difference(with_ends(tree, channels), (3, size, size), AnyForm(seed))
+    assert same < 1e-4
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=2, max_size=4),
+    st.booleans(),
+    st.integers(0, 10**6),
+)
+@settings(max_examples=80)
+def test_uneven_pointwise_slices(widths, bias, seed):
+    mix = MixConv(tuple(Conv(i, o, bias=bias) for i, o in widths))
+    taken, given_ = sum(i for i, _ in widths), sum(o for _, o in widths)
+    tree = Seq((("conv", mix), ("norm", BatchNorm(given_))))
+    assert difference(with_ends(tree, taken, given_), (3, 5, 5), AnyForm(seed)) < 1e-4
+
+
+def with_ends(tree, inputs, outputs=None):
+    """Put a 1x1 convolution before, and pooling with a classifier after."""
+    return Seq(
+        (
+            ("before", Conv(3, inputs, bias=True)),
+            ("middle", tree),
+            ("pool", GlobalPool()),
+            ("classifier", Linear(outputs or inputs, 5)),
+        )
+    )
+
+
+def test_one_convolution_is_left_of_a_mixed_one():
+    spec = load_network("mixnet_m")
+    tree, _ = lower(spec.tree(), spec.in_shape, realistic_weights(spec.tree()))
+    leaves = [layer.leaf for layer in walk(tree, spec.in_shape)]
+    assert not any(isinstance(leaf, (MixConv, BatchNorm)) for leaf in leaves)
+    assert max(leaf.kernel for leaf in leaves if isinstance(leaf, Conv)) == 9
+
+
+def test_weights_of_small_kernels_are_padded_with_zeros():
+    mix = MixConv((Conv(1, 1, 3), Conv(1, 1, 5)))
+    weights = {f"mix.{i}.weight": np.ones((1, 1, k, k), np.float32) for i, k in enumerate((3, 5))}
+
+    class Dense:
+        def form(self, mix, shape):
+            return Form((2,), dense=True)
+
+    tree, merged = lower(Seq((("mix", mix),)), (2, 9, 9), weights, Dense())
+    conv = tree.children[0][1]
+    assert (conv.in_channels, conv.kernel, conv.groups) == (2, 5, 1)
+    kernel = merged["mix.weight"]
+    assert kernel[0, 0].sum() == 9
+    assert kernel[0, 0, 1:4, 1:4].min() == 1
+    assert kernel[1, 1].sum() == 25
+    assert kernel[0, 1].sum() == kernel[1, 0].sum() == 0
+
+
+def test_a_form_that_does_not_fit_is_refused():
+    class Wrong:
+        def form(self, mix, shape):
+            return Form((7,))
+
+        def wide_gate(self, se, shape):
+            return False
+
+    spec = load_network("mixnet_s")
+    with pytest.raises(ValueError, match="form '7' does not fit the convolutions at 'stages"):
+        lower(spec.tree(), spec.in_shape, realistic_weights(spec.tree()), Wrong())
+
+
+def test_forms_of_a_depthwise_mix():
+    mix = MixConv(tuple(Conv(8, 8, k, groups=8) for k in (3, 5, 7)))
+    names = {name: str(form) for name, form in candidates(mix).items()}
+    assert names == {"merge": "3", "padded": "padded 3", "halves": "2+1", "split": "1+1+1"}
+    strided = MixConv(tuple(Conv(8, 8, k, 2, groups=8) for k in (3, 5)))
+    assert list(candidates(strided)) == ["merge", "split"]
+    wide = MixConv((Conv(8, 8, 3, groups=4), Conv(8, 8, 5, groups=8)))  # unlike group widths
+    assert list(candidates(wide)) == ["split"]
+
+
+def test_forms_of_pointwise_slices():
+    even, uneven = MixConv((Conv(8, 16),) * 2), MixConv((Conv(9, 16), Conv(8, 16)))
+    assert list(candidates(even)) == ["grouped", "dense", "split"]
+    assert list(candidates(uneven)) == ["dense", "split"]
+    assert MERGE_ALL.form(MixConv((Conv(16, 32),) * 2), (32, 7, 7)) == Form((2,))
+    assert MERGE_ALL.form(even, (16, 7, 7)) == Form((2,), dense=True)
+
+
+@pytest.mark.parametrize("name", ["mixnet_s", "efficientnet_b0"])
+def test_trained_modules_become_deployed_ones(name):
+    spec = load_network(name).replace(padding="same", input=Input(resolution=64))
+    model = trained_like(spec)
+    images = torch.randn(2, *spec.in_shape, generator=torch.Generator().manual_seed(0))
+    for choice in (MERGE_ALL, AnyForm(0)):
+        deployed = lower_module(model, choice)
+        with torch.no_grad():
+            theirs, ours = model(images), deployed(images)
+        assert (theirs - ours).abs().max() < 1e-4 * theirs.abs().max()
+        kinds = {type(module) for module in deployed.modules()}
+        assert torch.nn.BatchNorm2d not in kinds
+    assert sum(p.numel() for p in build(spec).parameters()) == sum(
+        p.numel() for p in model.parameters()
+    )
+
+
+def test_padding_and_gates_are_leaves_of_the_tree():
+    class Padded(AnyForm):
+        def form(self, mix, shape):
+            forms = candidates(mix)
+            return forms.get("padded", next(iter(forms.values())))
+
+        def wide_gate(self, se, shape):
+            return True
+
+    spec = load_network("mixnet_s")
+    tree, _ = lower(spec.tree(), spec.in_shape, realistic_weights(spec.tree()), Padded(0))
+    leaves = [layer.leaf for layer in walk(tree, spec.in_shape)]
+    assert sum(isinstance(leaf, Pad) for leaf in leaves) > 5
+    assert all(leaf.wide for leaf in leaves if isinstance(leaf, SqueezeExcite))
+    last = list(walk(tree, spec.in_shape))[-1]
+    assert last.out_shape == (1000, 1, 1)

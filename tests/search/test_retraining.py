@@ -1,0 +1,128 @@
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from nas.accuracy.short import ShortTraining
+from nas.accuracy.zero_cost import ZeroCost
+from nas.data import load_data
+from nas.errors import MixnasError
+from nas.executors.local import Shape
+from nas.search.directory import RunDirectory
+from nas.search.retraining import (
+    CONFIRMED,
+    FEWEST,
+    LONGER,
+    Confirmation,
+    Retraining,
+    retraining,
+    wanted_networks,
+)
+from nas.train.recipe import Recipe
+from tests.networks import DEEP, TINY
+
+SHORT = ShortTraining(images=640, resolution=16)
+
+
+def confirmation(folder, short=SHORT, seeds=2):
+    return Confirmation(RunDirectory(folder), Retraining(short), seed=5, seeds=seeds)
+
+
+def test_retraining_is_the_searchs_own_training_but_longer():
+    own = ShortTraining(images=8_000, width=0.5, resolution=24, score="speed")
+    again = retraining(own, "digits").short
+    # At full width an image costs four times as much: as long as two short trainings.
+    assert (again.images, again.width, again.resolution) == (FEWEST, 1.0, 24)
+    longer = dataclasses.replace(own, images=40_000, most_epochs=100)
+    assert retraining(longer, "digits").short.images == LONGER * 10_000
+    capped = dataclasses.replace(longer, most_epochs=20)
+    assert (
+        retraining(capped, "digits").short.images
+        == LONGER * 20 * load_data("digits").count("train") // 4
+    )
+    assert (again.score, again.stages) == ("accuracy", 1)
+    assert again.recipe == own.recipe
+    other = retraining(ZeroCost(resolution=40), "digits").short
+    assert (other.images, other.resolution) == (FEWEST, 40)
+
+
+def test_retraining_sees_the_training_part_twice_and_can_be_told_otherwise(tmp_path):
+    many = tmp_path / "many.npz"
+    np.savez(many, images=np.zeros((10_000, 8, 8), np.uint8), labels=np.arange(10_000) % 10)
+    assert retraining(ZeroCost(), str(many)).short.images == 2 * 6_000
+    told = retraining(ZeroCost(), "digits", "images=900,width=0.5,flip=true").short
+    assert (told.images, told.width, told.recipe.flip) == (900, 0.5, True)
+    with pytest.raises(MixnasError, match=r"unknown setting of --retrain 'imags'"):
+        retraining(ZeroCost(), "digits", "imags=900")
+    with pytest.raises(MixnasError, match="unknown setting of --retrain 'score'"):
+        retraining(ZeroCost(), "digits", "score=loss")
+
+
+def test_the_test_part_is_judged_after_the_training():
+    torch.set_num_threads(1)
+    found = Retraining(SHORT).estimate(TINY, 0)
+    trainer = SHORT.trainer(TINY, 0)
+    for _ in trainer.steps():
+        pass
+    assert found.score == trainer.evaluate("test").accuracy
+    assert found.accuracy == trainer.evaluate("validation").accuracy
+
+
+@pytest.mark.usefixtures("cache_of_the_tests")
+def test_networks_are_retrained_once_for_every_seed(tmp_path):
+    told = []
+    networks = {("trial_1", "front"): TINY, ("deep", "reference"): DEEP}
+    first = confirmation(tmp_path)
+    shape = Shape(2)
+    assert first.run(networks, shape, lambda done, total: told.append((done, total))) == []
+    assert told[-1] == (4, 4)
+    table = pd.read_csv(tmp_path / "confirmed.csv")
+    assert sorted(zip(table["name"], table["seed"], strict=True)) == [
+        ("deep", 6), ("deep", 7), ("trial_1", 6), ("trial_1", 7),
+    ]  # fmt: skip
+    assert set(table["test_images"]) == {len(load_data("digits").labels["test"])}
+    # One more seed: only what is missing is trained.
+    told.clear()
+    confirmation(tmp_path, seeds=3).run(networks, shape, lambda *step: told.append(step))
+    assert told == [(5, 6), (6, 6)]
+    again = pd.read_csv(tmp_path / "confirmed.csv")
+    pd.testing.assert_frame_equal(again.head(4), table)
+
+
+@pytest.mark.usefixtures("cache_of_the_tests")
+def test_retrainings_of_other_settings_are_put_aside(tmp_path):
+    networks = {("trial_1", "front"): TINY}
+    confirmation(tmp_path, seeds=1).run(networks, Shape(1), lambda *_: None)
+    before = pd.read_csv(tmp_path / "confirmed.csv")
+    longer = dataclasses.replace(SHORT, images=800)
+    confirmation(tmp_path, longer, seeds=1).run(networks, Shape(1), lambda *_: None)
+    after = pd.read_csv(tmp_path / "confirmed.csv")
+    assert len(after) == 1
+    assert after["training"].tolist() != before["training"].tolist()
+    aside = tmp_path / f"confirmed-{before['training'][0]}.csv"
+    pd.testing.assert_frame_equal(pd.read_csv(aside), before)
+
+
+def test_networks_are_retrained_where_they_are_for_the_data():
+    def wanted(**changes):
+        return wanted_networks(SimpleNamespace(**{"confirm": None, "retrain": "", **changes}))
+
+    assert wanted(estimator="short:images=9") == wanted(estimator="supernet") == CONFIRMED
+    assert wanted(estimator="table:x.csv") == wanted(estimator="my.module:Mine") == 0
+    assert wanted(estimator="my.module:Mine", retrain="images=900") == CONFIRMED
+    assert wanted(estimator="supernet", confirm=0) == 0
+    assert wanted(estimator="table:x.csv", confirm=5) == 5
+
+
+@pytest.mark.usefixtures("cache_of_the_tests")
+def test_retrainings_that_fail_are_told(tmp_path):
+    wild = dataclasses.replace(SHORT, recipe=Recipe(learning_rate=1e30))
+    failures = confirmation(tmp_path, wild, seeds=1).run(
+        {("trial_1", "front"): TINY}, Shape(1), lambda *_: None
+    )
+    assert len(failures) == 1
+    assert failures[0].startswith("trial_1: the training loss is")
+    assert not (tmp_path / "confirmed.csv").exists()

@@ -93,11 +93,11 @@ def _fronts(
     json: bool,
 ) -> None:
     from analysis.commands import fronts as command
-    from analysis.read.population import Reading, read_populations
+    from analysis.read.population import ReadOptions, read_populations
 
     error, score, cost, study = columns
     against, family, reference = beside
-    reading = Reading(error, score, costs=tuple(cost or ()), study=study)
+    reading = ReadOptions(error, score, costs=tuple(cost or ()), study=study)
     populations = read_populations(sources, reading)
     found = command.fronts(populations, against, family or [], command.parse_reference(reference))
     _tell(command, found, out, json)
@@ -126,10 +126,10 @@ def population(
 ) -> None:
     """Show how good the networks of spaces are, and which choices made them so."""
     from analysis.commands import population as command
-    from analysis.read.population import Reading
+    from analysis.read.population import ReadOptions
     from analysis.statistics.published import published_beside
 
-    reading = Reading(error, score, tuple(variable or ()), study=study)
+    reading = ReadOptions(error, score, tuple(variable or ()), study=study)
     found = command.population_cards(sources, reading, split, complexity, seed)
     beside = published_beside([card.population for card in found], against, family or [])
     _tell(command, found, out, json, beside)

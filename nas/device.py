@@ -23,7 +23,7 @@ from nas.latency.runtimes import EXAMPLES
 from nas.latency.token import TOKEN, can_be_token
 
 if TYPE_CHECKING:
-    from nas.latency.agent.messages import Limits
+    from nas.latency.agent.messages import JobLimits
 
 app = cli.new_app(
     "Learn to predict the latency of a device, or make this machine one that others measure on."
@@ -65,13 +65,13 @@ def serve(
     """
     import psutil
 
-    from nas.latency.agent.messages import MEGABYTE, Limits
+    from nas.latency.agent.messages import MEGABYTE, JobLimits
 
     if sys.platform == "win32":
         raise MixnasError("the agent needs Linux or macOS; on Windows run it in WSL")
     _check_tls(tls_cert, tls_key)
     token = _token(token_file)
-    limits = Limits(
+    limits = JobLimits(
         body_bytes=round(max_megabytes * MEGABYTE),
         receive_seconds=max_seconds,
         seconds=max_seconds,
@@ -114,12 +114,12 @@ def fit(
     for your own use.
     """
     from nas.latency import open_device
-    from nas.latency.conditions import read_settings
+    from nas.latency.conditions import measurement_settings
     from nas.latency.prediction.fitting import fit_predictor
     from nas.limits import parse_limits, with_budget
     from nas.space import load_space
 
-    settings = read_settings(threads, batch, precision, not plain)
+    settings = measurement_settings(threads, batch, precision, not plain)
     limits, opened = parse_limits(with_budget(budget, limit)), load_space(space)
     target, console = open_device(device, settings), cli.error_console()
     with cli.progress_bar(console, f"examining {device}") as step:
@@ -173,11 +173,11 @@ def examine(
     to be made again afterwards.
     """
     from nas.latency import LocalDevice
-    from nas.latency.conditions import read_settings
+    from nas.latency.conditions import measurement_settings
 
     if device.startswith("http"):
         raise MixnasError(f"{device} examines itself; run this command there")
-    settings = read_settings(threads, batch, precision, not plain)
+    settings = measurement_settings(threads, batch, precision, not plain)
     with cli.progress_bar(cli.error_console(), f"examining {device}") as step:
         profile = LocalDevice(device, settings).examine(step)
     print(f"the reference network takes {profile.reference_ms:.2f} ms")
@@ -232,7 +232,7 @@ def _check_tls(certificate: Path | None, key: Path | None) -> None:
             ) from None
 
 
-def _check_device(device: str, limits: Limits) -> str:
+def _check_device(device: str, limits: JobLimits) -> str:
     """Return what the device is, in words.
 
     Raises:
@@ -242,15 +242,15 @@ def _check_device(device: str, limits: Limits) -> str:
     import tempfile
 
     from nas.latency.agent.child import run_worker
-    from nas.latency.agent.messages import Order
+    from nas.latency.agent.messages import JobSpec
 
     if not device.startswith("onnxruntime:"):
         raise MixnasError(f"an agent runs ONNX models; '{device}' is no onnxruntime:PROVIDER")
     with tempfile.TemporaryDirectory(prefix="mixnas-") as folder:
-        outcome = asyncio.run(run_worker(Order("conditions", device), Path(folder), limits))
-    if outcome.answer is None:
-        raise MixnasError(outcome.failure or "the device does not answer")
-    known = outcome.answer
+        result = asyncio.run(run_worker(JobSpec("conditions", device), Path(folder), limits))
+    if result.answer is None:
+        raise MixnasError(result.failure or "the device does not answer")
+    known = result.answer
     return f"{device} ({known['runtime']}, {known['machine']}, {known['threads']} threads)"
 
 
@@ -297,7 +297,7 @@ def _greet(listener: socket.socket, about: str, token: _Token, tls: bool) -> Non
 def _serve(
     device: str,
     token: str,
-    limits: Limits,
+    limits: JobLimits,
     listener: socket.socket,
     certificate: Path | None,
     key: Path | None,

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import tempfile
 import types
 import typing
 from collections.abc import Hashable, Iterator
@@ -245,20 +244,3 @@ def _strip(kind: Any) -> Any:
 def _tag(kind: Any) -> str | None:
     tag = typing.get_type_hints(kind).get("op") if isinstance(kind, type) else None
     return get_args(tag)[0] if tag else None
-
-
-def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Write a whole file or nothing: to a temporary file beside it, which is then renamed."""
-    path = Path(path)
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -43,7 +43,7 @@ class Limit:
             return f"{self.metric} >= {show(self.lower)}"
         return f"{show(self.lower)} <= {self.metric} <= {show(self.upper)}"
 
-    def excess(self, value: float) -> float:
+    def violation(self, value: float) -> float:
         """Return how far a value is outside, relative to the limit; 0 inside."""
         if self.upper is not None and value > self.upper:
             return (value - self.upper) / max(self.upper, 1e-9)
@@ -117,7 +117,7 @@ def parse_limits(texts: Iterable[str]) -> list[Limit]:
     return [parse_limit(metric, text) for metric, text in split_limits(texts).items()]
 
 
-def total_excess(limits: Iterable[Limit], values: Mapping[str, float] | Cost) -> float:
+def total_violation(limits: Iterable[Limit], values: Mapping[str, float] | Cost) -> float:
     """Return the summed excess over limits on metrics that are known; 0 when all are met."""
     total = 0.0
     for limit in limits:
@@ -126,5 +126,5 @@ def total_excess(limits: Iterable[Limit], values: Mapping[str, float] | Cost) ->
         else:
             value = values.get(limit.metric)
         if value is not None:
-            total += limit.excess(value)
+            total += limit.violation(value)
     return total

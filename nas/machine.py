@@ -76,7 +76,7 @@ def other_cores(threads: int) -> str:
     return ";".join(str(core + 1) for core in cores[1:threads])
 
 
-class Load:
+class MachineLoad:
     """Watches what else the machine did since it was made."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from nas import cli
 from nas.latency import EXAMPLES, Device, Latency, measure_quietly, open_device
-from nas.latency.conditions import read_settings
+from nas.latency.conditions import measurement_settings
 from nas.latency.device import refuse_noise
 from nas.spec import NetworkSpec, load_network
 
@@ -44,7 +44,7 @@ def measure(
 ) -> None:
     """Measure networks one after the other."""
     forms = [True, False] if both else [not plain]
-    settings = [read_settings(threads, batch, precision, lowered) for lowered in forms]
+    settings = [measurement_settings(threads, batch, precision, lowered) for lowered in forms]
     specs = [load_network(name).at(resolution) for name in networks]
     console = cli.error_console()
     rows: list[dict[str, Any]] = []

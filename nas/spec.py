@@ -23,8 +23,9 @@ from nas.blocks import BLOCKS, Block, Rules
 from nas.blocks.base import CONFIG
 from nas.blocks.fields import ActivationName, Channels, Kernel, Stride
 from nas.blocks.parts import dense, pointwise
-from nas.document import Document, digest, parse_document, read_document, validate, write_atomic
+from nas.document import Document, digest, parse_document, read_document, validate
 from nas.errors import DocumentError, MixnasError, unknown
+from nas.files import write_atomic
 from nas.ir import GlobalPool, Linear, Node, Padding, Seq, Shape, walk
 
 SCHEMA = "mixnas.network/1"

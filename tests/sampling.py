@@ -7,7 +7,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from nas.samplers import distributions
-from nas.samplers.random import EvenSampler
+from nas.samplers.random import RandomSampler
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 BOTH = ["maximize", "minimize"]
@@ -32,14 +32,14 @@ def run(sampler, space, trials, directions=BOTH, study=None):
     return genotypes
 
 
-def even(aim):
+def even(problem):
     """A user's own function that makes a sampler."""
-    return EvenSampler(aim.domain, aim.seed)
+    return RandomSampler(problem.domain, problem.seed)
 
 
-def nothing(aim):
+def nothing(problem):
     """Makes what is no sampler of searches."""
-    return optuna.samplers.RandomSampler(aim.seed)
+    return optuna.samplers.RandomSampler(problem.seed)
 
 
 KINDS = ["plain", "wide", "deep"]

@@ -11,7 +11,7 @@ import optuna
 
 from nas.objective import PARETO
 from nas.samplers.domain import SpaceDomain
-from nas.samplers.random import EvenSampler
+from nas.samplers.random import RandomSampler
 from nas.space import load_space
 from nas.study import SearchStudy
 from nas.study.storage import open_storage
@@ -53,7 +53,7 @@ def write_space(folder):
 def open_study(storage, folder, new=True, seed=0, name="search"):
     """A study of the small space in `folder`, whose networks are drawn at random."""
     space = load_space(str(folder / "small.yaml"))
-    sampler = EvenSampler(SpaceDomain(space, []), seed)
+    sampler = RandomSampler(SpaceDomain(space, []), seed)
     return SearchStudy(open_storage(storage), name, space, sampler, PARETO, seed, new)
 
 

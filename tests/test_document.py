@@ -1,7 +1,8 @@
 import pytest
 
-from nas.document import parse_document, read_document, write_atomic
+from nas.document import parse_document, read_document
 from nas.errors import DocumentError
+from nas.files import write_atomic
 
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(
     f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)

@@ -2,7 +2,7 @@ import pytest
 
 from nas.cost import Cost
 from nas.errors import LimitError
-from nas.limits import Limit, parse_limit, parse_limits, total_excess
+from nas.limits import Limit, parse_limit, parse_limits, total_violation
 
 
 def test_forms():
@@ -32,16 +32,16 @@ def test_bad_limits_say_what_to_write(text, words):
 
 def test_excess_is_relative_and_zero_inside():
     limit = parse_limit("madds", "100..200")
-    assert limit.excess(100) == limit.excess(200) == limit.excess(150) == 0
-    assert limit.excess(300) == pytest.approx(0.5)
-    assert limit.excess(50) == pytest.approx(0.5)
+    assert limit.violation(100) == limit.violation(200) == limit.violation(150) == 0
+    assert limit.violation(300) == pytest.approx(0.5)
+    assert limit.violation(50) == pytest.approx(0.5)
 
 
 def test_total_excess_skips_what_is_not_known():
     cost = Cost(params=10, madds=300, activations=1, peak_memory=1)
     limits = parse_limits(["madds=..200", "params=20..", "latency=1ms"])
-    assert total_excess(limits, cost) == pytest.approx(0.5 + 0.5)
-    assert total_excess(limits, {"latency": 2.0}) == pytest.approx(1.0)
+    assert total_violation(limits, cost) == pytest.approx(0.5 + 0.5)
+    assert total_violation(limits, {"latency": 2.0}) == pytest.approx(1.0)
 
 
 def test_limits_read_as_people_write_them():

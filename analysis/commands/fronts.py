@@ -23,7 +23,7 @@ from analysis.read.runs import json_text
 from analysis.statistics.comparison import Comparison, compare, comparison_data, mixed
 from analysis.statistics.published import LABEL, published_beside, published_table
 
-COLUMNS = ("number", "name", "spec_hash", *COSTS)
+FRONT_COLUMNS = ("number", "name", "spec_hash", *COSTS)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def as_json(found: Fronts) -> str:
     """Return fronts as JSON; that of one search without a list around it."""
     data = comparison_data(found.comparison)
     for search, row in zip(found.comparison.searches, data["searches"], strict=True):
-        columns = [name for name in COLUMNS if name in search.front.rows]
+        columns = [name for name in FRONT_COLUMNS if name in search.front.rows]
         columns += [name for name in found.comparison.objectives if name not in columns]
         row["front"] = search.front.rows[columns].to_dict("records")
         row["limits"] = search.population.limits

@@ -14,7 +14,7 @@ from rich.table import Table
 from analysis.errors import AnalysisError, check_columns
 from analysis.figures.fronts import baselines_figure
 from analysis.figures.kernels import kernel_figure, staircase_figure
-from analysis.figures.mixconv_paper import Own, published_figures
+from analysis.figures.mixconv_paper import PopulationOverlay, published_figures
 from analysis.figures.population import (
     edf_figure,
     efficiency_figure,
@@ -24,10 +24,16 @@ from analysis.figures.population import (
     variables_figure,
 )
 from analysis.read.architectures import architectures
-from analysis.read.population import Population, Reading, network_name, read_populations, told_apart
+from analysis.read.population import (
+    Population,
+    ReadOptions,
+    network_name,
+    read_populations,
+    told_apart,
+)
 from analysis.read.runs import json_text
 from analysis.schema import ARCHITECTURE, ERRORS
-from analysis.statistics.population_card import Card, card_data, cards, ks_tests
+from analysis.statistics.population_card import PopulationCard, card_data, cards, ks_tests
 from analysis.statistics.published import LABEL, published_table
 from analysis.units import column_unit, error_unit, quality_unit
 
@@ -37,7 +43,7 @@ MOST_SHOWN = 12  # variables in a printed table
 
 
 def populations(
-    sources: Sequence[str], reading: Reading, split: str | None = None
+    sources: Sequence[str], reading: ReadOptions, split: str | None = None
 ) -> list[Population]:
     """Read populations; with `split`, one for every value of a column.
 
@@ -73,7 +79,7 @@ def _split(population: Population, column: str, several: bool) -> list[Populatio
 # -- what is shown ----------------------------------------------------------------------------
 
 
-def as_json(found: Sequence[Card], beside: pd.DataFrame | None = None) -> str:
+def as_json(found: Sequence[PopulationCard], beside: pd.DataFrame | None = None) -> str:
     """Return cards as JSON, with published networks if there are any to see them among."""
     data: dict[str, Any] = {
         "populations": [card_data(card) for card in found],
@@ -87,7 +93,9 @@ def as_json(found: Sequence[Card], beside: pd.DataFrame | None = None) -> str:
     return json_text(data)
 
 
-def show(found: Sequence[Card], console: Console, beside: pd.DataFrame | None = None) -> None:
+def show(
+    found: Sequence[PopulationCard], console: Console, beside: pd.DataFrame | None = None
+) -> None:
     """Print cards as tables, and published networks."""
     console.print(_distributions(found))
     for (one, other), test in ks_tests(found).items():
@@ -109,7 +117,7 @@ def show(found: Sequence[Card], console: Console, beside: pd.DataFrame | None = 
         console.print(published_table(beside))
 
 
-def _distributions(found: Sequence[Card]) -> Table:
+def _distributions(found: Sequence[PopulationCard]) -> Table:
     unit, factor = error_unit(found[0].population.label)
     table = Table(title=f"Distribution of {unit}", title_justify="left")
     table.add_column("population")
@@ -134,7 +142,7 @@ def _distributions(found: Sequence[Card]) -> Table:
     return table
 
 
-def _variables(card: Card) -> Iterable[Table]:
+def _variables(card: PopulationCard) -> Iterable[Table]:
     told = card.importance
     if not card.best and not card.choices:
         return
@@ -160,7 +168,7 @@ def _variables(card: Card) -> Iterable[Table]:
     yield table
 
 
-def _best_text(card: Card, name: str) -> str:
+def _best_text(card: PopulationCard, name: str) -> str:
     if name in card.best:
         scale = column_unit(name)[1]
         best = card.best[name]
@@ -174,7 +182,7 @@ def _best_text(card: Card, name: str) -> str:
 
 
 def figures(
-    found: Sequence[Card], beside: pd.DataFrame | None = None, papers: bool = True
+    found: Sequence[PopulationCard], beside: pd.DataFrame | None = None, papers: bool = True
 ) -> dict[str, Figure]:
     """Return the figures of cards by file name.
 
@@ -203,7 +211,7 @@ def figures(
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def _mixconv(card: Card, papers: bool) -> dict[str, Figure]:
+def _mixconv(card: PopulationCard, papers: bool) -> dict[str, Figure]:
     """Return pictures of kernels, of the best and worst networks, and the paper's if wanted."""
     if card.kernels is None:
         return {}
@@ -211,7 +219,7 @@ def _mixconv(card: Card, papers: bool) -> dict[str, Figure]:
     table = table[np.isfinite(table[ERRORS]) & table[ARCHITECTURE].notna()]
     unit, factor = error_unit(card.population.label)
     quality, offset, sign = quality_unit(card.population.label)
-    own = Own(
+    own = PopulationOverlay(
         card.population.name,
         architectures(table),
         offset + sign * table[ERRORS].to_numpy(dtype=float),
@@ -237,10 +245,10 @@ def _mixconv(card: Card, papers: bool) -> dict[str, Figure]:
 
 def population_cards(
     sources: Sequence[str],
-    reading: Reading,
+    reading: ReadOptions,
     split: str | None,
     complexity: str | None,
     seed: int,
-) -> list[Card]:
+) -> list[PopulationCard]:
     """Read populations and return their statistics."""
     return cards(populations(sources, reading, split), complexity, seed)

@@ -13,7 +13,7 @@ from matplotlib.patheffects import withStroke
 
 from analysis.figures.style import FRONT, TRIAL, legend, style
 from analysis.read.architectures import BlockView
-from analysis.statistics.kernel_use import Contrast, KernelUse
+from analysis.statistics.kernel_use import KernelUse, MeanContrast
 
 GOOD, OTHERS = FRONT, TRIAL
 
@@ -59,7 +59,9 @@ def _stacked(axes: Axes, use: KernelUse) -> None:
     )
 
 
-def _stars(axes: Axes, places: np.ndarray, heights: np.ndarray, found: Sequence[Contrast]) -> None:
+def _stars(
+    axes: Axes, places: np.ndarray, heights: np.ndarray, found: Sequence[MeanContrast]
+) -> None:
     """Mark shares in which the good networks differ from the others beyond chance."""
     for place, height, contrast in zip(places, heights, found, strict=True):
         if contrast.verdict in ("more", "less") and contrast.good > 0:
@@ -67,7 +69,7 @@ def _stars(axes: Axes, places: np.ndarray, heights: np.ndarray, found: Sequence[
             text.set_path_effects([withStroke(linewidth=2, foreground="black")])
 
 
-def _beside(axes: Axes, use: KernelUse, found: Sequence[Contrast], label: str) -> None:
+def _beside(axes: Axes, use: KernelUse, found: Sequence[MeanContrast], label: str) -> None:
     """Draw means by stage; bars are intervals of the difference, around the good ones' mean."""
     style(axes)
     places = np.arange(len(found), dtype=float)

@@ -28,7 +28,7 @@ _LINES = {
 
 
 @dataclass(frozen=True)
-class Own:
+class PopulationOverlay:
     """A population to draw beside the paper's points.
 
     Attributes:
@@ -53,7 +53,7 @@ def published() -> dict[str, Any]:
     return found
 
 
-def published_figures(own: Own | None = None) -> dict[str, Figure]:
+def published_figures(own: PopulationOverlay | None = None) -> dict[str, Figure]:
     """Redraw figures 1, 4, 5 and 6 of the paper, and what answers to them in a population.
 
     A population is drawn on axes of its own: its figures are of other images and other networks.
@@ -77,7 +77,7 @@ def _panels(
     return figure, axes
 
 
-def _kernel_sizes(data: dict[str, Any], own: Own | None) -> Figure:
+def _kernel_sizes(data: dict[str, Any], own: PopulationOverlay | None) -> Figure:
     figure, panels = _panels(2 if own is None else 3)
     for axes, name in zip(panels, NETWORKS, strict=False):
         axes.plot(data["kernel"], data[name], "o-", color=REFERENCE)
@@ -90,7 +90,7 @@ def _kernel_sizes(data: dict[str, Any], own: Own | None) -> Figure:
     return figure
 
 
-def _curves(data: dict[str, Any], own: Own | None) -> Figure:
+def _curves(data: dict[str, Any], own: PopulationOverlay | None) -> Figure:
     drawn = own is not None and own.madds is not None
     figure, panels = _panels(3 if drawn else 2)
     for axes, name in zip(panels, NETWORKS, strict=False):
@@ -107,7 +107,7 @@ def _curves(data: dict[str, Any], own: Own | None) -> Figure:
     return figure
 
 
-def _layers(data: dict[str, Any], own: Own | None) -> Figure:
+def _layers(data: dict[str, Any], own: PopulationOverlay | None) -> Figure:
     figure, panels = _panels(2 if own is None else 3, widths=None if own is None else [2, 0.01, 1])
     axes = panels[0]
     if own is None:
@@ -130,7 +130,7 @@ def _layers(data: dict[str, Any], own: Own | None) -> Figure:
     return figure
 
 
-def _stage_effects(axes: Axes, own: Own) -> None:
+def _stage_effects(axes: Axes, own: PopulationOverlay) -> None:
     """Draw by stage how the quality goes with the share of channels under large kernels."""
     stages = sorted({block.stage for network in own.networks for block in network})
     slopes, errors = [], []

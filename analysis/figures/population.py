@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from analysis.figures.style import FRONT, GRID, REFERENCE, TRIAL, colours, legend, single, style
 from analysis.schema import ERRORS
 from analysis.statistics.distributions import EDF, BestValue
-from analysis.statistics.population_card import LATENCY, Card, design_columns
+from analysis.statistics.population_card import LATENCY, PopulationCard, design_columns
 from analysis.units import column_unit, error_unit
 
 ACROSS = 3  # small figures side by side
@@ -50,7 +50,7 @@ def edf_figure(found: Mapping[str, EDF], label: str, title: str = "") -> Figure:
     return figure
 
 
-def efficiency_figure(found: Sequence[Card]) -> Figure:
+def efficiency_figure(found: Sequence[PopulationCard]) -> Figure:
     """Draw how low the error of the best of m random networks is."""
     figure, axes = single(3.6)
     unit, factor = error_unit(found[0].population.label)
@@ -69,7 +69,7 @@ def efficiency_figure(found: Sequence[Card]) -> Figure:
     return figure
 
 
-def variables_figure(card: Card) -> Figure | None:
+def variables_figure(card: PopulationCard) -> Figure | None:
     """Draw errors over every design variable, with the interval of its best value.
 
     Those that matter most come first where importance is known.
@@ -143,7 +143,7 @@ def _jittered(values: pd.Series) -> pd.Series:
     return values + np.random.default_rng(0).uniform(-width, width, len(values))
 
 
-def _by_importance(names: Sequence[str], card: Card) -> list[str]:
+def _by_importance(names: Sequence[str], card: PopulationCard) -> list[str]:
     told = card.importance
     if told is None:
         return list(names)
@@ -154,7 +154,7 @@ def _thinned(table: pd.DataFrame) -> pd.DataFrame:
     return table if len(table) <= MOST_POINTS else table.sample(MOST_POINTS, random_state=0)
 
 
-def importance_figure(card: Card) -> Figure | None:
+def importance_figure(card: PopulationCard) -> Figure | None:
     """Draw how important the variables are, by both measures."""
     told = card.importance
     if told is None:
@@ -176,7 +176,7 @@ def importance_figure(card: Card) -> Figure | None:
     return figure
 
 
-def trend_figure(found: Sequence[Card]) -> Figure | None:
+def trend_figure(found: Sequence[PopulationCard]) -> Figure | None:
     """Draw the best values over a chain of spaces (Radosavovic et al. 2020, figure 5 on).
 
     Grey is the whole range, red the interval of the best value, the line its median.
@@ -208,7 +208,7 @@ def trend_figure(found: Sequence[Card]) -> Figure | None:
     return figure
 
 
-def latency_figure(card: Card) -> Figure | None:
+def latency_figure(card: PopulationCard) -> Figure | None:
     """Draw latency over what it is fitted by, one figure a fit."""
     if not card.fits:
         return None
@@ -229,5 +229,5 @@ def latency_figure(card: Card) -> Figure | None:
     return figure
 
 
-def _card_colours(found: Sequence[Card]) -> list[str]:
+def _card_colours(found: Sequence[PopulationCard]) -> list[str]:
     return list(colours([card.population.name for card in found]).values())

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.files import write_whole
+from analysis.files import write_atomic
 from analysis.read.limits import Bound
 from analysis.statistics.fronts import Front
 from analysis.units import score_unit
@@ -179,7 +179,7 @@ def save(figure: Figure, path: Path, kinds: tuple[str, ...] = ("svg", "png")) ->
         with mpl.rc_context({"svg.hashsalt": path.name}):  # the same names of parts every time
             figure.savefig(buffer, format=kind, dpi=DPI, metadata=_NO_DATE.get(kind))
         figure.set_layout_engine("none")  # what was laid out once stays
-        write_whole(target, buffer.getvalue())
+        write_atomic(target, buffer.getvalue())
         written.append(target)
     return written
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 Bound = tuple[float | None, float | None]
 """Lower and upper end; None for none."""
-COLUMNS = {"latency": "latency_ms"}
+LIMIT_COLUMNS = {"latency": "latency_ms"}
 """Columns of metrics that are called otherwise."""
 _NUMBER = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-zµ]*)\s*")
 _COUNTS = {"": 1.0, "k": 1e3, "M": 1e6, "m": 1e6, "G": 1e9, "g": 1e9, "B": 1e9}
@@ -25,7 +25,7 @@ def bounds(limits: Mapping[str, str]) -> dict[str, Bound]:
         low, dots, high = str(text).partition("..")
         ends = (_number(low, units), _number(high, units)) if dots else (None, _number(low, units))
         if ends != (None, None):
-            found[COLUMNS.get(metric, metric)] = ends
+            found[LIMIT_COLUMNS.get(metric, metric)] = ends
     return found
 
 

@@ -84,7 +84,7 @@ class Population:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadOptions:
     """How tables are read.
 
     Attributes:
@@ -106,7 +106,7 @@ COSTS = ("latency_ms", "madds", "params")
 """Columns that are taken for the cost that a front is drawn over: the first that there is."""
 
 
-def read_population(source: str, reading: Reading | None = None) -> Population:
+def read_population(source: str, reading: ReadOptions | None = None) -> Population:
     """Read a run directory, a table (.csv, .parquet, .json) or an Optuna storage (a URL).
 
     Args:
@@ -116,7 +116,7 @@ def read_population(source: str, reading: Reading | None = None) -> Population:
     Raises:
         AnalysisError: when it cannot be read, or it is not clear which column is the error.
     """
-    reading = reading or Reading()
+    reading = reading or ReadOptions()
     if "://" in source:
         study = read_study(source, reading.study)
         judged = study.rows[study.complete]
@@ -130,7 +130,9 @@ def read_population(source: str, reading: Reading | None = None) -> Population:
     return _population(path.stem, table, reading, table)
 
 
-def read_populations(sources: Sequence[str], reading: Reading | None = None) -> list[Population]:
+def read_populations(
+    sources: Sequence[str], reading: ReadOptions | None = None
+) -> list[Population]:
     """Read several; those of the same name are told apart by their sources.
 
     Raises:
@@ -159,9 +161,9 @@ def told_apart(populations: Sequence[Population]) -> list[Population]:
     return found
 
 
-def population_of(run: Run, reading: Reading | None = None) -> Population:
+def population_of(run: Run, reading: ReadOptions | None = None) -> Population:
     """Return the networks of a run that were judged."""
-    reading = reading or Reading()
+    reading = reading or ReadOptions()
     about = {key: str(run.config[key]) for key in ("data", "device")}
     more: dict[str, Any] = {"references": run.references, "limits": run.limits, "about": about}
     name, done = run.path.name, run.completed
@@ -176,7 +178,7 @@ def population_of(run: Run, reading: Reading | None = None) -> Population:
 def _population(
     name: str,
     table: pd.DataFrame,
-    reading: Reading,
+    reading: ReadOptions,
     rows: pd.DataFrame,
     directions: Mapping[str, Direction] | None = None,
 ) -> Population:
@@ -207,7 +209,7 @@ def _population(
 
 
 def _judged_by(
-    table: pd.DataFrame, reading: Reading, directions: Mapping[str, Direction]
+    table: pd.DataFrame, reading: ReadOptions, directions: Mapping[str, Direction]
 ) -> tuple[str, Direction]:
     """Return the column that tells how good a network is, and its direction."""
     if reading.error and reading.score:
@@ -233,7 +235,7 @@ def _judged_by(
 
 
 def _costs(
-    table: pd.DataFrame, reading: Reading, directions: Mapping[str, Direction], quality: str
+    table: pd.DataFrame, reading: ReadOptions, directions: Mapping[str, Direction], quality: str
 ) -> dict[str, Direction]:
     """Return the objectives beside: those that are named, a study's own, or the usual one."""
     if quality in reading.costs:
@@ -248,7 +250,9 @@ def _costs(
     return dict.fromkeys(usual[:1], "min")
 
 
-def _with_variables(table: pd.DataFrame, reading: Reading) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _with_variables(
+    table: pd.DataFrame, reading: ReadOptions
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
     check_columns(table, list(reading.variables))
     named = reading.variables or [n for n in map(str, table) if n.startswith(VARIABLE)]
     return _mixes(table, tuple(dict.fromkeys(named)))

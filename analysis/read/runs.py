@@ -16,7 +16,7 @@ from analysis.read.files import read_table
 from analysis.read.limits import Bound, bounds
 from analysis.schema import LIMITED
 from analysis.statistics.fronts import Direction
-from analysis.statistics.retraining import COLUMNS as RETRAINED
+from analysis.statistics.retraining import RETRAINING_COLUMNS
 
 _TRUTHS = {"true": True, "1": True, "1.0": True, "yes": True}
 _TRUTHS |= dict.fromkeys(("false", "0", "0.0", "no", "nan", "none", ""), False)
@@ -29,7 +29,7 @@ NUMBERS = (
     "latency_p10_ms",
     "latency_p90_ms",
 )
-COLUMNS = ("state", "reason", "spec_hash", *NUMBERS)
+REQUIRED_COLUMNS = ("state", "reason", "spec_hash", *NUMBERS)
 OBJECTIVES: dict[str, Direction] = {"score": "max", "latency_ms": "min"}
 
 
@@ -142,7 +142,9 @@ def read_run(path: Path) -> Run:
         references = path / "references.csv"
         table = read_table(references) if references.is_file() else trials.head(0)
         again = path / "confirmed.csv"
-        retrained = pd.read_csv(again) if again.is_file() else pd.DataFrame(columns=RETRAINED)
+        retrained = (
+            pd.read_csv(again) if again.is_file() else pd.DataFrame(columns=RETRAINING_COLUMNS)
+        )
         file = path / "conditions.yaml"
         conditions = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
         best = _best(path)
@@ -159,7 +161,7 @@ def read_run(path: Path) -> Run:
         raise AnalysisError(f"{file} is damaged: it is no mapping")
     for name, rows in (("trials", trials), ("references", table)):
         _check(rows, path / f"{name}.csv")
-    lacking = set(RETRAINED) - set(retrained.columns)
+    lacking = set(RETRAINING_COLUMNS) - set(retrained.columns)
     if lacking:
         raise AnalysisError(f"{again} is damaged: it has no column '{min(lacking)}'")
     scored = (_scored(trials), _scored(table))
@@ -185,7 +187,7 @@ def _scored(table: pd.DataFrame) -> pd.DataFrame:
 def _check(table: pd.DataFrame, path: Path) -> None:
     """Raise when a table lacks a column, or has text among numbers."""
     named = "number" if path.name == "trials.csv" else "name"
-    wanted = (named, *COLUMNS) if len(table) else COLUMNS
+    wanted = (named, *REQUIRED_COLUMNS) if len(table) else REQUIRED_COLUMNS
     missing = [column for column in wanted if column not in table.columns]
     if missing:
         raise AnalysisError(f"{path} is damaged: it has no column '{missing[0]}'")

@@ -15,22 +15,22 @@ from matplotlib.figure import Figure
 from analysis.commands import population as population_command
 from analysis.figures.fronts import baselines_figure, progress_figure
 from analysis.figures.style import cost_figure, front_figure, history_figure, save
-from analysis.files import write_whole
+from analysis.files import write_atomic
 from analysis.read.population import Population, network_name, population_of
 from analysis.read.runs import OBJECTIVES, Run, json_text, read_run, within_limits
 from analysis.report.data import packed_json, page_data, plotly
-from analysis.report.ranking import FILE, KeptCard, ranking_header, ranking_rows, read_card
-from analysis.report.reliability import belief, error_rows, flat
+from analysis.report.ranking import FILE, SavedCard, ranking_header, ranking_rows, read_card
+from analysis.report.reliability import error_rows, flat, reliability
 from analysis.report.text import summary
 from analysis.statistics.comparison import compare
 from analysis.statistics.fronts import Front, pareto_front
-from analysis.statistics.population_card import Card, card_data, cards
+from analysis.statistics.population_card import PopulationCard, card_data, cards
 from analysis.statistics.published import LABEL, published_beside
 from analysis.statistics.retraining import confirmed_rows
 from analysis.statistics.variables import FEWEST
 from analysis.units import column_unit
 
-COLUMNS = (
+TABLE_COLUMNS = (
     ("name", "network"),
     ("score", "score"),
     ("latency_ms", "latency (ms)"),
@@ -76,8 +76,8 @@ class Report:
     run: Run
     front: Front
     population: Population
-    card: Card | None
-    ranking: KeptCard | None
+    card: PopulationCard | None
+    ranking: SavedCard | None
     published: pd.DataFrame | None
 
 
@@ -172,7 +172,7 @@ def figures_of(report: Report) -> dict[str, Figure]:
     return drawn
 
 
-def population_words(card: Card | None) -> list[str]:
+def population_words(card: PopulationCard | None) -> list[str]:
     """Return what made the networks good, in words."""
     if card is None:
         return []
@@ -223,10 +223,10 @@ def write_page(report: Report, refresh: int = 0) -> Path:
         front=front,
         refresh=refresh,
         summary=summary(run, front),
-        columns=COLUMNS,
+        columns=TABLE_COLUMNS,
         population=population_words(report.card),
         failed=failed_rows(run),
-        believed=belief(run, ranking),
+        believed=reliability(run, ranking),
         errors=error_rows(run),
         ranks=None
         if ranking is None
@@ -237,7 +237,7 @@ def write_page(report: Report, refresh: int = 0) -> Path:
         plotly=plotly(),
         data=packed_json(page_data(run, front)),
     )
-    write_whole(path / "report.html", page)
+    write_atomic(path / "report.html", page)
     return path / "report.html"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.errors import AnalysisError
-from analysis.files import write_whole
+from analysis.files import write_atomic
 from analysis.statistics.ranking import Interval, Ranking, RankingCard
 
 NAMES = {"score": "the estimator", "params": "parameters", "madds": "MAdds", "depth": "depth"}
@@ -17,7 +17,7 @@ FILE = "ranking.json"
 
 
 @dataclass(frozen=True)
-class KeptCard:
+class SavedCard:
     """A card with what it is of.
 
     Attributes:
@@ -70,7 +70,7 @@ def interval_text(interval: Interval, percent: bool = False) -> str:
     return f"{interval.value:{unit}} ({low} to {high})"
 
 
-def read_card(path: Path) -> KeptCard:
+def read_card(path: Path) -> SavedCard:
     """Read the ``card.json`` of a ranking, or of the folder that holds it.
 
     Raises:
@@ -79,7 +79,7 @@ def read_card(path: Path) -> KeptCard:
     file = path / "card.json" if path.is_dir() else path
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
-        return KeptCard(
+        return SavedCard(
             _card(document),
             str(document["estimator"]),
             str(document["data"]),
@@ -105,7 +105,7 @@ def keep_card(path: Path, run: Path) -> None:
     if not (run / "config.yaml").is_file():
         raise AnalysisError(f"{run} is no run directory: it has no config.yaml")
     file = path / "card.json" if path.is_dir() else path
-    write_whole(run / FILE, file.read_text(encoding="utf-8"))
+    write_atomic(run / FILE, file.read_text(encoding="utf-8"))
 
 
 def _card(document: dict[str, Any]) -> RankingCard:

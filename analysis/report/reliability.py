@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from analysis.read.runs import Run
-from analysis.report.ranking import KeptCard, interval_text
+from analysis.report.ranking import SavedCard, interval_text
 
 
-def belief(run: Run, ranking: KeptCard | None) -> list[str]:
+def reliability(run: Run, ranking: SavedCard | None) -> list[str]:
     """Return what is known of scores and latencies, a paragraph each."""
     return [_latencies(run), _scores(run, ranking)]
 
@@ -26,7 +26,7 @@ def _latencies(run: Run) -> str:
     return "All latencies were measured on the device."
 
 
-def _scores(run: Run, ranking: KeptCard | None) -> str:
+def _scores(run: Run, ranking: SavedCard | None) -> str:
     if ranking is None:
         return (
             "How well these scores rank networks is not known yet: python -m nas.rank examines it "

@@ -20,8 +20,8 @@ from analysis.statistics.fronts import (
 )
 from analysis.statistics.indicators import (
     Attainment,
-    Distance,
-    Progress,
+    FrontDistance,
+    HypervolumeProgress,
     attainment,
     distance,
     knee,
@@ -32,7 +32,7 @@ FEWEST_SEEDS = 3  # runs that a surface with quartiles is drawn of, at least
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedSearch:
     """One of several searches.
 
     Attributes:
@@ -45,8 +45,8 @@ class Compared:
 
     population: Population
     front: Front
-    progress: Progress
-    distance: Distance
+    progress: HypervolumeProgress
+    distance: FrontDistance
     knee: int | None
 
 
@@ -64,7 +64,7 @@ class Comparison:
 
     objectives: dict[str, Direction]
     reference: dict[str, float]
-    searches: tuple[Compared, ...]
+    searches: tuple[ComparedSearch, ...]
     attained: Attainment | None
 
 
@@ -94,7 +94,7 @@ def compare(
         if not len(front.rows):
             raise AnalysisError(f"{population.name} has no network with finite objectives")
         searches.append(
-            Compared(
+            ComparedSearch(
                 population,
                 front,
                 progress(population.attempts, objectives, shared, _seconds(population.rows)),

@@ -236,7 +236,7 @@ def ks_test(one: ArrayLike, other: ArrayLike) -> KSTest:
 
 
 @dataclass(frozen=True)
-class Winners:
+class SubsetWinners:
     """Which networks are the best of random subsets of a population.
 
     Attributes:
@@ -275,7 +275,7 @@ class BestValue:
 
 def winners(
     errors: ArrayLike, share: float = SHARE, repeats: int = REPEATS, seed: int = 0
-) -> Winners:
+) -> SubsetWinners:
     """Return the best networks of subsets that are drawn with replacement (2020 paper, footnote 4).
 
     The rank R of the best of m draws from n networks has P(R >= r) = (1 - r / n)^m, so that ranks
@@ -305,10 +305,10 @@ def winners(
     won = ranked[np.minimum(ranks, n - 1)]
     first = np.searchsorted(ranked, won, side="left")
     ties = np.searchsorted(ranked, won, side="right") - first
-    return Winners(order[first + rng.integers(ties)], n, size, seed)
+    return SubsetWinners(order[first + rng.integers(ties)], n, size, seed)
 
 
-def best_value(values: ArrayLike, found: Winners, level: float = LEVEL) -> BestValue:
+def best_value(values: ArrayLike, found: SubsetWinners, level: float = LEVEL) -> BestValue:
     """Return the interval of a numeric design variable's best value.
 
     Args:
@@ -329,7 +329,7 @@ def best_value(values: ArrayLike, found: Winners, level: float = LEVEL) -> BestV
     return BestValue(float(low), float(median), float(high), level, found.n, dropped)
 
 
-def best_choices(values: Sequence[str], found: Winners) -> dict[str, float]:
+def best_choices(values: Sequence[str], found: SubsetWinners) -> dict[str, float]:
     """Return how often each value of a categorical variable wins, the most frequent first."""
     names, counts = np.unique(np.asarray(values, dtype=str)[found.rows], return_counts=True)
     order = np.argsort(-counts, kind="stable")
@@ -340,7 +340,7 @@ def best_choices(values: Sequence[str], found: Winners) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
-class Efficiency:
+class SearchEfficiency:
     """How low the error of the best of m random networks is.
 
     Attributes:
@@ -367,7 +367,7 @@ def search_efficiency(
     weights: ArrayLike | None = None,
     sizes: Sequence[int] | None = None,
     level: float = LEVEL,
-) -> Efficiency:
+) -> SearchEfficiency:
     """Return what random search of m networks finds (2019 paper, section 5.3).
 
     Exact for draws with replacement: the best of m is above e with probability (1 - F(e))^m.
@@ -396,7 +396,7 @@ def search_efficiency(
         at = np.minimum(np.searchsorted(reached, ends), len(reached) - 1)
         lows.append(known.errors[at[0]])
         highs.append(known.errors[at[1]])
-    return Efficiency(
+    return SearchEfficiency(
         np.array(sizes), np.array(means), np.array(lows), np.array(highs), level, known.n,
         known.dropped,
     )  # fmt: skip

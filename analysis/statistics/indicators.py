@@ -35,7 +35,7 @@ def ranks(table: pd.DataFrame, objectives: Mapping[str, Direction]) -> pd.Series
 
 
 @dataclass(frozen=True)
-class Progress:
+class HypervolumeProgress:
     """The hypervolume after every evaluation.
 
     Attributes:
@@ -55,7 +55,7 @@ def progress(
     objectives: Mapping[str, Direction],
     reference: Mapping[str, float] | None = None,
     seconds: str | None = None,
-) -> Progress:
+) -> HypervolumeProgress:
     """Return the hypervolume of the rows so far, over evaluations and seconds.
 
     Args:
@@ -79,7 +79,7 @@ def progress(
     found = pd.DataFrame({"evaluations": np.arange(1, len(table) + 1), "hypervolume": values})
     if seconds is not None:
         found["seconds"] = _elapsed(table, seconds)
-    return Progress(found, given, int((~finite).sum()))
+    return HypervolumeProgress(found, given, int((~finite).sum()))
 
 
 def _hypervolumes(points: np.ndarray, worst: np.ndarray) -> np.ndarray:
@@ -110,7 +110,7 @@ def _elapsed(table: pd.DataFrame, seconds: str) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Distance:
+class FrontDistance:
     """How far a front is from another one, as that of all networks of a table.
 
     Both are of objectives scaled so that the other front spans 0 to 1 in each.
@@ -130,7 +130,7 @@ class Distance:
 
 def distance(
     table: pd.DataFrame, other: pd.DataFrame, objectives: Mapping[str, Direction]
-) -> Distance:
+) -> FrontDistance:
     """Compare the front of a table with that of another.
 
     Raises:
@@ -145,7 +145,7 @@ def distance(
     span = np.ptp(wanted, axis=0)
     span[span == 0] = 1.0
     points, wanted = (points - low) / span, (wanted - low) / span
-    return Distance(
+    return FrontDistance(
         float(moocore.epsilon_additive(points, ref=wanted)),
         float(moocore.igd_plus(points, ref=wanted)),
         int((~kept).sum() + (~others).sum()),

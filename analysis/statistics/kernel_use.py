@@ -20,7 +20,7 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class Contrast:
+class MeanContrast:
     """A mean of the good networks beside that of the others.
 
     Attributes:
@@ -64,10 +64,10 @@ class KernelUse:
 
     sizes: tuple[int, ...]
     stages: tuple[int, ...]
-    shares: tuple[tuple[Contrast, ...], ...]
-    kernel: tuple[Contrast, ...]
-    groups: tuple[Contrast, ...]
-    growth: Contrast
+    shares: tuple[tuple[MeanContrast, ...], ...]
+    kernel: tuple[MeanContrast, ...]
+    groups: tuple[MeanContrast, ...]
+    growth: MeanContrast
     growth_interval: tuple[float, float]
     n_good: int
     n: int
@@ -174,17 +174,17 @@ def _stage_shares(
     return found
 
 
-def _difference(good: NDArray[np.float64], others: NDArray[np.float64]) -> Contrast:
+def _difference(good: NDArray[np.float64], others: NDArray[np.float64]) -> MeanContrast:
     good, others = good[np.isfinite(good)], others[np.isfinite(others)]
     means = [float(values.mean()) if len(values) else float("nan") for values in (good, others)]
     if len(good) < 2 or len(others) < 2:
-        return Contrast(means[0], means[1], float("nan"), float("nan"))
+        return MeanContrast(means[0], means[1], float("nan"), float("nan"))
     if np.ptp(good) == np.ptp(others) == 0:  # no noise: the difference is what it is
-        return Contrast(means[0], means[1], means[0] - means[1], means[0] - means[1])
+        return MeanContrast(means[0], means[1], means[0] - means[1], means[0] - means[1])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of values that are all but equal
         found = ttest_ind(good, others, equal_var=False).confidence_interval(LEVEL)
-    return Contrast(means[0], means[1], float(found.low), float(found.high))
+    return MeanContrast(means[0], means[1], float(found.low), float(found.high))
 
 
 def _interval(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -16,10 +16,10 @@ from analysis.schema import ARCHITECTURE, ERRORS
 from analysis.statistics.distributions import (
     EDF,
     BestValue,
-    Efficiency,
     KSTest,
     Normalisation,
-    Winners,
+    SearchEfficiency,
+    SubsetWinners,
     best_choices,
     best_value,
     common_edges,
@@ -38,7 +38,7 @@ BINS = 10
 
 
 @dataclass(frozen=True)
-class Card:
+class PopulationCard:
     """One population's statistics.
 
     Attributes:
@@ -60,8 +60,8 @@ class Card:
     edf: EDF
     normalised: EDF | None
     normalisation: Normalisation | None
-    efficiency: Efficiency
-    winners: Winners
+    efficiency: SearchEfficiency
+    winners: SubsetWinners
     best: dict[str, BestValue]
     choices: dict[str, dict[str, float]]
     importance: Importance | None
@@ -72,7 +72,7 @@ class Card:
 
 def cards(
     populations: Sequence[Population], complexity: str | None = None, seed: int = 0
-) -> list[Card]:
+) -> list[PopulationCard]:
     """Return the statistics of populations, which share one range of complexity.
 
     Args:
@@ -98,7 +98,7 @@ def _known_complexity(population: Population, complexity: str) -> np.ndarray:
 
 def _card(
     population: Population, complexity: str | None, edges: np.ndarray | None, seed: int
-) -> Card:
+) -> PopulationCard:
     errors = population.errors.to_numpy(dtype=float)
     normalisation = normalised = None
     if edges is not None:
@@ -106,7 +106,7 @@ def _card(
         normalised = edf(errors, normalisation.weights)
     won = winners(errors, seed=seed)
     best, choices, left_out = _best(population.table, design_columns(population), won)
-    return Card(
+    return PopulationCard(
         population,
         edf(errors),
         normalised,
@@ -131,7 +131,7 @@ def design_columns(population: Population) -> list[str]:
 
 
 def _best(
-    table: pd.DataFrame, names: Sequence[str], won: Winners
+    table: pd.DataFrame, names: Sequence[str], won: SubsetWinners
 ) -> tuple[dict[str, BestValue], dict[str, dict[str, float]], list[str]]:
     best: dict[str, BestValue] = {}
     choices: dict[str, dict[str, float]] = {}
@@ -177,7 +177,7 @@ def _enough(table: pd.DataFrame, way: list[str]) -> bool:
     return int(known.sum()) >= len(way) + 2
 
 
-def ks_tests(cards: Sequence[Card]) -> dict[tuple[str, str], KSTest]:
+def ks_tests(cards: Sequence[PopulationCard]) -> dict[tuple[str, str], KSTest]:
     """Compare the errors of every two populations."""
     return {
         (one.population.name, other.population.name): ks_test(
@@ -188,7 +188,7 @@ def ks_tests(cards: Sequence[Card]) -> dict[tuple[str, str], KSTest]:
     }
 
 
-def card_data(card: Card) -> dict[str, Any]:
+def card_data(card: PopulationCard) -> dict[str, Any]:
     """Return a card as data for JSON: the summaries, not the curves' every step."""
     even = None
     if card.normalised is not None and card.normalisation is not None:

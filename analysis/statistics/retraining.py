@@ -10,11 +10,11 @@ import pandas as pd
 from scipy.stats import t as student
 
 LEVEL = 0.95
-COLUMNS = ("name", "kind", "seed", "validation", "test", "test_images", "seconds")
+RETRAINING_COLUMNS = ("name", "kind", "seed", "validation", "test", "test_images", "seconds")
 
 
 @dataclass(frozen=True)
-class Confirmed:
+class RetrainedNetwork:
     """A network that was retrained.
 
     Attributes:
@@ -37,7 +37,7 @@ class Confirmed:
 
 
 @dataclass(frozen=True)
-class Difference:
+class AccuracyDifference:
     """How much more accurate the winner is than a reference, on the test part.
 
     Attributes:
@@ -62,23 +62,25 @@ class Difference:
         return "worse" if self.high < 0 else "no difference beyond noise"
 
 
-def confirmed(table: pd.DataFrame) -> list[Confirmed]:
+def confirmed(table: pd.DataFrame) -> list[RetrainedNetwork]:
     """Summarise retrainings, the most accurate in validation first.
 
     Args:
-        table: one row a training, with the columns `COLUMNS`; accuracies are shares.
+        table: one row a training, with the columns `RETRAINING_COLUMNS`; accuracies are shares.
     """
     found = []
     for (name, kind), rows in table.groupby(["name", "kind"], sort=False):
         spread = [float(rows[part].std(ddof=1)) for part in ("validation", "test")]
         means = [float(rows[part].mean()) for part in ("validation", "test")]
         found.append(
-            Confirmed(str(name), str(kind), len(rows), means[0], spread[0], means[1], spread[1])
+            RetrainedNetwork(
+                str(name), str(kind), len(rows), means[0], spread[0], means[1], spread[1]
+            )
         )
     return sorted(found, key=lambda row: -row.validation)
 
 
-def differences(table: pd.DataFrame, best: str) -> list[Difference]:
+def differences(table: pd.DataFrame, best: str) -> list[AccuracyDifference]:
     """Compare the best network with the references; nothing where it was not retrained.
 
     An interval holds two kinds of noise: that of training (Welch's t over seeds), and that of
@@ -96,17 +98,19 @@ def differences(table: pd.DataFrame, best: str) -> list[Difference]:
     return [_difference(winner, row, images) for row in rows if row.kind == "reference"]
 
 
-def _difference(one: Confirmed, other: Confirmed, test_images: int) -> Difference:
+def _difference(
+    one: RetrainedNetwork, other: RetrainedNetwork, test_images: int
+) -> AccuracyDifference:
     value = one.test - other.test
     if min(one.n, other.n) < 2:
-        return Difference(other.name, value, -math.inf, math.inf)
+        return AccuracyDifference(other.name, value, -math.inf, math.inf)
     seeds = np.array([one.test_std**2 / one.n, other.test_std**2 / other.n])
     degrees = seeds.sum() ** 2 / max((seeds**2 / (np.array([one.n, other.n]) - 1)).sum(), 1e-30)
     images = sum(p * (1 - p) / test_images for p in (one.test, other.test))
     tail = float(student.ppf((1 + LEVEL) / 2, max(degrees, 1.0)))
     # The images' part is known to be normal; the seeds' is estimated from a few.
     reach = math.sqrt(tail**2 * float(seeds.sum()) + 1.96**2 * images)
-    return Difference(other.name, value, value - reach, value + reach)
+    return AccuracyDifference(other.name, value, value - reach, value + reach)
 
 
 def confirmed_rows(table: pd.DataFrame, best: str) -> list[dict[str, str]]:
@@ -135,7 +139,7 @@ def _spread_text(mean: float, deviation: float) -> str:
     return f"{100 * mean:.2f} +- {100 * deviation:.2f}"
 
 
-def _difference_texts(found: Difference | None) -> tuple[str, str]:
+def _difference_texts(found: AccuracyDifference | None) -> tuple[str, str]:
     """Write a difference with its interval, and what it means."""
     if found is None:
         return "", ""

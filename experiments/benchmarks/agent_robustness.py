@@ -30,7 +30,7 @@ import psutil
 
 from experiments.benchmarks.common import record
 from nas.errors import MixnasError
-from nas.latency import Settings
+from nas.latency import MeasurementSettings
 from nas.latency.remote.device import RemoteDevice
 from nas.spec import Input, load_network
 
@@ -195,7 +195,9 @@ def attack(
 ) -> dict[str, object]:
     """Send everything; print a table and return the figures."""
     attacker, agent = Attacker(port, token), psutil.Process(process.pid)
-    device = RemoteDevice(f"http://127.0.0.1:{port}", Settings(1, lowered=False), token=token)
+    device = RemoteDevice(
+        f"http://127.0.0.1:{port}", MeasurementSettings(1, lowered=False), token=token
+    )
     device.prepare()
     kinds: list[tuple[Callable[[], str], int]] = [
         (attacker.malformed, 30),
@@ -204,14 +206,14 @@ def attack(
         (attacker.cut_short, 18),
         (attacker.no_model, 2),
     ]
-    order = random.Random(1).choices(
+    job_spec = random.Random(1).choices(
         [kind for kind, _ in kinds], [weight for _, weight in kinds], k=requests
     )
     answers: dict[str, Counter[str]] = {kind.__name__: Counter() for kind, _ in kinds}
     memory: list[float] = []
     warm = min(WARM_UP, requests // 2)
     began = time.perf_counter()
-    for number, kind in enumerate(order):
+    for number, kind in enumerate(job_spec):
         if number == warm:
             memory.append(agent.memory_info().rss / 1e6)
         answers[kind.__name__][kind()] += 1

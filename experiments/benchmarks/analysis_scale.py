@@ -36,7 +36,7 @@ from analysis.statistics.fronts import pareto_front
 from analysis.statistics.indicators import progress
 from analysis.statistics.population_card import cards
 from experiments.benchmarks.common import record
-from nas.formats.arch_string import notation
+from nas.formats.arch_string import arch_string
 from nas.limits import parse_limits
 from nas.space import load_space, sample
 from nas.space.rows import VARIABLE_PREFIX
@@ -186,7 +186,7 @@ def _write_run(path: Path) -> None:
                 "state": "fail" if failed else "complete",
                 "reason": "the training loss is nan in epoch 1" if failed else "",
                 "spec_hash": f"{number:016x}",
-                "architecture": notation(spec),
+                "architecture": arch_string(spec),
                 "params": cost.params,
                 "madds": cost.madds,
                 "activations": cost.activations,

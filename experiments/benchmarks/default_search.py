@@ -28,7 +28,7 @@ import pandas as pd
 from scipy.stats import kendalltau
 
 from experiments.benchmarks.common import RESULTS, record
-from nas.document import write_atomic
+from nas.files import write_atomic
 
 KEPT = ("report.html", "trials.csv", "references.csv", "pareto.csv", "confirmed.csv", "best.yaml")
 

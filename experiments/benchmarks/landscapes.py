@@ -38,10 +38,10 @@ class Problem:
         name: of the problem.
         distributions: of its parameters.
         cost: of parameters.
-        hints: other numbers known of parameters.
+        covariates: other numbers known of parameters.
         observed: accuracy as an evaluation with a seed shows it.
         truth: accuracy that a network is judged by.
-        ceiling: of accuracies: 1 or 100.
+        max_score: of accuracies: 1 or 100.
         reference: accuracy and cost that are worth nothing.
         full: the hypervolume of the best possible front.
         about: what else a record should say.
@@ -52,10 +52,10 @@ class Problem:
     name: str
     distributions: dict[str, BaseDistribution]
     cost: Callable[[Params], float]
-    hints: tuple[Callable[[Params], float], ...]
+    covariates: tuple[Callable[[Params], float], ...]
     observed: Callable[[Params, int], float]
     truth: Callable[[Params], float]
-    ceiling: float
+    max_score: float
     reference: tuple[float, float]
     full: float
     about: dict[str, Any] = field(default_factory=dict)

@@ -21,7 +21,7 @@ from scipy.stats import spearmanr
 
 from experiments.benchmarks.common import record
 from nas.cost import count
-from nas.latency import Settings, open_device
+from nas.latency import MeasurementSettings, open_device
 from nas.latency.prediction.fitting import draw, fit_predictor, measure_all
 from nas.latency.prediction.predictor import BAND, error_card, network_features
 from nas.limits import Limit
@@ -40,7 +40,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--record", action="store_true", help="write experiments/results/")
     arguments = parser.parse_args()
-    space, device = load_space(arguments.space), open_device(arguments.device, Settings())
+    space, device = (
+        load_space(arguments.space),
+        open_device(arguments.device, MeasurementSettings()),
+    )
     rng = random.Random(arguments.seed)
     device.prepare()
 
@@ -55,7 +58,7 @@ def main() -> None:
     measured = measure_all(device, fresh)
     latencies = np.array([latency.steady_ms for latency in measured])
     madds = np.array([count(spec).madds for spec in fresh])
-    choice, conditions = device.choice(), device.conditions
+    choice, conditions = device.form_choice(), device.conditions
     features = [network_features(spec, choice, conditions) for spec in fresh]
     predicted = predictor.predict_ms(features)
     card = error_card(predicted, latencies, madds)

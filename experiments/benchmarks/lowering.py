@@ -27,10 +27,10 @@ from experiments.benchmarks.common import record
 from nas.cost import count, count_leaf
 from nas.formats.onnx import to_onnx
 from nas.ir import Conv, Seq
-from nas.latency.conditions import Settings
+from nas.latency.conditions import MeasurementSettings
 from nas.latency.device import LocalDevice, program_of
 from nas.latency.protocol import medians_in_turns, warm_up
-from nas.latency.runtimes.base import Program, Run, noise
+from nas.latency.runtimes.base import Program, TimedRun, noise
 from nas.latency.weights import realistic_weights
 from nas.lowering import MERGE_ALL
 from nas.machine import machine_for, pinned
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="write experiments/results/")
     arguments = parser.parse_args()
     device = LocalDevice(
-        arguments.device, Settings(threads=arguments.threads, batch=arguments.batch)
+        arguments.device, MeasurementSettings(threads=arguments.threads, batch=arguments.batch)
     )
     device.prepare()
     with machine_for("measuring"), pinned(device.runtime.threads, device.runtime.places_threads):
@@ -95,7 +95,7 @@ def main() -> None:
     )
 
 
-def in_turns(runs: dict[str, Run], rounds: int) -> dict[str, list[float]]:
+def in_turns(runs: dict[str, TimedRun], rounds: int) -> dict[str, list[float]]:
     """Return the medians of every round, by name."""
     for run in runs.values():
         warm_up(run, 1.0)
@@ -103,7 +103,7 @@ def in_turns(runs: dict[str, Run], rounds: int) -> dict[str, list[float]]:
 
 
 def compare_references(device: LocalDevice) -> dict[str, float]:
-    choices = {"lowered": device.choice(), "merged": MERGE_ALL, "plain": None}
+    choices = {"lowered": device.form_choice(), "merged": MERGE_ALL, "plain": None}
     runs = {
         f"{name} {form}": device.runtime.load(program_of(load_network(name), choice))
         for name in ("mixnet_s", "mixnet_m", "mixnet_l", "efficientnet_b0", "mobilenet_v2")
@@ -121,7 +121,10 @@ def compare_specs(device: LocalDevice, number: int) -> list[dict[str, float]]:
     rows = []
     for _ in range(number):
         spec = space.decode(space.draw(rng))
-        programs = {"lowered": program_of(spec, device.choice()), "plain": program_of(spec, None)}
+        programs = {
+            "lowered": program_of(spec, device.form_choice()),
+            "plain": program_of(spec, None),
+        }
         runs = {name: device.runtime.load(one) for name, one in programs.items()}
         medians = {name: np.array(values) for name, values in in_turns(runs, 5).items()}
         rows.append(
@@ -146,7 +149,7 @@ def difference(programs: dict[str, Program]) -> float:
 
 def profile(device: LocalDevice) -> dict[str, float]:
     """Return microseconds of lowered MixNet-M by operator, by ONNX Runtime's profiler."""
-    one = program_of(load_network("mixnet_m"), device.choice())
+    one = program_of(load_network("mixnet_m"), device.form_choice())
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = device.runtime.threads
     options.enable_profiling = True

@@ -21,9 +21,9 @@ import pandas as pd
 from nas.accuracy.table import TrainedNetwork
 from nas.blocks import Block, ConvBlock, MBConv
 from nas.cost import count
-from nas.document import write_atomic
 from nas.errors import MixnasError
-from nas.formats.arch_string import notation
+from nas.files import write_atomic
+from nas.formats.arch_string import arch_string
 from nas.spec import Head, Input, NetworkSpec, Stem
 
 MACRO = "NAS_BENCH_MACRO"
@@ -113,7 +113,7 @@ def population(found: list[TrainedNetwork]) -> pd.DataFrame:
                 "madds": cost.madds,
                 "params": cost.params,
                 "activations": cost.activations,
-                "architecture": notation(network.spec),
+                "architecture": arch_string(network.spec),
                 "last stage": "with MB6_K5" if last else "without MB6_K5",
             }
         )

@@ -26,11 +26,11 @@ from experiments.benchmarks.common import RESULTS, conditions, recorded
 from experiments.benchmarks.macro_networks import networks, read_macro
 from nas import cli
 from nas.accuracy import open_estimator
-from nas.accuracy.population import ListedPopulation, Population
+from nas.accuracy.pool import ListedPool, NetworkPool
 from nas.accuracy.preparation import prepare_estimator
 from nas.accuracy.table import TrainedNetwork
-from nas.document import write_atomic
-from nas.executors.local import Shape
+from nas.executors.local import Resources
+from nas.files import write_atomic
 from nas.machine import usable_cores
 from nas.rank.run import RankingRun, drawn
 
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="write experiments/results/")
     arguments = parser.parse_args()
     found = networks(read_macro())
-    population = ListedPopulation([network.spec for network in found])
+    population = ListedPool([network.spec for network in found])
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.only:
             job = Job(name, ESTIMATORS[name], "NAS-Bench-Macro", found, population)
@@ -88,7 +88,7 @@ class Job:
     estimator: str
     table: str
     networks: list[TrainedNetwork]
-    population: Population
+    population: NetworkPool
 
 
 def card(job: Job, arguments: argparse.Namespace, path: Path) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def card(job: Job, arguments: argparse.Namespace, path: Path) -> dict[str, Any]:
     run = RankingRun(path, estimator, chosen, arguments.seed, settings)
     run.open()
     with cli.progress_bar(Console(stderr=True), job.name) as step:
-        run.run(Shape(usable_cores(), 1), step)
+        run.run(Resources(usable_cores(), 1), step)
     summary = run.summary(run.finish())
     rows = run.table()
     columns = ["name", "accuracy", "madds", "params", "score"]

@@ -26,10 +26,10 @@ from experiments.benchmarks.ranking import ESTIMATORS as ON_MACRO
 from experiments.benchmarks.ranking import Job, card, keep, line
 from nas import cli
 from nas.accuracy import open_estimator
-from nas.accuracy.population import SpacePopulation
+from nas.accuracy.pool import SpacePool
 from nas.accuracy.preparation import prepare_estimator
 from nas.accuracy.table import TrainedNetwork, read_networks
-from nas.document import write_atomic
+from nas.files import write_atomic
 from nas.limits import parse_limits
 from nas.machine import usable_cores
 from nas.space import load_space
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="write experiments/results/")
     arguments = parser.parse_args()
     space = load_space("mixnet").with_classes(10)
-    population = SpacePopulation(space, tuple(parse_limits(["madds=400M"])))
+    population = SpacePool(space, tuple(parse_limits(["madds=400M"])))
     found = trained(population, arguments)
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.only:
@@ -60,7 +60,7 @@ def main() -> None:
                 keep("ranking_mixnets", name, result)
 
 
-def trained(population: SpacePopulation, arguments: argparse.Namespace) -> list[TrainedNetwork]:
+def trained(population: SpacePool, arguments: argparse.Namespace) -> list[TrainedNetwork]:
     """Return the networks of the table; those that it lacks are trained."""
     rows: list[dict[str, Any]] = []
     if TABLE.is_file():

@@ -8,8 +8,8 @@ from nas.accuracy.base import (
     Estimator,
     PreparedEstimator,
     StagedEstimator,
-    ceiling_of,
     label_of,
+    max_score_of,
 )
 from nas.accuracy.naming import ESTIMATORS, open_estimator
 
@@ -20,7 +20,7 @@ __all__ = [
     "Estimator",
     "PreparedEstimator",
     "StagedEstimator",
-    "ceiling_of",
     "label_of",
+    "max_score_of",
     "open_estimator",
 ]

@@ -103,16 +103,16 @@ class PreparedEstimator(Estimator, Protocol):
 class PortableEstimator(Estimator, Protocol):
     """Rests on what another machine does not have, and can be given it there."""
 
-    def luggage(self) -> bytes:
+    def state(self) -> bytes:
         """Return what to take along."""
         ...
 
-    def unpack(self, luggage: bytes) -> None:
+    def unpack(self, state: bytes) -> None:
         """Keep on this machine what was taken along."""
         ...
 
 
-def ceiling_of(estimator: Estimator) -> float | None:
+def max_score_of(estimator: Estimator) -> float | None:
     """Return the score that no network exceeds, or None; 1 unless the estimator says otherwise."""
     found: float | None = getattr(estimator, "ceiling", 1.0)
     return found

@@ -10,17 +10,17 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from nas.accuracy.base import Estimator
-from nas.accuracy.population import Population
+from nas.accuracy.pool import NetworkPool
 from nas.errors import MixnasError, unknown
 from nas.imports import looks_like_import, named_object
 
 T = TypeVar("T")
-Maker = Callable[[str, str, Population | None, int], Estimator]
+EstimatorFactory = Callable[[str, str, NetworkPool | None, int], Estimator]
 ANY_NUMBER = 1 << 30
 
 
 def open_estimator(
-    name: str, data: str, population: Population | None = None, seed: int = 0
+    name: str, data: str, population: NetworkPool | None = None, seed: int = 0
 ) -> Estimator:
     """Return an estimator for a data set.
 
@@ -43,33 +43,33 @@ def open_estimator(
     raise MixnasError(unknown("estimator", kind, ESTIMATORS))
 
 
-def _short(settings: str, data: str, population: Population | None, _: int) -> Estimator:
+def _short(settings: str, data: str, population: NetworkPool | None, _: int) -> Estimator:
     from nas.accuracy.short import ShortTraining
 
-    pairs = read_settings("estimator short", settings)
+    pairs = parse_settings("estimator short", settings)
     defaults = {**_fitting(population, 24), **_as_long_as_told(pairs)}
     return configured("estimator short", ShortTraining, {"data": data}, defaults, pairs)
 
 
-def _zero_cost(settings: str, data: str, population: Population | None, _: int) -> Estimator:
+def _zero_cost(settings: str, data: str, population: NetworkPool | None, _: int) -> Estimator:
     from nas.accuracy.zero_cost import ZeroCost
 
-    pairs = read_settings("estimator zero-cost", settings, first="score")
+    pairs = parse_settings("estimator zero-cost", settings, first="score")
     return configured(
         "estimator zero-cost", ZeroCost, {"data": data}, _fitting(population, 32), pairs
     )
 
 
-def _supernet(settings: str, data: str, population: Population | None, seed: int) -> Estimator:
+def _supernet(settings: str, data: str, population: NetworkPool | None, seed: int) -> Estimator:
     from nas.accuracy.supernet import Supernet
 
-    pairs = read_settings("estimator supernet", settings)
+    pairs = parse_settings("estimator supernet", settings)
     defaults = {"seed": seed, **_fitting(population, 16), **_as_long_as_told(pairs)}
     given = {"data": data, "population": population}
     return configured("estimator supernet", Supernet, given, defaults, pairs)
 
 
-def _table(path: str, data: str, population: Population | None, seed: int) -> Estimator:
+def _table(path: str, data: str, population: NetworkPool | None, seed: int) -> Estimator:
     from nas.accuracy.table import TrainedNetworks
 
     if not path:
@@ -77,7 +77,7 @@ def _table(path: str, data: str, population: Population | None, seed: int) -> Es
     return TrainedNetworks(path)
 
 
-def _fitting(population: Population | None, least: int) -> dict[str, Any]:
+def _fitting(population: NetworkPool | None, least: int) -> dict[str, Any]:
     """Return the defaults that depend on the networks: the side of the images.
 
     `least` is that at which an estimator ranks best for its price on images of 32 pixels: what
@@ -96,7 +96,7 @@ def _as_long_as_told(pairs: dict[str, str]) -> dict[str, Any]:
     return {"most_epochs": ANY_NUMBER} if "images" in pairs else {}
 
 
-ESTIMATORS: dict[str, Maker] = {
+ESTIMATORS: dict[str, EstimatorFactory] = {
     "short": _short,
     "zero-cost": _zero_cost,
     "supernet": _supernet,
@@ -104,7 +104,7 @@ ESTIMATORS: dict[str, Maker] = {
 }
 
 
-def read_settings(what: str, settings: str, first: str | None = None) -> dict[str, str]:
+def parse_settings(what: str, settings: str, first: str | None = None) -> dict[str, str]:
     """Read ``a=1,b=2``.
 
     Args:

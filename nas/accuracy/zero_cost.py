@@ -51,7 +51,7 @@ class ZeroCost:
     score: str = "naswot"
     resolution: Annotated[int, Field(ge=8, le=2048)] = 32
     batch_size: Annotated[int, Field(ge=2)] = 64
-    ceiling: None = None
+    max_score: None = None
 
     def __post_init__(self) -> None:
         """Check the score.

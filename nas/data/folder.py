@@ -29,9 +29,8 @@ from torch import Tensor
 
 from nas.data.arrays import check_counts, split
 from nas.data.images import PARTS, ImageData, Part
-from nas.document import write_atomic
 from nas.errors import MixnasError
-from nas.files import cache_folder
+from nas.files import cache_folder, write_atomic
 from nas.progress import Step
 
 ENDINGS = frozenset(

@@ -34,7 +34,7 @@ _ENDING = 5.0  # seconds that a process may take to end after its pipe is closed
 
 
 @dataclass(frozen=True)
-class Shape:
+class Resources:
     """How the machine is shared out.
 
     Attributes:
@@ -62,7 +62,7 @@ class Shape:
         return self.memory or int(_SHARE * psutil.virtual_memory().total * share)
 
 
-def best_shape() -> tuple[int, int]:
+def default_resources() -> tuple[int, int]:
     """Return the workers and threads with the highest throughput.
 
     Networks of this size train fastest one on each core, since a second thread speeds a small
@@ -90,11 +90,11 @@ class LocalExecutor:
 
     Attributes:
         estimator: sent to the workers.
-        shape: how the machine is shared out.
+        resources: how the machine is shared out.
     """
 
     estimator: Estimator
-    shape: Shape
+    resources: Resources
     _workers: list[_Worker] = field(default_factory=list)
 
     @cached_property
@@ -123,7 +123,7 @@ class LocalExecutor:
     @property
     def free(self) -> int:
         """How many more tasks can be submitted."""
-        return self.shape.workers - self.running
+        return self.resources.workers - self.running
 
     def submit(self, key: Any, task: Task) -> None:
         """Give a task to a free worker.
@@ -147,7 +147,7 @@ class LocalExecutor:
                 if worker.process.is_alive():
                     return worker
                 self._drop(worker)
-        if len(self._workers) >= self.shape.workers:
+        if len(self._workers) >= self.resources.workers:
             raise ValueError("all workers are busy")
         self._workers.append(self._start())
         return self._workers[-1]
@@ -156,7 +156,7 @@ class LocalExecutor:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(
-            target=work, args=(theirs, self._pickled, self.shape.threads), daemon=True
+            target=work, args=(theirs, self._pickled, self.resources.threads), daemon=True
         )
         resource_tracker.ensure_running()  # it would let interrupts through when it starts
         with _interrupts_held():
@@ -206,14 +206,14 @@ class LocalExecutor:
         """End workers that take too long or too much memory."""
         ended: list[tuple[Any, Stage]] = []
         for worker in workers:
-            reason = self._excess(worker)
+            reason = self._overrun(worker)
             if reason:
                 self._drop(worker)
                 ended.append((worker.key, Stage(Failure(reason))))
         return ended
 
-    def _excess(self, worker: _Worker) -> str | None:
-        limit, started = self.shape.seconds, worker.started
+    def _overrun(self, worker: _Worker) -> str | None:
+        limit, started = self.resources.seconds, worker.started
         if limit is not None and started is not None and time.monotonic() - started > limit:
             return f"it took longer than {limit:g} s (--trial-timeout)"
         if started is None and time.monotonic() - worker.submitted > _BEGINNING:
@@ -222,10 +222,10 @@ class LocalExecutor:
             used = psutil.Process(worker.process.pid).memory_info().rss
         except psutil.Error:
             return None  # it has just ended; its pipe tells
-        if used > self.shape.allowance:
+        if used > self.resources.allowance:
             return (
                 f"out of memory: it took {used / GIGABYTE:.1f} GiB, a worker may take "
-                f"{self.shape.allowance / GIGABYTE:.1f} GiB (fewer --workers leave more to each)"
+                f"{self.resources.allowance / GIGABYTE:.1f} GiB (fewer --workers leave more each)"
             )
         return None
 

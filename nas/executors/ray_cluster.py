@@ -12,10 +12,10 @@ import ray
 
 from nas.errors import MixnasError
 from nas.latency import Device, open_device
-from nas.latency.conditions import Conditions, Latency, Settings
+from nas.latency.conditions import Conditions, Latency, MeasurementSettings
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
-from nas.lowering import MERGE_ALL, Choice
+from nas.lowering import MERGE_ALL, FormChoice
 from nas.progress import Step
 from nas.spec import NetworkSpec
 
@@ -73,7 +73,7 @@ def cluster_cpus() -> int:
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
-def cluster_device(name: str, settings: Settings) -> Device:
+def cluster_device(name: str, settings: MeasurementSettings) -> Device:
     """Return a device: that of the node with `DEVICE_RESOURCE`, else as without a cluster."""
     if DEVICE_RESOURCE in ray.cluster_resources() and not name.startswith("http"):
         return RayDevice(name, settings)
@@ -83,7 +83,7 @@ def cluster_device(name: str, settings: Settings) -> Device:
 class _DeviceHost:
     """Runs on the node that has the device; errors travel as values, so that they stay ours."""
 
-    def __init__(self, name: str, settings: Settings) -> None:
+    def __init__(self, name: str, settings: MeasurementSettings) -> None:
         self._device = open_device(name, settings)
 
     def call(self, what: str, *arguments: Any) -> Any:
@@ -103,7 +103,7 @@ class RayDevice:
 
     local = False
 
-    def __init__(self, name: str, settings: Settings) -> None:
+    def __init__(self, name: str, settings: MeasurementSettings) -> None:
         """Start the process that measures, on the node that has the resource."""
         self.name = name
         self._settings = settings
@@ -149,7 +149,7 @@ class RayDevice:
         assert self._profile is not None
         return self._profile
 
-    def choice(self) -> Choice:
+    def form_choice(self) -> FormChoice:
         """See `Device`."""
         return self.profile if self._settings.lowered else MERGE_ALL
 

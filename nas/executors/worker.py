@@ -18,8 +18,8 @@ from nas.accuracy.base import (
     Estimate,
     EstimateError,
     Estimator,
-    ceiling_of,
     in_stages,
+    max_score_of,
     number_of_stages,
 )
 from nas.machine import machine_for
@@ -136,14 +136,14 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _impossible(estimate: Estimate, ceiling: float | None) -> str | None:
+def _impossible(estimate: Estimate, max_score: float | None) -> str | None:
     """Say what is wrong with an estimate's numbers, or None."""
     if estimate.accuracy is not None and not 0 <= estimate.accuracy <= 1:
         return f"the accuracy is {estimate.accuracy:g}, and must be from 0 to 1"
     if not math.isfinite(estimate.score):
         return f"the score is {estimate.score}"
-    if ceiling is not None and not 0 <= estimate.score <= ceiling:
-        return f"the score is {estimate.score:g}, and must be from 0 to {ceiling:g}"
+    if max_score is not None and not 0 <= estimate.score <= max_score:
+        return f"the score is {estimate.score:g}, and must be from 0 to {max_score:g}"
     return None
 
 
@@ -152,7 +152,7 @@ def _judged(estimator: Estimator, task: Task) -> Iterator[Stage]:
     last, number = number_of_stages(estimator), 0
     try:
         for number, estimate in enumerate(in_stages(estimator, task.spec, task.seed), start=1):
-            wrong = _impossible(estimate, ceiling_of(estimator))
+            wrong = _impossible(estimate, max_score_of(estimator))
             if wrong:
                 yield Stage(Failure(wrong), number)
                 return

@@ -54,7 +54,7 @@ def export(
     from nas.lowering import MERGE_ALL
     from nas.torch_model import build, load_weights
 
-    choice = open_device(device).choice() if device else MERGE_ALL if lowered else None
+    choice = open_device(device).form_choice() if device else MERGE_ALL if lowered else None
 
     model = build(spec, seed=0)
     if weights is not None:

@@ -8,11 +8,11 @@ import numpy as np
 import onnxruntime
 import torch
 
-from nas.document import write_atomic
 from nas.errors import MixnasError
+from nas.files import write_atomic
 from nas.formats.onnx import to_onnx
 from nas.ir import Node
-from nas.lowering import Choice, lower
+from nas.lowering import FormChoice, lower
 from nas.torch_model import Network, weights_of
 
 TOLERANCE = 1e-4  # of the largest output
@@ -35,7 +35,7 @@ def largest_difference(model: Network, graph: bytes) -> float:
     return float(np.abs(theirs - ours).max() / max(float(np.abs(ours).max()), 1e-9))
 
 
-def export_onnx(model: Network, path: Path, choice: Choice | None = None) -> float:
+def export_onnx(model: Network, path: Path, choice: FormChoice | None = None) -> float:
     """Write a model as an ONNX file: ``images`` (batch, C, H, W) -> ``logits`` (batch, classes).
 
     Args:

@@ -10,7 +10,7 @@ from nas.spec import NetworkSpec
 _TYPES = {"mbconv": "ir", "dsconv": "ds", "conv": "cn"}
 
 
-def notation(spec: NetworkSpec) -> str:
+def arch_string(spec: NetworkSpec) -> str:
     """Return a network's blocks in one line: ``ds_k3_s1_c16 | ir_k3.5_s2_e6_c24_se0.25 | ...``.
 
     Blocks stand apart by spaces, stages by bars. The keys are those of timm's arch strings: kernels

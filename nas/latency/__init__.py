@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from nas.imports import looks_like_import, named_object
-from nas.latency.conditions import Conditions, Latency, Settings
+from nas.latency.conditions import Conditions, Latency, MeasurementSettings
 from nas.latency.device import Device, LocalDevice, measure_quietly
 from nas.latency.runtimes import EXAMPLES
 from nas.machine import usable_cores
 
 
-def open_device(name: str, settings: Settings = Settings()) -> Device:  # noqa: B008
+def open_device(name: str, settings: MeasurementSettings = MeasurementSettings()) -> Device:  # noqa: B008
     """Return a device by name: ``onnxruntime:cpu``, ``torch:cuda``, ``http://board:7070``.
 
     ``my_package.my_module:MyDevice`` names one of a user's own, made with the settings.
@@ -33,7 +33,7 @@ __all__ = [
     "Device",
     "Latency",
     "LocalDevice",
-    "Settings",
+    "MeasurementSettings",
     "measure_quietly",
     "open_device",
     "usable_cores",

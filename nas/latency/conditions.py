@@ -18,7 +18,7 @@ _Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, config=_CONFIG)
-class Settings:
+class MeasurementSettings:
     """What a user chooses about a measurement.
 
     Attributes:
@@ -34,7 +34,9 @@ class Settings:
     lowered: bool = True
 
 
-def read_settings(threads: int | None, batch: int, precision: str, lowered: bool) -> Settings:
+def measurement_settings(
+    threads: int | None, batch: int, precision: str, lowered: bool
+) -> MeasurementSettings:
     """Return settings as a command line gives them.
 
     Raises:
@@ -43,7 +45,7 @@ def read_settings(threads: int | None, batch: int, precision: str, lowered: bool
     known: dict[str, Precision] = {name: name for name in get_args(Precision)}
     if precision not in known:
         raise MixnasError(unknown("precision", precision, known))
-    return Settings(threads, batch, known[precision], lowered)
+    return MeasurementSettings(threads, batch, known[precision], lowered)
 
 
 @dataclass(frozen=True, config=_CONFIG)

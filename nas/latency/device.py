@@ -11,14 +11,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from nas.errors import MixnasError
-from nas.latency.conditions import Conditions, Latency, Settings, utc_now
+from nas.latency.conditions import Conditions, Latency, MeasurementSettings, utc_now
 from nas.latency.profile import DeviceProfile, Finding, load_profile
 from nas.latency.protocol import Effort, Timing, remarks, time_in_turns
-from nas.latency.runtimes import Program, Run, Runtime, open_runtime
+from nas.latency.runtimes import Program, Runtime, TimedRun, open_runtime
 from nas.latency.tuning import tune
 from nas.latency.weights import realistic_weights
-from nas.lowering import MERGE_ALL, Choice, lower
-from nas.machine import Load, machine_for, pinned
+from nas.lowering import MERGE_ALL, FormChoice, lower
+from nas.machine import MachineLoad, machine_for, pinned
 from nas.progress import Step
 from nas.spec import NetworkSpec, load_network
 
@@ -51,7 +51,7 @@ class Device(Protocol):
         """What is known about the device."""
         ...
 
-    def choice(self) -> Choice:
+    def form_choice(self) -> FormChoice:
         """Return what chooses the forms of lowered networks."""
         ...
 
@@ -65,7 +65,7 @@ class Device(Protocol):
         ...
 
 
-def program_of(spec: NetworkSpec, choice: Choice | None) -> Program:
+def program_of(spec: NetworkSpec, choice: FormChoice | None) -> Program:
     """Return a network with weights as after training: lowered by `choice`, or as it is if None."""
     tree, shape = spec.tree(), spec.in_shape
     weights = realistic_weights(tree)
@@ -80,7 +80,7 @@ class LocalDevice:
 
     local = True
 
-    def __init__(self, name: str, settings: Settings) -> None:
+    def __init__(self, name: str, settings: MeasurementSettings) -> None:
         """Open a runtime by name.
 
         Raises:
@@ -89,7 +89,7 @@ class LocalDevice:
         self.name = name
         self.settings = settings
         self.runtime: Runtime = open_runtime(name, settings)
-        self._reference: Run | None = None
+        self._reference: TimedRun | None = None
         self._profile: DeviceProfile | None = None
 
     @cached_property
@@ -146,17 +146,17 @@ class LocalDevice:
         timing = time_in_turns(self._load_reference(), self.reference(), effort)
         return float(np.percentile([np.median(times) for times in timing.reference], 25))
 
-    def reference(self) -> Run:
+    def reference(self) -> TimedRun:
         """Return the reference network, ready to run; its form depends on no profile."""
         if self._reference is None:
             self._reference = self._load_reference()
         return self._reference
 
-    def _load_reference(self) -> Run:
+    def _load_reference(self) -> TimedRun:
         choice = MERGE_ALL if self.settings.lowered else None
         return self.runtime.load(program_of(load_network(REFERENCE), choice))
 
-    def choice(self) -> Choice:
+    def form_choice(self) -> FormChoice:
         """See `Device`."""
         return self.profile if self.settings.lowered else MERGE_ALL
 
@@ -170,19 +170,19 @@ class LocalDevice:
 
     def program(self, spec: NetworkSpec) -> Program:
         """Return a network as it would be measured, with weights as after training."""
-        return program_of(spec, self.choice() if self.settings.lowered else None)
+        return program_of(spec, self.form_choice() if self.settings.lowered else None)
 
     def measure(self, spec: NetworkSpec, effort: Effort | None = None) -> Latency:
         """See `Device`."""
         program = self.program(spec)
         return self.time(lambda: self.runtime.load(program), spec.input.resolution, effort)
 
-    def time(self, load: Callable[[], Run], resolution: int, effort: Effort | None) -> Latency:
+    def time(self, load: Callable[[], TimedRun], resolution: int, effort: Effort | None) -> Latency:
         """Measure what `load` makes ready, with the machine to itself."""
         profile = self.profile
         with self._measuring():
             run, reference = load(), self.reference()
-            watch = Load()
+            watch = MachineLoad()
             timing = time_in_turns(run, reference, effort or Effort())
             noise = [*remarks(timing, profile.reference_ms), *watch.remarks()]
         return self._latency(timing, noise, resolution)

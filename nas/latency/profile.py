@@ -14,8 +14,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from nas.document import digest, write_atomic
-from nas.files import cache_folder
+from nas.document import digest
+from nas.files import cache_folder, write_atomic
 from nas.ir import MixConv, Shape, SqueezeExcite, conv_channels
 from nas.latency.conditions import Conditions
 from nas.lowering import Form, candidates, is_pointwise, usual_form
@@ -24,7 +24,7 @@ _CONFIG = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True, config=_CONFIG)
-class Layer:
+class LayerSignature:
     """What the fastest form of a layer depends on.
 
     Attributes:
@@ -46,16 +46,16 @@ class Layer:
     aligned: bool = True
 
     @staticmethod
-    def of(node: MixConv | SqueezeExcite, shape: Shape) -> Layer:
+    def of(node: MixConv | SqueezeExcite, shape: Shape) -> LayerSignature:
         """Describe a layer of a tree."""
         if isinstance(node, SqueezeExcite):
-            return Layer("gate", shape[0], shape[1])
+            return LayerSignature("gate", shape[0], shape[1])
         extents = [conv.extent for conv in node.convs]
         kind = "pointwise" if is_pointwise(node) else "depthwise"
         aligned = len(set(extents)) == 1
         if kind == "pointwise":
             aligned = usual_form(node) == "grouped"
-        return Layer(
+        return LayerSignature(
             kind,
             conv_channels(node)[0],
             shape[1],
@@ -65,7 +65,7 @@ class Layer:
             aligned,
         )
 
-    def distance(self, other: Layer) -> float:
+    def distance(self, other: LayerSignature) -> float:
         """Return how unlike another layer is; infinite where nothing can be learned from it."""
         if (self.kind, self.aligned) != (other.kind, other.aligned):
             return math.inf
@@ -83,7 +83,7 @@ class Layer:
 class Finding:
     """A measured layer: times of its forms in units of the usual one's, and the form to take."""
 
-    layer: Layer
+    layer: LayerSignature
     best: str
     times: dict[str, float]
 
@@ -95,7 +95,7 @@ class DeviceProfile:
     Attributes:
         conditions: that it holds under.
         reference_ms: usual time of the reference network.
-        findings: measured layers; chooses forms like `nas.lowering.Choice`.
+        findings: measured layers; chooses forms like `nas.lowering.FormChoice`.
     """
 
     conditions: Conditions
@@ -103,20 +103,20 @@ class DeviceProfile:
     findings: tuple[Finding, ...] = ()
     schema: Literal["mixnas.device/1"] = "mixnas.device/1"
 
-    def _nearest(self, layer: Layer) -> str | None:
+    def _nearest(self, layer: LayerSignature) -> str | None:
         found = min(self.findings, key=lambda f: layer.distance(f.layer), default=None)
         if found is None or math.isinf(layer.distance(found.layer)):
             return None
         return found.best
 
     def form(self, mix: MixConv, shape: Shape) -> Form:
-        """See `nas.lowering.Choice`: the form of the most similar layer that was measured."""
-        forms, name = candidates(mix), self._nearest(Layer.of(mix, shape))
+        """See `nas.lowering.FormChoice`: the form of the most similar layer that was measured."""
+        forms, name = candidates(mix), self._nearest(LayerSignature.of(mix, shape))
         return forms[name if name in forms else usual_form(mix)]
 
     def wide_gate(self, se: SqueezeExcite, shape: Shape) -> bool:
-        """See `nas.lowering.Choice`."""
-        return self._nearest(Layer.of(se, shape)) == "wide"
+        """See `nas.lowering.FormChoice`."""
+        return self._nearest(LayerSignature.of(se, shape)) == "wide"
 
     def digest(self) -> str:
         """Name the time scale and the choice of forms."""

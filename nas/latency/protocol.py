@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.latency.runtimes.base import Run
+from nas.latency.runtimes.base import TimedRun
 
 SETTLE_RUNS = 1  # after the other network, caches and threads are not what they will be
 RUNS = 3
@@ -97,7 +97,7 @@ def _bootstrap(medians: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def time_in_turns(run: Run, reference: Run, effort: Effort = Effort()) -> Timing:
+def time_in_turns(run: TimedRun, reference: TimedRun, effort: Effort = Effort()) -> Timing:
     """Time a network, the reference in between.
 
     Goes on until the ratio is known to `effort.precision`, or the time is over. Python's garbage
@@ -120,7 +120,7 @@ def time_in_turns(run: Run, reference: Run, effort: Effort = Effort()) -> Timing
                 return timing
 
 
-def warm_up(run: Run, seconds: float) -> float:
+def warm_up(run: TimedRun, seconds: float) -> float:
     """Run until two medians in a row agree, at most for some seconds; return the last one."""
     stop = time.perf_counter() + seconds
     median = float("nan")  # equal to nothing
@@ -130,14 +130,14 @@ def warm_up(run: Run, seconds: float) -> float:
             return median
 
 
-def _runs(run: Run, count: int, settle: int = SETTLE_RUNS) -> np.ndarray:
+def _runs(run: TimedRun, count: int, settle: int = SETTLE_RUNS) -> np.ndarray:
     for _ in range(settle):
         run()
     return np.array([run() for _ in range(count)])
 
 
 def medians_in_turns(
-    runs: Mapping[str, Run], rounds: int, count: int, settle: int
+    runs: Mapping[str, TimedRun], rounds: int, count: int, settle: int
 ) -> dict[str, list[float]]:
     """Time any number of networks in turns.
 

@@ -22,12 +22,12 @@ from nas.ir import (
     SqueezeExcite,
     conv_channels,
 )
-from nas.latency.profile import Finding, Layer
+from nas.latency.profile import Finding, LayerSignature
 from nas.latency.protocol import medians_in_turns
-from nas.latency.runtimes.base import Program, Run, Runtime
+from nas.latency.runtimes.base import Program, Runtime, TimedRun
 from nas.latency.weights import realistic_weights
 from nas.lowering import MERGE_ALL, Form, candidates, lower, usual_form
-from nas.machine import Load
+from nas.machine import MachineLoad
 
 # The share of time that another form than the usual one must save. What one layer gains by slices
 # depends on how many channels each holds, so they must gain much to be taken for its likes.
@@ -137,7 +137,7 @@ def tune(runtime: Runtime, step: Callable[[int, int], None] | None = None) -> li
     """
     least: tuple[int, list[Finding]] | None = None
     for _ in range(ATTEMPTS):
-        watch = Load()
+        watch = MachineLoad()
         findings = _measure_layers(runtime, step)
         remarks = len(watch.remarks())
         if least is None or remarks < least[0]:
@@ -162,7 +162,7 @@ def _measure_layers(
         }
         usual = _usual(node)
         times = _relative_times(runs, usual)
-        findings.append(Finding(Layer.of(node, shape), _chosen(times, usual), times))
+        findings.append(Finding(LayerSignature.of(node, shape), _chosen(times, usual), times))
     if step is not None:
         step(len(sample), len(sample))
     return findings
@@ -179,7 +179,7 @@ def _usual(node: MixConv | SqueezeExcite) -> str:
     return "plain" if isinstance(node, SqueezeExcite) else usual_form(node)
 
 
-def _relative_times(runs: dict[str, Run], usual: str) -> dict[str, float]:
+def _relative_times(runs: dict[str, TimedRun], usual: str) -> dict[str, float]:
     """Return the times of several forms in units of the usual one's."""
     medians = medians_in_turns(runs, ROUNDS, RUNS, SETTLE)
     # Low quartiles: what disturbs a round makes it slower, never faster.

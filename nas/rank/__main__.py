@@ -47,11 +47,11 @@ def rank(
 ) -> None:
     """Print Kendall's tau, Spearman's rho and precision, with what a score must beat beside."""
     from nas.accuracy.naming import open_estimator
-    from nas.accuracy.population import ListedPopulation
+    from nas.accuracy.pool import ListedPool
     from nas.accuracy.preparation import prepare_estimator
     from nas.accuracy.table import read_networks
     from nas.data import load_data
-    from nas.executors.local import Shape, best_shape
+    from nas.executors.local import Resources, default_resources
     from nas.rank.run import RankingRun, drawn
 
     classes = load_data(data).num_classes
@@ -61,7 +61,7 @@ def rank(
             f"{data} has {classes} classes, but networks of {table} tell others apart; "
             "give the data that they were trained on"
         )
-    judge = open_estimator(estimator, data, ListedPopulation([row.spec for row in found]), seed)
+    judge = open_estimator(estimator, data, ListedPool([row.spec for row in found]), seed)
     settings = {"table": str(table), "estimator": estimator, "data": data, "n": n, "seed": seed}
     now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     path = out or Path("runs") / f"rank-{now}"
@@ -72,7 +72,7 @@ def rank(
     limit = None if trial_timeout is None else parse_seconds(trial_timeout)
     try:
         with cli.progress_bar(console, "judging networks") as step:
-            run.run(Shape(workers or best_shape()[0], threads, limit), step)
+            run.run(Resources(workers or default_resources()[0], threads, limit), step)
     except KeyboardInterrupt:
         console.print(f"stopped; go on with the same command and --out {path}")
         raise

@@ -18,10 +18,11 @@ from analysis.statistics.ranking import RankingCard, ranking_card
 from nas.accuracy import Estimate, Estimator
 from nas.accuracy.table import TrainedNetwork
 from nas.cost import count
-from nas.document import digest, write_atomic
+from nas.document import digest
 from nas.errors import MixnasError
-from nas.executors.local import LocalExecutor, Shape
+from nas.executors.local import LocalExecutor, Resources
 from nas.executors.worker import Result, Task
+from nas.files import write_atomic
 from nas.ir import Conv, MixConv, walk
 from nas.spec import NetworkSpec
 
@@ -74,11 +75,11 @@ class RankingRun:
     def _scores(self) -> Path:
         return self.path / "scores.json"
 
-    def run(self, shape: Shape, step: Callable[[int, int], None]) -> None:
+    def run(self, resources: Resources, step: Callable[[int, int], None]) -> None:
         """Judge all networks that have no score yet."""
         missing = [i for i in range(len(self.networks)) if i not in self.results]
         tasks = {i: Task(self.networks[i].spec, self.seed) for i in missing}
-        with LocalExecutor(self.estimator, shape) as executor:
+        with LocalExecutor(self.estimator, resources) as executor:
             for key, result in executor.run(tasks):
                 self.results[key] = _kept(result)
                 write_atomic(self._scores, json.dumps(self.results))

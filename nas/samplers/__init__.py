@@ -1,27 +1,33 @@
 """Samplers: which network to try next. All propose whole genotypes, inside the limits."""
 
-from nas.samplers.base import GenotypeSampler, Past, Proposal
+from nas.samplers.base import GenotypeSampler, PastTrial, Proposal
 from nas.samplers.domain import Domain, ParameterDomain, SpaceDomain, distributions
 from nas.samplers.evolution import RegularizedEvolution
 from nas.samplers.known_cost import KnownCostSampler
-from nas.samplers.optuna_adapter import WithinLimits
-from nas.samplers.random import EvenSampler
-from nas.samplers.registry import SAMPLERS, Aim, SamplerFactory, find_sampler, open_sampler
+from nas.samplers.optuna_adapter import ConstrainedSampler
+from nas.samplers.random import RandomSampler
+from nas.samplers.registry import (
+    SAMPLERS,
+    SamplerFactory,
+    SearchProblem,
+    find_sampler,
+    open_sampler,
+)
 
 __all__ = [
     "SAMPLERS",
-    "Aim",
+    "ConstrainedSampler",
     "Domain",
-    "EvenSampler",
     "GenotypeSampler",
     "KnownCostSampler",
     "ParameterDomain",
-    "Past",
+    "PastTrial",
     "Proposal",
+    "RandomSampler",
     "RegularizedEvolution",
     "SamplerFactory",
+    "SearchProblem",
     "SpaceDomain",
-    "WithinLimits",
     "distributions",
     "find_sampler",
     "open_sampler",

@@ -37,7 +37,7 @@ class Proposal:
 
 
 @dataclass(frozen=True)
-class Past:
+class PastTrial:
     """A trial that a sampler knows of.
 
     Attributes:
@@ -74,13 +74,13 @@ class GenotypeSampler(BaseSampler):
 
     def _forget(self) -> None:
         """Forget what was learned in a study, since another one has begun."""
-        self._finished: dict[int, Past | None] = {}
+        self._finished: dict[int, PastTrial | None] = {}
         self._proposed: dict[int, Genotype] = {}  # to trials that may not show all of it yet
         self._over: set[int] = set()  # trials that there was nothing left for
 
     @abstractmethod
     def propose(
-        self, study: Study, past: Sequence[Past], number: int, rng: random.Random
+        self, study: Study, past: Sequence[PastTrial], number: int, rng: random.Random
     ) -> Proposal:
         """Propose something inside the limits; it may have been proposed before.
 
@@ -125,7 +125,7 @@ class GenotypeSampler(BaseSampler):
             genotype = self.domain.repair(self.domain.mutate(genotype, rng), rng)
         return genotype
 
-    def _past(self, study: Study, number: int) -> list[Past]:
+    def _past(self, study: Study, number: int) -> list[PastTrial]:
         """Return the trials but for one; what is finished is read once."""
         result = []
         for trial in study.get_trials(deepcopy=False):
@@ -139,14 +139,14 @@ class GenotypeSampler(BaseSampler):
                     self._finished[trial.number] = past
                     self._proposed.pop(trial.number, None)
                 elif past is None and trial.number in self._proposed:
-                    past = Past(trial, self._proposed[trial.number])
+                    past = PastTrial(trial, self._proposed[trial.number])
             if past is not None:
                 result.append(past)
         return result
 
-    def _read(self, trial: FrozenTrial) -> Past | None:
+    def _read(self, trial: FrozenTrial) -> PastTrial | None:
         try:
-            return Past(trial, self.domain.from_parameters(trial.params))
+            return PastTrial(trial, self.domain.from_parameters(trial.params))
         except (MixnasError, LookupError):  # it ended before its parameters were known
             return None
 
@@ -216,6 +216,6 @@ class GenotypeSampler(BaseSampler):
         )
 
 
-def tried(past: Iterable[Past]) -> set[Genotype]:
+def tried(past: Iterable[PastTrial]) -> set[Genotype]:
     """Return what is not proposed again."""
     return {p.genotype for p in past}

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from torch import Tensor, nn
 
 from nas.objective import mnasnet_reward
-from nas.samplers.base import GenotypeSampler, Past, Proposal, tried
+from nas.samplers.base import GenotypeSampler, PastTrial, Proposal, tried
 from nas.samplers.domain import Domain
 from nas.space import INACTIVE, Genotype
 
@@ -56,7 +56,7 @@ class ControllerSampler(GenotypeSampler):
         self._baseline: float | None = None
 
     def propose(
-        self, study: Study, past: Sequence[Past], number: int, rng: random.Random
+        self, study: Study, past: Sequence[PastTrial], number: int, rng: random.Random
     ) -> Proposal:
         """See `GenotypeSampler`."""
         while self._learn(past[self._learned : self._learned + BATCH]):
@@ -69,7 +69,7 @@ class ControllerSampler(GenotypeSampler):
                 return Proposal(genotype)
         return Proposal(self.new_near(genotype, seen, rng))
 
-    def _learn(self, batch: Sequence[Past]) -> bool:
+    def _learn(self, batch: Sequence[PastTrial]) -> bool:
         """Update the policy by a whole batch of finished trials; say whether it was one."""
         if len(batch) < BATCH or any(p.pending for p in batch):
             return False
@@ -84,7 +84,7 @@ class ControllerSampler(GenotypeSampler):
             self._improve([p.genotype for p in done], advantages / (deviation + 1e-6))
         return True
 
-    def _reward(self, past: Past, batch: Sequence[Past]) -> float:
+    def _reward(self, past: PastTrial, batch: Sequence[PastTrial]) -> float:
         values = past.trial.values
         if len(values) == 1:
             return float(values[0])

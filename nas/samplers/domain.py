@@ -23,9 +23,9 @@ from nas.errors import LimitError, MixnasError
 from nas.limits import COST_METRICS, Limit
 from nas.space import Genotype, Space, sample
 from nas.space.encoding import encode_all
-from nas.space.sampling import approach_from, cost_limits, excess
+from nas.space.sampling import approach_from, cost_limits, limit_violation
 
-Known = Callable[[Any], float]
+CostFunction = Callable[[Any], float]
 """A cost or a hint that follows from a proposal alone; it is given what `Domain.view` returns."""
 Feasible = Callable[[Any], bool]
 DRAWS = 10_000  # for a feasible assignment, before giving up
@@ -84,11 +84,11 @@ class Domain(ABC):
         """Return the features that a model sees, shape (genotypes, features)."""
 
     @abstractmethod
-    def hints(self) -> list[Known]:
+    def covariates(self) -> list[CostFunction]:
         """Return what is cheap to know of any proposal and may tell of its accuracy."""
 
     @abstractmethod
-    def known(self, what: str | Known) -> Known:
+    def known(self, what: str | CostFunction) -> CostFunction:
         """Return a cost function by name, or the one given.
 
         Raises:
@@ -141,7 +141,7 @@ class SpaceDomain(Domain):
 
     def admits(self, genotype: Genotype) -> bool:
         """See `Domain`."""
-        return excess(self.space, genotype, self._limits)[0] == 0
+        return limit_violation(self.space, genotype, self._limits)[0] == 0
 
     def mutate(self, genotype: Genotype, rng: random.Random) -> Genotype:
         """See `Domain`."""
@@ -160,11 +160,11 @@ class SpaceDomain(Domain):
         """See `Domain`."""
         return encode_all(self.space, genotypes)
 
-    def hints(self) -> list[Known]:
+    def covariates(self) -> list[CostFunction]:
         """See `Domain`."""
         return [self.known(metric) for metric in COST_METRICS]
 
-    def known(self, what: str | Known) -> Known:
+    def known(self, what: str | CostFunction) -> CostFunction:
         """See `Domain`."""
         if not isinstance(what, str):
             return what
@@ -275,11 +275,11 @@ class ParameterDomain(Domain):
             [table[column] for table, column in zip(self._tables, indices.T, strict=True)], axis=1
         )
 
-    def hints(self) -> list[Known]:
+    def covariates(self) -> list[CostFunction]:
         """See `Domain`."""
         return []
 
-    def known(self, what: str | Known) -> Known:
+    def known(self, what: str | CostFunction) -> CostFunction:
         """See `Domain`."""
         if isinstance(what, str):
             raise MixnasError(

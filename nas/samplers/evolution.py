@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
-from nas.samplers.base import GenotypeSampler, Past, Proposal
+from nas.samplers.base import GenotypeSampler, PastTrial, Proposal
 from nas.samplers.domain import Domain
 from nas.space import Genotype
 
@@ -46,7 +46,7 @@ class RegularizedEvolution(GenotypeSampler):
         self._tournament = tournament
 
     def propose(
-        self, study: Study, past: Sequence[Past], number: int, rng: random.Random
+        self, study: Study, past: Sequence[PastTrial], number: int, rng: random.Random
     ) -> Proposal:
         """See `GenotypeSampler`."""
         done = [p for p in past if p.trial.state == TrialState.COMPLETE]
@@ -70,7 +70,7 @@ class RegularizedEvolution(GenotypeSampler):
         return self.domain.repair(child, rng)
 
 
-def _gains(past: Past, directions: Sequence[StudyDirection]) -> list[float]:
+def _gains(past: PastTrial, directions: Sequence[StudyDirection]) -> list[float]:
     """Return a trial's values, each the better the larger."""
     return [
         value if direction == StudyDirection.MAXIMIZE else -value

@@ -11,12 +11,12 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from nas.samplers.base import GenotypeSampler, Past, Proposal, tried
+from nas.samplers.base import GenotypeSampler, PastTrial, Proposal, tried
 from nas.samplers.domain import Domain
 from nas.space import Genotype
 
 
-class WithinLimits(GenotypeSampler):
+class ConstrainedSampler(GenotypeSampler):
     """Lets one of Optuna's samplers propose, and moves its proposals inside the limits.
 
     The other sampler works in a study of its own, in memory, whose parameters are the indices of
@@ -47,7 +47,7 @@ class WithinLimits(GenotypeSampler):
         self._told: set[int] = set()
 
     def propose(
-        self, study: Study, past: Sequence[Past], number: int, rng: random.Random
+        self, study: Study, past: Sequence[PastTrial], number: int, rng: random.Random
     ) -> Proposal:
         """See `GenotypeSampler`."""
         mirror = self._follow(study, past)
@@ -70,7 +70,7 @@ class WithinLimits(GenotypeSampler):
                 found[name] = self._inner.sample_independent(mirror, trial, name, distribution)
         return self.domain.canonical(tuple(int(found[name]) for name in self._parameters))
 
-    def _follow(self, study: Study, past: Sequence[Past]) -> Study:
+    def _follow(self, study: Study, past: Sequence[PastTrial]) -> Study:
         """Tell the other sampler's study what became of trials."""
         if self._mirror is None:
             self._mirror = optuna.create_study(directions=study.directions, sampler=self._inner)
@@ -87,7 +87,7 @@ class WithinLimits(GenotypeSampler):
                 self._mirror.tell(asked, state=p.trial.state)
         return self._mirror
 
-    def _copy(self, past: Past) -> FrozenTrial:
+    def _copy(self, past: PastTrial) -> FrozenTrial:
         complete = past.trial.state == TrialState.COMPLETE
         params = {
             name: max(index, 0) for name, index in zip(self._parameters, past.genotype, strict=True)

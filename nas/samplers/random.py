@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from optuna.study import Study
 
-from nas.samplers.base import GenotypeSampler, Past, Proposal
+from nas.samplers.base import GenotypeSampler, PastTrial, Proposal
 
 
-class EvenSampler(GenotypeSampler):
+class RandomSampler(GenotypeSampler):
     """Random search.
 
     A trial follows from the seed and its number alone: it is the same whatever the order of
@@ -18,7 +18,7 @@ class EvenSampler(GenotypeSampler):
     """
 
     def propose(
-        self, study: Study, past: Sequence[Past], number: int, rng: random.Random
+        self, study: Study, past: Sequence[PastTrial], number: int, rng: random.Random
     ) -> Proposal:
         """See `GenotypeSampler`."""
         return Proposal(self.domain.draw(rng))

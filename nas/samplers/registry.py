@@ -13,20 +13,20 @@ from optuna.trial import FrozenTrial
 from nas.errors import MixnasError, unknown
 from nas.imports import looks_like_import, named_object
 from nas.latency.conditions import Latency
-from nas.latency.prediction.genotype import KnownLatency
+from nas.latency.prediction.genotype import GenotypeLatency
 from nas.limits import Limit
 from nas.objective import PARETO, Objective
-from nas.samplers.base import GenotypeSampler, Past
+from nas.samplers.base import GenotypeSampler, PastTrial
 from nas.samplers.domain import Domain, SpaceDomain
 from nas.samplers.evolution import RegularizedEvolution
 from nas.samplers.known_cost import KnownCostSampler
-from nas.samplers.optuna_adapter import WithinLimits
-from nas.samplers.random import EvenSampler
+from nas.samplers.optuna_adapter import ConstrainedSampler
+from nas.samplers.random import RandomSampler
 from nas.space import Genotype, Space
 
 
 @dataclass(frozen=True)
-class Aim:
+class SearchProblem:
     """What a search hands to its sampler.
 
     Attributes:
@@ -36,16 +36,16 @@ class Aim:
         objective: what is sought.
         latency: tells it from a genotype, where it can be known; MAdds stand in for it otherwise.
         latency_limits: that trials are held to when they are measured.
-        ceiling: the score that no network exceeds, or None if there is no such.
+        max_score: the score that no network exceeds, or None if there is no such.
     """
 
     space: Space
     limits: tuple[Limit, ...] = ()
     seed: int = 0
     objective: Objective = PARETO
-    latency: KnownLatency | None = None
+    latency: GenotypeLatency | None = None
     latency_limits: tuple[Limit, ...] = ()
-    ceiling: float | None = 1.0
+    max_score: float | None = 1.0
 
     @property
     def domain(self) -> Domain:
@@ -53,7 +53,7 @@ class Aim:
         return SpaceDomain(self.space, self.limits)
 
 
-SamplerFactory = Callable[[Aim], GenotypeSampler]
+SamplerFactory = Callable[[SearchProblem], GenotypeSampler]
 """Opens a sampler for a search."""
 
 
@@ -61,13 +61,13 @@ SamplerFactory = Callable[[Aim], GenotypeSampler]
 class _LatencyCost:
     """Latency, learned from the trials where no predictor tells it."""
 
-    known: KnownLatency
+    known: GenotypeLatency
 
     @property
     def sure(self) -> bool:
         return self.known.ready
 
-    def learn_from(self, past: Sequence[Past]) -> bool:
+    def learn_from(self, past: Sequence[PastTrial]) -> bool:
         measured = [
             (p.genotype, Latency.from_dict(p.trial.user_attrs["latency"]))
             for p in past
@@ -84,34 +84,34 @@ def _score(trial: FrozenTrial) -> float | None:
     return estimate.get("score", estimate.get("accuracy"))
 
 
-def _known_cost(aim: Aim) -> GenotypeSampler:
+def _known_cost(problem: SearchProblem) -> GenotypeSampler:
     def reward(accuracy: float, costs: np.ndarray) -> float:
-        return float(aim.objective.values(accuracy, float(costs[0]))[0])
+        return float(problem.objective.values(accuracy, float(costs[0]))[0])
 
     return KnownCostSampler(
-        aim.space,
-        ["madds" if aim.latency is None else _LatencyCost(aim.latency)],
-        limits=aim.limits,
-        cost_limits={} if aim.latency is None else {0: aim.latency_limits},
-        reward=None if aim.objective.target_ms is None else reward,
-        ceiling=aim.ceiling,
+        problem.space,
+        ["madds" if problem.latency is None else _LatencyCost(problem.latency)],
+        limits=problem.limits,
+        cost_limits={} if problem.latency is None else {0: problem.latency_limits},
+        reward=None if problem.objective.target_ms is None else reward,
+        max_score=problem.max_score,
         accuracy=_score,
-        seed=aim.seed,
+        seed=problem.seed,
     )
 
 
-def _controller(aim: Aim) -> GenotypeSampler:
+def _controller(problem: SearchProblem) -> GenotypeSampler:
     from nas.samplers.controller import ControllerSampler  # needs torch
 
-    return ControllerSampler(aim.domain, aim.seed)
+    return ControllerSampler(problem.domain, problem.seed)
 
 
 def _optuna(name: str, ordered: bool = False, **settings: Any) -> SamplerFactory:
-    def open_one(aim: Aim) -> GenotypeSampler:
+    def open_one(problem: SearchProblem) -> GenotypeSampler:
         import optuna
 
-        inner: BaseSampler = getattr(optuna.samplers, name)(seed=aim.seed, **settings)
-        return WithinLimits(aim.domain, inner, aim.seed, ordered)
+        inner: BaseSampler = getattr(optuna.samplers, name)(seed=problem.seed, **settings)
+        return ConstrainedSampler(problem.domain, inner, problem.seed, ordered)
 
     return open_one
 
@@ -120,8 +120,8 @@ _POPULATION = 20  # Optuna's 50 would be the whole of many a search
 
 SAMPLERS: dict[str, SamplerFactory] = {
     "known-cost": _known_cost,
-    "random": lambda aim: EvenSampler(aim.domain, aim.seed),
-    "evolution": lambda aim: RegularizedEvolution(aim.domain, aim.seed),
+    "random": lambda problem: RandomSampler(problem.domain, problem.seed),
+    "evolution": lambda problem: RegularizedEvolution(problem.domain, problem.seed),
     "controller": _controller,
     "tpe": _optuna("TPESampler", multivariate=True),
     "nsga2": _optuna("NSGAIISampler", population_size=_POPULATION),
@@ -132,7 +132,7 @@ SAMPLERS: dict[str, SamplerFactory] = {
 
 
 def find_sampler(name: str) -> SamplerFactory:
-    """Return what opens a sampler, by its name or by the import path of a function of an `Aim`.
+    """Return what opens a sampler, by name or by the import path of a `SamplerFactory`.
 
     Raises:
         MixnasError: when there is no such sampler; of a function that returns something else,
@@ -144,8 +144,8 @@ def find_sampler(name: str) -> SamplerFactory:
         return SAMPLERS[name]
     found = named_object(name, "sampler")
 
-    def open_one(aim: Aim) -> GenotypeSampler:
-        made = found(aim)
+    def open_one(problem: SearchProblem) -> GenotypeSampler:
+        made = found(problem)
         if not isinstance(made, GenotypeSampler):
             raise MixnasError(
                 f"{name} returned {type(made).__name__}; a sampler of searches is a "
@@ -156,6 +156,6 @@ def find_sampler(name: str) -> SamplerFactory:
     return open_one
 
 
-def open_sampler(name: str, aim: Aim) -> GenotypeSampler:
+def open_sampler(name: str, problem: SearchProblem) -> GenotypeSampler:
     """Return a sampler by name; see `find_sampler`."""
-    return find_sampler(name)(aim)
+    return find_sampler(name)(problem)

@@ -192,7 +192,7 @@ def search(
     else:
         searching = Search.resume(run, settings, console)
     finished = searching.run(console)
-    searching.outcome.report(json)
+    searching.tables.report(json)
     if not finished:
         raise typer.Exit(130)
 
@@ -213,11 +213,11 @@ def _references(names: list[str] | None) -> list[str] | None:
 
 def _settings(given: dict[str, Any], config: Path | None) -> SearchConfig:
     """Lay the options over a config file, and that over the defaults."""
-    from nas.executors.local import best_shape
+    from nas.executors.local import default_resources
     from nas.search.directory import SearchConfig, read_config
     from nas.study.storage import without_password
 
-    base: dict[str, Any] = {**DEFAULTS, "threads": best_shape()[1]}
+    base: dict[str, Any] = {**DEFAULTS, "threads": default_resources()[1]}
     base["workers"] = _best_workers(None)
     if config is not None:
         base = dataclasses.asdict(read_config(config))
@@ -247,9 +247,9 @@ def _settings(given: dict[str, Any], config: Path | None) -> SearchConfig:
 
 def _best_workers(ray: str | None) -> int:
     """Return how many trainings run at once: what the machine, or the cluster, has room for."""
-    from nas.executors.local import best_shape
+    from nas.executors.local import default_resources
 
-    return best_shape()[0] if ray in (None, "none", "local") else MANY
+    return default_resources()[0] if ray in (None, "none", "local") else MANY
 
 
 def _resumed(

@@ -7,31 +7,31 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from nas import cli
-from nas.accuracy import Estimator, ceiling_of, open_estimator
-from nas.accuracy.population import SpacePopulation
+from nas.accuracy import Estimator, max_score_of, open_estimator
+from nas.accuracy.pool import SpacePool
 from nas.data import load_data
 from nas.errors import MixnasError
-from nas.latency import Device, Settings, open_device
-from nas.latency.prediction.genotype import KnownLatency
+from nas.latency import Device, MeasurementSettings, open_device
+from nas.latency.prediction.genotype import GenotypeLatency
 from nas.latency.prediction.predictor import Predictor, load_predictor
 from nas.limits import Limit, parse_limit
 from nas.objective import Objective, open_objective
-from nas.samplers import Aim, GenotypeSampler, SamplerFactory, find_sampler
+from nas.samplers import GenotypeSampler, SamplerFactory, SearchProblem, find_sampler
 from nas.search.directory import SearchConfig
-from nas.search.retraining import Retraining, retraining, wanted_networks
+from nas.search.retraining import RetrainingEstimator, retraining, wanted_networks
 from nas.space import Space
 from nas.spec import NetworkSpec, load_network
 
 
 @dataclass(frozen=True)
-class Parts:
+class SearchComponents:
     """What a configuration names, opened; nothing has been written yet."""
 
     space: Space
     limits: list[Limit]
     device: Device
     estimator: Estimator
-    retraining: Retraining | None
+    retraining: RetrainingEstimator | None
     objective: Objective
     sampler: SamplerFactory
     references: dict[str, NetworkSpec]
@@ -42,18 +42,20 @@ class Parts:
         return [limit for limit in (*self.space.limits, *self.limits) if limit.metric == "latency"]
 
 
-def prepare_device(parts: Parts, config: SearchConfig, console: Console) -> Predictor | None:
+def prepare_device(
+    components: SearchComponents, config: SearchConfig, console: Console
+) -> Predictor | None:
     """Examine the device if need be; return its predictor if that is wanted or there.
 
     Raises:
         MixnasError: when a predictor is wanted and there is none that fits.
     """
     with cli.progress_bar(console, f"examining {config.device}") as step:
-        parts.device.prepare(step)
+        components.device.prepare(step)
     if config.latency == "measured":
         return None
     try:
-        predictor = load_predictor(parts.device, parts.space, config.space)
+        predictor = load_predictor(components.device, components.space, config.space)
     except MixnasError:
         if config.latency == "predicted":
             raise
@@ -64,26 +66,26 @@ def prepare_device(parts: Parts, config: SearchConfig, console: Console) -> Pred
 
 
 def open_sampler_of(
-    parts: Parts, config: SearchConfig, predictor: Predictor | None
+    components: SearchComponents, config: SearchConfig, predictor: Predictor | None
 ) -> GenotypeSampler:
     """Open the sampler, which is told latency by the predictor or learns it from the trials.
 
     Raises:
         MixnasError: when a sampler of one's own is none.
     """
-    device = parts.device
+    device = components.device
     model = None if predictor is None else predictor.model
-    latency = KnownLatency(parts.space, device.choice(), device.conditions, model)
-    aim = Aim(
-        parts.space,
-        tuple(parts.limits),
+    latency = GenotypeLatency(components.space, device.form_choice(), device.conditions, model)
+    problem = SearchProblem(
+        components.space,
+        tuple(components.limits),
         config.seed,
-        parts.objective,
+        components.objective,
         latency,
-        tuple(parts.latency_limits),
-        ceiling_of(parts.estimator),
+        tuple(components.latency_limits),
+        max_score_of(components.estimator),
     )
-    return parts.sampler(aim)
+    return components.sampler(problem)
 
 
 def _open_device(config: SearchConfig) -> Device:
@@ -92,10 +94,10 @@ def _open_device(config: SearchConfig) -> Device:
     from nas.executors.ray_cluster import cluster_device, connect  # Ray takes seconds to import
 
     connect(config.ray, config.workers * config.threads)
-    return cluster_device(config.device, Settings())
+    return cluster_device(config.device, MeasurementSettings())
 
 
-def open_parts(config: SearchConfig, space: Space) -> Parts:
+def open_components(config: SearchConfig, space: Space) -> SearchComponents:
     """Open everything that a configuration names.
 
     Raises:
@@ -109,15 +111,15 @@ def open_parts(config: SearchConfig, space: Space) -> Parts:
             "set input: {channels: 3}"
         )
     limits = [parse_limit(metric, text) for metric, text in config.limits.items()]
-    population = SpacePopulation(space, tuple(limits))
+    population = SpacePool(space, tuple(limits))
     estimator = open_estimator(config.estimator, config.data, population, config.seed)
     objective = open_objective(config.objective, config.target)
-    if objective.target_ms is not None and ceiling_of(estimator) != 1:
+    if objective.target_ms is not None and max_score_of(estimator) != 1:
         raise MixnasError(
             f"the objective '{config.objective}' is made of accuracies from 0 to 1, which the "
             f"estimator '{config.estimator}' does not give; use pareto, or another estimator"
         )
-    return Parts(
+    return SearchComponents(
         space,
         limits,
         _open_device(config),

@@ -23,8 +23,9 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from sqlalchemy import URL
 
-from nas.document import read_document, validate, write_atomic
+from nas.document import read_document, validate
 from nas.errors import MixnasError
+from nas.files import write_atomic
 from nas.study.storage import study_exists, without_password
 
 AtLeastOne = Annotated[int, Field(ge=1, le=1_000_000)]

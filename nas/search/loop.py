@@ -21,22 +21,22 @@ from nas.accuracy.preparation import prepare_estimator
 from nas.cost import count
 from nas.document import digest
 from nas.errors import MixnasError
-from nas.executors.local import LocalExecutor, Shape, best_shape
+from nas.executors.local import LocalExecutor, Resources, default_resources
 from nas.executors.worker import Failure, Result, Task
 from nas.latency.prediction.predictor import Predictor
 from nas.samplers import GenotypeSampler
 from nas.search.components import (
-    Parts,
-    open_parts,
+    SearchComponents,
+    open_components,
     open_sampler_of,
     prepare_device,
 )
 from nas.search.directory import RunDirectory, SearchConfig
 from nas.search.provenance import provenance
 from nas.search.results import References
-from nas.search.retraining import Confirmation, Retraining, wanted_networks
-from nas.search.tables import Outcome
-from nas.search.trials import Trials
+from nas.search.retraining import RetrainingEstimator, RetrainingRun, wanted_networks
+from nas.search.tables import RunTables
+from nas.search.trials import TrialRunner
 from nas.space import load_space
 from nas.space.loader import find_document
 from nas.space.sampling import sample
@@ -56,14 +56,14 @@ class Search:
         estimator: judges accuracy.
         retraining: of the best, at the end; None where that is not wanted.
         trials: begins and ends them.
-        outcome: what was found so far.
+        tables: what was found so far.
     """
 
     config: SearchConfig
     estimator: Estimator
-    retraining: Retraining | None
-    trials: Trials
-    outcome: Outcome
+    retraining: RetrainingEstimator | None
+    trials: TrialRunner
+    tables: RunTables
     _live: dict[str, int | str] = field(default_factory=dict)
     _stopped: bool = False
     _saved: float = 0.0
@@ -76,19 +76,21 @@ class Search:
             MixnasError: when a setting is not possible; nothing has been written then.
         """
         document = find_document(config.space)
-        parts = open_parts(config, load_space(config.space))
-        sample(parts.space, Random(config.seed), parts.limits)  # raises when nothing is within
+        components = open_components(config, load_space(config.space))
+        sample(
+            components.space, Random(config.seed), components.limits
+        )  # raises when nothing is within
         RunDirectory.check_new(path)
-        _prepare_estimator(parts, config, console)
-        predictor = prepare_device(parts, config, console)
-        sampler = open_sampler_of(parts, config, predictor)
+        _prepare_estimator(components, config, console)
+        predictor = prepare_device(components, config, console)
+        sampler = open_sampler_of(components, config, predictor)
         if config.storage is not None:
             open_storage(config.storage)
         directory = RunDirectory.create(path)
         directory.lock()
         directory.write_space(document.data)
         directory.write_config(config)
-        return _open(directory, config, parts, predictor, sampler, new=True)
+        return _open(directory, config, components, predictor, sampler, new=True)
 
     @staticmethod
     def resume(directory: RunDirectory, config: SearchConfig, console: Console) -> Search:
@@ -98,13 +100,13 @@ class Search:
             MixnasError: when its files cannot be used.
         """
         directory.lock()
-        parts = open_parts(config, load_space(str(directory.path / "space.yaml")))
+        components = open_components(config, load_space(str(directory.path / "space.yaml")))
         new = not directory.has_study(config)
-        _prepare_estimator(parts, config, console)
-        predictor = prepare_device(parts, config, console)
-        sampler = open_sampler_of(parts, config, predictor)
+        _prepare_estimator(components, config, console)
+        predictor = prepare_device(components, config, console)
+        sampler = open_sampler_of(components, config, predictor)
         directory.write_config(config)
-        search = _open(directory, config, parts, predictor, sampler, new)
+        search = _open(directory, config, components, predictor, sampler, new)
         search._live = search._left_on_ray()
         search.trials.study.requeue([key for key in search._live.values() if isinstance(key, int)])
         return search
@@ -120,7 +122,7 @@ class Search:
     @property
     def _tune_name(self) -> str:
         """What Tune calls the run: names of folders may repeat, places do not."""
-        place = str(self.outcome.directory.path.resolve())
+        place = str(self.tables.directory.path.resolve())
         return f"{self.config.study}-{digest(place)}"
 
     # -- the loop ---------------------------------------------------------------------------
@@ -135,7 +137,7 @@ class Search:
             MixnasError: when trial after trial ends without a result, or nothing can be written.
         """
         previous = signal.signal(signal.SIGINT, self._stop)
-        path = self.outcome.directory.path
+        path = self.tables.directory.path
         if console.is_terminal:
             console.print(f"run directory: {path}")
         watch = _Watch(self, console)
@@ -149,7 +151,7 @@ class Search:
                     self._run_on_ray(watch)
                 if self.trials.exhausted:
                     console.print("the space has no other network within the limits")
-                self.outcome.measure_front(
+                self.tables.measure_front(
                     self.trials.device, lambda: watch.say("measuring the front")
                 )
             self._confirm(console)
@@ -158,28 +160,28 @@ class Search:
             finished = False
         except MixnasError:
             with suppress(MixnasError):  # a full disk takes no tables either; the cause is told
-                self.outcome.save()
+                self.tables.save()
             raise
         finally:
             signal.signal(signal.SIGINT, previous)
-        self.outcome.save()
+        self.tables.save()
         return finished
 
     def _confirm(self, console: Console) -> None:
         """Retrain the best networks and the references, longer and with several seeds."""
         if self.retraining is None:
             return
-        found = self.outcome.best_networks(wanted_networks(self.config))
+        found = self.tables.best_networks(wanted_networks(self.config))
         if not found:
             return
         prepare_estimator(self.retraining, "preparing to retrain the best", console)
         networks = {(name, "front"): spec for name, spec in found.items()}
         networks |= {(n, "reference"): spec for n, spec in self.trials.references.specs.items()}
-        confirmation = Confirmation(self.outcome.directory, self.retraining, self.config.seed)
+        retraining_run = RetrainingRun(self.tables.directory, self.retraining, self.config.seed)
         # Here, whatever cluster the trials ran on; a limit for trials is none for what is longer.
-        shape = Shape(min(self.config.workers, best_shape()[0]), self.config.threads)
+        resources = Resources(min(self.config.workers, default_resources()[0]), self.config.threads)
         with cli.progress_bar(console, "retraining the best") as step:
-            failures = confirmation.run(networks, shape, step)
+            failures = retraining_run.run(networks, resources, step)
         for failure in failures:
             console.print(f"retraining failed: {failure}", markup=False, soft_wrap=True)
 
@@ -188,8 +190,8 @@ class Search:
         raise KeyboardInterrupt
 
     @property
-    def _shape(self) -> Shape:
-        return Shape(self.config.workers, self.config.threads, self.config.trial_timeout)
+    def _resources(self) -> Resources:
+        return Resources(self.config.workers, self.config.threads, self.config.trial_timeout)
 
     def _run_on_ray(self, watch: _Watch) -> None:
         from nas.search.tune import run_on_ray
@@ -197,7 +199,7 @@ class Search:
         run_on_ray(
             self.trials,
             self.estimator,
-            self._shape,
+            self._resources,
             self.config.gpus,
             self._tune_name,
             self._live,
@@ -205,7 +207,7 @@ class Search:
         )
 
     def _run_here(self, watch: _Watch) -> None:
-        with LocalExecutor(self.estimator, self._shape) as executor:
+        with LocalExecutor(self.estimator, self._resources) as executor:
             self._keep_busy(executor, watch)
 
     def _keep_busy(self, executor: LocalExecutor, watch: _Watch) -> None:
@@ -241,7 +243,7 @@ class Search:
     def _end(self, key: int | str, result: Result, watch: _Watch) -> None:
         trial = self.trials.end(key, result)
         if time.monotonic() - self._saved > SAVED_EVERY:
-            self.outcome.save()
+            self.tables.save()
             self._saved = time.monotonic()
         if trial is not None:
             watch.ended(trial, result)
@@ -293,15 +295,17 @@ def _line(trial: OpenTrial, result: Result) -> str:
     )
 
 
-def _prepare_estimator(parts: Parts, config: SearchConfig, console: Console) -> None:
+def _prepare_estimator(
+    components: SearchComponents, config: SearchConfig, console: Console
+) -> None:
     text = f"preparing {config.estimator} on {config.data}"
-    prepare_estimator(parts.estimator, text, console)
+    prepare_estimator(components.estimator, text, console)
 
 
 def _open(
     directory: RunDirectory,
     config: SearchConfig,
-    parts: Parts,
+    components: SearchComponents,
     predictor: Predictor | None,
     sampler: GenotypeSampler,
     new: bool,
@@ -310,22 +314,22 @@ def _open(
     study = SearchStudy(
         open_storage(config.storage or directory.storage),
         config.study,
-        parts.space,
+        components.space,
         sampler,
-        parts.objective,
+        components.objective,
         config.seed,
         new,
     )
-    study.check_facts("accuracies", parts.estimator.fingerprint())
-    conditions = asdict(parts.device.conditions)
-    profile = {"profile": parts.device.profile.digest()}  # its usual speed scales latencies
+    study.check_facts("accuracies", components.estimator.fingerprint())
+    conditions = asdict(components.device.conditions)
+    profile = {"profile": components.device.profile.digest()}  # its usual speed scales latencies
     study.check_facts("latencies", {**conditions, **profile})
-    directory.write_conditions(provenance(parts.estimator, parts.device, predictor))
-    references = References(parts.references, directory.read_table("references"))
-    bounds = parts.latency_limits
-    trials = Trials(
-        directory.path, study, parts.device, predictor, bounds, references, config.trials
+    directory.write_conditions(provenance(components.estimator, components.device, predictor))
+    references = References(components.references, directory.read_table("references"))
+    bounds = components.latency_limits
+    trials = TrialRunner(
+        directory.path, study, components.device, predictor, bounds, references, config.trials
     )
-    label = label_of(parts.estimator)
-    outcome = Outcome(directory, config, parts.space, study, references, bounds, label)
-    return Search(config, parts.estimator, parts.retraining, trials, outcome)
+    label = label_of(components.estimator)
+    tables = RunTables(directory, config, components.space, study, references, bounds, label)
+    return Search(config, components.estimator, components.retraining, trials, tables)

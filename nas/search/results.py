@@ -16,13 +16,13 @@ from nas.accuracy import Estimate
 from nas.cost import count
 from nas.errors import UnrunnableError
 from nas.executors.worker import Failure
-from nas.formats.arch_string import notation
+from nas.formats.arch_string import arch_string
 from nas.latency import Device, Latency, measure_quietly
 from nas.spec import NetworkSpec
 from nas.study.table import estimate_columns, latency_columns
 from nas.units import format_count
 
-COLUMNS = [
+RESULT_COLUMNS = [
     "name",
     "accuracy",
     "score",
@@ -78,7 +78,7 @@ class References:
                 "state": "fail" if failed else "complete",
                 "reason": result.reason if isinstance(result, Failure) else "",
                 "spec_hash": self.specs[name].digest(),
-                "architecture": notation(self.specs[name]),
+                "architecture": arch_string(self.specs[name]),
                 **asdict(count(self.specs[name])),
                 **estimate_columns({} if isinstance(result, Failure) else asdict(result)),
                 **latency_columns(latency),
@@ -88,7 +88,7 @@ class References:
 
     def table(self) -> pd.DataFrame:
         """Return the rows as a table, which has its columns even when it is empty."""
-        return pd.DataFrame(self.rows) if self.rows else pd.DataFrame(columns=COLUMNS)
+        return pd.DataFrame(self.rows) if self.rows else pd.DataFrame(columns=RESULT_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,9 @@ class Results:
             "completed": completed,
             "hypervolume": self.front.hypervolume,
             "reference_point": self.front.reference,
-            "pareto": records(self._members()[COLUMNS]),
+            "pareto": records(self._members()[RESULT_COLUMNS]),
             "score": self.label,
-            "references": records(self.references.reindex(columns=COLUMNS)),
+            "references": records(self.references.reindex(columns=RESULT_COLUMNS)),
             "confirmed": [plain(asdict(row)) for row in confirmed(self.retrained)],
             "differences": [plain(asdict(row)) for row in differences(self.retrained, self.best)],
             "best": str(self.path / "best.yaml"),
@@ -135,8 +135,8 @@ class Results:
 
     def print(self, data: str, device: str) -> None:
         """Print the Pareto table, fastest first, with the references beside."""
-        rows = [("front", row) for row in records(self._members()[COLUMNS])]
-        known = self.references.reindex(columns=COLUMNS).dropna(subset=["latency_ms"])
+        rows = [("front", row) for row in records(self._members()[RESULT_COLUMNS])]
+        known = self.references.reindex(columns=RESULT_COLUMNS).dropna(subset=["latency_ms"])
         rows += [("reference", row) for row in records(known)]
         cli.print_table(
             f"Pareto front of {self.front.n} networks, with references",

@@ -14,15 +14,15 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.statistics.retraining import COLUMNS
+from analysis.statistics.retraining import RETRAINING_COLUMNS
 from nas.accuracy.base import Estimate, EstimateError, Estimator
-from nas.accuracy.naming import ANY_NUMBER, configured, read_settings
+from nas.accuracy.naming import ANY_NUMBER, configured, parse_settings
 from nas.accuracy.short import ShortTraining
 from nas.accuracy.supernet import Supernet
 from nas.accuracy.zero_cost import ZeroCost
 from nas.data import FolderData, load_data
 from nas.document import digest
-from nas.executors.local import LocalExecutor, Shape
+from nas.executors.local import LocalExecutor, Resources
 from nas.executors.worker import Failure, Task
 from nas.progress import Step
 from nas.search.directory import RunDirectory, SearchConfig
@@ -36,11 +36,11 @@ SEEDS = 3
 CONFIRMED = 2  # networks of the front, where nobody says how many
 TRAINABLE = ("short", "zero-cost", "supernet")  # estimators whose networks are for the data
 TRAINING = "training"  # the column that tells how a network was retrained
-KEPT = [*COLUMNS, TRAINING]
+CONFIRMED_COLUMNS = [*RETRAINING_COLUMNS, TRAINING]
 
 
 @dataclass(frozen=True)
-class Retraining:
+class RetrainingEstimator:
     """Trains a network, and reads the test part at the end: an `Estimator` for the end alone.
 
     Attributes:
@@ -90,7 +90,7 @@ def wanted_networks(config: SearchConfig) -> int:
     return CONFIRMED if config.retrain or kind in TRAINABLE else 0
 
 
-def retraining(estimator: Estimator, data: str, settings: str = "") -> Retraining:
+def retraining(estimator: Estimator, data: str, settings: str = "") -> RetrainingEstimator:
     """Return the retraining of a search: of networks at full width, on all validation images.
 
     It sees the training part twice, but from 4,800 to 100,000 images, of the search's resolution.
@@ -116,13 +116,13 @@ def retraining(estimator: Estimator, data: str, settings: str = "") -> Retrainin
         seen = min(estimator.images, estimator.most_epochs * train)
         images = max(images, math.ceil(LONGER * seen * estimator.width**2))
     given = {"data": data, "score": "accuracy"}
-    pairs = read_settings("--retrain", settings)
+    pairs = parse_settings("--retrain", settings)
     defaults["images"] = images
-    return Retraining(configured("--retrain", ShortTraining, given, defaults, pairs))
+    return RetrainingEstimator(configured("--retrain", ShortTraining, given, defaults, pairs))
 
 
 @dataclass
-class Confirmation:
+class RetrainingRun:
     """Retrainings and what came of them; a run's ``confirmed.csv``.
 
     Attributes:
@@ -133,21 +133,21 @@ class Confirmation:
     """
 
     directory: RunDirectory
-    estimator: Retraining
+    estimator: RetrainingEstimator
     seed: int
     seeds: int = SEEDS
 
     def run(
         self,
         networks: dict[tuple[str, str], NetworkSpec],
-        shape: Shape,
+        resources: Resources,
         told: Callable[[int, int], None],
     ) -> list[str]:
         """Retrain networks that were not yet.
 
         Args:
             networks: by name and kind (``front`` or ``reference``).
-            shape: of the workers.
+            resources: of the workers.
             told: how many trainings of how many are done.
 
         Returns:
@@ -164,15 +164,17 @@ class Confirmation:
         tasks = {key: task for key, task in wanted.items() if key not in done}
         rows, failures = table.to_dict("records"), []
         images = self.estimator.test_images if tasks else 0
-        with LocalExecutor(self.estimator, shape) as executor:
+        with LocalExecutor(self.estimator, resources) as executor:
             for number, (key, result) in enumerate(executor.run(tasks), start=1):
                 if isinstance(result, Failure):
                     failures.append(f"{key[0]}: {result.reason}")
                 else:
                     found = (result.accuracy, result.score, images, result.seconds)
                     values = (*key, *found, training)
-                    rows.append(dict(zip(KEPT, values, strict=True)))
-                    self.directory.write_table("confirmed", pd.DataFrame(rows, columns=KEPT))
+                    rows.append(dict(zip(CONFIRMED_COLUMNS, values, strict=True)))
+                    self.directory.write_table(
+                        "confirmed", pd.DataFrame(rows, columns=CONFIRMED_COLUMNS)
+                    )
                 told(len(wanted) - len(tasks) + number, len(wanted))
         return failures
 
@@ -188,4 +190,8 @@ class Confirmation:
 def retrained(directory: RunDirectory) -> pd.DataFrame:
     """Return a run's retrainings, one row each."""
     kept = directory.read_table("confirmed")
-    return pd.DataFrame(columns=KEPT) if kept is None else kept.reindex(columns=KEPT)
+    return (
+        pd.DataFrame(columns=CONFIRMED_COLUMNS)
+        if kept is None
+        else kept.reindex(columns=CONFIRMED_COLUMNS)
+    )

@@ -26,7 +26,7 @@ from nas.study import SearchStudy
 
 
 @dataclass
-class Outcome:
+class RunTables:
     """The tables of a run, made from its study.
 
     Attributes:
@@ -150,7 +150,7 @@ class Outcome:
         """Return the complete trials that keep the limits on latency, as it is known by now."""
         done = table[table["state"] == "complete"]
         for bound in self.bounds:
-            kept = [bound.excess(value) == 0 for value in done["latency_ms"]]
+            kept = [bound.violation(value) == 0 for value in done["latency_ms"]]
             done = done.loc[pd.Series(kept, index=done.index, dtype=bool)]
         return done
 

@@ -22,7 +22,7 @@ HOPELESS = 8  # more trials without a result than three for each with one, befor
 
 
 @dataclass
-class Trials:
+class TrialRunner:
     """Begins and ends trials.
 
     Attributes:
@@ -118,7 +118,7 @@ class Trials:
 
     def _latency(self, spec: NetworkSpec) -> Latency:
         if self.predictor is not None:
-            return self.predictor.predict(spec, self.device.choice())
+            return self.predictor.predict(spec, self.device.form_choice())
         return measure_quietly(self.device, spec, ATTEMPTS)
 
     def begin_references(self) -> dict[Any, Task]:
@@ -170,5 +170,5 @@ class Trials:
 def _surely_broken(bound: Limit, latency: Latency) -> bool:
     """Tell whether a latency breaks a limit; a predicted one with its whole error bar."""
     if latency.source == "measured":
-        return bound.excess(latency.steady_ms) > 0
-    return min(bound.excess(latency.low_ms), bound.excess(latency.high_ms)) > 0
+        return bound.violation(latency.steady_ms) > 0
+    return min(bound.violation(latency.low_ms), bound.violation(latency.high_ms)) > 0

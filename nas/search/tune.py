@@ -22,11 +22,11 @@ from ray.tune.search.optuna import OptunaSearch
 
 from nas.accuracy.base import Estimate, Estimator, PortableEstimator, number_of_stages
 from nas.errors import MixnasError
-from nas.executors.local import LocalExecutor, Shape
+from nas.executors.local import LocalExecutor, Resources
 from nas.executors.ray_cluster import cluster_cpus
 from nas.executors.worker import Failure, Result, Stage, Task
 from nas.files import cache_folder
-from nas.search.trials import Trials
+from nas.search.trials import TrialRunner
 from nas.spec import NetworkSpec
 from nas.study import GIVEN_UP
 
@@ -41,17 +41,17 @@ class NetworkTrial(tune.Trainable):  # type: ignore[misc]
     """Judges one network after the other in a process of its own, as the local executor does."""
 
     def setup(
-        self, config: dict[str, Any], estimator: bytes, luggage: bytes | None, shape: Shape
+        self, config: dict[str, Any], estimator: bytes, state: bytes | None, resources: Resources
     ) -> None:
         """See `tune.Trainable`; the estimator comes pickled: what goes wrong is then a result."""
         self._executor: LocalExecutor | None = None
         self._answer = False
         try:
-            shape = dataclasses.replace(shape, memory=shape.node_allowance)
+            resources = dataclasses.replace(resources, memory=resources.node_allowance)
             judge = cloudpickle.loads(estimator)
-            if luggage is not None:
-                judge.unpack(luggage)
-            self._executor = LocalExecutor(judge, shape)
+            if state is not None:
+                judge.unpack(state)
+            self._executor = LocalExecutor(judge, resources)
         except Exception as error:
             self._problem = (
                 f"the estimator cannot be loaded on node {platform.node()}: "
@@ -117,7 +117,7 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]
     measures latency and keeps limits.
     """
 
-    def __init__(self, trials: Trials, ended: Ended, workers: int) -> None:
+    def __init__(self, trials: TrialRunner, ended: Ended, workers: int) -> None:
         """Take the trials.
 
         Args:
@@ -226,7 +226,7 @@ def experiment_folder(study: str) -> Path:
     return cache_folder("ray") / study
 
 
-def resumable(trials: Trials, folder: Path) -> dict[str, int | str]:
+def resumable(trials: TrialRunner, folder: Path) -> dict[str, int | str]:
     """Return Tune's trials that an earlier process left running; empty if Tune cannot go on.
 
     It can when what it took for running is running in the study as well; otherwise the study,
@@ -243,9 +243,9 @@ def resumable(trials: Trials, folder: Path) -> dict[str, int | str]:
 
 
 def run_on_ray(
-    trials: Trials,
+    trials: TrialRunner,
     estimator: Estimator,
-    shape: Shape,
+    resources: Resources,
     gpus: float,
     study: str,
     live: dict[str, int | str],
@@ -256,24 +256,24 @@ def run_on_ray(
     Args:
         trials: begins and ends them.
         estimator: judges networks.
-        shape: of one trial's process; its workers are how many run at once, at most.
+        resources: of one trial's process; its workers are how many run at once, at most.
         gpus: of one trial.
         study: names Tune's state.
         live: what `resumable` returned.
         ended: told of every result.
 
     Raises:
-        MixnasError: as `Trials`.
+        MixnasError: as `TrialRunner`.
     """
-    workers = min(shape.workers, max(1, cluster_cpus() // shape.threads))
-    alone = dataclasses.replace(shape, workers=1)
+    workers = min(resources.workers, max(1, cluster_cpus() // resources.threads))
+    alone = dataclasses.replace(resources, workers=1)
     search = StudySearch(trials, ended, workers)
     search.adopt(live)
     pickled = cloudpickle.dumps(estimator)
-    luggage = estimator.luggage() if isinstance(estimator, PortableEstimator) else None
+    state = estimator.state() if isinstance(estimator, PortableEstimator) else None
     trainable = tune.with_resources(
-        tune.with_parameters(NetworkTrial, estimator=pickled, luggage=luggage, shape=alone),
-        {"cpu": shape.threads, "gpu": gpus},
+        tune.with_parameters(NetworkTrial, estimator=pickled, state=state, resources=alone),
+        {"cpu": resources.threads, "gpu": gpus},
     )
     folder = experiment_folder(study)
     if live and tune.Tuner.can_restore(str(folder)):

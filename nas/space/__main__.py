@@ -11,8 +11,8 @@ import typer
 
 from nas import cli
 from nas.blocks import Block
-from nas.document import write_atomic
 from nas.errors import MixnasError
+from nas.files import write_atomic
 from nas.limits import parse_limits, with_budget
 from nas.space import Space, Variable, load_space, sample, size, space_names
 from nas.space.size import upper_bound

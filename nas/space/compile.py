@@ -19,7 +19,7 @@ from nas.limits import Limit, parse_limit
 from nas.space.choices import expand, is_form
 from nas.space.derive import RULES, RegNetRule
 from nas.space.loader import SCHEMA
-from nas.space.plan import BlockPlan, Source, StagePlan
+from nas.space.plan import BlockPlan, StagePlan, ValueSource
 from nas.space.restrictions import Restriction, parse_restriction
 from nas.space.variables import Genotype, Site, Variable
 from nas.spec import Head, Input, NetworkSpec, Norm, Stem, load_network
@@ -73,9 +73,9 @@ class Plans:
     padding: Padding
     norm: Norm
     variables: list[Variable]
-    stem: dict[str, Source]
-    head: dict[str, Source]
-    input: dict[str, Source]
+    stem: dict[str, ValueSource]
+    head: dict[str, ValueSource]
+    input: dict[str, ValueSource]
     stages: list[StagePlan]
     rule: RegNetRule | None
     restrictions: list[Restriction]
@@ -161,7 +161,9 @@ class _Compiler:
 
     # -- values -----------------------------------------------------------------------------
 
-    def _source(self, name: str, expression: Any, kind: Any, base: Any, at: Location) -> Source:
+    def _source(
+        self, name: str, expression: Any, kind: Any, base: Any, at: Location
+    ) -> ValueSource:
         """Return where a field's value comes from, declaring its variable when it has one."""
         shared = isinstance(expression, str) and expression.startswith("$")
         if shared:
@@ -182,13 +184,15 @@ class _Compiler:
         index = self.names[name]
         if self.values[index][0] != values:
             self._fail(at, f"'{name}' stands for different values in the places that share it")
-        return Source(None, index, values)
+        return ValueSource(None, index, values)
 
-    def _fixed(self, name: str, value: Any) -> Source:
+    def _fixed(self, name: str, value: Any) -> ValueSource:
         self.fixed[name] = value  # restrictions may read it all the same
-        return Source(value)
+        return ValueSource(value)
 
-    def _record(self, name: str, record: dict[str, Any], kind: Any, base: Any) -> dict[str, Source]:
+    def _record(
+        self, name: str, record: dict[str, Any], kind: Any, base: Any
+    ) -> dict[str, ValueSource]:
         """Return the sources of the stem, the head or the input."""
         hints = typing.get_type_hints(kind, include_extras=True)
         self._check_fields(record, (name,), frozenset(hints))
@@ -205,7 +209,7 @@ class _Compiler:
             self._use(source, Site())
         return sources
 
-    def _use(self, source: Source, site: Site) -> None:
+    def _use(self, source: ValueSource, site: Site) -> None:
         if source.variable is not None:
             self.sites.setdefault(source.variable, []).append(site)
 
@@ -229,8 +233,8 @@ class _Compiler:
         for key in stage:
             if key not in STAGE_KEYS and key not in allowed:
                 self._fail((*at, key), unknown(f"key of {' or '.join(op.options)}", key, allowed))
-        shared: dict[str, Source] = {}
-        depth: Source | None = None
+        shared: dict[str, ValueSource] = {}
+        depth: ValueSource | None = None
         if rule is None:
             depth = self._needed(stage, "depth", name, len(base) or None, 1)
             self._use(depth, Site())
@@ -264,7 +268,7 @@ class _Compiler:
 
     def _needed(
         self, stage: dict[str, Any], key: str, name: str, base: Any, default: Any = None
-    ) -> Source:
+    ) -> ValueSource:
         """Return the source of a stage's depth or channels, from the base network if need be."""
         at: Location = ("stages", name, key)
         expression = stage.get(key, base if base is not None else default)
@@ -274,8 +278,8 @@ class _Compiler:
         return self._source(f"{name}.{key}", expression, KINDS[key], base, at)
 
     def _fields(
-        self, stage: dict[str, Any], name: str, j: int, base: Any, shared: dict[str, Source]
-    ) -> dict[str, Source]:
+        self, stage: dict[str, Any], name: str, j: int, base: Any, shared: dict[str, ValueSource]
+    ) -> dict[str, ValueSource]:
         """Return the sources of one block's fields: the most particular place that names each."""
         role = "first" if j == 0 else "rest"
         places: list[tuple[dict[str, Any], str, Location]] = [
@@ -298,7 +302,9 @@ class _Compiler:
                     break
         return sources
 
-    def _note_sites(self, plan: BlockPlan, depth: Source | None, op: Source, j: int) -> None:
+    def _note_sites(
+        self, plan: BlockPlan, depth: ValueSource | None, op: ValueSource, j: int
+    ) -> None:
         depths = tuple(d > j for d in depth.values) if depth and depth.variable is not None else ()
         for key, source in plan.sources.items():
             ops = tuple(key in FIELDS[o] for o in op.values)

@@ -11,7 +11,7 @@ from nas.cost import Cost, Count, tally
 from nas.errors import MixnasError
 from nas.ir import Shape
 from nas.space.compile import Plans
-from nas.space.plan import Source, get_all
+from nas.space.plan import ValueSource, get_all
 from nas.space.variables import Genotype
 from nas.spec import Head, Input, Stem, stem_part, tail_parts
 
@@ -94,5 +94,5 @@ def _picker(used: tuple[int, ...]) -> Callable[[Genotype], Any]:
     return itemgetter(*used) if used else lambda genotype: ()
 
 
-def _used(sources: dict[str, Source]) -> tuple[int, ...]:
+def _used(sources: dict[str, ValueSource]) -> tuple[int, ...]:
     return tuple(s.variable for s in sources.values() if s.variable is not None)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from nas.blocks.fields import MAX_CHANNELS
-from nas.space.plan import Source
+from nas.space.plan import ValueSource
 from nas.space.variables import Genotype
 
 QUANTUM = 8  # widths are multiples of it
@@ -52,7 +52,7 @@ class RegNetRule:
         "wm": Annotated[float, Field(gt=1, le=16)],
     }
 
-    def __init__(self, sources: dict[str, Source], stages: int) -> None:
+    def __init__(self, sources: dict[str, ValueSource], stages: int) -> None:
         """Take the parameters' sources and the number of stages that the space has."""
         self.sources = sources
         self.stages = stages

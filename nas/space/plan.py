@@ -14,7 +14,7 @@ _CACHE = 100_000
 
 
 @dataclass(frozen=True)
-class Source:
+class ValueSource:
     """A fixed value, or the variable that decides it.
 
     Attributes:
@@ -47,8 +47,8 @@ class BlockPlan:
         stride: 1 or 2, fixed.
     """
 
-    op: Source
-    sources: dict[str, Source]
+    op: ValueSource
+    sources: dict[str, ValueSource]
     stride: int
     _used: tuple[int, ...] = ()
     _cache: dict[tuple[int, ...], Block] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class BlockPlan:
             self._cache[key] = block
         return block
 
-    def match(self, block: Block, claim: Callable[[Source, Any, str], None]) -> None:
+    def match(self, block: Block, claim: Callable[[ValueSource, Any, str], None]) -> None:
         """Claim the values that make this plan build `block` (see `StagePlan.match`).
 
         Raises:
@@ -89,7 +89,7 @@ class BlockPlan:
         for item in dataclasses.fields(block):
             if item.name in ("op", "stride"):
                 continue
-            source = self.sources.get(item.name, Source(item.default))
+            source = self.sources.get(item.name, ValueSource(item.default))
             claim(source, getattr(block, item.name), item.name)
 
 
@@ -104,7 +104,7 @@ class StagePlan:
     """
 
     name: str
-    depth: Source | None
+    depth: ValueSource | None
     blocks: list[BlockPlan]
 
     def block(self, index: int) -> BlockPlan:
@@ -128,7 +128,7 @@ class StagePlan:
         return tuple(dict.fromkeys(s.variable for s in everything if s.variable is not None))
 
 
-def get_all(sources: dict[str, Source], genotype: Genotype) -> dict[str, Any]:
+def get_all(sources: dict[str, ValueSource], genotype: Genotype) -> dict[str, Any]:
     """Return the values of a record's fields in a network."""
     return {key: source.get(genotype) for key, source in sources.items()}
 
@@ -136,7 +136,7 @@ def get_all(sources: dict[str, Source], genotype: Genotype) -> dict[str, Any]:
 def claim_into(assignment: dict[int, int], variables: list[Variable]) -> Callable[..., None]:
     """Return a function that notes which value a source must have, and refuses contradictions."""
 
-    def claim(source: Source, value: Any, what: str) -> None:
+    def claim(source: ValueSource, value: Any, what: str) -> None:
         if source.variable is None:
             if source.value != value:
                 raise ValueError(f"{what} is {_show(value)}, the space has {_show(source.value)}")

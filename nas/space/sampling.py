@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from nas.cost import Cost
 from nas.errors import LimitError, MixnasError
-from nas.limits import COST_METRICS, Limit, format_metric, total_excess
+from nas.limits import COST_METRICS, Limit, format_metric, total_violation
 from nas.space.space import Space
 from nas.space.variables import Genotype
 
@@ -47,7 +47,9 @@ def cost_limits(space: Space, limits: Iterable[Limit]) -> list[Limit]:
     return [limit for limit in (*space.limits, *limits) if limit.metric in COST_METRICS]
 
 
-def excess(space: Space, genotype: Genotype, limits: Sequence[Limit]) -> tuple[float, Cost | None]:
+def limit_violation(
+    space: Space, genotype: Genotype, limits: Sequence[Limit]
+) -> tuple[float, Cost | None]:
     """Return how far a genotype is from restrictions and limits (0 inside), and its cost."""
     broken = len(space.broken(genotype))
     if broken:
@@ -56,7 +58,7 @@ def excess(space: Space, genotype: Genotype, limits: Sequence[Limit]) -> tuple[f
         cost = space.cost(genotype)
     except MixnasError:  # a block that does not fit its channels
         return _BROKEN, None
-    return total_excess(limits, cost), cost
+    return total_violation(limits, cost), cost
 
 
 def sample(space: Space, rng: random.Random, limits: Iterable[Limit] = ()) -> Sample:
@@ -73,12 +75,12 @@ def sample(space: Space, rng: random.Random, limits: Iterable[Limit] = ()) -> Sa
     bounds = cost_limits(space, limits)
     genotype = space.draw(rng)
     for _ in range(DRAWS):
-        distance, cost = excess(space, genotype, bounds)
+        distance, cost = limit_violation(space, genotype, bounds)
         if distance == 0 and cost is not None:
             return Sample(genotype, cost, True)
         genotype = space.redraw(genotype, rng)
     nearest = approach(space, rng, bounds)
-    distance, cost = excess(space, nearest, bounds)
+    distance, cost = limit_violation(space, nearest, bounds)
     if distance > 0 or cost is None:
         raise LimitError(_refusal(space, nearest, cost, bounds))
     return _mix(space, nearest, cost, rng, bounds)
@@ -89,7 +91,7 @@ def approach(space: Space, rng: random.Random, limits: Sequence[Limit]) -> Genot
     best, least = space.draw(rng), float("inf")
     for _ in range(WALKS):
         genotype = approach_from(space, space.draw(rng), rng, limits)
-        distance, _ = excess(space, genotype, limits)
+        distance, _ = limit_violation(space, genotype, limits)
         if distance == 0:
             return genotype
         if distance < least:
@@ -101,14 +103,14 @@ def approach_from(
     space: Space, genotype: Genotype, rng: random.Random, limits: Sequence[Limit]
 ) -> Genotype:
     """Walk by one or two changes at a time, never away from restrictions and limits."""
-    distance, _ = excess(space, genotype, limits)
+    distance, _ = limit_violation(space, genotype, limits)
     for _ in range(WALK_STEPS):
         if distance == 0:
             break
         changed = space.mutate(genotype, rng)
         if rng.random() < 0.5:  # two limits at once may need a step up and a step down
             changed = space.mutate(changed, rng)
-        there, _ = excess(space, changed, limits)
+        there, _ = limit_violation(space, changed, limits)
         if there <= distance:
             genotype, distance = changed, there
     return genotype
@@ -120,9 +122,9 @@ def descend(space: Space, genotype: Genotype, limits: Sequence[Limit]) -> Genoty
     Costs rise with every single variable, so that for a limit below the smallest network (or above
     the largest) this ends at that network.
     """
-    distance, _ = excess(space, genotype, limits)
+    distance, _ = limit_violation(space, genotype, limits)
     while distance > 0:
-        options = [(excess(space, g, limits)[0], g) for g in space.neighbours(genotype)]
+        options = [(limit_violation(space, g, limits)[0], g) for g in space.neighbours(genotype)]
         if not options or min(options)[0] >= distance:
             break
         distance, genotype = min(options)
@@ -134,7 +136,7 @@ def _mix(
 ) -> Sample:
     for _ in range(MIXING_STEPS):
         changed = space.mutate(genotype, rng)
-        distance, its_cost = excess(space, changed, limits)
+        distance, its_cost = limit_violation(space, changed, limits)
         if distance == 0 and its_cost is not None:
             genotype, cost = changed, its_cost
     return Sample(genotype, cost, False)
@@ -147,7 +149,7 @@ def _refusal(space: Space, genotype: Genotype, cost: Cost | None, limits: Sequen
             f"no network of '{space.name}' was found that keeps its restrictions ({broken[0]}); "
             "loosen them"
         )
-    missed = [limit for limit in limits if limit.excess(getattr(cost, limit.metric)) > 0]
+    missed = [limit for limit in limits if limit.violation(getattr(cost, limit.metric)) > 0]
     nearest = ", ".join(
         f"{limit.metric} = {format_metric(limit.metric, getattr(cost, limit.metric))}"
         for limit in missed

@@ -16,7 +16,7 @@ from nas.limits import Limit
 from nas.space.compile import Plans, compile_document
 from nas.space.counting import Counter
 from nas.space.loader import find_document
-from nas.space.plan import Source, claim_into, get_all
+from nas.space.plan import ValueSource, claim_into, get_all
 from nas.space.variables import INACTIVE, Genotype, Label, Variable
 from nas.spec import Head, Input, NetworkSpec, Stem
 
@@ -263,13 +263,13 @@ class Space:
         self,
         spec: NetworkSpec,
         what: str,
-        sources: dict[str, Source],
-        claim: Callable[[Source, Any, str], None],
+        sources: dict[str, ValueSource],
+        claim: Callable[[ValueSource, Any, str], None],
     ) -> None:
         record = getattr(spec, what)
         default = type(record)(**{k: s.options[0] for k, s in sources.items()})
         for key in record.__dataclass_fields__:
-            source = sources.get(key, Source(getattr(default, key)))
+            source = sources.get(key, ValueSource(getattr(default, key)))
             try:
                 claim(source, getattr(record, key), key)
             except ValueError as error:

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from nas.accuracy import Estimate
 from nas.cost import Cost
 from nas.errors import MixnasError
-from nas.formats.arch_string import notation
+from nas.formats.arch_string import arch_string
 from nas.latency import Latency
 from nas.objective import Objective
 from nas.samplers import GenotypeSampler, Proposal, distributions
@@ -137,7 +137,7 @@ class SearchStudy:
             distributions={name: self._distributions[name] for name in params},
             user_attrs={
                 "spec_hash": spec.digest(),
-                "architecture": notation(spec),
+                "architecture": arch_string(spec),
                 "cost": asdict(cost),
                 "seed": self.seed,
             },

@@ -14,10 +14,10 @@ from nas.accuracy import Estimate, EstimateError
 from nas.cost import count
 from nas.errors import MixnasError
 from nas.files import cache_folder
-from nas.latency import Conditions, Latency, Settings
+from nas.latency import Conditions, Latency, MeasurementSettings
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
-from nas.lowering import MERGE_ALL, Choice
+from nas.lowering import MERGE_ALL, FormChoice
 from nas.progress import Step
 from nas.spec import NetworkSpec
 
@@ -83,7 +83,7 @@ class Hopeless(Instant):
         raise EstimateError("the data cannot be learned")
 
 
-class Laden(Instant):
+class Portable(Instant):
     """Judges nothing on a machine where its luggage was not unpacked."""
 
     @property
@@ -91,13 +91,13 @@ class Laden(Instant):
         """Where the luggage is unpacked."""
         return cache_folder() / "luggage"
 
-    def luggage(self) -> bytes:
+    def state(self) -> bytes:
         """See `PortableEstimator`."""
         return b"weights"
 
-    def unpack(self, luggage: bytes) -> None:
+    def unpack(self, state: bytes) -> None:
         """See `PortableEstimator`."""
-        self.file.write_bytes(luggage)
+        self.file.write_bytes(state)
 
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
         """See `Estimator.estimate`."""
@@ -131,7 +131,7 @@ class InstantDevice:
     local = True
     conditions = CONDITIONS
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: MeasurementSettings | None = None) -> None:
         """Take the settings, which change nothing."""
         self.settings = settings
 
@@ -143,7 +143,7 @@ class InstantDevice:
         """See `Device`."""
         return DeviceProfile(self.conditions, 1.0, ())
 
-    def choice(self) -> Choice:
+    def form_choice(self) -> FormChoice:
         """See `Device`."""
         return MERGE_ALL
 

@@ -1,3 +1,30 @@
-"""The layer tree as torch modules, and weights from other layouts."""
+"""The layer tree as torch modules, and weights from files and other layouts."""
 
-from nas.torch_model.network import *  # noqa: F403
+from nas.torch_model.lowered import lower_module
+from nas.torch_model.modules import (
+    ResidualSequential,
+    SameConv2d,
+    SymmetricConv2d,
+    to_loaded_module,
+    to_module,
+    weights_of,
+)
+from nas.torch_model.network import Network, build, zero_residuals
+from nas.torch_model.timm_weights import load_timm_state_dict
+from nas.torch_model.weight_files import load_weights, read_weights
+
+__all__ = [
+    "Network",
+    "ResidualSequential",
+    "SameConv2d",
+    "SymmetricConv2d",
+    "build",
+    "load_timm_state_dict",
+    "load_weights",
+    "lower_module",
+    "read_weights",
+    "to_loaded_module",
+    "to_module",
+    "weights_of",
+    "zero_residuals",
+]

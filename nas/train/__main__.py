@@ -16,7 +16,7 @@ from nas.errors import MixnasError
 
 if TYPE_CHECKING:
     from nas.latency import Device
-    from nas.train.components import Settings
+    from nas.train.components import TrainingSettings
     from nas.train.full_training import FullTraining
     from nas.train.placement import Placement
     from nas.train.recipe import Recipe
@@ -79,7 +79,7 @@ def train(
 
     from nas.latency import open_device
     from nas.machine import usable_cores
-    from nas.train.components import open_training, read_settings
+    from nas.train.components import open_training, read_training_settings
 
     asked = {
         "network": network,
@@ -98,7 +98,7 @@ def train(
             raise MixnasError(
                 f"--resume goes on with the folder's own settings; give no {', '.join(wrong)}"
             )
-        path, settings = resume, read_settings(resume)
+        path, settings = resume, read_training_settings(resume)
     elif network is None:
         raise MixnasError("give a network to train (a spec's path, a reference's name, timm:NAME)")
     else:
@@ -139,16 +139,16 @@ def _recipe(path: Path | None, changes: list[str] | None) -> Recipe:
     return found
 
 
-def _settings(values: dict[str, Any]) -> Settings:
+def _settings(values: dict[str, Any]) -> TrainingSettings:
     """Check the options; paths become absolute, as a training may go on from another folder."""
     from nas.document import Document, validate
-    from nas.train.components import Settings
+    from nas.train.components import TrainingSettings
 
     for name in ("network", "data", "weights"):
         if name in values and Path(values[name]).expanduser().exists():
             values[name] = str(Path(values[name]).expanduser().resolve())
     values["recipe"] = dataclasses.asdict(values["recipe"])
-    found: Settings = validate(Settings, Document("options", values))
+    found: TrainingSettings = validate(TrainingSettings, Document("options", values))
     return found
 
 
@@ -161,7 +161,7 @@ def _new_path(network: str) -> Path:
 def _placement(on: str, precision: str, compiled: bool) -> Placement:
     import torch
 
-    from nas.train.placement import Accelerated, Placement
+    from nas.train.placement import AcceleratePlacement, Placement
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # started by `accelerate launch`
         from accelerate import Accelerator
@@ -169,7 +169,7 @@ def _placement(on: str, precision: str, compiled: bool) -> Placement:
         # Precision is the placement's matter, whatever the launcher was configured for.
         accelerator = Accelerator(cpu=on == "cpu", mixed_precision="no")
         cuda = accelerator.device.type == "cuda"
-        return Accelerated(accelerator, _best_precision(precision, cuda), compiled)
+        return AcceleratePlacement(accelerator, _best_precision(precision, cuda), compiled)
     if on == "auto":
         on = "cuda" if torch.cuda.is_available() else "cpu"
     return Placement(on, _best_precision(precision, on.startswith("cuda")), compiled)

@@ -14,7 +14,7 @@ EVALUATED_AT_ONCE = 128
 Data = TypeVar("Data", bound=DataSource)
 
 
-class Source(Protocol):
+class BatchSource(Protocol):
     """Gives a training its images: uint8 (B, 3, H, W), with labels (B,)."""
 
     def __len__(self) -> int:
@@ -34,7 +34,7 @@ class Source(Protocol):
         ...
 
 
-class Dealt(Generic[Data]):
+class ShardedBatches(Generic[Data]):
     """How images are dealt out to steps; of processes that train together, each has its share.
 
     Attributes:
@@ -73,21 +73,21 @@ class Dealt(Generic[Data]):
             yield slice(start, min(start + EVALUATED_AT_ONCE, count))
 
 
-class Batches(Dealt[ImageData]):
+class Batches(ShardedBatches[ImageData]):
     """Batches of images in memory, at the resolution to train at."""
 
     def statistics(self) -> tuple[Tensor, Tensor]:
-        """See `Source.statistics`."""
+        """See `BatchSource.statistics`."""
         return self.data.statistics()
 
     def train(self, epoch: int, begin: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `Source.train`."""
+        """See `BatchSource.train`."""
         images, labels = self.data.images["train"], self.data.labels["train"]
         for index in self.steps(epoch, begin):
             yield images[index], labels[index]
 
     def evaluate(self, part: Part) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `Source.evaluate`."""
+        """See `BatchSource.evaluate`."""
         images, labels = self.data.images[part], self.data.labels[part]
         for chunk in self.chunks(part):
             yield images[chunk], labels[chunk]

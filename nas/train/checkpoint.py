@@ -11,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from nas.document import write_atomic
 from nas.errors import MixnasError
+from nas.files import write_atomic
 from nas.train.loop import Trainer
 
 _FORM = "mixnas.checkpoint/1"

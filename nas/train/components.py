@@ -13,8 +13,9 @@ from rich.console import Console
 
 from nas import cli
 from nas.data import load_data
-from nas.document import read_document, validate, write_atomic
+from nas.document import read_document, validate
 from nas.errors import MixnasError
+from nas.files import write_atomic
 from nas.machine import usable_cores
 from nas.train.distillation import open_teacher
 from nas.train.full_training import CHECKPOINT, FullTraining
@@ -29,7 +30,7 @@ NETWORK = "network.yaml"
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Settings:
+class TrainingSettings:
     """What a training was asked to be; its folder keeps it, and ``--resume`` reads it.
 
     Attributes:
@@ -53,7 +54,7 @@ class Settings:
     reading: Literal["auto", "memory", "stream"] = "auto"
 
 
-def read_settings(path: Path) -> Settings:
+def read_training_settings(path: Path) -> TrainingSettings:
     """Read what a folder's training was asked to be.
 
     Raises:
@@ -61,13 +62,13 @@ def read_settings(path: Path) -> Settings:
     """
     if not (path / SETTINGS).is_file():
         raise MixnasError(f"{path} is no folder of a training: it has no {SETTINGS}")
-    found: Settings = validate(Settings, read_document(str(path / SETTINGS)))
+    found: TrainingSettings = validate(TrainingSettings, read_document(str(path / SETTINGS)))
     return found
 
 
 def open_training(
     path: Path,
-    settings: Settings,
+    settings: TrainingSettings,
     placement: Placement,
     workers: int | None,
     new: bool,
@@ -128,7 +129,7 @@ def open_training(
     return training
 
 
-def _make_folder(training: FullTraining, settings: Settings) -> None:
+def _make_folder(training: FullTraining, settings: TrainingSettings) -> None:
     training.path.mkdir(parents=True, exist_ok=True)
     training.claim()
     plain: dict[str, Any] = dataclasses.asdict(settings)

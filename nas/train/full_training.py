@@ -15,16 +15,16 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from analysis.figures.training import curves_figure
-from nas.document import write_atomic
 from nas.errors import MixnasError
+from nas.files import write_atomic
 from nas.progress import Step
 from nas.train.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from nas.train.loop import Evaluation, Trainer
 from nas.train.models import Model
 
 CHECKPOINT = "checkpoint.safetensors"
-SAVED_EVERY = 60.0  # seconds between two checkpoints, at least; every epoch's end is one, too
-COLUMNS = (
+CHECKPOINT_SECONDS = 60.0  # at least, between two checkpoints; every epoch ends with one, too
+LOG_COLUMNS = (
     "epoch",
     "train_loss",
     "train_accuracy",
@@ -56,7 +56,7 @@ class FullTraining:
     costs: dict[str, int]
     about: dict[str, Any]
     rows: list[dict[str, Any]] = field(default_factory=list)
-    save_every: float = SAVED_EVERY
+    save_every: float = CHECKPOINT_SECONDS
     _earlier: float = 0.0  # seconds that earlier processes took
     _started: float = 0.0
 
@@ -189,7 +189,7 @@ class FullTraining:
 
 def _csv(rows: list[dict[str, Any]]) -> str:
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(buffer, LOG_COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return buffer.getvalue()

@@ -17,7 +17,7 @@ from nas.data import Part
 from nas.errors import MixnasError
 from nas.torch_model import zero_residuals
 from nas.train.augment import Augmentation, Mixed
-from nas.train.batches import Source, mixed_seed
+from nas.train.batches import BatchSource, mixed_seed
 from nas.train.optimisers import open_optimiser
 from nas.train.placement import Placement
 from nas.train.recipe import Recipe
@@ -71,7 +71,7 @@ class Trainer:
     def __init__(
         self,
         model: nn.Module,
-        source: Source,
+        source: BatchSource,
         recipe: Recipe,
         seed: int,
         placement: Placement | None = None,
@@ -255,7 +255,7 @@ def _average(model: nn.Module, decay: float) -> AveragedModel:
 @torch.no_grad()
 def evaluate(
     model: nn.Module,
-    source: Source,
+    source: BatchSource,
     part: Part,
     augmentation: Augmentation,
     placement: Placement,

@@ -114,7 +114,7 @@ class Placement:
             self._scaler.load_state_dict(facts["scaler"])
 
 
-class Accelerated(Placement):
+class AcceleratePlacement(Placement):
     """One of several processes, started by ``accelerate launch``; each has a device of its own."""
 
     def __init__(self, accelerator: Accelerator, precision: str, compiled: bool) -> None:

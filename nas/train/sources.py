@@ -6,14 +6,14 @@ from typing import Literal
 
 from nas.data import DataSource, FolderData
 from nas.progress import Step
-from nas.train.batches import Batches, Source
+from nas.train.batches import Batches, BatchSource
 from nas.train.placement import Placement
 from nas.train.recipe import Recipe
 from nas.train.streaming import StreamedBatches
 
 GIGABYTE = 1 << 30
-KEPT = 8 * GIGABYTE  # of decoded images that are kept in the cache; more is streamed
-Reading = Literal["auto", "memory", "stream"]
+CACHED_BYTES = 8 * GIGABYTE  # of decoded images that are kept in the cache; more is streamed
+ReadingMode = Literal["auto", "memory", "stream"]
 
 
 def open_source(
@@ -22,10 +22,10 @@ def open_source(
     recipe: Recipe,
     seed: int,
     placement: Placement,
-    reading: Reading = "auto",
+    reading: ReadingMode = "auto",
     workers: int = 2,
     step: Step | None = None,
-) -> tuple[Source, Recipe, list[str]]:
+) -> tuple[BatchSource, Recipe, list[str]]:
     """Return a training's images, and what is left of the recipe to do with them.
 
     Files are streamed where they are many, or where training crops are cut from them: a crop of
@@ -55,8 +55,8 @@ def open_source(
     return Batches(images, recipe.batch_size, seed, *share), recipe, remarks
 
 
-def _streams(data: FolderData, resolution: int, recipe: Recipe, reading: Reading) -> bool:
+def _streams(data: FolderData, resolution: int, recipe: Recipe, reading: ReadingMode) -> bool:
     if reading != "auto":
         return reading == "stream"
     count = sum(len(files) for files in data.files.values())
-    return recipe.crop < 1 or 3 * count * resolution**2 > KEPT
+    return recipe.crop < 1 or 3 * count * resolution**2 > CACHED_BYTES

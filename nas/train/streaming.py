@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from nas.data import FolderData, Part
 from nas.data.folder import Box, read_image
-from nas.train.batches import Dealt, epoch_order, mixed_seed
+from nas.train.batches import ShardedBatches, epoch_order, mixed_seed
 
 RATIO = 4 / 3  # of a crop's sides, at most (Szegedy et al. 2015)
 TRIES = 10  # at a crop of the wanted area that fits into the image
@@ -23,8 +23,8 @@ Item = tuple[int, int | None]  # an image's number, and the seed of its crop
 Batch = tuple[Tensor, Tensor, list[str]]
 
 
-class StreamedBatches(Dealt[FolderData]):
-    """A `Source` of image files of any number and size.
+class StreamedBatches(ShardedBatches[FolderData]):
+    """A `BatchSource` of image files of any number and size.
 
     What an image's crop is follows from the seed, the epoch and its number alone, so that neither
     the number of workers nor an interruption changes a training.
@@ -61,7 +61,7 @@ class StreamedBatches(Dealt[FolderData]):
         self.broken: dict[str, None] = {}
 
     def statistics(self) -> tuple[Tensor, Tensor]:
-        """See `Source.statistics`: of some of the images."""
+        """See `BatchSource.statistics`: of some of the images."""
         drawn = epoch_order(self.data.count("train"), self.seed, 0)[:SAMPLED].tolist()
         batches = [drawn[i : i + 64] for i in range(0, len(drawn), 64)]
         items: list[list[Item]] = [[(number, None) for number in batch] for batch in batches]
@@ -76,7 +76,7 @@ class StreamedBatches(Dealt[FolderData]):
         return mean.float(), deviation.float()
 
     def train(self, epoch: int, begin: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `Source.train`."""
+        """See `BatchSource.train`."""
         batches = [
             [(n, mixed_seed(self.seed, epoch, n)) for n in numbers.tolist()]
             for numbers in self.steps(epoch, begin)
@@ -84,7 +84,7 @@ class StreamedBatches(Dealt[FolderData]):
         yield from self._loaded("train", batches)
 
     def evaluate(self, part: Part) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `Source.evaluate`: the middle square of every image."""
+        """See `BatchSource.evaluate`: the middle square of every image."""
         batches: list[list[Item]] = [
             [(n, None) for n in range(chunk.start, chunk.stop)] for chunk in self.chunks(part)
         ]

@@ -1,8 +1,8 @@
 import pytest
 
-from nas.accuracy import ceiling_of, label_of, open_estimator
+from nas.accuracy import label_of, max_score_of, open_estimator
 from nas.accuracy.fidelity import least_resolution
-from nas.accuracy.population import ListedPopulation
+from nas.accuracy.pool import ListedPool
 from nas.errors import MixnasError
 from nas.spec import load_network
 from tests.networks import TINY
@@ -20,9 +20,9 @@ def test_settings_stand_behind_the_name():
 def test_a_zero_cost_score_stands_behind_its_name():
     assert open_estimator("zero-cost:zico", "digits").score == "zico"
     assert open_estimator("zero-cost:zico,batch_size=8", "digits").batch_size == 8
-    assert ceiling_of(open_estimator("zero-cost", "digits")) is None
+    assert max_score_of(open_estimator("zero-cost", "digits")) is None
     assert label_of(open_estimator("zero-cost:synflow", "digits")) == "synflow"
-    assert ceiling_of(open_estimator("short", "digits")) == 1.0
+    assert max_score_of(open_estimator("short", "digits")) == 1.0
 
 
 @pytest.mark.parametrize(("name", "least"), [("short", 24), ("supernet", 16), ("zero-cost", 32)])
@@ -30,9 +30,9 @@ def test_images_are_as_large_as_the_networks_need(name, least):
     assert least_resolution(TINY, 16) == 16
     deep = load_network("mixnet_s")  # a stride of 32: 33 pixels end in 2x2
     assert least_resolution(deep, 16) == 36
-    assert open_estimator(name, "digits", ListedPopulation([TINY])).resolution == least
-    assert open_estimator(name, "digits", ListedPopulation([deep])).resolution == 36
-    own = open_estimator(f"{name}:resolution=48", "digits", ListedPopulation([deep]))
+    assert open_estimator(name, "digits", ListedPool([TINY])).resolution == least
+    assert open_estimator(name, "digits", ListedPool([deep])).resolution == 36
+    own = open_estimator(f"{name}:resolution=48", "digits", ListedPool([deep]))
     assert own.resolution == 48
 
 

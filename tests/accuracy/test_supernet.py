@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from torch.overrides import TorchFunctionMode
 
 from nas.accuracy.base import EstimateError, PortableEstimator
-from nas.accuracy.population import ListedPopulation, SpacePopulation
+from nas.accuracy.pool import ListedPool, SpacePool
 from nas.accuracy.supernet import Supernet
 from nas.accuracy.supernet.bank import Bank, fresh_buffers, skeleton, slices
-from nas.accuracy.supernet.estimator import SAVED_EVERY
+from nas.accuracy.supernet.estimator import CHECKPOINT_SECONDS
 from nas.space import load_space, sample
 from nas.torch_model import build, zero_residuals
 from tests.networks import DEEP, TINY
@@ -107,7 +107,7 @@ def supernet(tmp_path, monkeypatch):
 
     def made(**changes):
         settings = {"images": 1_600, "resolution": 16, "validation": 200, "calibration": 256}
-        return Supernet("digits", ListedPopulation([TINY, DEEP]), **{**settings, **changes})
+        return Supernet("digits", ListedPool([TINY, DEEP]), **{**settings, **changes})
 
     return made
 
@@ -133,7 +133,7 @@ def test_an_interrupted_training_goes_on_exactly(supernet, monkeypatch):
     whole.prepare()
     expected = whole.path.read_bytes()
     whole.path.unlink()
-    monkeypatch.setattr("nas.accuracy.supernet.estimator.SAVED_EVERY", -1.0)
+    monkeypatch.setattr("nas.accuracy.supernet.estimator.CHECKPOINT_SECONDS", -1.0)
 
     def interrupt(done, total):
         if done == 9:
@@ -146,14 +146,14 @@ def test_an_interrupted_training_goes_on_exactly(supernet, monkeypatch):
     supernet().prepare(lambda done, total: told.append((done, total)))
     assert told[0] == (9, 25)  # the ninth was done, but not kept
     assert whole.path.read_bytes() == expected
-    assert SAVED_EVERY > 0
+    assert CHECKPOINT_SECONDS > 0
 
 
 def test_the_weights_go_along_to_other_machines(supernet):
     trained = supernet()
     untrained = trained.fingerprint()
     trained.prepare()
-    luggage, known = trained.luggage(), trained.fingerprint()
+    state, known = trained.state(), trained.fingerprint()
     assert known != untrained
     arrived = pickle.loads(pickle.dumps(trained))  # noqa: S301
     assert isinstance(arrived, PortableEstimator)
@@ -164,7 +164,7 @@ def test_the_weights_go_along_to_other_machines(supernet):
     for there in (None, b"trained otherwise"):
         if there is not None:
             trained.path.write_bytes(there)
-        arrived.unpack(luggage)
+        arrived.unpack(state)
         assert arrived.fingerprint() == known
     assert 0 <= arrived.estimate(TINY, 0).score <= 1
 
@@ -216,6 +216,6 @@ def test_networks_of_another_space_are_refused(supernet):
 
 def test_another_space_is_another_supernet(supernet):
     listed = supernet().fingerprint()
-    spaced = Supernet("digits", SpacePopulation(space)).fingerprint()
+    spaced = Supernet("digits", SpacePool(space)).fingerprint()
     assert listed["networks"] != spaced.get("networks")
     assert "space" in spaced

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from nas.accuracy import Estimate, EstimateError
-from nas.executors.local import GIGABYTE, LocalExecutor, Shape, best_shape
+from nas.executors.local import GIGABYTE, LocalExecutor, Resources, default_resources
 from nas.executors.worker import Failure, Stage, Task
 from nas.machine import machine_for
 from nas.spec import load_network
@@ -115,7 +115,7 @@ def workers_of_this_process():
 
 
 def test_every_task_has_one_result():
-    with LocalExecutor(Scripted(), Shape(2)) as executor:
+    with LocalExecutor(Scripted(), Resources(2)) as executor:
         results = dict(executor.run(tasks(*range(10))))
         again = dict(executor.run(tasks(3)))
         assert (executor.running, executor.free) == (0, 2)
@@ -126,7 +126,7 @@ def test_every_task_has_one_result():
 
 
 def test_failures_are_results_with_reasons():
-    results = results_of(Scripted(), Shape(1), 1, 13, 14, 16, 17, 19)
+    results = results_of(Scripted(), Resources(1), 1, 13, 14, 16, 17, 19)
     assert results[13] == Failure("the training loss is nan in epoch 1")
     assert results[14] == Failure("RuntimeError: a bug")
     assert results[16] == Failure("the accuracy is nan, and must be from 0 to 1")
@@ -136,13 +136,13 @@ def test_failures_are_results_with_reasons():
 
 
 def test_an_estimator_that_cannot_be_loaded_says_why():
-    results = results_of(NeverToCome(), Shape(2), 1, 2)
+    results = results_of(NeverToCome(), Resources(2), 1, 2)
     reason = "the estimator cannot be loaded: FileNotFoundError: weights.pt"
     assert results == {1: Failure(reason), 2: Failure(reason)}
 
 
 def test_a_dying_worker_costs_its_own_task_only_and_says_how_it_died():
-    results = results_of(Scripted(), Shape(2), 1, 666, 2, 11, 12, 3, 4)
+    results = results_of(Scripted(), Resources(2), 1, 666, 2, 11, 12, 3, 4)
     died = "the worker process died: "
     assert results[666] == Failure(f"{died}signal 9 (as when memory runs out)", died=True)
     assert results[11] == Failure(f"{died}signal 11", died=True)
@@ -151,7 +151,7 @@ def test_a_dying_worker_costs_its_own_task_only_and_says_how_it_died():
 
 
 def test_a_worker_that_dies_while_idle_costs_nothing():
-    with LocalExecutor(Scripted(), Shape(1)) as executor:
+    with LocalExecutor(Scripted(), Resources(1)) as executor:
         dict(executor.run(tasks(1)))
         (process,) = workers_of_this_process()
         process.kill()
@@ -161,35 +161,35 @@ def test_a_worker_that_dies_while_idle_costs_nothing():
 
 
 def test_a_task_that_hangs_is_ended_and_the_others_go_on():
-    results = results_of(Scripted(), Shape(2, seconds=1), 1, 15, 2, 3)
+    results = results_of(Scripted(), Resources(2, seconds=1), 1, 15, 2, 3)
     assert results[15] == Failure("it took longer than 1 s (--trial-timeout)")
     assert all(isinstance(results[seed], Estimate) for seed in (1, 2, 3))
 
 
 def test_the_time_of_a_task_does_not_count_the_start_of_its_process():
-    results = results_of(SlowToCome(), Shape(1, seconds=1), 1, 2)
+    results = results_of(SlowToCome(), Resources(1, seconds=1), 1, 2)
     assert all(isinstance(result, Estimate) for result in results.values())
 
 
 def test_a_task_that_takes_too_much_memory_is_ended_with_its_reason():
-    results = results_of(Scripted(), Shape(1, memory=GIGABYTE), 1, 18, 2)
+    results = results_of(Scripted(), Resources(1, memory=GIGABYTE), 1, 18, 2)
     assert isinstance(results[18], Failure)
     assert results[18].reason.startswith("out of memory: it took 1.")
-    assert "a worker may take 1.0 GiB (fewer --workers leave more to each)" in results[18].reason
+    assert "a worker may take 1.0 GiB (fewer --workers leave more each)" in results[18].reason
     assert all(isinstance(results[seed], Estimate) for seed in (1, 2))
 
 
 def test_workers_share_the_memory_evenly_unless_told_otherwise():
-    assert Shape(4).allowance * 4 < psutil.virtual_memory().total
-    assert Shape(1).allowance == pytest.approx(4 * Shape(4).allowance, rel=1e-6)
-    assert Shape(4, memory=5).allowance == 5
-    workers, threads = best_shape()
+    assert Resources(4).allowance * 4 < psutil.virtual_memory().total
+    assert Resources(1).allowance == pytest.approx(4 * Resources(4).allowance, rel=1e-6)
+    assert Resources(4, memory=5).allowance == 5
+    workers, threads = default_resources()
     assert workers >= 1
     assert threads >= 1
 
 
 def test_more_tasks_than_workers_are_refused():
-    with LocalExecutor(Scripted(), Shape(1)) as executor:
+    with LocalExecutor(Scripted(), Resources(1)) as executor:
         executor.submit("one", Task(SPEC, 1))
         with pytest.raises(ValueError, match="all workers are busy"):
             executor.submit("two", Task(SPEC, 2))
@@ -199,7 +199,7 @@ def test_more_tasks_than_workers_are_refused():
 
 
 def test_stages_come_one_by_one_and_wait_for_an_answer():
-    with LocalExecutor(Telling(), Shape(1)) as executor:
+    with LocalExecutor(Telling(), Resources(1)) as executor:
         executor.submit("a", Task(SPEC, 1))
         seen = []
         while executor.running:
@@ -212,7 +212,7 @@ def test_stages_come_one_by_one_and_wait_for_an_answer():
 
 def test_between_two_stages_the_machine_may_measure():
     """Who decides whether a network goes on may measure another one first, or never answer."""
-    with LocalExecutor(Telling(), Shape(1)) as executor:
+    with LocalExecutor(Telling(), Resources(1)) as executor:
         executor.submit("a", Task(SPEC, 1))
         ((_, stage),) = executor.wait()
         assert not stage.last
@@ -230,7 +230,7 @@ def test_between_two_stages_the_machine_may_measure():
 
 
 def test_a_task_is_given_up_between_stages_and_its_worker_is_used_again():
-    with LocalExecutor(Telling(), Shape(1)) as executor:
+    with LocalExecutor(Telling(), Resources(1)) as executor:
         executor.submit("bad", Task(SPEC, 1))
         ((_, first),) = executor.wait()
         executor.proceed("bad", False)
@@ -250,7 +250,7 @@ def test_a_task_is_given_up_between_stages_and_its_worker_is_used_again():
 
 
 def test_a_stage_that_goes_wrong_is_the_last_one():
-    results = results_of(Telling(), Shape(2), 1, 13, 14, 666)
+    results = results_of(Telling(), Resources(2), 1, 13, 14, 666)
     assert results[1].accuracy == 0.3
     assert results[13] == Failure("the second stage went wrong")
     assert results[14] == Failure("the estimator ended after 2 of 3 stages")
@@ -258,7 +258,7 @@ def test_a_stage_that_goes_wrong_is_the_last_one():
 
 
 def test_a_late_stage_is_not_told_together_with_the_end_of_its_task():
-    with LocalExecutor(Telling(), Shape(1, seconds=0.5)) as executor:
+    with LocalExecutor(Telling(), Resources(1, seconds=0.5)) as executor:
         executor.submit("late", Task(SPEC, 1))
         ((key, stage),) = executor.wait()
         assert (key, stage.last) == ("late", False)
@@ -287,7 +287,7 @@ def test_workers_end_with_a_parent_that_was_killed():
 
 
 def test_stopping_kills_the_workers_at_once():
-    executor = LocalExecutor(Scripted(), Shape(2))
+    executor = LocalExecutor(Scripted(), Resources(2))
     running = executor.run(tasks(15, 1))
     assert next(running)[0] == 1
     assert workers_of_this_process()
@@ -297,7 +297,7 @@ def test_stopping_kills_the_workers_at_once():
 
 
 def test_ctrl_c_is_not_for_the_workers():
-    with LocalExecutor(Scripted(), Shape(1)) as executor:
+    with LocalExecutor(Scripted(), Resources(1)) as executor:
         dict(executor.run(tasks(1)))
         (process,) = workers_of_this_process()
         process.send_signal(signal.SIGINT)
@@ -312,7 +312,7 @@ def test_ctrl_c_is_not_for_the_workers():
 
 
 def test_ctrl_c_while_a_worker_begins_is_not_for_it():
-    with LocalExecutor(SlowToCome(), Shape(1)) as executor:
+    with LocalExecutor(SlowToCome(), Resources(1)) as executor:
         executor.submit("one", Task(SPEC, 1))
         for _ in range(10):
             for process in psutil.Process().children():

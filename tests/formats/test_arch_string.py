@@ -3,23 +3,23 @@ import random
 import pytest
 
 from analysis.read.architectures import parse_architecture
-from nas.accuracy.population import SpacePopulation
-from nas.formats.arch_string import notation
+from nas.accuracy.pool import SpacePool
+from nas.formats.arch_string import arch_string
 from nas.space import load_space
 from nas.spec import load_network
 
 
 def test_a_reference_in_one_line():
-    line = notation(load_network("mixnet_s"))
+    line = arch_string(load_network("mixnet_s"))
     assert line.startswith("ir_k3_s1_e1_c16 | ir_k3_s2_e6_c24 ir_k3_s1_e3_c24 | ir_k3.5.7_s2_e6")
     assert "ir_k3.5.7.9.11_s2_e6_c200_se0.5" in line
-    assert notation(load_network("mobilenet_v1")).startswith("ds_k3_s1_c64 | ds_k3_s2_c128")
+    assert arch_string(load_network("mobilenet_v1")).startswith("ds_k3_s1_c64 | ds_k3_s2_c128")
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_analysis_reads_what_is_written(seed):
-    spec = SpacePopulation(load_space("mixnet")).draw(random.Random(seed))
-    read = parse_architecture(notation(spec))
+    spec = SpacePool(load_space("mixnet")).draw(random.Random(seed))
+    read = parse_architecture(arch_string(spec))
     assert [(b.kernels, b.channels, b.stride) for b in read] == [
         (tuple(b.kernels), b.channels, b.stride) for b in spec.blocks
     ]

@@ -5,11 +5,11 @@ import json
 import pytest
 
 from nas.errors import MixnasError
-from nas.latency import Settings, open_device, usable_cores
+from nas.latency import MeasurementSettings, open_device, usable_cores
 from nas.latency import tuning as tuning_module
 from nas.latency.conditions import Latency
 from nas.latency.device import LocalDevice, measure_quietly, refuse_noise
-from nas.latency.profile import Finding, Layer, load_profile
+from nas.latency.profile import Finding, LayerSignature, load_profile
 from nas.latency.protocol import Effort
 from nas.lowering import Form
 from nas.spec import Input, load_network
@@ -28,7 +28,7 @@ def few_layers(monkeypatch):
     """Let tuning look at a depthwise, a pointwise and a gate layer only."""
     chosen, kinds = [], set()
     for node, shape in tuning_module.layers():
-        layer = Layer.of(node, shape)
+        layer = LayerSignature.of(node, shape)
         if layer.size == 7 and layer.kind not in kinds:
             kinds.add(layer.kind)
             chosen.append((node, shape))
@@ -63,7 +63,7 @@ def latency(**changes):
 
 @pytest.mark.parametrize("name", ["onnxruntime:cpu", "torch:cpu"])
 def test_a_measurement_carries_its_conditions(name, few_layers):
-    device = open_device(name, Settings(threads=1))
+    device = open_device(name, MeasurementSettings(threads=1))
     measured = device.measure(SMALL, QUICK)
     assert 0 < measured.p10_ms <= measured.median_ms <= measured.p90_ms
     assert measured.low_ms <= measured.high_ms
@@ -79,7 +79,7 @@ def test_a_measurement_carries_its_conditions(name, few_layers):
 def test_the_plain_form_is_slower(few_layers):
     times = {}
     for lowered in (True, False):
-        device = open_device("onnxruntime:cpu", Settings(threads=1, lowered=lowered))
+        device = open_device("onnxruntime:cpu", MeasurementSettings(threads=1, lowered=lowered))
         measured = measure_quietly(device, load_network("mixnet_m"), effort=QUICK)
         times[lowered] = measured.steady_ms / device.profile.reference_ms
         assert measured.lowered is lowered
@@ -90,8 +90,8 @@ def test_the_plain_form_is_slower(few_layers):
 def test_batches_and_int8_are_run():
     # Neither is tuned here: eight images a run, and eight bits a number.
     for settings in (
-        Settings(threads=1, batch=8, lowered=False),
-        Settings(threads=1, precision="int8"),
+        MeasurementSettings(threads=1, batch=8, lowered=False),
+        MeasurementSettings(threads=1, precision="int8"),
     ):
         measured = open_device("onnxruntime:cpu", settings).measure(SMALL, QUICK)
         assert (measured.batch, measured.precision) == (settings.batch, settings.precision)
@@ -104,20 +104,22 @@ def test_all_usable_cores_are_the_default():
 
 def test_a_profile_is_made_once_for_each_set_of_conditions(few_layers):
     steps = []
-    device = LocalDevice("onnxruntime:cpu", Settings(threads=1))
+    device = LocalDevice("onnxruntime:cpu", MeasurementSettings(threads=1))
     device.prepare(lambda done, total: steps.append((done, total)))
     assert steps[-1] == (3, 3)
-    again = LocalDevice("onnxruntime:cpu", Settings(threads=1))
+    again = LocalDevice("onnxruntime:cpu", MeasurementSettings(threads=1))
     again.prepare(lambda done, total: pytest.fail("it was known"))
     assert again.profile == device.profile
     assert (
-        load_profile(open_device("onnxruntime:cpu", Settings(threads=1, batch=2)).conditions)
+        load_profile(
+            open_device("onnxruntime:cpu", MeasurementSettings(threads=1, batch=2)).conditions
+        )
         is None
     )
 
 
 def test_a_damaged_or_foreign_profile_is_made_again(few_layers):
-    device = LocalDevice("onnxruntime:cpu", Settings(threads=1))
+    device = LocalDevice("onnxruntime:cpu", MeasurementSettings(threads=1))
     path = device.profile.save()
     content = json.loads(path.read_text())
     path.write_text("{")
@@ -130,12 +132,12 @@ def test_a_damaged_or_foreign_profile_is_made_again(few_layers):
 
 
 def test_layers_take_the_form_of_the_most_similar_one():
-    device = LocalDevice("onnxruntime:cpu", Settings(threads=1))
+    device = LocalDevice("onnxruntime:cpu", MeasurementSettings(threads=1))
     from nas.ir import Conv, MixConv, SqueezeExcite
     from nas.latency.profile import DeviceProfile
 
     def layer(channels, size, kernel, **more):
-        return Layer("depthwise", channels, size, kernel, groups=2, aligned=False, **more)
+        return LayerSignature("depthwise", channels, size, kernel, groups=2, aligned=False, **more)
 
     profile = DeviceProfile(
         device.conditions,
@@ -144,8 +146,8 @@ def test_layers_take_the_form_of_the_most_similar_one():
             Finding(layer(480, 14, 9), "padded", {}),
             Finding(layer(144, 56, 5), "merge", {}),
             Finding(layer(144, 56, 5, stride=2), "split", {}),
-            Finding(Layer("gate", 480, 14), "wide", {}),
-            Finding(Layer("gate", 144, 56), "plain", {}),
+            Finding(LayerSignature("gate", 480, 14), "wide", {}),
+            Finding(LayerSignature("gate", 144, 56), "plain", {}),
         ),
     )
 
@@ -173,7 +175,7 @@ def test_unknown_devices_are_refused():
         with pytest.raises(MixnasError, match=words):
             open_device(name)
     with pytest.raises(MixnasError, match="int8 runs in ONNX Runtime only"):
-        open_device("torch:cpu", Settings(precision="int8"))
+        open_device("torch:cpu", MeasurementSettings(precision="int8"))
 
 
 def test_cuda_is_refused_where_there_is_none():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nas.latency.protocol import Effort, Timing, remarks, time_in_turns, warm_up
-from nas.machine import Load, machine_for, pinned, usable_cores
+from nas.machine import MachineLoad, machine_for, pinned, usable_cores
 
 QUICK = Effort(rounds=8, seconds=0.8, precision=0.015, warm_seconds=0.3)
 
@@ -17,12 +17,12 @@ class Simulated:
 
     def __init__(self, seed=0):
         self.rng = random.Random(seed)
-        self.order = []
+        self.job_spec = []
         self.speed = itertools.chain([1.0] * 60, itertools.cycle([1.0] * 40 + [1.7] * 40))
 
     def run(self, name, ms):
         def once():
-            self.order.append(name)
+            self.job_spec.append(name)
             return ms * next(self.speed) * self.rng.uniform(0.98, 1.02)
 
         return once
@@ -31,7 +31,7 @@ class Simulated:
 def test_networks_take_turns_with_the_reference():
     machine = Simulated()
     timing = time_in_turns(machine.run("n", 30.0), machine.run("r", 3.0), QUICK)
-    turns = [name for name, _ in itertools.groupby(machine.order)]
+    turns = [name for name, _ in itertools.groupby(machine.job_spec)]
     assert turns[:2] == ["r", "n"]  # the warm-up
     assert turns[2:] == ["r", "n"] * len(timing.rounds)
     assert len(timing.rounds) >= QUICK.rounds
@@ -73,7 +73,7 @@ def test_the_warm_up_goes_on_until_two_medians_agree():
 
 
 def test_load_is_told():
-    busy = Load()
+    busy = MachineLoad()
     # As if all cores had been busy for ten seconds, and this process had not been.
     busy._before = busy._before._replace(user=busy._before.user - 10.0 * usable_cores())
     assert any(remark.startswith("other processes used") for remark in busy.remarks())

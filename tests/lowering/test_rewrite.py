@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.export.test_onnx import trained_like
 
 from nas.formats.onnx import to_onnx
 from nas.ir import (
@@ -23,10 +22,11 @@ from nas.ir import (
     walk,
 )
 from nas.latency.weights import realistic_weights
-from nas.lowering import MERGE_ALL, Form, candidates, lower, lower_module
+from nas.lowering import MERGE_ALL, Form, candidates, lower
 from nas.space import load_space
 from nas.spec import Input, load_network, reference_names
-from nas.torch_model import build
+from nas.torch_model import build, lower_module
+from tests.export.test_onnx_file import trained_like
 from tests.test_spec import specs
 
 

@@ -165,7 +165,7 @@ def test_known_costs_are_told_by_name():
     domain = SpaceDomain(mixnet)
     genotype = sample(mixnet, random.Random(0)).genotype
     cost = mixnet.cost(genotype)
-    assert [known(genotype) for known in domain.hints()] == [
+    assert [known(genotype) for known in domain.covariates()] == [
         getattr(cost, metric) for metric in COST_METRICS
     ]
     assert domain.known("params")(genotype) == cost.params
@@ -175,7 +175,7 @@ def test_known_costs_are_told_by_name():
         domain.known("flops")
     with pytest.raises(MixnasError, match=r"no cost named 'madds'; give a function"):
         plain.known("madds")
-    assert plain.hints() == []
+    assert plain.covariates() == []
 
 
 def test_parameters_are_encoded_in_order_or_one_hot():

@@ -6,7 +6,7 @@ from optuna.trial import TrialState, create_trial
 
 from nas.limits import parse_limits
 from nas.samplers import ParameterDomain, SpaceDomain
-from nas.samplers.optuna_adapter import WithinLimits
+from nas.samplers.optuna_adapter import ConstrainedSampler
 from nas.space import load_space
 from tests.sampling import BOTH, run
 from tests.space.test_space import tiny
@@ -37,7 +37,7 @@ class Stuck(Watcher):
 
 def nsga(seed=0):
     inner = NSGAIISampler(population_size=POPULATION, seed=seed)
-    return WithinLimits(ParameterDomain(PARAMETERS), inner, seed)
+    return ConstrainedSampler(ParameterDomain(PARAMETERS), inner, seed)
 
 
 def values(parameters):
@@ -90,7 +90,7 @@ def test_generations_improve():
 def test_what_became_of_trials_is_told():
     watcher = Watcher(seed=0)
     study = optuna.create_study(
-        directions=BOTH, sampler=WithinLimits(ParameterDomain(PARAMETERS), watcher)
+        directions=BOTH, sampler=ConstrainedSampler(ParameterDomain(PARAMETERS), watcher)
     )
     trials = [study.ask(PARAMETERS) for _ in range(4)]
     study.tell(trials[2], [1.0, 2.0])
@@ -110,11 +110,12 @@ def test_what_became_of_trials_is_told():
 def test_trials_of_before_are_told_to_a_new_sampler():
     watcher = Watcher(seed=0)
     study = optuna.create_study(
-        directions=BOTH, sampler=WithinLimits(ParameterDomain(PARAMETERS), RandomSampler(seed=0))
+        directions=BOTH,
+        sampler=ConstrainedSampler(ParameterDomain(PARAMETERS), RandomSampler(seed=0)),
     )
     ask_and_tell(study, 5)
     study.tell(study.ask(PARAMETERS), state=TrialState.FAIL)
-    study.sampler = WithinLimits(ParameterDomain(PARAMETERS), watcher)
+    study.sampler = ConstrainedSampler(ParameterDomain(PARAMETERS), watcher)
     study.ask(PARAMETERS)
     assert [t.state for t in watcher.seen] == [TrialState.COMPLETE] * 5 + [TrialState.FAIL]
     assert [t.values for t in watcher.seen[:5]] == [t.values for t in study.trials[:5]]
@@ -124,7 +125,7 @@ def test_trials_of_before_are_told_to_a_new_sampler():
 def test_the_network_that_was_tried_is_told_not_the_one_proposed():
     limits = parse_limits(["madds=300M..320M"])
     watcher = Watcher(seed=0)
-    tried = run(WithinLimits(SpaceDomain(mixnet, limits), watcher), mixnet, 6)
+    tried = run(ConstrainedSampler(SpaceDomain(mixnet, limits), watcher), mixnet, 6)
     for shown, genotype in zip(watcher.seen, tried, strict=False):
         indices = tuple(shown.params[v.name] for v in mixnet.variables)
         assert mixnet.canonical(indices) == genotype
@@ -134,7 +135,7 @@ def test_the_network_that_was_tried_is_told_not_the_one_proposed():
 @pytest.mark.parametrize("ordered", [False, True])
 def test_numbers_are_shown_as_integers_and_names_as_categories(ordered):
     watcher = Watcher(seed=0)
-    run(WithinLimits(SpaceDomain(tiny), watcher, ordered=ordered), tiny, 2)
+    run(ConstrainedSampler(SpaceDomain(tiny), watcher, ordered=ordered), tiny, 2)
     (shown,) = watcher.seen
     for variable in tiny.variables:
         found = shown.distributions[variable.name]
@@ -147,7 +148,7 @@ def test_numbers_are_shown_as_integers_and_names_as_categories(ordered):
 def test_what_a_sampler_repeats_is_changed_and_told_as_changed():
     domain = ParameterDomain(PARAMETERS)
     watcher = Stuck()
-    study = optuna.create_study(directions=BOTH, sampler=WithinLimits(domain, watcher))
+    study = optuna.create_study(directions=BOTH, sampler=ConstrainedSampler(domain, watcher))
     ask_and_tell(study, 12)
     found = [t.params for t in study.trials]
     assert len({tuple(p.values()) for p in found}) == 12
@@ -162,7 +163,7 @@ def test_a_proposal_outside_the_limits_is_moved_inside():
         return parameters["x0"] + parameters["x1"] >= 9
 
     domain = ParameterDomain(PARAMETERS, feasible)
-    study = optuna.create_study(directions=BOTH, sampler=WithinLimits(domain, Stuck()))
+    study = optuna.create_study(directions=BOTH, sampler=ConstrainedSampler(domain, Stuck()))
     ask_and_tell(study, 10)
     assert all(feasible(t.params) for t in study.trials)
 

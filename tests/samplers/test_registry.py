@@ -5,12 +5,12 @@ import optuna
 import pytest
 
 from nas.errors import ExhaustedError, MixnasError
-from nas.latency.prediction.genotype import KnownLatency
+from nas.latency.prediction.genotype import GenotypeLatency
 from nas.limits import parse_limits
 from nas.lowering import MERGE_ALL
 from nas.objective import open_objective
-from nas.samplers import SAMPLERS, Aim, distributions, open_sampler
-from nas.samplers.random import EvenSampler
+from nas.samplers import SAMPLERS, SearchProblem, distributions, open_sampler
+from nas.samplers.random import RandomSampler
 from nas.space import load_space, space_from_yaml
 from nas.testing.fakes import CONDITIONS, InstantDevice
 from tests.sampling import BOTH, made_up, run
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalW
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_proposals_are_new_members_within_limits(name):
     count = {"gp": 12, "known-cost": 16, "controller": 16}.get(name, 25)
-    genotypes = run(open_sampler(name, Aim(mixnet, LIMITS, seed=1)), mixnet, count)
+    genotypes = run(open_sampler(name, SearchProblem(mixnet, LIMITS, seed=1)), mixnet, count)
     assert len(set(genotypes)) == count
     for genotype in genotypes:
         assert mixnet.contains(mixnet.decode(genotype))
@@ -36,7 +36,8 @@ def test_proposals_are_new_members_within_limits(name):
 def test_a_seed_repeats_the_proposals(name):
     count = 11 if name == "gp" else 13
     one, two, other = (
-        run(open_sampler(name, Aim(mixnet, LIMITS, seed)), mixnet, count) for seed in (3, 3, 4)
+        run(open_sampler(name, SearchProblem(mixnet, LIMITS, seed)), mixnet, count)
+        for seed in (3, 3, 4)
     )
     assert one == two
     assert one != other
@@ -44,7 +45,7 @@ def test_a_seed_repeats_the_proposals(name):
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_spaces_with_conditions_are_searched(name):
-    genotypes = run(open_sampler(name, Aim(tiny, seed=2)), tiny, 20)
+    genotypes = run(open_sampler(name, SearchProblem(tiny, seed=2)), tiny, 20)
     assert len(set(genotypes)) == 20
     assert set(genotypes) <= everything(tiny)
 
@@ -55,7 +56,7 @@ def test_small_spaces_run_dry_and_say_so(name):
         "{name: six, stem: {channels: 8}, stages: {a: {channels: {choice: [8, 16, 24]}, "
         "expansion: {choice: [2, 3]}}}}"
     )
-    sampler = open_sampler(name, Aim(six))
+    sampler = open_sampler(name, SearchProblem(six))
     study = optuna.create_study(directions=BOTH, sampler=sampler)
     assert len(set(run(sampler, six, 6, study=study))) == 6
     with pytest.raises(ExhaustedError, match="6 networks of 'six' were tried"):
@@ -64,14 +65,14 @@ def test_small_spaces_run_dry_and_say_so(name):
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_reward_alone_is_maximised(name):
-    aim = Aim(tiny, objective=open_objective("mnasnet", "3ms"))
-    genotypes = run(open_sampler(name, aim), tiny, 14, directions=["maximize"])
+    problem = SearchProblem(tiny, objective=open_objective("mnasnet", "3ms"))
+    genotypes = run(open_sampler(name, problem), tiny, 14, directions=["maximize"])
     assert len(set(genotypes)) == 14
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_sampler_forgets_an_earlier_study(name):
-    used = open_sampler(name, Aim(tiny, seed=2))
+    used = open_sampler(name, SearchProblem(tiny, seed=2))
     first = run(used, tiny, 12)
     again = run(used, tiny, 12)
     assert len(set(again)) == 12
@@ -81,7 +82,9 @@ def test_a_sampler_forgets_an_earlier_study(name):
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_many_are_asked_before_one_is_told(name):
-    study = optuna.create_study(directions=BOTH, sampler=open_sampler(name, Aim(mixnet, LIMITS)))
+    study = optuna.create_study(
+        directions=BOTH, sampler=open_sampler(name, SearchProblem(mixnet, LIMITS))
+    )
     trials = [study.ask(distributions(mixnet)) for _ in range(4)]
     genotypes = [mixnet.from_params(trial.params) for trial in trials]
     assert len(set(genotypes)) == 4
@@ -93,25 +96,27 @@ def test_many_are_asked_before_one_is_told(name):
 
 def test_unknown_samplers_are_refused():
     with pytest.raises(MixnasError, match=r"unknown sampler 'tpee'.*did you mean 'tpe'"):
-        open_sampler("tpee", Aim(mixnet))
+        open_sampler("tpee", SearchProblem(mixnet))
 
 
 def test_a_sampler_of_ones_own_is_imported():
-    sampler = open_sampler("tests.sampling:even", Aim(tiny, seed=3))
-    assert isinstance(sampler, EvenSampler)
-    assert run(sampler, tiny, 3) == run(open_sampler("random", Aim(tiny, seed=3)), tiny, 3)
+    sampler = open_sampler("tests.sampling:even", SearchProblem(tiny, seed=3))
+    assert isinstance(sampler, RandomSampler)
+    assert run(sampler, tiny, 3) == run(
+        open_sampler("random", SearchProblem(tiny, seed=3)), tiny, 3
+    )
 
 
 def test_what_is_no_sampler_of_searches_is_refused():
     with pytest.raises(MixnasError, match=r"returned RandomSampler.*GenotypeSampler"):
-        open_sampler("tests.sampling:nothing", Aim(tiny))
+        open_sampler("tests.sampling:nothing", SearchProblem(tiny))
     with pytest.raises(MixnasError, match="has no 'missing'"):
-        open_sampler("tests.sampling:missing", Aim(tiny))
+        open_sampler("tests.sampling:missing", SearchProblem(tiny))
 
 
 def test_known_cost_learns_latency_from_the_trials():
-    latency = KnownLatency(mixnet, MERGE_ALL, CONDITIONS)
-    sampler = open_sampler("known-cost", Aim(mixnet, latency=latency))
+    latency = GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS)
+    sampler = open_sampler("known-cost", SearchProblem(mixnet, latency=latency))
     study = optuna.create_study(directions=BOTH, sampler=sampler)
     device = InstantDevice()
     errors = []

@@ -10,14 +10,14 @@ from nas.accuracy.short import ShortTraining
 from nas.accuracy.zero_cost import ZeroCost
 from nas.data import load_data
 from nas.errors import MixnasError
-from nas.executors.local import Shape
+from nas.executors.local import Resources
 from nas.search.directory import RunDirectory
 from nas.search.retraining import (
     CONFIRMED,
     FEWEST,
     LONGER,
-    Confirmation,
-    Retraining,
+    RetrainingEstimator,
+    RetrainingRun,
     retraining,
     wanted_networks,
 )
@@ -27,8 +27,8 @@ from tests.networks import DEEP, TINY
 SHORT = ShortTraining(images=640, resolution=16)
 
 
-def confirmation(folder, short=SHORT, seeds=2):
-    return Confirmation(RunDirectory(folder), Retraining(short), seed=5, seeds=seeds)
+def retraining_run(folder, short=SHORT, seeds=2):
+    return RetrainingRun(RunDirectory(folder), RetrainingEstimator(short), seed=5, seeds=seeds)
 
 
 def test_retraining_is_the_searchs_own_training_but_longer():
@@ -63,7 +63,7 @@ def test_retraining_sees_the_training_part_twice_and_can_be_told_otherwise(tmp_p
 
 def test_the_test_part_is_judged_after_the_training():
     torch.set_num_threads(1)
-    found = Retraining(SHORT).estimate(TINY, 0)
+    found = RetrainingEstimator(SHORT).estimate(TINY, 0)
     trainer = SHORT.trainer(TINY, 0)
     for _ in trainer.steps():
         pass
@@ -75,8 +75,8 @@ def test_the_test_part_is_judged_after_the_training():
 def test_networks_are_retrained_once_for_every_seed(tmp_path):
     told = []
     networks = {("trial_1", "front"): TINY, ("deep", "reference"): DEEP}
-    first = confirmation(tmp_path)
-    shape = Shape(2)
+    first = retraining_run(tmp_path)
+    shape = Resources(2)
     assert first.run(networks, shape, lambda done, total: told.append((done, total))) == []
     assert told[-1] == (4, 4)
     table = pd.read_csv(tmp_path / "confirmed.csv")
@@ -86,7 +86,7 @@ def test_networks_are_retrained_once_for_every_seed(tmp_path):
     assert set(table["test_images"]) == {len(load_data("digits").labels["test"])}
     # One more seed: only what is missing is trained.
     told.clear()
-    confirmation(tmp_path, seeds=3).run(networks, shape, lambda *step: told.append(step))
+    retraining_run(tmp_path, seeds=3).run(networks, shape, lambda *step: told.append(step))
     assert told == [(5, 6), (6, 6)]
     again = pd.read_csv(tmp_path / "confirmed.csv")
     pd.testing.assert_frame_equal(again.head(4), table)
@@ -95,10 +95,10 @@ def test_networks_are_retrained_once_for_every_seed(tmp_path):
 @pytest.mark.usefixtures("cache_of_the_tests")
 def test_retrainings_of_other_settings_are_put_aside(tmp_path):
     networks = {("trial_1", "front"): TINY}
-    confirmation(tmp_path, seeds=1).run(networks, Shape(1), lambda *_: None)
+    retraining_run(tmp_path, seeds=1).run(networks, Resources(1), lambda *_: None)
     before = pd.read_csv(tmp_path / "confirmed.csv")
     longer = dataclasses.replace(SHORT, images=800)
-    confirmation(tmp_path, longer, seeds=1).run(networks, Shape(1), lambda *_: None)
+    retraining_run(tmp_path, longer, seeds=1).run(networks, Resources(1), lambda *_: None)
     after = pd.read_csv(tmp_path / "confirmed.csv")
     assert len(after) == 1
     assert after["training"].tolist() != before["training"].tolist()
@@ -120,8 +120,8 @@ def test_networks_are_retrained_where_they_are_for_the_data():
 @pytest.mark.usefixtures("cache_of_the_tests")
 def test_retrainings_that_fail_are_told(tmp_path):
     wild = dataclasses.replace(SHORT, recipe=Recipe(learning_rate=1e30))
-    failures = confirmation(tmp_path, wild, seeds=1).run(
-        {("trial_1", "front"): TINY}, Shape(1), lambda *_: None
+    failures = retraining_run(tmp_path, wild, seeds=1).run(
+        {("trial_1", "front"): TINY}, Resources(1), lambda *_: None
     )
     assert len(failures) == 1
     assert failures[0].startswith("trial_1: the training loss is")

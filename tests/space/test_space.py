@@ -154,7 +154,7 @@ def test_samples_meet_their_limits(texts):
         drawn = sample(mixnet, rng, limits)
         cost = count(mixnet.decode(drawn.genotype))
         assert cost == drawn.cost
-        assert all(limit.excess(getattr(cost, limit.metric)) == 0 for limit in limits)
+        assert all(limit.violation(getattr(cost, limit.metric)) == 0 for limit in limits)
 
 
 def test_impossible_limits_are_told_with_the_nearest():

@@ -9,7 +9,7 @@ from nas.errors import ExhaustedError, MixnasError
 from nas.objective import open_objective
 from nas.samplers.base import Proposal
 from nas.samplers.domain import SpaceDomain
-from nas.samplers.random import EvenSampler
+from nas.samplers.random import RandomSampler
 from nas.space import load_space
 from nas.space.rows import genotype_of_row
 from nas.study import MOST_INTERRUPTIONS, SearchStudy
@@ -123,7 +123,7 @@ def test_no_network_is_asked_for_twice(tmp_path, storage):
     check_nothing_lost_or_double(trials_of(storage), len(told))
 
 
-class Stubborn(EvenSampler):
+class Stubborn(RandomSampler):
     """Proposes one network again and again."""
 
     def next_proposal(self, study, number):

@@ -24,9 +24,9 @@ from nas.accuracy.fidelity import prepare_data, shared_data, widened
 from nas.accuracy.supernet.bank import Bank, fresh_buffers, skeleton
 from nas.cost import count
 from nas.data import ImageData, load_data
-from nas.document import digest, write_atomic
+from nas.document import digest
 from nas.errors import MixnasError
-from nas.files import cache_folder
+from nas.files import cache_folder, write_atomic
 from nas.machine import machine_for
 from nas.progress import Step
 from nas.spec import NetworkSpec
@@ -40,7 +40,7 @@ from nas.train.recipe import Recipe
 _TRAINING = ("images", "most_epochs", "resolution", "width", "paths", "seed")
 SCANNED = 2_000  # networks looked at to find out how large the shared weights must be
 MOST_UNTRAINED = 0.02  # of a network's weights
-SAVED_EVERY = 30.0  # seconds between two checkpoints
+CHECKPOINT_SECONDS = 30.0  # seconds between two checkpoints
 COMPILED = 100_000  # kernels of oneDNN that are kept; some kilobytes each
 AtLeastOne = Annotated[int, Field(ge=1)]
 
@@ -93,14 +93,14 @@ class Supernet:
         """Leave the population behind: workers find trained weights."""
         return {**self.__dict__, "population": None, "_training": self._training}
 
-    def luggage(self) -> bytes:
+    def state(self) -> bytes:
         """See `PortableEstimator`: the trained weights."""
         return self.path.read_bytes()
 
-    def unpack(self, luggage: bytes) -> None:
+    def unpack(self, state: bytes) -> None:
         """See `PortableEstimator`; others that were trained here with the same settings go."""
-        if not self.path.is_file() or self.path.read_bytes() != luggage:
-            write_atomic(self.path, luggage)
+        if not self.path.is_file() or self.path.read_bytes() != state:
+            write_atomic(self.path, state)
 
     def fingerprint(self) -> dict[str, Any]:
         """See `Estimator.fingerprint`; two machines may train to other weights."""
@@ -170,7 +170,7 @@ class Supernet:
         for done in trainer.steps():
             if step is not None:
                 step(done, trainer.total)
-            if time.monotonic() - saved > SAVED_EVERY:
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 save_checkpoint(trainer, checkpoint, about)
                 saved = time.monotonic()
 

@@ -17,7 +17,7 @@ HEAD_SECONDS = 10.0
 HEAD_BYTES = 16_384
 
 
-class TokenGate:
+class TokenAuth:
     """Answers 401 to whatever comes without the token, before its body is read."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:

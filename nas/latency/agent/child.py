@@ -1,4 +1,4 @@
-"""Running the worker, so that whatever happens to it ends as an `Outcome`."""
+"""Running the worker, so that whatever happens to it ends as an `JobResult`."""
 
 from __future__ import annotations
 
@@ -12,24 +12,31 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from nas.latency.agent.messages import ANSWERS, TASK, Limits, Order, Outcome, Task
+from nas.latency.agent.messages import (
+    ANSWERS,
+    WORKER_INPUT,
+    JobLimits,
+    JobResult,
+    JobSpec,
+    WorkerInput,
+)
 from nas.latency.token import TOKEN, TOKEN_FILE
 
 _ANSWER_BYTES = 4_000_000
 _REMARK_BYTES = 20_000
 
 
-async def run_worker(order: Order, folder: Path, limits: Limits) -> Outcome:
+async def run_worker(job_spec: JobSpec, folder: Path, limits: JobLimits) -> JobResult:
     """Do one order in a process of its own, which is gone when this returns.
 
     Args:
-        order: what to do.
+        job_spec: what to do.
         folder: an empty folder, but for the model; the caller removes it.
         limits: on time and memory.
     """
-    seconds = limits.seconds if order.kind == "measurement" else limits.profile_seconds
+    seconds = limits.seconds if job_spec.kind == "measurement" else limits.profile_seconds
     # The process's own clock is the second line of defence, hence later.
-    task = Task(order, str(folder), math.ceil(seconds) + 5, limits.memory_bytes)
+    worker_input = WorkerInput(job_spec, str(folder), math.ceil(seconds) + 5, limits.memory_bytes)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -49,16 +56,16 @@ async def run_worker(order: Order, folder: Path, limits: Limits) -> Outcome:
     ]
     try:
         async with asyncio.timeout(seconds):
-            await _tell(process, TASK.dump_json(task))
+            await _tell(process, WORKER_INPUT.dump_json(worker_input))
             await process.wait()
     except TimeoutError:
         said = _last_line(remarks)
-        return Outcome(failure=f"no result within {seconds:g} s" + (f" ({said})" if said else ""))
+        return JobResult(failure=f"no result within {seconds:g} s" + (f" ({said})" if said else ""))
     finally:
         await _end(process, readers)
     if process.returncode != 0:
-        return Outcome(failure=_death(process.returncode or 0, _last_line(remarks)))
-    return _checked(order, bytes(answer))
+        return JobResult(failure=_death(process.returncode or 0, _last_line(remarks)))
+    return _checked(job_spec, bytes(answer))
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -106,12 +113,12 @@ def _death(code: int, remark: str) -> str:
     return f"the runtime crashed (signal {-code}{name}){hint}"
 
 
-def _checked(order: Order, answer: bytes) -> Outcome:
+def _checked(job_spec: JobSpec, answer: bytes) -> JobResult:
     """Let nothing out of a process that ran somebody's model but what an answer consists of."""
     try:
-        outcome = Outcome.model_validate_json(answer)
-        if outcome.failure is None:
-            ANSWERS[order.kind].validate_python(outcome.answer)
+        result = JobResult.model_validate_json(answer)
+        if result.failure is None:
+            ANSWERS[job_spec.kind].validate_python(result.answer)
     except ValidationError:
-        return Outcome(failure="the runtime ended without an answer")
-    return outcome
+        return JobResult(failure="the runtime ended without an answer")
+    return result

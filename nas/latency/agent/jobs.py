@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nas.latency.agent.child import run_worker
-from nas.latency.agent.messages import Limits, Order, Outcome
+from nas.latency.agent.messages import JobLimits, JobResult, JobSpec
 
 _logger = logging.getLogger(__name__)
 
@@ -28,20 +28,20 @@ class Job:
 
     Attributes:
         id: digest of the order and its model.
-        order: what to do.
+        job_spec: what to do.
         done: set when it is over.
-        outcome: what came of it.
+        result: what came of it.
     """
 
     id: str
-    order: Order
+    job_spec: JobSpec
     done: asyncio.Event = field(default_factory=asyncio.Event)
-    outcome: Outcome | None = None
+    result: JobResult | None = None
 
     @property
     def failed(self) -> bool:
         """Whether it is over, and without an answer."""
-        return self.outcome is not None and self.outcome.failure is not None
+        return self.result is not None and self.result.failure is not None
 
     async def wait(self, seconds: float) -> None:
         """Wait for the end, for some seconds at most."""
@@ -50,7 +50,7 @@ class Job:
                 await self.done.wait()
 
 
-class Place:
+class JobSlot:
     """The one place in the queue, with an empty folder to work in."""
 
     def __init__(self) -> None:
@@ -64,20 +64,20 @@ class Place:
         self._folder.cleanup()
 
 
-class Jobs:
+class JobQueue:
     """Does one job at a time and keeps the last ones."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: JobLimits) -> None:
         self.limits = limits
         self._jobs: OrderedDict[str, Job] = OrderedDict()
-        self._place: Place | None = None
+        self._slot: JobSlot | None = None
         self._work: asyncio.Task[None] | None = None
         self._closed = False
 
     @property
     def busy(self) -> bool:
         """Whether something is being received or done."""
-        return self._closed or self._place is not None
+        return self._closed or self._slot is not None
 
     def find(self, identity: str) -> Job | None:
         """Return what is being done, or was done, under an id."""
@@ -89,7 +89,7 @@ class Jobs:
             del self._jobs[job.id]
 
     @contextmanager
-    def place(self) -> Iterator[Place]:
+    def slot(self) -> Iterator[JobSlot]:
         """Take the one place: until the block ends or, when a job was begun, until that does.
 
         Raises:
@@ -97,62 +97,62 @@ class Jobs:
         """
         if self.busy:
             raise BusyError
-        place = self._place = Place()
+        slot = self._slot = JobSlot()
         try:
-            yield place
+            yield slot
         finally:
-            if not place.begun:
-                self._leave(place)
+            if not slot.begun:
+                self._leave(slot)
 
-    def _leave(self, place: Place) -> None:
-        place.clear()
-        self._place = None
+    def _leave(self, slot: JobSlot) -> None:
+        slot.clear()
+        self._slot = None
 
-    def begin(self, place: Place, jobs: Sequence[Job]) -> None:
+    def begin(self, slot: JobSlot, jobs: Sequence[Job]) -> None:
         """Do jobs one after the other, as long as none fails; the last one is what was asked for.
 
         Those before it are what it needs to be known; what is known already is left out.
         """
-        place.begun = True
+        slot.begun = True
         todo = [job for job in jobs if (known := self.find(job.id)) is None or known.failed]
         for job in todo:
             self._jobs[job.id] = job
-        self._work = asyncio.create_task(self._do(place, todo))
+        self._work = asyncio.create_task(self._do(slot, todo))
 
-    async def _do(self, place: Place, jobs: list[Job]) -> None:
-        outcome: Outcome | None = None
+    async def _do(self, slot: JobSlot, jobs: list[Job]) -> None:
+        result: JobResult | None = None
         left = list(jobs)
         try:
             while left:
-                outcome = await self._do_one(place, left[0])
-                if outcome.failure is not None:
+                result = await self._do_one(slot, left[0])
+                if result.failure is not None:
                     break
-                self._finish(left.pop(0), outcome)
-                outcome = None  # of the next one, nothing is known yet
+                self._finish(left.pop(0), result)
+                result = None  # of the next one, nothing is known yet
         except OSError as error:  # no process can be started, the disk is full
-            outcome = Outcome(failure=f"the agent's machine is short of something: {error}")
+            result = JobResult(failure=f"the agent's machine is short of something: {error}")
         finally:
             for job in left:
-                if outcome is None:  # the agent is stopped, and knows nothing of it once restarted
+                if result is None:  # the agent is stopped, and knows nothing of it once restarted
                     self.forget(job)
                     job.done.set()
                 else:
-                    self._finish(job, outcome)
-            self._leave(place)
+                    self._finish(job, result)
+            self._leave(slot)
 
-    async def _do_one(self, place: Place, job: Job) -> Outcome:
+    async def _do_one(self, slot: JobSlot, job: Job) -> JobResult:
         started = time.monotonic()
-        outcome = await run_worker(job.order, place.folder, self.limits)
+        result = await run_worker(job.job_spec, slot.folder, self.limits)
         seconds = time.monotonic() - started
-        what = f"{job.order.kind} {job.id[:12]}"
-        if outcome.failure is None:
+        what = f"{job.job_spec.kind} {job.id[:12]}"
+        if result.failure is None:
             _logger.info("%s: done in %.1f s", what, seconds)
         else:
-            _logger.warning("%s: failed after %.1f s: %s", what, seconds, outcome.failure)
-        return outcome
+            _logger.warning("%s: failed after %.1f s: %s", what, seconds, result.failure)
+        return result
 
-    def _finish(self, job: Job, outcome: Outcome) -> None:
-        job.outcome = outcome
+    def _finish(self, job: Job, result: JobResult) -> None:
+        job.result = result
         job.done.set()
         if job.id in self._jobs:
             self._jobs.move_to_end(job.id)

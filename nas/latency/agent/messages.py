@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, TypeAdapter
 
-from nas.latency.conditions import Conditions, Latency, Settings
+from nas.latency.conditions import Conditions, Latency, MeasurementSettings
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
 
@@ -24,7 +24,7 @@ ANSWERS: dict[Kind, TypeAdapter[Any]] = {
 
 
 @dataclass(frozen=True)
-class Limits:
+class JobLimits:
     """What one request may cost.
 
     Attributes:
@@ -45,7 +45,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Order:
+class JobSpec:
     """What a worker is to do.
 
     Attributes:
@@ -59,7 +59,7 @@ class Order:
 
     kind: Kind
     device: str
-    settings: Settings = Settings()  # noqa: RUF009
+    settings: MeasurementSettings = MeasurementSettings()  # noqa: RUF009
     effort: Effort = Effort()  # noqa: RUF009
     resolution: int = 0
     take: str = ""
@@ -75,23 +75,23 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Task:
+class WorkerInput:
     """An order with all that the worker's process needs to know.
 
     Attributes:
-        order: what to do.
+        job_spec: what to do.
         folder: an empty folder to work in, with the model as ``model.onnx`` if there is one.
         seconds: after which the process ends itself, should nobody else end it.
         memory_bytes: that it may use; None is no bound.
     """
 
-    order: Order
+    job_spec: JobSpec
     folder: str
     seconds: int
     memory_bytes: int | None
 
 
-class Outcome(BaseModel):
+class JobResult(BaseModel):
     """What came of an order: an answer, or the reason why there is none.
 
     Attributes:
@@ -104,4 +104,4 @@ class Outcome(BaseModel):
 
 
 MODEL = "model.onnx"
-TASK = TypeAdapter(Task)
+WORKER_INPUT = TypeAdapter(WorkerInput)

@@ -10,8 +10,8 @@ from types import FrameType
 import uvicorn
 
 from nas.latency.agent.auth import HEAD_BYTES, PatientProtocol
-from nas.latency.agent.jobs import Jobs
-from nas.latency.agent.messages import Limits
+from nas.latency.agent.jobs import JobQueue
+from nas.latency.agent.messages import JobLimits
 from nas.latency.agent.server import new_app
 
 _CONNECTIONS = 64
@@ -21,7 +21,7 @@ _GRACE = 3  # seconds that connections have to end
 class _Server(uvicorn.Server):
     """Ends what is being measured before it waits for those who wait for it."""
 
-    def __init__(self, config: uvicorn.Config, jobs: Jobs) -> None:
+    def __init__(self, config: uvicorn.Config, jobs: JobQueue) -> None:
         super().__init__(config)
         self._jobs = jobs
         self.interrupted = False
@@ -41,7 +41,7 @@ class _Server(uvicorn.Server):
 def run_server(
     device: str,
     token: str,
-    limits: Limits,
+    limits: JobLimits,
     listener: socket.socket,
     certificate: Path | None = None,
     key: Path | None = None,
@@ -56,7 +56,7 @@ def run_server(
         certificate: with its key, for TLS; PEM files.
         key: of the certificate.
     """
-    jobs = Jobs(limits)
+    jobs = JobQueue(limits)
     config = uvicorn.Config(
         new_app(device, token, jobs),
         loop="asyncio",

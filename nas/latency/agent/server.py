@@ -19,10 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 
 from nas import __version__
-from nas.latency.agent.auth import TokenGate
-from nas.latency.agent.jobs import BusyError, Job, Jobs
-from nas.latency.agent.messages import MODEL, Kind, Limits, Order
-from nas.latency.conditions import Conditions, Latency, Precision, Settings
+from nas.latency.agent.auth import TokenAuth
+from nas.latency.agent.jobs import BusyError, Job, JobQueue
+from nas.latency.agent.messages import MODEL, JobLimits, JobSpec, Kind
+from nas.latency.conditions import Conditions, Latency, MeasurementSettings, Precision
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
 
@@ -41,9 +41,9 @@ class _Query(BaseModel):
     precision: Precision = "fp32"
     lowered: bool = True
 
-    def settings(self) -> Settings:
+    def settings(self) -> MeasurementSettings:
         """Return what is asked for as settings."""
-        return Settings(self.threads, self.batch, self.precision, self.lowered)
+        return MeasurementSettings(self.threads, self.batch, self.precision, self.lowered)
 
 
 class FactQuery(_Query):
@@ -53,7 +53,7 @@ class FactQuery(_Query):
 
 
 class MeasurementQuery(_Query):
-    """How to measure; see `nas.latency.protocol.Effort` and `Order`."""
+    """How to measure; see `nas.latency.protocol.Effort` and `JobSpec`."""
 
     resolution: Annotated[int, Field(ge=1, le=8192)]
     rounds: Annotated[int, Field(ge=1, le=1000)] = Effort.rounds
@@ -63,7 +63,7 @@ class MeasurementQuery(_Query):
     take: Annotated[str, Field(max_length=64)] = ""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
 
-    def order(self, device: str) -> Order:
+    def job_spec(self, device: str) -> JobSpec:
         """Return what is asked for as an order."""
         effort = Effort(
             self.rounds,
@@ -71,7 +71,7 @@ class MeasurementQuery(_Query):
             self.precision_of_ratio,
             self.warm_seconds,
         )
-        return Order("measurement", device, self.settings(), effort, self.resolution, self.take)
+        return JobSpec("measurement", device, self.settings(), effort, self.resolution, self.take)
 
 
 class Health(BaseModel):
@@ -96,7 +96,7 @@ class Problem(BaseModel):
 
 
 _bearer = HTTPBearer(auto_error=False, description="The agent's token. The gate checks it.")
-_LOCKED = [Depends(_bearer)]  # for the page of the interface; see `TokenGate`
+_LOCKED = [Depends(_bearer)]  # for the page of the interface; see `TokenAuth`
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The request is not one."},
     401: {"model": Problem, "description": "No token, or a wrong one."},
@@ -119,7 +119,7 @@ _BODY = {
 }
 
 
-def new_app(device: str, token: str, jobs: Jobs) -> FastAPI:
+def new_app(device: str, token: str, jobs: JobQueue) -> FastAPI:
     """Return the agent's application.
 
     Args:
@@ -138,13 +138,13 @@ def new_app(device: str, token: str, jobs: Jobs) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _bad_request)
     app.add_exception_handler(BusyError, _busy)
     app.add_exception_handler(OSError, _full)
-    app.add_middleware(TokenGate, token=token)
+    app.add_middleware(TokenAuth, token=token)
     _add_facts(app, device, jobs)
     _add_measurements(app, device, jobs)
     return app
 
 
-def _add_facts(app: FastAPI, device: str, jobs: Jobs) -> None:
+def _add_facts(app: FastAPI, device: str, jobs: JobQueue) -> None:
     @app.get("/health", responses={})
     async def health() -> Health:
         """Tell that the agent serves; open to all."""
@@ -164,20 +164,20 @@ def _add_facts(app: FastAPI, device: str, jobs: Jobs) -> None:
         return await _fact("profile", device, query, jobs)
 
 
-async def _fact(kind: Kind, device: str, query: FactQuery, jobs: Jobs) -> JSONResponse:
-    order = Order(kind, device, query.settings())
-    job = jobs.find(order.digest())
+async def _fact(kind: Kind, device: str, query: FactQuery, jobs: JobQueue) -> JSONResponse:
+    job_spec = JobSpec(kind, device, query.settings())
+    job = jobs.find(job_spec.digest())
     if job is None:
-        job = Job(order.digest(), order)
-        with jobs.place() as place:
-            jobs.begin(place, [job])
+        job = Job(job_spec.digest(), job_spec)
+        with jobs.slot() as slot:
+            jobs.begin(slot, [job])
     await job.wait(query.wait)
     if job.failed:
         jobs.forget(job)  # it may have been the moment's fault
     return _reply(job)
 
 
-def _add_measurements(app: FastAPI, device: str, jobs: Jobs) -> None:
+def _add_measurements(app: FastAPI, device: str, jobs: JobQueue) -> None:
     @app.post(
         "/measurements",
         status_code=202,
@@ -195,18 +195,18 @@ def _add_measurements(app: FastAPI, device: str, jobs: Jobs) -> None:
         failed. `sha256`, of the body, lets this be found out before the body is sent; `take` asks
         for another measurement.
         """
-        order = query.order(device)
-        if query.sha256 and (known := _known(jobs, order.digest(query.sha256))):
+        job_spec = query.job_spec(device)
+        if query.sha256 and (known := _known(jobs, job_spec.digest(query.sha256))):
             return _accepted(known)
-        with jobs.place() as place:
-            digest = await _receive(request, place.folder / MODEL, jobs.limits)
+        with jobs.slot() as slot:
+            digest = await _receive(request, slot.folder / MODEL, jobs.limits)
             if query.sha256 not in (None, digest):
                 raise HTTPException(400, f"the body's SHA-256 is {digest}, not the query's")
-            job = Job(order.digest(digest), order)
+            job = Job(job_spec.digest(digest), job_spec)
             if known := _known(jobs, job.id):
                 return _accepted(known)
-            profile = Order("profile", device, order.settings)
-            jobs.begin(place, [Job(profile.digest(), profile), job])
+            profile = JobSpec("profile", device, job_spec.settings)
+            jobs.begin(slot, [Job(profile.digest(), profile), job])
         return _accepted(job)
 
     @app.get(
@@ -220,7 +220,7 @@ def _add_measurements(app: FastAPI, device: str, jobs: Jobs) -> None:
     ) -> JSONResponse:
         """Tell what came of a measurement, after waiting for its end for some seconds at most."""
         job = jobs.find(identity)
-        if job is None or job.order.kind != "measurement":
+        if job is None or job.job_spec.kind != "measurement":
             raise HTTPException(
                 404, "no such measurement; the agent was started anew, or it is old"
             )
@@ -228,27 +228,27 @@ def _add_measurements(app: FastAPI, device: str, jobs: Jobs) -> None:
         return _reply(job)
 
 
-def _known(jobs: Jobs, identity: str) -> Job | None:
+def _known(jobs: JobQueue, identity: str) -> Job | None:
     """Return a job that need not be done again."""
     job = jobs.find(identity)
     return None if job is None or job.failed else job
 
 
 def _accepted(job: Job) -> JSONResponse:
-    state = "running" if job.outcome is None else "done"
+    state = "running" if job.result is None else "done"
     where = {"Location": f"/measurements/{job.id}", "Retry-After": "1"}
     return JSONResponse(Accepted(id=job.id, state=state).model_dump(), 202, where)
 
 
 def _reply(job: Job) -> JSONResponse:
-    if job.outcome is None:
+    if job.result is None:
         return JSONResponse(Accepted(id=job.id).model_dump(), 202, {"Retry-After": "1"})
-    if job.outcome.failure is not None:
-        return JSONResponse({"detail": job.outcome.failure}, 422)
-    return JSONResponse(job.outcome.answer)
+    if job.result.failure is not None:
+        return JSONResponse({"detail": job.result.failure}, 422)
+    return JSONResponse(job.result.answer)
 
 
-async def _receive(request: Request, path: Path, limits: Limits) -> str:
+async def _receive(request: Request, path: Path, limits: JobLimits) -> str:
     """Write a request's body to a file; return its SHA-256.
 
     Raises:

@@ -132,7 +132,7 @@ def fit_predictor(
     total = number + checks
     specs = design(space, number, rng, bounds)
     latencies = measure_all(device, specs, step, 0, total)
-    choice, conditions = device.choice(), device.conditions
+    choice, conditions = device.form_choice(), device.conditions
     predictor = Predictor(
         conditions,
         space.name,
@@ -159,7 +159,7 @@ def check_predictor(
     predictor: Predictor, device: Device, specs: list[NetworkSpec], latencies: list[Latency]
 ) -> ErrorCard:
     """Compare a predictor with measurements of networks that it has not seen."""
-    choice, conditions = device.choice(), device.conditions
+    choice, conditions = device.form_choice(), device.conditions
     predicted = predictor.predict_ms([network_features(s, choice, conditions) for s in specs])
     measured = np.array([latency.steady_ms for latency in latencies])
     return error_card(predicted, measured, np.array([count(spec).madds for spec in specs]))

@@ -16,7 +16,7 @@ from nas.ir import Node, Shape, walk
 from nas.latency.conditions import Conditions, Latency
 from nas.latency.prediction.model import LatencyModel
 from nas.latency.prediction.predictor import tree_features
-from nas.lowering import Choice
+from nas.lowering import FormChoice
 from nas.space import Genotype, Space
 from nas.spec import NetworkSpec
 
@@ -26,7 +26,7 @@ RENEWED = 1.05  # the model is fitted anew when so many times as much was measur
 NOISY = 0.1  # trust in what was measured on a noisy machine
 
 
-class KnownLatency:
+class GenotypeLatency:
     """Tells latency from a genotype: by a predictor, or by what was measured so far.
 
     Before either is there, multiply-adds stand in for it; they rank networks, though their unit is
@@ -36,7 +36,7 @@ class KnownLatency:
     def __init__(
         self,
         space: Space,
-        choice: Choice,
+        choice: FormChoice,
         conditions: Conditions,
         model: LatencyModel | None = None,
     ) -> None:

@@ -18,15 +18,15 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from scipy.stats import spearmanr
 
-from nas.document import digest, write_atomic
+from nas.document import digest
 from nas.errors import MixnasError
-from nas.files import cache_folder
+from nas.files import cache_folder, write_atomic
 from nas.ir import Node, Shape
 from nas.latency.conditions import Conditions, Latency, utc_now
 from nas.latency.device import Device
 from nas.latency.prediction.features import latency_features
 from nas.latency.prediction.model import LatencyModel
-from nas.lowering import Choice, lowered_tree
+from nas.lowering import FormChoice, lowered_tree
 from nas.space import Space
 from nas.spec import NetworkSpec
 
@@ -118,7 +118,7 @@ class Predictor:
         """Return latencies in milliseconds of networks by their features."""
         return self.model.predict(features)
 
-    def predict(self, spec: NetworkSpec, choice: Choice) -> Latency:
+    def predict(self, spec: NetworkSpec, choice: FormChoice) -> Latency:
         """Predict a network's latency, with its error bars from the error card.
 
         Args:
@@ -154,13 +154,15 @@ class Predictor:
         return path
 
 
-def network_features(spec: NetworkSpec, choice: Choice, conditions: Conditions) -> dict[str, float]:
+def network_features(
+    spec: NetworkSpec, choice: FormChoice, conditions: Conditions
+) -> dict[str, float]:
     """Return the features of a network in the form that runs under these conditions."""
     return tree_features(spec.tree(), spec.in_shape, choice, conditions)
 
 
 def tree_features(
-    tree: Node, shape: Shape, choice: Choice, conditions: Conditions
+    tree: Node, shape: Shape, choice: FormChoice, conditions: Conditions
 ) -> dict[str, float]:
     """Return the features of a layer tree in the form that runs under these conditions."""
     form = lowered_tree(tree, shape, choice) if conditions.lowered else tree

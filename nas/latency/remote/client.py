@@ -29,7 +29,7 @@ _AWAY = (0, 502, 503, 504)  # 0: the line is broken
 
 
 @dataclass(frozen=True)
-class Answer:
+class AgentResponse:
     """What the agent answered: a status, at most some megabytes, and when to ask again (s)."""
 
     status: int
@@ -37,7 +37,7 @@ class Answer:
     retry_after: float = 0.0
 
 
-class Line:
+class AgentClient:
     """Requests to one agent."""
 
     def __init__(self, url: str, token: str | None, ca_file: str | None, patience: float) -> None:
@@ -59,7 +59,7 @@ class Line:
 
     def ask(
         self, method: str, path: str, params: dict[str, Any], content: bytes | None = None
-    ) -> Answer:
+    ) -> AgentResponse:
         """Make a request, again and again while the agent is away or busy.
 
         Returns:
@@ -96,7 +96,7 @@ class Line:
 
     def _once(
         self, method: str, path: str, params: dict[str, Any], content: bytes | None
-    ) -> Answer:
+    ) -> AgentResponse:
         """Make a request once; a broken line is an answer of status 0, with the reason."""
         headers = {} if content is None else {"Content-Type": "application/octet-stream"}
         body = bytearray()
@@ -113,13 +113,13 @@ class Line:
                         )
                 after = response.headers.get("Retry-After", "")
                 seconds = float(after) if after.isdigit() else 0.0
-                return Answer(response.status_code, bytes(body), seconds)
+                return AgentResponse(response.status_code, bytes(body), seconds)
         except httpx.TransportError as error:
             _refuse_certificate(self._url, error)
             reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
-            return Answer(0, reason.encode())
+            return AgentResponse(0, reason.encode())
 
-    def _refused(self, answer: Answer) -> NoReturn:
+    def _refused(self, answer: AgentResponse) -> NoReturn:
         if answer.status == 401:
             raise MixnasError(
                 f"{self._url} refuses the token; set {TOKEN}, or {TOKEN_FILE}, to the agent's"
@@ -137,7 +137,7 @@ class Line:
             "mixnas agent of this version?"
         )
 
-    def _no_answer(self, answer: Answer) -> MixnasError:
+    def _no_answer(self, answer: AgentResponse) -> MixnasError:
         reason = f"status {answer.status}" if answer.status else answer.content.decode()
         return MixnasError(
             f"{self._url} does not answer ({reason}); check the address, and that `python -m "

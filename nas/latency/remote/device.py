@@ -13,12 +13,12 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from nas.errors import MixnasError
-from nas.latency.conditions import Conditions, Latency, Settings
+from nas.latency.conditions import Conditions, Latency, MeasurementSettings
 from nas.latency.device import program_of
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
-from nas.latency.remote.client import Answer, Line
-from nas.lowering import MERGE_ALL, Choice
+from nas.latency.remote.client import AgentClient, AgentResponse
+from nas.lowering import MERGE_ALL, FormChoice
 from nas.progress import Step
 from nas.spec import NetworkSpec
 
@@ -46,7 +46,7 @@ class RemoteDevice:
     def __init__(
         self,
         name: str,
-        settings: Settings = Settings(),  # noqa: B008
+        settings: MeasurementSettings = MeasurementSettings(),  # noqa: B008
         *,
         token: str | None = None,
         ca_file: str | None = None,
@@ -67,7 +67,7 @@ class RemoteDevice:
         """
         self.name = name.rstrip("/")
         self.settings = settings
-        self._line = Line(self.name, token, ca_file, patience)
+        self._client = AgentClient(self.name, token, ca_file, patience)
 
     # -- what is known about the device ------------------------------------------------------
 
@@ -103,7 +103,7 @@ class RemoteDevice:
             raise self._mismatch("; ".join(differences))
         return profile
 
-    def choice(self) -> Choice:
+    def form_choice(self) -> FormChoice:
         """See `Device`."""
         return self.profile if self.settings.lowered else MERGE_ALL
 
@@ -123,7 +123,7 @@ class RemoteDevice:
             "sha256": hashlib.sha256(model).hexdigest(),
         }
         for _ in range(_RESTARTS):
-            accepted = self._line.ask("POST", "/measurements", params, model)
+            accepted = self._client.ask("POST", "/measurements", params, model)
             identity = self._read(_ACCEPTED, accepted).id
             answer = self._finished(f"/measurements/{identity}", settings=False)
             if answer.status == 200:
@@ -136,7 +136,7 @@ class RemoteDevice:
     def _model(self, spec: NetworkSpec) -> bytes:
         from nas.formats.onnx import to_onnx
 
-        program = program_of(spec, self.choice() if self.settings.lowered else None)
+        program = program_of(spec, self.form_choice() if self.settings.lowered else None)
         graph = to_onnx(program.tree, program.shape, program.weights)
         if self.settings.precision == "int8":
             from nas.formats.onnx_int8 import quantize
@@ -144,7 +144,7 @@ class RemoteDevice:
             graph = quantize(graph, program.shape)
         return bytes(graph.SerializeToString())
 
-    def _latency(self, answer: Answer, resolution: int) -> Latency:
+    def _latency(self, answer: AgentResponse, resolution: int) -> Latency:
         latency: Latency = self._read(_LATENCY, answer)
         if differences := self._own_conditions.differences(latency.conditions):
             raise self._mismatch("; ".join(differences))
@@ -158,12 +158,12 @@ class RemoteDevice:
         asked = dataclasses.asdict(self.settings)
         return {name: value for name, value in asked.items() if value is not None}
 
-    def _finished(self, path: str, settings: bool = True) -> Answer:
+    def _finished(self, path: str, settings: bool = True) -> AgentResponse:
         """Ask until the agent is done with something."""
         params = {**(self._params() if settings else {}), "wait": _WAIT}
         stop = time.monotonic() + _LONGEST
         while True:
-            answer = self._line.ask("GET", path, params)
+            answer = self._client.ask("GET", path, params)
             if answer.status != 202:
                 return answer
             if time.monotonic() > stop:
@@ -172,7 +172,7 @@ class RemoteDevice:
                     "messages"
                 )
 
-    def _read(self, kind: TypeAdapter[Any], answer: Answer) -> Any:
+    def _read(self, kind: TypeAdapter[Any], answer: AgentResponse) -> Any:
         try:
             return kind.validate_json(answer.content)
         except ValidationError:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from nas.errors import MixnasError, unknown
-from nas.latency.conditions import Settings
-from nas.latency.runtimes.base import Program, Run, Runtime
+from nas.latency.conditions import MeasurementSettings
+from nas.latency.runtimes.base import Program, Runtime, TimedRun
 
 FAMILIES = ("onnxruntime", "torch", "compile")
 EXAMPLES = "onnxruntime:cpu, torch:cpu, torch:cuda, compile:cpu, http://HOST:PORT"
 
 
-def open_runtime(name: str, settings: Settings) -> Runtime:
+def open_runtime(name: str, settings: MeasurementSettings) -> Runtime:
     """Return a runtime of this machine by name: ``onnxruntime:cpu``.
 
     Raises:
@@ -32,4 +32,4 @@ def open_runtime(name: str, settings: Settings) -> Runtime:
     return Torch(place, family == "compile", settings.threads, settings.batch, settings.precision)
 
 
-__all__ = ["EXAMPLES", "Program", "Run", "Runtime", "open_runtime"]
+__all__ = ["EXAMPLES", "Program", "Runtime", "TimedRun", "open_runtime"]

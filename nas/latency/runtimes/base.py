@@ -10,7 +10,7 @@ import numpy as np
 
 from nas.ir import Node, Shape
 
-Run = Callable[[], float]
+TimedRun = Callable[[], float]
 """Runs a network once and returns the milliseconds it took."""
 
 
@@ -48,7 +48,7 @@ class Runtime(Protocol):
     places_threads: bool
     tunable: bool
 
-    def load(self, program: Program) -> Run:
+    def load(self, program: Program) -> TimedRun:
         """Make a network ready to run on images of noise.
 
         Raises:

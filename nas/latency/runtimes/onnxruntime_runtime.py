@@ -8,7 +8,7 @@ import onnxruntime
 
 from nas.errors import MixnasError, UnrunnableError, unknown
 from nas.formats.onnx import to_onnx
-from nas.latency.runtimes.base import Program, Run, noise
+from nas.latency.runtimes.base import Program, TimedRun, noise
 from nas.machine import machine_name, other_cores, usable_cores
 
 _SUFFIX = "ExecutionProvider"
@@ -54,7 +54,7 @@ class OnnxRuntime:
         self.precision = precision
         self._provider = known[provider]
 
-    def load(self, program: Program) -> Run:
+    def load(self, program: Program) -> TimedRun:
         """See `Runtime.load`."""
         graph = to_onnx(program.tree, program.shape, program.weights)
         if self.precision == "int8":
@@ -63,7 +63,7 @@ class OnnxRuntime:
             graph = quantize(graph, program.shape)
         return self.load_graph(graph.SerializeToString())
 
-    def load_graph(self, graph: bytes) -> Run:
+    def load_graph(self, graph: bytes) -> TimedRun:
         """Make an ONNX model of one image input ready to run.
 
         Raises:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from nas.errors import MixnasError, UnrunnableError
-from nas.latency.runtimes.base import Program, Run, noise
+from nas.latency.runtimes.base import Program, TimedRun, noise
 from nas.machine import machine_name, usable_cores
 from nas.torch_model import to_loaded_module
 
@@ -46,7 +46,7 @@ class Torch:
         self._place = torch.device(place)
         self._compiled = compiled
 
-    def load(self, program: Program) -> Run:
+    def load(self, program: Program) -> TimedRun:
         """See `Runtime.load`."""
         torch.set_num_threads(self.threads)
         module = to_loaded_module(program.tree, program.weights).to(self._place)
@@ -70,7 +70,9 @@ class Torch:
         compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(module)
         return compiled
 
-    def _timed(self, forward: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor) -> Run:
+    def _timed(
+        self, forward: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor
+    ) -> TimedRun:
         def on_processor() -> float:
             with torch.inference_mode():
                 start = time.perf_counter_ns()

@@ -24,17 +24,17 @@ _BOUNDS = (1e-4, 1e4)
 
 def kernel(features: int) -> Kernel:
     """Return the kernel for inputs whose first columns are the encoding, the rest hints."""
-    encoding, hints = slice(0, features), slice(features, None)
-    alike = Columns(Matern(1.0, _BOUNDS, nu=2.5), encoding) * Columns(
-        Matern(2.0, _BOUNDS, nu=2.5), hints
+    encoding, covariates = slice(0, features), slice(features, None)
+    alike = ColumnsKernel(Matern(1.0, _BOUNDS, nu=2.5), encoding) * ColumnsKernel(
+        Matern(2.0, _BOUNDS, nu=2.5), covariates
     )
-    linear = Columns(DotProduct(0.0, "fixed"), encoding)
+    linear = ColumnsKernel(DotProduct(0.0, "fixed"), encoding)
     return (
         ConstantKernel(1.0, _BOUNDS) * alike + ConstantKernel(1.0, _BOUNDS) * linear
     ) + WhiteKernel(0.05, _BOUNDS)
 
 
-class Columns(Kernel):  # type: ignore[misc]
+class ColumnsKernel(Kernel):  # type: ignore[misc]
     """Another kernel on some columns of the inputs."""
 
     def __init__(self, kernel: Kernel, columns: slice) -> None:
@@ -72,7 +72,7 @@ class Columns(Kernel):  # type: ignore[misc]
         return np.asarray(self.kernel.bounds)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Columns) or self.columns != other.columns:
+        if not isinstance(other, ColumnsKernel) or self.columns != other.columns:
             return False
         return bool(self.kernel == other.kernel)
 

@@ -30,64 +30,68 @@ class AccuracyModel:
     tendency of its own), plus noise.
     """
 
-    def __init__(self, ceiling: float | None = 1.0) -> None:
+    def __init__(self, max_score: float | None = 1.0) -> None:
         """Choose the scale.
 
         Args:
-            ceiling: the accuracy that no network exceeds (1, or 100 for percent); None for numbers
-                without one, which are modelled as they are.
+            max_score: the accuracy that no network exceeds (1, or 100 for percent); None for
+                scores without one, which are modelled as they are.
         """
-        self.ceiling = ceiling
+        self.max_score = max_score
         self._theta: np.ndarray | None = None
 
     # -- scales -----------------------------------------------------------------------------
 
     def _to_scale(self, accuracies: np.ndarray) -> np.ndarray:
-        if self.ceiling is None:
+        if self.max_score is None:
             return accuracies
-        error = np.maximum(self.ceiling - accuracies, SMALLEST_ERROR * self.ceiling)
+        error = np.maximum(self.max_score - accuracies, SMALLEST_ERROR * self.max_score)
         return np.asarray(-np.log(error))
 
     def _from_scale(self, values: np.ndarray) -> np.ndarray:
-        return values if self.ceiling is None else self.ceiling - np.exp(-values)
+        return values if self.max_score is None else self.max_score - np.exp(-values)
 
     # -- learning ---------------------------------------------------------------------------
 
-    def tune(self, encoded: np.ndarray, hints: np.ndarray, accuracies: np.ndarray) -> None:
+    def tune(self, encoded: np.ndarray, covariates: np.ndarray, accuracies: np.ndarray) -> None:
         """Find hyperparameters: the maximum a posteriori for some observations."""
         every = -(-len(accuracies) // FIT_MOST)
-        encoded, hints, accuracies = encoded[::every], hints[::every], accuracies[::every]
-        self._set_scales(encoded, hints, accuracies)
+        encoded, covariates, accuracies = encoded[::every], covariates[::every], accuracies[::every]
+        self._set_scales(encoded, covariates, accuracies)
         process = _Process(kernel(encoded.shape[1]), alpha=_JITTER)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            process.fit(self._inputs(encoded, hints), self._targets(accuracies))
+            process.fit(self._inputs(encoded, covariates), self._targets(accuracies))
         self._theta = process.kernel_.theta
 
-    def condition(self, encoded: np.ndarray, hints: np.ndarray, accuracies: np.ndarray) -> None:
+    def condition(
+        self, encoded: np.ndarray, covariates: np.ndarray, accuracies: np.ndarray
+    ) -> None:
         """Learn observations, with the hyperparameters that were found.
 
         Args:
             encoded: shape (n, features).
-            hints: shape (n, hints).
+            covariates: shape (n, hints).
             accuracies: shape (n,).
         """
-        self._set_scales(encoded, hints, accuracies)
+        self._set_scales(encoded, covariates, accuracies)
         shape = kernel(encoded.shape[1])
         if self._theta is not None:
             shape = shape.clone_with_theta(self._theta)
         self._process = GaussianProcessRegressor(shape, alpha=_JITTER, optimizer=None)
-        self._process.fit(self._inputs(encoded, hints), self._targets(accuracies))
+        self._process.fit(self._inputs(encoded, covariates), self._targets(accuracies))
 
-    def _set_scales(self, encoded: np.ndarray, hints: np.ndarray, accuracies: np.ndarray) -> None:
+    def _set_scales(
+        self, encoded: np.ndarray, covariates: np.ndarray, accuracies: np.ndarray
+    ) -> None:
         self._middle = encoded.mean(0)
         self._radius = np.sqrt(encoded.var(0).sum()) + 1e-9
-        self._hints_mean, self._hints_scale = hints.mean(0), hints.std(0) + 1e-9
+        self._hints_mean, self._hints_scale = covariates.mean(0), covariates.std(0) + 1e-9
         values = self._to_scale(accuracies)
         self._mean, self._scale = values.mean(), values.std() + 1e-9
 
-    def _inputs(self, encoded: np.ndarray, hints: np.ndarray) -> np.ndarray:
-        standard = (hints - self._hints_mean) / self._hints_scale
+    def _inputs(self, encoded: np.ndarray, covariates: np.ndarray) -> np.ndarray:
+        standard = (covariates - self._hints_mean) / self._hints_scale
         return np.concatenate([(encoded - self._middle) / self._radius, standard], axis=1)
 
     def _targets(self, accuracies: np.ndarray) -> np.ndarray:
@@ -95,12 +99,12 @@ class AccuracyModel:
 
     # -- telling ----------------------------------------------------------------------------
 
-    def predict(self, encoded: np.ndarray, hints: np.ndarray) -> Prediction:
+    def predict(self, encoded: np.ndarray, covariates: np.ndarray) -> Prediction:
         """Return what is thought of networks, without the noise of one more observation."""
         noise = self._noise()
-        mean, deviation = self._process.predict(self._inputs(encoded, hints), return_std=True)
+        mean, deviation = self._process.predict(self._inputs(encoded, covariates), return_std=True)
         deviation = np.sqrt(np.maximum(deviation**2 - noise, 1e-10))
-        return Prediction(self._mean + self._scale * mean, self._scale * deviation, self.ceiling)
+        return Prediction(self._mean + self._scale * mean, self._scale * deviation, self.max_score)
 
     def _noise(self) -> float:
         return float(self._process.kernel_.k2.noise_level)
@@ -109,26 +113,26 @@ class AccuracyModel:
 class Prediction:
     """Accuracies of networks as far as they are known."""
 
-    def __init__(self, mean: np.ndarray, deviation: np.ndarray, ceiling: float | None) -> None:
+    def __init__(self, mean: np.ndarray, deviation: np.ndarray, max_score: float | None) -> None:
         """Take a normal distribution for each network, on the model's scale."""
         self._mean = mean
         self._deviation = deviation
-        self._ceiling = ceiling
+        self._max_score = max_score
 
     @property
     def median(self) -> np.ndarray:
         """Accuracies, shape (networks,): the posterior mean on the model's scale."""
-        return self._mean if self._ceiling is None else self._ceiling - np.exp(-self._mean)
+        return self._mean if self._max_score is None else self._max_score - np.exp(-self._mean)
 
-    def excess(self, levels: np.ndarray) -> np.ndarray:
+    def expected_excess(self, levels: np.ndarray) -> np.ndarray:
         """Return E[max(0, accuracy - level)], see `ExpectedExcess`."""
         mean, deviation = self._mean[:, None], self._deviation[:, None]
-        if self._ceiling is None:
+        if self._max_score is None:
             z = (mean - levels) / deviation
             density = np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)
             return np.asarray(deviation * (z * ndtr(z) + density))
         # The error is lognormal: E[max(0, room - error)] is a put option's price.
-        room = np.maximum(self._ceiling - levels, 1e-12)
+        room = np.maximum(self._max_score - levels, 1e-12)
         z = (np.log(room) + mean) / deviation
         expected_error = np.exp(deviation * deviation / 2 - mean)
         return np.asarray(np.maximum(room * ndtr(z) - expected_error * ndtr(z - deviation), 0.0))

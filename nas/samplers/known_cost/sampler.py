@@ -13,8 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.errors import MixnasError
 from nas.limits import Limit
-from nas.samplers.base import GenotypeSampler, Past, Proposal
-from nas.samplers.domain import Domain, Feasible, Known, ParameterDomain, SpaceDomain
+from nas.samplers.base import GenotypeSampler, PastTrial, Proposal
+from nas.samplers.domain import CostFunction, Domain, Feasible, ParameterDomain, SpaceDomain
 from nas.samplers.known_cost.improvement import (
     MOST_COSTS,
     HypervolumeImprovement,
@@ -46,7 +46,7 @@ class LearnedCost(Protocol):
         """Whether enough was learned for the cost to be held against a limit."""
         ...
 
-    def learn_from(self, past: Sequence[Past]) -> bool:
+    def learn_from(self, past: Sequence[PastTrial]) -> bool:
         """Learn from trials; say whether costs are other ones now."""
         ...
 
@@ -67,13 +67,13 @@ class KnownCostSampler(GenotypeSampler):
     def __init__(
         self,
         space: Space | Mapping[str, BaseDistribution],
-        costs: Sequence[str | Known],
+        costs: Sequence[str | CostFunction],
         *,
         limits: Iterable[Limit] = (),
         cost_limits: Mapping[int, Sequence[Limit]] | None = None,
         feasible: Feasible | None = None,
-        hints: Sequence[Known] = (),
-        ceiling: float | None = 1.0,
+        covariates: Sequence[CostFunction] = (),
+        max_score: float | None = 1.0,
         start: int = START,
         reward: Reward | None = None,
         accuracy: Callable[[FrozenTrial], float | None] | None = None,
@@ -90,8 +90,8 @@ class KnownCostSampler(GenotypeSampler):
             cost_limits: on the costs that are given as functions, by their place in `costs`; where
                 a cost is learned they are kept as far as it is known.
             feasible: for distributions: whether parameters are allowed.
-            hints: more functions that may tell of accuracy, as zero-cost scores do.
-            ceiling: the accuracy that none exceeds: 1, 100 for percent, None for no such thing.
+            covariates: more functions that may tell of accuracy, as zero-cost scores do.
+            max_score: the accuracy that none exceeds: 1, 100 for percent, None for no such thing.
             start: networks spread over the first cost before the model is asked.
             reward: where one number is sought: of an accuracy and the costs, linear in accuracy;
                 None for a front.
@@ -102,7 +102,7 @@ class KnownCostSampler(GenotypeSampler):
         Raises:
             MixnasError: when a cost is unknown, or arguments do not go together.
         """
-        self._ceiling = ceiling
+        self._max_score = max_score
         super().__init__(_domain(space, limits, feasible), seed)
         if not 1 <= len(costs) <= MOST_COSTS:
             raise MixnasError(f"{len(costs)} costs were given; 1 to {MOST_COSTS} can be weighed")
@@ -119,7 +119,7 @@ class KnownCostSampler(GenotypeSampler):
             for place, bounds in (cost_limits or {}).items()
             for limit in bounds
         ]
-        self._known = [*known, *self.domain.hints(), *hints]
+        self._known = [*known, *self.domain.covariates(), *covariates]
         self._memory: dict[Genotype, tuple[float, ...]] = {}
         self._start = max(2, start)
         self._reward = reward
@@ -127,12 +127,12 @@ class KnownCostSampler(GenotypeSampler):
 
     def _forget(self) -> None:
         super()._forget()
-        self._model = AccuracyModel(self._ceiling)
+        self._model = AccuracyModel(self._max_score)
         self._tuned = 0
         self._pool: list[Genotype] = []
 
     def propose(
-        self, study: Study, past: Sequence[Past], number: int, rng: random.Random
+        self, study: Study, past: Sequence[PastTrial], number: int, rng: random.Random
     ) -> Proposal:
         """See `GenotypeSampler`."""
         self._check(study)
@@ -186,22 +186,22 @@ class KnownCostSampler(GenotypeSampler):
     def _costs(self, genotypes: Sequence[Genotype]) -> np.ndarray:
         return self._numbers(genotypes)[:, : self._n_costs]
 
-    def _excess(self, genotypes: Sequence[Genotype]) -> np.ndarray:
+    def _violations(self, genotypes: Sequence[Genotype]) -> np.ndarray:
         """Return by how much costs break their limits, 0 for not at all, shape (genotypes,)."""
         costs = self._costs(genotypes)
         result = np.zeros(len(genotypes))
         for place, cost, limit in self._cost_limits:
             if not isinstance(cost, LearnedCost) or cost.sure:
-                result += [limit.excess(value) for value in costs[:, place]]
+                result += [limit.violation(value) for value in costs[:, place]]
         return result
 
-    def _hints(self, genotypes: Sequence[Genotype]) -> np.ndarray:
+    def _covariates(self, genotypes: Sequence[Genotype]) -> np.ndarray:
         """Return what the model sees beside the encoding: sizes on a log scale."""
         numbers = self._numbers(genotypes)
         logs = np.log(np.maximum(numbers, 1e-12))
         return np.where(self._positive, logs, numbers)
 
-    def _observed(self, past: Sequence[Past]) -> tuple[list[Genotype], np.ndarray]:
+    def _observed(self, past: Sequence[PastTrial]) -> tuple[list[Genotype], np.ndarray]:
         genotypes, accuracies = [], []
         for p in past:
             if p.trial.state != TrialState.COMPLETE:
@@ -210,10 +210,10 @@ class KnownCostSampler(GenotypeSampler):
             if accuracy is not None and np.isfinite(accuracy):
                 genotypes.append(p.genotype)
                 accuracies.append(accuracy)
-        ceiling = self._model.ceiling
-        if ceiling is not None and accuracies and max(accuracies) > ceiling:
+        max_score = self._model.max_score
+        if max_score is not None and accuracies and max(accuracies) > max_score:
             raise MixnasError(
-                f"an accuracy of {max(accuracies):g} is above the ceiling of {ceiling:g}; give "
+                f"an accuracy of {max(accuracies):g} is above the ceiling of {max_score:g}; give "
                 "KnownCostSampler ceiling=100 for percent, None for numbers without a ceiling"
             )
         return genotypes, np.array(accuracies)
@@ -226,22 +226,22 @@ class KnownCostSampler(GenotypeSampler):
         milestone = _milestone(len(done))
         if milestone != self._tuned:
             first = done[:milestone]
-            encoded, hints = self.domain.encode(first), self._hints(first)
-            self._model.tune(encoded, hints, accuracies[:milestone])
+            encoded, covariates = self.domain.encode(first), self._covariates(first)
+            self._model.tune(encoded, covariates, accuracies[:milestone])
             self._tuned = milestone
         if len(done) > KEEP_MOST:
             kept = _telling(accuracies, self._costs(done))
             done, accuracies = [done[i] for i in kept], accuracies[kept]
-        encoded, hints = self.domain.encode(done), self._hints(done)
-        self._model.condition(encoded, hints, accuracies)
-        believed = self._model.predict(encoded, hints).median
+        encoded, covariates = self.domain.encode(done), self._covariates(done)
+        self._model.condition(encoded, covariates, accuracies)
+        believed = self._model.predict(encoded, covariates).median
         genotypes = done
         if pending:
-            more, more_hints = self.domain.encode(pending), self._hints(pending)
+            more, more_hints = self.domain.encode(pending), self._covariates(pending)
             expected = self._model.predict(more, more_hints).median
             encoded = np.concatenate([encoded, more])
-            hints = np.concatenate([hints, more_hints])
-            self._model.condition(encoded, hints, np.concatenate([accuracies, expected]))
+            covariates = np.concatenate([covariates, more_hints])
+            self._model.condition(encoded, covariates, np.concatenate([accuracies, expected]))
             believed = np.concatenate([believed, expected])
             genotypes = [*done, *pending]
         costs = self._costs(genotypes)
@@ -272,8 +272,10 @@ class KnownCostSampler(GenotypeSampler):
     def _spread(self, index: int, taken: set[Genotype], rng: random.Random) -> Genotype:
         """Return a network of the pool for the index-th place of an even spread over the cost."""
         fresh = [g for g in self._pool if g not in taken] or self._pool
-        excess = self._excess(fresh)
-        fresh = [g for g, broken in zip(fresh, excess, strict=True) if broken == excess.min()]
+        violations = self._violations(fresh)
+        fresh = [
+            g for g, broken in zip(fresh, violations, strict=True) if broken == violations.min()
+        ]
         costs = self._costs(fresh)[:, 0]
         place = _even(index)
         target = costs.min() + place * np.ptp(costs)
@@ -303,7 +305,7 @@ class KnownCostSampler(GenotypeSampler):
 
     def _front(self, done: list[Genotype]) -> list[Genotype]:
         """Return the networks that are thought best at their cost."""
-        believed = self._model.predict(self.domain.encode(done), self._hints(done)).median
+        believed = self._model.predict(self.domain.encode(done), self._covariates(done)).median
         best, front = -np.inf, []
         for i in np.argsort(self._costs(done)[:, 0]):
             if believed[i] > best:
@@ -316,10 +318,10 @@ class KnownCostSampler(GenotypeSampler):
     ) -> dict[Genotype, float]:
         if not genotypes:
             return {}
-        thought = self._model.predict(self.domain.encode(genotypes), self._hints(genotypes))
-        values = improvement.expected(self._costs(genotypes), thought.excess)
-        excess = self._excess(genotypes)
-        values = np.where(excess > 0, -excess, values)  # first of all into the limits
+        thought = self._model.predict(self.domain.encode(genotypes), self._covariates(genotypes))
+        values = improvement.expected(self._costs(genotypes), thought.expected_excess)
+        violations = self._violations(genotypes)
+        values = np.where(violations > 0, -violations, values)  # first of all into the limits
         return dict(zip(genotypes, values.tolist(), strict=True))
 
     def _children(self, parents: Sequence[Genotype], rng: random.Random) -> list[Genotype]:

@@ -10,7 +10,7 @@ import yaml
 from analysis.commands.fronts import figures, fronts, parse_reference
 from analysis.errors import AnalysisError
 from analysis.figures.fronts import attainment_figure, fronts_figure
-from analysis.read.population import Reading, read_populations
+from analysis.read.population import ReadOptions, read_populations
 from analysis.statistics.comparison import compare, comparison_data
 from analysis.statistics.published import best_published, read_baselines
 
@@ -156,7 +156,7 @@ def test_figures_are_drawn_for_what_is_there(tmp_path):
     several = figures(fronts(read_populations(paths), "baselines", []))
     assert set(several) == {"fronts", "progress", "attainment", "published"}
     assert set(figures(fronts(read_populations(paths[:1]), None, []))) == {"fronts", "progress"}
-    one = Reading(costs=("latency_ms", "madds"))
+    one = ReadOptions(costs=("latency_ms", "madds"))
     assert set(figures(fronts(read_populations(paths[:1], one), None, []))) == {"progress"}
 
 

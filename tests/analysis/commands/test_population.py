@@ -9,7 +9,7 @@ from scipy.stats import ks_2samp
 
 from analysis.commands.population import as_json, figures, populations
 from analysis.errors import AnalysisError
-from analysis.read.population import Reading
+from analysis.read.population import ReadOptions
 from analysis.statistics.population_card import cards, ks_tests, latency_fits
 
 
@@ -46,7 +46,7 @@ def path(tmp_path, networks):
 
 
 def test_the_variable_that_matters_is_found(path):
-    (card,) = cards(populations([path], Reading()))
+    (card,) = cards(populations([path], ReadOptions()))
     assert card.best["x.depth"].median == 8
     assert card.best["x.depth"].low >= 7
     told = card.importance.ped_anova
@@ -59,7 +59,7 @@ def test_the_variable_that_matters_is_found(path):
 
 
 def test_populations_are_split_and_compared(path, networks):
-    found = cards(populations([path], Reading(), "origin"))
+    found = cards(populations([path], ReadOptions(), "origin"))
     assert [card.population.name for card in found] == ["origin deep", "origin shallow"]
     deep = networks.error[networks.origin == "deep"]
     wanted = ks_2samp(deep, networks.error[networks.origin != "deep"])
@@ -69,7 +69,7 @@ def test_populations_are_split_and_compared(path, networks):
 def test_even_complexity_takes_the_range_in_common(path, networks):
     networks["half"] = np.where(np.arange(200) % 2, "one", "other")
     networks.to_csv(path, index=False)
-    found = cards(populations([path], Reading(), "half"), "madds")
+    found = cards(populations([path], ReadOptions(), "half"), "madds")
     edges = found[0].normalisation.edges
     assert (edges == found[1].normalisation.edges).all()
     assert found[0].normalised.mean != found[0].edf.mean
@@ -77,13 +77,13 @@ def test_even_complexity_takes_the_range_in_common(path, networks):
 
 def test_populations_that_share_no_complexity_are_refused(path):
     with pytest.raises(AnalysisError, match="no complexity in common"):
-        cards(populations([path], Reading(), "origin"), "madds")
+        cards(populations([path], ReadOptions(), "origin"), "madds")
 
 
 def test_json_holds_no_nan(path, networks):
     networks.loc[0, "error"] = np.nan
     networks.to_csv(path, index=False)
-    data = json.loads(as_json(cards(populations([path], Reading()))))
+    data = json.loads(as_json(cards(populations([path], ReadOptions()))))
     (card,) = data["populations"]
     assert card["edf"]["n"] == 199
     assert card["edf"]["dropped"] == 1
@@ -94,12 +94,12 @@ def test_json_holds_no_nan(path, networks):
 
 
 def test_figures_are_drawn_for_what_is_there(path, networks):
-    drawn = figures(cards(populations([path], Reading()), "madds"))
+    drawn = figures(cards(populations([path], ReadOptions()), "madds"))
     assert {"edf", "edf_normalised", "variables", "importance", "latency", "kernels"} <= set(drawn)
     assert "trends" not in drawn
     assert {"best_networks", "worst_networks", "mixconv_figure_1"} <= set(drawn)
     networks[["error", "x.depth"]].head(5).to_csv(path, index=False)
-    assert set(figures(cards(populations([path], Reading())))) == {
+    assert set(figures(cards(populations([path], ReadOptions())))) == {
         "edf",
         "random_search",
         "variables",
@@ -112,14 +112,14 @@ def test_two_of_the_same_name_are_told_apart(tmp_path, networks):
         (tmp_path / folder).mkdir()
         paths.append(str(tmp_path / folder / "networks.csv"))
         networks.to_csv(paths[-1], index=False)
-    names = [population.name for population in populations(paths, Reading())]
+    names = [population.name for population in populations(paths, ReadOptions())]
     assert names == [f"networks ({path})" for path in paths]
 
 
 def test_parts_of_several_sources_keep_their_names(path, tmp_path, networks):
     other = tmp_path / "other.csv"
     networks.assign(origin=["deep", None] * 100).to_csv(other, index=False)
-    found = cards(populations([path, str(other)], Reading(), "origin"))
+    found = cards(populations([path, str(other)], ReadOptions(), "origin"))
     names = [card.population.name for card in found]
     assert names == [
         "networks: origin deep", "networks: origin shallow",
@@ -127,7 +127,7 @@ def test_parts_of_several_sources_keep_their_names(path, tmp_path, networks):
     ]  # fmt: skip
     assert len(ks_tests(found)) == 6
     assert sum(card.population.seen for card in found) == 400
-    twice = [population.name for population in populations([path, path], Reading())]
+    twice = [population.name for population in populations([path, path], ReadOptions())]
     assert len(set(twice)) == 2
 
 
@@ -136,7 +136,7 @@ def test_networks_without_an_error_fill_no_bin(tmp_path):
     rows.loc[:9, "error"] = np.nan
     path = tmp_path / "half.csv"
     rows.to_csv(path, index=False)
-    (card,) = cards(populations([str(path)], Reading()), "madds")
+    (card,) = cards(populations([str(path)], ReadOptions()), "madds")
     assert card.normalised.mean == pytest.approx(0.5)
     assert card.normalisation.counts.sum() == 30
 
@@ -162,7 +162,7 @@ def test_odd_columns_stop_nothing(networks, tmp_path):
     odd.loc[5, "architecture"] = None
     odd["architecture"] = odd["architecture"].str.replace("ir_k3_c8", "mine_k_c8")
     odd.to_csv(path, index=False)
-    (card,) = cards(populations([str(path)], Reading(variables=("x.depth", "x.depth"))))
+    (card,) = cards(populations([str(path)], ReadOptions(variables=("x.depth", "x.depth"))))
     assert card.fits == {}
     assert card.kernels.n == 199
     assert card.importance.ped_anova == {"x.depth": 1.0}
@@ -173,12 +173,12 @@ def test_errors_of_different_kinds_are_not_compared(path, tmp_path, networks):
     other = tmp_path / "other.csv"
     networks.rename(columns={"error": "score"}).to_csv(other, index=False)
     with pytest.raises(AnalysisError, match="different kinds: error and less score"):
-        populations([path, str(other)], Reading())
+        populations([path, str(other)], ReadOptions())
 
 
 def test_a_column_of_many_values_splits_nothing(path):
     with pytest.raises(AnalysisError, match="'madds' has 200 values"):
-        populations([path], Reading(), "madds")
+        populations([path], ReadOptions(), "madds")
 
 
 def test_latency_is_not_fitted_without_networks(networks):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from analysis.figures.population import edf_figure, efficiency_figure, trend_figure
-from analysis.read.population import Reading, read_population
+from analysis.read.population import ReadOptions, read_population
 from analysis.statistics.population_card import cards
 
 
@@ -19,7 +19,7 @@ def chain(tmp_path):
         error = 0.1 + 0.02 * np.abs(depth - 8) + 0.002 * rng.random(300)
         path = tmp_path / f"from_{least}.csv"
         pd.DataFrame({"x.depth": depth, "error": error}).to_csv(path, index=False)
-        found.append(read_population(str(path), Reading()))
+        found.append(read_population(str(path), ReadOptions()))
     return cards(found)
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.read.population import Reading, read_population
+from analysis.read.population import ReadOptions, read_population
 
 ROWS = pd.DataFrame(
     {
@@ -44,7 +44,7 @@ def test_columns_can_be_named(tmp_path):
     path = tmp_path / "networks.csv"
     ROWS.assign(top5_error=[30.0, 20.0, 10.0]).to_csv(path, index=False)
     found = read_population(
-        str(path), Reading(error="top5_error", variables=("x.depth",), costs=("x.depth",))
+        str(path), ReadOptions(error="top5_error", variables=("x.depth",), costs=("x.depth",))
     )
     assert found.errors.tolist() == [30, 20, 10]
     assert found.label == "top5_error"
@@ -55,7 +55,7 @@ def test_columns_can_be_named(tmp_path):
 def test_scores_that_are_no_shares_are_turned_round(tmp_path):
     path = tmp_path / "networks.csv"
     ROWS.assign(reward=[7.0, -1.0, 2.0]).to_csv(path, index=False)
-    found = read_population(str(path), Reading(score="reward"))
+    found = read_population(str(path), ReadOptions(score="reward"))
     assert found.errors.tolist() == [-7, 1, -2]
     assert found.label == "less reward"
 
@@ -88,7 +88,7 @@ def test_both_directions_are_refused(tmp_path):
     path = tmp_path / "networks.csv"
     ROWS.to_csv(path, index=False)
     with pytest.raises(AnalysisError, match="not both"):
-        read_population(str(path), Reading(error="madds", score="accuracy"))
+        read_population(str(path), ReadOptions(error="madds", score="accuracy"))
 
 
 def test_codes_stay_text_and_nested_cells_do_no_harm(tmp_path):
@@ -104,7 +104,7 @@ def test_codes_stay_text_and_nested_cells_do_no_harm(tmp_path):
 def test_a_users_own_columns_stay_his(tmp_path):
     path = tmp_path / "networks.csv"
     ROWS.assign(error=[5.0, 6.0, 7.0]).to_csv(path, index=False)
-    found = read_population(str(path), Reading(score="accuracy", costs=("error",)))
+    found = read_population(str(path), ReadOptions(score="accuracy", costs=("error",)))
     assert found.table["error"].tolist() == [5, 6, 7]
     assert found.errors.tolist() == pytest.approx([0.5, 0.25, 0.4])
     assert read_population(str(path)).label == "error, as given"  # no share, so not in percent
@@ -113,7 +113,7 @@ def test_a_users_own_columns_stay_his(tmp_path):
 def test_what_is_no_accuracy_is_not_taken_for_one(tmp_path):
     path = tmp_path / "networks.csv"
     ROWS.assign(loglik=[-3.0, -2.0, -2.5]).to_csv(path, index=False)
-    found = read_population(str(path), Reading(score="loglik"))
+    found = read_population(str(path), ReadOptions(score="loglik"))
     assert found.label == "less loglik"
     assert found.errors.tolist() == [3, 2, 2.5]
 
@@ -122,13 +122,13 @@ def test_one_column_cannot_be_quality_and_cost(tmp_path):
     path = tmp_path / "networks.csv"
     ROWS.assign(latency_ms=[1.0, 2.0, 3.0]).to_csv(path, index=False)
     with pytest.raises(AnalysisError, match="'accuracy' cannot be both"):
-        read_population(str(path), Reading(costs=("accuracy",)))
-    found = read_population(str(path), Reading(score="latency_ms"))
+        read_population(str(path), ReadOptions(costs=("accuracy",)))
+    found = read_population(str(path), ReadOptions(score="latency_ms"))
     assert found.objectives == {"latency_ms": "max", "madds": "min"}
     with pytest.raises(AnalysisError, match="wants numbers"):
-        read_population(str(path), Reading(costs=("x.kernels",)))
+        read_population(str(path), ReadOptions(costs=("x.kernels",)))
     with pytest.raises(AnalysisError, match="--study names a study"):
-        read_population(str(path), Reading(study="mine"))
+        read_population(str(path), ReadOptions(study="mine"))
 
 
 @pytest.mark.parametrize(("cells", "kept"), [(["true", "no", ""], 1), ([1, 0, 1], 2)])

@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.read.population import Reading, read_population
+from analysis.read.population import ReadOptions, read_population
 from analysis.statistics.comparison import compare
 from analysis.statistics.fronts import pareto_front
 
@@ -51,9 +51,9 @@ def test_several_studies_want_a_name(url):
     study(url, "two", ["maximize"])
     with pytest.raises(AnalysisError, match=r"--study; it has one, two"):
         read_population(url)
-    assert read_population(url, Reading(study="two")).name == "two"
+    assert read_population(url, ReadOptions(study="two")).name == "two"
     with pytest.raises(AnalysisError, match="no study 'three'"):
-        read_population(url, Reading(study="three"))
+        read_population(url, ReadOptions(study="three"))
 
 
 @pytest.mark.parametrize("directions", [["minimize", "maximize"], ["maximize", "minimize"]])

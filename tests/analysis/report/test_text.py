@@ -9,7 +9,7 @@ import pytest
 from analysis.read.runs import OBJECTIVES, Run, within_limits
 from analysis.report.text import summary
 from analysis.statistics.fronts import pareto_front
-from analysis.statistics.retraining import COLUMNS
+from analysis.statistics.retraining import RETRAINING_COLUMNS
 
 
 def run(scores, latencies, references=(), limits=None, kept=None, **columns):
@@ -28,7 +28,9 @@ def run(scores, latencies, references=(), limits=None, kept=None, **columns):
         trials["within_limits"] = kept
     named = pd.DataFrame(references, columns=["name", "score", "latency_ms"])
     config = {"space": "mixnet", "data": "pets", "device": "phone", "limits": limits or {}}
-    return Run(Path("run"), config, trials, named, pd.DataFrame(columns=COLUMNS), {}, "trial_0")
+    return Run(
+        Path("run"), config, trials, named, pd.DataFrame(columns=RETRAINING_COLUMNS), {}, "trial_0"
+    )
 
 
 def said(found):
@@ -84,7 +86,7 @@ def test_the_front_turns_where_more_score_costs_most():
 def test_retrainings_tell_their_seeds(seeds, told):
     kinds = [("trial_0", "front", 0.9), ("mixnet_s", "reference", 0.8)]
     rows = [
-        dict.fromkeys(COLUMNS, 0)
+        dict.fromkeys(RETRAINING_COLUMNS, 0)
         | {"name": name, "kind": kind, "seed": seed, "test_images": 1000}
         | {"validation": level + seed / 1000, "test": level + seed / 1000}
         for name, kind, level in kinds

@@ -5,13 +5,18 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_ind
 
-from analysis.statistics.retraining import COLUMNS, confirmed, confirmed_rows, differences
+from analysis.statistics.retraining import (
+    RETRAINING_COLUMNS,
+    confirmed,
+    confirmed_rows,
+    differences,
+)
 
 
 def table(front, reference, images=10_000):
     rows = [("trial_3", "front", seed, v - 0.01, v, images, 1.0) for seed, v in enumerate(front)]
     rows += [("mixnet_s", "reference", s, v, v, images, 1.0) for s, v in enumerate(reference)]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=RETRAINING_COLUMNS)
 
 
 def test_means_and_deviations_are_over_seeds():
@@ -64,4 +69,4 @@ def test_one_training_shows_no_noise():
 def test_without_a_front_there_is_nothing_to_compare():
     assert differences(table([], [0.8, 0.8]), "trial_3") == []
     assert differences(table([0.9, 0.9], [0.8, 0.8]), "trial_9") == []
-    assert confirmed(pd.DataFrame(columns=COLUMNS)) == []
+    assert confirmed(pd.DataFrame(columns=RETRAINING_COLUMNS)) == []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nas.latency.conditions import Conditions
-from nas.latency.prediction.genotype import KnownLatency
+from nas.latency.prediction.genotype import GenotypeLatency
 from nas.latency.prediction.model import LatencyModel
 from nas.latency.prediction.predictor import network_features
 from nas.lowering import MERGE_ALL
@@ -35,7 +35,7 @@ def test_the_parts_sum_to_the_whole(space, changes):
     learned = genotypes(0, 30, space)
     latencies = np.random.default_rng(0).uniform(1, 9, 30)
     model = LatencyModel(whole(space, learned, conditions), latencies)
-    known = KnownLatency(space, MERGE_ALL, conditions, model)
+    known = GenotypeLatency(space, MERGE_ALL, conditions, model)
     fresh = genotypes(1, 10, space)
     expected = model.predict(whole(space, fresh, conditions))
     assert [known(g) for g in fresh] == pytest.approx(expected, rel=1e-6)
@@ -47,7 +47,7 @@ def measured(found, noise=()):
 
 
 def test_multiply_adds_stand_in_until_there_are_measurements():
-    known = KnownLatency(mixnet, MERGE_ALL, CONDITIONS)
+    known = GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS)
     found = genotypes(0, 4)
     assert known(found[0]) == mixnet.cost(found[0]).madds
     assert not known.learn(measured(found[:3]))
@@ -57,7 +57,7 @@ def test_multiply_adds_stand_in_until_there_are_measurements():
 
 
 def test_what_is_measured_is_learned():
-    known = KnownLatency(mixnet, MERGE_ALL, CONDITIONS)
+    known = GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS)
     found = genotypes(2, 60)
     assert known.learn(measured(found))
     fresh = measured(genotypes(3, 20))
@@ -67,7 +67,7 @@ def test_what_is_measured_is_learned():
 
 
 def test_it_learns_when_there_is_more_alone():
-    known = KnownLatency(mixnet, MERGE_ALL, CONDITIONS)
+    known = GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS)
     found = measured(genotypes(0, 12))
     assert known.learn(found[:6])
     before = known(found[0][0])
@@ -79,7 +79,7 @@ def test_it_learns_when_there_is_more_alone():
 
 def test_the_same_measurements_teach_the_same():
     found = measured(genotypes(0, 10))
-    at_once, in_turn = (KnownLatency(mixnet, MERGE_ALL, CONDITIONS) for _ in range(2))
+    at_once, in_turn = (GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS) for _ in range(2))
     at_once.learn(found)
     for n in range(1, 11):
         in_turn.learn(found[:n])
@@ -96,7 +96,7 @@ def test_noisy_measurements_count_less():
             (g, dataclasses.replace(latency, steady_ms=2 * latency.steady_ms))
             for g, latency in measured(found[20:], noise)
         ]
-        known = KnownLatency(mixnet, MERGE_ALL, CONDITIONS)
+        known = GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS)
         known.learn([*right, *wrong])
         errors.append(np.mean([abs(known(g) / latency.steady_ms - 1) for g, latency in right]))
     believed, doubted = errors
@@ -106,7 +106,7 @@ def test_noisy_measurements_count_less():
 
 def test_a_predictor_does_not_learn():
     model = LatencyModel(whole(mixnet, genotypes(0, 20)), np.linspace(1, 5, 20))
-    known = KnownLatency(mixnet, MERGE_ALL, CONDITIONS, model)
+    known = GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS, model)
     found = genotypes(1, 10)
     before = [known(g) for g in found]
     assert not known.learn(measured(found))

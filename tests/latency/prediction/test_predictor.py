@@ -42,7 +42,7 @@ class Board:
     def prepare(self, step=None):
         pass
 
-    def choice(self):
+    def form_choice(self):
         return MERGE_ALL
 
     @property

@@ -9,12 +9,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from nas.errors import MixnasError
-from nas.latency import Settings, open_device
+from nas.latency import MeasurementSettings, open_device
 from nas.latency.protocol import Effort
 from nas.latency.remote.device import RemoteDevice
 from nas.lowering import MERGE_ALL
 
-PLAIN = Settings(threads=1, lowered=False)
+PLAIN = MeasurementSettings(threads=1, lowered=False)
 QUICK = Effort(rounds=2, seconds=0.2, warm_seconds=0.2)
 
 
@@ -36,7 +36,7 @@ def test_a_network_is_measured_elsewhere(agent, small, monkeypatch):
     steps = []
     device.prepare(lambda done, total: steps.append((done, total)))
     assert steps[-1] == (1, 1)
-    assert device.choice() is MERGE_ALL
+    assert device.form_choice() is MERGE_ALL
     first, second = (device.measure(small, QUICK) for _ in range(2))
     assert (first.device, first.threads, first.lowered) == (agent.url, 1, False)
     assert (first.resolution, first.source) == (64, "measured")
@@ -47,14 +47,14 @@ def test_a_network_is_measured_elsewhere(agent, small, monkeypatch):
 
 @pytest.mark.slow
 def test_networks_take_the_forms_that_are_fastest_there(agent, small):
-    device = remote(agent, Settings(threads=1))
-    assert device.choice().findings  # found on the agent's machine
+    device = remote(agent, MeasurementSettings(threads=1))
+    assert device.form_choice().findings  # found on the agent's machine
     assert device.measure(small, QUICK).lowered is True
 
 
 @pytest.mark.slow
 def test_int8_networks_are_quantised_here(agent, small):
-    latency = remote(agent, Settings(1, 1, "int8", True)).measure(small, QUICK)
+    latency = remote(agent, MeasurementSettings(1, 1, "int8", True)).measure(small, QUICK)
     assert (latency.precision, latency.source) == ("int8", "measured")
 
 

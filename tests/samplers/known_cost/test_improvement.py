@@ -56,16 +56,16 @@ def test_a_reference_of_nothing_is_a_number_as_any(reference):
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
-@pytest.mark.parametrize("ceiling", [1.0, None])
-def test_the_expectation_is_the_mean_over_accuracies(k, ceiling):
+@pytest.mark.parametrize("max_score", [1.0, None])
+def test_the_expectation_is_the_mean_over_accuracies(k, max_score):
     rng = np.random.default_rng(k)
     observed, costs = rng.uniform(0.5, 0.9, 12), rng.uniform(0, 1, (12, k))
     ends, fresh = np.full(k, 1.1), rng.uniform(0, 0.6, (3, k))
     mean, deviation = np.array([0.9, 1.4, 2.0]), np.array([0.3, 0.5, 0.2])
     improvement = HypervolumeImprovement(observed, costs, 0.4, ends)
-    expected = improvement.expected(fresh, Prediction(mean, deviation, ceiling).excess)
+    expected = improvement.expected(fresh, Prediction(mean, deviation, max_score).expected_excess)
     drawn = mean[:, None] + deviation[:, None] * rng.standard_normal((3, 4000))
-    accuracies = drawn if ceiling is None else ceiling - np.exp(-drawn)
+    accuracies = drawn if max_score is None else max_score - np.exp(-drawn)
     before = volume(observed, costs, 0.4, ends)
     for i in range(3):
         gains = [
@@ -126,7 +126,9 @@ def test_the_expected_reward_is_the_mean_over_accuracies(slope):
     fresh = np.array([[1.0], [2.5], [4.5]])
     mean, deviation = np.array([1.2, 1.6, 2.0]), np.array([0.4, 0.3, 0.5])
     prediction = Prediction(mean, deviation, 1.0)
-    expected = RewardImprovement(reward, observed, costs).expected(fresh, prediction.excess)
+    expected = RewardImprovement(reward, observed, costs).expected(
+        fresh, prediction.expected_excess
+    )
     drawn = mean[:, None] + deviation[:, None] * rng.standard_normal((3, 100_000))
     for i in range(3):
         gains = np.maximum(reward(1 - np.exp(-drawn[i]), fresh[i]) - best, 0)

@@ -15,68 +15,70 @@ def problem(n, seed=0, noise=0.002):
     """Networks of six features and two hints, with an accuracy that saturates."""
     rng = np.random.default_rng(seed)
     encoded = rng.integers(0, 3, (n, FEATURES)) / 2
-    hints = np.stack([encoded.sum(1), encoded[:, 0] * encoded[:, 1]], axis=1)
+    covariates = np.stack([encoded.sum(1), encoded[:, 0] * encoded[:, 1]], axis=1)
     quality = encoded[:, 0] - encoded[:, 1] + 0.5 * encoded[:, 2] * encoded[:, 3]
-    return encoded, hints, 0.95 - 0.3 * np.exp(-quality) + noise * rng.standard_normal(n)
+    return encoded, covariates, 0.95 - 0.3 * np.exp(-quality) + noise * rng.standard_normal(n)
 
 
-def learned(n, ceiling=1.0, factor=1.0):
-    model = AccuracyModel(ceiling)
-    encoded, hints, accuracies = problem(n)
-    model.tune(encoded, hints, factor * accuracies)
-    model.condition(encoded, hints, factor * accuracies)
+def learned(n, max_score=1.0, factor=1.0):
+    model = AccuracyModel(max_score)
+    encoded, covariates, accuracies = problem(n)
+    model.tune(encoded, covariates, factor * accuracies)
+    model.condition(encoded, covariates, factor * accuracies)
     return model
 
 
-@pytest.mark.parametrize("ceiling", [1.0, 100.0, None])
-def test_predictions_improve_with_data(ceiling):
-    factor = ceiling or 1.0
-    encoded, hints, truth = problem(200, seed=1, noise=0)
+@pytest.mark.parametrize("max_score", [1.0, 100.0, None])
+def test_predictions_improve_with_data(max_score):
+    factor = max_score or 1.0
+    encoded, covariates, truth = problem(200, seed=1, noise=0)
     errors = []
     for n in (8, 24, 100):
-        found = learned(n, ceiling, factor).predict(encoded, hints).median / factor
+        found = learned(n, max_score, factor).predict(encoded, covariates).median / factor
         errors.append(float(np.sqrt(np.mean((found - truth) ** 2))))
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 0.2 * truth.std()
 
 
 def test_uncertainty_shrinks_where_there_is_data():
-    encoded, hints, _ = problem(30)
-    known = learned(30).predict(encoded, hints)
-    unknown = learned(30).predict(3 - encoded, hints + 5)
+    encoded, covariates, _ = problem(30)
+    known = learned(30).predict(encoded, covariates)
+    unknown = learned(30).predict(3 - encoded, covariates + 5)
     assert known._deviation.mean() < unknown._deviation.mean()
 
 
 def test_percent_are_modelled_as_fractions_are():
-    encoded, hints, _ = problem(50, seed=2)
-    fractions = learned(40).predict(encoded, hints)
-    percent = learned(40, 100.0, 100.0).predict(encoded, hints)
+    encoded, covariates, _ = problem(50, seed=2)
+    fractions = learned(40).predict(encoded, covariates)
+    percent = learned(40, 100.0, 100.0).predict(encoded, covariates)
     assert percent.median == pytest.approx(100 * fractions.median, rel=1e-4)
     levels = np.array([[0.7, 0.8]])
-    assert percent.excess(100 * levels) == pytest.approx(100 * fractions.excess(levels), rel=1e-2)
+    assert percent.expected_excess(100 * levels) == pytest.approx(
+        100 * fractions.expected_excess(levels), rel=1e-2
+    )
 
 
-@pytest.mark.parametrize("ceiling", [1.0, 100.0])
-def test_predictions_stay_below_the_ceiling(ceiling):
-    model = AccuracyModel(ceiling)
-    encoded, hints, _ = problem(20)
-    model.condition(encoded, hints, np.full(20, 1.2 * ceiling))
-    found = model.predict(encoded, hints).median
-    assert (found < ceiling).all()
-    assert (found > 0.99 * ceiling).all()
+@pytest.mark.parametrize("max_score", [1.0, 100.0])
+def test_predictions_stay_below_the_ceiling(max_score):
+    model = AccuracyModel(max_score)
+    encoded, covariates, _ = problem(20)
+    model.condition(encoded, covariates, np.full(20, 1.2 * max_score))
+    found = model.predict(encoded, covariates).median
+    assert (found < max_score).all()
+    assert (found > 0.99 * max_score).all()
 
 
-@pytest.mark.parametrize("ceiling", [1.0, 100.0, None])
-def test_the_excess_is_the_mean_over_accuracies(ceiling):
+@pytest.mark.parametrize("max_score", [1.0, 100.0, None])
+def test_the_excess_is_the_mean_over_accuracies(max_score):
     rng = np.random.default_rng(0)
-    scale = ceiling or 1.0
+    scale = max_score or 1.0
     shift = np.log(scale)
-    mean = np.array([0.5, 1.2, 2.5]) - (shift if ceiling else 0)
+    mean = np.array([0.5, 1.2, 2.5]) - (shift if max_score else 0)
     deviation = np.array([0.6, 0.2, 0.9])
     levels = scale * np.array([[0.2, 0.6, 0.9, 0.99, 1.5]])
-    found = Prediction(mean, deviation, ceiling).excess(levels)
+    found = Prediction(mean, deviation, max_score).expected_excess(levels)
     drawn = mean[:, None] + deviation[:, None] * rng.standard_normal((3, 200_000))
-    accuracies = drawn if ceiling is None else ceiling - np.exp(-drawn)
+    accuracies = drawn if max_score is None else max_score - np.exp(-drawn)
     for i in range(3):
         for j, level in enumerate(levels[0]):
             gains = np.maximum(accuracies[i] - level, 0)
@@ -84,45 +86,47 @@ def test_the_excess_is_the_mean_over_accuracies(ceiling):
             assert found[i, j] == pytest.approx(gains.mean(), abs=4 * error + 1e-6 * scale)
 
 
-@pytest.mark.parametrize("ceiling", [1.0, None])
-def test_the_excess_falls_as_the_level_rises_and_is_never_negative(ceiling):
+@pytest.mark.parametrize("max_score", [1.0, None])
+def test_the_excess_falls_as_the_level_rises_and_is_never_negative(max_score):
     levels = np.linspace(-1, 2, 50)[None, :]
-    found = Prediction(np.array([0.1, 3.0]), np.array([1e-5, 1.0]), ceiling).excess(levels)
+    found = Prediction(np.array([0.1, 3.0]), np.array([1e-5, 1.0]), max_score).expected_excess(
+        levels
+    )
     assert np.isfinite(found).all()
     assert (found >= 0).all()
     assert (np.diff(found, axis=1) <= 1e-12).all()
 
 
 def test_constant_accuracies_are_learned():
-    encoded, hints, _ = problem(20)
+    encoded, covariates, _ = problem(20)
     model = AccuracyModel()
-    model.tune(encoded, hints, np.full(20, 0.7))
-    model.condition(encoded, hints, np.full(20, 0.7))
-    assert model.predict(encoded, hints).median == pytest.approx(0.7)
+    model.tune(encoded, covariates, np.full(20, 0.7))
+    model.condition(encoded, covariates, np.full(20, 0.7))
+    assert model.predict(encoded, covariates).median == pytest.approx(0.7)
 
 
 def test_networks_all_alike_are_learned():
     model = AccuracyModel()
-    encoded, hints = np.ones((5, FEATURES)), np.ones((5, HINTS))
+    encoded, covariates = np.ones((5, FEATURES)), np.ones((5, HINTS))
     accuracies = np.array([0.6, 0.62, 0.61, 0.6, 0.62])
-    model.tune(encoded, hints, accuracies)
-    model.condition(encoded, hints, accuracies)
-    assert model.predict(encoded, hints).median == pytest.approx(0.61, abs=0.01)
+    model.tune(encoded, covariates, accuracies)
+    model.condition(encoded, covariates, accuracies)
+    assert model.predict(encoded, covariates).median == pytest.approx(0.61, abs=0.01)
 
 
 def test_of_many_observations_some_are_fitted_to():
-    encoded, hints, accuracies = problem(3 * FIT_MOST)
+    encoded, covariates, accuracies = problem(3 * FIT_MOST)
     model = AccuracyModel()
-    model.tune(encoded, hints, accuracies)
+    model.tune(encoded, covariates, accuracies)
     thinned = AccuracyModel()
-    thinned.tune(encoded[::3], hints[::3], accuracies[::3])
+    thinned.tune(encoded[::3], covariates[::3], accuracies[::3])
     assert np.array_equal(model._theta, thinned._theta)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_gradient_of_the_posterior_is_its_slope(seed):
-    encoded, hints, accuracies = problem(25)
-    inputs = np.concatenate([encoded - encoded.mean(0), hints - hints.mean(0)], axis=1)
+    encoded, covariates, accuracies = problem(25)
+    inputs = np.concatenate([encoded - encoded.mean(0), covariates - covariates.mean(0)], axis=1)
     process = _Process(kernel(FEATURES), alpha=1e-6, optimizer=None)
     process.fit(inputs, accuracies - accuracies.mean())
     rng = np.random.default_rng(seed)
@@ -134,11 +138,11 @@ def test_the_gradient_of_the_posterior_is_its_slope(seed):
 
 
 def test_the_prior_draws_hyperparameters_to_its_mean():
-    encoded, hints, _ = problem(3)
+    encoded, covariates, _ = problem(3)
     process = _Process(kernel(FEATURES), alpha=1e-6)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        process.fit(np.concatenate([encoded, hints], axis=1), np.zeros(3))
+        process.fit(np.concatenate([encoded, covariates], axis=1), np.zeros(3))
     away = np.abs(process.kernel_.theta - PRIOR_MEAN) / PRIOR_DEVIATION
     assert (away < 2).all()
 
@@ -174,8 +178,8 @@ def test_a_kernel_is_copied_whole():
 
 
 def test_a_kernel_looks_at_its_columns_alone():
-    encoded, hints, _ = problem(12)
-    inputs = np.concatenate([encoded, hints], axis=1)
+    encoded, covariates, _ = problem(12)
+    inputs = np.concatenate([encoded, covariates], axis=1)
     made = kernel(FEATURES)
     values = made(inputs)
     assert values.shape == (12, 12)
@@ -183,6 +187,6 @@ def test_a_kernel_looks_at_its_columns_alone():
     assert np.diag(values) == pytest.approx(made.diag(inputs))
     assert made(inputs, inputs[:3]).shape == (12, 3)
     on_encoding = made.k1.k1.k2.k1
-    changed = np.concatenate([encoded, hints + 7 * np.arange(12)[:, None]], axis=1)
+    changed = np.concatenate([encoded, covariates + 7 * np.arange(12)[:, None]], axis=1)
     assert np.array_equal(on_encoding(inputs), on_encoding(changed))
     assert not np.allclose(values, made(changed))

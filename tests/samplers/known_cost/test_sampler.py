@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from nas.errors import LimitError, MixnasError
 from nas.limits import parse_limits
 from nas.samplers import KnownCostSampler, ParameterDomain, distributions
-from nas.samplers.known_cost import LearnedCost, _even, _milestone
+from nas.samplers.known_cost.sampler import LearnedCost, _even, _milestone
 from nas.space import load_space
 from tests.sampling import BOTH, KINDS, PARAMETERS, accuracy, cost, keys, made_up, run, tried
 from tests.space.test_space import tiny
@@ -63,14 +63,14 @@ def volume(found):
     return area
 
 
-@pytest.mark.parametrize("ceiling", [1.0, 100.0, None])
-def test_it_finds_a_better_front_than_chance(ceiling):
+@pytest.mark.parametrize("max_score", [1.0, 100.0, None])
+def test_it_finds_a_better_front_than_chance(max_score):
     domain = ParameterDomain(PARAMETERS)
     for seed in range(2):
         rng = random.Random(seed)
         chance = [domain.view(domain.draw(rng)) for _ in range(60)]
-        sampler = KnownCostSampler(PARAMETERS, [cost], ceiling=ceiling, seed=seed)
-        factor = ceiling or 40.0
+        sampler = KnownCostSampler(PARAMETERS, [cost], max_score=max_score, seed=seed)
+        factor = max_score or 40.0
         found = tried(sampler, 30, lambda p, f=factor: (f * accuracy(p), cost(p)))
         assert len(set(keys(found))) == 30
         assert volume(found) > volume(chance)
@@ -94,7 +94,7 @@ def test_a_seed_repeats_the_proposals(space):
 def test_proposals_do_not_depend_on_the_unit_of_accuracy():
     fractions = tried(KnownCostSampler(PARAMETERS, [cost]), 16)
     percent = tried(
-        KnownCostSampler(PARAMETERS, [cost], ceiling=100.0),
+        KnownCostSampler(PARAMETERS, [cost], max_score=100.0),
         16,
         lambda p: (100 * accuracy(p), cost(p)),
     )
@@ -202,8 +202,8 @@ def test_hints_tell_of_accuracy():
         return 1.0 + sum(p.values())
 
     reached = []
-    for hints in ([], [secret]):
-        sampler = KnownCostSampler(parameters, [spent], hints=hints)
+    for covariates in ([], [secret]):
+        sampler = KnownCostSampler(parameters, [spent], covariates=covariates)
         study = optuna.create_study(directions=BOTH, sampler=sampler)
         for _ in range(24):
             trial = study.ask(parameters)
@@ -215,7 +215,7 @@ def test_hints_tell_of_accuracy():
 
 def test_costs_and_hints_may_be_nothing_or_negative():
     sampler = KnownCostSampler(
-        PARAMETERS, [lambda p: cost(p) - 8.0], hints=[lambda p: -p["depth0"], lambda p: 0.0]
+        PARAMETERS, [lambda p: cost(p) - 8.0], covariates=[lambda p: -p["depth0"], lambda p: 0.0]
     )
     found = tried(sampler, 14, lambda p: (accuracy(p), cost(p) - 8.0))
     assert len(set(keys(found))) == 14

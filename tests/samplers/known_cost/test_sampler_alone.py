@@ -50,7 +50,7 @@ def test_a_cost_that_is_no_number_is_told_with_its_parameters(number):
     )
     with pytest.raises(MixnasError, match=r"cost 1 of \{'a': \d, .*\} is .*; it must be a finite"):
         study.ask(DIGITS)
-    sampler = KnownCostSampler(DIGITS, [lambda p: 1.0], hints=[lambda p: number])
+    sampler = KnownCostSampler(DIGITS, [lambda p: 1.0], covariates=[lambda p: number])
     study = optuna.create_study(directions=BOTH, sampler=sampler)
     with pytest.raises(MixnasError, match="a hint of"):
         study.ask(DIGITS)

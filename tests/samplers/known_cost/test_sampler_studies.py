@@ -11,7 +11,7 @@ from optuna.trial import TrialState, create_trial
 
 from nas.errors import ExhaustedError
 from nas.samplers import KnownCostSampler, ParameterDomain
-from nas.samplers.known_cost import _telling
+from nas.samplers.known_cost.sampler import _telling
 from nas.samplers.known_cost.model import KEEP_MOST
 from tests.sampling import (
     BOTH,

@@ -13,7 +13,7 @@ from nas.space import Space, sample
 from nas.spec import NetworkSpec
 
 
-class Population(Protocol):
+class NetworkPool(Protocol):
     """Networks to draw from."""
 
     def draw(self, rng: random.Random) -> NetworkSpec:
@@ -26,18 +26,18 @@ class Population(Protocol):
 
 
 @dataclass(frozen=True)
-class SpacePopulation:
+class SpacePool:
     """What a space's limits admit."""
 
     space: Space
     limits: tuple[Limit, ...] = ()
 
     def draw(self, rng: random.Random) -> NetworkSpec:
-        """See `Population.draw`."""
+        """See `NetworkPool.draw`."""
         return self.space.decode(sample(self.space, rng, self.limits).genotype)
 
     def fingerprint(self) -> dict[str, Any]:
-        """See `Population.fingerprint`."""
+        """See `NetworkPool.fingerprint`."""
         # The space's own words are no part of it; what it draws is.
         drawn = [self.draw(random.Random(seed)).digest() for seed in range(8)]
         # Limits on latency are kept by measuring, not by drawing.
@@ -46,15 +46,15 @@ class SpacePopulation:
 
 
 @dataclass(frozen=True)
-class ListedPopulation:
+class ListedPool:
     """Networks that are listed, as those of a table."""
 
     specs: Sequence[NetworkSpec]
 
     def draw(self, rng: random.Random) -> NetworkSpec:
-        """See `Population.draw`."""
+        """See `NetworkPool.draw`."""
         return rng.choice(self.specs)
 
     def fingerprint(self) -> dict[str, Any]:
-        """See `Population.fingerprint`."""
+        """See `NetworkPool.fingerprint`."""
         return {"networks": digest([spec.digest() for spec in self.specs])}

@@ -1,0 +1,87 @@
+"""Weights of timm's networks for ours of the same architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from nas.errors import MixnasError
+from nas.torch_model.network import Network
+
+# timm's names of a block's parts (timm/models/_efficientnet_blocks.py), by our names. timm has
+# classes of its own for blocks with and without an expansion.
+_TIMM_EXPANDED = {
+    "expand.conv": "conv_pw",
+    "expand.norm": "bn1",
+    "depthwise.conv": "conv_dw",
+    "depthwise.norm": "bn2",
+    "se.reduce": "se.conv_reduce",
+    "se.expand": "se.conv_expand",
+    "project.conv": "conv_pwl",
+    "project.norm": "bn3",
+}
+_TIMM_SEPARABLE = {
+    "depthwise.conv": "conv_dw",
+    "depthwise.norm": "bn1",
+    "se.reduce": "se.conv_reduce",
+    "se.expand": "se.conv_expand",
+    "project.conv": "conv_pw",
+    "project.norm": "bn2",
+}
+_TIMM_CONV = {"conv": "conv", "norm": "bn1"}
+_TIMM_ENDS = {
+    "stem.conv": "conv_stem",
+    "stem.norm": "bn1",
+    "head.conv": "conv_head",
+    "head.norm": "bn2",
+    "classifier": "classifier",
+}
+
+
+def _timm_name(model: Network, name: str) -> str:
+    """Return timm's name of one of our parameters or buffers."""
+    prefix, parts = "", _TIMM_ENDS
+    if name.startswith("stages."):
+        _, stage, index, name = name.split(".", 3)
+        prefix = f"blocks.{stage}.{index}."
+        block = model.get_submodule(f"stages.{stage}.{index}")
+        parts = _TIMM_CONV
+        if hasattr(block, "depthwise"):
+            parts = _TIMM_EXPANDED if hasattr(block, "expand") else _TIMM_SEPARABLE
+    for ours, theirs in parts.items():
+        if name.startswith(f"{ours}."):
+            return f"{prefix}{theirs}{name[len(ours) :]}"
+    raise MixnasError(f"timm has no counterpart of '{name}'")
+
+
+def load_timm_state_dict(model: Network, state: Mapping[str, Tensor]) -> None:
+    """Give a model the weights of timm's network of the same architecture.
+
+    Covers what timm builds from arch strings of ir, ds and cn blocks (MixNet, MobileNetV1 and V2,
+    MnasNet, EfficientNet). timm's ``mixnet_*`` go with symmetric padding and eps 1e-5,
+    ``tf_mixnet_*`` with padding ``same`` and eps 1e-3.
+
+    Args:
+        model: takes the weights; unchanged on error.
+        state: timm's state dict.
+
+    Raises:
+        MixnasError: when a weight is missing, left over or has another shape.
+    """
+    own = model.state_dict()
+    names = {name: _timm_name(model, name) for name in own}
+    wrong = [f"'{theirs}' is missing" for theirs in names.values() if theirs not in state]
+    wrong += [f"'{name}' has no place" for name in sorted(set(state) - set(names.values()))]
+    wrong += [
+        f"'{theirs}' is {tuple(state[theirs].shape)}, expected {tuple(own[ours].shape)}"
+        for ours, theirs in names.items()
+        if theirs in state and state[theirs].shape != own[ours].shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise MixnasError(
+            f"the weights do not fit '{model.spec.name or 'the network'}': "
+            f"{'; '.join(wrong[:3])}{more}; is it the same architecture and number of classes?"
+        )
+    model.load_state_dict({ours: state[theirs] for ours, theirs in names.items()})

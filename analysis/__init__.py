@@ -1,5 +1,5 @@
-"""From tables of trained networks to fronts, figures and reports.
+"""Turns tables of trained networks into fronts, figures and reports.
 
-Reads tables and imports nothing of `nas`, so it serves any population. Functions return data;
-drawing is apart.
+The package reads tables and imports nothing of `nas`, so it works for any population of networks.
+Statistics return data; drawing is separate.
 """

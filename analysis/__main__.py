@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 
 from analysis.errors import AnalysisError
 
 app = typer.Typer(
-    help="Fronts, populations and reports of searches and of any table of networks.",
+    help="Analyze searches and tables of networks: fronts, populations and reports.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -21,34 +21,41 @@ RunPaths = Annotated[list[Path], typer.Argument(help="Run directories.")]
 Sources = Annotated[
     list[str],
     typer.Argument(
-        help="Run directories, tables (.csv, .parquet, .json), or URLs of Optuna storages."
+        help="Run directories, tables (.csv, .parquet, .json) or URLs of Optuna storages."
     ),
 ]
 Source = Annotated[
     str,
     typer.Argument(
-        help="A run directory, a table (.csv, .parquet, .json), or the URL of an Optuna storage."
+        help="Run directory, table (.csv, .parquet, .json) or URL of an Optuna storage."
     ),
 ]
-ErrorColumn = Annotated[str | None, typer.Option("--error", help="Column to be minimised.")]
+ErrorColumn = Annotated[
+    str | None, typer.Option("--error", help="Column of the error, which is minimized.")
+]
 ScoreColumn = Annotated[
-    str | None, typer.Option("--score", help="Column to be maximised, instead of an error.")
+    str | None,
+    typer.Option("--score", help="Column of a score, which is maximized, instead of an error."),
 ]
 Costs = Annotated[
-    list[str] | None, typer.Option("--cost", help="Column to be minimised beside; repeatable.")
+    list[str] | None,
+    typer.Option("--cost", help="Column of a cost, which is minimized; may be repeated."),
 ]
-Study = Annotated[str | None, typer.Option(help="Name of the study in a storage.")]
+Study = Annotated[str | None, typer.Option(help="Name of the study in the Optuna storage.")]
 Against = Annotated[
-    str | None, typer.Option(help="'baselines': published networks of like multiply-adds beside.")
+    str | None,
+    typer.Option(help="'baselines' to compare with published networks with similar multiply-adds."),
 ]
 Families = Annotated[
-    list[str] | None, typer.Option("--family", help="Of the published networks; repeatable.")
+    list[str] | None,
+    typer.Option("--family", help="Family of published networks; may be repeated."),
 ]
 Reference = Annotated[
-    str | None, typer.Option(help="The hypervolume's reference point: accuracy=0.5,latency_ms=20.")
+    str | None,
+    typer.Option(help="Reference point of the hypervolume, as accuracy=0.5,latency_ms=20."),
 ]
-Out = Annotated[Path | None, typer.Option(help="Folder for figures, SVG and PNG.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Out = Annotated[Path | None, typer.Option(help="Folder to write the figures to (SVG and PNG).")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -64,7 +71,7 @@ def pareto(
     out: Out = None,
     json: Json = False,
 ) -> None:
-    """Show the networks that no other one beats in all objectives."""
+    """Show the Pareto front of a search or table of networks."""
     _fronts([source], (error, score, cost, study), (against, family, reference), out, json)
 
 
@@ -81,36 +88,45 @@ def compare(
     out: Out = None,
     json: Json = False,
 ) -> None:
-    """Compare the fronts of several searches, and what most of them attain."""
+    """Compare the Pareto fronts of several searches, and show what most of them attain."""
     _fronts(sources, (error, score, cost, study), (against, family, reference), out, json)
 
 
 def _fronts(
     sources: list[str],
     columns: tuple[str | None, str | None, list[str] | None, str | None],
-    beside: tuple[str | None, list[str] | None, str | None],
+    comparison: tuple[str | None, list[str] | None, str | None],
     out: Path | None,
     json: bool,
 ) -> None:
     from analysis.commands import fronts as command
+    from analysis.commands.output import emit
     from analysis.read.population import ReadOptions, read_populations
 
     error, score, cost, study = columns
-    against, family, reference = beside
-    reading = ReadOptions(error, score, costs=tuple(cost or ()), study=study)
-    populations = read_populations(sources, reading)
-    found = command.fronts(populations, against, family or [], command.parse_reference(reference))
-    _tell(command, found, out, json)
+    against, family, reference = comparison
+    options = ReadOptions(error=error, score=score, costs=tuple(cost or ()), study=study)
+    populations = read_populations(sources, options)
+    point = command.parse_reference(reference)
+    result = command.fronts(populations, against, family or [], point)
+    emit(
+        as_json=partial(command.as_json, result),
+        show=partial(command.show, result),
+        figures=partial(command.figures, result),
+        out=out,
+        json=json,
+    )
 
 
 @app.command()
 def population(
     sources: Sources,
     split: Annotated[
-        str | None, typer.Option(help="Compare the networks by the values of this column.")
+        str | None, typer.Option(help="Column whose values split the networks into populations.")
     ] = None,
     complexity: Annotated[
-        str | None, typer.Option(help="Compare at even complexity: madds, params, ...")
+        str | None,
+        typer.Option(help="Column by which to normalize distributions, as madds or params."),
     ] = None,
     error: ErrorColumn = None,
     score: ScoreColumn = None,
@@ -121,84 +137,71 @@ def population(
     against: Against = None,
     family: Families = None,
     out: Out = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of resampling and shuffling.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     json: Json = False,
 ) -> None:
-    """Show how good the networks of spaces are, and which choices made them so."""
+    """Show how good the networks of search spaces are, and which design choices matter."""
     from analysis.commands import population as command
+    from analysis.commands.output import emit
+    from analysis.figures.population import population_figures
     from analysis.read.population import ReadOptions
-    from analysis.statistics.published import published_beside
+    from analysis.statistics.published import published_in_range
 
-    reading = ReadOptions(error, score, tuple(variable or ()), study=study)
-    found = command.population_cards(sources, reading, split, complexity, seed)
-    beside = published_beside([card.population for card in found], against, family or [])
-    _tell(command, found, out, json, beside)
+    options = ReadOptions(error=error, score=score, variables=tuple(variable or ()), study=study)
+    cards = command.population_cards(sources, options, split, complexity, seed)
+    published = published_in_range([card.population for card in cards], against, family or [])
+    emit(
+        as_json=partial(command.as_json, cards, published),
+        show=partial(command.show, cards, published=published),
+        figures=partial(population_figures, cards, published),
+        out=out,
+        json=json,
+    )
 
 
 @app.command()
 def report(
     runs: RunPaths,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Go on while a search runs, until it is complete.")
+        bool, typer.Option("--watch", help="Update the report until the search has ended.")
     ] = False,
     ranking: Annotated[
         Path | None,
-        typer.Option(help="What python -m nas.rank left of the search's estimator; kept in RUN."),
+        typer.Option(
+            help="Ranking card of the search's estimator, from python -m nas.rank; it is copied "
+            "into the run directory."
+        ),
     ] = None,
     against: Against = None,
     family: Families = None,
     json: Json = False,
 ) -> None:
-    """Write report.html and the figures of runs anew; with --json, a document each."""
-    from analysis.report import page as command
+    """Write report.html and the figures of run directories."""
+    from analysis.commands.report import write_reports
 
-    if watch and len(runs) > 1:
-        raise AnalysisError(f"--watch follows one run, not {len(runs)}")
-    for run in runs:
-        if ranking is not None:
-            from analysis.report.ranking import keep_card
-
-            keep_card(ranking, run)
-        if watch:
-            from analysis.report import watch as watching
-
-            watching.watch(run, lambda text: print(text, file=sys.stderr))
-        found = command.read_report(run, against=against, families=family or [])
-        page = command.write_page(found)
-        print(command.as_json(found, page) if json else f"report: {page}")
-
-
-def _tell(command: Any, found: Any, out: Path | None, json: bool, *beside: Any) -> None:
-    """Print what a command found, by its own module, and write its figures where asked to."""
-    from analysis.figures.style import save_all
-
-    written = [] if out is None else save_all(command.figures(found, *beside), out)
-    if json:
-        print(command.as_json(found, *beside))
-        return
-    width = None if sys.stdout.isatty() else 120
-    command.show(found, Console(highlight=False, markup=False, width=width), *beside)
-    print("figures: " + (f"{len(written)} files in {out}" if out else "with --out FOLDER"))
+    write_reports(
+        runs, watch=watch, ranking=ranking, against=against, families=family or (), json=json
+    )
 
 
 def main() -> None:
-    """Run the command; a user's mistake is one line and exit code 2."""
+    """Run the command; a user's mistake prints one line and exits with code 2."""
     try:
         app()
     except AnalysisError as error:
-        _refuse(str(error))
+        _fail(str(error))
     except OSError as error:
         where = "" if error.filename is None else f"{error.filename}: "
-        _refuse(f"{where}{error.strerror or error}")
+        _fail(f"{where}{error.strerror or error}")
     except ModuleNotFoundError as error:
-        _refuse(
-            f"the package '{error.name}' is not installed; what analysis needs comes with "
-            "pip install 'mixnas[search]'"
+        _fail(
+            f"the package '{error.name}' is not installed; install the packages that analysis "
+            "needs with pip install 'mixnas[search]'"
         )
 
 
-def _refuse(text: str) -> NoReturn:
-    """End with one line."""
+def _fail(text: str) -> NoReturn:
+    """Print an error as one line and exit with code 2."""
     print(f"error: {' '.join(text.split())}", file=sys.stderr)
     sys.exit(2)
 

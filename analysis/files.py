@@ -1,4 +1,4 @@
-"""Writing whole files or nothing."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from pathlib import Path
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write a file under another name and rename it, so that nobody sees half of it."""
+    """Write a file under a temporary name and rename it, so that readers never see part of it.
+
+    Args:
+        path: File to write, which is replaced if it exists; its folder must exist.
+        content: Bytes, or text to encode as UTF-8.
+
+    Raises:
+        OSError: If the file cannot be written; an existing file is left as it was.
+    """
     data = content.encode("utf-8") if isinstance(content, str) else content
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

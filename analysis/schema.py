@@ -1,12 +1,23 @@
-"""Names of columns that several rooms know."""
+"""Column names and types shared by readers, statistics and figures."""
 
 from __future__ import annotations
 
+from typing import Literal
+
+Direction = Literal["max", "min"]
+"""Whether an objective is maximized or minimized."""
 VARIABLE = "x."
-"""Begins the columns of design variables."""
+"""Prefix of the columns that hold design variables."""
 LIMITED = "within_limits"
-"""Whether a network keeps the search's limits."""
+"""Column that says whether a network satisfies the limits of its search."""
 ERRORS = "(error)"
-"""What is to be minimised, whatever it is made of; no column of a user's is called so."""
+"""Column of the quantity to minimize, whatever its source; parenthesized so that it cannot clash
+with a user's column."""
 ARCHITECTURE = "architecture"
-"""Networks as text."""
+"""Column of networks written as text; see `analysis.read.architectures`."""
+RETRAINING_COLUMNS = ("name", "kind", "seed", "validation", "test", "test_images", "seconds")
+"""Columns of a table of retrainings, one row per training run."""
+ERROR = "error"
+"""Label of errors that are shares of misclassified images, between 0 and 1."""
+NEGATED = "less "
+"""Prefix of the label of errors that are negated scores."""

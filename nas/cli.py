@@ -27,10 +27,13 @@ from nas.imports import missing_package
 
 JSON_HELP = "Print JSON for machines in place of a table."
 Threads = Annotated[
-    int | None, typer.Option(min=1, max=1024, help="Of the runtime. [all usable cores]")
+    int | None,
+    typer.Option(min=1, max=1024, help="Number of runtime threads. [one per usable core]"),
 ]
-Batch = Annotated[int, typer.Option(min=1, max=4096, help="Images a run.")]
-Precision = Annotated[str, typer.Option(help="fp32, or int8 (ONNX Runtime).")]
+Batch = Annotated[int, typer.Option(min=1, max=4096, help="Number of images per run.")]
+Precision = Annotated[
+    str, typer.Option(help="Precision of the arithmetic: fp32, or int8 (ONNX Runtime only).")
+]
 
 
 def new_app(help_text: str) -> typer.Typer:

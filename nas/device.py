@@ -1,4 +1,4 @@
-"""``python -m nas.device``: learn to predict a device's latency; make this machine a device."""
+"""``python -m nas.device``: examine devices, fit latency predictors, and serve this machine."""
 
 from __future__ import annotations
 
@@ -24,53 +24,72 @@ from nas.latency.token import TOKEN, can_be_token
 
 if TYPE_CHECKING:
     from nas.latency.agent.messages import JobLimits
+    from nas.latency.prediction.predictor import ErrorCard
 
 app = cli.new_app(
-    "Learn to predict the latency of a device, or make this machine one that others measure on."
+    "Examine a device, fit a latency predictor for it, or serve this machine as a device for "
+    "other machines."
 )
-SHORTEST_TOKEN = 16
+SHORTEST_TOKEN = 16  # characters
 _MAKE_ONE = "python -c 'import secrets; print(secrets.token_urlsafe(32))'"
 
 
 @app.callback()
 def device() -> None:
-    """Learn to predict the latency of a device, or make this machine one for others."""
+    """Examine a device, fit a latency predictor, or serve this machine as a device."""
 
 
 @app.command()
 def serve(
     device: Annotated[
-        str, typer.Option(help="What measures: an execution provider of ONNX Runtime.")
+        str, typer.Option(help="Device to serve: an execution provider of ONNX Runtime.")
     ] = "onnxruntime:cpu",
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of the machine.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0 for all addresses of the machine.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 7070,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free port.")
+    ] = 7070,
     token_file: Annotated[
         Path | None,
-        typer.Option(help=f"File with the token. [{TOKEN}, or a new one, printed once]"),
+        typer.Option(
+            help=f"File with the token. [the environment variable {TOKEN}, or a new token, "
+            "printed once]"
+        ),
     ] = None,
-    tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain, PEM.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
-    max_megabytes: Annotated[float, typer.Option(min=0.001, help="Of a model.")] = 256,
-    max_seconds: Annotated[float, typer.Option(min=1, max=86_400, help="Of a measurement.")] = 120,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="Certificate chain for TLS, as a PEM file.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="Private key of the certificate, as a PEM file.")
+    ] = None,
+    max_megabytes: Annotated[
+        float, typer.Option(min=0.001, help="Maximum size of a model, in megabytes.")
+    ] = 256,
+    max_seconds: Annotated[
+        float, typer.Option(min=1, max=86_400, help="Time limit for a measurement, in seconds.")
+    ] = 120,
     max_memory: Annotated[
         int | None,
-        typer.Option(min=64, help="Megabytes of a measurement. [three quarters of the machine's]"),
+        typer.Option(
+            min=64,
+            help="Memory limit for a measurement, in megabytes (Linux). "
+            "[three quarters of the machine's memory]",
+        ),
     ] = None,
 ) -> None:
-    """Measure the ONNX models that others send, one at a time, until Ctrl-C.
+    """Measure the ONNX models that other machines send, one at a time, until Ctrl-C.
 
-    From the desk: MIXNAS_TOKEN=... python -m nas.measure mixnet_s --device http://HOST:PORT
+    On the other machine: MIXNAS_TOKEN=... python -m nas.measure mixnet_s --device http://HOST:PORT
     """
     import psutil
 
     from nas.latency.agent.messages import MEGABYTE, JobLimits
 
     if sys.platform == "win32":
-        raise MixnasError("the agent needs Linux or macOS; on Windows run it in WSL")
+        raise MixnasError("the device agent needs Linux or macOS; on Windows, run it in WSL")
     _check_tls(tls_cert, tls_key)
-    token = _token(token_file)
+    token = _load_token(token_file)
     limits = JobLimits(
         body_bytes=round(max_megabytes * MEGABYTE),
         receive_seconds=max_seconds,
@@ -80,38 +99,55 @@ def serve(
         if max_memory
         else psutil.virtual_memory().total * 3 // 4,
     )
-    about = _check_device(device, limits)
+    description = _check_device(device, limits)
     with _listen(host, port) as listener:
-        _greet(listener, about, token, tls_cert is not None)
-        _serve(device, token.text, limits, listener, tls_cert, tls_key)
+        _print_greeting(listener, description, token, tls=tls_cert is not None)
+        _serve(
+            device=device,
+            token=token.text,
+            limits=limits,
+            listener=listener,
+            certificate=tls_cert,
+            key=tls_key,
+        )
 
 
 @app.command()
 def fit(
     space: Annotated[
-        str, typer.Option(help="Name of a space, or path of its YAML file.")
+        str, typer.Option(help="Name of a search space, or path of its YAML file.")
     ] = "mixnet",
-    device: Annotated[str, typer.Option(help=f"As in {EXAMPLES}.")] = "onnxruntime:cpu",
-    networks: Annotated[int, typer.Option(min=10, max=10_000, help="To learn from.")] = 100,
+    device: Annotated[
+        str, typer.Option(help=f"Device to measure latency on; for example {EXAMPLES}.")
+    ] = "onnxruntime:cpu",
+    networks: Annotated[
+        int, typer.Option(min=10, max=10_000, help="Number of networks to fit the predictor to.")
+    ] = 100,
     checks: Annotated[
-        int, typer.Option(min=5, max=10_000, help="Fresh networks to check with.")
+        int,
+        typer.Option(min=5, max=10_000, help="Number of further networks to check it against."),
     ] = 30,
-    budget: Annotated[str | None, typer.Option(help="MAdds of the networks, as 400M.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Limit on the MAdds of the networks, such as 400M.")
+    ] = None,
     limit: Annotated[
-        list[str] | None, typer.Option(help="Another limit, as params=5M; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Another limit, such as params=5M; can be given several times."),
     ] = None,
     threads: cli.Threads = None,
     batch: cli.Batch = 1,
     precision: cli.Precision = "fp32",
-    plain: Annotated[bool, typer.Option("--plain", help="Of the trained form.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the networks drawn.")] = 0,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Measure the form as trained, not the lowered form.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
 ) -> None:
-    """Make a latency predictor for a device: measure networks of a space, fit, check, keep.
+    """Make a latency predictor for a device: measure networks of a space, fit, check and save.
 
-    Searches of the space on the device then predict latency in the loop and measure the front at
-    the end. They run with all cores, batch 1 and fp32; a predictor made under other conditions is
-    for your own use.
+    Searches of the space on the device then predict latency for each candidate and measure the
+    Pareto front at the end. Searches use all cores, batch size 1 and fp32; a predictor for other
+    conditions can be used from Python only.
     """
     from nas.latency import open_device
     from nas.latency.conditions import measurement_settings
@@ -120,13 +156,19 @@ def fit(
     from nas.space import load_space
 
     settings = measurement_settings(threads, batch, precision, not plain)
-    limits, opened = parse_limits(with_budget(budget, limit)), load_space(space)
-    target, console = open_device(device, settings), cli.error_console()
+    limits, opened_space = parse_limits(with_budget(budget, limit)), load_space(space)
+    opened_device, console = open_device(device, settings), cli.error_console()
     with cli.progress_bar(console, f"examining {device}") as step:
-        target.prepare(step)
+        opened_device.prepare(step)
     with cli.progress_bar(console, "measuring networks") as step:
         predictor = fit_predictor(
-            target, opened, networks, random.Random(seed), limits, step, checks
+            device=opened_device,
+            space=opened_space,
+            number=networks,
+            rng=random.Random(seed),
+            limits=limits,
+            step=step,
+            checks=checks,
         )
     path = predictor.save()
     card = predictor.card
@@ -135,48 +177,58 @@ def fit(
         cli.print_json(
             {
                 "path": str(path),
-                "space": opened.name,
+                "space": opened_space.name,
                 "conditions": dataclasses.asdict(predictor.conditions),
                 "networks": networks,
                 **dataclasses.asdict(card),
             }
         )
-        return
-    band = "-" if card.spearman_in_band is None else f"{card.spearman_in_band:.3f}"
+    else:
+        _print_card(card, f"latency of '{opened_space.name}' on {device}")
+        print(f"predictor: {path}")
+
+
+def _print_card(card: ErrorCard, subject: str) -> None:
+    in_band = "-" if card.spearman_in_band is None else f"{card.spearman_in_band:.3f}"
     cli.print_table(
-        f"Error card: latency of '{opened.name}' on {device}, {card.n} fresh networks",
-        ["within 5%", "within 10%", "mean error", "Spearman", "in a 5% band of MAdds"],
+        f"Error card: {subject}, {card.n} networks that the predictor was not fitted to",
+        ["within 5%", "within 10%", "mean error", "Spearman", "Spearman in 5% band of MAdds"],
         [
             [
                 f"{card.within_5:.0%}",
                 f"{card.within_10:.0%}",
                 f"{card.mean_error:.1%}",
                 "-" if card.spearman is None else f"{card.spearman:.3f}",
-                f"{band} ({card.n_in_band} networks)",
+                f"{in_band} ({card.n_in_band} networks)",
             ]
         ],
     )
-    print(f"predictor: {path}")
 
 
 @app.command()
 def examine(
-    device: Annotated[str, typer.Option(help=f"As in {EXAMPLES}.")] = "onnxruntime:cpu",
+    device: Annotated[
+        str, typer.Option(help="Device to examine; for example onnxruntime:cpu.")
+    ] = "onnxruntime:cpu",
     threads: cli.Threads = None,
     batch: cli.Batch = 1,
     precision: cli.Precision = "fp32",
-    plain: Annotated[bool, typer.Option("--plain", help="For networks as trained.")] = False,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Examine for networks as trained, not lowered.")
+    ] = False,
 ) -> None:
-    """Find out again a device's usual speed and its fastest forms of layers.
+    """Measure a device's usual speed and its fastest forms of layers again.
 
-    They are found out once and kept; do it again when the machine was busy then. Predictors are
-    to be made again afterwards.
+    This is done automatically once and the result is saved. Repeat it if the machine was busy at
+    the time. Latency predictors must be made again afterwards.
     """
     from nas.latency import LocalDevice
     from nas.latency.conditions import measurement_settings
 
     if device.startswith("http"):
-        raise MixnasError(f"{device} examines itself; run this command there")
+        raise MixnasError(
+            f"a remote device examines itself; run this command on the machine of {device}"
+        )
     settings = measurement_settings(threads, batch, precision, not plain)
     with cli.progress_bar(cli.error_console(), f"examining {device}") as step:
         profile = LocalDevice(device, settings).examine(step)
@@ -189,17 +241,20 @@ def examine(
         )
 
 
+@dataclasses.dataclass(frozen=True)
 class _Token:
-    def __init__(self, text: str, new: bool) -> None:
-        self.text = text
-        self.new = new
+    """The agent's token, and whether it was just created."""
+
+    text: str
+    new: bool
 
 
-def _token(path: Path | None) -> _Token:
-    """Read the token, or make one.
+def _load_token(path: Path | None) -> _Token:
+    """Read the token from a file or the environment, or create one.
 
     Raises:
-        MixnasError: when it is too short to be a secret.
+        MixnasError: If the token cannot be read, is too short or has characters that a header
+            cannot carry.
     """
     if path is None and not os.environ.get(TOKEN):
         return _Token(secrets.token_urlsafe(32), new=True)
@@ -210,11 +265,14 @@ def _token(path: Path | None) -> _Token:
         raise MixnasError(f"{path}: the token cannot be read ({error})") from None
     if len(text) < SHORTEST_TOKEN or not can_be_token(text):
         raise MixnasError(
-            f"{source}: a token is {SHORTEST_TOKEN} or more ASCII characters without blanks; "
-            f"make one with {_MAKE_ONE}"
+            f"{source}: a token needs {SHORTEST_TOKEN} or more ASCII characters without spaces; "
+            f"create one with {_MAKE_ONE}"
         )
     if path is not None and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        print(f"warning: others on this machine can read {path}; chmod 600 it", file=sys.stderr)
+        print(
+            f"warning: other users of this machine can read {path}; run chmod 600 on it",
+            file=sys.stderr,
+        )
     return _Token(text, new=False)
 
 
@@ -227,16 +285,16 @@ def _check_tls(certificate: Path | None, key: Path | None) -> None:
             context.load_cert_chain(certificate, key, password="")
         except (OSError, ValueError) as error:  # SSLError is an OSError
             raise MixnasError(
-                f"{certificate} and {key} are no certificate with its key, as unencrypted PEM "
-                f"({error})"
+                f"{certificate} and {key} are not a certificate and its key as unencrypted PEM "
+                f"files ({error})"
             ) from None
 
 
 def _check_device(device: str, limits: JobLimits) -> str:
-    """Return what the device is, in words.
+    """Return a description of the device.
 
     Raises:
-        MixnasError: when there is no such device, or it runs no ONNX models.
+        MixnasError: If the device does not exist or does not run ONNX models.
     """
     import asyncio
     import tempfile
@@ -245,29 +303,35 @@ def _check_device(device: str, limits: JobLimits) -> str:
     from nas.latency.agent.messages import JobSpec
 
     if not device.startswith("onnxruntime:"):
-        raise MixnasError(f"an agent runs ONNX models; '{device}' is no onnxruntime:PROVIDER")
+        raise MixnasError(
+            f"device '{device}' cannot be served, because it does not run ONNX models; write "
+            "onnxruntime:PROVIDER"
+        )
     with tempfile.TemporaryDirectory(prefix="mixnas-") as folder:
         result = asyncio.run(run_worker(JobSpec("conditions", device), Path(folder), limits))
     if result.answer is None:
         raise MixnasError(result.failure or "the device does not answer")
-    known = result.answer
-    return f"{device} ({known['runtime']}, {known['machine']}, {known['threads']} threads)"
+    conditions = result.answer
+    return (
+        f"{device} ({conditions['runtime']}, {conditions['machine']}, "
+        f"{conditions['threads']} threads)"
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Bind the address and listen.
+    """Return a socket that listens on an address.
 
     Raises:
-        MixnasError: when it is taken, or not this machine's.
+        MixnasError: If the address is in use or does not belong to this machine.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = found[0]
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = addresses[0]
         listener = socket.socket(family, kind, protocol)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
-            listener.listen()  # from here on, who connects is not refused but waits a moment
+            listener.listen()  # from now on, clients wait for the server instead of being refused
         except OSError:
             listener.close()
             raise
@@ -279,16 +343,16 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _greet(listener: socket.socket, about: str, token: _Token, tls: bool) -> None:
+def _print_greeting(listener: socket.socket, description: str, token: _Token, *, tls: bool) -> None:
     address, port = listener.getsockname()[:2]
-    shown = f"[{address}]" if ":" in address else address
-    print(f"serving {about} on http{'s' if tls else ''}://{shown}:{port}; Ctrl-C ends it")
+    host = f"[{address}]" if ":" in address else address
+    print(f"serving {description} on http{'s' if tls else ''}://{host}:{port}; Ctrl-C to stop")
     if token.new:
-        print(f"the token, shown this once: {token.text}")
+        print(f"token (not shown again): {token.text}")
     if not tls and not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
         print(
-            "warning: without TLS the token travels in the clear; use --tls-cert and --tls-key, "
-            "or a network that you trust",
+            "warning: without TLS the token is sent unencrypted; use --tls-cert and --tls-key, or "
+            "only a network that you trust",
             file=sys.stderr,
         )
     sys.stdout.flush()
@@ -305,7 +369,14 @@ def _serve(
     from nas.latency.agent.run import run_server
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    run_server(device, token, limits, listener, certificate, key)
+    run_server(
+        device=device,
+        token=token,
+        limits=limits,
+        listener=listener,
+        certificate=certificate,
+        key=key,
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Reading YAML and JSON documents so that every error names the file, the line and the remedy."""
+"""YAML and JSON documents whose every error names the file, the line and the remedy."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ MAX_DEPTH = 50
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """A parsed document that still knows its lines.
+    """A parsed document that knows which line everything came from.
 
     Attributes:
-        source: the file's name, for messages.
-        data: the content, as plain Python values.
-        lines: the file and the line (from 1) of every key and list item, by its path.
+        source: Name of the file, for messages.
+        data: Content of the document, as plain Python values.
+        lines: File and line (from 1) of every key and list item, by its path.
     """
 
     source: str
@@ -41,7 +41,7 @@ class Document:
     lines: dict[Location, Mark] = dataclasses.field(default_factory=dict)
 
     def problem(self, location: Location, message: str) -> str:
-        """Put the file, the line and the path of `location` before a message."""
+        """Return a message with the file, the line and the path of `location` in front."""
         known = location
         while known and known not in self.lines:
             known = known[:-1]
@@ -50,18 +50,18 @@ class Document:
         return f"{source}{f':{line}' if line else ''}: {path + ': ' if path else ''}{message}"
 
     def fail(self, location: Location, message: str) -> typing.NoReturn:
-        """Raise a `DocumentError` about one place."""
+        """Raise a `DocumentError` about the value at `location`."""
         raise DocumentError(self.problem(location, message))
 
 
 def digest(data: Any) -> str:
-    """Return 16 hexadecimal digits that name plain data, whatever the order of its keys."""
+    """Return a hash of plain data, 16 hexadecimal digits, independent of the order of keys."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def format_location(location: Location) -> str:
-    """Write a path as ``stages[2].first.kernels``."""
+    """Return a path as text, such as ``stages[2].first.kernels``."""
     text = ""
     for part in location:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
@@ -69,15 +69,15 @@ def format_location(location: Location) -> str:
 
 
 def read_document(path: str | os.PathLike[str]) -> Document:
-    """Read one YAML (or JSON) file.
+    """Read a YAML or JSON file.
 
     Raises:
-        DocumentError: when the file is missing, too large, or no YAML, or repeats a key.
+        DocumentError: If the file is missing, too large or not valid YAML, or repeats a key.
     """
     path = Path(path)
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise DocumentError(f"{path}: larger than {MAX_BYTES} bytes; is it the right file?")
+            raise DocumentError(f"{path}: the file is larger than {MAX_BYTES:,} bytes, the maximum")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise DocumentError(f"{path}: no such file; give the path of a YAML file") from None
@@ -87,10 +87,14 @@ def read_document(path: str | os.PathLike[str]) -> Document:
 
 
 def parse_document(text: str, source: str) -> Document:
-    """Parse YAML text; `source` names it in messages.
+    """Parse YAML text.
+
+    Args:
+        text: The text.
+        source: Its name in messages.
 
     Raises:
-        DocumentError: when the text is no YAML, or repeats a key.
+        DocumentError: If the text is empty or not valid YAML, or repeats a key.
     """
     try:
         loader = yaml.SafeLoader(text)
@@ -106,27 +110,31 @@ def parse_document(text: str, source: str) -> Document:
         mark = getattr(error, "problem_mark", None)
         place = f"{source}:{mark.line + 1}" if mark else source
         problem = str(getattr(error, "problem", None) or error).splitlines()[0]
-        raise DocumentError(f"{place}: not valid YAML: {problem}; mend the file") from None
+        raise DocumentError(f"{place}: not valid YAML: {problem}; correct the file") from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        # PyYAML's constructors let these out for values such as 2001-99-99 or !!int abc.
+        # PyYAML's constructors raise these for values such as 2001-99-99 or !!int abc.
         reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
-        raise DocumentError(f"{source}: a value cannot be read ({reason}); mend it") from None
+        raise DocumentError(f"{source}: a value cannot be read ({reason}); correct it") from None
 
 
 def _lines(node: yaml.Node, path: Location, source: str) -> Iterator[tuple[Location, Mark]]:
-    """Yield the place of every path below a node; an alias counts where it is anchored.
+    """Yield every path below a node with its line; values of an alias have their anchor's lines.
 
-    Aliases are followed, so the number of paths is bounded: a few lines of nested aliases could
-    stand for billions.
+    The number of paths is bounded, because a few lines of nested aliases can expand to billions.
+
+    Raises:
+        DocumentError: If the document is too large, too deep, or repeats a key.
     """
-    left = MAX_PATHS
+    remaining = MAX_PATHS
     todo: list[tuple[yaml.Node, Location, int]] = [(node, path, node.start_mark.line)]
     while todo:
         node, path, line = todo.pop()
         yield path, (source, line + 1)
-        left -= 1
-        if left < 0 or len(path) > MAX_DEPTH:
-            raise DocumentError(f"{source}:{line + 1}: too large or too deep once aliases are read")
+        remaining -= 1
+        if remaining < 0 or len(path) > MAX_DEPTH:
+            raise DocumentError(
+                f"{source}:{line + 1}: too large or too deeply nested once aliases are expanded"
+            )
         if isinstance(node, yaml.SequenceNode):
             todo += [(item, (*path, i), item.start_mark.line) for i, item in enumerate(node.value)]
         elif isinstance(node, yaml.MappingNode):
@@ -136,21 +144,21 @@ def _lines(node: yaml.Node, path: Location, source: str) -> Iterator[tuple[Locat
 def _items(
     node: yaml.MappingNode, path: Location, source: str
 ) -> Iterator[tuple[yaml.Node, Location, int]]:
-    """Yield a mapping's values with their paths and lines.
+    """Yield the values of a mapping with their paths and lines.
 
     Raises:
-        DocumentError: when a key is given twice, or is no text.
+        DocumentError: If a key appears twice or is not a scalar.
     """
     seen: dict[str, int] = {}
     for key, value in node.value:
         line = key.start_mark.line
         merge = key.tag == "tag:yaml.org,2002:merge"
         if not merge and not isinstance(key, yaml.ScalarNode):
-            raise DocumentError(f"{source}:{line + 1}: a key is text, not a list or a mapping")
+            raise DocumentError(f"{source}:{line + 1}: a key must be text, not a list or a mapping")
         if not merge and key.value in seen:
             raise DocumentError(
-                f"{source}:{line + 1}: key '{key.value}' is given twice (first on line "
-                f"{seen[key.value] + 1}); keep one"
+                f"{source}:{line + 1}: key '{key.value}' appears twice (first on line "
+                f"{seen[key.value] + 1}); remove one"
             )
         seen[key.value] = line
         yield value, (*path, key.value), line
@@ -162,16 +170,16 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def validate(kind: type[T] | Any, document: Document, at: Location = (), data: Any = None) -> T:
-    """Check the value at a place of a document and turn it into `kind`.
+    """Validate a value of a document and convert it to `kind`.
 
     Args:
-        kind: a type that pydantic understands.
-        document: where the value comes from.
-        at: its path in the document.
-        data: the value, when it is not the whole document.
+        kind: Any type that pydantic can validate.
+        document: Document that the value comes from.
+        at: Path of the value in the document.
+        data: The value, unless it is the whole document.
 
     Raises:
-        DocumentError: with one line for every problem.
+        DocumentError: If the value is not valid; one line per problem.
     """
     data = document.data if data is None and not at else data
     try:
@@ -186,7 +194,7 @@ def validate(kind: type[T] | Any, document: Document, at: Location = (), data: A
 
 
 def _explain(kind: Any, data: Any, item: Any) -> tuple[Location, str]:
-    """Turn one pydantic error into a path in the document and a sentence."""
+    """Return a pydantic error as a path in the document and a message."""
     path: list[Hashable] = []
     value = data
     for part in item["loc"]:
@@ -221,7 +229,7 @@ def _words(expected: str) -> list[str]:
 
 
 def _fields_at(kind: Any, location: Location) -> list[str]:
-    """Name the fields allowed at a pydantic location, walking the type along it."""
+    """Return the names of the fields allowed at a pydantic location."""
     for part in location:
         kind = _strip(kind)
         options = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else ()

@@ -1,4 +1,4 @@
-"""The errors a user can cause, and the words they are told in."""
+"""The exceptions for mistakes that a user can make, and helpers for their messages."""
 
 from __future__ import annotations
 
@@ -7,35 +7,36 @@ from collections.abc import Iterable
 
 
 class MixnasError(Exception):
-    """Something the user can mend. Commands print its text, without a traceback, and exit with 2.
+    """A mistake that the user can correct.
 
-    The text says what was wrong, where, what is allowed and what to do.
+    Commands print its message without a traceback and exit with code 2. The message says what is
+    wrong, where, what is allowed and what to do about it.
     """
 
 
 class DocumentError(MixnasError):
-    """A YAML or JSON document that cannot be read as what it should be."""
+    """A YAML or JSON document that cannot be read, or is not valid."""
 
 
 class LimitError(MixnasError):
-    """Limits that no network of the space meets, or that cannot be read."""
+    """Limits that cannot be parsed, or that no network of the space meets."""
 
 
 class UnrunnableError(MixnasError):
-    """A network that a device cannot run; others it may."""
+    """A network that a device cannot run, although it may run others."""
 
 
 class ExhaustedError(LimitError):
-    """All networks within the limits have been tried."""
+    """A search that has evaluated every network within the limits."""
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
-    """Return `` (did you mean 'x'?)`` for the allowed spelling nearest to `word`, or nothing."""
+    """Return `` (did you mean 'x'?)`` for the allowed word closest to `word`, or an empty text."""
     matches = difflib.get_close_matches(str(word).lower(), list(allowed), n=1, cutoff=0.6)
     return f" (did you mean '{matches[0]}'?)" if matches else ""
 
 
 def unknown(what: str, word: object, allowed: Iterable[str]) -> str:
-    """Say that `word` is no known `what`, name the nearest spelling and list what is allowed."""
+    """Return the message that `word` is not a known `what`, with the words that are allowed."""
     names = sorted(allowed)
     return f"unknown {what} '{word}'{nearest(str(word), names)}; allowed: {', '.join(names)}"

@@ -1,11 +1,12 @@
-"""The layer tree: what a network is made of, written once and walked by everything else.
+"""The layer tree: the intermediate representation of a network.
 
-A tree is built from leaves (layers) and two containers (`Seq`, `Residual`). It holds shapes and
-hyper-parameters only; counting (`nas.cost`), building torch modules (`nas.torch_model`) and
-exporting walk it. Nodes compare by identity, so that trees which share parts (see
-`nas.blocks.parts`) are counted once.
+A network is written once, as a tree of leaves (layers) and two kinds of container (`Seq` and
+`Residual`), and everything else walks that tree: counting costs (`nas.cost`), building torch
+modules (`nas.torch_model`), lowering and exporting. The tree holds hyper-parameters only, no
+weights. Nodes compare by identity, so that a part shared by several trees (see `nas.blocks.parts`)
+is counted only once.
 
-Shapes are ``(channels, height, width)`` of one image.
+Shapes are ``(channels, height, width)`` of a single image.
 """
 
 from __future__ import annotations
@@ -23,10 +24,18 @@ Shape = tuple[int, int, int]
 class Conv:
     """A 2-D convolution.
 
-    `padding` is ``symmetric`` ((kernel - 1) * dilation / 2 on every side) or ``same``
-    (TensorFlow's rule: at stride 2 and even sizes the extra pixel goes to the bottom and right).
-    Both give ceil(size / stride). ``rows`` is symmetric above and below only: columns were added
-    before, by a `Pad`.
+    Attributes:
+        in_channels: Number of input channels.
+        out_channels: Number of output channels.
+        kernel: Side length of the kernel, odd.
+        stride: Step between output positions, in pixels.
+        groups: Number of channel groups; equal to `in_channels` for a depthwise convolution.
+        dilation: Distance between neighboring taps, in pixels.
+        bias: Whether a bias is added.
+        padding: ``symmetric`` pads every side by `margin`; ``same`` is TensorFlow's rule, which at
+            stride 2 and even sizes puts the odd pixel at the bottom and on the right. With either,
+            the output has ceil(size / stride) pixels a side. ``rows`` pads symmetrically above and
+            below only, because a preceding `Pad` has already added the columns.
     """
 
     in_channels: int
@@ -40,16 +49,24 @@ class Conv:
 
     @property
     def extent(self) -> int:
-        """Pixels from the first tap of a kernel to its last, both included."""
+        """Pixels that the kernel spans, from its first tap to its last inclusive."""
         return (self.kernel - 1) * self.dilation + 1
+
+    @property
+    def margin(self) -> int:
+        """Pixels of padding on each side under the ``symmetric`` rule."""
+        return (self.kernel - 1) // 2 * self.dilation
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class MixConv:
-    """Convolutions side by side on slices of the channels, their outputs concatenated.
+    """Parallel convolutions on slices of the channels, with their outputs concatenated.
 
     A mixed depthwise convolution (Tan and Le 2019, MixConv, section 3) has one depthwise `Conv`
-    per kernel size; a grouped 1x1 convolution of the MixNet kind has one dense 1x1 `Conv` a group.
+    per kernel size; a grouped 1x1 convolution as in MixNet has one dense 1x1 `Conv` per group.
+
+    Attributes:
+        convs: The convolutions, in channel order; all share one stride and one padding rule.
     """
 
     convs: tuple[Conv, ...]
@@ -57,7 +74,7 @@ class MixConv:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class BatchNorm:
-    """Batch normalisation over `channels`; `momentum` as torch defines it."""
+    """Batch normalization over `channels` channels; `momentum` as torch defines it."""
 
     channels: int
     eps: float = 1e-5
@@ -66,17 +83,24 @@ class BatchNorm:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Activation:
-    """An activation function by name (see `nas.blocks.fields.ACTIVATIONS`)."""
+    """An activation function, by its name in `nas.blocks.fields.ACTIVATIONS`."""
 
     function: str
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SqueezeExcite:
-    """Channel attention: pool, 1x1 `reduce`, activation, 1x1 `expand`, sigmoid, multiply.
+    """Squeeze-and-excitation (Hu et al. 2018, section 3), a gate on every channel.
 
-    With `wide`, the gate is first spread over the whole map; what it computes is the same, but
-    runtimes with blocked layouts need not leave them to multiply.
+    Global pooling, 1x1 `reduce`, activation, 1x1 `expand`, sigmoid, then multiplication.
+
+    Attributes:
+        reduce: The 1x1 convolution that squeezes the channels.
+        expand: The 1x1 convolution that restores them.
+        activation: Activation function between the two.
+        wide: Whether the gate is expanded to the full feature map before the multiplication. The
+            result is the same, but a runtime with a blocked memory layout can then multiply
+            without leaving that layout.
     """
 
     reduce: Conv
@@ -87,19 +111,19 @@ class SqueezeExcite:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Pad:
-    """`columns` columns of zeros on the left and as many on the right."""
+    """Zero padding of `columns` columns on the left and as many on the right."""
 
     columns: int
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class GlobalPool:
-    """The mean over height and width; leaves a 1x1 image."""
+    """Average pooling over height and width, which leaves a 1x1 image."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Linear:
-    """A fully connected layer with bias on a 1x1 image."""
+    """A fully connected layer with bias, applied to a 1x1 image."""
 
     in_features: int
     out_features: int
@@ -107,14 +131,14 @@ class Linear:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Seq:
-    """Named children, one after the other."""
+    """Named children that run one after another."""
 
     children: tuple[tuple[str, Node], ...]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Residual:
-    """Named children, one after the other; their input is added to their output."""
+    """Named children that run one after another, with the input added to their output."""
 
     children: tuple[tuple[str, Node], ...]
 
@@ -124,7 +148,14 @@ Node = Leaf | Seq | Residual
 
 
 class Layer(NamedTuple):
-    """A leaf with its place in the tree and the shapes around it."""
+    """A leaf together with its position in the tree.
+
+    Attributes:
+        path: Names of its ancestors and its own name, joined by dots.
+        leaf: The leaf itself.
+        in_shape: Shape of its input.
+        out_shape: Shape of its output.
+    """
 
     path: str
     leaf: Leaf
@@ -133,41 +164,56 @@ class Layer(NamedTuple):
 
 
 def elements(shape: Shape) -> int:
-    """Return the number of elements of an image of that shape."""
+    """Return the number of elements of an image of the given shape."""
     return shape[0] * shape[1] * shape[2]
 
 
 def conv_channels(leaf: Conv | MixConv) -> tuple[int, int]:
-    """Return the input and output channels of a convolution or of convolutions side by side."""
+    """Return the total input and output channels of a convolution or of parallel ones."""
     if isinstance(leaf, Conv):
         return leaf.in_channels, leaf.out_channels
-    taken = given = 0
+    inputs = outputs = 0
     for conv in leaf.convs:
-        taken += conv.in_channels
-        given += conv.out_channels
-    return taken, given
+        inputs += conv.in_channels
+        outputs += conv.out_channels
+    return inputs, outputs
+
+
+def same_pads(size: int, extent: int, stride: int) -> tuple[int, int]:
+    """Return TensorFlow's ``same`` padding along one axis.
+
+    Args:
+        size: Input size, in pixels.
+        extent: Pixels that the kernel spans (see `Conv.extent`).
+        stride: Stride of the convolution.
+
+    Returns:
+        Pixels of padding before and after; an odd pixel goes after.
+    """
+    total = max((-(-size // stride) - 1) * stride + extent - size, 0)
+    return total // 2, total - total // 2
 
 
 def conv_pads(conv: Conv, shape: Shape) -> tuple[int, int, int, int]:
-    """Return the padding of a convolution of an input of `shape`: top, left, bottom, right."""
-    before, after = [], []
-    for size in shape[1:]:
-        if conv.padding == "same":
-            total = max((-(-size // conv.stride) - 1) * conv.stride + conv.extent - size, 0)
-        else:
-            total = (conv.kernel - 1) // 2 * conv.dilation * 2
-        before.append(total // 2)
-        after.append(total - total // 2)
-    if conv.padding == "rows":
-        before[1] = after[1] = 0
-    return before[0], before[1], after[0], after[1]
+    """Return the padding of a convolution in pixels: top, left, bottom, right.
+
+    Args:
+        conv: The convolution.
+        shape: Shape of its input, which matters to the ``same`` rule only.
+    """
+    if conv.padding == "same":
+        top, bottom = same_pads(shape[1], conv.extent, conv.stride)
+        left, right = same_pads(shape[2], conv.extent, conv.stride)
+        return top, left, bottom, right
+    sides = 0 if conv.padding == "rows" else conv.margin
+    return conv.margin, sides, conv.margin, sides
 
 
 def out_shape(leaf: Leaf, shape: Shape) -> Shape:
     """Return the output shape of a leaf for an input of `shape`.
 
     Raises:
-        ValueError: when the leaf does not accept that number of channels.
+        ValueError: If the leaf expects another number of channels.
     """
     channels, height, width = shape
     match leaf:
@@ -190,20 +236,20 @@ def out_shape(leaf: Leaf, shape: Shape) -> Shape:
         case Activation():
             return shape
     if expected != channels:
-        raise ValueError(f"{leaf} takes {expected} channels, but its input has {channels}")
+        raise ValueError(f"{leaf} expects {expected} channels, but its input has {channels}")
     return shape
 
 
 def walk(node: Node, shape: Shape, path: str = "") -> Iterator[Layer]:
-    """Yield the leaves of a tree in the order they run, with their shapes.
+    """Yield the leaves of a tree in execution order, with their paths and shapes.
 
     Args:
-        node: the tree.
-        shape: the input's channels, height and width.
-        path: what to put before the children's names.
+        node: The tree.
+        shape: Shape of its input.
+        path: Path of the tree itself, which prefixes the names of its children.
 
     Raises:
-        ValueError: when channels do not fit together.
+        ValueError: If the channels of consecutive layers do not match.
     """
     if not isinstance(node, (Seq, Residual)):
         yield Layer(path, node, shape, out_shape(node, shape))
@@ -214,18 +260,18 @@ def walk(node: Node, shape: Shape, path: str = "") -> Iterator[Layer]:
             yield layer
             inner = layer.out_shape
     if isinstance(node, Residual) and inner != shape:
-        raise ValueError(f"residual '{path}' adds {shape} to {inner}: the shapes must be equal")
+        raise ValueError(f"residual '{path}' adds shapes {shape} and {inner}, which must be equal")
 
 
 def residual_ends(node: Node, path: str = "") -> set[str]:
-    """Return the paths of the batch normalisations that residual branches end with."""
+    """Return the path of the last batch normalization of every residual branch."""
     if not isinstance(node, (Seq, Residual)):
         return set()
-    found: set[str] = set()
+    ends: set[str] = set()
     for name, child in node.children:
-        found |= residual_ends(child, f"{path}.{name}" if path else name)
+        ends |= residual_ends(child, f"{path}.{name}" if path else name)
     norms = list(_norms(node, path)) if isinstance(node, Residual) else []
-    return found | set(norms[-1:])
+    return ends | set(norms[-1:])
 
 
 def _norms(node: Node, path: str) -> Iterator[str]:
@@ -237,20 +283,23 @@ def _norms(node: Node, path: str) -> Iterator[str]:
 
 
 def nested(tree: Node) -> Node:
-    """Give children named ``a.b`` a parent ``a`` of their own, as torch's modules need."""
+    """Return the tree with every child named ``a.b`` moved into a child ``a``.
+
+    The names of torch modules must not contain dots.
+    """
     return type(tree)(_nested(list(tree.children))) if isinstance(tree, (Seq, Residual)) else tree
 
 
 def _nested(children: list[tuple[str, Node]]) -> tuple[tuple[str, Node], ...]:
-    out: list[tuple[str, Node]] = []
+    result: list[tuple[str, Node]] = []
     inner: dict[str, list[tuple[str, Node]]] = {}
     for name, child in children:
         head, dot, rest = name.partition(".")
         if not dot:
-            out.append((name, child))
+            result.append((name, child))
             continue
         if head not in inner:
             inner[head] = []
-            out.append((head, child))  # its place; filled below
+            result.append((head, child))  # holds the position; replaced below
         inner[head].append((rest, child))
-    return tuple((n, Seq(_nested(inner[n])) if n in inner else child) for n, child in out)
+    return tuple((n, Seq(_nested(inner[n])) if n in inner else child) for n, child in result)

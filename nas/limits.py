@@ -1,9 +1,9 @@
-"""Limits on what a network may cost: ``madds <= 400M``, ``latency <= 8ms``, ``390M..400M``."""
+"""Limits on the costs of a network, such as ``madds=390M..400M`` or ``latency=8ms``."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from nas.cost import Cost
@@ -15,7 +15,7 @@ METRICS = (*COST_METRICS, "latency")
 
 
 def format_metric(metric: str, value: float) -> str:
-    """Write a cost with its unit; exact enough to tell neighbours apart."""
+    """Return a cost as text with its unit, precise enough to tell similar networks apart."""
     if metric == "latency":
         return f"{value:.2f} ms"
     return f"{value:,.0f}" if value < 1e4 else f"{format_count(value)} ({value:,.0f})"
@@ -23,12 +23,12 @@ def format_metric(metric: str, value: float) -> str:
 
 @dataclass(frozen=True)
 class Limit:
-    """A range that one metric must lie in.
+    """The range that a metric must lie in.
 
     Attributes:
-        metric: a field of `nas.cost.Cost`, or ``latency`` in milliseconds.
-        lower: smallest value allowed, if any.
-        upper: largest value allowed, if any.
+        metric: Name of a field of `nas.cost.Cost`, or ``latency`` (in milliseconds).
+        lower: Smallest value allowed; None for no lower bound.
+        upper: Largest value allowed; None for no upper bound.
     """
 
     metric: str
@@ -36,15 +36,15 @@ class Limit:
     upper: float | None = None
 
     def __str__(self) -> str:
-        show = _short(self.metric)
         if self.lower is None:
-            return f"{self.metric} <= {show(self.upper or 0.0)}"
+            return f"{self.metric} <= {_short(self.metric, self.upper or 0.0)}"
+        lower = _short(self.metric, self.lower)
         if self.upper is None:
-            return f"{self.metric} >= {show(self.lower)}"
-        return f"{show(self.lower)} <= {self.metric} <= {show(self.upper)}"
+            return f"{self.metric} >= {lower}"
+        return f"{lower} <= {self.metric} <= {_short(self.metric, self.upper)}"
 
     def violation(self, value: float) -> float:
-        """Return how far a value is outside, relative to the limit; 0 inside."""
+        """Return how far a value lies outside, relative to the bound exceeded; 0 inside."""
         if self.upper is not None and value > self.upper:
             return (value - self.upper) / max(self.upper, 1e-9)
         if self.lower is not None and value < self.lower:
@@ -52,20 +52,23 @@ class Limit:
         return 0.0
 
 
-def _short(metric: str) -> Callable[[float], str]:
+def _short(metric: str, value: float) -> str:
+    """Return a bound as text, rounded to three digits only if that loses nothing."""
     if metric == "latency":
-        return lambda value: f"{value:g}ms"
-    # All digits where three of them would hide the difference.
-    return lambda value: (
-        format_count(value) if parse_count(format_count(value)) == value else f"{value:,.0f}"
-    )
+        return f"{value:g}ms"
+    rounded = format_count(value)
+    return rounded if parse_count(rounded) == value else f"{value:,.0f}"
 
 
 def parse_limit(metric: str, text: str | float) -> Limit:
-    """Read the limit of one metric: ``400M`` (at most), ``390M..400M``, ``390M..`` or ``..400M``.
+    """Return the limit on one metric.
+
+    Args:
+        metric: Name of the metric, one of `METRICS`.
+        text: ``400M`` (at most), ``390M..400M``, ``390M..`` or ``..400M``.
 
     Raises:
-        MixnasError: when the metric is unknown, the text is no limit, or the range is empty.
+        LimitError: If the metric is unknown, the text is not a limit, or the range is empty.
     """
     if metric not in METRICS:
         raise LimitError(unknown("metric", metric, METRICS))
@@ -79,46 +82,48 @@ def parse_limit(metric: str, text: str | float) -> Limit:
     except MixnasError as error:
         raise LimitError(f"limit on {metric}: {error}; a range is written 390M..400M") from None
     if lower is None and upper is None:
-        raise LimitError(f"limit on {metric}: '{text}' bounds nothing; write 400M or 390M..400M")
+        raise LimitError(f"limit on {metric}: '{text}' has no bound; write 400M or 390M..400M")
     if lower is not None and upper is not None and lower > upper:
         raise LimitError(f"limit on {metric}: '{text}' is empty; write the smaller end first")
     return Limit(metric, lower, upper)
 
 
 def split_limits(texts: Iterable[str]) -> dict[str, str]:
-    """Split limits as written on a command line (``params=5M``) into metrics and texts.
+    """Return the text of every limit by metric, from command-line values such as ``params=5M``.
 
     Raises:
-        LimitError: when one has no ``=``, or a metric is given twice.
+        LimitError: If a value has no ``=``, or a metric appears twice.
     """
     limits: dict[str, str] = {}
     for text in texts:
         metric, equals, value = text.partition("=")
         metric = metric.strip()
         if not equals:
-            raise LimitError(f"limit '{text}' cannot be read; write metric=value, as params=5M")
+            raise LimitError(
+                f"limit '{text}' cannot be parsed; write metric=value, such as params=5M"
+            )
         if metric in limits:
-            raise LimitError(f"two limits on {metric}; give one, as a range: 390M..400M")
+            raise LimitError(f"two limits on {metric}; give one range, such as 390M..400M")
         limits[metric] = value.strip()
     return limits
 
 
 def with_budget(budget: str | None, texts: Iterable[str] | None) -> list[str]:
-    """Return limits as written on a command line, ``--budget`` among them as one on MAdds."""
+    """Return the values of ``--limit``, with that of ``--budget`` in front as a limit on MAdds."""
     return [*([] if budget is None else [f"madds={budget}"]), *(texts or [])]
 
 
 def parse_limits(texts: Iterable[str]) -> list[Limit]:
-    """Read limits as written on a command line: ``latency=8ms``, ``params=5M``.
+    """Return the limits given as command-line values such as ``latency=8ms`` or ``params=5M``.
 
     Raises:
-        LimitError: naming the one that cannot be read.
+        LimitError: If one cannot be parsed.
     """
     return [parse_limit(metric, text) for metric, text in split_limits(texts).items()]
 
 
 def total_violation(limits: Iterable[Limit], values: Mapping[str, float] | Cost) -> float:
-    """Return the summed excess over limits on metrics that are known; 0 when all are met."""
+    """Return the sum of the violations of all limits whose metric is known; 0 if all are met."""
     total = 0.0
     for limit in limits:
         if isinstance(values, Cost):

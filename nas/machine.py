@@ -1,4 +1,4 @@
-"""This machine as a place to measure on: its cores, its load, and who may use it when."""
+"""This machine: its cores, its load, and the lock that keeps measurements undisturbed."""
 
 from __future__ import annotations
 
@@ -15,29 +15,31 @@ from filelock import ReadWriteLock, Timeout
 
 from nas.files import cache_folder
 
-OTHERS = 0.25  # of a core that other processes may take before it is told
-STOLEN = 0.05  # share that a host may take from a virtual machine
-CLOCK = 0.8  # of the highest clock frequency
-_PATIENCE = 2.0  # seconds of waiting before it is told
+# Thresholds beyond which `MachineLoad` reports a disturbance.
+OTHERS = 0.25  # cores used by other processes
+STOLEN = 0.05  # share of the processor's time that the host takes from a virtual machine
+CLOCK = 0.8  # clock frequency as a share of the maximum
+_PATIENCE = 2.0  # seconds of waiting for the lock before a message is printed
 
 
 def usable_cores() -> int:
-    """Return the number of cores this process may run on."""
+    """Return the number of cores on which this process may run."""
     return len(_affinity()) or os.cpu_count() or 1
 
 
 def _affinity() -> list[int]:
+    """Return the cores on which this process may run; empty if the system does not tell."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def machine_name() -> str:
-    """Return the processor's name."""
+    """Return the name of the processor, or of the board."""
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
             for line in file:
                 if line.startswith("model name"):
                     return line.partition(":")[2].strip()
-        model = Path("/proc/device-tree/model")  # boards name themselves here
+        model = Path("/proc/device-tree/model")  # the name of a board
         if model.is_file():
             return model.read_text(encoding="utf-8").strip("\0\n ")
     except OSError:
@@ -47,12 +49,14 @@ def machine_name() -> str:
 
 @contextmanager
 def pinned(threads: int, alone: bool) -> Iterator[None]:
-    """Keep the calling thread on certain cores, where the system can.
+    """Pin the calling thread for the duration of the block, if the system supports it.
+
+    Nothing is pinned if there are more threads than cores.
 
     Args:
-        threads: of the runtime that is measured.
-        alone: on one core, the runtime places its other threads itself; otherwise on as many
-            cores as there are threads.
+        threads: Number of threads of the runtime that is measured.
+        alone: Whether to pin the thread to a single core, because the runtime pins its other
+            threads itself; otherwise it is pinned to as many cores as there are threads.
     """
     cores = _affinity()
     if not cores or threads > len(cores):
@@ -66,9 +70,10 @@ def pinned(threads: int, alone: bool) -> Iterator[None]:
 
 
 def other_cores(threads: int) -> str:
-    """Return the cores of a runtime's threads beside the first, as ONNX Runtime writes them.
+    """Return the cores for a runtime's threads other than the first, in ONNX Runtime's format.
 
-    Empty when there is nothing to place.
+    The numbers count from 1 and are separated by semicolons. The result is empty if there is
+    nothing to pin.
     """
     cores = _affinity()
     if threads < 2 or threads > len(cores):
@@ -77,9 +82,10 @@ def other_cores(threads: int) -> str:
 
 
 class MachineLoad:
-    """Watches what else the machine did since it was made."""
+    """Observes what else runs on the machine from the object's creation on."""
 
     def __init__(self) -> None:
+        """Start observing."""
         self._before = psutil.cpu_times()
         self._own = self._process_seconds()
 
@@ -89,13 +95,13 @@ class MachineLoad:
         return float(times.user + times.system)
 
     def remarks(self) -> list[str]:
-        """Say what may have disturbed a measurement; nothing on a quiet machine."""
+        """Return what may have disturbed a measurement; empty on a quiet machine."""
         now = psutil.cpu_times()
         spent = {
             name: max(0.0, getattr(now, name) - getattr(self._before, name)) for name in now._fields
         }
-        # What runs in virtual machines is counted twice, as guest and as user.
-        total = sum(v for k, v in spent.items() if not k.startswith("guest")) or 1e-9
+        # The time of virtual machines is counted twice, as guest and as user.
+        total = sum(s for name, s in spent.items() if not name.startswith("guest")) or 1e-9
         stolen = spent.get("steal", 0.0) / total
         idle = (spent.get("idle", 0.0) + spent.get("iowait", 0.0)) / total
         own = (self._process_seconds() - self._own) / total
@@ -111,7 +117,7 @@ class MachineLoad:
 def _clock_remarks() -> list[str]:
     try:
         clock = psutil.cpu_freq()
-    except (OSError, NotImplementedError, RuntimeError):  # not every machine tells
+    except (OSError, NotImplementedError, RuntimeError):  # not available on every machine
         return []
     if clock is None or not clock.max or clock.current >= CLOCK * clock.max:
         return []
@@ -119,7 +125,7 @@ def _clock_remarks() -> list[str]:
 
 
 def _acquire_in_steps(acquire: Callable[..., object]) -> None:
-    """Wait for a lock so that Ctrl-C is heard in between: one long wait would not hear it."""
+    """Wait for a lock in short steps, since Ctrl-C cannot interrupt a single long wait."""
     while True:
         try:
             acquire(timeout=0.5)
@@ -130,11 +136,12 @@ def _acquire_in_steps(acquire: Callable[..., object]) -> None:
 
 @contextmanager
 def machine_for(use: Literal["measuring", "training"]) -> Iterator[None]:
-    """Wait until this machine is free for a use, and keep it meanwhile.
+    """Wait until this machine is free for a use, and hold it for the duration of the block.
 
-    Any number of processes may train at once, but one that measures has the machine to itself:
-    latency beside a training is the training's. A process that dies lets go. The lock lies in the
-    cache, so it holds among processes that share one.
+    Any number of processes may train at the same time, but a process that measures has exclusive
+    use of the machine, since training would distort the latencies. The lock of a process that dies
+    is released. The lock file is in the user's cache, so it is shared by the processes that share
+    a cache.
     """
     lock = ReadWriteLock(cache_folder() / "machine.lock", is_singleton=False)
     acquire = lock.acquire_write if use == "measuring" else lock.acquire_read
@@ -142,8 +149,8 @@ def machine_for(use: Literal["measuring", "training"]) -> Iterator[None]:
         try:
             acquire(timeout=_PATIENCE)
         except Timeout:
-            other = "measures" if use == "training" else "measures or trains"
-            print(f"waiting: another mixnas process {other} on this machine", file=sys.stderr)
+            other = "measuring" if use == "training" else "measuring or training"
+            print(f"waiting: another mixnas process is {other} on this machine", file=sys.stderr)
             _acquire_in_steps(acquire)
         yield
     finally:

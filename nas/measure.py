@@ -1,4 +1,4 @@
-"""``python -m nas.measure``: the latency of networks on a device, as they would be deployed."""
+"""``python -m nas.measure``: measure the latency of networks on a device."""
 
 from __future__ import annotations
 
@@ -13,47 +13,58 @@ from nas.latency.device import refuse_noise
 from nas.spec import NetworkSpec, load_network
 
 app = cli.new_app(
-    "Measure the latency of networks on a device: lowered to the device's fastest form, between "
-    "runs of a reference network that shows how quiet the machine is."
+    "Measure the latency of networks on a device. By default each network is lowered to the forms "
+    "that are fastest on the device. Its runs alternate with those of a reference network, which "
+    "shows whether the machine is quiet."
 )
 
 
 @app.command()
 def measure(
-    networks: Annotated[list[str], typer.Argument(help="Reference names, or paths of spec files.")],
-    device: Annotated[str, typer.Option(help=f"As in {EXAMPLES}.")] = "onnxruntime:cpu",
+    networks: Annotated[
+        list[str], typer.Argument(help="Names of reference networks, or paths of spec files.")
+    ],
+    device: Annotated[
+        str, typer.Option(help=f"Device to measure latency on; for example {EXAMPLES}.")
+    ] = "onnxruntime:cpu",
     plain: Annotated[
-        bool, typer.Option("--plain", help="Measure the trained form, not the lowered one.")
+        bool, typer.Option("--plain", help="Measure the form as trained, not the lowered form.")
     ] = False,
     both: Annotated[
-        bool, typer.Option("--both", help="Measure both forms of every network.")
+        bool, typer.Option("--both", help="Measure both forms of each network.")
     ] = False,
     threads: cli.Threads = None,
     batch: cli.Batch = 1,
     resolution: Annotated[
-        int | None, typer.Option(min=8, max=2048, help="Side of the images. [the network's own]")
+        int | None,
+        typer.Option(
+            min=8, max=2048, help="Side length of the images in pixels. [the network's own]"
+        ),
     ] = None,
     precision: cli.Precision = "fp32",
     attempts: Annotated[
-        int, typer.Option(min=1, max=100, help="Measurements until the machine is quiet.")
+        int,
+        typer.Option(
+            min=1, max=100, help="Maximum number of measurements until the machine is quiet."
+        ),
     ] = 3,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse to answer when it never is.")
+        bool, typer.Option("--strict", help="Fail if every measurement was disturbed.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
 ) -> None:
-    """Measure networks one after the other."""
+    """Measure the latency of networks one after the other."""
     forms = [True, False] if both else [not plain]
     settings = [measurement_settings(threads, batch, precision, lowered) for lowered in forms]
     specs = [load_network(name).at(resolution) for name in networks]
     console = cli.error_console()
     rows: list[dict[str, Any]] = []
-    for chosen in settings:
-        target = open_device(device, chosen)
+    for form_settings in settings:
+        opened = open_device(device, form_settings)
         with cli.progress_bar(console, f"examining {device}") as step:
-            target.prepare(step)
+            opened.prepare(step)
         for spec in specs:
-            latency = _measure(target, spec, attempts, strict)
+            latency = _measure(opened, spec, attempts, strict)
             rows.append({"name": spec.name, **latency.to_dict()})
             if not json:
                 for remark in latency.noise:
@@ -75,7 +86,16 @@ def _print(rows: list[dict[str, Any]]) -> None:
     first = rows[0]
     cli.print_table(
         "Latency",
-        ["network", "form", "median (ms)", "95% of it", "10% to 90%", "steady (ms)", "runs", ""],
+        [
+            "network",
+            "form",
+            "median (ms)",
+            "95% CI (ms)",
+            "p10 to p90 (ms)",
+            "steady (ms)",
+            "runs",
+            "",
+        ],
         [
             [
                 row["name"],
@@ -90,7 +110,8 @@ def _print(rows: list[dict[str, Any]]) -> None:
             for row in rows
         ],
         f"{first['device']}, {first['runtime']}, {first['machine']}, {first['threads']} threads, "
-        f"batch {first['batch']}, {first['precision']}; steady: at the machine's usual speed",
+        f"batch {first['batch']}, {first['precision']}; steady: median at the machine's usual "
+        "speed",
     )
 
 

@@ -1,6 +1,6 @@
-"""What a search aims at: a front of accuracy and latency, or one number made of both.
+"""Search objectives: the Pareto front of accuracy and latency, or one reward that combines both.
 
-Hard limits (`nas.limits`) hold beside any objective.
+Hard limits (`nas.limits`) apply in addition to any objective.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from nas.units import parse_milliseconds
 
 Direction = Literal["maximize", "minimize"]
 SOFT = (-0.07, -0.07)
-"""MnasNet's soft exponents: twice the latency is worth 5% of accuracy (Tan et al. 2019, sec. 3)."""
+"""MnasNet's soft exponents: doubling the latency costs as much as losing 5% of the accuracy
+(Tan et al. 2019, section 3)."""
 HARD = (0.0, -1.0)
-"""MnasNet's hard exponents: accuracy alone up to the target, and a steep fall beyond it."""
+"""MnasNet's hard exponents: accuracy alone up to the target, and a steep penalty beyond it."""
 SLOPE = -0.07
-"""Of the absolute reward; our choice, so that near the target it trades like the soft one."""
+"""Slope of the absolute reward. Our choice: near the target it trades accuracy for latency at the
+same rate as the soft reward."""
 
 
 def mnasnet_reward(
@@ -27,10 +29,10 @@ def mnasnet_reward(
     """Return ACC x (LAT / T)^w (Tan et al. 2019, MnasNet, equations 2 and 3).
 
     Args:
-        accuracy: in 0..1.
-        latency_ms: of the network.
-        target_ms: T, the latency that is aimed at.
-        exponents: w up to the target, and beyond it.
+        accuracy: ACC, in 0..1.
+        latency_ms: LAT, the network's latency in milliseconds.
+        target_ms: T, the target latency in milliseconds.
+        exponents: w up to the target, and w beyond it.
     """
     exponent = exponents[0] if latency_ms <= target_ms else exponents[1]
     return float(accuracy * (latency_ms / target_ms) ** exponent)
@@ -41,25 +43,25 @@ def absolute_reward(
 ) -> float:
     """Return ACC + b |LAT / T - 1| (Bender et al. 2020, TuNAS, section 3.2).
 
-    Too fast a network is as far from the target as one too slow, so that a search lands on the
-    target without tuning of exponents.
+    A network that is too fast is penalized like one that is too slow, so a search lands on the
+    target without any tuning of exponents.
 
     Args:
-        accuracy: in 0..1.
-        latency_ms: of the network.
-        target_ms: T, the latency that is aimed at.
-        slope: b, negative.
+        accuracy: ACC, in 0..1.
+        latency_ms: LAT, the network's latency in milliseconds.
+        target_ms: T, the target latency in milliseconds.
+        slope: b, a negative number.
     """
     return accuracy + slope * abs(latency_ms / target_ms - 1)
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What a search aims at.
+    """The objective of a search.
 
     Attributes:
-        name: on the command line.
-        target_ms: latency that rewards aim at; None for a front.
+        name: Name on the command line.
+        target_ms: Target latency of a reward, in milliseconds; None for the Pareto front.
     """
 
     name: str
@@ -67,23 +69,23 @@ class Objective:
 
     @property
     def directions(self) -> list[Direction]:
-        """Optuna's directions: of accuracy and latency, or of the reward."""
+        """Optuna's directions: two for accuracy and latency, or one for the reward."""
         return ["maximize", "minimize"] if self.target_ms is None else ["maximize"]
 
     def reward(self, accuracy: float, latency_ms: float) -> float | None:
-        """Return the reward; None for a front."""
+        """Return the reward, or None if the objective is the Pareto front."""
         if self.target_ms is None:
             return None
         return _REWARDS[self.name](accuracy, latency_ms, self.target_ms)
 
     def values(self, accuracy: float, latency_ms: float) -> list[float]:
-        """Return what Optuna is told of a network."""
+        """Return the values of a network that are reported to Optuna."""
         reward = self.reward(accuracy, latency_ms)
         return [accuracy, latency_ms] if reward is None else [reward]
 
 
 PARETO = Objective("pareto")
-"""The front of accuracy and latency."""
+"""The Pareto front of accuracy and latency."""
 
 _REWARDS: dict[str, Callable[[float, float, float], float]] = {
     "mnasnet": mnasnet_reward,
@@ -98,23 +100,25 @@ def open_objective(name: str, target: str | None) -> Objective:
 
     Args:
         name: ``pareto``, ``mnasnet``, ``mnasnet-hard`` or ``absolute``.
-        target: latency such as ``8ms``, which all but ``pareto`` need.
+        target: Target latency such as ``8ms``; required by every objective except ``pareto``.
 
     Raises:
-        MixnasError: when there is no such objective, or the target is missing or out of place.
+        MixnasError: If there is no such objective, or the target is missing, not positive, or given
+            to ``pareto``.
     """
     if name not in OBJECTIVES:
         raise MixnasError(unknown("objective", name, OBJECTIVES))
     if name == "pareto":
         if target is not None:
             raise MixnasError(
-                "objective 'pareto' aims at no single latency; leave --target out, or choose "
-                f"--objective {' or '.join(_REWARDS)}; a bound is --limit latency={target}"
+                "objective 'pareto' has no target latency; omit --target, or choose "
+                f"--objective {' or '.join(_REWARDS)}; to bound the latency instead, use "
+                f"--limit latency={target}"
             )
         return PARETO
     if target is None:
-        raise MixnasError(f"objective '{name}' needs the latency to aim at: --target 8ms")
+        raise MixnasError(f"objective '{name}' needs a target latency, such as --target 8ms")
     milliseconds = parse_milliseconds(target)
     if milliseconds <= 0:
-        raise MixnasError(f"--target {target} must be more than nothing")
+        raise MixnasError(f"--target must be greater than zero, not {target}")
     return Objective(name, milliseconds)

@@ -1,7 +1,8 @@
-"""NetworkSpec: one concrete network as data, which everything passes around.
+"""NetworkSpec: a concrete network as data.
 
-A spec is explicit (every block with all its fields), has a versioned schema, a canonical hash and
-an exact YAML round trip. It holds what a network computes, not how it is trained.
+A spec is explicit (it lists every block with all its fields) and has a versioned schema, a
+canonical hash and an exact YAML round trip. It describes what a network computes, not how it is
+trained.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ Stage = Annotated[tuple[AnyBlock, ...], Field(min_length=1)]
 
 @dataclass(frozen=True, config=CONFIG)
 class Input:
-    """The images a network takes: channels and side length in pixels."""
+    """The network's input images: channels, and side length in pixels."""
 
     channels: Annotated[int, Field(ge=1, le=64)] = 3
     resolution: Annotated[int, Field(ge=8, le=2048)] = 224
@@ -46,7 +47,7 @@ class Input:
 
 @dataclass(frozen=True, config=CONFIG)
 class Norm:
-    """Batch normalisation's constants; `momentum` as torch defines it (1 - TensorFlow's)."""
+    """Batch normalization constants; `momentum` as torch defines it (1 - TensorFlow's)."""
 
     eps: Annotated[float, Field(gt=0, lt=1)] = 1e-5
     momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
@@ -54,7 +55,7 @@ class Norm:
 
 @dataclass(frozen=True, config=CONFIG)
 class Stem:
-    """The first dense convolution, with BN and activation."""
+    """The first, dense convolution, with BN and an activation."""
 
     channels: Channels
     kernel: Kernel = 3
@@ -64,7 +65,7 @@ class Stem:
 
 @dataclass(frozen=True, config=CONFIG)
 class Head:
-    """The last 1x1 convolution with BN and activation; 0 channels for none."""
+    """The last 1x1 convolution, with BN and an activation; 0 channels for none."""
 
     channels: Annotated[int, Field(ge=0, le=16384)] = 1536
     activation: ActivationName = "relu"
@@ -72,15 +73,25 @@ class Head:
 
 def stem_part(stem: Stem, in_channels: int, rules: Rules) -> Seq:
     """Return the layer tree of the stem."""
-    return dense(in_channels, stem.channels, stem.kernel, stem.stride, stem.activation, rules)
+    return dense(
+        in_channels,
+        stem.channels,
+        kernel=stem.kernel,
+        stride=stem.stride,
+        activation=stem.activation,
+        rules=rules,
+    )
 
 
 def tail_parts(
     head: Head, channels: int, num_classes: int, rules: Rules
 ) -> Iterator[tuple[str, Node]]:
-    """Yield what follows the blocks: the head (if any), pooling and the classifier."""
+    """Yield the named parts that follow the blocks: head (if any), pooling and classifier."""
     if head.channels:
-        yield "head", pointwise(channels, head.channels, 1, head.activation, rules)
+        head_part = pointwise(
+            channels, head.channels, groups=1, activation=head.activation, rules=rules
+        )
+        yield "head", head_part
         channels = head.channels
     yield "pool", GlobalPool()
     yield "classifier", Linear(channels, num_classes)
@@ -88,17 +99,17 @@ def tail_parts(
 
 @dataclass(frozen=True, config=CONFIG)
 class NetworkSpec:
-    """One network: stem, stages of blocks, head, pooling, classifier.
+    """A network: stem, stages of blocks, head, pooling, classifier.
 
     Attributes:
-        stem: the first convolution.
-        stages: the blocks, by stage.
-        head: the last convolution.
-        input: channels and resolution of the images.
-        num_classes: outputs of the classifier.
-        padding: ``symmetric`` or ``same`` (TensorFlow's), for every convolution.
-        norm: batch normalisation's constants.
-        name: what people call it; no part of its identity.
+        stem: The first convolution.
+        stages: The blocks of every stage.
+        head: The last convolution.
+        input: Channels and resolution of the input images.
+        num_classes: Number of outputs of the classifier.
+        padding: Padding rule of every convolution, ``symmetric`` or ``same`` (TensorFlow's).
+        norm: Constants of every batch normalization.
+        name: Display name, which is not part of the network's identity.
     """
 
     stem: Stem
@@ -117,16 +128,16 @@ class NetworkSpec:
 
     @property
     def rules(self) -> Rules:
-        """What holds for the whole network when blocks expand."""
+        """The settings that all blocks expand with."""
         return Rules(self.padding, self.norm.eps, self.norm.momentum)
 
     @property
     def in_shape(self) -> Shape:
-        """Channels, height and width of one image."""
+        """Shape of one input image: channels, height and width."""
         return (self.input.channels, self.input.resolution, self.input.resolution)
 
     def parts(self) -> Iterator[tuple[str, Block | Node]]:
-        """Yield the network's parts by name: blocks as they are, all else as layer trees."""
+        """Yield the network's named parts in order: blocks as they are, the rest as layer trees."""
         rules = self.rules
         yield "stem", stem_part(self.stem, self.input.channels, rules)
         channels = self.stem.channels
@@ -140,7 +151,7 @@ class NetworkSpec:
         """Return the whole network as one layer tree.
 
         Raises:
-            MixnasError: when a block does not fit the channels it is given.
+            MixnasError: If a block is not compatible with its input channels.
         """
         children: list[tuple[str, Node]] = []
         rules, channels = self.rules, self.stem.channels
@@ -157,28 +168,31 @@ class NetworkSpec:
         return Seq(tuple(children))
 
     def digest(self) -> str:
-        """Return 16 hexadecimal digits that name what the network computes; its name is no part."""
+        """Return 16 hexadecimal digits that identify what the network computes.
+
+        The display name does not enter them.
+        """
         content = self.to_dict()
         del content["name"]
         return digest(content)
 
     def replace(self, **changes: Any) -> NetworkSpec:
-        """Return a copy with some fields changed."""
+        """Return a copy with some fields replaced."""
         return dataclasses.replace(self, **changes)
 
     def at(self, resolution: int | None) -> NetworkSpec:
-        """Return the network for images of another size; itself if None."""
+        """Return the network for images of `resolution` pixels a side; itself if None."""
         if resolution is None:
             return self
         return self.replace(input=Input(self.input.channels, resolution))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data, every field written out."""
+        """Return the spec as plain data, with every field written out."""
         data = _ADAPTER.dump_python(self, mode="json")
         return {"schema": SCHEMA, "name": data.pop("name"), **data}
 
     def to_yaml(self) -> str:
-        """Return the YAML document: one line a block."""
+        """Return the spec as a YAML document, with one line per block."""
         data = self.to_dict()
         stages = data.pop("stages")
         order = ("schema", "name", "input", "num_classes", "padding", "norm", "stem")
@@ -191,23 +205,25 @@ class NetworkSpec:
         return "\n".join(lines) + "\n"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the YAML document, whole or not at all."""
+        """Write the YAML document atomically."""
         write_atomic(path, self.to_yaml())
 
     @staticmethod
     def from_document(document: Document) -> NetworkSpec:
-        """Read a spec from a parsed document.
+        """Return the spec that a parsed document describes.
 
         Raises:
-            DocumentError: with one line for every problem.
+            DocumentError: If the document is not a valid network; one line per problem.
         """
         data = document.data
         if not isinstance(data, dict):
-            document.fail((), "a network is a mapping with the keys stem, stages, head, ...")
+            document.fail((), "a network must be a mapping with the keys stem, stages, head, ...")
         data = dict(data)
         schema = data.pop("schema", SCHEMA)
         if schema != SCHEMA:
-            document.fail(("schema",), f"'{schema}' is not '{SCHEMA}', which this version reads")
+            document.fail(
+                ("schema",), f"unsupported schema '{schema}'; this version reads '{SCHEMA}'"
+            )
         if data.get("name") is None:
             data["name"] = ""
         spec: NetworkSpec = validate(NetworkSpec, Document(document.source, data, document.lines))
@@ -220,12 +236,12 @@ class NetworkSpec:
 
     @staticmethod
     def from_yaml(text: str, source: str = "<text>") -> NetworkSpec:
-        """Read a spec from YAML text; see `from_document`."""
+        """Return the spec that YAML text describes; see `from_document`."""
         return NetworkSpec.from_document(parse_document(text, source))
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> NetworkSpec:
-        """Read a spec from plain data; see `from_document`."""
+        """Return the spec that plain data describes; see `from_document`."""
         return NetworkSpec.from_document(Document("<data>", data))
 
 
@@ -233,7 +249,7 @@ _ADAPTER = TypeAdapter(NetworkSpec)
 
 
 def _flow(value: Any) -> str:
-    """Write a value as YAML on one line."""
+    """Return a value as YAML on a single line."""
     text = yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False)
     return text.removesuffix("...\n").strip()
 
@@ -245,15 +261,15 @@ def reference_names() -> list[str]:
 
 
 def looks_like_path(name: str) -> bool:
-    """Tell a file's path from the name of something that comes with the package."""
+    """Return whether `name` is a file path rather than the name of a packaged document."""
     return os.sep in name or "/" in name or name.endswith((".yaml", ".yml", ".json"))
 
 
 def load_network(name: str) -> NetworkSpec:
-    """Read a spec by the name of a reference network or by its file's path.
+    """Return a spec, given the name of a reference network or the path of a YAML file.
 
     Raises:
-        DocumentError: when there is no such network, or its document is wrong.
+        DocumentError: If there is no such network, or its document is not valid.
     """
     if looks_like_path(name) or Path(name).is_file():
         spec = NetworkSpec.from_document(read_document(name))

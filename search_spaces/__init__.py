@@ -1,1 +1,1 @@
-"""YAML only: search spaces, and reference networks below `reference/`."""
+"""Search spaces and, in `reference/`, reference networks; YAML documents only."""

@@ -46,3 +46,18 @@ def train(model, data, recipe, seed):
     return SimpleNamespace(
         losses=training.losses, accuracy=found.accuracy, loss=found.loss, steps=training.step
     )
+
+
+def trained_like(spec):
+    """Return a network with random weights, biases and normalization statistics."""
+    model = build(spec, seed=1).eval()
+    torch.manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, 0, 0.1)
+        elif isinstance(module, torch.nn.Linear) or getattr(module, "bias", None) is not None:
+            torch.nn.init.normal_(module.bias, 0, 0.1)
+    return model

@@ -1,4 +1,4 @@
-"""Ask samplers and tell them, with an accuracy that is made up."""
+"""Studies for the tests of samplers, with artificial accuracies and costs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ BOTH = ["maximize", "minimize"]
 
 
 def made_up(space, genotype):
-    """Return an accuracy that grows with parameters."""
+    """Return an artificial accuracy that grows with the number of parameters."""
     return 0.95 - 0.4 * (1e6 / (1e6 + space.cost(genotype).params)) ** 0.5
 
 
 def run(sampler, space, trials, directions=BOTH, study=None):
-    """Ask and tell accuracies and multiply-adds; returns the genotypes."""
+    """Run trials of a space with artificial accuracies and MAdds; return their genotypes."""
     study = study or optuna.create_study(directions=directions, sampler=sampler)
     genotypes = []
     for _ in range(trials):
@@ -32,13 +32,13 @@ def run(sampler, space, trials, directions=BOTH, study=None):
     return genotypes
 
 
-def even(problem):
-    """A user's own function that makes a sampler."""
+def create_random(problem):
+    """Create a sampler, as a user's own factory would."""
     return RandomSampler(problem.domain, problem.seed)
 
 
-def nothing(problem):
-    """Makes what is no sampler of searches."""
+def create_other(problem):
+    """Create something that is not a `GenotypeSampler`."""
     return optuna.samplers.RandomSampler(problem.seed)
 
 
@@ -71,7 +71,7 @@ def apart(one, two):
 
 
 def tried(sampler, n, values=lambda p: (accuracy(p), cost(p)), directions=BOTH, study=None):
-    """Ask and tell; returns the parameters of every trial."""
+    """Run trials of `PARAMETERS`; return the parameters of every trial."""
     study = study or optuna.create_study(directions=directions, sampler=sampler)
     found = []
     for _ in range(n):

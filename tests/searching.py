@@ -54,7 +54,15 @@ def open_study(storage, folder, new=True, seed=0, name="search"):
     """A study of the small space in `folder`, whose networks are drawn at random."""
     space = load_space(str(folder / "small.yaml"))
     sampler = RandomSampler(SpaceDomain(space, []), seed)
-    return SearchStudy(open_storage(storage), name, space, sampler, PARETO, seed, new)
+    return SearchStudy(
+        storage=open_storage(storage),
+        name=name,
+        space=space,
+        sampler=sampler,
+        objective=PARETO,
+        seed=seed,
+        new=new,
+    )
 
 
 def finish(study, trial):

@@ -19,7 +19,7 @@ def test_forms():
         ("speed=3", "unknown metric 'speed'"),
         ("param=3", "did you mean 'params'"),
         ("params", "write metric=value"),
-        ("params=..", "bounds nothing"),
+        ("params=..", "has no bound"),
         ("params=5M..3M", "smaller end first"),
         ("latency=8", "accepted forms: 8ms"),
         ("params=many", "accepted forms: 400M"),

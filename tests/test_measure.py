@@ -38,13 +38,13 @@ def test_a_table_for_people(command):
     assert "torch:cpu, torch 2." in result.stdout
 
 
-def test_mistakes_are_told_in_one_line(refused):
+def test_mistakes_are_refused_in_one_line(refused):
     assert "unknown network 'mixnet_x'" in refused("nas.measure", "mixnet_x")
-    told = refused("nas.measure", "mixnet_s", "--device", "tensorflow:cpu")
-    assert "unknown device 'tensorflow:cpu'" in told
-    assert "http://HOST:PORT" in told
-    told = refused("nas.measure", "mixnet_s", "--precision", "fp8")
-    assert "unknown precision 'fp8'" in told
-    told = refused("nas.measure", "mixnet_s", "--precision", "int8", "--device", "torch:cpu")
-    assert "int8 runs in ONNX Runtime only" in told
+    error = refused("nas.measure", "mixnet_s", "--device", "tensorflow:cpu")
+    assert "unknown device 'tensorflow:cpu'" in error
+    assert "http://HOST:PORT" in error
+    error = refused("nas.measure", "mixnet_s", "--precision", "fp8")
+    assert "unknown precision 'fp8'" in error
+    error = refused("nas.measure", "mixnet_s", "--precision", "int8", "--device", "torch:cpu")
+    assert "int8 runs in ONNX Runtime only" in error
     assert "batch" in refused("nas.measure", "mixnet_s", "--batch", "0")

@@ -1,4 +1,4 @@
-"""Rewards against the numbers of their papers."""
+"""Rewards, checked against the values in their papers."""
 
 import pytest
 from hypothesis import given
@@ -16,8 +16,8 @@ from nas.objective import (
 latencies = st.floats(0.1, 1000.0)
 
 
-def test_twice_the_latency_is_worth_five_percent_of_accuracy():
-    # Tan et al. 2019, section 3: the soft exponent makes a(1 + 5%) at 2l equal to a at l.
+def test_doubling_the_latency_costs_as_much_as_five_percent_of_accuracy():
+    # Tan et al. 2019, section 3: accuracy a(1 + 5%) at latency 2l is worth as much as a at l.
     assert mnasnet_reward(0.5 * 1.05, 160, 80) == pytest.approx(
         mnasnet_reward(0.5, 80, 80), rel=1e-3
     )
@@ -57,12 +57,12 @@ def test_a_front_has_two_values_and_a_reward_one():
     ("name", "target", "words"),
     [
         ("parto", None, r"unknown objective 'parto' \(did you mean 'pareto'\?\)"),
-        ("pareto", "8ms", "leave --target out.*--limit latency=8ms"),
-        ("mnasnet", None, "needs the latency to aim at: --target 8ms"),
+        ("pareto", "8ms", "omit --target.*--limit latency=8ms"),
+        ("mnasnet", None, "needs a target latency, such as --target 8ms"),
         ("mnasnet", "8", "'8' is not a time; accepted forms: 8ms"),
-        ("absolute", "0ms", "must be more than nothing"),
+        ("absolute", "0ms", "--target must be greater than zero, not 0ms"),
     ],
 )
-def test_what_makes_no_objective_is_refused(name, target, words):
+def test_invalid_objectives_are_refused(name, target, words):
     with pytest.raises(MixnasError, match=words):
         open_objective(name, target)

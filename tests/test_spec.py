@@ -103,7 +103,10 @@ def first_block(**changes):
     ("data", "words"),
     [
         (changed(haed={}), r"haed: unknown key 'haed' \(did you mean 'head'\?\)"),
-        (changed(schema="mixnas.network/9"), "is not 'mixnas.network/1'"),
+        (
+            changed(schema="mixnas.network/9"),
+            "unsupported schema 'mixnas.network/9'; this version reads 'mixnas.network/1'",
+        ),
         (changed(padding="sane"), r"padding: unknown value 'sane' \(did you mean 'same'\?\)"),
         (changed(stem={}), "stem: 'channels' is missing"),
         (
@@ -112,7 +115,7 @@ def first_block(**changes):
         ),
         (
             first_block(kernels=[4]),
-            r"stages\[1\]\[0\].kernels\[0\]: kernel 4 is not possible; "
+            r"stages\[1\]\[0\].kernels\[0\]: kernel size 4 is not supported; "
             "allowed: 1, 3, 5, 7, 9, 11, 13",
         ),
         (first_block(kernels=[3, 3, 3, 3, 3, 5]), "6 kernel groups; allowed: 1 to 5 groups"),
@@ -147,9 +150,9 @@ def test_errors_name_the_line():
     ("text", "words"),
     [
         ("", "the document is empty"),
-        ("- 1", "a network is a mapping"),
+        ("- 1", "a network must be a mapping"),
         ("stem: {channels: 16\nstages: []", "n.yaml:2: not valid YAML"),
-        ("name: a\nname: b\n", "n.yaml:2: key 'name' is given twice"),
+        ("name: a\nname: b\n", "n.yaml:2: key 'name' appears twice"),
         ("a: !!python/object/apply:os.system ['true']", "not valid YAML"),
     ],
 )

@@ -1,1 +1,1 @@
-"""What the subcommands of ``python -m analysis`` do."""
+"""Implementations of the subcommands of ``python -m analysis``."""

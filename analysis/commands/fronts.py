@@ -1,4 +1,4 @@
-"""``python -m analysis pareto`` and ``compare``: fronts of one search and of several."""
+"""``python -m analysis pareto`` and ``compare``: the fronts of one or several searches."""
 
 from __future__ import annotations
 
@@ -20,19 +20,25 @@ from analysis.figures.fronts import (
 )
 from analysis.read.population import COSTS, Population, network_name
 from analysis.read.runs import json_text
-from analysis.statistics.comparison import Comparison, compare, comparison_data, mixed
-from analysis.statistics.published import LABEL, published_beside, published_table
+from analysis.statistics.comparison import (
+    Comparison,
+    compare,
+    comparison_data,
+    condition_mismatch,
+)
+from analysis.statistics.published import LABEL, published_in_range, published_table
 
 FRONT_COLUMNS = ("number", "name", "spec_hash", *COSTS)
+"""Columns of a front in JSON, before those of the objectives."""
 
 
 @dataclass(frozen=True)
 class Fronts:
-    """What the commands show.
+    """Result of the commands.
 
     Attributes:
-        comparison: of the searches; there may be one.
-        published: networks to see them among, or nothing.
+        comparison: Comparison of the searches; there may be only one.
+        published: Published networks to compare with; None for none.
     """
 
     comparison: Comparison
@@ -40,7 +46,7 @@ class Fronts:
 
     @property
     def populations(self) -> list[Population]:
-        """The searches' networks."""
+        """Networks of each search."""
         return [search.population for search in self.comparison.searches]
 
 
@@ -50,112 +56,124 @@ def fronts(
     families: Sequence[str],
     reference: dict[str, float] | None = None,
 ) -> Fronts:
-    """Compare populations, and find published networks of like multiply-adds.
+    """Compare populations, and look up published networks with similar multiply-adds.
+
+    Args:
+        populations: Networks of each search.
+        against: ``baselines`` for published networks; None for none.
+        families: Families of published networks; all if empty.
+        reference: Reference point of the hypervolume, by column; None to derive it.
 
     Raises:
-        AnalysisError: when they cannot be compared, or have no multiply-adds.
+        AnalysisError: If the populations are not comparable, or have no multiply-adds where they
+            are needed.
     """
-    found = compare(populations, reference)
-    return Fronts(found, published_beside(populations, against, families))
+    comparison = compare(populations, reference)
+    return Fronts(comparison, published_in_range(populations, against, families))
 
 
 def parse_reference(text: str | None) -> dict[str, float] | None:
-    """Read ``accuracy=0.5,latency_ms=20``.
+    """Parse a reference point such as ``accuracy=0.5,latency_ms=20``.
 
     Raises:
-        AnalysisError: when something is no number.
+        AnalysisError: If a part is not of the form NAME=NUMBER.
     """
     if text is None:
         return None
-    found = {}
+    point = {}
     for part in text.split(","):
         name, equals, value = part.partition("=")
         try:
-            found[name.strip()] = float(value)
+            point[name.strip()] = float(value)
         except ValueError:
             equals = ""
         if not equals:
-            raise AnalysisError(f"'{part}' is no part of a reference point; write latency_ms=20")
-    return found
+            raise AnalysisError(
+                f"'{part}' is not part of a reference point; write NAME=NUMBER, as latency_ms=20"
+            )
+    return point
 
 
-# -- what is shown ----------------------------------------------------------------------------
+# -- output -----------------------------------------------------------------------------------
 
 
-def as_json(found: Fronts) -> str:
-    """Return fronts as JSON; that of one search without a list around it."""
-    data = comparison_data(found.comparison)
-    for search, row in zip(found.comparison.searches, data["searches"], strict=True):
+def as_json(result: Fronts) -> str:
+    """Return fronts as JSON text; the data of a single search are at the top level."""
+    comparison = result.comparison
+    data = comparison_data(comparison)
+    for search, row in zip(comparison.searches, data["searches"], strict=True):
         columns = [name for name in FRONT_COLUMNS if name in search.front.rows]
-        columns += [name for name in found.comparison.objectives if name not in columns]
+        columns += [name for name in comparison.objectives if name not in columns]
         row["front"] = search.front.rows[columns].to_dict("records")
         row["limits"] = search.population.limits
-    if len(found.comparison.searches) == 1:
+    if len(comparison.searches) == 1:
         del data["attainment"]
         data |= data.pop("searches")[0]
-    if found.published is not None:
-        data["published"] = {"label": LABEL, "networks": found.published.to_dict("records")}
+    if result.published is not None:
+        data["published"] = {"label": LABEL, "networks": result.published.to_dict("records")}
     return json_text(data)
 
 
-def show(found: Fronts, console: Console) -> None:
+def show(result: Fronts, console: Console) -> None:
     """Print fronts as tables."""
-    comparison = found.comparison
-    if apart := mixed(found.populations):
-        console.print(f"Compare with care: {apart}.")
-    console.print(_searches(comparison))
+    comparison = result.comparison
+    if mismatch := condition_mismatch(result.populations):
+        console.print(f"Caution: the searches are not directly comparable ({mismatch}).")
+    console.print(_searches_table(comparison))
     if len(comparison.searches) == 1:
-        console.print(_front(comparison))
-    if found.published is not None:
-        console.print(published_table(found.published))
+        console.print(_front_table(comparison))
+    if result.published is not None:
+        console.print(published_table(result.published))
 
 
-def _searches(comparison: Comparison) -> Table:
+def _searches_table(comparison: Comparison) -> Table:
+    """Return a table with one row per search; distances only if there are several."""
     point = ", ".join(f"{name} {value:.4g}" for name, value in comparison.reference.items())
     table = Table(title=f"Fronts (reference point: {point})", title_justify="left")
     table.add_column("search")
     several = len(comparison.searches) > 1
-    names = ("networks", "left out", "front", "hypervolume", "knee")
+    names = ("networks", "excluded", "on the front", "hypervolume", "knee")
     for name in (*names, *(("epsilon", "IGD+") if several else ())):
         table.add_column(name, justify="right")
     for search in comparison.searches:
-        at = "-"
+        knee = "-"
         if search.knee is not None:
             row = search.front.rows.iloc[search.knee]
-            at = ", ".join(f"{row[name]:.4g}" for name in comparison.objectives)
+            knee = ", ".join(f"{row[name]:.4g}" for name in comparison.objectives)
+        distances = (search.distance.epsilon, search.distance.igd_plus) if several else ()
         table.add_row(
             search.population.name,
             f"{search.front.n:,}",
             f"{search.population.seen - search.front.n:,}",
             str(len(search.front.rows)),
             f"{search.front.hypervolume:.4g}",
-            at,
-            *([f"{d:.3f}" for d in (search.distance.epsilon, search.distance.igd_plus)] * several),
+            knee,
+            *(f"{distance:.3f}" for distance in distances),
         )
     return table
 
 
-def _front(comparison: Comparison) -> Table:
-    """Show one search's front, with its references, the cheapest first."""
+def _front_table(comparison: Comparison) -> Table:
+    """Return the front of a single search and its reference networks, the cheapest first."""
     (search,) = comparison.searches
     population = search.population
-    table = Table(title=f"The front of {population.name}", title_justify="left")
+    table = Table(title=f"Front of {population.name}", title_justify="left")
     if population.limits:
         limits = ", ".join(f"{metric} {text}" for metric, text in population.limits.items())
-        table.caption = f"within the limits {limits}"
-    shown = [name for name in COSTS if name in search.front.rows]
-    shown = [*comparison.objectives, *(name for name in shown if name not in comparison.objectives)]
-    for name in ("network", "", *shown):
-        table.add_column(name, justify="left" if name in ("network", "") else "right")
+        table.caption = f"limits: {limits}"
+    columns = list(comparison.objectives)
+    columns += [name for name in COSTS if name in search.front.rows and name not in columns]
+    for name in ("network", "group", *columns):
+        table.add_column(name, justify="left" if name in ("network", "group") else "right")
     groups = {"front": search.front.rows, "reference": population.references}
     rows = [(row, group) for group, part in groups.items() for _, row in part.iterrows()]
-    last = list(comparison.objectives)[-1]
-    for row, group in sorted(rows, key=lambda pair: _cost(pair[0].get(last))):
-        table.add_row(network_name(row), group, *(_cell(row.get(name)) for name in shown))
+    cost = list(comparison.objectives)[-1]
+    for row, group in sorted(rows, key=lambda pair: _sort_key(pair[0].get(cost))):
+        table.add_row(network_name(row), group, *(_cell(row.get(name)) for name in columns))
     return table
 
 
-def _cost(value: Any) -> float:
+def _sort_key(value: Any) -> float:
     return float("inf") if pd.isna(value) else float(value)
 
 
@@ -169,13 +187,13 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}"
 
 
-def figures(found: Fronts) -> dict[str, Figure]:
-    """Return the figures by file name."""
+def figures(result: Fronts) -> dict[str, Figure]:
+    """Return the figures by file name; those without data are left out."""
     drawn: dict[str, Figure | None] = {
-        "fronts": fronts_figure(found.comparison),
-        "progress": progress_figure(found.comparison),
-        "attainment": attainment_figure(found.comparison),
+        "fronts": fronts_figure(result.comparison),
+        "progress": progress_figure(result.comparison),
+        "attainment": attainment_figure(result.comparison),
     }
-    if found.published is not None:
-        drawn["published"] = baselines_figure(found.populations, found.published)
+    if result.published is not None:
+        drawn["published"] = baselines_figure(result.populations, result.published)
     return {name: figure for name, figure in drawn.items() if figure is not None}

@@ -1,1 +1,1 @@
-"""Figures. They draw what `analysis.statistics` found, without pyplot and its global state."""
+"""Figures of searches and populations, built without pyplot and therefore without global state."""

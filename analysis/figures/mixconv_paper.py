@@ -1,4 +1,7 @@
-"""MixConv's own figures (Tan and Le 2019) from its published points, and a population's beside."""
+"""Figures of the MixConv paper (Tan and Le 2019), redrawn beside those of a population.
+
+The paper's points come from ``analysis/published/mixconv.json``.
+"""
 
 from __future__ import annotations
 
@@ -15,28 +18,30 @@ from scipy.stats import linregress
 
 from analysis.figures.style import FRONT, GRID, REFERENCE, TRIAL, legend, style
 from analysis.read.architectures import BlockView
+from analysis.statistics.published import LABEL
 
 NETWORKS = ("MobileNetV1", "MobileNetV2")
-TOP1 = "ImageNet top-1 (%), published"
-LARGE = 7  # a kernel from this size on is called large
+LARGE = 7
+"""Smallest kernel size that counts as large."""
 _LINES = {
-    "one kernel": ("s--", REFERENCE),
-    "MixConv": ("o-", FRONT),
-    "exponential split": ("^-", "#c98a1b"),
-    "dilated": ("v-", "#3a7d44"),
+    "one kernel": ("single kernel size", "s--", REFERENCE),
+    "MixConv": ("MixConv", "o-", FRONT),
+    "exponential split": ("exponential split", "^-", "#c98a1b"),
+    "dilated": ("dilated", "v-", "#3a7d44"),
 }
+"""Label, line and color of a curve, by its key in the data."""
 
 
 @dataclass(frozen=True)
 class PopulationOverlay:
-    """A population to draw beside the paper's points.
+    """Population drawn beside the paper's points.
 
     Attributes:
-        name: of the population.
-        networks: their blocks.
-        quality: what is to be maximised, (n,).
-        label: what that is called.
-        madds: of the networks, (n,); None where they are not known.
+        name: Name of the population.
+        networks: Blocks of each network.
+        quality: Quantity to maximize, shape (networks,).
+        label: Axis label of the quality.
+        madds: MAdds of each network, shape (networks,); None if unknown.
     """
 
     name: str
@@ -47,16 +52,19 @@ class PopulationOverlay:
 
 
 def published() -> dict[str, Any]:
-    """Return the points of MixConv's figures, with their source."""
+    """Return the points of the paper's figures, by figure, and their source."""
     text = resources.files("analysis").joinpath("published", "mixconv.json").read_text("utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
+    data: dict[str, Any] = json.loads(text)
+    return data
 
 
 def published_figures(own: PopulationOverlay | None = None) -> dict[str, Figure]:
-    """Redraw figures 1, 4, 5 and 6 of the paper, and what answers to them in a population.
+    """Redraw figures 1, 4, 5 and 6 of the paper, with their counterparts in a population.
 
-    A population is drawn on axes of its own: its figures are of other images and other networks.
+    The population has its own axes, since its accuracies belong to other data and networks.
+
+    Returns:
+        Figures by file name.
     """
     data = published()
     return {
@@ -71,43 +79,46 @@ def _panels(
     number: int, height: float = 3.3, widths: Sequence[float] | None = None
 ) -> tuple[Figure, np.ndarray]:
     figure = Figure(figsize=(4.2 * number, height), layout="constrained")
-    axes = np.atleast_1d(figure.subplots(1, number, width_ratios=widths))
-    for each in axes:
-        style(each)
-    return figure, axes
+    panels = np.atleast_1d(figure.subplots(1, number, width_ratios=widths))
+    for axes in panels:
+        style(axes)
+    return figure, panels
 
 
 def _kernel_sizes(data: dict[str, Any], own: PopulationOverlay | None) -> Figure:
+    """Draw figure 1: accuracy against the kernel size of all depthwise convolutions."""
     figure, panels = _panels(2 if own is None else 3)
     for axes, name in zip(panels, NETWORKS, strict=False):
         axes.plot(data["kernel"], data[name], "o-", color=REFERENCE)
         axes.set_xticks(data["kernel"], [f"{k}x{k}" for k in data["kernel"]])
-        _name(axes, name, "depthwise kernel", TOP1)
+        _label(axes, name, "depthwise kernel size", LABEL)
     if own is not None:
         sizes = [np.mean([block.mean_kernel for block in network]) for network in own.networks]
         panels[2].scatter(sizes, own.quality, s=10, color=TRIAL, alpha=0.7, lw=0, rasterized=True)
-        _name(panels[2], own.name, "mean kernel size of the network", own.label)
+        _label(panels[2], own.name, "mean kernel size of the network", own.label)
     return figure
 
 
 def _curves(data: dict[str, Any], own: PopulationOverlay | None) -> Figure:
-    drawn = own is not None and own.madds is not None
-    figure, panels = _panels(3 if drawn else 2)
+    """Draw figure 4 or 6: accuracy against multiply-adds."""
+    overlaid = own is not None and own.madds is not None
+    figure, panels = _panels(3 if overlaid else 2)
     for axes, name in zip(panels, NETWORKS, strict=False):
-        for label, points in data[name].items():
-            marker, colour = _LINES[label]
+        for key, points in data[name].items():
+            label, marker, colour = _LINES[key]
             axes.plot(*zip(*points, strict=True), marker, color=colour, ms=4, label=label)
-        _name(axes, name, "multiply-adds (M)", TOP1)
+        _label(axes, name, "multiply-adds (M)", LABEL)
         legend(axes)
     if own is not None and own.madds is not None:
         groups = [np.mean([len(block.kernels) for block in network]) for network in own.networks]
-        shown = panels[2].scatter(own.madds / 1e6, own.quality, c=groups, s=12, cmap="viridis_r")
-        figure.colorbar(shown, ax=panels[2], label="mean kernel groups", pad=0.02)
-        _name(panels[2], own.name, "multiply-adds (M)", own.label)
+        points = panels[2].scatter(own.madds / 1e6, own.quality, c=groups, s=12, cmap="viridis_r")
+        figure.colorbar(points, ax=panels[2], label="mean kernel groups per block", pad=0.02)
+        _label(panels[2], own.name, "multiply-adds (M)", own.label)
     return figure
 
 
 def _layers(data: dict[str, Any], own: PopulationOverlay | None) -> Figure:
+    """Draw figure 5: accuracy after replacing the kernel of a single layer."""
     figure, panels = _panels(2 if own is None else 3, widths=None if own is None else [2, 0.01, 1])
     axes = panels[0]
     if own is None:
@@ -123,33 +134,32 @@ def _layers(data: dict[str, Any], own: PopulationOverlay | None) -> Figure:
     ticks = [f"{place}\ns2" if place in data["stride_2"] else f"{place}" for place in places]
     axes.set_xticks(places, ticks, fontsize=8)
     axes.set_ylim(72.2, 73.7)
-    _name(
-        axes, "", "the one layer of MobileNetV2 that was given other kernels (s2: stride 2)", TOP1
-    )
+    _label(axes, "", "MobileNetV2 layer whose kernel was replaced (s2: stride 2)", LABEL)
     axes.legend(fontsize=8, ncols=3, framealpha=0.85, edgecolor=GRID)
     return figure
 
 
 def _stage_effects(axes: Axes, own: PopulationOverlay) -> None:
-    """Draw by stage how the quality goes with the share of channels under large kernels."""
+    """Draw by stage the slope of quality against the share of channels with large kernels."""
     stages = sorted({block.stage for network in own.networks for block in network})
-    slopes, errors = [], []
+    slopes, reaches = [], []
     for stage in stages:
-        share = np.array([_large(network, stage) for network in own.networks])
-        kept = np.isfinite(share) & np.isfinite(own.quality)
-        slope, error = _slope(share[kept], own.quality[kept])
+        share = np.array([_large_share(network, stage) for network in own.networks])
+        finite = np.isfinite(share) & np.isfinite(own.quality)
+        slope, error = _slope(share[finite], own.quality[finite])
         slopes.append(slope)
-        errors.append(1.96 * error)
+        reaches.append(1.96 * error)
     places = np.arange(len(stages))
-    axes.bar(places, slopes, 0.6, yerr=errors, color=TRIAL, error_kw={"linewidth": 1})
+    axes.bar(places, slopes, 0.6, yerr=reaches, color=TRIAL, error_kw={"linewidth": 1})
     axes.axhline(0, color="#4d4d4d", linewidth=0.8)
     axes.set_xticks(places, [str(stage + 1) for stage in stages])
-    wanted = f"{own.label}, slope over the share\nof {LARGE}x{LARGE} and larger kernels"
-    _name(axes, own.name, "stage", wanted)
+    label = f"slope of {own.label} against the\nshare of kernels {LARGE}x{LARGE} and larger"
+    _label(axes, own.name, "stage", label)
     axes.yaxis.label.set_fontsize(8)
 
 
-def _large(network: Sequence[BlockView], stage: int) -> float:
+def _large_share(network: Sequence[BlockView], stage: int) -> float:
+    """Return the share of large kernels in a stage; NaN if the network has no such stage."""
     shares = [
         sum(size >= LARGE for size in block.kernels) / len(block.kernels)
         for block in network
@@ -159,14 +169,14 @@ def _large(network: Sequence[BlockView], stage: int) -> float:
 
 
 def _slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Return the slope of a line and its standard error; NaN where x does not vary."""
+    """Return the slope of a regression line and its standard error; NaN if x does not vary."""
     if len(x) < 3 or np.ptp(x) == 0:
         return float("nan"), float("nan")
-    found = linregress(x, y)
-    return float(found.slope), float(found.stderr)
+    fit = linregress(x, y)
+    return float(fit.slope), float(fit.stderr)
 
 
-def _name(axes: Axes, title: str, x: str, y: str) -> None:
+def _label(axes: Axes, title: str, x: str, y: str) -> None:
     axes.set_title(title, fontsize=10, loc="left")
     axes.set_xlabel(x)
     axes.set_ylabel(y)

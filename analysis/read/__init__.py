@@ -1,1 +1,1 @@
-"""Readers of run directories, tables and Optuna storages."""
+"""Readers of run directories, table files and Optuna storages."""

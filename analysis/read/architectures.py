@@ -1,4 +1,8 @@
-"""Networks as lines of text, after timm's arch strings: ``ds_k3_s1_c16 | ir_k3.5_s2_e6_c24``."""
+"""Networks as lines of text, similar to timm's arch strings: ``ds_k3_s1_c16 | ir_k3.5_s2_e6_c24``.
+
+Stages are separated by ``|`` and blocks by spaces. A block is its kind and parts of a letter and a
+number: k kernel sizes, s stride, e expansion ratio, c output channels.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +20,15 @@ _PART = re.compile(r"^([a-z]+)(\d+(?:\.\d+)*)?$")
 
 @dataclass(frozen=True)
 class BlockView:
-    """One block, as far as pictures need it.
+    """The properties of a block that statistics and figures need.
 
     Attributes:
-        kind: ``ir``, ``ds``, ``cn``, ...
-        stage: which it is of, from 0.
-        kernels: sizes, one a group of channels.
-        channels: output channels.
-        stride: 1 or 2.
-        expansion: expanded channels as a multiple of the input's; 1 where there is no expansion.
+        kind: Kind of block: ``ir``, ``ds``, ``cn``, ...
+        stage: Number of its stage, from 0.
+        kernels: Kernel sizes, one per kernel group.
+        channels: Output channels.
+        stride: Stride, 1 or 2.
+        expansion: Expanded channels as a multiple of the input channels; 1 without expansion.
     """
 
     kind: str
@@ -42,10 +46,11 @@ class BlockView:
 
 @lru_cache(maxsize=100_000)
 def parse_architecture(text: str) -> tuple[BlockView, ...]:
-    """Read a network's line; unknown parts of a block are passed over.
+    """Return the blocks of a network; parts of other letters are ignored.
 
     Raises:
-        AnalysisError: when a block has no channels, or a part is no letter with a number.
+        AnalysisError: If there is no block, a block has no channels, or a part is not letters
+            followed by a number.
     """
     blocks = [
         _block(word, stage, text)
@@ -53,32 +58,38 @@ def parse_architecture(text: str) -> tuple[BlockView, ...]:
         for word in words.split()
     ]
     if not blocks:
-        raise AnalysisError(f"'{text}' is no network: it has no block")
+        raise AnalysisError(f"'{text}' is not a network: it has no block")
     return tuple(blocks)
 
 
 def _block(word: str, stage: int, text: str) -> BlockView:
     kind, *parts = word.split("_")
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for part in parts:
         match = _PART.match(part)
         if match is None:
-            raise AnalysisError(f"'{part}' in '{text[:60]}' is not understood; write k3.5, s2, c24")
-        found[match[1]] = match[2] or ""
-    if not found.get("c", "").isdigit():
-        raise AnalysisError(f"the block '{word}' in '{text[:60]}' has no channels, as c24")
-    # A block of another family may have no kernels; as a 1x1 it moves no mean kernel.
-    kernels = tuple(int(size) for size in (found.get("k") or "1").split("."))
+            raise AnalysisError(
+                f"cannot parse '{part}' in '{text[:60]}'; parts are written like k3.5, s2 or c24"
+            )
+        values[match[1]] = match[2] or ""
+    if not values.get("c", "").isdigit():
+        raise AnalysisError(f"the block '{word}' in '{text[:60]}' has no channels, such as c24")
     return BlockView(
-        kind, stage, kernels, int(found["c"]), int(found.get("s", "1")), float(found.get("e", "1"))
+        kind=kind,
+        stage=stage,
+        # Blocks of other families may have no kernels; they count as 1x1.
+        kernels=tuple(int(size) for size in (values.get("k") or "1").split(".")),
+        channels=int(values["c"]),
+        stride=int(values.get("s", "1")),
+        expansion=float(values.get("e", "1")),
     )
 
 
 def architectures(table: pd.DataFrame) -> list[tuple[BlockView, ...]]:
-    """Return the networks of a table, in its rows' order.
+    """Return the networks of a table in row order.
 
     Raises:
-        AnalysisError: when there is no such column, or a line cannot be read.
+        AnalysisError: If the table has no architecture column, or a line cannot be parsed.
     """
     check_columns(table, [ARCHITECTURE])
     return [parse_architecture(str(text)) for text in table[ARCHITECTURE]]

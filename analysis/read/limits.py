@@ -1,4 +1,4 @@
-"""Limits of a search as its configuration writes them: ``400M``, ``390M..400M``, ``8ms``."""
+"""Parses limits as a search's configuration writes them: ``400M``, ``390M..400M``, ``8ms``."""
 
 from __future__ import annotations
 
@@ -6,26 +6,30 @@ import re
 from collections.abc import Mapping
 
 Bound = tuple[float | None, float | None]
-"""Lower and upper end; None for none."""
+"""Lower and upper bound; None where there is none."""
 LIMIT_COLUMNS = {"latency": "latency_ms"}
-"""Columns of metrics that are called otherwise."""
+"""Column by metric, for metrics whose column has another name."""
 _NUMBER = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-zµ]*)\s*")
 _COUNTS = {"": 1.0, "k": 1e3, "M": 1e6, "m": 1e6, "G": 1e9, "g": 1e9, "B": 1e9}
 _TIMES = {"ms": 1.0, "us": 1e-3, "µs": 1e-3, "s": 1e3}
 
 
 def bounds(limits: Mapping[str, str]) -> dict[str, Bound]:
-    """Return bounds by column, in the column's unit.
+    """Return bounds by column, in the column's unit (latency in milliseconds).
 
-    A limit that cannot be read is left out: the search that wrote it has kept it.
+    A limit that cannot be parsed is left out: bounds are only drawn, and the search that wrote the
+    limit has already applied it.
+
+    Args:
+        limits: Limits as text, by metric.
     """
-    found = {}
+    found: dict[str, Bound] = {}
     for metric, text in limits.items():
         units = _TIMES if metric == "latency" else _COUNTS
         low, dots, high = str(text).partition("..")
-        ends = (_number(low, units), _number(high, units)) if dots else (None, _number(low, units))
-        if ends != (None, None):
-            found[LIMIT_COLUMNS.get(metric, metric)] = ends
+        bound = (_number(low, units), _number(high, units)) if dots else (None, _number(low, units))
+        if bound != (None, None):
+            found[LIMIT_COLUMNS.get(metric, metric)] = bound
     return found
 
 

@@ -1,4 +1,8 @@
-"""Populations of networks from run directories, files and Optuna's storages."""
+"""Populations: tables of networks with one error each, read from any source.
+
+Sources are run directories, table files and Optuna storages. Reading finds out which column says
+how good a network is, turns it into an error to minimize, and finds costs and design variables.
+"""
 
 from __future__ import annotations
 
@@ -14,30 +18,27 @@ from analysis.errors import AnalysisError, check_columns, numbers
 from analysis.read.files import read_file
 from analysis.read.runs import OBJECTIVES, Run, read_run, within_limits
 from analysis.read.studies import read_study
-from analysis.schema import ERRORS, VARIABLE
-from analysis.statistics.fronts import Direction
+from analysis.schema import ERROR, ERRORS, NEGATED, VARIABLE, Direction
 
 ACCURACIES = ("score", "accuracy", "top1", "test_accuracy")
-"""Columns that are taken for what is to be maximised, in this order; all but scores are shares."""
-ERROR = "error"
-NEGATED = "less "
-"""Begins the label of errors that are scores with their sign turned."""
+"""Columns used as the quantity to maximize, in order of preference; all but scores are shares."""
 
 
 @dataclass(frozen=True)
 class Population:
-    """Networks of one space, or of one search.
+    """Networks of one space or one search.
 
     Attributes:
-        name: what it is called in tables and figures.
-        table: one row a network that was judged, with the column `ERRORS`, the lower the better.
-        label: what the error is, for axes.
-        objectives: direction by column, for fronts.
-        variables: columns of the design variables.
-        rows: all evaluations that the source holds, in their order; those without a result, too.
-        references: networks to compare with, in the same columns, named.
-        limits: of the search, as they were given, by metric.
-        about: data and device of a run.
+        name: Name in tables and figures.
+        table: One row per evaluated network, with the column `ERRORS` (lower is better).
+        label: Name of the error for axes: `ERROR` for shares, prefixed with `NEGATED` for negated
+            scores.
+        objectives: Direction by column, for fronts.
+        variables: Columns of the design variables.
+        rows: All evaluations of the source in order, including those without a result.
+        references: Named networks to compare with, in the columns of `table`.
+        limits: Limits of the search as text, by metric.
+        about: Data set and device of a run, under the keys ``data`` and ``device``.
     """
 
     name: str
@@ -57,42 +58,42 @@ class Population:
 
     @property
     def seen(self) -> int:
-        """How many networks were evaluated, the ones without a result included."""
+        """Number of evaluations, including those without a result."""
         return len(self.rows)
 
     @property
     def attempts(self) -> pd.DataFrame:
-        """All evaluations; no objectives where there is no result, or it is beyond the limits."""
-        kept = self.admitted
-        values = {name: kept[name].reindex(self.rows.index) for name in self.objectives}
+        """All evaluations; objectives are missing without a result or if a limit is exceeded."""
+        admitted = self.admitted
+        values = {name: admitted[name].reindex(self.rows.index) for name in self.objectives}
         return self.rows.assign(**values)
 
     @property
     def known(self) -> int:
-        """How many networks have a finite error."""
+        """Number of networks with a finite error."""
         return int(np.isfinite(self.errors.to_numpy(dtype=float)).sum())
 
     @property
     def admitted(self) -> pd.DataFrame:
-        """The networks that keep the search's limits; all where there are none."""
+        """The networks that satisfy the search's limits; all of them if it had no limits."""
         return within_limits(self.table)
 
-    def where(self, name: str, kept: pd.Series) -> Population:
-        """Return the networks that a mask keeps, as a population of their own."""
-        table = self.table[kept.to_numpy(dtype=bool)]
+    def where(self, name: str, mask: pd.Series) -> Population:
+        """Return the networks that a mask over `table` selects as a population of that name."""
+        table = self.table[mask.to_numpy(dtype=bool)]
         return replace(self, name=name, table=table, rows=table)
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How tables are read.
+    """How to interpret the columns of a table.
 
     Attributes:
-        error: column to be minimised; found out if None.
-        score: column to be maximised, instead; found out if None.
-        variables: columns of the design variables; those that begin with ``x.`` if there is none.
-        costs: columns to be minimised beside, for fronts; those of `COSTS` that there are.
-        study: name of the study in an Optuna storage; the only one there is if None.
+        error: Column to minimize; inferred if None.
+        score: Column to maximize, instead of `error`; inferred if None.
+        variables: Columns of the design variables; those that begin with ``x.`` if empty.
+        costs: Columns to minimize as well, for fronts; the first of `COSTS` if empty.
+        study: Study of an Optuna storage; None if the storage has only one.
     """
 
     error: str | None = None
@@ -103,26 +104,33 @@ class ReadOptions:
 
 
 COSTS = ("latency_ms", "madds", "params")
-"""Columns that are taken for the cost that a front is drawn over: the first that there is."""
+"""Columns used as the cost axis of fronts, in order of preference."""
 
 
 def read_population(source: str, reading: ReadOptions | None = None) -> Population:
     """Read a run directory, a table (.csv, .parquet, .json) or an Optuna storage (a URL).
 
     Args:
-        source: a path, or a URL such as ``sqlite:///study.db``.
-        reading: how; found out from the columns' names if None.
+        source: A path, or a URL such as ``sqlite:///study.db``.
+        reading: How to interpret the columns; inferred from their names if None.
 
     Raises:
-        AnalysisError: when it cannot be read, or it is not clear which column is the error.
+        AnalysisError: If the source cannot be read, or no column says how good a network is.
     """
     reading = reading or ReadOptions()
     if "://" in source:
         study = read_study(source, reading.study)
-        judged = study.rows[study.complete]
-        return _population(study.name, judged, reading, study.rows, study.directions)
+        return _population(
+            name=study.name,
+            table=study.rows[study.complete],
+            reading=reading,
+            rows=study.rows,
+            directions=study.directions,
+        )
     if reading.study is not None:
-        raise AnalysisError(f"--study names a study of an Optuna storage; {source} is none")
+        raise AnalysisError(
+            f"--study chooses among the studies of an Optuna storage, but {source} is not one"
+        )
     path = Path(source)
     if path.is_dir():
         return population_of(read_run(path), reading)
@@ -133,46 +141,61 @@ def read_population(source: str, reading: ReadOptions | None = None) -> Populati
 def read_populations(
     sources: Sequence[str], reading: ReadOptions | None = None
 ) -> list[Population]:
-    """Read several; those of the same name are told apart by their sources.
+    """Read several sources; populations of the same name are qualified by their sources.
 
     Raises:
         AnalysisError: see `read_population`.
     """
-    found = [read_population(source, reading) for source in sources]
-    names = [population.name for population in found]
-    return told_apart(
+    populations = [read_population(source, reading) for source in sources]
+    names = [population.name for population in populations]
+    return with_unique_names(
         [
             population
             if names.count(population.name) == 1
             else replace(population, name=f"{population.name} ({source})")
-            for population, source in zip(found, sources, strict=True)
+            for population, source in zip(populations, sources, strict=True)
         ]
     )
 
 
-def told_apart(populations: Sequence[Population]) -> list[Population]:
-    """Number populations of the same name."""
-    seen: dict[str, int] = {}
-    found = []
+def with_unique_names(populations: Sequence[Population]) -> list[Population]:
+    """Return the populations, with a number appended to names that occurred before."""
+    counts: dict[str, int] = {}
+    renamed = []
     for population in populations:
-        count = seen[population.name] = seen.get(population.name, 0) + 1
+        count = counts[population.name] = counts.get(population.name, 0) + 1
         name = population.name if count == 1 else f"{population.name} #{count}"
-        found.append(replace(population, name=name))
-    return found
+        renamed.append(replace(population, name=name))
+    return renamed
 
 
 def population_of(run: Run, reading: ReadOptions | None = None) -> Population:
-    """Return the networks of a run that were judged."""
+    """Return the networks of a run that have a result.
+
+    Args:
+        run: The run.
+        reading: How to interpret the columns; scores and latencies are the objectives if None.
+
+    Raises:
+        AnalysisError: If a named column is missing or not numeric.
+    """
     reading = reading or ReadOptions()
     about = {key: str(run.config[key]) for key in ("data", "device")}
-    more: dict[str, Any] = {"references": run.references, "limits": run.limits, "about": about}
-    name, done = run.path.name, run.completed
+    context: dict[str, Any] = {"references": run.references, "limits": run.limits, "about": about}
+    name, completed = run.path.name, run.completed
     if reading.error or reading.score or reading.costs:
-        return replace(_population(name, done, reading, run.trials), **more)
-    label = ERROR if run.by_accuracy else f"{NEGATED}{run.label}"
-    errors = (1 if run.by_accuracy else 0) - done["score"]
-    table, variables = _with_variables(done.assign(**{ERRORS: errors}), reading)
-    return Population(name, table, label, dict(OBJECTIVES), variables, run.trials, **more)
+        return replace(_population(name, completed, reading, run.trials), **context)
+    errors = (1 if run.by_accuracy else 0) - completed["score"]
+    table, variables = _with_variables(completed.assign(**{ERRORS: errors}), reading)
+    return Population(
+        name=name,
+        table=table,
+        label=ERROR if run.by_accuracy else f"{NEGATED}{run.label}",
+        objectives=dict(OBJECTIVES),
+        variables=variables,
+        rows=run.trials,
+        **context,
+    )
 
 
 def _population(
@@ -182,36 +205,43 @@ def _population(
     rows: pd.DataFrame,
     directions: Mapping[str, Direction] | None = None,
 ) -> Population:
-    """Name the parts of a table.
+    """Return a table as a population.
 
     Args:
-        name: of the population.
-        table: networks with a result.
-        reading: how it is read.
-        rows: all evaluations.
-        directions: of a study's values.
+        name: Name of the population.
+        table: Networks with a result.
+        reading: How to interpret the columns.
+        rows: All evaluations.
+        directions: Direction by objective column of a study.
     """
-    known = dict(directions or {})
-    quality, direction = _judged_by(table, reading, known)
+    directions = directions or {}
+    quality, direction = _quality_column(table, reading, directions)
     values = pd.Series(numbers(table, [quality])[:, 0], index=table.index)
     shares = bool(values.min() >= 0 and values.max() <= 1)
     if direction == "min":
         errors, label = values, quality
-        if quality == ERROR and not shares:  # not to be drawn in percent
-            label = f"{ERROR}, as given"
+        if quality == ERROR and not shares:
+            label = f"{ERROR}, as given"  # the label `ERROR` would be drawn in percent
     elif quality in ACCURACIES[1:] and shares:
         errors, label = 1 - values, ERROR
     else:
         errors, label = -values, f"{NEGATED}{quality}"
-    objectives = {quality: direction, **_costs(table, reading, known, quality)}
+    objectives = {quality: direction, **_costs(table, reading, directions, quality)}
     table, variables = _with_variables(table.assign(**{ERRORS: errors}), reading)
-    return Population(name, table, label, objectives, variables, rows)
+    return Population(
+        name=name,
+        table=table,
+        label=label,
+        objectives=objectives,
+        variables=variables,
+        rows=rows,
+    )
 
 
-def _judged_by(
+def _quality_column(
     table: pd.DataFrame, reading: ReadOptions, directions: Mapping[str, Direction]
 ) -> tuple[str, Direction]:
-    """Return the column that tells how good a network is, and its direction."""
+    """Return the column that says how good a network is, and its direction."""
     if reading.error and reading.score:
         raise AnalysisError("give --error or --score, not both")
     if reading.error:
@@ -222,74 +252,77 @@ def _judged_by(
         return reading.score, "max"
     usual: dict[str, Direction] = {ERROR: "min", **dict.fromkeys(ACCURACIES, "max")}
     if directions:
-        agreed = [name for name in directions if directions[name] == usual.get(name)]
-        first = (agreed or list(directions))[0]
+        recognized = [name for name in directions if directions[name] == usual.get(name)]
+        first = (recognized or list(directions))[0]
         return first, directions[first]
-    found = [name for name in usual if name in table]
-    if not found:
+    present = [name for name in usual if name in table]
+    if not present:
         raise AnalysisError(
-            f"which column tells how good a network is? Name it with --error COLUMN or --score "
-            f"COLUMN; there are {', '.join(map(str, table.columns))}"
+            "no column is known to say how good a network is; name one with --error COLUMN or "
+            f"--score COLUMN; the columns are {', '.join(map(str, table.columns))}"
         )
-    return found[0], usual[found[0]]
+    return present[0], usual[present[0]]
 
 
 def _costs(
     table: pd.DataFrame, reading: ReadOptions, directions: Mapping[str, Direction], quality: str
 ) -> dict[str, Direction]:
-    """Return the objectives beside: those that are named, a study's own, or the usual one."""
+    """Return the cost objectives: the named ones, the study's own, or the first of `COSTS`."""
     if quality in reading.costs:
-        raise AnalysisError(f"'{quality}' cannot be both how good a network is and a cost")
-    numbers(table, reading.costs)
+        raise AnalysisError(f"'{quality}' cannot be both the quality of a network and a cost")
     if reading.costs:
+        numbers(table, reading.costs)  # raises an error for text
         return {name: directions.get(name, "min") for name in reading.costs}
     others = {name: directions[name] for name in directions if name != quality}
     if others:
         return others
-    usual = [cost for cost in COSTS if cost in table and cost != quality]
-    return dict.fromkeys(usual[:1], "min")
+    present = [cost for cost in COSTS if cost in table and cost != quality]
+    return dict.fromkeys(present[:1], "min")
 
 
 def _with_variables(
     table: pd.DataFrame, reading: ReadOptions
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return a table with derived columns of its kernel mixes, and its design variables."""
     check_columns(table, list(reading.variables))
-    named = reading.variables or [n for n in map(str, table) if n.startswith(VARIABLE)]
-    return _mixes(table, tuple(dict.fromkeys(named)))
+    variables = reading.variables or [n for n in map(str, table) if n.startswith(VARIABLE)]
+    return _summarize_mixes(table, tuple(dict.fromkeys(variables)))
 
 
 def network_name(row: pd.Series) -> str:
-    """Return what a row's network is called."""
+    """Return the name of a row's network."""
     if "name" in row:
         return str(row["name"])
     return f"trial_{row['number']}" if "number" in row else f"row {row.name}"
 
 
 KERNELS = "kernels"
-"""Ends the columns that hold mixes of kernels, as ``3.5.7``."""
+"""Suffix of the columns that hold kernel mixes such as ``3.5.7``."""
 
 
-def _mixes(table: pd.DataFrame, variables: tuple[str, ...]) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Put a mix's mean kernel and number of groups in its place among the variables.
+def _summarize_mixes(
+    table: pd.DataFrame, variables: tuple[str, ...]
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Replace kernel mixes among the variables by their mean kernel and number of groups.
 
-    There are a hundred mixes, more than a population has networks of each to tell them by.
+    A space has about a hundred mixes, too many for a population to hold several networks of each.
     """
-    found: list[str] = []
+    replaced: list[str] = []
     added: dict[str, pd.Series] = {}
     for name in variables:
         if not name.endswith(KERNELS):
-            found.append(name)
+            replaced.append(name)
             continue
         stem = name.removesuffix(KERNELS)
         mixes = [_kernel_sizes(text) for text in table[name]]
         means = [sum(mix) / len(mix) if mix else None for mix in mixes]
         groups = [len(mix) if mix else None for mix in mixes]
-        for end, values in (("mean_kernel", means), ("kernel_groups", groups)):
-            added[stem + end] = pd.Series(values, index=table.index, dtype=float)
-            found.append(stem + end)
-    return table.assign(**added), tuple(found)
+        for suffix, values in (("mean_kernel", means), ("kernel_groups", groups)):
+            added[stem + suffix] = pd.Series(values, index=table.index, dtype=float)
+            replaced.append(stem + suffix)
+    return table.assign(**added), tuple(replaced)
 
 
-def _kernel_sizes(text: Any) -> list[int]:
-    parts = str(text).split(".") if isinstance(text, str | int) else []
+def _kernel_sizes(mix: Any) -> list[int]:
+    parts = str(mix).split(".") if isinstance(mix, str | int) else []
     return [int(part) for part in parts if part.isdigit()]

@@ -1,4 +1,4 @@
-"""Reading what a search left behind."""
+"""Reading the run directory that a search writes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ import yaml
 from analysis.errors import AnalysisError, is_numeric
 from analysis.read.files import read_table
 from analysis.read.limits import Bound, bounds
-from analysis.schema import LIMITED
-from analysis.statistics.fronts import Direction
-from analysis.statistics.retraining import RETRAINING_COLUMNS
+from analysis.schema import LIMITED, RETRAINING_COLUMNS, Direction
 
 _TRUTHS = {"true": True, "1": True, "1.0": True, "yes": True}
 _TRUTHS |= dict.fromkeys(("false", "0", "0.0", "no", "nan", "none", ""), False)
 CONFIG = ("space", "data", "device", "command")
+"""Keys that every ``config.yaml`` has."""
 NUMBERS = (
     "params",
     "madds",
@@ -29,22 +28,24 @@ NUMBERS = (
     "latency_p10_ms",
     "latency_p90_ms",
 )
+"""Numeric columns of the tables of trials and reference networks."""
 REQUIRED_COLUMNS = ("state", "reason", "spec_hash", *NUMBERS)
 OBJECTIVES: dict[str, Direction] = {"score": "max", "latency_ms": "min"}
+"""Direction of a search's objectives, by column."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One search.
+    """A search.
 
     Attributes:
-        path: its folder.
-        config: what it was asked to do.
-        trials: one row a trial, whatever became of it.
-        references: the reference networks, in the same columns, named.
-        retrained: one row a retraining of the best; see `analysis.statistics.retraining`.
-        conditions: what its figures rest on: machine, versions, data; empty where not known.
-        best: name of the trial whose network is in `best.yaml`, or nothing.
+        path: The run directory.
+        config: Configuration of the search.
+        trials: One row per trial, whatever its state.
+        references: Reference networks in the columns of `trials`, and their ``name``.
+        retrained: Retrainings of the best networks, with `RETRAINING_COLUMNS`.
+        conditions: Machine, versions and data behind the results; empty if unknown.
+        best: Name of the trial whose network is in ``best.yaml``; empty if there is none.
     """
 
     path: Path
@@ -62,58 +63,59 @@ class Run:
 
     @property
     def limits(self) -> dict[str, str]:
-        """What the search keeps within, as it was given, by metric."""
-        given = self.config.get("limits")
-        return {str(m): str(t) for m, t in given.items()} if isinstance(given, dict) else {}
+        """The limits of the search as text, by metric."""
+        limits = self.config.get("limits")
+        return {str(m): str(t) for m, t in limits.items()} if isinstance(limits, dict) else {}
 
     @property
     def bounds(self) -> dict[str, Bound]:
-        """The same as numbers, by column."""
+        """The limits of the search as numbers, by column."""
         return bounds(self.limits)
 
     @property
     def by_accuracy(self) -> bool:
-        """Whether networks were ranked by their accuracy."""
+        """Whether scores are accuracies."""
         return bool((self.completed["score"] == self.completed["accuracy"]).all())
 
     @property
     def label(self) -> str:
-        """What the scores are called."""
+        """Name of the scores."""
         if self.by_accuracy:
             return "validation accuracy"
         return f"score of {self.config.get('estimator', 'the estimator')}"
 
     def score_text(self, score: float) -> str:
-        """Write a score: one that is an accuracy in percent."""
+        """Return a score as text, in percent if it is an accuracy."""
         return score_text(score, self.by_accuracy)
 
 
 def within_limits(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the networks that keep the search's limits; all where none are told of.
+    """Return the networks that satisfy the search's limits.
 
-    A network of which it is not known does not count.
+    A table without the column `LIMITED` is returned whole. Where the column is empty, the network
+    is left out.
 
     Raises:
-        AnalysisError: when the column holds neither true nor false.
+        AnalysisError: If the column holds anything but true and false.
     """
     if LIMITED not in table:
         return table
-    known = table[LIMITED].map(lambda cell: _TRUTHS.get(str(cell).strip().lower()))
-    if known.isna().any():
-        odd = table.loc[known.isna(), LIMITED].iloc[0]
-        raise AnalysisError(f"the column '{LIMITED}' holds '{odd}'; it wants true or false")
-    return table[known.astype(bool)]
+    satisfied = table[LIMITED].map(lambda cell: _TRUTHS.get(str(cell).strip().lower()))
+    if satisfied.isna().any():
+        odd = table.loc[satisfied.isna(), LIMITED].iloc[0]
+        raise AnalysisError(f"the column '{LIMITED}' must hold true or false, not '{odd}'")
+    return table[satisfied.astype(bool)]
 
 
 def score_text(score: float | None, is_accuracy: bool) -> str:
-    """Write a score: one that is an accuracy in percent, none as a dash."""
+    """Return a score as text: accuracies in percent, a missing score as a dash."""
     if score is None or pd.isna(score):
         return "-"
     return f"{100 * score:.1f}%" if is_accuracy else f"{score:.4g}"
 
 
 def plain(value: Any) -> Any:
-    """Return data as JSON can hold it: what is not finite as None."""
+    """Return data with every float that is not finite replaced by None, since JSON has none."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -122,11 +124,12 @@ def plain(value: Any) -> Any:
 
 
 def json_text(data: Any) -> str:
-    """Return data as JSON text; what is not finite as null."""
-    return json.dumps(plain(data), indent=2, allow_nan=False, default=_python)
+    """Return data as JSON text; numbers that are not finite become null."""
+    return json.dumps(plain(data), indent=2, allow_nan=False, default=_python_value)
 
 
-def _python(value: Any) -> Any:
+def _python_value(value: Any) -> Any:
+    """Return a numpy scalar as a Python number, anything else as text."""
     return plain(value.item()) if hasattr(value, "item") else str(value)
 
 
@@ -134,63 +137,72 @@ def read_run(path: Path) -> Run:
     """Read a run directory.
 
     Raises:
-        AnalysisError: when it is none, or a file in it is damaged.
+        AnalysisError: If the path is not a run directory, or one of its files is damaged.
     """
+    references_file, retrained_file = path / "references.csv", path / "confirmed.csv"
     try:
-        config = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
+        config = _read_yaml(path / "config.yaml")
         trials = read_table(path / "trials.csv")
-        references = path / "references.csv"
-        table = read_table(references) if references.is_file() else trials.head(0)
-        again = path / "confirmed.csv"
-        retrained = (
-            pd.read_csv(again) if again.is_file() else pd.DataFrame(columns=RETRAINING_COLUMNS)
-        )
-        file = path / "conditions.yaml"
-        conditions = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        best = _best(path)
+        references = read_table(references_file) if references_file.is_file() else trials.head(0)
+        retrained = pd.DataFrame(columns=RETRAINING_COLUMNS)
+        if retrained_file.is_file():
+            retrained = pd.read_csv(retrained_file)
+        conditions_file = path / "conditions.yaml"
+        conditions = _read_yaml(conditions_file) if conditions_file.is_file() else {}
+        best = _best_trial(path)
     except NotADirectoryError:
-        raise AnalysisError(f"{path} is no run directory but a file") from None
+        raise AnalysisError(f"{path} is a file, not a run directory") from None
     except FileNotFoundError as error:
         name = Path(error.filename).name
-        raise AnalysisError(f"{path} is no finished run directory: it has no {name}") from None
+        raise AnalysisError(f"{path} is not a finished run directory: it has no {name}") from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise AnalysisError(f"{path} cannot be read: {error}") from None
     if not isinstance(config, dict) or not config.keys() >= set(CONFIG):
-        raise AnalysisError(f"{path / 'config.yaml'} is damaged: it needs {', '.join(CONFIG)}")
+        needed = ", ".join(CONFIG)
+        raise AnalysisError(f"{path / 'config.yaml'} is damaged: it must have the keys {needed}")
     if not isinstance(conditions, dict):
-        raise AnalysisError(f"{file} is damaged: it is no mapping")
-    for name, rows in (("trials", trials), ("references", table)):
-        _check(rows, path / f"{name}.csv")
-    lacking = set(RETRAINING_COLUMNS) - set(retrained.columns)
-    if lacking:
-        raise AnalysisError(f"{again} is damaged: it has no column '{min(lacking)}'")
-    scored = (_scored(trials), _scored(table))
-    return Run(path, config, *scored, retrained, conditions, best)
+        raise AnalysisError(f"{conditions_file} is damaged: it is not a mapping")
+    _check_table(trials, path / "trials.csv")
+    _check_table(references, references_file)
+    missing = set(RETRAINING_COLUMNS) - set(retrained.columns)
+    if missing:
+        raise AnalysisError(f"{retrained_file} is damaged: it has no column '{min(missing)}'")
+    return Run(
+        path=path,
+        config=config,
+        trials=_with_scores(trials),
+        references=_with_scores(references),
+        retrained=retrained,
+        conditions=conditions,
+        best=best,
+    )
 
 
-def _best(path: Path) -> str:
-    """Return which trial `best.yaml` is of: its network is named SPACE_trial_NUMBER."""
+def _read_yaml(file: Path) -> Any:
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def _best_trial(path: Path) -> str:
+    """Return the trial that ``best.yaml`` holds; its network is named SPACE_trial_NUMBER."""
     file = path / "best.yaml"
-    if not file.is_file():
-        return ""
-    document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    document = _read_yaml(file) if file.is_file() else None
     name = str(document.get("name", "")) if isinstance(document, dict) else ""
-    _, found, number = name.rpartition("_trial_")
-    return f"trial_{number}" if found else ""
+    _, separator, number = name.rpartition("_trial_")
+    return f"trial_{number}" if separator else ""
 
 
-def _scored(table: pd.DataFrame) -> pd.DataFrame:
-    """Give a table of an earlier version its scores, which were accuracies."""
+def _with_scores(table: pd.DataFrame) -> pd.DataFrame:
+    """Add the scores to a table of an earlier version, in which they were the accuracies."""
     return table if "score" in table else table.assign(score=table["accuracy"])
 
 
-def _check(table: pd.DataFrame, path: Path) -> None:
-    """Raise when a table lacks a column, or has text among numbers."""
-    named = "number" if path.name == "trials.csv" else "name"
-    wanted = (named, *REQUIRED_COLUMNS) if len(table) else REQUIRED_COLUMNS
-    missing = [column for column in wanted if column not in table.columns]
+def _check_table(table: pd.DataFrame, path: Path) -> None:
+    """Raise an error if a table lacks a column or has text in a numeric one."""
+    identifier = "number" if path.name == "trials.csv" else "name"
+    required = (identifier, *REQUIRED_COLUMNS) if len(table) else REQUIRED_COLUMNS
+    missing = [column for column in required if column not in table.columns]
     if missing:
         raise AnalysisError(f"{path} is damaged: it has no column '{missing[0]}'")
     for column in (name for name in (*NUMBERS, "score") if name in table):
         if not is_numeric(table[column]):
-            raise AnalysisError(f"{path} is damaged: column '{column}' holds text")
+            raise AnalysisError(f"{path} is damaged: the column '{column}' holds text")

@@ -1,4 +1,4 @@
-"""Tables from Optuna's storages."""
+"""Reading the trials of Optuna studies."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.schema import LIMITED, VARIABLE
-from analysis.statistics.fronts import Direction
+from analysis.schema import LIMITED, VARIABLE, Direction
 
 
 @dataclass(frozen=True)
 class StudyTable:
-    """A study's trials.
+    """The trials of a study.
 
     Attributes:
-        name: of the study.
-        rows: one row a trial, in the order they began: parameters as ``x.*``, values, what users
-            noted of them, ``state``; ``within_limits`` where the study has constraints.
-        directions: of the values, by column.
+        name: Name of the study.
+        rows: One row per trial, in the order in which they began: ``number``, user attributes,
+            parameters as ``x.*``, objective values, ``state`` and ``seconds``; ``within_limits``
+            if the study has constraints.
+        directions: Direction by objective column.
     """
 
     name: str
@@ -32,19 +32,22 @@ class StudyTable:
 
     @property
     def complete(self) -> pd.Series:
-        """Which rows have a result."""
+        """Mask of the rows that have a result."""
         return self.rows["state"] == "complete"
 
 
 def read_study(url: str, name: str | None) -> StudyTable:
-    """Read a study; a URL may hold a password, so that none is repeated in messages.
+    """Read a study.
+
+    Messages never repeat the URL, since it may contain a password.
 
     Args:
-        url: of the storage.
-        name: of the study; the only one there is if None.
+        url: URL of the storage.
+        name: Name of the study; None if the storage has only one.
 
     Raises:
-        AnalysisError: when there is no such storage or study, or it has no completed trial.
+        AnalysisError: If the storage or study does not exist, the storage has several studies and
+            none is named, or the study has no completed trial.
     """
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
@@ -55,8 +58,9 @@ def read_study(url: str, name: str | None) -> StudyTable:
         storage = optuna.storages.get_storage(url)
         names = optuna.get_all_study_names(storage)
         if name is None and len(names) != 1:
-            there = ", ".join(names) or "none"
-            raise AnalysisError(f"which study of the storage? Name it with --study; it has {there}")
+            raise AnalysisError(
+                f"choose a study of the storage with --study; it has {', '.join(names) or 'none'}"
+            )
         if name is not None and name not in names:
             raise AnalysisError(f"the storage has no study '{name}'; it has {', '.join(names)}")
         study = optuna.load_study(study_name=name or names[0], storage=storage)
@@ -64,55 +68,62 @@ def read_study(url: str, name: str | None) -> StudyTable:
     except (SQLAlchemyError, ImportError, ValueError) as error:
         reason = str(error).splitlines()[0].replace(url, "the URL")
         raise AnalysisError(f"the Optuna storage cannot be read: {reason}") from None
-    values = study.metric_names or _value_names(len(study.directions))
-    maximised = [d == optuna.study.StudyDirection.MAXIMIZE for d in study.directions]
-    rows = pd.DataFrame([_trial_row(trial, values) for trial in trials])
+    objectives = study.metric_names or _objective_names(len(study.directions))
+    maximized = [d == optuna.study.StudyDirection.MAXIMIZE for d in study.directions]
+    rows = pd.DataFrame([_trial_row(trial, objectives) for trial in trials])
     if LIMITED in rows:
-        rows[LIMITED] = rows[LIMITED].fillna(value=True).astype(bool)  # without constraints
-    found = StudyTable(
+        # A trial without constraints violates none.
+        rows[LIMITED] = rows[LIMITED].fillna(value=True).astype(bool)
+    table = StudyTable(
         study.study_name,
         rows,
-        {key: "max" if up else "min" for key, up in zip(values, maximised, strict=True)},
+        {key: "max" if up else "min" for key, up in zip(objectives, maximized, strict=True)},
     )
-    if not len(found.rows) or not found.complete.any():
+    if not len(table.rows) or not table.complete.any():
         raise AnalysisError(f"the study '{study.study_name}' has no completed trial")
-    return found
+    return table
 
 
 def _check_sqlite(url: str) -> None:
-    """Refuse a file that is no storage, which Optuna would make one of."""
+    """Raise an error if a SQLite file is missing or is not a storage.
+
+    Optuna would create the file, or add its tables to another program's database.
+    """
     file = url.removeprefix("sqlite:///")
     if file == url:
         return
     path = Path(file.partition("?")[0])
     if not path.is_file():
         raise AnalysisError(f"{path}: no such file")
-    asked = "SELECT name FROM sqlite_master WHERE name = 'studies'"
+    query = "SELECT name FROM sqlite_master WHERE name = 'studies'"
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-            known = database.execute(asked).fetchone()
+            studies = database.execute(query).fetchone()
     except sqlite3.Error as error:
-        raise AnalysisError(f"{path} is no Optuna storage: {error}") from None
-    if known is None:
-        raise AnalysisError(f"{path} is no Optuna storage: it has no studies")
+        raise AnalysisError(f"{path} is not an Optuna storage: {error}") from None
+    if studies is None:
+        raise AnalysisError(f"{path} is not an Optuna storage: it has no studies")
 
 
-def _value_names(objectives: int) -> list[str]:
-    return ["value"] if objectives == 1 else [f"value_{i}" for i in range(objectives)]
+def _objective_names(count: int) -> list[str]:
+    """Return the column names of objectives to which the study gives no name."""
+    return ["value"] if count == 1 else [f"value_{i}" for i in range(count)]
 
 
-def _trial_row(trial: Any, names: list[str]) -> dict[str, Any]:
-    """Return a trial's cells; what users noted in mappings is taken out of these."""
+def _trial_row(trial: Any, objectives: list[str]) -> dict[str, Any]:
+    """Return a trial's cells; user attributes that are mappings become one cell per key."""
     complete = trial.state.name == "COMPLETE"
-    noted: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     for key, value in trial.user_attrs.items():
-        inner = value.items() if isinstance(value, dict) else [(key, value)]
-        noted |= {k: v for k, v in inner if isinstance(v, str | int | float) and k not in noted}
+        for name, cell in value.items() if isinstance(value, dict) else [(key, value)]:
+            if isinstance(cell, str | int | float):
+                attributes.setdefault(name, cell)
+    values = trial.values if complete else [None] * len(objectives)
     row = {
         "number": trial.number,
-        **noted,
+        **attributes,
         **{f"{VARIABLE}{key}": value for key, value in trial.params.items()},
-        **dict(zip(names, trial.values if complete else [None] * len(names), strict=True)),
+        **dict(zip(objectives, values, strict=True)),
         "state": trial.state.name.lower(),
         "seconds": trial.duration.total_seconds() if trial.duration else None,
     }

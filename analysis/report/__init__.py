@@ -1,1 +1,1 @@
-"""The report of a run: one page that opens offline in any browser."""
+"""The report of a run: one HTML page that opens offline in any browser."""

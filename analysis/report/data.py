@@ -1,4 +1,4 @@
-"""A run's networks as the report's page takes them: few bytes a network."""
+"""The networks of a run in the compact form that the report's script reads."""
 
 from __future__ import annotations
 
@@ -17,24 +17,29 @@ from analysis.schema import ARCHITECTURE
 from analysis.statistics.fronts import Front
 
 NUMBERS = ("score", "latency_ms", "latency_p10_ms", "latency_p90_ms", "madds", "params")
-GROUPS = ("front", "trial", "reference", "beyond the limits")
-DIGITS = 5  # that a number keeps
-STAGE = -1  # stands between the blocks of two stages
+"""Numeric columns that the page shows."""
+GROUPS = ("front", "trial", "reference", "outside the limits")
+"""Groups of networks, in the order of the script's `GROUPS`."""
+DIGITS = 5
+"""Number of significant digits that are kept."""
+STAGE = -1
+"""Separator between the blocks of two stages."""
 
 
 def page_data(run: Run, front: Front) -> dict[str, Any]:
-    """Return the networks that have a latency, by columns.
+    """Return the networks that have a latency, by column.
 
-    Architectures are numbers of blocks that stand in one list, since many networks share them.
+    Blocks are stored once, in the list ``blocks``, since many networks share them; an architecture
+    is a list of positions in it.
     """
     rows = judged_rows(run, front)
     blocks: dict[str, int] = {}
     columns: dict[str, Any] = {
-        name: [_short(value) for value in rows.get(name, pd.Series([None] * len(rows)))]
+        name: [_rounded(value) for value in rows.get(name, pd.Series([None] * len(rows)))]
         for name in NUMBERS
     }
     lines = rows[ARCHITECTURE] if ARCHITECTURE in rows else [""] * len(rows)
-    found = {
+    data = {
         "label": run.label,
         "percent": run.by_accuracy,
         "limits": run.bounds,
@@ -42,21 +47,24 @@ def page_data(run: Run, front: Front) -> dict[str, Any]:
         "group": [GROUPS.index(group) for group in rows["group"]],
         "predicted": [int(source == "predicted") for source in rows.get("latency_source", [])],
         **columns,
-        "networks": [_numbered(line, blocks) for line in lines],
+        "networks": [_block_numbers(line, blocks) for line in lines],
     }
-    return dict(plain({**found, "blocks": list(blocks)}))
+    return dict(plain({**data, "blocks": list(blocks)}))
 
 
 def judged_rows(run: Run, front: Front) -> pd.DataFrame:
-    """Return trials and references with a latency, named and grouped, the fastest first."""
-    members = set(front.rows["number"]) if len(front.rows) else set()
-    done = run.completed
-    kept = set(within_limits(done)["number"])
-    trials = done.assign(
-        name=[network_name(row) for _, row in done[["number"]].iterrows()],
+    """Return the trials and references that have a latency, the fastest first.
+
+    The columns ``name`` and ``group`` are added; see `GROUPS`.
+    """
+    on_front = set(front.rows["number"]) if len(front.rows) else set()
+    completed = run.completed
+    within = set(within_limits(completed)["number"])
+    trials = completed.assign(
+        name=[network_name(row) for _, row in completed[["number"]].iterrows()],
         group=[
-            "front" if number in members else "trial" if number in kept else GROUPS[-1]
-            for number in done["number"]
+            "front" if number in on_front else "trial" if number in within else GROUPS[-1]
+            for number in completed["number"]
         ],
     )
     parts = [trials, run.references.assign(group="reference")]
@@ -64,28 +72,29 @@ def judged_rows(run: Run, front: Front) -> pd.DataFrame:
     return rows.dropna(subset=["latency_ms"]).sort_values("latency_ms", kind="stable")
 
 
-def _short(value: Any) -> float | None:
+def _rounded(value: Any) -> float | None:
     return None if value is None or pd.isna(value) else float(f"{value:.{DIGITS}g}")
 
 
-def _numbered(line: Any, blocks: dict[str, int]) -> list[int]:
+def _block_numbers(line: Any, blocks: dict[str, int]) -> list[int]:
+    """Return the positions of an architecture's blocks, adding new blocks to `blocks`."""
     if not isinstance(line, str) or not line:
         return []
     return [STAGE if word == "|" else blocks.setdefault(word, len(blocks)) for word in line.split()]
 
 
 def packed(text: str) -> str:
-    """Return text so that a page can hold it and its script can unpack it: gzip, base64."""
+    """Return text compressed with gzip and encoded in base64, as the page's script unpacks it."""
     return base64.b64encode(gzip.compress(text.encode("utf-8"), mtime=0)).decode("ascii")
 
 
 def packed_json(data: Any) -> str:
-    """Return data, packed."""
+    """Return data as packed JSON text; see `packed`."""
     return packed(json.dumps(data, separators=(",", ":"), allow_nan=False))
 
 
 @lru_cache(maxsize=1)
 def plotly() -> str:
-    """Return plotly's script, packed: a page must open where there is no network."""
+    """Return plotly's script, packed; the page embeds it, since it must work offline."""
     file = resources.files("plotly").joinpath("package_data", "plotly.min.js")
     return packed(file.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""One page for a run: what came out, what made it good, and what it came from."""
+"""The page of a run: results, population statistics, reliability, and how to reproduce them."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from analysis.commands import population as population_command
 from analysis.figures.fronts import baselines_figure, progress_figure
-from analysis.figures.style import cost_figure, front_figure, history_figure, save
+from analysis.figures.population import population_figures
+from analysis.figures.search import cost_figure, front_figure, history_figure
+from analysis.figures.style import save_all
 from analysis.files import write_atomic
 from analysis.read.population import Population, network_name, population_of
 from analysis.read.runs import OBJECTIVES, Run, json_text, read_run, within_limits
 from analysis.report.data import packed_json, page_data, plotly
 from analysis.report.ranking import FILE, SavedCard, ranking_header, ranking_rows, read_card
 from analysis.report.reliability import error_rows, flat, reliability
-from analysis.report.text import summary
+from analysis.report.text import population_summary, summary
 from analysis.statistics.comparison import compare
 from analysis.statistics.fronts import Front, pareto_front
 from analysis.statistics.population_card import PopulationCard, card_data, cards
-from analysis.statistics.published import LABEL, published_beside
+from analysis.statistics.published import LABEL, published_in_range
 from analysis.statistics.retraining import confirmed_rows
 from analysis.statistics.variables import FEWEST
-from analysis.units import column_unit
 
 TABLE_COLUMNS = (
     ("name", "network"),
@@ -38,39 +38,47 @@ TABLE_COLUMNS = (
     ("params", "params"),
     ("group", "group"),
 )
-NAMED = 3  # networks that ended for the same reason
+"""Columns of the table of networks, with their titles."""
+NAMED = 3
+"""Number of failed networks that are named per reason."""
 CAPTIONS = {
-    "front": "Scores over latency.",
-    "published": "Published networks of like multiply-adds, on the right: their accuracies are "
-    "those of ImageNet, as they were published, and no measure for the ones on the left.",
-    "history": "Scores by trial, with the best so far.",
-    "progress": "The hypervolume of the networks so far.",
-    "madds_latency": "Latency over multiply-adds.",
-    "random_search": "How good the best of so many networks is that are drawn at random.",
-    "edf": "How good the networks are: share of them with at most an error, with the band that "
-    "holds the true distribution in 95% of all cases (DKW).",
-    "importance": "Which choices matter: left for being among the best tenth (PED-ANOVA), right "
-    "for telling the error of networks that a forest has not seen.",
-    "variables": "Errors over the choices. Red is where the best of a quarter of the networks, "
-    "drawn again and again, lies in 95% of all cases.",
-    "kernels": "Which kernel sizes stand in which stage, in the best networks and in all others.",
-    "latency": "Latency as multiply-adds and activations tell it.",
-    "best_networks": "The best networks, block by block.",
-    "worst_networks": "The worst.",
+    "front": "Score against latency.",
+    "published": "These networks (left) and published networks with similar multiply-adds (right). "
+    "Published accuracies are those on ImageNet and cannot be compared with the ones on the left.",
+    "history": "Score of each trial, and the best score so far.",
+    "progress": "Hypervolume of the networks evaluated so far.",
+    "madds_latency": "Latency against multiply-adds.",
+    "random_search": "Expected result of the best of m networks sampled at random from those "
+    "evaluated; the band holds the result in 95% of all draws.",
+    "edf": "Empirical distribution of network quality: the share of networks that are at least "
+    "that good, with a 95% confidence band (Dvoretzky-Kiefer-Wolfowitz).",
+    "importance": "Importance of the design variables: on the left for being among the best 10% of "
+    "the networks (PED-ANOVA), on the right for predicting the error of held-out networks with a "
+    "random forest (permutation).",
+    "variables": "Networks by design variable. The red line and band are the median and the 95% "
+    "interval of the best value, found by repeatedly taking the best of a random quarter of the "
+    "networks.",
+    "kernels": "Kernel sizes by stage, in the best networks and in all others. Error bars are 95% "
+    "intervals of the difference from the others.",
+    "latency": "Latency against linear fits by multiply-adds and activations.",
+    "best_networks": "The best networks, block by block. Bars are as high as a block's output "
+    "channels, divided by kernel size.",
+    "worst_networks": "The worst networks, drawn in the same way.",
 }
+"""Captions by file name of the figure."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a page tells.
+    """Contents of a page.
 
     Attributes:
-        run: the search.
-        front: of its completed trials, of those within its limits.
-        population: its networks.
-        card: their statistics; None where networks are too few, or a search is not to be held up.
-        ranking: how well its estimator ranks networks; None where that was not examined.
-        published: networks of like multiply-adds; None where none were asked for.
+        run: The search.
+        front: Pareto front of the completed trials within the limits.
+        population: Networks of the search.
+        card: Their statistics; None if there are too few networks or a quick report is wanted.
+        ranking: Ranking card of the estimator; None if there is none.
+        published: Published networks to compare with; None if none were requested.
     """
 
     run: Run
@@ -84,34 +92,34 @@ class Report:
 def read_report(
     path: Path, quick: bool = False, against: str | None = None, families: Sequence[str] = ()
 ) -> Report:
-    """Read a run directory and compute what its page tells.
+    """Read a run directory and compute the contents of its page.
 
     Args:
-        path: of the run.
-        quick: leave out the statistics that take long.
-        against: ``baselines`` for published networks beside.
-        families: of these.
+        path: Run directory.
+        quick: Whether to leave out slow statistics.
+        against: ``baselines`` for published networks to compare with; None for none.
+        families: Families of published networks; all if empty.
 
     Raises:
-        AnalysisError: when the folder is no run directory, or a file in it is damaged.
+        AnalysisError: If the path is not a run directory, or a file in it is damaged.
     """
     run = read_run(path)
     population = population_of(run)
     too_few = population.known < FEWEST
     ranking = path / FILE
     return Report(
-        run,
-        pareto_front(within_limits(run.completed), OBJECTIVES),
-        population,
-        None if quick or too_few else cards([population])[0],
-        read_card(ranking) if ranking.is_file() else None,
-        published_beside([population], against, families),
+        run=run,
+        front=pareto_front(within_limits(run.completed), OBJECTIVES),
+        population=population,
+        card=None if quick or too_few else cards([population])[0],
+        ranking=read_card(ranking) if ranking.is_file() else None,
+        published=published_in_range([population], against, families),
     )
 
 
 def as_json(report: Report, page: Path) -> str:
-    """Return what a page tells as JSON, with the page's place."""
-    front, beside = report.front, report.published
+    """Return the contents of a page, and its path, as JSON text."""
+    front, published = report.front, report.published
     data = {
         "report": str(page),
         "summary": summary(report.run, front),
@@ -126,123 +134,115 @@ def as_json(report: Report, page: Path) -> str:
         "ranking": None if report.ranking is None else report.ranking.card.to_dict(),
         "conditions": report.run.conditions,
         "published": None
-        if beside is None
-        else {"label": LABEL, "networks": beside.to_dict("records")},
+        if published is None
+        else {"label": LABEL, "networks": published.to_dict("records")},
     }
     return json_text(data)
 
 
 def failed_rows(run: Run) -> list[dict[str, str]]:
-    """Return what ended without a result, with its reason; a row for all that share one."""
-    rows = pd.concat([run.trials, run.references])
-    rows = rows[rows["state"].isin(["fail", "pruned"])]
-    found: dict[tuple[str, str], list[str]] = {}
-    for _, row in rows.iterrows():
-        reason = "" if pd.isna(row["reason"]) else str(row["reason"])
-        named = row if pd.notna(row.get("name")) else row.drop("name", errors="ignore")
-        found.setdefault((row["state"], reason), []).append(network_name(named))
+    """Return the trials and references without a result, one row per state and reason."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for table in (run.trials, run.references):
+        for _, row in table[table["state"].isin(["fail", "pruned"])].iterrows():
+            reason = "" if pd.isna(row["reason"]) else str(row["reason"])
+            names.setdefault((row["state"], reason), []).append(network_name(row))
     return [
-        {"name": _several(names), "state": state, "reason": reason}
-        for (state, reason), names in found.items()
+        {"name": _first_names(group), "state": state, "reason": reason}
+        for (state, reason), group in names.items()
     ]
 
 
-def _several(names: list[str]) -> str:
+def _first_names(names: list[str]) -> str:
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def figures_of(report: Report) -> dict[str, Figure]:
-    """Return the figures of a run by file name."""
-    run, front, card = report.run, report.front, report.card
-    done = run.completed
+    """Return the figures of a report by file name."""
+    run, front = report.run, report.front
+    completed = run.completed
     judged = run.references.dropna(subset=list(OBJECTIVES))
     measured = run.references.dropna(subset=["latency_ms"])
-    drawn = {
-        "front": front_figure(done, judged, front, run.label, run.bounds),
-        "history": history_figure(done, run.label),
-        "madds_latency": cost_figure(done, measured, run.bounds),
+    figures = {
+        "front": front_figure(completed, judged, front, run.label, run.bounds),
+        "history": history_figure(completed, run.label),
+        "madds_latency": cost_figure(completed, measured, run.bounds),
     }
     if len(front.rows):
-        drawn["progress"] = progress_figure(compare([report.population], front.reference))
-    if card is not None:
-        drawn |= population_command.figures([card], papers=False)
+        figures["progress"] = progress_figure(compare([report.population], front.reference))
+    if report.card is not None:
+        figures |= population_figures([report.card], paper=False)
     if report.published is not None:
-        drawn["published"] = baselines_figure([report.population], report.published)
-    return drawn
-
-
-def population_words(card: PopulationCard | None) -> list[str]:
-    """Return what made the networks good, in words."""
-    if card is None:
-        return []
-    words = []
-    if card.importance is not None and card.importance.ped_anova:
-        first = sorted(card.importance.ped_anova.items(), key=lambda item: -item[1])[:3]
-        names = ", ".join(f"{column_unit(name)[0]} ({100 * share:.0f}%)" for name, share in first)
-        words.append(f"What tells the best tenth from the rest most: {names}.")
-    if card.kernels is not None:
-        words.append(card.kernels.claim)
-    words.append(f"All of it is of {card.edf.n} networks; the fewer, the less it says.")
-    return words
+        figures["published"] = baselines_figure([report.population], report.published)
+    return figures
 
 
 def write_report(path: Path, refresh: int = 0) -> Path:
     """Write ``report.html``, ``figures/*.svg`` and ``figures/*.png`` of a run directory.
 
     Args:
-        path: of the run.
-        refresh: seconds after which the page loads itself again, without the statistics that
-            take long; never if 0.
+        path: Run directory.
+        refresh: Seconds after which the page reloads itself, in which case slow statistics are
+            left out; 0 for never.
 
     Returns:
-        The page's path.
+        Path of the page.
 
     Raises:
-        AnalysisError: see `read_report`.
+        AnalysisError: See `read_report`.
     """
     return write_page(read_report(path, quick=refresh > 0), refresh)
 
 
 def write_page(report: Report, refresh: int = 0) -> Path:
-    """Draw a report into its run directory; return the page's path."""
+    """Write the page and figures of a report into its run directory.
+
+    Args:
+        report: Contents of the page.
+        refresh: Seconds after which the page reloads itself; 0 for never.
+
+    Returns:
+        Path of the page.
+    """
     run, front, ranking = report.run, report.front, report.ranking
-    path = run.path
-    (path / "figures").mkdir(exist_ok=True)
-    pictures = {
-        name: save(figure, path / "figures" / name)[-1].read_bytes()
-        for name, figure in figures_of(report).items()
-    }
+    files = save_all(figures_of(report), run.path / "figures")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("analysis.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
-    page = environment.get_template("report.html").render(
+    latencies, scores = reliability(run, ranking)
+    html = environment.get_template("report.html").render(
         run=run,
         front=front,
         refresh=refresh,
         summary=summary(run, front),
         columns=TABLE_COLUMNS,
-        population=population_words(report.card),
+        population=population_summary(report.card),
         failed=failed_rows(run),
-        believed=reliability(run, ranking),
+        latencies=latencies,
+        scores=scores,
         errors=error_rows(run),
         ranks=None
         if ranking is None
         else [ranking_header(ranking.card), *ranking_rows(ranking.card)],
+        config=flat({key: value for key, value in run.config.items() if key != "command"}),
         conditions=flat(run.conditions),
         retrained=confirmed_rows(run.retrained, run.best),
-        picture=_Pictures(pictures),
+        picture=_Pictures(
+            {file.stem: file.read_bytes() for file in files if file.suffix == ".png"}
+        ),
         plotly=plotly(),
         data=packed_json(page_data(run, front)),
     )
-    write_atomic(path / "report.html", page)
-    return path / "report.html"
+    page = run.path / "report.html"
+    write_atomic(page, html)
+    return page
 
 
 class _Pictures:
-    """Figures as elements of a page; nothing for those that were not drawn."""
+    """Function that returns a figure as an HTML element; empty if it was not drawn."""
 
     def __init__(self, pictures: Mapping[str, bytes]) -> None:
         self._pictures = pictures

@@ -1,4 +1,4 @@
-"""A ranking card in words: as a table, and from the file that ``nas.rank`` leaves."""
+"""A ranking card as text, and as the file that ``nas.rank`` writes."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ from typing import Any
 
 from analysis.errors import AnalysisError
 from analysis.files import write_atomic
-from analysis.statistics.ranking import Interval, Ranking, RankingCard
+from analysis.statistics.ranking import SCORE_NAMES, Interval, Ranking, RankingCard
 
-NAMES = {"score": "the estimator", "params": "parameters", "madds": "MAdds", "depth": "depth"}
 FILE = "ranking.json"
-"""Where a run keeps the card of its estimator."""
+"""Name of the ranking card in a run directory."""
 
 
 @dataclass(frozen=True)
 class SavedCard:
-    """A card with what it is of.
+    """A ranking card with its origin.
 
     Attributes:
-        card: the statistics.
-        estimator: as ``nas.rank`` was given it.
-        data: likewise.
-        table: of trained networks.
-        seconds: that a network took, on average.
-        fingerprint: of the estimator.
+        card: The statistics.
+        estimator: Estimator, as given to ``nas.rank``.
+        data: Data set, as given to ``nas.rank``.
+        table: Table of trained networks, as given to ``nas.rank``.
+        seconds: Mean time per network, in seconds.
+        fingerprint: Fingerprint of the estimator.
     """
 
     card: RankingCard
@@ -38,16 +37,16 @@ class SavedCard:
 
 
 def ranking_header(card: RankingCard) -> list[str]:
-    """Return the titles of a card's columns."""
+    """Return the column titles of a card's table."""
     tops = [f"best {k}" for k in card.rankings[0].precision]
-    return ["", "Kendall tau", "Spearman", "tau at like MAdds", *tops]
+    return ["", "Kendall tau", "Spearman rho", "tau at similar MAdds", *tops]
 
 
 def ranking_rows(card: RankingCard) -> list[list[str]]:
-    """Return a card's cells: the score first, then what it must beat, at last the ceiling."""
+    """Return the cells of a card's table: the score, its baselines, and the ceiling if known."""
     rows = [
         [
-            NAMES.get(ranking.name, ranking.name),
+            SCORE_NAMES.get(ranking.name, ranking.name),
             interval_text(ranking.tau),
             interval_text(ranking.spearman),
             interval_text(ranking.band),
@@ -62,7 +61,7 @@ def ranking_rows(card: RankingCard) -> list[list[str]]:
 
 
 def interval_text(interval: Interval, percent: bool = False) -> str:
-    """Write a statistic with its interval; a dash where it is not known."""
+    """Return a statistic and its interval as text; a dash if the statistic is NaN."""
     if interval.value != interval.value:
         return "-"
     unit = ".0%" if percent else ".2f"
@@ -71,52 +70,62 @@ def interval_text(interval: Interval, percent: bool = False) -> str:
 
 
 def read_card(path: Path) -> SavedCard:
-    """Read the ``card.json`` of a ranking, or of the folder that holds it.
+    """Read a ranking card.
+
+    Args:
+        path: The ``card.json`` that ``nas.rank`` wrote, or the folder that holds it.
 
     Raises:
-        AnalysisError: when there is none, or it is damaged.
+        AnalysisError: If there is no such file, or it is not a ranking card.
     """
-    file = path / "card.json" if path.is_dir() else path
+    file = _card_file(path)
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
         return SavedCard(
-            _card(document),
-            str(document["estimator"]),
-            str(document["data"]),
-            str(document["table"]),
-            float(document["seconds_per_network"]),
-            dict(document["fingerprint"]),
+            card=_card(document),
+            estimator=str(document["estimator"]),
+            data=str(document["data"]),
+            table=str(document["table"]),
+            seconds=float(document["seconds_per_network"]),
+            fingerprint=dict(document["fingerprint"]),
         )
     except FileNotFoundError:
         raise AnalysisError(
-            f"{file}: no such file; python -m nas.rank leaves a card.json in its folder"
+            f"{file}: no such file; python -m nas.rank writes a card.json to its folder"
         ) from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise AnalysisError(f"{file} is no ranking card: {error!r}") from None
+        raise AnalysisError(f"{file} is not a ranking card: {error!r}") from None
 
 
 def keep_card(path: Path, run: Path) -> None:
-    """Put a ranking's card into a run directory, for this report and all later ones.
+    """Copy a ranking card into a run directory, where all later reports find it.
+
+    Args:
+        path: Ranking card or its folder; see `read_card`.
+        run: Run directory.
 
     Raises:
-        AnalysisError: see `read_card`; when the run is none.
+        AnalysisError: If the card cannot be read, or `run` is not a run directory.
     """
     read_card(path)
     if not (run / "config.yaml").is_file():
-        raise AnalysisError(f"{run} is no run directory: it has no config.yaml")
-    file = path / "card.json" if path.is_dir() else path
-    write_atomic(run / FILE, file.read_text(encoding="utf-8"))
+        raise AnalysisError(f"{run} is not a run directory: it has no config.yaml")
+    write_atomic(run / FILE, _card_file(path).read_text(encoding="utf-8"))
+
+
+def _card_file(path: Path) -> Path:
+    return path / "card.json" if path.is_dir() else path
 
 
 def _card(document: dict[str, Any]) -> RankingCard:
     rankings = tuple(
         Ranking(
-            str(each["name"]),
-            _interval(each["tau"]),
-            _interval(each["spearman"]),
-            _interval(each["band"]),
-            int(each["band_pairs"]),
-            {int(k): _interval(share) for k, share in each["precision"].items()},
+            name=str(each["name"]),
+            tau=_interval(each["tau"]),
+            spearman=_interval(each["spearman"]),
+            band=_interval(each["band"]),
+            band_pairs=int(each["band_pairs"]),
+            precision={int(k): _interval(share) for k, share in each["precision"].items()},
         )
         for each in document["rankings"]
     )
@@ -124,14 +133,14 @@ def _card(document: dict[str, Any]) -> RankingCard:
         raise ValueError("it has no rankings")
     seeds = document["seeds"]
     return RankingCard(
-        int(document["n"]),
-        rankings,
-        None if seeds is None else _interval(seeds),
-        int(document["seed"]),
-        int(document["repeats"]),
+        n=int(document["n"]),
+        rankings=rankings,
+        seeds=None if seeds is None else _interval(seeds),
+        seed=int(document["seed"]),
+        repeats=int(document["repeats"]),
     )
 
 
-def _interval(found: dict[str, float | None]) -> Interval:
-    ends = (found[name] for name in ("value", "low", "high"))
+def _interval(data: dict[str, float | None]) -> Interval:
+    ends = (data[name] for name in ("value", "low", "high"))
     return Interval(*(float("nan") if end is None else float(end) for end in ends))

@@ -1,4 +1,4 @@
-"""How far a run's scores and latencies are to be believed."""
+"""How reliable a run's scores and latencies are."""
 
 from __future__ import annotations
 
@@ -10,68 +10,76 @@ from analysis.report.ranking import SavedCard, interval_text
 
 
 def reliability(run: Run, ranking: SavedCard | None) -> list[str]:
-    """Return what is known of scores and latencies, a paragraph each."""
+    """Return what is known about the latencies and about the scores, one paragraph each."""
     return [_latencies(run), _scores(run, ranking)]
 
 
 def _latencies(run: Run) -> str:
     if error_rows(run):
         return (
-            "Latencies in the loop were predicted, those of the front measured. On networks that "
-            "the predictor had not seen, its predictions were off by so much:"
+            "Latencies were predicted during the search and measured for the networks on the "
+            "front. Errors of the predictor on networks that it was not fitted to:"
         )
     sources = run.completed.get("latency_source")
     if sources is not None and (sources == "predicted").any():
-        return "Latencies in the loop were predicted; how well is not known."
+        return "Latencies were predicted during the search; the predictor's error is not known."
     return "All latencies were measured on the device."
 
 
 def _scores(run: Run, ranking: SavedCard | None) -> str:
     if ranking is None:
         return (
-            "How well these scores rank networks is not known yet: python -m nas.rank examines it "
-            "on networks that were fully trained, and its card is shown here once it is given with "
+            "It is not yet known how well these scores rank networks. python -m nas.rank tests the "
+            "estimator on fully trained networks; add its ranking card to this page with "
             "python -m analysis report RUN --ranking FOLDER."
         )
-    first = ranking.card.rankings[0]
-    own = run.config.get("estimator", "")
-    other = f" This search was judged by another one, {own}." if own != ranking.estimator else ""
+    tau = interval_text(ranking.card.rankings[0].tau)
+    used = run.config.get("estimator", "")
+    other = (
+        f" Note that this search used a different estimator, {used}."
+        if used != ranking.estimator
+        else ""
+    )
     return (
-        f"Scores of {ranking.estimator} on {ranking.data} put {ranking.card.n} networks of "
-        f"{ranking.table} that were fully trained in an order with Kendall's tau "
-        f"{interval_text(first.tau)}; it took {ranking.seconds:.3g} s a network. 0 is chance, 1 "
-        "the true order; a score must beat what costs nothing, and none can beat a second "
-        f"training. Pairs of like MAdds differ by 5% at most.{other}"
+        f"The estimator {ranking.estimator} on {ranking.data} ranks {ranking.card.n} fully trained "
+        f"networks of {ranking.table} with a Kendall tau of {tau}, at {ranking.seconds:.3g} s per "
+        "network. A tau of 0 is chance, 1 the true order. A useful score ranks better than "
+        "parameters, MAdds and depth, which cost nothing to compute; no score can be expected to "
+        "rank better than another full training of the same networks. Networks have similar MAdds "
+        f"if they differ by at most 5%.{other}"
     )
 
 
 def error_rows(run: Run) -> list[tuple[str, str]]:
-    """Return the error card of the run's latency predictor; nothing where it used none."""
+    """Return the error card of the run's latency predictor; empty if it used none."""
     card = run.conditions.get("predictor")
     if not isinstance(card, dict):
         return []
     if not all(isinstance(card.get(name), int | float) for name in ("n", "within_5", "within_10")):
         return []
     rows = [
-        ("networks it had not seen", f"{card['n']}"),
+        ("networks tested", f"{card['n']}"),
         ("within 5% of the measured latency", f"{100 * card['within_5']:.0f}%"),
-        ("within 10%", f"{100 * card['within_10']:.0f}%"),
+        ("within 10% of the measured latency", f"{100 * card['within_10']:.0f}%"),
     ]
     if card.get("mean_error") is not None:
         rows.append(("mean error", f"{100 * card['mean_error']:.1f}%"))
     if card.get("spearman") is not None:
         rows.append(("Spearman's rho", f"{card['spearman']:.3f}"))
     if card.get("spearman_in_band") is not None:
-        among = f"among {card['n_in_band']} networks of like MAdds"
-        rows.append((among, f"{card['spearman_in_band']:.3f}"))
+        name = f"Spearman's rho among {card['n_in_band']} networks with similar MAdds"
+        rows.append((name, f"{card['spearman_in_band']:.3f}"))
     return rows
 
 
-def flat(conditions: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    """Return nested conditions as rows of text: ``versions torch``, ``2.13.0``."""
+def flat(conditions: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested conditions as rows of text, as ``("versions torch", "2.13.0")``.
+
+    Values of None are left out.
+    """
     rows: list[tuple[str, str]] = []
     for key, value in conditions.items():
-        name = f"{before} {key}".strip()
+        name = f"{prefix} {key}".strip()
         if isinstance(value, Mapping):
             rows += flat(value, name)
         elif value is not None:

@@ -1,101 +1,168 @@
-"""What a run found, in words that need no figure."""
+"""The findings of a run in sentences that need no figure."""
 
 from __future__ import annotations
 
 from analysis.read.runs import OBJECTIVES, Run, within_limits
 from analysis.statistics.fronts import Front
 from analysis.statistics.indicators import knee
+from analysis.statistics.population_card import PopulationCard
 from analysis.statistics.retraining import differences
+from analysis.units import column_unit
 
-SURELY = 1.05  # ratio of latencies that is more than their noise
+SIGNIFICANT_SPEEDUP = 1.05
+"""Ratio of two latencies above which their difference is more than noise."""
+MOST_IMPORTANT = 3
+"""Number of design variables that are named."""
 
 
 def summary(run: Run, front: Front) -> list[str]:
-    """Return a few sentences, each a paragraph: what was searched, found, and how sure it is."""
-    words = [_searched(run)]
+    """Summarize what was searched, what was found, and how certain it is.
+
+    Args:
+        run: The search.
+        front: Pareto front of the trials within its limits.
+
+    Returns:
+        Paragraphs of text.
+    """
+    paragraphs = [_scope(run)]
     if len(front.rows):
-        words += [_found(run, front), *_beside_references(run, front)]
+        paragraphs += [_front(run, front), *_speedups(run, front), *_retrained(run)]
+    elif len(run.completed):
+        paragraphs.append("No network satisfies the limits, so there is no Pareto front.")
     else:
-        reason = "keeps the limits" if len(run.completed) else "was judged and measured"
-        words.append(f"No network {reason}, so there is nothing to choose from.")
+        paragraphs.append("No trial has completed, so there is no Pareto front.")
     failed = run.trials["state"].isin(["fail", "pruned"]).sum()
     if failed:
-        words.append(f"{failed} of {len(run.trials)} candidates ended without a result; see below.")
-    return words
+        paragraphs.append(
+            f"{failed} of {len(run.trials)} trials ended without a result; see below."
+        )
+    return paragraphs
 
 
-def _searched(run: Run) -> str:
-    config = run.config
-    within = ", ".join(f"{metric} {text}" for metric, text in run.limits.items())
-    judged, kept = len(run.completed), len(within_limits(run.completed))
-    inside = f" within the limits {within}" if within and kept == judged else ""
-    beyond = f" {kept} of them kept the limits {within}." if within and kept < judged else ""
+def _scope(run: Run) -> str:
+    """Say what was evaluated, on what, and how many networks satisfy the limits."""
+    count, config = len(run.completed), run.config
     sources = run.completed.get("latency_source")
-    only = sources is not None and judged > 0 and (sources == "predicted").all()
-    timed = "their latencies predicted for" if only else "measured on"
+    predicted = sources is not None and count > 0 and (sources == "predicted").all()
+    networks, were, latencies = (
+        ("network", "was", "its latency was")
+        if count == 1
+        else ("networks", "were", "their latencies were")
+    )
     return (
-        f"{judged} {'network' if judged == 1 else 'networks'} of the space {config['space']}"
-        f"{inside} {'was' if judged == 1 else 'were'} judged on {config['data']} and {timed} "
-        f"{config['device']}.{beyond}"
+        f"{count} {networks} of the space {config['space']} {were} evaluated on {config['data']}, "
+        f"and {latencies} {'predicted for' if predicted else 'measured on'} {config['device']}."
+        f"{_limits(run)}"
     )
 
 
-def _found(run: Run, front: Front) -> str:
-    fastest, best = front.rows.iloc[0], front.rows.iloc[-1]
-    if (front.rows[list(OBJECTIVES)].nunique() == 1).all() and len(front.rows) > 1:
-        return (
-            f"{len(front.rows)} of them are the best and the fastest alike "
-            f"({run.score_text(best['score'])} in {best['latency_ms']:.2f} ms)."
-        )
+def _limits(run: Run) -> str:
+    """Say how many of the evaluated networks satisfy the limits; nothing without limits."""
+    if not run.limits:
+        return ""
+    limits = ", ".join(f"{metric} {text}" for metric, text in run.limits.items())
+    count, within = len(run.completed), len(within_limits(run.completed))
+    if not count:
+        return f" The limits are {limits}."
+    if count == 1:
+        return f" It {'satisfies' if within else 'does not satisfy'} the limits ({limits})."
+    if within in (0, count):
+        quantity = "All of them satisfy" if within else "None of them satisfies"
+    else:
+        quantity = f"{within} of them {'satisfies' if within == 1 else 'satisfy'}"
+    return f" {quantity} the limits ({limits})."
+
+
+def _front(run: Run, front: Front) -> str:
+    fastest, best = (_point(run, front, position) for position in (0, -1))
+    best_name, fastest_name = (f"trial_{front.rows.iloc[i]['number']}" for i in (-1, 0))
     if len(front.rows) == 1:
         return (
-            f"One of them, trial_{best['number']}, is at once the best "
-            f"({run.score_text(best['score'])}) and the fastest ({best['latency_ms']:.2f} ms)."
+            f"One network, {best_name}, has both the highest score and the lowest latency ({best})."
+        )
+    if (front.rows[list(OBJECTIVES)].nunique() == 1).all():
+        return (
+            f"{len(front.rows)} networks tie for both the highest score and the lowest latency "
+            f"({best})."
         )
     return (
-        f"{len(front.rows)} of them are worth a choice: no other network is both better and "
-        f"faster. They reach from trial_{fastest['number']} ({run.score_text(fastest['score'])} in "
-        f"{fastest['latency_ms']:.2f} ms) to trial_{best['number']} "
-        f"({run.score_text(best['score'])} in {best['latency_ms']:.2f} ms).{_turn(run, front)}"
+        f"{len(front.rows)} networks are Pareto-optimal: no other network scores higher without "
+        "being slower, or is faster without scoring lower. They range from "
+        f"{fastest_name} ({fastest}) to {best_name} ({best}).{_knee(run, front)}"
     )
 
 
-def _turn(run: Run, front: Front) -> str:
-    """Say where the front turns: from there on, more of one objective costs most of the other."""
-    at = knee(front.rows, OBJECTIVES)
-    if at is None:
+def _point(run: Run, front: Front, position: int) -> str:
+    """Return the score and latency of a row of the front as text."""
+    row = front.rows.iloc[position]
+    return f"{run.score_text(row['score'])} at {row['latency_ms']:.2f} ms"
+
+
+def _knee(run: Run, front: Front) -> str:
+    """Name the knee of the front, if there is one."""
+    position = knee(front.rows, OBJECTIVES)
+    if position is None:
         return ""
-    row = front.rows.iloc[at]
+    gain = "accuracy" if run.by_accuracy else "score"
     return (
-        f" The front turns at trial_{row['number']} ({run.score_text(row['score'])} in "
-        f"{row['latency_ms']:.2f} ms): beyond it, more score costs most time."
+        f" The knee of the front is trial_{front.rows.iloc[position]['number']} "
+        f"({_point(run, front, position)}): beyond it, further gains in {gain} cost "
+        "disproportionately more latency."
     )
 
 
-def _beside_references(run: Run, front: Front) -> list[str]:
-    words = []
-    judged = run.references.dropna(subset=["score", "latency_ms"])
-    for _, row in judged.iterrows():
-        fit = front.rows[front.rows["score"] >= row["score"]]
-        if len(fit):
-            quickest = fit.sort_values("latency_ms").iloc[0]
-            ratio = float(row["latency_ms"] / quickest["latency_ms"])
-            if ratio >= SURELY:
-                words.append(
-                    f"trial_{quickest['number']} scores no less than {row['name']} and is "
-                    f"{ratio:.1f} times as fast."
-                )
-    return [*words, *_retrained(run)]
+def _speedups(run: Run, front: Front) -> list[str]:
+    """Name, for each reference, the fastest network that scores as high, if it is faster."""
+    sentences = []
+    for _, reference in run.references.dropna(subset=["score", "latency_ms"]).iterrows():
+        as_good = front.rows[front.rows["score"] >= reference["score"]]
+        if as_good.empty:
+            continue
+        fastest = as_good.sort_values("latency_ms").iloc[0]
+        ratio = float(reference["latency_ms"] / fastest["latency_ms"])
+        if ratio >= SIGNIFICANT_SPEEDUP:
+            sentences.append(
+                f"trial_{fastest['number']} scores at least as high as {reference['name']} and is "
+                f"{ratio:.1f} times as fast."
+            )
+    return sentences
 
 
 def _retrained(run: Run) -> list[str]:
-    found = differences(run.retrained, run.best)
-    if not found:
+    """Compare the retrained best network with the retrained references."""
+    comparisons = differences(run.retrained, run.best)
+    if not comparisons:
         return []
-    told = "; ".join(f"{d.name}: {d.verdict}" for d in found)
+    verdicts = "; ".join(f"{each.name}: {each.verdict}" for each in comparisons)
     seeds = int(run.retrained.groupby(["name", "kind"])["seed"].nunique().max())
-    times = "with one seed" if seeds == 1 else f"with {seeds} seeds"
+    count = "one seed" if seeds == 1 else f"{seeds} seeds"
     return [
-        f"{run.best or 'The best'} and the references were trained again, {times}, and "
-        f"tested on images that no choice had seen. The best against {told}."
+        f"{run.best} and the reference networks were retrained with {count} and evaluated on the "
+        f"test split, which played no part in any decision. {run.best} compared with each "
+        f"reference: {verdicts}."
     ]
+
+
+def population_summary(card: PopulationCard | None) -> list[str]:
+    """Summarize what distinguishes the best networks; nothing without statistics."""
+    if card is None:
+        return []
+    paragraphs = []
+    if card.importance is not None and card.importance.ped_anova:
+        ranked = sorted(card.importance.ped_anova.items(), key=lambda item: -item[1])
+        names = ", ".join(
+            f"{column_unit(name)[0]} ({100 * share:.0f}%)"
+            for name, share in ranked[:MOST_IMPORTANT]
+        )
+        paragraphs.append(
+            "Most important design variables for being among the best 10% of the networks "
+            f"(PED-ANOVA): {names}."
+        )
+    if card.kernels is not None:
+        paragraphs.append(card.kernels.claim)
+    paragraphs.append(
+        f"These statistics are based on {card.edf.n} networks; the fewer there are, the less "
+        "certain the conclusions."
+    )
+    return paragraphs

@@ -1,4 +1,4 @@
-"""A report that follows a search."""
+"""Updating a report while its search is running."""
 
 from __future__ import annotations
 
@@ -12,55 +12,58 @@ from analysis.errors import AnalysisError
 from analysis.read.runs import read_run
 from analysis.report.page import write_report
 
-EVERY = 10  # seconds between two looks
+EVERY = 10.0
+"""Seconds between two checks for new results."""
 TABLES = ("trials.csv", "references.csv", "confirmed.csv")
+"""Files whose modification triggers an update."""
 
 
 def watch(path: Path, say: Callable[[str], None], every: float = EVERY) -> None:
-    """Write a run's report anew whenever its tables change, until the search has ended.
+    """Rewrite a run's report whenever its tables change, until the search ends or on Ctrl-C.
 
-    What takes long to draw is left out, since the machine may be measuring. Ctrl-C ends it earlier;
-    the whole page is still to be written then.
+    Slow statistics are left out, since the search may be measuring on this machine; the caller
+    writes the complete report afterwards.
 
     Args:
-        path: of the run directory.
-        say: told what happens.
-        every: seconds between two looks; the page loads itself again after as many.
+        path: Run directory.
+        say: Function called with progress messages.
+        every: Seconds between two checks; the page reloads itself at the same interval.
 
     Raises:
-        AnalysisError: when there is no such directory, or a file in it is damaged.
+        AnalysisError: If the path is not a run directory, a file in it is damaged, or there are no
+            trials yet when the user presses Ctrl-C.
     """
     if not (path / "config.yaml").is_file():
-        raise AnalysisError(f"{path} is no run directory: it has no config.yaml")
-    seen, told = 0.0, False
+        raise AnalysisError(f"{path} is not a run directory: it has no config.yaml")
+    written, announced = 0.0, False
     try:
         while True:
-            running, changed = _is_running(path), _changed(path)
-            if changed and not running:
+            running, modified = _is_running(path), _modified(path)
+            if modified and not running:
                 return
-            if changed > seen:
-                seen = changed
+            if modified > written:
+                written = modified
                 run = read_run(path)
                 page = write_report(path, refresh=max(1, round(every)))
-                say(f"{len(run.completed)} networks in {page}; Ctrl-C ends")
-            elif not told:
+                say(f"{len(run.completed)} networks in {page}; stop with Ctrl-C")
+            elif not announced:
                 say(f"waiting for the first networks of {path}")
-            told = True
+            announced = True
             time.sleep(every)
     except KeyboardInterrupt:
-        if not seen:
+        if not written:
             raise AnalysisError(f"{path} has no networks yet") from None
 
 
-def _changed(path: Path) -> float:
-    """Return when the run's tables were written; 0 while there are no trials."""
+def _modified(path: Path) -> float:
+    """Return when the run's tables were last modified; 0 if there are no trials."""
     if not (path / "trials.csv").is_file():
         return 0.0
     return max((path / name).stat().st_mtime for name in TABLES if (path / name).is_file())
 
 
 def _is_running(path: Path) -> bool:
-    """Whether a search holds the run directory, as it does until it ends, however it does."""
+    """Return whether a search holds the lock of the run directory, which a crash releases, too."""
     file = path / ".lock"
     if not file.is_file():
         return False

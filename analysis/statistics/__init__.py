@@ -1,1 +1,1 @@
-"""Statistics of fronts and populations: data with what it rests on. Nothing is drawn here."""
+"""Statistics of fronts and populations; they return data and draw nothing."""

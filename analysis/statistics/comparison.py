@@ -1,4 +1,4 @@
-"""Several searches side by side: their fronts, their progress, what most of them attain."""
+"""Comparison of several searches: their fronts, their progress, and what most of them attain."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import AnalysisError, is_numeric
-from analysis.read.population import NEGATED, Population
+from analysis.read.population import Population
+from analysis.schema import NEGATED, Direction
 from analysis.statistics.fronts import (
-    Direction,
     Front,
     comparable,
     pareto_front,
@@ -28,7 +28,8 @@ from analysis.statistics.indicators import (
     progress,
 )
 
-FEWEST_SEEDS = 3  # runs that a surface with quartiles is drawn of, at least
+FEWEST_SEEDS = 3
+"""Fewest runs for attainment surfaces, since they show quartiles."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,11 @@ class ComparedSearch:
     """One of several searches.
 
     Attributes:
-        population: its networks.
-        front: of them, with the reference point that all share.
-        progress: its hypervolume over evaluations, and over seconds where they are known.
-        distance: of its front from that of all networks together.
-        knee: row of the front after which more of one objective costs most of the other, or None.
+        population: Networks of the search.
+        front: Their front, with the reference point that all searches share.
+        progress: Its hypervolume over evaluations, and over seconds if they are known.
+        distance: Distance of its front from the front of all networks together.
+        knee: Position of the knee in the front's rows; None if there is none.
     """
 
     population: Population
@@ -52,14 +53,14 @@ class ComparedSearch:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Several searches.
+    """A comparison of several searches.
 
     Attributes:
-        objectives: direction by column.
-        reference: the hypervolume's reference point, by column.
-        searches: in the order they were given.
-        attained: what a quarter, half and three quarters of the searches attain; None for fewer
-            than three.
+        objectives: Direction by column.
+        reference: Reference point of the hypervolume, by column.
+        searches: The searches in the order given.
+        attained: What a quarter, half and three quarters of the searches attain; None for fewer
+            than three searches or other than two objectives.
     """
 
     objectives: dict[str, Direction]
@@ -74,11 +75,11 @@ def compare(
     """Compare searches by the fronts of their networks.
 
     Args:
-        populations: of the same objectives.
-        reference: the hypervolume's reference point; beyond the worst of all networks if None.
+        populations: Networks of each search, with the same objectives.
+        reference: Reference point of the hypervolume; slightly worse than all networks if None.
 
     Raises:
-        AnalysisError: when objectives differ, or a search has no network to compare.
+        AnalysisError: If objectives differ, or a search has no network with finite objectives.
     """
     objectives = _common_objectives(populations)
     tables = [population.admitted for population in populations]
@@ -95,11 +96,13 @@ def compare(
             raise AnalysisError(f"{population.name} has no network with finite objectives")
         searches.append(
             ComparedSearch(
-                population,
-                front,
-                progress(population.attempts, objectives, shared, _seconds(population.rows)),
-                distance(table, together, objectives),
-                knee(front.rows, objectives) if len(objectives) == 2 else None,
+                population=population,
+                front=front,
+                progress=progress(
+                    population.attempts, objectives, shared, _seconds_column(population.rows)
+                ),
+                distance=distance(table, together, objectives),
+                knee=knee(front.rows, objectives) if len(objectives) == 2 else None,
             )
         )
     enough = len(searches) >= FEWEST_SEEDS and len(objectives) == 2
@@ -112,8 +115,8 @@ def _common_objectives(populations: Sequence[Population]) -> dict[str, Direction
     for other in populations[1:]:
         if other.label != first.label:
             raise AnalysisError(
-                f"{first.name} has {_told(first)}, {other.name} has {_told(other)}, which are not "
-                "of one kind; name a column that both have with --error or --score"
+                f"{first.name} has {_quality(first)}, {other.name} has {_quality(other)}, which "
+                "cannot be compared; name a column that both have with --error or --score"
             )
         if other.objectives != first.objectives:
             raise AnalysisError(
@@ -123,63 +126,70 @@ def _common_objectives(populations: Sequence[Population]) -> dict[str, Direction
     return first.objectives
 
 
-def _told(population: Population) -> str:
+def _quality(population: Population) -> str:
+    """Return the name of the error, or of the score behind it."""
     return population.label.removeprefix(NEGATED)
 
 
-def mixed(populations: Sequence[Population]) -> str:
-    """Say in which of data and device runs differ, so that their fronts are not of one kind."""
-    words = []
-    for what in ("data", "device"):
-        known = list(dict.fromkeys(p.about[what] for p in populations if what in p.about))
-        if len(known) > 1:
-            words.append(f"not the same {what}: {', '.join(known)}")
-    return "; ".join(words)
+def condition_mismatch(populations: Sequence[Population]) -> str:
+    """Describe how runs differ in data set or device, which makes their fronts incomparable.
+
+    Returns:
+        The differences as text; empty if there is none.
+    """
+    differences = []
+    for key in ("data", "device"):
+        values = list(dict.fromkeys(p.about[key] for p in populations if key in p.about))
+        if len(values) > 1:
+            differences.append(f"not the same {key}: {', '.join(values)}")
+    return "; ".join(differences)
 
 
 def _text(objectives: Mapping[str, Direction]) -> str:
     return " and ".join(f"{name} ({direction})" for name, direction in objectives.items())
 
 
-def _seconds(table: pd.DataFrame) -> str | None:
-    """Return the column that says what an evaluation took."""
+def _seconds_column(table: pd.DataFrame) -> str | None:
+    """Return the column of the duration of evaluations; None if there is none."""
     for name in ("train_seconds", "seconds"):
         if name in table and is_numeric(table[name]) and table[name].notna().any():
             return name
     return None
 
 
-def _steps(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows in which the hypervolume grows, and the last one."""
+def _increases(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows in which the hypervolume increases, and the last one."""
     grows = table["hypervolume"].diff().fillna(1.0) > 0
     grows.iloc[-1:] = True
     return table[grows]
 
 
-def _attainment_data(found: Attainment) -> dict[str, Any]:
-    surfaces = {str(share): rows.to_dict("records") for share, rows in found.surfaces.items()}
-    return {"surfaces": surfaces, "runs": found.runs, "dropped": found.dropped}
+def _attainment_data(attained: Attainment) -> dict[str, Any]:
+    surfaces = {str(share): rows.to_dict("records") for share, rows in attained.surfaces.items()}
+    return {"surfaces": surfaces, "runs": attained.runs, "dropped": attained.dropped}
 
 
-def comparison_data(found: Comparison) -> dict[str, Any]:
+def comparison_data(comparison: Comparison) -> dict[str, Any]:
     """Return a comparison as data for JSON."""
     return {
-        "objectives": found.objectives,
-        "reference_point": found.reference,
-        "mixed": mixed([search.population for search in found.searches]),
+        "objectives": comparison.objectives,
+        "reference_point": comparison.reference,
+        "mixed": condition_mismatch([search.population for search in comparison.searches]),
         "searches": [
             {
                 "name": search.population.name,
                 "n": search.front.n,
                 "dropped": search.front.dropped,
                 "hypervolume": search.front.hypervolume,
-                "front": search.front.rows[list(found.objectives)].to_dict("records"),
+                "front": search.front.rows[list(comparison.objectives)].to_dict("records"),
                 "knee": search.knee,
                 "epsilon": search.distance.epsilon,
                 "igd_plus": search.distance.igd_plus,
-                "progress": _steps(search.progress.table).to_dict("list"),
+                "progress": _increases(search.progress.table).to_dict("list"),
             }
-            for search in found.searches
+            for search in comparison.searches
         ],
-        "attainment": None if found.attained is None else _attainment_data(found.attained),
+        "attainment": None
+        if comparison.attained is None
+        else _attainment_data(comparison.attained),
     }

@@ -1,4 +1,4 @@
-"""What made the networks of a population good: all its statistics together."""
+"""The population card: all statistics of a population in one record."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from analysis.errors import AnalysisError, is_numeric, numbers
 from analysis.read.architectures import architectures
 from analysis.read.population import Population
 from analysis.schema import ARCHITECTURE, ERRORS
-from analysis.statistics.distributions import (
-    EDF,
+from analysis.statistics.best_values import (
     BestValue,
-    KSTest,
-    Normalisation,
-    SearchEfficiency,
     SubsetWinners,
     best_choices,
     best_value,
+    winners,
+)
+from analysis.statistics.distributions import (
+    EDF,
+    KSTest,
+    Normalisation,
+    SearchEfficiency,
     common_edges,
     edf,
     ks_test,
     normalise,
     search_efficiency,
-    winners,
 )
 from analysis.statistics.kernel_use import KernelUse, kernel_use
 from analysis.statistics.variables import FEWEST, Importance, LinearFit, importance, linear_fit
@@ -35,25 +37,28 @@ from analysis.statistics.variables import FEWEST, Importance, LinearFit, importa
 COMPLEXITIES = ("madds", "params", "activations")
 LATENCY = "latency_ms"
 BINS = 10
+"""Bins of complexity over which normalized EDFs are uniform."""
+QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9)
+"""Quantiles of an EDF in JSON."""
 
 
 @dataclass(frozen=True)
 class PopulationCard:
-    """One population's statistics.
+    """The statistics of one population.
 
     Attributes:
-        population: the networks.
-        edf: of their errors.
-        normalised: of their errors at even complexity; None where none was asked for.
-        normalisation: its weights; None likewise.
-        efficiency: what random search finds in it.
-        winners: the best of random subsets, which the best values follow from.
-        best: interval of the best value, by numeric variable.
-        choices: how often every value wins, by categorical variable.
-        importance: of the variables; None for too few networks or none.
-        fits: of latency, by what it is fitted by; empty where no latency is known.
-        kernels: which ones the best networks use where; None where no architectures are known.
-        left_out: variables of which none of the best networks has a value.
+        population: The networks.
+        edf: EDF of their errors.
+        normalised: EDF of their errors at uniform complexity; None if not requested.
+        normalisation: Weights of that EDF; None if not requested.
+        efficiency: Errors that random search reaches.
+        winners: Best networks of random subsets, from which best values follow.
+        best: Interval of the best value, by numeric variable.
+        choices: Share of wins by value, by categorical variable.
+        importance: Importance of the variables; None for too few networks or no variables.
+        fits: Fits of latency, by the names of the costs; empty if no latency is known.
+        kernels: Kernel sizes of the good networks; None if architectures are unknown.
+        left_out: Variables for which none of the best networks has a value.
     """
 
     population: Population
@@ -73,15 +78,15 @@ class PopulationCard:
 def cards(
     populations: Sequence[Population], complexity: str | None = None, seed: int = 0
 ) -> list[PopulationCard]:
-    """Return the statistics of populations, which share one range of complexity.
+    """Return the statistics of populations, normalized over the same range of complexity.
 
     Args:
-        populations: one or more.
-        complexity: column to be made even in the normalised EDFs.
-        seed: of resampling, forests and shuffling.
+        populations: One or more populations.
+        complexity: Column that is uniform in the normalized EDFs; None for no such EDFs.
+        seed: Random seed of resampling, forests and shuffling.
 
     Raises:
-        AnalysisError: when a column is missing, or the populations share no complexity.
+        AnalysisError: If a column is missing or not numeric, or complexities do not overlap.
     """
     edges = None
     if complexity is not None:
@@ -90,7 +95,7 @@ def cards(
 
 
 def _known_complexity(population: Population, complexity: str) -> np.ndarray:
-    """Return the complexity of networks that have an error, else NaN: no other fills a bin."""
+    """Return the complexity of each network, NaN without an error so that it fills no bin."""
     values = numbers(population.table, [complexity])[:, 0]
     known = np.isfinite(population.errors.to_numpy(dtype=float))
     return np.where(known, values, np.nan)
@@ -104,26 +109,26 @@ def _card(
     if edges is not None:
         normalisation = normalise(_known_complexity(population, str(complexity)), edges)
         normalised = edf(errors, normalisation.weights)
-    won = winners(errors, seed=seed)
-    best, choices, left_out = _best(population.table, design_columns(population), won)
+    subset_winners = winners(errors, seed=seed)
+    best, choices, left_out = _best(population.table, design_columns(population), subset_winners)
     return PopulationCard(
-        population,
-        edf(errors),
-        normalised,
-        normalisation,
-        search_efficiency(errors),
-        won,
-        best,
-        choices,
-        _importance(population, seed),
-        latency_fits(population.table),
-        _kernels(population),
-        tuple(left_out),
+        population=population,
+        edf=edf(errors),
+        normalised=normalised,
+        normalisation=normalisation,
+        efficiency=search_efficiency(errors),
+        winners=subset_winners,
+        best=best,
+        choices=choices,
+        importance=_importance(population, seed),
+        fits=latency_fits(population.table),
+        kernels=_kernels(population),
+        left_out=tuple(left_out),
     )
 
 
 def design_columns(population: Population) -> list[str]:
-    """Return the variables that differ between networks, and the complexities there are."""
+    """Return the design variables and complexities that differ between networks."""
     table = population.table
     costs = [name for name in COMPLEXITIES if name in table and is_numeric(table[name])]
     names = [*population.variables, *(cost for cost in costs if cost not in population.variables)]
@@ -131,18 +136,19 @@ def design_columns(population: Population) -> list[str]:
 
 
 def _best(
-    table: pd.DataFrame, names: Sequence[str], won: SubsetWinners
+    table: pd.DataFrame, names: Sequence[str], subset_winners: SubsetWinners
 ) -> tuple[dict[str, BestValue], dict[str, dict[str, float]], list[str]]:
+    """Return best values, wins by choice, and the variables without a value in the winners."""
     best: dict[str, BestValue] = {}
     choices: dict[str, dict[str, float]] = {}
     left_out: list[str] = []
     for name in names:
         try:
-            if pd.api.types.is_numeric_dtype(table[name]):
-                best[name] = best_value(table[name], won)
+            if is_numeric(table[name]):
+                best[name] = best_value(table[name], subset_winners)
             else:
-                choices[name] = best_choices(table[name].fillna("-").tolist(), won)
-        except AnalysisError:  # a variable of blocks that none of the best has
+                choices[name] = best_choices(table[name].fillna("-").tolist(), subset_winners)
+        except AnalysisError:  # the variable of a block that no winner has
             left_out.append(name)
     return best, choices, left_out
 
@@ -164,21 +170,30 @@ def _kernels(population: Population) -> KernelUse | None:
 
 
 def latency_fits(table: pd.DataFrame) -> dict[str, LinearFit]:
-    """Fit latency by multiply-adds, by activations and by both, as far as the table has them."""
+    """Fit latency by multiply-adds, by activations and by both, as far as the table has them.
+
+    Returns:
+        Fits by the names of their costs, joined with " + "; those with too few networks are left
+        out.
+    """
     costs = [name for name in ("madds", "activations") if name in table and is_numeric(table[name])]
     if LATENCY not in table or not is_numeric(table[LATENCY]) or not costs:
         return {}
-    ways = [[cost] for cost in costs] + ([costs] if len(costs) > 1 else [])
-    return {" + ".join(way): linear_fit(table, LATENCY, way) for way in ways if _enough(table, way)}
+    subsets = [[cost] for cost in costs] + ([costs] if len(costs) > 1 else [])
+    return {
+        " + ".join(subset): linear_fit(table, LATENCY, subset)
+        for subset in subsets
+        if _can_fit(table, subset)
+    }
 
 
-def _enough(table: pd.DataFrame, way: list[str]) -> bool:
-    known = np.isfinite(numbers(table, [LATENCY, *way])).all(axis=1)
-    return int(known.sum()) >= len(way) + 2
+def _can_fit(table: pd.DataFrame, costs: list[str]) -> bool:
+    finite = np.isfinite(numbers(table, [LATENCY, *costs])).all(axis=1)
+    return int(finite.sum()) >= len(costs) + 2
 
 
 def ks_tests(cards: Sequence[PopulationCard]) -> dict[tuple[str, str], KSTest]:
-    """Compare the errors of every two populations."""
+    """Compare the errors of each pair of populations, by their names."""
     return {
         (one.population.name, other.population.name): ks_test(
             one.population.errors, other.population.errors
@@ -189,30 +204,28 @@ def ks_tests(cards: Sequence[PopulationCard]) -> dict[tuple[str, str], KSTest]:
 
 
 def card_data(card: PopulationCard) -> dict[str, Any]:
-    """Return a card as data for JSON: the summaries, not the curves' every step."""
-    even = None
+    """Return a card as data for JSON, with curves reduced to summaries."""
+    normalised = None
     if card.normalised is not None and card.normalisation is not None:
-        even = {
+        normalised = {
             **_edf_data(card.normalised),
             "edges": card.normalisation.edges.tolist(),
             "counts": card.normalisation.counts.tolist(),
             "empty_bins": card.normalisation.empty,
             "outside": card.normalisation.outside,
         }
-    found = card.efficiency
-    told = card.importance
     return {
         "name": card.population.name,
         "error": card.population.label,
         "seen": card.population.seen,
         "edf": _edf_data(card.edf),
-        "normalised_edf": even,
+        "normalised_edf": normalised,
         "random_search": {
-            "sizes": found.sizes.tolist(),
-            "mean": found.mean.tolist(),
-            "low": found.low.tolist(),
-            "high": found.high.tolist(),
-            "level": found.level,
+            "sizes": card.efficiency.sizes.tolist(),
+            "mean": card.efficiency.mean.tolist(),
+            "low": card.efficiency.low.tolist(),
+            "high": card.efficiency.high.tolist(),
+            "level": card.efficiency.level,
         },
         "resamples": {
             "repeats": len(card.winners.rows),
@@ -222,7 +235,7 @@ def card_data(card: PopulationCard) -> dict[str, Any]:
         "best_values": {name: vars(value) for name, value in card.best.items()},
         "best_choices": card.choices,
         "without_best": list(card.left_out),
-        "importance": None if told is None else vars(told),
+        "importance": None if card.importance is None else vars(card.importance),
         "latency_fits": {name: vars(fit) for name, fit in card.fits.items()},
         "kernels": None if card.kernels is None else _kernel_data(card.kernels),
     }
@@ -233,8 +246,8 @@ def _kernel_data(use: KernelUse) -> dict[str, Any]:
         {
             "stage": stage + 1,
             "shares": {
-                str(size): vars(found)
-                for size, found in zip(use.sizes, use.shares[number], strict=True)
+                str(size): vars(contrast)
+                for size, contrast in zip(use.sizes, use.shares[number], strict=True)
             },
             "mean_kernel": vars(use.kernel[number]),
             "groups": vars(use.groups[number]),
@@ -252,19 +265,17 @@ def _kernel_data(use: KernelUse) -> dict[str, Any]:
     }
 
 
-QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9)
-
-
-def _edf_data(found: EDF) -> dict[str, Any]:
-    at = np.minimum(np.searchsorted(found.shares, QUANTILES), len(found.errors) - 1)
+def _edf_data(distribution: EDF) -> dict[str, Any]:
+    at = np.minimum(np.searchsorted(distribution.shares, QUANTILES), len(distribution.errors) - 1)
     return {
-        "n": found.n,
-        "effective_n": found.effective_n,
-        "dropped": found.dropped,
-        "best": found.best,
-        "mean": found.mean,
-        "level": found.level,
+        "n": distribution.n,
+        "effective_n": distribution.effective_n,
+        "dropped": distribution.dropped,
+        "best": distribution.best,
+        "mean": distribution.mean,
+        "level": distribution.level,
         "quantiles": {
-            str(share): float(found.errors[i]) for share, i in zip(QUANTILES, at, strict=True)
+            str(share): float(distribution.errors[i])
+            for share, i in zip(QUANTILES, at, strict=True)
         },
     }

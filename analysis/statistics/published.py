@@ -1,4 +1,4 @@
-"""Published networks, to see a search's networks among. Their accuracies are ImageNet's."""
+"""Published networks to compare a search with; their accuracies are on ImageNet."""
 
 from __future__ import annotations
 
@@ -13,40 +13,45 @@ from analysis.errors import AnalysisError, numbers
 from analysis.read.population import Population
 from analysis.statistics.fronts import pareto_front
 
-MARGIN = 1.25  # published networks are shown up to so much beyond a population's multiply-adds
+MARGIN = 1.25
+"""Factor by which published networks may exceed the multiply-adds of a population."""
 LABEL = "ImageNet top-1 (%), published"
+"""Name of the published accuracies."""
 
 
 def read_baselines(families: Sequence[str] = ()) -> pd.DataFrame:
-    """Return published networks, ordered by multiply-adds.
+    """Return published networks, sorted by multiply-adds.
 
-    Columns: name, family, madds and params (of the whole network, convolution and linear layers,
-    at `resolution`), top1 and top5 on ImageNet in percent, source. timm's multiply-adds are without
-    batch normalisation; papers' are as printed.
+    Columns: name, family, madds and params (of the whole network, convolution and linear layers, at
+    `resolution`), top1 and top5 accuracy on ImageNet in percent, and source. The multiply-adds of
+    timm's networks exclude batch normalization; those of papers are as printed.
 
     Args:
-        families: to take, as ``MixNet``; all if none.
+        families: Families to include, such as ``MixNet``; all if empty.
 
     Raises:
-        AnalysisError: when a family is not known.
+        AnalysisError: If a family is unknown.
     """
     file = resources.files("analysis").joinpath("published", "baselines.csv")
     with file.open(encoding="utf-8") as text:
         table = pd.read_csv(text)
-    known = sorted(table["family"].unique())
+    available = sorted(table["family"].unique())
     for family in families:
-        if family not in known:
-            raise AnalysisError(f"there is no family '{family}'; there are {', '.join(known)}")
+        if family not in available:
+            raise AnalysisError(f"no family '{family}'; the families are {', '.join(available)}")
     return table[table["family"].isin(families)] if families else table
 
 
 def best_published(low: float, high: float, families: Sequence[str] = ()) -> pd.DataFrame:
-    """Return the published networks that none of fewer multiply-adds beats, in a range of them.
+    """Return the front of the published networks in a range of multiply-adds.
 
     Args:
-        low: least multiply-adds.
-        high: most multiply-adds.
-        families: see `read_baselines`.
+        low: Lowest multiply-adds.
+        high: Highest multiply-adds.
+        families: Families to include; see `read_baselines`.
+
+    Raises:
+        AnalysisError: If a family is unknown.
     """
     table = read_baselines(families)
     table = table[table["madds"].between(low, high)]
@@ -55,36 +60,44 @@ def best_published(low: float, high: float, families: Sequence[str] = ()) -> pd.
     return pareto_front(table, {"top1": "max", "madds": "min"}).rows
 
 
-def published_beside(
+def published_in_range(
     populations: Sequence[Population], against: str | None, families: Sequence[str]
 ) -> pd.DataFrame | None:
-    """Return published networks of like multiply-adds; None where none are asked for.
+    """Return published networks with multiply-adds similar to those of populations.
+
+    Args:
+        populations: Populations to compare with.
+        against: Set of published networks: ``baselines``, or None for none.
+        families: Families to include; see `read_baselines`.
+
+    Returns:
+        The networks; None if none were requested.
 
     Raises:
-        AnalysisError: when there is no such set or family, or a population has no multiply-adds.
+        AnalysisError: If the set or a family is unknown, or multiply-adds are missing.
     """
     if families and against is None:
         raise AnalysisError("--family chooses among published networks; add --against baselines")
     if against is None:
         return None
     if against != "baselines":
-        raise AnalysisError(f"'{against}' is nothing to be seen against; there is: baselines")
+        raise AnalysisError(f"unknown set of published networks '{against}'; choose baselines")
     for population in populations:
         if "madds" not in population.table:
             raise AnalysisError(
-                f"{population.name} has no column 'madds', which published networks are told by"
+                f"{population.name} has no column 'madds', by which published networks are chosen"
             )
     madds = np.concatenate([numbers(p.table, ["madds"])[:, 0] for p in populations])
     madds = madds[np.isfinite(madds)]
     if not len(madds):
-        raise AnalysisError("no network has multiply-adds, which published networks are told by")
+        raise AnalysisError("no network has multiply-adds, by which published networks are chosen")
     return best_published(float(madds.min()) / MARGIN, float(madds.max()) * MARGIN, families)
 
 
 def published_table(rows: pd.DataFrame) -> Table:
     """Return published networks as a table to print."""
     table = Table(
-        title="Published networks of like multiply-adds: ImageNet, not this data",
+        title="Published networks with similar multiply-adds (ImageNet accuracies)",
         title_justify="left",
     )
     for name in ("network", "family", LABEL, "MAdds (M)", "params (M)", "source"):

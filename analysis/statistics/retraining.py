@@ -1,4 +1,7 @@
-"""What retraining with several seeds says of the networks that a search would show first."""
+"""Comparison of the best network with references after retraining with several seeds.
+
+Retraining uses more epochs than the search, and the test part, which no choice has seen.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+from numpy.typing import NDArray
+from scipy.stats import norm
 
-LEVEL = 0.95
-RETRAINING_COLUMNS = ("name", "kind", "seed", "validation", "test", "test_images", "seconds")
+from analysis.statistics.intervals import LEVEL, difference_interval
 
 
 @dataclass(frozen=True)
@@ -18,13 +21,13 @@ class RetrainedNetwork:
     """A network that was retrained.
 
     Attributes:
-        name: of the network.
+        name: Name of the network.
         kind: ``front`` or ``reference``.
-        n: trainings.
-        validation: mean accuracy on the validation part.
-        validation_std: its standard deviation over seeds (n - 1); NaN for one.
-        test: mean accuracy on the test part.
-        test_std: its standard deviation over seeds.
+        n: Training runs.
+        validation: Mean accuracy on the validation part, as a share.
+        validation_std: Standard deviation over seeds (n - 1); NaN for a single run.
+        test: Mean accuracy on the test part, as a share.
+        test_std: Standard deviation over seeds (n - 1); NaN for a single run.
     """
 
     name: str
@@ -38,13 +41,13 @@ class RetrainedNetwork:
 
 @dataclass(frozen=True)
 class AccuracyDifference:
-    """How much more accurate the winner is than a reference, on the test part.
+    """Difference of test accuracy between the best network and a reference.
 
     Attributes:
-        name: of the reference.
-        value: the winner's mean less the reference's.
-        low: lower end of the 95% interval.
-        high: upper end.
+        name: Name of the reference.
+        value: Mean accuracy of the best network minus that of the reference, as a share.
+        low: Lower end of the 95% interval; -inf if either network was trained only once.
+        high: Upper end of the interval; inf in that case.
     """
 
     name: str
@@ -54,78 +57,96 @@ class AccuracyDifference:
 
     @property
     def verdict(self) -> str:
-        """Say whether the difference is beyond noise."""
+        """Whether the best network is better, worse, or not significantly different."""
         if self.low > 0:
             return "better"
         if math.isinf(self.low):
-            return "one training shows no noise"
+            return "noise unknown after one training run"
         return "worse" if self.high < 0 else "no difference beyond noise"
 
 
 def confirmed(table: pd.DataFrame) -> list[RetrainedNetwork]:
-    """Summarise retrainings, the most accurate in validation first.
+    """Return the mean accuracies of retrained networks, highest validation accuracy first.
 
     Args:
-        table: one row a training, with the columns `RETRAINING_COLUMNS`; accuracies are shares.
+        table: One row per training run, with `RETRAINING_COLUMNS`; accuracies are shares.
     """
-    found = []
+    networks = []
     for (name, kind), rows in table.groupby(["name", "kind"], sort=False):
-        spread = [float(rows[part].std(ddof=1)) for part in ("validation", "test")]
-        means = [float(rows[part].mean()) for part in ("validation", "test")]
-        found.append(
+        networks.append(
             RetrainedNetwork(
-                str(name), str(kind), len(rows), means[0], spread[0], means[1], spread[1]
+                name=str(name),
+                kind=str(kind),
+                n=len(rows),
+                validation=float(rows["validation"].mean()),
+                validation_std=float(rows["validation"].std(ddof=1)),
+                test=float(rows["test"].mean()),
+                test_std=float(rows["test"].std(ddof=1)),
             )
         )
-    return sorted(found, key=lambda row: -row.validation)
+    return sorted(networks, key=lambda row: -row.validation)
 
 
 def differences(table: pd.DataFrame, best: str) -> list[AccuracyDifference]:
-    """Compare the best network with the references; nothing where it was not retrained.
+    """Compare the best network with the references.
 
-    An interval holds two kinds of noise: that of training (Welch's t over seeds), and that of
-    the test images, as if the two networks erred independently, which makes it rather too wide.
+    An interval covers two kinds of noise: that of training (Welch's t over seeds), and that of the
+    test images (binomial). The latter treats the errors of the two networks as independent, which
+    makes the interval somewhat too wide.
 
     Args:
-        table: see `confirmed`.
-        best: name of the network that the search ends with.
+        table: Training runs; see `confirmed`.
+        best: Name of the network that the search selected.
+
+    Returns:
+        One difference per reference; none if the best network was not retrained.
     """
-    rows = confirmed(table)
-    winner = next((row for row in rows if (row.kind, row.name) == ("front", best)), None)
+    networks = confirmed(table)
+    winner = next((row for row in networks if (row.kind, row.name) == ("front", best)), None)
     if winner is None:
         return []
-    images = int(table["test_images"].iloc[0])
-    return [_difference(winner, row, images) for row in rows if row.kind == "reference"]
+    return [_difference(winner, row, table) for row in networks if row.kind == "reference"]
 
 
 def _difference(
-    one: RetrainedNetwork, other: RetrainedNetwork, test_images: int
+    winner: RetrainedNetwork, reference: RetrainedNetwork, table: pd.DataFrame
 ) -> AccuracyDifference:
-    value = one.test - other.test
-    if min(one.n, other.n) < 2:
-        return AccuracyDifference(other.name, value, -math.inf, math.inf)
-    seeds = np.array([one.test_std**2 / one.n, other.test_std**2 / other.n])
-    degrees = seeds.sum() ** 2 / max((seeds**2 / (np.array([one.n, other.n]) - 1)).sum(), 1e-30)
-    images = sum(p * (1 - p) / test_images for p in (one.test, other.test))
-    tail = float(student.ppf((1 + LEVEL) / 2, max(degrees, 1.0)))
-    # The images' part is known to be normal; the seeds' is estimated from a few.
-    reach = math.sqrt(tail**2 * float(seeds.sum()) + 1.96**2 * images)
-    return AccuracyDifference(other.name, value, value - reach, value + reach)
+    value = winner.test - reference.test
+    samples = [_test_accuracies(table, network) for network in (winner, reference)]
+    if min(len(accuracies) for accuracies in samples) < 2:
+        return AccuracyDifference(reference.name, value, -math.inf, math.inf)
+    low, high = difference_interval(*samples)
+    test_images = int(table["test_images"].iloc[0])
+    variance = sum(p * (1 - p) / test_images for p in (winner.test, reference.test))
+    # The images' variance is known, so its part of the interval is normal.
+    reach = math.hypot((high - low) / 2, float(norm.ppf((1 + LEVEL) / 2)) * math.sqrt(variance))
+    return AccuracyDifference(reference.name, value, value - reach, value + reach)
+
+
+def _test_accuracies(table: pd.DataFrame, network: RetrainedNetwork) -> NDArray[np.float64]:
+    """Return the test accuracies of a network's training runs, (runs,)."""
+    rows = (table["kind"] == network.kind) & (table["name"].astype(str) == network.name)
+    return table.loc[rows, "test"].dropna().to_numpy(dtype=np.float64)
 
 
 def confirmed_rows(table: pd.DataFrame, best: str) -> list[dict[str, str]]:
-    """Return the cells of a table of retrained networks, as text; see `differences`."""
-    against = {row.name: row for row in differences(table, best)}
+    """Return a table of retrained networks as text, with differences from the best in percent.
+
+    Args:
+        table: Training runs; see `confirmed`.
+        best: Name of the network that the search selected.
+    """
+    by_name = {difference.name: difference for difference in differences(table, best)}
     rows = []
     for row in confirmed(table):
-        apart, verdict = _difference_texts(against.get(row.name))
+        difference, verdict = _difference_texts(by_name.get(row.name))
         rows.append(
             {
                 "name": row.name,
                 "kind": "best" if (row.kind, row.name) == ("front", best) else row.kind,
                 "validation": _spread_text(row.validation, row.validation_std),
                 "test": _spread_text(row.test, row.test_std),
-                "difference": apart,
+                "difference": difference,
                 "verdict": verdict,
             }
         )
@@ -133,17 +154,17 @@ def confirmed_rows(table: pd.DataFrame, best: str) -> list[dict[str, str]]:
 
 
 def _spread_text(mean: float, deviation: float) -> str:
-    """Write a mean accuracy and its standard deviation over seeds."""
+    """Return a mean accuracy and its standard deviation over seeds as text, in percent."""
     if math.isnan(deviation):
         return f"{100 * mean:.2f}"
     return f"{100 * mean:.2f} +- {100 * deviation:.2f}"
 
 
-def _difference_texts(found: AccuracyDifference | None) -> tuple[str, str]:
-    """Write a difference with its interval, and what it means."""
-    if found is None:
+def _difference_texts(difference: AccuracyDifference | None) -> tuple[str, str]:
+    """Return a difference with its interval in percentage points, and its verdict."""
+    if difference is None:
         return "", ""
-    if math.isinf(found.low):
-        return f"{100 * found.value:+.2f}", found.verdict
-    span = f"{100 * found.value:+.2f} ({100 * found.low:+.2f} to {100 * found.high:+.2f})"
-    return span, found.verdict
+    text = f"{100 * difference.value:+.2f}"
+    if not math.isinf(difference.low):
+        text += f" ({100 * difference.low:+.2f} to {100 * difference.high:+.2f})"
+    return text, difference.verdict

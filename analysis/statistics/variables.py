@@ -1,4 +1,4 @@
-"""Which design variables matter, and what latency follows from."""
+"""Importance of design variables for the error, and linear fits of latency."""
 
 from __future__ import annotations
 
@@ -10,31 +10,33 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.errors import AnalysisError, check_columns
+from analysis.errors import AnalysisError, check_columns, is_numeric, numbers
 
-GOOD = 0.1  # share of a population that counts as good in PED-ANOVA
+GOOD_SHARE = 0.1
+"""Share of a population that counts as good."""
 TREES = 50
 SHUFFLES = 5
-LEVELS = 10  # of a variable in PED-ANOVA
-FEWEST = 10  # networks that importance is told of, at least
-MOST = 1_000  # and at most, drawn at random: more take long and change little
+LEVELS = 10
+"""Levels into which PED-ANOVA cuts a variable."""
+FEWEST = 10
+"""Fewest networks for which importance is computed."""
+MOST = 1_000
+"""Most networks for which it is computed, drawn at random: more take long and change little."""
 
 
 @dataclass(frozen=True)
 class Importance:
-    """How much each design variable tells of the error.
+    """Importance of each design variable for the error.
 
     Attributes:
-        ped_anova: by variable, share of what tells the best tenth from the rest (Watanabe et al.
-            2023); sums to 1.
-        permutation: by variable, how much of the variance that a random forest explains in
-            networks it has not seen is lost when the variable is shuffled among them (Breiman
-            2001), with its standard deviation.
-        r2: share of their variance that the forest explains; where it is low, permutation says
-            nothing.
-        n: networks that it was told of.
-        dropped: networks left out, since their error is not finite.
-        seed: of drawing, forest and shuffling.
+        ped_anova: By variable, share of what separates the best tenth of the networks from the rest
+            (Watanabe et al. 2023); the sum is 1.
+        permutation: By variable, loss of R^2 of a random forest on unseen networks when the
+            variable is shuffled among them (Breiman 2001), and its standard deviation.
+        r2: R^2 of the forest on unseen networks; if it is low, `permutation` says nothing.
+        n: Networks used.
+        dropped: Networks left out because their error is not finite.
+        seed: Random seed of drawing networks, of the forest and of shuffling.
     """
 
     ped_anova: dict[str, float]
@@ -48,50 +50,52 @@ class Importance:
 def importance(
     table: pd.DataFrame, error: str, variables: Sequence[str], seed: int = 0
 ) -> Importance:
-    """Return how important design variables are for the error.
+    """Return the importance of design variables for the error.
 
     Args:
-        table: one row a network.
-        error: column to be minimised.
-        variables: columns; numbers, or anything else that is told apart by its text. Those with
-            one value are of no importance.
-        seed: of forest and shuffling.
+        table: One row per network.
+        error: Column to minimize.
+        variables: Columns of the variables: numbers, or categories identified by their text. A
+            variable with a single value has importance 0.
+        seed: Random seed of drawing networks, of the forest and of shuffling.
 
     Raises:
-        AnalysisError: when a column is missing, or there are too few networks.
+        AnalysisError: If a column is missing, the error is not numeric, or there are too few
+            networks.
     """
     check_columns(table, [error, *variables])
-    values = table[error].to_numpy(dtype=float)
+    values = numbers(table, [error])[:, 0]
     finite = np.isfinite(values)
     if finite.sum() < FEWEST:
         raise AnalysisError(
-            f"{finite.sum()} networks have a finite {error}; importance wants {FEWEST} at least"
+            f"only {finite.sum()} networks have a finite {error}; importance needs {FEWEST}"
         )
-    kept = np.flatnonzero(finite)
-    if len(kept) > MOST:
-        kept = np.sort(np.random.default_rng(seed).choice(kept, MOST, replace=False))
-    rows, values = table.iloc[kept][list(variables)], values[kept]
-    varied = [name for name in variables if rows[name].nunique(dropna=False) > 1]
-    none = {name: 0.0 for name in variables if name not in varied}
-    if not varied:
-        nothing = dict.fromkeys(variables, (0.0, 0.0))
-        return Importance(none, nothing, 0.0, len(rows), int((~finite).sum()), seed)
-    codes = pd.DataFrame({name: _codes(rows[name]) for name in varied})
-    lost, r2 = _permutation(codes, values, seed)
+    chosen = np.flatnonzero(finite)
+    if len(chosen) > MOST:
+        chosen = np.sort(np.random.default_rng(seed).choice(chosen, MOST, replace=False))
+    rows, values = table.iloc[chosen][list(variables)], values[chosen]
+    constant = [name for name in variables if rows[name].nunique(dropna=False) <= 1]
+    codes = pd.DataFrame({name: _codes(rows[name]) for name in variables if name not in constant})
+    ped_anova: dict[str, float] = {}
+    permutation: dict[str, tuple[float, float]] = {}
+    r2 = 0.0
+    if len(codes.columns):
+        ped_anova = _ped_anova(codes, values)
+        permutation, r2 = _permutation(codes, values, seed)
     return Importance(
-        {**_ped_anova(codes, values), **none},
-        {**lost, **dict.fromkeys(none, (0.0, 0.0))},
-        r2,
-        len(rows),
-        int((~finite).sum()),
-        seed,
+        ped_anova={**ped_anova, **dict.fromkeys(constant, 0.0)},
+        permutation={**permutation, **dict.fromkeys(constant, (0.0, 0.0))},
+        r2=r2,
+        n=len(rows),
+        dropped=int((~finite).sum()),
+        seed=seed,
     )
 
 
 def _levels(codes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cut numbers of many values into tenths.
+    """Cut a variable with many values into tenths.
 
-    The more levels a variable has, the more PED-ANOVA finds in it by chance.
+    The more levels a variable has, the more importance PED-ANOVA finds in it by chance.
     """
     if len(np.unique(codes)) <= LEVELS:
         return codes
@@ -100,20 +104,20 @@ def _levels(codes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _codes(values: pd.Series) -> NDArray[np.float64]:
-    """Return numbers as they are, anything else numbered in the order of its text.
+    """Return numbers as they are, and categories as their position in the order of their text.
 
-    Missing numbers are those of blocks that a network has not; they go below all others.
+    A number is missing if the network lacks the block it describes; it goes below all others.
     """
-    if pd.api.types.is_numeric_dtype(values):
-        numbers = values.to_numpy(dtype=float)
-        known = numbers[np.isfinite(numbers)]
-        return np.where(np.isfinite(numbers), numbers, known.min() - 1 if len(known) else 0.0)
+    if is_numeric(values):
+        codes = values.to_numpy(dtype=float)
+        finite = codes[np.isfinite(codes)]
+        return np.where(np.isfinite(codes), codes, finite.min() - 1 if len(finite) else 0.0)
     text = ["-" if missing else str(v) for v, missing in zip(values, values.isna(), strict=True)]
     return np.unique(text, return_inverse=True)[1].astype(float)
 
 
 def _ped_anova(codes: pd.DataFrame, values: NDArray[np.float64]) -> dict[str, float]:
-    """Return Optuna's figures: every variable is a choice among its values, or its tenths."""
+    """Return importance by Optuna, with each variable as a choice among its values or tenths."""
     import optuna
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
@@ -134,33 +138,36 @@ def _ped_anova(codes: pd.DataFrame, values: NDArray[np.float64]) -> dict[str, fl
                 for row, value in zip(codes.to_numpy().tolist(), values.tolist(), strict=True)
             ]
         )
-        found = get_param_importances(
-            study, evaluator=PedAnovaImportanceEvaluator(target_quantile=GOOD)
+        importances = get_param_importances(
+            study, evaluator=PedAnovaImportanceEvaluator(target_quantile=GOOD_SHARE)
         )
     finally:
         optuna.logging.set_verbosity(verbosity)
-    return {str(name): float(found.get(str(name), 0.0)) for name in codes}
+    return {str(name): float(importances.get(str(name), 0.0)) for name in codes}
 
 
 def _permutation(
     codes: pd.DataFrame, values: NDArray[np.float64], seed: int
 ) -> tuple[dict[str, tuple[float, float]], float]:
-    """Return the loss of R^2 by variable on a third of the networks, and the R^2 itself."""
+    """Return the loss of R^2 by variable on an unseen third of the networks, and the R^2."""
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.inspection import permutation_importance
     from sklearn.model_selection import train_test_split
 
-    seen, unseen, known, hidden = train_test_split(
+    train_codes, test_codes, train_values, test_values = train_test_split(
         codes, values, test_size=1 / 3, random_state=seed
     )
-    forest = RandomForestRegressor(TREES, random_state=seed, min_samples_leaf=2).fit(seen, known)
-    found = permutation_importance(forest, unseen, hidden, n_repeats=SHUFFLES, random_state=seed)
-    pairs = zip(found.importances_mean, found.importances_std, strict=True)
-    lost = {
+    forest = RandomForestRegressor(TREES, random_state=seed, min_samples_leaf=2)
+    forest.fit(train_codes, train_values)
+    importances = permutation_importance(
+        forest, test_codes, test_values, n_repeats=SHUFFLES, random_state=seed
+    )
+    pairs = zip(importances.importances_mean, importances.importances_std, strict=True)
+    losses = {
         str(name): (float(mean), float(deviation))
         for name, (mean, deviation) in zip(codes, pairs, strict=True)
     }
-    return lost, float(forest.score(unseen, hidden))
+    return losses, float(forest.score(test_codes, test_values))
 
 
 # -- latency ----------------------------------------------------------------------------------
@@ -168,16 +175,16 @@ def _permutation(
 
 @dataclass(frozen=True)
 class LinearFit:
-    """A sum of costs that comes nearest to a measured quantity.
+    """A linear model of a measured quantity in terms of costs.
 
     Attributes:
-        target: the column that is explained.
-        intercept: what stands before the sum.
-        slopes: by column.
-        r2: share of the variance explained.
-        median_error: of the relative errors, without their signs.
-        n: networks.
-        dropped: networks left out, since a value is not finite.
+        target: Column that is modeled.
+        intercept: Intercept, in the unit of the target.
+        slopes: Slope by column of the cost.
+        r2: Share of the variance that is explained.
+        median_error: Median of the absolute relative errors.
+        n: Networks.
+        dropped: Networks left out because a value is not finite.
     """
 
     target: str
@@ -189,46 +196,46 @@ class LinearFit:
     dropped: int
 
     def predict(self, costs: Mapping[str, Any]) -> Any:
-        """Return the sum for costs by column."""
+        """Return the target predicted from costs by column: numbers, arrays or columns."""
         return self.intercept + sum(slope * costs[name] for name, slope in self.slopes.items())
 
 
 def linear_fit(table: pd.DataFrame, target: str, costs: Sequence[str]) -> LinearFit:
-    """Fit a target as a sum of costs by least squares (Radosavovic et al. 2020, section 3.5).
+    """Fit a target by a weighted sum of costs (Radosavovic et al. 2020, section 3.5).
 
-    Inside one family multiply-adds tell latency well; activations tell families apart.
+    Within one family of networks, multiply-adds predict latency well; across families, activations
+    do.
 
     Args:
-        table: one row a network.
-        target: column that is explained, as a latency.
-        costs: columns that explain it, as multiply-adds and activations.
+        table: One row per network.
+        target: Column to model, such as a latency.
+        costs: Columns that explain it, such as multiply-adds and activations.
 
     Raises:
-        AnalysisError: when a column is missing, or there are too few networks.
+        AnalysisError: If a column is missing or not numeric, or there are too few networks.
     """
-    check_columns(table, [target, *costs])
-    values = table[[target, *costs]].to_numpy(dtype=float)
+    values = numbers(table, [target, *costs])
     finite = np.isfinite(values).all(axis=1)
-    measured, given = values[finite, 0], values[finite, 1:]
+    measured, features = values[finite, 0], values[finite, 1:]
     if len(measured) < len(costs) + 2:
         raise AnalysisError(
             f"{len(measured)} networks are too few to fit {target} by {len(costs)} costs"
         )
-    scale = np.abs(given).max(axis=0)
+    # Costs differ by orders of magnitude; least squares is more accurate when they are scaled.
+    scale = np.abs(features).max(axis=0)
     scale[scale == 0] = 1.0
-    design = np.column_stack([np.ones(len(measured)), given / scale])
-    found, *_ = np.linalg.lstsq(design, measured)
-    fitted = design @ found
-    spread = float(np.square(measured - measured.mean()).sum())
-    missed = float(np.square(measured - fitted).sum())
+    design = np.column_stack([np.ones(len(measured)), features / scale])
+    coefficients, *_ = np.linalg.lstsq(design, measured)
+    fitted = design @ coefficients
+    total = float(np.square(measured - measured.mean()).sum())
+    residual = float(np.square(measured - fitted).sum())
     relative = np.abs(fitted - measured) / np.maximum(np.abs(measured), 1e-30)
-    slopes = dict(zip(costs, (found[1:] / scale).tolist(), strict=True))
     return LinearFit(
-        target,
-        float(found[0]),
-        slopes,
-        1 - missed / spread if spread > 0 else 0.0,
-        float(np.median(relative)),
-        len(measured),
-        int((~finite).sum()),
+        target=target,
+        intercept=float(coefficients[0]),
+        slopes=dict(zip(costs, (coefficients[1:] / scale).tolist(), strict=True)),
+        r2=1 - residual / total if total > 0 else 0.0,
+        median_error=float(np.median(relative)),
+        n=len(measured),
+        dropped=int((~finite).sum()),
     )

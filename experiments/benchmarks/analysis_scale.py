@@ -27,11 +27,12 @@ import pandas as pd
 import yaml
 
 from analysis.commands.fronts import fronts
-from analysis.commands.population import figures
+from analysis.figures.population import population_figures
 from analysis.figures.style import save_all
 from analysis.read.population import read_population
 from analysis.report.page import write_report
-from analysis.statistics.distributions import best_value, edf, ks_test, winners
+from analysis.statistics.best_values import best_value, winners
+from analysis.statistics.distributions import edf, ks_test
 from analysis.statistics.fronts import pareto_front
 from analysis.statistics.indicators import progress
 from analysis.statistics.population_card import cards
@@ -164,7 +165,9 @@ def _commands(folder: Path) -> dict[str, Callable[[], Any]]:
     return {
         "analysis pareto": lambda: fronts([read_population(str(file))], None, []),
         "analysis population": lambda: cards([read_population(str(file))], "madds"),
-        "its figures": lambda: save_all(figures(cards([read_population(str(file))])), folder),
+        "its figures": lambda: save_all(
+            population_figures(cards([read_population(str(file))])), folder
+        ),
     }
 
 

@@ -54,7 +54,7 @@ def main() -> None:
         arguments.device, MeasurementSettings(threads=arguments.threads, batch=arguments.batch)
     )
     device.prepare()
-    with machine_for("measuring"), pinned(device.runtime.threads, device.runtime.places_threads):
+    with machine_for("measuring"), pinned(device.runtime.threads, device.runtime.pins_threads):
         references = compare_references(device)
         specs = compare_specs(device, arguments.specs)
     # Outside, since their threads would all be kept on the calling one's core.

@@ -29,10 +29,11 @@ from nas.accuracy import open_estimator
 from nas.accuracy.pool import ListedPool, NetworkPool
 from nas.accuracy.preparation import prepare_estimator
 from nas.accuracy.table import TrainedNetwork
-from nas.executors.local import Resources
+from nas.executors.base import Resources
 from nas.files import write_atomic
 from nas.machine import usable_cores
-from nas.rank.run import RankingRun, drawn
+from nas.rank.run import RankingRun, draw_networks
+from nas.rank.settings import RankingSettings
 
 SGD = "resolution=16,optimiser=sgd,learning_rate=0.1,weight_decay=4e-5,zero_residuals=false"
 SMALL = "width=0.5,batch_size=32,score=speed"
@@ -98,15 +99,15 @@ def card(job: Job, arguments: argparse.Namespace, path: Path) -> dict[str, Any]:
     torch.set_num_threads(usable_cores())
     prepare_estimator(estimator, f"preparing {job.name}", Console(stderr=True))
     prepared = time.perf_counter() - started
-    settings = {
-        "table": job.table,
-        "estimator": job.estimator,
-        "data": "CIFAR-10",
-        "n": arguments.n,
-        "seed": arguments.seed,
-    }
-    chosen = drawn(job.networks, arguments.n, arguments.seed)
-    run = RankingRun(path, estimator, chosen, arguments.seed, settings)
+    settings = RankingSettings(
+        table=job.table,
+        estimator=job.estimator,
+        data="CIFAR-10",
+        n=arguments.n,
+        seed=arguments.seed,
+    )
+    chosen = draw_networks(job.networks, arguments.n, arguments.seed)
+    run = RankingRun(path, estimator, chosen, settings)
     run.open()
     with cli.progress_bar(Console(stderr=True), job.name) as step:
         run.run(Resources(usable_cores(), 1), step)

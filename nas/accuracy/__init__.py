@@ -1,4 +1,4 @@
-"""Accuracy estimators. What they need (torch) is imported when one is opened."""
+"""Accuracy estimators. Their dependencies, such as torch, are imported when one is opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,11 @@
-"""What an accuracy estimator is."""
+"""The contract of accuracy estimators, and the optional abilities that one may have.
+
+A command calls, in this order:
+
+1. `PreparedEstimator.prepare` once, before the first network, if the estimator has it;
+2. `PortableEstimator.export_state`, and `import_state` on every other machine, if it has them;
+3. `StagedEstimator.estimates` or `Estimator.estimate` for every network, in worker processes.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +19,19 @@ from nas.spec import NetworkSpec
 
 
 class EstimateError(Exception):
-    """A network that could not be judged; the text is the reason that its trial records."""
+    """A network that cannot be judged; the text is recorded as the reason why its trial failed."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """How accurate a network is thought to be.
+    """The estimated accuracy of a network.
 
     Attributes:
-        accuracy: on the validation part, 0..1; None where nothing was trained.
-        loss: cross entropy on the validation part, or None.
-        seconds: wall-clock time spent.
-        seed: of weights, order and augmentation.
-        score: what networks are ranked by, more is better; the accuracy if not given.
+        accuracy: Accuracy on the validation part, 0..1; None if nothing was trained.
+        loss: Cross entropy on the validation part; None if there is none.
+        seconds: Wall-clock time spent, in seconds.
+        seed: Seed of weights, order of the images and augmentation.
+        score: Figure by which networks are ranked, higher is better; by default the accuracy.
     """
 
     accuracy: float | None
@@ -34,7 +41,7 @@ class Estimate:
     score: float = math.nan
 
     def __post_init__(self) -> None:
-        """Rank by accuracy where nothing else is said."""
+        """Fill in the accuracy if no score is given."""
         if math.isnan(self.score) and self.accuracy is not None:
             object.__setattr__(self, "score", self.accuracy)
 
@@ -47,29 +54,30 @@ class Estimate:
 class Estimator(Protocol):
     """Judges networks. Instances are sent to worker processes, so they hold settings, not data.
 
-    An estimator whose scores are no accuracies may have two attributes more: ``label``, what
-    they are called, and ``ceiling``, the score that none exceeds, or None if there is no such.
+    An estimator whose scores are not accuracies may have two further attributes: ``label``, the
+    name of its scores in tables and figures, and ``max_score``, the score that no network exceeds,
+    or None if there is no such bound. See `label_of` and `max_score_of`.
     """
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return everything that its numbers depend on, beside network and seed."""
+        """Return everything that the estimates depend on, apart from the network and the seed."""
         ...
 
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
-        """Judge one network; the same seed gives the same number on the same machine.
+        """Judge one network; the same seed gives the same estimate on the same machine.
 
         Raises:
-            EstimateError: when the network cannot be judged.
+            EstimateError: If the network cannot be judged.
         """
         ...
 
 
 @runtime_checkable
 class StagedEstimator(Estimator, Protocol):
-    """Judges networks in stages (fidelities), so that bad ones can be given up early.
+    """Judges networks in stages (fidelities), so that poor ones can be stopped early.
 
     Attributes:
-        stages: how many.
+        stages: Number of stages.
     """
 
     stages: int
@@ -78,53 +86,60 @@ class StagedEstimator(Estimator, Protocol):
         """Yield an estimate after every stage; the last one equals that of `estimate`.
 
         Raises:
-            EstimateError: when the network cannot be judged.
+            EstimateError: If the network cannot be judged.
         """
         ...
 
 
 @runtime_checkable
 class PreparedEstimator(Estimator, Protocol):
-    """Has something long to do once, before the first network, as reading images."""
+    """Has work to do once, before the first network, such as reading the images."""
 
     def prepare(self, step: Step | None = None) -> list[str]:
-        """Do it; return what a user should know.
+        """Do the work.
 
         Args:
-            step: told how far it is.
+            step: Called with the number of steps done and of all.
+
+        Returns:
+            Remarks for the user, one line each.
 
         Raises:
-            MixnasError: when it cannot be done.
+            MixnasError: If the estimator cannot be used.
         """
         ...
 
 
 @runtime_checkable
 class PortableEstimator(Estimator, Protocol):
-    """Rests on what another machine does not have, and can be given it there."""
+    """Depends on a state that other machines lack, and that can be copied to them."""
 
-    def state(self) -> bytes:
-        """Return what to take along."""
+    def export_state(self) -> bytes:
+        """Return the state of this machine."""
         ...
 
-    def unpack(self, state: bytes) -> None:
-        """Keep on this machine what was taken along."""
+    def import_state(self, state: bytes) -> None:
+        """Store the state of another machine on this one."""
         ...
 
 
 def max_score_of(estimator: Estimator) -> float | None:
-    """Return the score that no network exceeds, or None; 1 unless the estimator says otherwise."""
-    found: float | None = getattr(estimator, "ceiling", 1.0)
-    return found
+    """Return the score that no network exceeds, None if there is none; 1 by default."""
+    max_score: float | None = getattr(estimator, "max_score", 1.0)
+    return max_score
 
 
 def label_of(estimator: Estimator) -> str:
-    """Return what an estimator's scores are called in tables and figures."""
+    """Return the name of an estimator's scores in tables and figures."""
     return str(getattr(estimator, "label", "validation accuracy"))
 
 
 def in_stages(estimator: Estimator, spec: NetworkSpec, seed: int) -> Iterator[Estimate]:
-    """Yield the estimates of any estimator; one without stages has one."""
+    """Yield the estimates of any estimator; one without stages yields one.
+
+    Raises:
+        EstimateError: If the network cannot be judged.
+    """
     if isinstance(estimator, StagedEstimator):
         yield from estimator.estimates(spec, seed)
     else:

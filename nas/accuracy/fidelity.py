@@ -1,11 +1,13 @@
-"""What judging a network rests on: the images, loaded once a process, and cheaper versions."""
+"""Fidelities: the images at the resolution of an estimate, and networks of another width."""
 
 from __future__ import annotations
 
 import dataclasses
 from functools import lru_cache
+from typing import Annotated
 
 import torch
+from pydantic import Field
 
 from nas.blocks.parts import make_divisible
 from nas.data import ImageData, load_data
@@ -14,16 +16,27 @@ from nas.progress import Step
 from nas.spec import NetworkSpec
 
 MOST_SIDE = 2_048  # pixels
+_SIDE_STEP = 4  # pixels
+
+AtLeastOne = Annotated[int, Field(ge=1)]
+Resolution = Annotated[int, Field(ge=8, le=MOST_SIDE)]
+"""Height and width of the images, in pixels."""
+WidthFactor = Annotated[float, Field(gt=0, le=4)]
+"""Factor by which all channels of a network are multiplied."""
 
 
 @lru_cache(maxsize=2)
 def shared_data(name: str, resolution: int, validation: int | None = None) -> ImageData:
-    """Load a data set at a resolution, once a process.
+    """Load a data set at a resolution, once per process.
 
     Args:
-        name: of the data set.
-        resolution: side in pixels.
-        validation: images to judge by, at most; they are drawn once for all networks.
+        name: Name or path of the data set.
+        resolution: Height and width of the images, in pixels.
+        validation: Number of validation images to keep, at most; None for all. They are drawn at
+            random, but are the same for all networks.
+
+    Raises:
+        MixnasError: If there is no such data set, or it cannot be read.
     """
     data = load_data(name).at(resolution)
     count = len(data.labels["validation"])
@@ -38,13 +51,35 @@ def shared_data(name: str, resolution: int, validation: int | None = None) -> Im
     )
 
 
-def least_resolution(spec: NetworkSpec, least: int) -> int:
-    """Return the side of the smallest images that show what a network can do, from `least` on.
+def prepare_data(name: str, resolution: int, step: Step | None) -> list[str]:
+    """Read a data set at a resolution, so that worker processes find it in the cache.
 
-    Its last maps are 2x2 then; on maps of 1x1, all of a kernel but its middle meets padding, and
-    networks that differ in the kernels of their last stages are the same.
+    Args:
+        name: Name or path of the data set.
+        resolution: Height and width of the images, in pixels.
+        step: Called with the number of images read and of all.
+
+    Returns:
+        Remarks for the user, one line each.
+
+    Raises:
+        MixnasError: If there is no such data set, or it cannot be read.
     """
-    for side in range(least, MOST_SIDE, 4):
+    data = load_data(name).at(resolution, step)
+    return [data.remark()] if data.broken else []
+
+
+def least_resolution(spec: NetworkSpec, least: int) -> int:
+    """Return the smallest resolution at which a network's kernels all make a difference.
+
+    The last feature maps are at least 2x2 then. On maps of 1x1, all weights of a kernel but the
+    central one meet padding, so networks that differ in the kernels of their last stages are equal.
+
+    Args:
+        spec: The network.
+        least: Smallest resolution to consider, in pixels; larger ones follow in steps of 4.
+    """
+    for side in range(least, MOST_SIDE, _SIDE_STEP):
         layers = walk(spec.tree(), (spec.in_shape[0], side, side))
         *_, pool = (layer for layer in layers if isinstance(layer.leaf, GlobalPool))
         if min(pool.in_shape[1:]) >= 2:
@@ -52,14 +87,13 @@ def least_resolution(spec: NetworkSpec, least: int) -> int:
     return MOST_SIDE
 
 
-def prepare_data(name: str, resolution: int, step: Step | None) -> list[str]:
-    """Read a data set at a resolution; return what a user should know of it."""
-    data = load_data(name).at(resolution, step)
-    return [data.remark()] if data.broken else []
-
-
 def widened(spec: NetworkSpec, factor: float) -> NetworkSpec:
-    """Return a network with its channels multiplied, in multiples of 8 as MobileNetV2's are."""
+    """Return a network with all channels multiplied, rounded to multiples of 8 as in MobileNetV2.
+
+    Args:
+        spec: The network.
+        factor: Width multiplier (Howard et al. 2017, section 3.3); 1 leaves the network as it is.
+    """
     if factor == 1:
         return spec
     stages = tuple(

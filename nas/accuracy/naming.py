@@ -16,83 +16,93 @@ from nas.imports import looks_like_import, named_object
 
 T = TypeVar("T")
 EstimatorFactory = Callable[[str, str, NetworkPool | None, int], Estimator]
+"""Takes the settings as text, the data set, the networks to be judged, and a seed."""
 ANY_NUMBER = 1 << 30
+"""In place of an upper bound: more than any data set has."""
 
 
 def open_estimator(
-    name: str, data: str, population: NetworkPool | None = None, seed: int = 0
+    name: str, data: str, pool: NetworkPool | None = None, seed: int = 0
 ) -> Estimator:
     """Return an estimator for a data set.
 
     Args:
-        name: one of `ESTIMATORS`, perhaps with settings; or the import path of what makes one
-            from the data set's name.
-        data: name of the data set.
-        population: the networks that may be asked about, for estimators that prepare for them.
-        seed: of what an estimator prepares.
+        name: One of `ESTIMATORS`, optionally with settings behind a colon; or the import path of a
+            factory that takes the name of the data set.
+        data: Name or path of the data set.
+        pool: Networks that may have to be judged, for estimators that prepare for them.
+        seed: Random seed of the preparation.
 
     Raises:
-        MixnasError: when there is no such estimator, or it has no such setting.
+        MixnasError: If there is no such estimator, or it has no such setting.
     """
-    kind, _, rest = name.partition(":")
+    kind, _, settings = name.partition(":")
     if kind in ESTIMATORS:
-        return ESTIMATORS[kind](rest, data, population, seed)
+        return ESTIMATORS[kind](settings, data, pool, seed)
     if looks_like_import(name):
-        made: Estimator = named_object(name, "estimator")(data)
-        return made
+        estimator: Estimator = named_object(name, "estimator")(data)
+        return estimator
     raise MixnasError(unknown("estimator", kind, ESTIMATORS))
 
 
-def _short(settings: str, data: str, population: NetworkPool | None, _: int) -> Estimator:
+def _short(settings: str, data: str, pool: NetworkPool | None, _: int) -> Estimator:
     from nas.accuracy.short import ShortTraining
 
-    pairs = parse_settings("estimator short", settings)
-    defaults = {**_fitting(population, 24), **_as_long_as_told(pairs)}
-    return configured("estimator short", ShortTraining, {"data": data}, defaults, pairs)
-
-
-def _zero_cost(settings: str, data: str, population: NetworkPool | None, _: int) -> Estimator:
-    from nas.accuracy.zero_cost import ZeroCost
-
-    pairs = parse_settings("estimator zero-cost", settings, first="score")
+    what = "estimator short"
+    pairs = parse_settings(what, settings)
+    defaults = {**_resolution(pool, 24), **_unlimited_epochs(pairs)}
     return configured(
-        "estimator zero-cost", ZeroCost, {"data": data}, _fitting(population, 32), pairs
+        what=what, kind=ShortTraining, given={"data": data}, defaults=defaults, pairs=pairs
     )
 
 
-def _supernet(settings: str, data: str, population: NetworkPool | None, seed: int) -> Estimator:
+def _zero_cost(settings: str, data: str, pool: NetworkPool | None, _: int) -> Estimator:
+    from nas.accuracy.zero_cost import ZeroCost
+
+    what = "estimator zero-cost"
+    pairs = parse_settings(what, settings, first="score")
+    defaults = _resolution(pool, 32)
+    return configured(
+        what=what, kind=ZeroCost, given={"data": data}, defaults=defaults, pairs=pairs
+    )
+
+
+def _supernet(settings: str, data: str, pool: NetworkPool | None, seed: int) -> Estimator:
     from nas.accuracy.supernet import Supernet
 
-    pairs = parse_settings("estimator supernet", settings)
-    defaults = {"seed": seed, **_fitting(population, 16), **_as_long_as_told(pairs)}
-    given = {"data": data, "population": population}
-    return configured("estimator supernet", Supernet, given, defaults, pairs)
+    what = "estimator supernet"
+    pairs = parse_settings(what, settings)
+    defaults = {"seed": seed, **_resolution(pool, 16), **_unlimited_epochs(pairs)}
+    given = {"data": data, "pool": pool}
+    return configured(what=what, kind=Supernet, given=given, defaults=defaults, pairs=pairs)
 
 
-def _table(path: str, data: str, population: NetworkPool | None, seed: int) -> Estimator:
-    from nas.accuracy.table import TrainedNetworks
+def _table(path: str, data: str, pool: NetworkPool | None, seed: int) -> Estimator:
+    from nas.accuracy.table import TableLookup
 
     if not path:
-        raise MixnasError("the estimator 'table' wants a file: table:FILE")
-    return TrainedNetworks(path)
+        raise MixnasError("the estimator 'table' needs a file: table:FILE")
+    return TableLookup(path)
 
 
-def _fitting(population: NetworkPool | None, least: int) -> dict[str, Any]:
-    """Return the defaults that depend on the networks: the side of the images.
+def _resolution(pool: NetworkPool | None, least: int) -> dict[str, Any]:
+    """Return the default resolution, which depends on the networks; nothing if none are known.
 
-    `least` is that at which an estimator ranks best for its price on images of 32 pixels: what
-    networks learn alone shows in larger images than what they learn together
-    (`experiments/results/ranking.json`).
+    Args:
+        pool: Networks that may have to be judged.
+        least: Resolution at which the estimator ranks best for its cost on images of 32 pixels.
+            Networks that are trained one by one benefit from larger images than networks that
+            share their weights (`experiments/results/ranking.json`).
     """
-    if population is None:
+    if pool is None:
         return {}
     from nas.accuracy.fidelity import least_resolution
 
-    return {"resolution": least_resolution(population.draw(random.Random(0)), least)}
+    return {"resolution": least_resolution(pool.draw(random.Random(0)), least)}
 
 
-def _as_long_as_told(pairs: dict[str, str]) -> dict[str, Any]:
-    """Let a number of images that is asked for be no matter of the data set's size."""
+def _unlimited_epochs(pairs: dict[str, str]) -> dict[str, Any]:
+    """Lift the bound on epochs if a number of images is given: it then holds for any data set."""
     return {"most_epochs": ANY_NUMBER} if "images" in pairs else {}
 
 
@@ -105,25 +115,25 @@ ESTIMATORS: dict[str, EstimatorFactory] = {
 
 
 def parse_settings(what: str, settings: str, first: str | None = None) -> dict[str, str]:
-    """Read ``a=1,b=2``.
+    """Parse ``a=1,b=2``; hyphens in names count as underscores.
 
     Args:
-        what: they are of, for messages.
-        settings: the text.
-        first: name of the setting that may stand without its name, as the first.
+        what: What is being configured, for error messages.
+        settings: Text of the settings.
+        first: Name of the setting that may be given by its value alone, as the first one.
 
     Raises:
-        MixnasError: when something is no setting.
+        MixnasError: If a part of the text is not of the form NAME=VALUE.
     """
-    found: dict[str, str] = {}
+    pairs: dict[str, str] = {}
     for number, text in enumerate(filter(None, settings.split(","))):
         key, equals, value = text.partition("=")
         if not equals and number == 0 and first is not None:
             key, value = first, text
         elif not equals:
-            raise MixnasError(f"{what}: '{text}' is no setting; write NAME=VALUE")
-        found[key.strip().replace("-", "_")] = value.strip()
-    return found
+            raise MixnasError(f"{what}: '{text}' is not a setting; write NAME=VALUE")
+        pairs[key.strip().replace("-", "_")] = value.strip()
+    return pairs
 
 
 def configured(
@@ -133,33 +143,33 @@ def configured(
     defaults: dict[str, Any],
     pairs: dict[str, str],
 ) -> T:
-    """Build an estimator; settings of its recipe stand beside its own.
+    """Build an estimator from settings; those of its recipe stand beside its own.
 
     Args:
-        what: is built, for messages.
-        kind: of estimator, a dataclass.
-        given: values that settings cannot be about.
-        defaults: in place of the kind's own.
-        pairs: the settings, as text.
+        what: What is being built, for error messages.
+        kind: Class of the estimator, a dataclass.
+        given: Values of fields that the settings must not change.
+        defaults: Default values that replace those of the class.
+        pairs: Settings by name, as text.
 
     Raises:
-        MixnasError: when there is no such setting, or it cannot have that value.
+        MixnasError: If there is no such setting, or its value is not allowed.
     """
-    made: Any = kind  # typing has no name for a class that is a dataclass
-    fields = {field.name: field for field in dataclasses.fields(made)}
-    allowed = [key for key in fields if key not in (*given, "recipe", "ceiling")]
+    dataclass_type: Any = kind  # typing has no bound for classes that are dataclasses
+    fields = {field.name: field for field in dataclasses.fields(dataclass_type)}
+    allowed = [key for key in fields if key not in (*given, "recipe", "max_score")]
     own = {key: value for key, value in pairs.items() if key in allowed}
     values: dict[str, Any] = {**defaults, **given, **own}
-    rest: dict[str, Any] = {key: value for key, value in pairs.items() if key not in allowed}
+    other: dict[str, Any] = {key: value for key, value in pairs.items() if key not in allowed}
     if "recipe" in fields:
-        usual: Any = fields["recipe"].default_factory
-        known = (values.get("recipe") or usual()).settings()
-        allowed += known
-        if rest:
-            values["recipe"] = {**known, **rest}
-    wrong = pairs.keys() - set(allowed)
-    if wrong:
-        raise MixnasError(unknown(f"setting of {what}", min(wrong), allowed))
+        default_recipe: Any = fields["recipe"].default_factory
+        recipe = (values.get("recipe") or default_recipe()).settings()
+        allowed += recipe
+        if other:
+            values["recipe"] = {**recipe, **other}
+    not_allowed = pairs.keys() - set(allowed)
+    if not_allowed:
+        raise MixnasError(unknown(f"setting of {what}", min(not_allowed), allowed))
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The networks that an estimator may be asked about, for estimators that prepare for them all."""
+"""The networks that an estimator may have to judge, for estimators that prepare for all of them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,29 @@ from nas.limits import Limit
 from nas.space import Space, sample
 from nas.spec import NetworkSpec
 
+_FINGERPRINT_DRAWS = 8
+
 
 class NetworkPool(Protocol):
     """Networks to draw from."""
 
     def draw(self, rng: random.Random) -> NetworkSpec:
-        """Return one of them."""
+        """Draw one network."""
         ...
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return what tells this population from others."""
+        """Return plain data that distinguishes this pool from others."""
         ...
 
 
 @dataclass(frozen=True)
 class SpacePool:
-    """What a space's limits admit."""
+    """The networks of a space that lie within limits.
+
+    Attributes:
+        space: The space.
+        limits: Limits on costs, in addition to the space's own.
+    """
 
     space: Space
     limits: tuple[Limit, ...] = ()
@@ -38,16 +45,20 @@ class SpacePool:
 
     def fingerprint(self) -> dict[str, Any]:
         """See `NetworkPool.fingerprint`."""
-        # The space's own words are no part of it; what it draws is.
-        drawn = [self.draw(random.Random(seed)).digest() for seed in range(8)]
-        # Limits on latency are kept by measuring, not by drawing.
+        # A space is identified by the networks that it draws: its document may be rewritten.
+        drawn = [self.draw(random.Random(seed)).digest() for seed in range(_FINGERPRINT_DRAWS)]
+        # A limit on latency has no effect here: the search measures it, drawing ignores it.
         limits = sorted(str(limit) for limit in self.limits if limit.metric != "latency")
         return {"space": digest(drawn), "limits": limits}
 
 
 @dataclass(frozen=True)
 class ListedPool:
-    """Networks that are listed, as those of a table."""
+    """Networks that are listed one by one, such as those of a table.
+
+    Attributes:
+        specs: The networks, at least one.
+    """
 
     specs: Sequence[NetworkSpec]
 

@@ -1,4 +1,4 @@
-"""Short training: some thousand images, then how well the network does on the validation part."""
+"""Short training: a network is trained alone on some tens of thousands of images."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from nas.accuracy.base import Estimate, EstimateError
-from nas.accuracy.fidelity import prepare_data, shared_data, widened
+from nas.accuracy.fidelity import (
+    AtLeastOne,
+    Resolution,
+    WidthFactor,
+    prepare_data,
+    shared_data,
+    widened,
+)
 from nas.data import load_data
 from nas.progress import Step
 from nas.spec import NetworkSpec
@@ -21,35 +28,35 @@ from nas.train.batches import Batches
 from nas.train.loop import Trainer, TrainingError
 from nas.train.recipe import Recipe
 
-AtLeastOne = Annotated[int, Field(ge=1)]
 ScoreName = Literal["accuracy", "loss", "speed"]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class ShortTraining:
-    """Trains every network for a short while, at a price that the fidelities set.
+    """Trains every network for a short while, at a cost that its fidelities set.
 
     Attributes:
-        data: name of the data set.
-        images: seen in training, all in all; less than the training part is a share of it.
-        most_epochs: how often training goes through the training part, at most.
-        resolution: side of the images in pixels; the network is built for any.
-        width: factor of all channels.
-        validation: images that a network is judged by, at most.
-        score: networks are ranked by their validation ``accuracy``; by ``loss``, the mean
-            likelihood of the validation part's labels, exp(-cross entropy); or by ``speed``, the
-            same of the training images over the second half of the steps (Ru et al. 2021, TSE-E:
-            the sum of training losses after a burn-in), which ranks best
+        data: Name or path of the data set.
+        images: Number of images seen in training, over all epochs; a fraction of an epoch if it is
+            less than the training part.
+        most_epochs: Upper bound on the number of epochs.
+        resolution: Height and width of the images, in pixels, whatever the network's own.
+        width: Factor of all channels.
+        validation: Number of validation images that a network is judged on, at most.
+        score: Figure by which networks are ranked: their validation ``accuracy``; ``loss``, the
+            geometric mean of the likelihoods of the validation labels, exp(-cross entropy); or
+            ``speed``, the same of the training labels over the second half of the steps (Ru et al.
+            2021, TSE-E: the sum of training losses after a burn-in), which ranks best
             (`experiments/results/ranking.json`).
-        stages: how often a network may be given up, the end included.
-        recipe: how to train; its epochs follow from `images`.
+        stages: Number of stages, the last one included, after which a network may be stopped.
+        recipe: How to train; the number of epochs follows from `images`.
     """
 
     data: str = "digits"
     images: AtLeastOne = 72_000
     most_epochs: AtLeastOne = 10
-    resolution: Annotated[int, Field(ge=8, le=2048)] = 36
-    width: Annotated[float, Field(gt=0, le=4)] = 0.5
+    resolution: Resolution = 36
+    width: WidthFactor = 0.5
     validation: AtLeastOne = 4_000
     score: ScoreName = "speed"
     stages: AtLeastOne = 3
@@ -71,7 +78,8 @@ class ShortTraining:
     def fingerprint(self) -> dict[str, Any]:
         """See `Estimator.fingerprint`."""
         settings = dataclasses.asdict(self)
-        del settings["recipe"], settings["data"]  # its images count, not its name
+        # The data set is identified by its content, not its name; the recipe follows below.
+        del settings["recipe"], settings["data"]
         return {
             "estimator": "short",
             "data_fingerprint": load_data(self.data).fingerprint(),
@@ -80,7 +88,7 @@ class ShortTraining:
         }
 
     def prepare(self, step: Step | None = None) -> list[str]:
-        """See `PreparedEstimator`: images are decoded."""
+        """See `PreparedEstimator`; decodes the images."""
         return prepare_data(self.data, self.resolution, step)
 
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
@@ -89,7 +97,11 @@ class ShortTraining:
         return last
 
     def estimates(self, spec: NetworkSpec, seed: int) -> Iterator[Estimate]:
-        """See `StagedEstimator`; before the end, what is told is the latest training losses."""
+        """See `StagedEstimator`.
+
+        Before the last stage nothing is evaluated: whatever `score` is, the score of such a stage
+        is the likelihood of its training labels, exp(-mean training loss).
+        """
         started = time.perf_counter()
         try:
             trainer = self.trainer(spec, seed)
@@ -99,21 +111,33 @@ class ShortTraining:
                 losses += _losses(trainer, round(trainer.total * stage / self.stages))
                 seconds = round(time.perf_counter() - started, 3)
                 recent = losses[begin:] or losses or [math.inf]
-                yield Estimate(None, None, seconds, seed, _likelihood(recent))
+                yield Estimate(
+                    accuracy=None,
+                    loss=None,
+                    seconds=seconds,
+                    seed=seed,
+                    score=_likelihood(recent),
+                )
             losses += _losses(trainer, trainer.total)
-            found = trainer.evaluate("validation")
+            evaluation = trainer.evaluate("validation")
         except TrainingError as error:
             raise EstimateError(str(error)) from None
         scores = {
-            "accuracy": found.accuracy,
-            "loss": math.exp(-found.loss),
+            "accuracy": evaluation.accuracy,
+            "loss": math.exp(-evaluation.loss),
             "speed": _likelihood(losses[len(losses) // 2 :]),
         }
         seconds = round(time.perf_counter() - started, 3)
-        yield Estimate(found.accuracy, found.loss, seconds, seed, scores[self.score])
+        yield Estimate(
+            accuracy=evaluation.accuracy,
+            loss=evaluation.loss,
+            seconds=seconds,
+            seed=seed,
+            score=scores[self.score],
+        )
 
     def trainer(self, spec: NetworkSpec, seed: int) -> Trainer:
-        """Return the training of a network, not yet begun."""
+        """Return the training of a network, before its first step."""
         data = shared_data(self.data, self.resolution, self.validation)
         source = Batches(data, self.recipe.batch_size, seed)
         recipe = self.recipe.replace(epochs=source.epochs(self.images, self.most_epochs))
@@ -122,9 +146,10 @@ class ShortTraining:
 
 
 def _losses(trainer: Trainer, until: int) -> list[float]:
-    """Train on; return the loss of every step."""
+    """Continue a training up to a step; return the loss of every step done."""
     return [float(trainer.last_loss) for _ in trainer.steps(until)]
 
 
 def _likelihood(losses: list[float]) -> float:
+    """Return the geometric mean of the likelihoods that cross entropies stand for."""
     return math.exp(-sum(losses) / len(losses))

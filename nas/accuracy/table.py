@@ -1,14 +1,15 @@
-"""Tables of networks that were trained, and the estimator that looks networks up in one.
+"""Tables of trained networks, and the estimator that looks networks up in such a table.
 
 A table is one of
 
 - JSON: ``{"networks": [{"spec": ..., "accuracy": 0.93, "accuracies": [0.929, 0.931]}]}``, where
-  ``spec`` is a network as in its YAML document, or the path of one (from the table's folder on),
-  and ``accuracies`` are those of several trainings, if there were;
-- CSV with the columns ``spec`` and ``accuracy``;
-- a run's ``trials.csv``, whose networks are read from the run's space.
+  ``spec`` is a network as in its YAML document, or the path of such a document relative to the
+  table's folder; ``accuracies``, if there are any, are those of several trainings and take
+  precedence over ``accuracy``;
+- CSV with the columns ``spec`` (a path as above) and ``accuracy``;
+- the ``trials.csv`` of a search, whose networks are decoded with the ``space.yaml`` beside it.
 
-Accuracies are shares, 0..1.
+Accuracies are fractions, 0..1.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import pandas as pd
 from nas.accuracy.base import Estimate, EstimateError
 from nas.document import digest
 from nas.errors import MixnasError
+from nas.progress import Step
 from nas.space import load_space
 from nas.space.rows import genotype_of_row
 from nas.spec import NetworkSpec, load_network
@@ -31,11 +33,11 @@ from nas.spec import NetworkSpec, load_network
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """One row.
+    """One row of a table.
 
     Attributes:
-        spec: the network.
-        accuracies: of its trainings, 0..1.
+        spec: The network.
+        accuracies: Accuracies of its trainings, 0..1; at least one.
     """
 
     spec: NetworkSpec
@@ -43,19 +45,20 @@ class TrainedNetwork:
 
     @property
     def accuracy(self) -> float:
-        """The mean of its trainings."""
+        """Mean accuracy of its trainings."""
         return sum(self.accuracies) / len(self.accuracies)
 
 
 def read_networks(path: Path, classes: int | None = None) -> list[TrainedNetwork]:
-    """Read a table.
+    """Read a table; rows of a CSV file that have no accuracy are left out.
 
     Args:
-        path: of the file.
-        classes: of the networks of a run, whose space does not say how many its data had.
+        path: Path of the file.
+        classes: Number of classes of the networks in a ``trials.csv``, since the space beside it
+            does not know the data set; None for that of the space.
 
     Raises:
-        MixnasError: when there is none, or a row of it is wrong.
+        MixnasError: If there is no such file, it cannot be read, or a row is invalid.
     """
     try:
         rows = _json_rows(path) if path.suffix == ".json" else _csv_rows(path, classes)
@@ -65,8 +68,8 @@ def read_networks(path: Path, classes: int | None = None) -> list[TrainedNetwork
         raise MixnasError(f"{path} cannot be read: {error}") from None
     if not rows:
         raise MixnasError(
-            f"{path} has no trained networks: in no row is there an accuracy (a search has some "
-            "where its estimator trains networks, as short does)"
+            f"{path} has no trained networks: no row has an accuracy (those of a search have one "
+            "if its estimator trains networks, as short does)"
         )
     return [_network(row, path, number) for number, row in enumerate(rows, start=1)]
 
@@ -75,14 +78,14 @@ def _json_rows(path: Path) -> list[dict[str, Any]]:
     data = json.loads(path.read_text(encoding="utf-8"))
     rows = data.get("networks") if isinstance(data, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise MixnasError(f'{path} is no table of networks: wanted is {{"networks": [...]}}')
+        raise MixnasError(f'{path} is not a table of networks; expected {{"networks": [...]}}')
     return rows
 
 
 def _csv_rows(path: Path, classes: int | None) -> list[dict[str, Any]]:
     table = pd.read_csv(path)
     if "accuracy" not in table:
-        raise MixnasError(f"{path} has no column 'accuracy'")
+        raise MixnasError(f"{path} has no column 'accuracy'; add one with values from 0 to 1")
     table = table[table["accuracy"].notna()]
     if "spec" in table:
         return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
@@ -90,11 +93,11 @@ def _csv_rows(path: Path, classes: int | None) -> list[dict[str, Any]]:
 
 
 def _trial_rows(path: Path, table: pd.DataFrame, classes: int | None) -> list[dict[str, Any]]:
-    """Return the rows of a run's trials, whose networks its space tells."""
-    home = path.parent / "space.yaml"
-    if not home.is_file():
+    """Return the rows of a search's trials, with the networks that its space decodes."""
+    document = path.parent / "space.yaml"
+    if not document.is_file():
         raise MixnasError(f"{path} has no column 'spec', and there is no space.yaml beside it")
-    space = load_space(str(home))
+    space = load_space(str(document))
     if classes is not None:
         space = space.with_classes(classes)
     return [
@@ -114,51 +117,57 @@ def _network(row: dict[str, Any], path: Path, number: int) -> TrainedNetwork:
         except MixnasError as error:
             raise MixnasError(f"{where}: {error}") from None
     if not isinstance(spec, NetworkSpec):
-        raise MixnasError(f"{where}: 'spec' is a network or the path of its document")
-    found = row.get("accuracies") or [row.get("accuracy")]
-    if not isinstance(found, list) or not all(map(_is_share, found)):
-        raise MixnasError(f"{where}: accuracies are shares from 0 to 1, not {found}")
-    return TrainedNetwork(spec, tuple(float(value) for value in found))
+        raise MixnasError(f"{where}: 'spec' must be a network or the path of its document")
+    accuracies = row.get("accuracies") or [row.get("accuracy")]
+    if not isinstance(accuracies, list) or not all(map(_is_fraction, accuracies)):
+        raise MixnasError(
+            f"{where}: accuracies must be fractions from 0 to 1, but they are {accuracies}"
+        )
+    return TrainedNetwork(spec, tuple(float(accuracy) for accuracy in accuracies))
 
 
-def _is_share(value: Any) -> bool:
+def _is_fraction(value: Any) -> bool:
     return isinstance(value, int | float) and 0 <= value <= 1
 
 
 @dataclass(frozen=True)
-class TrainedNetworks:
-    """Knows the accuracies of networks that were trained before.
+class TableLookup:
+    """Looks up the accuracies of networks in a table; an `Estimator`.
+
+    Networks are identified by their layers, whatever their names and numbers of classes.
 
     Attributes:
-        path: of the table.
+        path: Path of the table.
     """
 
     path: str
 
     def fingerprint(self) -> dict[str, Any]:
         """See `Estimator.fingerprint`."""
-        known = _by_digest(self.path)
-        return {"estimator": "table", "networks": digest({k: list(v) for k, v in known.items()})}
+        networks = {key: list(values) for key, values in _accuracies(self.path).items()}
+        return {"estimator": "table", "networks": digest(networks)}
 
-    def prepare(self, step: Any = None) -> list[str]:
-        """See `PreparedEstimator`: the table is read, and its mistakes are told."""
-        _by_digest(self.path)
+    def prepare(self, step: Step | None = None) -> list[str]:
+        """See `PreparedEstimator`; reads the table, so that errors in it show at once."""
+        _accuracies(self.path)
         return []
 
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
         """See `Estimator.estimate`; the seed chooses one of several trainings."""
-        known = _by_digest(self.path)
-        accuracies = known.get(_identity(spec))
+        table = _accuracies(self.path)
+        accuracies = table.get(_identity(spec))
         if accuracies is None:
-            raise EstimateError(f"the table has no such network ({len(known)} others)")
-        return Estimate(accuracies[seed % len(accuracies)], None, 0.0, seed)
+            raise EstimateError(f"the table has no such network ({len(table)} others)")
+        accuracy = accuracies[seed % len(accuracies)]
+        return Estimate(accuracy=accuracy, loss=None, seconds=0.0, seed=seed)
 
 
 def _identity(spec: NetworkSpec) -> str:
-    """Return a network's digest without its classes, which follow from the data."""
+    """Return a network's digest without its number of classes, which follows from the data."""
     return spec.replace(num_classes=1).digest()
 
 
 @lru_cache(maxsize=2)
-def _by_digest(path: str) -> dict[str, tuple[float, ...]]:
+def _accuracies(path: str) -> dict[str, tuple[float, ...]]:
+    """Return the accuracies in a table by the identity of the network."""
     return {_identity(row.spec): row.accuracies for row in read_networks(Path(path))}

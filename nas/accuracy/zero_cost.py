@@ -1,7 +1,7 @@
-"""Scores of untrained networks: seconds a network, and no claim to be an accuracy.
+"""Zero-cost scores of untrained networks: they take seconds per network and are not accuracies.
 
-Which of them rank networks, and how well, is shown by ``python -m nas.rank``; the counts of
-parameters and multiply-adds stand beside as what a score must beat to be worth its price.
+``python -m nas.rank`` shows how well each of them ranks networks. The counts of parameters and
+multiply-adds are among the scores as baselines: a score must beat them to be worth its cost.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nas.accuracy.base import Estimate, EstimateError
-from nas.accuracy.fidelity import prepare_data, shared_data
+from nas.accuracy.fidelity import Resolution, prepare_data, shared_data
 from nas.cost import count
 from nas.data import load_data
 from nas.errors import MixnasError, unknown
@@ -28,28 +28,29 @@ from nas.progress import Step
 from nas.spec import NetworkSpec
 from nas.torch_model import Network, build
 from nas.train.augment import Augmentation
-from nas.train.batches import Batches, mixed_seed
+from nas.train.batches import Batches, derive_seed
 from nas.train.recipe import Recipe
 
-BATCHES = 2  # the fewest that have a variance (Li et al. 2023, section 3.3)
+BATCHES = 2  # the smallest number that has a variance (Li et al. 2023, section 3.3)
 Batch = tuple[Tensor, Tensor]
 Score = Callable[[Network, list[Batch]], float]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class ZeroCost:
-    """Scores networks as they are initialised, on a few batches of the training part.
+    """Scores networks with their initial weights, on two batches of the training part.
 
     Attributes:
-        data: name of the data set.
-        score: one of `SCORES`.
-        resolution: side of the images in pixels.
-        batch_size: images a batch, of which there are two.
+        data: Name or path of the data set.
+        score: One of `SCORES`.
+        resolution: Height and width of the images, in pixels.
+        batch_size: Number of images in a batch.
+        max_score: None, since no score has an upper bound.
     """
 
     data: str = "digits"
     score: str = "naswot"
-    resolution: Annotated[int, Field(ge=8, le=2048)] = 32
+    resolution: Resolution = 32
     batch_size: Annotated[int, Field(ge=2)] = 64
     max_score: None = None
 
@@ -57,7 +58,7 @@ class ZeroCost:
         """Check the score.
 
         Raises:
-            MixnasError: when there is no such one.
+            MixnasError: If there is no such score.
         """
         if self.score not in SCORES:
             raise MixnasError(unknown("zero-cost score", self.score, SCORES))
@@ -77,24 +78,30 @@ class ZeroCost:
         }
 
     def prepare(self, step: Step | None = None) -> list[str]:
-        """See `PreparedEstimator`: images are decoded."""
+        """See `PreparedEstimator`; decodes the images."""
         return prepare_data(self.data, self.resolution, step)
 
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
-        """See `Estimator.estimate`; there is a score, and no accuracy."""
+        """See `Estimator.estimate`; the estimate has a score, but no accuracy."""
         started = time.perf_counter()
         model = build(spec, seed)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        torch.manual_seed(mixed_seed(seed))
+        torch.manual_seed(derive_seed(seed))
         value = SCORES[self.score](model, self._batches(seed))
         if not math.isfinite(value):
             raise EstimateError(f"its {self.score} score is {value}")
-        return Estimate(None, None, round(time.perf_counter() - started, 3), seed, value)
+        return Estimate(
+            accuracy=None,
+            loss=None,
+            seconds=round(time.perf_counter() - started, 3),
+            seed=seed,
+            score=value,
+        )
 
     def _batches(self, seed: int) -> list[Batch]:
-        """Return the batches, normalised and not augmented."""
+        """Return batches of normalized images, without augmentation."""
         data = shared_data(self.data, self.resolution)
-        # Of a small set they are halves: the same images twice would differ by rounding alone.
+        # A small set is halved: two batches of the same images would differ by rounding alone.
         size = min(self.batch_size, len(data.labels["train"]) // BATCHES)
         source = Batches(data, size, seed)
         augmentation = Augmentation(Recipe(), source.statistics())
@@ -103,58 +110,73 @@ class ZeroCost:
 
 
 def naswot(model: Network, batches: list[Batch]) -> float:
-    """Log-determinant of how alike the images of a batch switch units (Mellor et al. 2021).
+    """Return NASWOT: how differently the images of a batch activate the units of a network.
 
-    A unit is on where its activation function's input is positive, whatever the function.
+    It is the log-determinant of a kernel matrix (B, B), whose entry for two images is the number of
+    units that are on for both or off for both (Mellor et al. 2021, equation 2). A unit counts as on
+    where the input of its activation function is positive, whichever function it is.
+
+    Args:
+        model: The network; its batch normalization is in training mode.
+        batches: Batches, of which the first is used: images (B, 3, H, W) and labels (B,).
     """
     images, _ = batches[0]
-    alike = torch.zeros(len(images), len(images), dtype=torch.float64)
+    agreement = torch.zeros(len(images), len(images), dtype=torch.float64)
 
-    def note(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def add_agreement(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         on = (inputs[0].flatten(1) > 0).float()
-        both = on @ on.T
-        count = on.sum(1)
-        # Units that are on in both, and those that are off in both.
-        alike.add_(2 * both + on.shape[1] - count[:, None] - count[None, :])
+        both_on = on @ on.T
+        number_on = on.sum(1)
+        # Of n units, those off for both images are n - number_on - number_on' + both_on.
+        agreement.add_(2 * both_on + on.shape[1] - number_on[:, None] - number_on[None, :])
 
-    gates = [m for m in model.modules() if isinstance(m, _GATES)]
-    handles = [gate.register_forward_pre_hook(note) for gate in gates]
+    activations = [m for m in model.modules() if isinstance(m, _ACTIVATIONS)]
+    handles = [module.register_forward_pre_hook(add_agreement) for module in activations]
     with torch.no_grad():
         model.train()(images)
     for handle in handles:
         handle.remove()
-    return float(torch.linalg.slogdet(alike)[1])
+    return float(torch.linalg.slogdet(agreement)[1])
 
 
-_GATES = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.Mish, nn.GELU)
+_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.Mish, nn.GELU)
 
 
 def zico(model: Network, batches: list[Batch]) -> float:
-    """How steady gradients are from batch to batch (Li et al. 2023, equation 14).
+    """Return ZiCo: how consistent gradients are across batches (Li et al. 2023, equation 14).
 
-    The sum over layers of the logarithm of the sum of mean magnitude over deviation.
+    It is the sum over layers of log(sum over weights of mean |gradient| / standard deviation of
+    |gradient|); weights whose gradient does not vary are left out.
+
+    Args:
+        model: The network.
+        batches: Batches: images (B, 3, H, W) and labels (B,) each.
     """
     model.train()
-    kept: list[list[Tensor]] = []
+    by_batch: list[list[Tensor]] = []
     for images, labels in batches:
         model.zero_grad()
         F.cross_entropy(model(images), labels).backward()  # type: ignore[no-untyped-call]
-        kept.append([gradient.clone() for gradient in _gradients(model)])
+        by_batch.append([gradient.clone() for gradient in _gradients(model)])
     total = 0.0
-    for gradients in zip(*kept, strict=True):
+    for gradients in zip(*by_batch, strict=True):
         stacked = torch.stack(gradients)
         deviation = stacked.std(0, correction=0)
-        steady = stacked.abs().mean(0)[deviation > 0] / deviation[deviation > 0]
-        if steady.numel():
-            total += math.log(float(steady.sum()))
+        ratios = stacked.abs().mean(0)[deviation > 0] / deviation[deviation > 0]
+        if ratios.numel():
+            total += math.log(float(ratios.sum()))
     return total
 
 
 def synflow(model: Network, batches: list[Batch]) -> float:
-    """Logarithm of the synaptic flow (Tanaka et al. 2020, equation 2).
+    """Return the logarithm of the synaptic flow (Tanaka et al. 2020, equation 2).
 
-    The flow is the sum of weight x gradient in a network of all weights' magnitudes that is fed
-    with ones; batch normalisation is left out.
+    The flow is the sum of weight x gradient of a network whose weights are replaced by their
+    magnitudes and whose input is all ones; batch normalization is left out.
+
+    Args:
+        model: The network; its weights are overwritten.
+        batches: Batches, of which only the image size is used.
     """
     images, _ = batches[0]
     model.double().eval()
@@ -172,12 +194,13 @@ def synflow(model: Network, batches: list[Batch]) -> float:
 
 @contextmanager
 def _without_norms(model: nn.Module) -> Iterator[None]:
+    """Let every batch normalization return its input."""
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
 
-    def passed(_: nn.Module, inputs: tuple[Tensor, ...], __: Tensor) -> Tensor:
+    def identity(_: nn.Module, inputs: tuple[Tensor, ...], __: Tensor) -> Tensor:
         return inputs[0]
 
-    handles = [norm.register_forward_hook(passed) for norm in norms]
+    handles = [norm.register_forward_hook(identity) for norm in norms]
     try:
         yield
     finally:
@@ -186,14 +209,19 @@ def _without_norms(model: nn.Module) -> Iterator[None]:
 
 
 def gradient_norm(model: Network, batches: list[Batch]) -> float:
-    """Sum over layers of the norm of the loss's gradient (Abdelfattah et al. 2021)."""
+    """Return the sum over layers of the norm of the gradient (Abdelfattah et al. 2021).
+
+    Args:
+        model: The network.
+        batches: Batches, of which the first is used: images (B, 3, H, W) and labels (B,).
+    """
     images, labels = batches[0]
     F.cross_entropy(model.train()(images), labels).backward()  # type: ignore[no-untyped-call]
     return sum(float(gradient.norm()) for gradient in _gradients(model))
 
 
 def _gradients(model: nn.Module) -> Iterator[Tensor]:
-    """Yield the gradients of the weights of convolutions and linear layers."""
+    """Yield the gradient of the weights of every convolution and linear layer."""
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear) and layer.weight.grad is not None:
             yield layer.weight.grad

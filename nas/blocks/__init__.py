@@ -1,4 +1,4 @@
-"""Block families, one a file. To add one: write its file, and name it in `BLOCKS`."""
+"""The block families, one per file. To add one, write its file and list it in `BLOCKS`."""
 
 import dataclasses
 from typing import Any
@@ -13,12 +13,12 @@ BLOCKS: dict[str, type[Block]] = {"mbconv": MBConv, "dsconv": DSConv, "conv": Co
 FIELDS: dict[str, frozenset[str]] = {
     op: frozenset(f.name for f in dataclasses.fields(kind)) for op, kind in BLOCKS.items()
 }
-"""The names of a family's fields, by family."""
+"""Field names of every family."""
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     op: {f.name: f.default for f in dataclasses.fields(kind) if f.name != "channels"}
     for op, kind in BLOCKS.items()
 }
-"""What a family's fields are when a document does not say, by family."""
+"""Default values of every family's fields, for documents that leave them out."""
 
 __all__ = ["BLOCKS", "DEFAULTS", "FIELDS", "Block", "ConvBlock", "DSConv", "MBConv", "Rules"]

@@ -1,4 +1,4 @@
-"""What every block family is: fields, and their expansion into the layer tree."""
+"""The base class of all block families: fields, and their expansion into the layer tree."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ B = TypeVar("B", bound="Block")
 
 @dataclass(frozen=True, config=CONFIG)
 class Block:
-    """One block of a network. Subclasses add a literal field `op`, their name in documents.
+    """One block of a network.
+
+    A subclass is a block family. It adds a literal field `op`, which names it in documents.
 
     Attributes:
-        channels: output channels.
-        stride: 1 or 2; where in the block it applies is the family's matter.
+        channels: Number of output channels.
+        stride: Stride of the block, 1 or 2; the family decides which convolution has it.
     """
 
     channels: Channels
@@ -31,14 +33,17 @@ class Block:
 
     @property
     def family(self) -> str:
-        """The block family's name, which documents give as `op`."""
+        """Name of the block family, as documents give it under `op`."""
         return str(getattr(self, "op", type(self).__name__))
 
     @classmethod
     def trusted(cls: type[B], values: dict[str, Any]) -> B:
-        """Build a block from all its fields, checked before, without checking them again.
+        """Return a block built from already validated fields, without validating them again.
 
-        A space checks its choices once and then builds millions of blocks from them.
+        A space validates its choices once and then builds millions of blocks from them.
+
+        Args:
+            values: A value for every field except `op`.
         """
         block = object.__new__(cls)
         block.__dict__.update(values)
@@ -49,13 +54,13 @@ class Block:
         """Return the block's layer tree for an input of `in_channels` channels.
 
         Raises:
-            ValueError: when the fields do not fit the channels.
+            ValueError: If the fields are not compatible with the number of channels.
         """
 
     def _with_skip(
         self, parts: Sequence[tuple[str, Node]], in_channels: int, skip: bool
     ) -> Seq | Residual:
-        """Add the input where the block asks for it and the shapes allow it."""
+        """Return the parts in sequence, with a skip connection if wanted and possible."""
         if skip and self.stride == 1 and in_channels == self.channels:
             return Residual(tuple(parts))
         return Seq(tuple(parts))

@@ -1,4 +1,4 @@
-"""The plain convolution block."""
+"""The plain convolution block, as in the search space of MnasNet (Tan et al. 2019, section 4.1)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from nas.ir import Node
 
 @dataclass(frozen=True, config=CONFIG)
 class ConvBlock(Block):
-    """One dense convolution, BN, activation; optionally with a skip.
+    """A dense convolution, BN and an activation, optionally with a skip connection.
 
     Attributes:
-        kernels: exactly one kernel size (a list, so that all families share the field).
-        activation: after the convolution.
-        skip: add the input where the shapes allow it.
+        kernels: Exactly one kernel size; a tuple because all families share this field.
+        activation: Activation function after the convolution.
+        skip: Whether the input is added to the output where the shapes allow it.
     """
 
     op: Literal["conv"] = "conv"
@@ -28,14 +28,19 @@ class ConvBlock(Block):
     skip: bool = False
 
     def expand(self, in_channels: int, rules: Rules) -> Node:
-        """See `Block.expand`.
+        """Return the block's layer tree; see `Block.expand`.
 
         Raises:
-            ValueError: when several kernel sizes are asked for.
+            ValueError: If there is more than one kernel size.
         """
         if len(self.kernels) != 1:
-            raise ValueError(f"a plain conv has one kernel size, not {list(self.kernels)}")
+            raise ValueError(f"a plain convolution has one kernel size; found {list(self.kernels)}")
         conv = dense(
-            in_channels, self.channels, self.kernels[0], self.stride, self.activation, rules
+            in_channels,
+            self.channels,
+            kernel=self.kernels[0],
+            stride=self.stride,
+            activation=self.activation,
+            rules=rules,
         )
         return self._with_skip(conv.children, in_channels, self.skip)

@@ -1,4 +1,4 @@
-"""What the families with a (mixed) depthwise convolution in the middle share."""
+"""The base class of the families built around a (mixed) depthwise convolution."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from nas.ir import Node
 
 @dataclass(frozen=True, config=CONFIG)
 class DepthwiseBlock(Block):
-    """A block around a mixed depthwise convolution; no family of its own.
+    """A block with a mixed depthwise convolution in the middle; not a family itself.
 
     Attributes:
-        kernels: one kernel size a group of channels; 1 to 5 groups.
-        split: how channels are shared among the groups, ``equal`` or ``exponential``.
-        dilated: at stride 1, dilated 3x3 kernels in place of large ones.
-        group_width: channels per group of the depthwise part; 1 is depthwise.
-        project_groups: groups of the 1x1 projection.
-        se_ratio: squeezed channels as a share of the block's input; 0 for none.
-        activation: after the convolutions, and inside SE.
-        skip: add the input where the shapes allow it.
+        kernels: Kernel size of every kernel group, 1 to 5 groups.
+        split: How channels are split among the kernel groups, ``equal`` or ``exponential``.
+        dilated: Whether dilated 3x3 kernels replace larger ones at stride 1.
+        group_width: Channels per convolution group in the middle; 1 makes it depthwise.
+        project_groups: Number of groups of the 1x1 projection.
+        se_ratio: Squeezed channels of SE as a fraction of the block's input channels; 0 for no SE.
+        activation: Activation function after the convolutions and inside SE.
+        skip: Whether the input is added to the output where the shapes allow it.
     """
 
     kernels: Kernels = (3,)
@@ -35,16 +35,16 @@ class DepthwiseBlock(Block):
     skip: bool = True
 
     def _middle(self, mid: int, in_channels: int, rules: Rules) -> list[tuple[str, Node]]:
-        """Return the depthwise convolution and SE over `mid` channels."""
+        """Return the depthwise convolution and the SE, if any, on `mid` channels."""
         mixed = depthwise(
             mid,
-            self.kernels,
-            self.stride,
-            self.split,
-            self.dilated,
-            self.group_width,
-            self.activation,
-            rules,
+            kernels=self.kernels,
+            stride=self.stride,
+            split=self.split,
+            dilated=self.dilated,
+            group_width=self.group_width,
+            activation=self.activation,
+            rules=rules,
         )
         if not self.se_ratio:
             return [("depthwise", mixed)]

@@ -1,4 +1,4 @@
-"""The depthwise separable convolution (Howard et al. 2017, MobileNet, section 3.1)."""
+"""The depthwise separable convolution block (Howard et al. 2017, MobileNet, section 3.1)."""
 
 from __future__ import annotations
 
@@ -14,24 +14,31 @@ from nas.ir import Node
 
 @dataclass(frozen=True, config=CONFIG)
 class DSConv(DepthwiseBlock):
-    """Mixed depthwise, squeeze-and-excitation, 1x1; each convolution with BN and activation.
+    """Mixed depthwise convolution, squeeze-and-excitation and 1x1 convolution.
 
-    The linear form, without the last activation, is `MBConv` with expansion 1.
+    Both convolutions are followed by BN and an activation. The linear variant, without the last
+    activation, is `MBConv` with expansion ratio 1.
     """
 
     op: Literal["dsconv"] = "dsconv"
     skip: bool = False
 
     def expand(self, in_channels: int, rules: Rules) -> Node:
-        """See `Block.expand`.
+        """Return the block's layer tree; see `Block.expand`.
 
         Raises:
-            ValueError: when `group_width` does not divide the input's channels.
+            ValueError: If `group_width` does not divide the number of input channels.
         """
         if in_channels % self.group_width:
             raise ValueError(
                 f"group_width {self.group_width} does not divide {in_channels} input channels"
             )
         parts = self._middle(in_channels, in_channels, rules)
-        last = pointwise(in_channels, self.channels, self.project_groups, self.activation, rules)
-        return self._with_skip([*parts, ("project", last)], in_channels, self.skip)
+        projection = pointwise(
+            in_channels,
+            self.channels,
+            groups=self.project_groups,
+            activation=self.activation,
+            rules=rules,
+        )
+        return self._with_skip([*parts, ("project", projection)], in_channels, self.skip)

@@ -1,6 +1,6 @@
-"""The fields that blocks are described by: their types, checks and the words of their errors.
+"""The types of block fields, with their validation and error messages.
 
-The same types check a concrete network (`nas.spec`) and the choices of a space (`nas.space`).
+The same types validate a concrete network (`nas.spec`) and the choices of a space (`nas.space`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ ACTIVATIONS = ("relu", "relu6", "swish", "hard_swish", "mish", "gelu", "identity
 def _kernel(value: int) -> int:
     if value not in KERNEL_SIZES:
         allowed = ", ".join(map(str, KERNEL_SIZES))
-        raise ValueError(f"kernel {value} is not possible; allowed: {allowed}")
+        raise ValueError(f"kernel size {value} is not supported; allowed: {allowed}")
     return value
 
 
 def _as_list(value: Any) -> Any:
-    """Let ``kernels: 3`` stand for ``kernels: [3]``, and ``3.5.7`` for ``[3, 5, 7]``."""
+    """Accept ``kernels: 3`` for ``kernels: [3]``, and ``3.5.7`` for ``[3, 5, 7]``."""
     if isinstance(value, str) and all(part.isdigit() for part in value.split(".")):
         return tuple(int(part) for part in value.split("."))
     return (value,) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -35,8 +35,8 @@ def _kernels(value: tuple[int, ...]) -> tuple[int, ...]:
     return (value[0],) if len(set(value)) == 1 else value
 
 
-def _number(value: float) -> float:
-    """Keep whole numbers as int, so that 6 and 6.0 are the same choice with the same hash."""
+def _whole_as_int(value: float) -> float:
+    """Return whole numbers as int, so that 6 and 6.0 are the same choice with the same hash."""
     return int(value) if float(value).is_integer() else value
 
 
@@ -48,9 +48,15 @@ Split = Literal["equal", "exponential"]
 Groups = Annotated[int, Field(ge=1, le=8, strict=True)]
 GroupWidth = Annotated[int, Field(ge=1, le=1024, strict=True)]
 Ratio = Annotated[
-    float, Field(gt=0, le=16), AfterValidator(_number), PlainSerializer(_number, return_type=Any)
+    float,
+    Field(gt=0, le=16),
+    AfterValidator(_whole_as_int),
+    PlainSerializer(_whole_as_int, return_type=Any),
 ]
 SERatio = Annotated[
-    float, Field(ge=0, le=1), AfterValidator(_number), PlainSerializer(_number, return_type=Any)
+    float,
+    Field(ge=0, le=1),
+    AfterValidator(_whole_as_int),
+    PlainSerializer(_whole_as_int, return_type=Any),
 ]
 ActivationName = Literal[ACTIVATIONS]  # type: ignore[valid-type]

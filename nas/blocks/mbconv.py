@@ -1,4 +1,4 @@
-"""The mobile inverted bottleneck (Sandler et al. 2018, section 3.3) with MixConv."""
+"""The mobile inverted bottleneck block (Sandler et al. 2018, section 3.3) with MixConv."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from nas.ir import Node
 
 @dataclass(frozen=True, config=CONFIG)
 class MBConv(DepthwiseBlock):
-    """1x1 expand, mixed depthwise, squeeze-and-excitation, 1x1 project, skip.
+    """1x1 expansion, mixed depthwise convolution, squeeze-and-excitation, 1x1 projection, skip.
 
-    As in MixNet's published code (tensorflow/tpu, models/official/mnasnet/mixnet): no expansion
-    layer at ratio 1, one BN over the concatenated kernels, the SE ratio taken of the block's
-    input, a linear projection.
+    It follows MixNet's published code (tensorflow/tpu, models/official/mnasnet/mixnet): there is
+    no expansion layer at ratio 1, a single BN covers the concatenated kernel groups, the SE ratio
+    is relative to the block's input, and the projection is linear.
 
     Attributes:
-        expansion: expanded channels as a multiple of the input's.
-        expand_groups: groups of the 1x1 expansion.
+        expansion: Expansion ratio: expanded channels as a multiple of the input channels.
+        expand_groups: Number of groups of the 1x1 expansion.
     """
 
     op: Literal["mbconv"] = "mbconv"
@@ -31,13 +31,21 @@ class MBConv(DepthwiseBlock):
     expand_groups: Groups = 1
 
     def expand(self, in_channels: int, rules: Rules) -> Node:
-        """See `Block.expand`."""
+        """Return the block's layer tree; see `Block.expand`."""
         mid = expanded(in_channels, self.expansion, self.group_width)
         parts: list[tuple[str, Node]] = []
         if mid != in_channels or self.expansion != 1:
-            wide = pointwise(in_channels, mid, self.expand_groups, self.activation, rules)
-            parts.append(("expand", wide))
+            expansion = pointwise(
+                in_channels,
+                mid,
+                groups=self.expand_groups,
+                activation=self.activation,
+                rules=rules,
+            )
+            parts.append(("expand", expansion))
         parts += self._middle(mid, in_channels, rules)
-        narrow = pointwise(mid, self.channels, self.project_groups, None, rules)
-        parts.append(("project", narrow))
+        projection = pointwise(
+            mid, self.channels, groups=self.project_groups, activation=None, rules=rules
+        )
+        parts.append(("project", projection))
         return self._with_skip(parts, in_channels, self.skip)

@@ -1,26 +1,26 @@
-"""The parts that blocks share. Equal arguments give the same tree, so costs are counted once."""
+"""The building blocks of the block families.
+
+Every function is cached: equal arguments return the same tree, so that its costs are counted once.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import NamedTuple
 
-from nas.ir import (
-    Activation,
-    BatchNorm,
-    Conv,
-    MixConv,
-    Node,
-    Padding,
-    Seq,
-    SqueezeExcite,
-)
+from nas.ir import Activation, BatchNorm, Conv, MixConv, Node, Padding, Seq, SqueezeExcite
 
 _CACHE = 1 << 16
 
 
 class Rules(NamedTuple):
-    """What holds for a whole network: the padding rule and batch normalisation's constants."""
+    """Settings that hold for a whole network.
+
+    Attributes:
+        padding: Padding rule of every convolution, ``symmetric`` or ``same``.
+        norm_eps: Epsilon of every batch normalization.
+        norm_momentum: Momentum of every batch normalization, as torch defines it.
+    """
 
     padding: Padding = "symmetric"
     norm_eps: float = 1e-5
@@ -28,30 +28,34 @@ class Rules(NamedTuple):
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:
-    """Round to a multiple of `divisor`, at most 10% down (MobileNetV2's published code)."""
+    """Round to a multiple of `divisor`, never down by over 10% (MobileNetV2's published code)."""
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
 def expanded(in_channels: int, ratio: float, group_width: int = 1) -> int:
-    """Return the channels of an expansion.
+    """Return the number of expanded channels.
 
-    A whole ratio is exact (as in MixNet's published code), a fractional one is rounded to a
-    multiple of 8 (as in timm). Both are then rounded up to whole groups of `group_width`.
+    An integer ratio is applied exactly (as in MixNet's published code); the result of a fractional
+    one is rounded to a multiple of 8 (as in timm). Both are then rounded up to a multiple of
+    `group_width`.
     """
     mid = in_channels * ratio if isinstance(ratio, int) else make_divisible(in_channels * ratio)
     return -(-int(mid) // group_width) * group_width
 
 
 def split_channels(channels: int, groups: int, rule: str = "equal") -> tuple[int, ...]:
-    """Split channels over groups.
+    """Return the number of channels of every group.
 
-    ``equal`` gives everyone channels // groups and the remainder to the first group (MixNet's
-    published code); ``exponential`` gives group i a share of 2^-i and the last one the rest
-    (Tan and Le 2019, section 3.2).
+    Args:
+        channels: Number of channels to split.
+        groups: Number of groups.
+        rule: ``equal`` gives every group channels // groups and the remainder to the first group
+            (MixNet's published code); ``exponential`` gives group i (from 1) a fraction of 2^-i
+            and the last group the rest (Tan and Le 2019, section 3.2).
 
     Raises:
-        ValueError: when a group would have no channel.
+        ValueError: If a group would be left without channels.
     """
     if rule == "equal":
         base = channels // groups
@@ -66,35 +70,40 @@ def split_channels(channels: int, groups: int, rule: str = "equal") -> tuple[int
 
 @lru_cache(_CACHE)
 def pointwise(
-    in_channels: int, out_channels: int, groups: int, activation: str | None, rules: Rules
+    in_channels: int, out_channels: int, *, groups: int, activation: str | None, rules: Rules
 ) -> Seq:
-    """A 1x1 convolution in `groups` groups (input and output split alike, no shuffle), BN, act."""
+    """Return a 1x1 convolution with BN and an activation, if any.
+
+    With several groups, input and output channels are both split equally, without a shuffle.
+    """
     conv: Node = Conv(in_channels, out_channels)
     if groups > 1:
         sizes = zip(
             split_channels(in_channels, groups), split_channels(out_channels, groups), strict=True
         )
         conv = MixConv(tuple(Conv(i, o) for i, o in sizes))
-    return _normalised(conv, out_channels, activation, rules)
+    return _with_norm(conv, out_channels, activation, rules)
 
 
 @lru_cache(_CACHE)
 def dense(
     in_channels: int,
     out_channels: int,
+    *,
     kernel: int,
     stride: int,
     activation: str | None,
     rules: Rules,
 ) -> Seq:
-    """A dense convolution, BN, activation."""
+    """Return a dense convolution with BN and an activation, if any."""
     conv = Conv(in_channels, out_channels, kernel, stride, padding=rules.padding)
-    return _normalised(conv, out_channels, activation, rules)
+    return _with_norm(conv, out_channels, activation, rules)
 
 
 @lru_cache(_CACHE)
 def depthwise(
     channels: int,
+    *,
     kernels: tuple[int, ...],
     stride: int,
     split: str,
@@ -103,34 +112,52 @@ def depthwise(
     activation: str | None,
     rules: Rules,
 ) -> Seq:
-    """A (mixed) depthwise convolution, ONE BN over the concatenation, activation.
+    """Return a (mixed) depthwise convolution, a single BN over the concatenation, an activation.
 
-    With `dilated`, at stride 1, kernel k becomes a 3x3 with dilation (k - 1) / 2 (Tan and Le 2019,
-    section 3.2). With `group_width` > 1 every kernel's convolution has groups of that width, and
-    channels are split in whole groups.
+    Args:
+        channels: Number of input and output channels.
+        kernels: Kernel size of every kernel group.
+        stride: Stride of the convolutions.
+        split: How channels are split among the kernel groups (see `split_channels`).
+        dilated: Whether, at stride 1, a kernel of size k becomes a 3x3 kernel with dilation
+            (k - 1) / 2 (Tan and Le 2019, section 3.2).
+        group_width: Channels per convolution group. Above 1 the convolutions are grouped rather
+            than depthwise, and channels are split in whole groups.
+        activation: Activation function, if any.
+        rules: Settings of the network.
+
+    Raises:
+        ValueError: If a kernel group would be left without channels.
     """
 
     def conv(width: int, kernel: int) -> Conv:
         dilation = (kernel - 1) // 2 if dilated and stride == 1 and kernel > 1 else 1
         size = 3 if dilation > 1 else kernel
         return Conv(
-            width, width, size, stride, width // group_width, dilation, padding=rules.padding
+            in_channels=width,
+            out_channels=width,
+            kernel=size,
+            stride=stride,
+            groups=width // group_width,
+            dilation=dilation,
+            padding=rules.padding,
         )
 
     sizes = split_channels(channels // group_width, len(kernels), split)
     convs = tuple(conv(n * group_width, k) for n, k in zip(sizes, kernels, strict=True))
-    return _normalised(convs[0] if len(convs) == 1 else MixConv(convs), channels, activation, rules)
+    mixed = convs[0] if len(convs) == 1 else MixConv(convs)
+    return _with_norm(mixed, channels, activation, rules)
 
 
 @lru_cache(_CACHE)
 def squeeze_excite(channels: int, reduced: int, activation: str) -> SqueezeExcite:
-    """Squeeze-and-excitation through `reduced` channels, with biases and a sigmoid gate."""
+    """Return a squeeze-and-excitation layer with biases that squeezes to `reduced` channels."""
     return SqueezeExcite(
         Conv(channels, reduced, bias=True), Conv(reduced, channels, bias=True), activation
     )
 
 
-def _normalised(conv: Node, channels: int, activation: str | None, rules: Rules) -> Seq:
+def _with_norm(conv: Node, channels: int, activation: str | None, rules: Rules) -> Seq:
     norm = BatchNorm(channels, rules.norm_eps, rules.norm_momentum)
     parts: list[tuple[str, Node]] = [("conv", conv), ("norm", norm)]
     if activation not in (None, "identity"):

@@ -1,4 +1,4 @@
-"""Exact costs of a network, from its layer tree alone: no torch, no typer."""
+"""Exact costs of a network, computed from its layer tree without torch."""
 
 from nas.cost.count import CONVENTION, Cost, Count, count, count_leaf, tally
 

@@ -1,4 +1,4 @@
-"""``python -m nas.cost``: exact counts of networks."""
+"""``python -m nas.cost``: print the exact costs of networks."""
 
 from __future__ import annotations
 
@@ -9,34 +9,36 @@ import typer
 from pydantic import ValidationError
 
 from nas import cli
-from nas.cost import CONVENTION, Cost, count, count_leaf
+from nas.cost import CONVENTION, count, count_leaf
 from nas.errors import MixnasError
 from nas.ir import Layer, walk
 from nas.spec import NetworkSpec, load_network, reference_names
 from nas.units import format_count
 
-app = cli.new_app("Exact parameters, MAdds, activations and peak memory of networks.")
+app = cli.new_app("Print the exact parameters, MAdds, activations and peak memory of networks.")
 
 
 @app.command()
 def cost(
     networks: Annotated[
         list[str] | None,
-        typer.Argument(help="Reference names or paths of spec files; all references if none."),
+        typer.Argument(
+            help="Names of reference networks or paths of spec files. [all reference networks]"
+        ),
     ] = None,
     resolution: Annotated[
-        int | None, typer.Option(help="Input resolution in pixels, in place of the spec's.")
+        int | None, typer.Option(help="Input resolution in pixels. [the spec's]")
     ] = None,
-    classes: Annotated[
-        int | None, typer.Option(help="Number of classes, in place of the spec's.")
-    ] = None,
-    layers: Annotated[bool, typer.Option("--layers", help="One row a layer.")] = False,
+    classes: Annotated[int | None, typer.Option(help="Number of classes. [the spec's]")] = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Also print a table with one row per layer.")
+    ] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Compare the MAdds with fvcore's count (needs torch).")
+        bool, typer.Option("--check", help="Verify the MAdds against fvcore's count (needs torch).")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
 ) -> None:
-    """Count networks exactly, from their specs alone."""
+    """Print the exact costs of networks, counted from their specs."""
     specs = [
         _adjusted(load_network(name), resolution, classes) for name in networks or reference_names()
     ]
@@ -45,10 +47,10 @@ def cost(
         row: dict[str, Any] = {
             "name": spec.name,
             "resolution": spec.input.resolution,
-            **_costs(count(spec)),
+            **dataclasses.asdict(count(spec)),
         }
         if check:
-            row["fvcore_madds"] = _checked(spec)
+            row["fvcore_madds"] = _verified_madds(spec)
         if layers:
             row["layers"] = [_layer(layer) for layer in walk(spec.tree(), spec.in_shape)]
         rows.append(row)
@@ -56,7 +58,7 @@ def cost(
         cli.print_json(rows[0] if networks and len(networks) == 1 else rows)
         return
     cli.print_table(
-        "Cost of one image",
+        "Costs for one image",
         ["network", "resolution", "params", "MAdds", "activations", "peak memory"],
         [
             [
@@ -86,13 +88,11 @@ def _adjusted(spec: NetworkSpec, resolution: int | None, classes: int | None) ->
         return spec if classes is None else spec.replace(num_classes=classes)
     except ValidationError as error:
         problem = error.errors()[0]
+        option = str(problem["loc"][-1]).removeprefix("num_")
         raise MixnasError(
-            f"--{problem['loc'][-1]} is not possible: {problem['msg']}; found {problem['input']}"
+            f"--{option}: {problem['msg'][:1].lower()}{problem['msg'][1:]}; "
+            f"found {problem['input']}"
         ) from None
-
-
-def _costs(cost: Cost) -> dict[str, int]:
-    return dataclasses.asdict(cost)
 
 
 def _layer(layer: Layer) -> dict[str, str | int]:
@@ -106,18 +106,18 @@ def _layer(layer: Layer) -> dict[str, str | int]:
     }
 
 
-def _checked(spec: NetworkSpec) -> int:
-    """Return fvcore's count of convolutions and linear layers.
+def _verified_madds(spec: NetworkSpec) -> int:
+    """Return fvcore's count of MAdds.
 
     Raises:
-        MixnasError: when it is another one than ours.
+        MixnasError: If it differs from the count of `nas.cost`.
     """
     from nas.cost.fvcore import fvcore_madds
 
-    theirs, ours = fvcore_madds(spec), count(spec).madds
-    if theirs != ours:
-        raise MixnasError(f"{spec.name}: fvcore counts {theirs:,} MAdds, mixnas {ours:,}")
-    return theirs
+    independent, madds = fvcore_madds(spec), count(spec).madds
+    if independent != madds:
+        raise MixnasError(f"{spec.name}: fvcore counts {independent:,} MAdds, mixnas {madds:,}")
+    return independent
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Exact costs of a network: a walk over its layer tree, without torch.
+"""Exact costs of a network, counted by a walk over its layer tree.
 
 ``python -m nas.cost mixnet_m my.yaml --json`` prints them.
 """
@@ -32,22 +32,22 @@ from nas.spec import NetworkSpec
 
 CONVENTION = (
     "MAdds: multiply-adds of convolution and linear layers for one image, SE included, BN and "
-    "activations excluded (others print twice as much, or add 2 per BN element)"
+    "activations excluded (other tools may report twice as many, or add 2 per BN element)"
 )
 _CACHE = 1 << 16
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a network costs for one image at its input resolution.
+    """Costs of a network for one image at its input resolution.
 
     Attributes:
-        params: trainable parameters, BN's scale and shift included.
-        madds: multiply-adds of convolution and linear layers (see `CONVENTION`).
-        activations: elements of the outputs of all convolution and linear layers (Radosavovic et
-            al. 2020, RegNet, section 3.1, with the classifier's, as in its published code).
-        peak_memory: bytes of the activations alive at the worst moment of fp32 inference, layer by
-            layer, with BN and activations in place.
+        params: Number of trainable parameters, including the scale and shift of BN.
+        madds: Multiply-adds of convolution and linear layers (see `CONVENTION`).
+        activations: Number of output elements of all convolution and linear layers (Radosavovic et
+            al. 2020, RegNet, section 3.1, with the classifier included, as in its published code).
+        peak_memory: Largest amount of activations alive at once, in bytes, in fp32 inference layer
+            by layer with BN and activation functions in place.
     """
 
     params: int
@@ -57,14 +57,14 @@ class Cost:
 
 
 class Count(NamedTuple):
-    """The counts of a part of a network, for an input of a certain shape.
+    """Costs of a part of a network, for an input of a given shape.
 
     Attributes:
-        params: trainable parameters.
-        madds: multiply-adds.
-        activations: output elements of convolution and linear layers.
-        peak: elements alive at the worst moment, the part's input included.
-        shape: of the output.
+        params: Number of trainable parameters.
+        madds: Multiply-adds of convolution and linear layers.
+        activations: Number of output elements of convolution and linear layers.
+        peak: Largest number of elements alive at once, including the part's input.
+        shape: Shape of the part's output.
     """
 
     params: int
@@ -74,31 +74,36 @@ class Count(NamedTuple):
     shape: Shape
 
     def cost(self) -> Cost:
-        """Return the counts as a network's cost, at four bytes an element."""
-        return Cost(self.params, self.madds, self.activations, 4 * self.peak)
+        """Return the costs of a whole network, with four bytes per element in memory."""
+        return Cost(
+            params=self.params,
+            madds=self.madds,
+            activations=self.activations,
+            peak_memory=4 * self.peak,
+        )
 
 
 def _conv(conv: Conv, height: int, width: int) -> tuple[int, int]:
-    """Return the parameters and multiply-adds of a convolution with that output size."""
+    """Return the parameters and multiply-adds of a convolution with the given output size."""
     weights = conv.kernel**2 * conv.in_channels // conv.groups * conv.out_channels
     return weights + conv.out_channels * conv.bias, weights * height * width
 
 
 def count_leaf(leaf: Leaf, shape: Shape) -> Count:
-    """Count one layer for an input of `shape`."""
+    """Return the costs of one layer for an input of `shape`."""
     out = out_shape(leaf, shape)
     params = madds = activations = 0
     peak = elements(shape) + elements(out)
     match leaf:
         case Conv() | MixConv():
             for conv in (leaf,) if isinstance(leaf, Conv) else leaf.convs:
-                weights, macs = _conv(conv, out[1], out[2])
-                params, madds = params + weights, madds + macs
+                conv_params, conv_madds = _conv(conv, out[1], out[2])
+                params, madds = params + conv_params, madds + conv_madds
             activations = elements(out)
         case SqueezeExcite():
             for conv in (leaf.reduce, leaf.expand):
-                weights, macs = _conv(conv, 1, 1)
-                params, madds = params + weights, madds + macs
+                conv_params, conv_madds = _conv(conv, 1, 1)
+                params, madds = params + conv_params, madds + conv_madds
                 activations += conv.out_channels
         case Linear():
             madds = leaf.in_features * leaf.out_features
@@ -109,77 +114,82 @@ def count_leaf(leaf: Leaf, shape: Shape) -> Count:
             peak = elements(shape)
         case GlobalPool() | Pad():
             pass
-    return Count(params, madds, activations, peak, out)
+    return Count(params=params, madds=madds, activations=activations, peak=peak, shape=out)
 
 
 def _count(node: Node, shape: Shape) -> Count:
-    """Count a tree for an input of `shape`."""
+    """Return the costs of a tree for an input of `shape`."""
     if not isinstance(node, (Seq, Residual)):
         return count_leaf(node, shape)
-    params = madds = activations = peak = held = 0
+    params = madds = activations = peak = skip = 0
     inner = shape
     for _, child in node.children:
-        p, m, a, alive, inner = _count_shared(child, inner)
-        params += p
-        madds += m
-        activations += a
-        if alive + held > peak:
-            peak = alive + held
+        part = _count_shared(child, inner)
+        params += part.params
+        madds += part.madds
+        activations += part.activations
+        peak = max(peak, part.peak + skip)
+        inner = part.shape
         if isinstance(node, Residual):
-            held = elements(shape)  # the input lives until the sum
-    return Count(params, madds, activations, peak, inner)
+            skip = elements(shape)  # the input stays alive until the sum
+    return Count(params=params, madds=madds, activations=activations, peak=peak, shape=inner)
 
 
 def _count_shared(node: Node, shape: Shape) -> Count:
-    """Count a tree, remembering those that other networks are likely to have as well."""
+    """Return the costs of a tree, cached if other networks are likely to share it."""
     if isinstance(node, (Seq, Residual, SqueezeExcite)):
         return _count_part(node, shape)
     return count_leaf(node, shape)
 
 
-# Parts are shared between blocks (see nas.blocks.parts), so each is counted once. Whole blocks are
-# remembered by value, not by their tree: trees are built anew every time.
+# Blocks share their parts (see nas.blocks.parts), so each part is counted once. Whole blocks are
+# cached by value rather than by tree, since every expansion builds a new tree.
 _count_part = lru_cache(_CACHE)(_count)
 
 
-@lru_cache(1 << 12)  # repeats are mostly within one network
+@lru_cache(1 << 12)  # most repeats are within one network
 def _count_block(block: Block, rules: Rules, shape: Shape) -> Count:
     return _count(block.expand(shape[0], rules), shape)
 
 
 def tally(parts: Iterable[Block | Node], rules: Rules, shape: Shape) -> Count:
-    """Count blocks and layer trees in a row, for an input of `shape`.
+    """Return the total costs of consecutive blocks and layer trees.
+
+    Args:
+        parts: The blocks and trees, in order.
+        rules: Settings that the blocks expand with.
+        shape: Shape of the input of the first part.
 
     Raises:
-        ValueError: when one does not fit the channels it is given.
+        ValueError: If a part is not compatible with its input channels.
     """
     params = madds = activations = peak = 0
-    last: Block | Node | None = None
-    one: Count | None = None
+    reusable: Block | Node | None = None
+    cost: Count | None = None
     for part in parts:
-        if one is None or part is not last:  # equal blocks in a row are counted once
+        if cost is None or part is not reusable:  # a repeated block is looked up only once
             if isinstance(part, Block):
-                one = _count_block(part, rules, shape)
+                cost = _count_block(part, rules, shape)
             else:
-                one = _count_shared(part, shape)
-            last = part if shape == one.shape else None
-        params += one.params
-        madds += one.madds
-        activations += one.activations
-        peak = max(peak, one.peak)
-        shape = one.shape
-    return Count(params, madds, activations, peak, shape)
+                cost = _count_shared(part, shape)
+            reusable = part if shape == cost.shape else None
+        params += cost.params
+        madds += cost.madds
+        activations += cost.activations
+        peak = max(peak, cost.peak)
+        shape = cost.shape
+    return Count(params=params, madds=madds, activations=activations, peak=peak, shape=shape)
 
 
 def count(spec: NetworkSpec) -> Cost:
-    """Count a network exactly.
+    """Return the exact costs of a network.
 
     Raises:
-        MixnasError: when a block does not fit the channels it is given.
+        MixnasError: If a block is not compatible with its input channels.
     """
     try:
         total = tally((part for _, part in spec.parts()), spec.rules, spec.in_shape)
     except ValueError:
-        spec.tree()  # raises the same, and says which block it is
+        spec.tree()  # raises a MixnasError that names the block
         raise
     return total.cost()

@@ -1,4 +1,4 @@
-"""fvcore's count of a network, the independent one that ours must equal."""
+"""fvcore's count of multiply-adds, an independent check of `nas.cost.count`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ from nas.ir import Shape
 from nas.spec import NetworkSpec
 from nas.torch_model import build
 
-COUNTED = ("conv", "linear", "addmm", "matmul")  # fvcore counts BN and pooling as well
+COUNTED = ("conv", "linear", "addmm", "matmul")  # fvcore also counts BN and pooling
 
 
 def fvcore_madds(spec: NetworkSpec) -> int:
-    """Return the multiply-adds of convolution and linear layers that fvcore counts by tracing."""
+    """Return the network's multiply-adds as fvcore counts them by tracing; see `module_madds`."""
     return module_madds(build(spec, seed=0), spec.in_shape)
 
 
 def module_madds(module: nn.Module, shape: Shape) -> int:
-    """Return the same of any module, for one image of `shape`; the module is left evaluating."""
+    """Return the multiply-adds of a module's convolution and linear layers for one image.
+
+    Args:
+        module: The module, which is put into evaluation mode.
+        shape: Shape of the image: channels, height and width.
+    """
     analysis = FlopCountAnalysis(module.eval(), torch.zeros(1, *shape))
     analysis.unsupported_ops_warnings(False)
     analysis.uncalled_modules_warnings(False)
-    return int(sum(n for op, n in analysis.by_operator().items() if op in COUNTED))
+    return int(sum(madds for op, madds in analysis.by_operator().items() if op in COUNTED))

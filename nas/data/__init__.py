@@ -1,4 +1,4 @@
-"""Image data sets with a fixed split: train and validation for the search, test for the end."""
+"""Image data sets with a fixed split: train and validation to search with, test for the end."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from nas.errors import MixnasError, unknown
 
 DATA: dict[str, Callable[[], ImageData]] = {"digits": load_digits}
 DataSource = ImageData | FolderData
-"""What has `name`, `classes`, `fingerprint()`, and images `at(resolution)`."""
+"""A data set with `name`, `classes`, `fingerprint()` and `at(resolution)`."""
 
 
 def load_data(name: str) -> DataSource:
-    """Find a data set by name or path.
+    """Return a data set by name or path.
 
     Args:
-        name: ``digits``; a folder of class folders; a folder with the published files of
-            CIFAR-10, CIFAR-100 or MNIST; or an .npz file.
+        name: ``digits``; or the path of a folder of class folders, of a folder with the published
+            files of CIFAR-10, CIFAR-100 or MNIST, or of an .npz file.
 
     Raises:
-        MixnasError: when there is no such data set, or it cannot be read.
+        MixnasError: If there is no such data set, or it cannot be read.
     """
     if name in DATA:
         return DATA[name]()
@@ -35,9 +35,11 @@ def load_data(name: str) -> DataSource:
     if path.is_file():
         if path.suffix == ".npz":
             return load_npz(path)
-        raise MixnasError(f"{name} is no data set; wanted is a folder of class folders, or an .npz")
+        raise MixnasError(
+            f"{name} is not a data set; give a folder of class folders, or an .npz file"
+        )
     if path.suffix or len(path.parts) > 1:
-        raise MixnasError(f"there is no data at {name}")
+        raise MixnasError(f"there is no data set at {name}")
     hint = "; or give a folder of class folders, or an .npz file"
     raise MixnasError(unknown("data set", name, DATA) + hint)
 

@@ -1,4 +1,4 @@
-"""Data sets that are arrays: as they come from files, to `ImageData`."""
+"""Data sets given as arrays: checked, split into three parts, and turned into `ImageData`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import torch
 from nas.data.images import PARTS, ImageData, Part, split_in_three, split_off_validation
 from nas.errors import MixnasError
 
-FEWEST = 5  # images of a class, for each of three parts to have one
+MIN_IMAGES_PER_CLASS = 5  # so that each of the three parts gets at least one
 Arrays = tuple[np.ndarray, np.ndarray]
-_NAMES: tuple[Mapping[Part, tuple[str, str]], ...] = (
+_ARRAY_NAMES: tuple[Mapping[Part, tuple[str, str]], ...] = (
     {
         "train": ("train_images", "train_labels"),
         "validation": ("val_images", "val_labels"),
@@ -33,70 +33,83 @@ _NAMES: tuple[Mapping[Part, tuple[str, str]], ...] = (
 def load_npz(path: Path) -> ImageData:
     """Read a data set from an .npz file.
 
-    Its arrays are `images` and `labels`; or `train_images`, `train_labels`, `test_images`,
-    `test_labels`, with `val_` as well if there is such a part; or `x_train`, `y_train`, and so on.
-    Images are uint8, (N, H, W), (N, H, W, C) or (N, C, H, W); labels are integers from 0 on.
+    Its arrays are named `images` and `labels`; or `train_images`, `train_labels`, `val_images`,
+    ..., `test_labels`; or `x_train`, `y_train`, `x_val`, ..., `y_test`. The validation and the test
+    part may be missing. Images are uint8 of shape (N, H, W), (N, H, W, C) or (N, C, H, W) with one
+    or three channels; labels are integers from 0, of shape (N,) or (N, 1).
 
     Raises:
-        MixnasError: when the file is damaged or its arrays are others.
+        MixnasError: If the file is damaged, or its arrays have other names, types or shapes.
     """
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            for names in _NAMES:
+            for names in _ARRAY_NAMES:
                 if set(names["train"]) <= set(file.files):
-                    found = {
+                    given = {
                         part: (file[images], file[labels])
                         for part, (images, labels) in names.items()
                         if images in file.files and labels in file.files
                     }
-                    return assemble(str(path), found)
-            held = ", ".join(file.files) or "nothing"
+                    return assemble(str(path), given)
+            contents = ", ".join(file.files) or "nothing"
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise MixnasError(f"{path} cannot be read: {error}") from None
     raise MixnasError(
-        f"{path} holds {held}; wanted are images and labels, or train_images, train_labels, "
-        "test_images, test_labels"
+        f"{path} contains {contents}; expected images and labels, or train_images, train_labels, "
+        "test_images and test_labels"
     )
 
 
 def assemble(
     name: str, given: Mapping[Part, Arrays], classes: Sequence[str] | None = None
 ) -> ImageData:
-    """Make a data set of what there is of its parts.
+    """Make a data set of the parts that are given.
 
-    Missing parts are split off: validation from train, both from train when there is no test.
-    A validation part without a test part is taken for the test, as ImageNet's is.
+    See `split` for how missing parts are split off.
 
     Args:
-        name: as given on the command line.
-        given: images and labels of the parts.
-        classes: their names; numbers if None.
+        name: Name of the data set, as given on the command line.
+        given: Images and labels of the parts; train must be among them.
+        classes: Names of the classes; None for their numbers.
 
     Raises:
-        MixnasError: when the arrays are no images with labels.
+        MixnasError: If the arrays are not images with labels, or too few to be split.
     """
     arrays = {part: _checked(name, part, *pair) for part, pair in given.items()}
     count = 1 + max(int(labels.max()) for _, labels in arrays.values())
     if classes is None:
         classes = [str(i) for i in range(count)]
     if count > len(classes):
-        raise MixnasError(f"{name}: there is a label {count - 1}, but only {len(classes)} classes")
+        raise MixnasError(
+            f"{name}: there is a label {count - 1}, but only {len(classes)} classes; labels must "
+            f"be 0 to {len(classes) - 1}"
+        )
     if len(classes) < 2:
-        raise MixnasError(f"{name} has one class, '{classes[0]}'; a classifier needs two")
+        raise MixnasError(f"{name} has only one class, '{classes[0]}'; give at least two")
     check_counts(name, arrays["train"][1], classes)
     labels = {part: labels for part, (_, labels) in arrays.items()}
-    source = split(labels)
-    images = {
-        part: torch.from_numpy(arrays[origin][0][index]) for part, (origin, index) in source.items()
-    }
-    chosen = {
-        part: torch.from_numpy(labels[origin][index]) for part, (origin, index) in source.items()
-    }
-    return ImageData(name, tuple(classes), images, chosen)
+    members = split(labels).items()
+    return ImageData(
+        name=name,
+        classes=tuple(classes),
+        images={part: torch.from_numpy(arrays[of][0][index]) for part, (of, index) in members},
+        labels={part: torch.from_numpy(labels[of][index]) for part, (of, index) in members},
+    )
 
 
 def split(labels: Mapping[Part, np.ndarray]) -> dict[Part, tuple[Part, np.ndarray]]:
-    """Return of which given part, and of which of its members, each of the three parts is made."""
+    """Assign the members of the parts that are given to the three parts.
+
+    Missing parts are split off: validation from train, and both validation and test from train if
+    only train is given. A validation part without a test part becomes the test part, as is usual
+    for ImageNet.
+
+    Args:
+        labels: Labels of the given parts, shape (N,) each; train must be among them.
+
+    Returns:
+        For each of the three parts, the given part it is taken from and the indices of its members.
+    """
     train = labels["train"]
     if set(labels) == {"train"}:
         return {part: ("train", index) for part, index in split_in_three(train).items()}
@@ -106,48 +119,59 @@ def split(labels: Mapping[Part, np.ndarray]) -> dict[Part, tuple[Part, np.ndarra
     if "test" not in labels:
         result["test"] = result.pop("validation")
     if "validation" not in result:
-        rest, taken = split_off_validation(train)
-        result["train"], result["validation"] = ("train", rest), ("train", taken)
+        rest, held_out = split_off_validation(train)
+        result["train"], result["validation"] = ("train", rest), ("train", held_out)
     return {part: result[part] for part in PARTS}
 
 
 def check_counts(name: str, labels: np.ndarray, classes: Sequence[str]) -> None:
     """Refuse a training part in which a class is missing or has too few images to be split.
 
+    Args:
+        name: Name of the data set, for the message.
+        labels: Labels of the training part, shape (N,).
+        classes: Names of the classes.
+
     Raises:
-        MixnasError: with the classes.
+        MixnasError: If there are such classes; the text names the first five.
     """
     counts = np.bincount(labels, minlength=len(classes))
-    few = [f"{classes[i]} has {n}" for i, n in enumerate(counts) if n < FEWEST]
-    if few:
-        more = f" and {len(few) - 5} more" if len(few) > 5 else ""
+    too_few = [f"{classes[i]} has {n}" for i, n in enumerate(counts) if n < MIN_IMAGES_PER_CLASS]
+    if too_few:
+        more = f" and {len(too_few) - 5} more" if len(too_few) > 5 else ""
         raise MixnasError(
-            f"{name}: every class needs at least {FEWEST} images to train with, but "
-            f"{', '.join(few[:5])}{more}"
+            f"{name}: every class needs at least {MIN_IMAGES_PER_CLASS} training images, but "
+            f"{', '.join(too_few[:5])}{more}"
         )
 
 
 def _checked(name: str, part: Part, images: np.ndarray, labels: np.ndarray) -> Arrays:
-    """Return images as (N, 3, H, W) and labels as int64 (N,)."""
+    """Return images as uint8 (N, 3, H, W) and labels as int64 (N,)."""
     where = f"{name}: the {part} images"
     if images.dtype != np.uint8:
-        raise MixnasError(f"{where} are {images.dtype}; wanted are bytes, 0 to 255 (uint8)")
+        raise MixnasError(f"{where} have type {images.dtype}; expected uint8, 0 to 255")
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
-        shape = f"{labels.dtype} {labels.shape}"
-        raise MixnasError(f"{where} are {len(images)}, but their labels are {shape}")
+        found = f"type {labels.dtype} and shape {labels.shape}"
+        raise MixnasError(
+            f"{where} need {len(images)} integer labels, but their labels have {found}"
+        )
     if len(labels) == 0:
-        raise MixnasError(f"{where} are none")
+        raise MixnasError(f"{where} are missing: the array is empty")
     if labels.min() < 0:
-        raise MixnasError(f"{name}: there is a label {labels.min()}; labels begin at 0")
+        raise MixnasError(f"{name}: there is a label {labels.min()}; labels must be 0 or more")
     return in_three_channels(where, images), labels.astype(np.int64)
 
 
 def in_three_channels(where: str, images: np.ndarray) -> np.ndarray:
-    """Return images as (N, 3, H, W); gray ones are repeated.
+    """Return images as (N, 3, H, W); gray images are repeated in all three channels.
+
+    Args:
+        where: Which images these are, for the message.
+        images: Shape (N, H, W), (N, H, W, C) or (N, C, H, W) with C = 1 or 3.
 
     Raises:
-        MixnasError: when they have another shape.
+        MixnasError: If they have another shape.
     """
     shape: Any = images.shape
     if images.ndim == 3:
@@ -156,6 +180,6 @@ def in_three_channels(where: str, images: np.ndarray) -> np.ndarray:
         images = images.transpose(0, 3, 1, 2)
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise MixnasError(
-            f"{where} have shape {shape}; wanted is (N, H, W), (N, H, W, 3) or (N, 3, H, W)"
+            f"{where} have shape {shape}; expected (N, H, W), (N, H, W, 3) or (N, 3, H, W)"
         )
     return np.ascontiguousarray(np.broadcast_to(images, (len(images), 3, *images.shape[2:])))

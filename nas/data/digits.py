@@ -1,4 +1,4 @@
-"""The data set that needs no file."""
+"""The handwritten digits of scikit-learn, a data set that needs no download."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from nas.data.images import ImageData
 def load_digits() -> ImageData:
     """Return scikit-learn's digits: 1,797 real scans of handwritten digits, 8x8, 10 classes.
 
-    They are embedded in scikit-learn, so they need no download (Alpaydin and Kaynak 1998, UCI).
+    They come from the UCI repository (Alpaydin and Kaynak 1998) and are part of scikit-learn.
     """
     from sklearn import datasets
 
-    raw = datasets.load_digits()
-    gray = np.clip(np.rint(raw.images * (255 / 16)), 0, 255).astype(np.uint8)
-    return assemble("digits", {"train": (gray, raw.target)})
+    scans = datasets.load_digits()
+    gray = np.clip(np.rint(scans.images * (255 / 16)), 0, 255).astype(np.uint8)
+    return assemble("digits", {"train": (gray, scans.target)})

@@ -1,11 +1,11 @@
-"""A folder of class folders with image files, decoded once for every resolution.
+"""Folders of class folders with image files, which are decoded once for each resolution.
 
 ::
 
     root/CLASS/*.jpg                 split 60/20/20
     root/{train,test}/CLASS/*.jpg    validation is split off train
-    root/{train,val}/CLASS/*.jpg     as ImageNet's: val is the test, validation is split off train
-    root/{train,val,test}/CLASS/*    as it is
+    root/{train,val}/CLASS/*.jpg     as for ImageNet: val is the test, validation split off train
+    root/{train,val,test}/CLASS/*    used as given
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,17 +34,19 @@ from nas.errors import MixnasError
 from nas.files import cache_folder, write_atomic
 from nas.progress import Step
 
-ENDINGS = frozenset(
+IMAGE_SUFFIXES = frozenset(
     [".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"]
 )
-_FOLDERS: dict[str, Part] = {
+_PART_FOLDERS: dict[str, Part] = {
     "train": "train",
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
     "test": "test",
 }
-_CHUNK = 256  # images decoded between two looks at the progress
+_CHUNK = 256  # images decoded between two reports of progress
+Box = tuple[float, float, float, float]
+"""Left, upper, right and lower edge of a crop, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,9 @@ class FolderData:
     """Image files by part and class; nothing is decoded yet.
 
     Attributes:
-        name: as given on the command line.
-        classes: names of the class folders, sorted.
-        files: by part, (path, label).
+        name: Path of the folder, as given on the command line.
+        classes: Names of the class folders, sorted.
+        files: Path and label of each file of a part.
     """
 
     name: str
@@ -62,117 +65,123 @@ class FolderData:
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return len(self.classes)
 
     def count(self, part: Part) -> int:
-        """Return how many images a part has, those that cannot be read among them."""
+        """Return the number of files of a part, including any that cannot be read."""
         return len(self.files[part])
 
     def fingerprint(self) -> str:
-        """Return 16 hexadecimal digits that change when a file's place or size does."""
+        """Return 16 hexadecimal digits that change with the path and the size of any file."""
         digest = hashlib.sha256()
         root = Path(self.name).expanduser()
         for part in PARTS:
             for path, label in self.files[part]:
-                place = path.relative_to(root).as_posix()
-                digest.update(f"{part}/{label}/{place}/{path.stat().st_size}\n".encode())
+                name = path.relative_to(root).as_posix()
+                digest.update(f"{part}/{label}/{name}/{path.stat().st_size}\n".encode())
         return digest.hexdigest()[:16]
 
     def at(self, resolution: int, step: Step | None = None) -> ImageData:
-        """Decode all images: the middle square, at a resolution.
+        """Decode the central square of all images at a resolution.
 
-        They are kept in the user's cache, and mapped into memory from there, so that processes
-        share them and sets that are larger than memory can be used.
+        The pixels are kept in the user's cache and mapped into memory from there, so that processes
+        share them and data sets larger than memory can be used.
 
         Args:
-            resolution: side in pixels.
-            step: told how many images of how many are decoded.
+            resolution: Side of the images, in pixels.
+            step: Called with the number of decoded images and their total.
 
         Raises:
-            MixnasError: when a class has too few images that can be read.
+            MixnasError: If a class has too few images that can be read.
         """
         base = cache_folder("data") / f"{self.fingerprint()}-{resolution}"
-        images, about = base.with_suffix(".npy"), base.with_suffix(".json")
+        pixels, index = base.with_suffix(".npy"), base.with_suffix(".json")
         with FileLock(base.with_suffix(".lock")):
-            if not about.is_file():
-                self._decode(images, about, resolution, step)
-        noted = json.loads(about.read_text(encoding="utf-8"))
-        data = _mapped(self.name, self.classes, images, noted)
+            if not index.is_file():
+                self._decode(pixels, index, resolution, step)
+        contents = json.loads(index.read_text(encoding="utf-8"))
+        data = _open_mapped(self.name, self.classes, pixels, contents)
         check_counts(self.name, data.labels["train"].numpy(), self.classes)
         return data
 
-    def _decode(self, images: Path, about: Path, resolution: int, step: Step | None) -> None:
-        """Write all images that can be read, part after part, then what there is to know."""
-        everything = [entry for part in PARTS for entry in self.files[part]]
+    def _decode(self, pixels: Path, index: Path, resolution: int, step: Step | None) -> None:
+        """Write the pixels of all images that can be read, then the index that names them.
+
+        The index is written last: where it exists, the pixels are complete.
+        """
+        total = sum(len(self.files[part]) for part in PARTS)
         labels: dict[str, list[int]] = {part: [] for part in PARTS}
         broken: list[str] = []
-        shape = (len(everything), 3, resolution, resolution)
-        with _written_whole(images) as path:
+        shape = (total, 3, resolution, resolution)
+        with _atomic_path(pixels) as path:
             rows = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
             row = done = 0
             for part in PARTS:
-                for (file, label), pixels in _decoded(self.files[part], resolution):
-                    if isinstance(pixels, str):
-                        broken.append(f"{file}: {pixels}")
+                for (file, label), image in _decoded(self.files[part], resolution):
+                    if isinstance(image, str):
+                        broken.append(f"{file}: {image}")
                     else:
-                        rows[row] = pixels
+                        rows[row] = image
                         row += 1
                         labels[part].append(label)
                     done += 1
-                    if step is not None and (done % _CHUNK == 0 or done == len(everything)):
-                        step(done, len(everything))
+                    if step is not None and (done % _CHUNK == 0 or done == total):
+                        step(done, total)
             rows.flush()
-        write_atomic(about, json.dumps({"labels": labels, "broken": broken}))
+        write_atomic(index, json.dumps({"labels": labels, "broken": broken}))
 
 
-def _mapped(
-    name: str, classes: Sequence[str], images: Path, noted: dict[str, dict[str, list[int]]]
+def _open_mapped(
+    name: str, classes: Sequence[str], pixels: Path, contents: dict[str, Any]
 ) -> ImageData:
-    rows = torch.from_numpy(np.load(images, mmap_mode="c", allow_pickle=False))
+    """Return the data set whose pixels are mapped from a file, without reading them."""
+    rows = torch.from_numpy(np.load(pixels, mmap_mode="c", allow_pickle=False))
     parts: dict[Part, Tensor] = {}
     labels: dict[Part, Tensor] = {}
     begin = 0
     for part in PARTS:
-        labels[part] = torch.tensor(noted["labels"][part], dtype=torch.int64)
+        labels[part] = torch.tensor(contents["labels"][part], dtype=torch.int64)
         parts[part] = rows[begin : begin + len(labels[part])]
         begin += len(labels[part])
-    return ImageData(name, tuple(classes), parts, labels, tuple(noted["broken"]))
+    return ImageData(
+        name=name,
+        classes=tuple(classes),
+        images=parts,
+        labels=labels,
+        broken=tuple(contents["broken"]),
+    )
 
 
 def _decoded(
     files: Sequence[tuple[Path, int]], resolution: int
 ) -> Iterator[tuple[tuple[Path, int], np.ndarray | str]]:
-    """Yield files with their pixels, (3, R, R), or with why there are none."""
-    with ThreadPoolExecutor() as pool:  # decoding lets other threads run
+    """Yield each file with its pixels (3, R, R), or with the reason why it cannot be read."""
+    with ThreadPoolExecutor() as pool:  # decoding releases the GIL
         for begin in range(0, len(files), _CHUNK):
             chunk = files[begin : begin + _CHUNK]
-            found = pool.map(lambda entry: read_image(entry[0], resolution), chunk)
-            yield from zip(chunk, found, strict=True)
-
-
-Box = tuple[float, float, float, float]
+            images = pool.map(lambda entry: read_image(entry[0], resolution), chunk)
+            yield from zip(chunk, images, strict=True)
 
 
 def read_image(
     path: Path, resolution: int, crop: Callable[[int, int], Box] | None = None
 ) -> np.ndarray | str:
-    """Read an image file.
+    """Read an image file, turned upright and resized to a square.
 
     Args:
-        path: of the file.
-        resolution: side in pixels.
-        crop: tells the left, upper, right and lower end of what is cut out, from width and height;
-            the middle square if None.
+        path: Path of the file.
+        resolution: Side R of the result, in pixels.
+        crop: Returns the crop for a width and a height; None for the central square.
 
     Returns:
-        Its pixels, uint8, (3, R, R); or why there are none.
+        Pixels, uint8, shape (3, R, R); or the reason why the file cannot be read.
     """
     size = (resolution, resolution)
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter("ignore")  # of odd metadata; what cannot be read is told
-            image.draft("RGB", (2 * resolution, 2 * resolution))  # large photographs, faster
+            warnings.simplefilter("ignore")  # about odd metadata; real failures are returned
+            image.draft("RGB", (2 * resolution, 2 * resolution))  # decodes large photographs faster
             upright = ImageOps.exif_transpose(image).convert("RGB")
             if crop is None:
                 square = ImageOps.fit(upright, size, Image.Resampling.BILINEAR)
@@ -180,13 +189,13 @@ def read_image(
                 box = crop(*upright.size)
                 square = upright.resize(size, Image.Resampling.BILINEAR, box, reducing_gap=2.0)
             return np.asarray(square).transpose(2, 0, 1)
-    except Exception as error:  # decoders raise all kinds on files that are damaged
+    except Exception as error:  # decoders raise all kinds on damaged files
         return f"{type(error).__name__}: {error}".partition("\n")[0]
 
 
 @contextmanager
-def _written_whole(path: Path) -> Iterator[Path]:
-    """Give a place to write to that takes the file's place at the end."""
+def _atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path to write to, which replaces `path` at the end unless it fails."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
     try:
@@ -201,56 +210,64 @@ def _written_whole(path: Path) -> Iterator[Path]:
 
 
 def load_folder(name: str) -> FolderData:
-    """Find the images below a folder.
+    """Find the image files in a folder of class folders.
+
+    Args:
+        name: Path of the folder, as given on the command line.
 
     Raises:
-        MixnasError: when there are no class folders, or a class has too few images.
+        MixnasError: If there are no class folders, only one, or a class has too few images.
     """
     root = Path(name).expanduser()
     parts = {
         part: folder
-        for folder in _folders(root)
-        if (part := _FOLDERS.get(folder.name.lower())) is not None
+        for folder in _subfolders(root)
+        if (part := _PART_FOLDERS.get(folder.name.lower())) is not None
     }
     if "train" not in parts:
         parts = {"train": root}
-    classes = tuple(folder.name for folder in _folders(parts["train"]))
+    classes = tuple(folder.name for folder in _subfolders(parts["train"]))
     if not classes:
         raise MixnasError(
-            f"{parts['train']} has no class folders; wanted is {name}/CLASS/*.jpg, or "
+            f"{parts['train']} has no class folders; expected {name}/CLASS/*.jpg, or "
             f"{name}/train/CLASS/*.jpg and {name}/test/CLASS/*.jpg"
         )
     if len(classes) < 2:
-        raise MixnasError(f"{name} has one class, '{classes[0]}'; a classifier needs two")
-    found = {part: _images(folder, classes) for part, folder in parts.items()}
-    labels = {part: np.array([n for _, n in entries]) for part, entries in found.items()}
+        raise MixnasError(f"{name} has only one class, '{classes[0]}'; give at least two")
+    images = {part: _images(folder, classes) for part, folder in parts.items()}
+    labels = {part: np.array([n for _, n in entries]) for part, entries in images.items()}
     check_counts(name, labels["train"], classes)
     files: dict[Part, tuple[tuple[Path, int], ...]] = {
-        part: tuple(found[origin][i] for i in index)
+        part: tuple(images[origin][i] for i in index)
         for part, (origin, index) in split(labels).items()
     }
     return FolderData(name, classes, files)
 
 
-def _folders(root: Path) -> list[Path]:
+def _subfolders(root: Path) -> list[Path]:
     return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _is_image(path: Path) -> bool:
+    # A leading dot marks hidden files and the metadata of other systems, such as ._001.png.
+    named_so = path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    return named_so and path.is_file()
 
 
 def _images(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
     """Return the image files of a part with their labels.
 
     Raises:
-        MixnasError: when it has another class, or no images.
+        MixnasError: If the part has a class that the training part lacks, or no images.
     """
     numbers = {name: i for i, name in enumerate(classes)}
-    others = [p.name for p in _folders(folder) if p.name not in numbers]
-    if others:
-        raise MixnasError(f"{folder} has a class '{others[0]}' that the training part has not")
-    found = []
+    unknown = [p.name for p in _subfolders(folder) if p.name not in numbers]
+    if unknown:
+        raise MixnasError(f"{folder} has a class '{unknown[0]}' that the training part lacks")
+    images = []
     for name, number in numbers.items():
         paths = (folder / name).rglob("*") if (folder / name).is_dir() else ()
-        good = [p for p in paths if p.suffix.lower() in ENDINGS and not p.name.startswith(".")]
-        found += [(path, number) for path in sorted(good) if path.is_file()]
-    if not found:
-        raise MixnasError(f"{folder} has no images ({', '.join(sorted(ENDINGS))})")
-    return found
+        images += [(path, number) for path in sorted(paths) if _is_image(path)]
+    if not images:
+        raise MixnasError(f"{folder} has no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    return images

@@ -1,4 +1,4 @@
-"""Images in memory, in three parts: train and validation for the search, test for the end."""
+"""Images in memory, in three parts: train and validation to search with, test for the end."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from nas.progress import Step
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
-_CHUNK = 1_024  # images worked on at once
-MOST_VALIDATION = 10_000  # images that are kept from training
+MAX_VALIDATION = 10_000  # images that are split off the training part
+_CHUNK = 1_024  # images that are converted at once
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class ImageData:
     """A data set in three parts.
 
     Attributes:
-        name: as given on the command line.
-        classes: names of the classes, in label order.
-        images: by part, uint8, (N, 3, H, W).
-        labels: by part, int64, (N,).
-        broken: files that could not be read, and why; they are in no part.
+        name: Name of the data set, as given on the command line.
+        classes: Names of the classes, in the order of the labels.
+        images: Images of each part, uint8, shape (N, 3, H, W).
+        labels: Labels of each part, int64, shape (N,).
+        broken: Files that could not be read, with the reasons; they are in none of the parts.
     """
 
     name: str
@@ -41,20 +41,20 @@ class ImageData:
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return len(self.classes)
 
     @property
     def resolution(self) -> int:
-        """Side length of the images in pixels."""
+        """Side of the images, in pixels."""
         return int(self.images["train"].shape[-1])
 
     def count(self, part: Part) -> int:
-        """Return how many images a part has."""
+        """Return the number of images of a part."""
         return len(self.labels[part])
 
     def remark(self, names: int = 3) -> str:
-        """Return how many images could not be read, and some of them."""
+        """Return a remark on the files that could not be read, of which it names a few."""
         total = len(self.broken) + sum(len(labels) for labels in self.labels.values())
         more = f"; and {len(self.broken) - names} more" if len(self.broken) > names else ""
         return (
@@ -63,7 +63,7 @@ class ImageData:
         )
 
     def fingerprint(self) -> str:
-        """Return 16 hexadecimal digits that change when an image, a label or the split does."""
+        """Return 16 hexadecimal digits that change with any image, any label and the split."""
         digest = hashlib.sha256()
         for part in PARTS:
             digest.update(self.images[part].contiguous().numpy().data)
@@ -71,7 +71,12 @@ class ImageData:
         return digest.hexdigest()[:16]
 
     def at(self, resolution: int, step: Step | None = None) -> ImageData:
-        """Return the data at another resolution (bilinear), at once: `step` is told nothing."""
+        """Return the data set at another resolution, resized with antialiased bilinear filtering.
+
+        Args:
+            resolution: Side of the images, in pixels.
+            step: Ignored; there for the signature of `FolderData.at`.
+        """
         if self.images["train"].shape[-2:] == (resolution, resolution):
             return self
         images = {part: _resized(tensor, resolution) for part, tensor in self.images.items()}
@@ -83,9 +88,10 @@ class ImageData:
 
     @cached_property
     def _statistics(self) -> tuple[Tensor, Tensor]:
-        # Kept: every network that is judged asks for them.
+        # Cached because they are needed for every network that is trained.
         total, squares, count = torch.zeros(3).double(), torch.zeros(3).double(), 0
-        for images in torch.split(self.images["train"], _CHUNK):  # the whole need not fit as floats
+        # In chunks, because all images as floats might not fit into memory.
+        for images in torch.split(self.images["train"], _CHUNK):
             pixels = images.double().div_(255)
             total += pixels.sum((0, 2, 3))
             squares += pixels.square().sum((0, 2, 3))
@@ -96,24 +102,28 @@ class ImageData:
 
 
 def _resized(images: Tensor, resolution: int) -> Tensor:
-    done = [
-        F.interpolate(part.float(), (resolution, resolution), mode="bilinear", antialias=True)
+    chunks = [
+        F.interpolate(chunk.float(), (resolution, resolution), mode="bilinear", antialias=True)
         .round_()
         .clamp_(0, 255)
         .to(torch.uint8)
-        for part in torch.split(images, _CHUNK)
+        for chunk in torch.split(images, _CHUNK)
     ]
-    return torch.cat(done)
+    return torch.cat(chunks)
 
 
 def split_in_three(labels: np.ndarray, seed: int = 0) -> dict[Part, np.ndarray]:
-    """Split 60/20/20 with equal class shares; the same labels give the same split.
+    """Split into 60% train, 20% validation and 20% test, stratified by class.
+
+    Args:
+        labels: Shape (N,).
+        seed: Random seed; the same labels and seed give the same split.
 
     Returns:
-        Indices by part, sorted.
+        Sorted indices of each part.
 
     Raises:
-        ValueError: when a class has too few members to be in every part.
+        ValueError: If a class has too few members to be in every part.
     """
     rest, test = _split(np.arange(len(labels)), labels, len(labels) / 5, seed)
     train, validation = _split(rest, labels, len(rest) / 4, seed)
@@ -121,22 +131,23 @@ def split_in_three(labels: np.ndarray, seed: int = 0) -> dict[Part, np.ndarray]:
 
 
 def split_off_validation(labels: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Split a fifth off, at most `MOST_VALIDATION`; see `split_in_three`.
+    """Split off a fifth of a training part, but at most `MAX_VALIDATION`, stratified by class.
 
     Returns:
-        Indices of the training and of the validation part, sorted.
+        Sorted indices of the remaining training part and of the validation part.
     """
-    wanted = min(len(labels) / 5, MOST_VALIDATION)
-    rest, taken = _split(np.arange(len(labels)), labels, wanted, seed)
-    return np.sort(rest), np.sort(taken)
+    size = min(len(labels) / 5, MAX_VALIDATION)
+    rest, held_out = _split(np.arange(len(labels)), labels, size, seed)
+    return np.sort(rest), np.sort(held_out)
 
 
 def _split(
-    indices: np.ndarray, labels: np.ndarray, wanted: float, seed: int
+    indices: np.ndarray, labels: np.ndarray, size: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Split off `size` of the indices, stratified by their labels."""
     from sklearn.model_selection import train_test_split
 
-    rest, taken = train_test_split(
-        indices, test_size=wanted / len(indices), stratify=labels[indices], random_state=seed
+    rest, held_out = train_test_split(
+        indices, test_size=size / len(indices), stratify=labels[indices], random_state=seed
     )
-    return rest, taken
+    return rest, held_out

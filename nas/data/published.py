@@ -1,4 +1,4 @@
-"""The files that CIFAR and MNIST are published in."""
+"""CIFAR-10, CIFAR-100 and MNIST, read from the files in which they are published."""
 
 from __future__ import annotations
 
@@ -6,42 +6,43 @@ import gzip
 import io
 import pickle
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nas.data.arrays import Arrays, assemble
-from nas.data.images import ImageData
+from nas.data.images import ImageData, Part
 from nas.errors import MixnasError
 
-_SIDE, _PIXELS = 32, 3 * 32 * 32  # of CIFAR
-_TRAINS = [f"data_batch_{i}" for i in range(1, 6)]
-_UBYTE = 0x08  # IDX's code of unsigned bytes
-_LARGEST = 1 << 33  # bytes of an IDX file, unpacked
+_SIDE, _PIXELS = 32, 3 * 32 * 32  # of a CIFAR image
+_TRAINING_BATCHES = [f"data_batch_{i}" for i in range(1, 6)]
+_UBYTE = 0x08  # code of unsigned bytes in IDX files
+_MAX_BYTES = 1 << 33  # of an uncompressed IDX file
 
 
 def is_published(folder: Path) -> bool:
-    """Whether a folder holds the files of CIFAR or MNIST."""
+    """Tell whether a folder contains the published files of CIFAR or MNIST."""
     return _reader(folder) is not None
 
 
 def load_published(folder: Path) -> ImageData:
-    """Read CIFAR-10 or -100 (binary or pickled), or MNIST's IDX files, from their folder.
+    """Read CIFAR-10 or CIFAR-100 (binary or pickled), or MNIST (IDX files), from a folder.
 
     Raises:
-        MixnasError: when a file is missing or damaged.
+        MixnasError: If a file is missing or damaged.
     """
     reader = _reader(folder)
-    assert reader is not None  # `is_published` has looked
+    assert reader is not None  # callers ask `is_published` first
     try:
-        data: ImageData = reader(folder)
+        return reader(folder)
     except (OSError, EOFError, ValueError, KeyError, struct.error, pickle.UnpicklingError) as error:
         raise MixnasError(f"{folder} cannot be read: {error}") from None
-    return data
 
 
-def _reader(folder: Path) -> Any:
+def _reader(folder: Path) -> Callable[[Path], ImageData] | None:
+    """Return the function that reads the files in a folder; None if they are not known."""
     if (folder / "data_batch_1.bin").is_file():
         return _cifar10
     if (folder / "train.bin").is_file() and (folder / "test.bin").is_file():
@@ -62,7 +63,7 @@ def _cifar10(folder: Path) -> ImageData:
     def batch(name: str) -> Arrays:
         return _records(folder / f"{name}.bin", 1)
 
-    train = [batch(name) for name in _TRAINS]
+    train = [batch(name) for name in _TRAINING_BATCHES]
     classes = _lines(folder / "batches.meta.txt")
     return assemble(str(folder), {"train": _joined(train), "test": batch("test_batch")}, classes)
 
@@ -74,16 +75,18 @@ def _cifar100(folder: Path) -> ImageData:
 
 
 def _records(path: Path, labels: int) -> Arrays:
-    """Read records of labels, the last of which counts, and an image."""
+    """Read records of one or more labels, the last of which is used, and an image."""
     raw = np.frombuffer(path.read_bytes(), np.uint8)
     if len(raw) == 0 or len(raw) % (labels + _PIXELS):
-        raise ValueError(f"{path.name} has {len(raw)} bytes, no multiple of {labels + _PIXELS}")
+        raise ValueError(
+            f"{path.name} has {len(raw)} bytes, which is not a multiple of {labels + _PIXELS}"
+        )
     rows = raw.reshape(-1, labels + _PIXELS)
     return rows[:, labels:].reshape(-1, 3, _SIDE, _SIDE), rows[:, labels - 1]
 
 
 def _cifar10_pickled(folder: Path) -> ImageData:
-    train = [_batch(folder / name, b"labels") for name in _TRAINS]
+    train = [_batch(folder / name, b"labels") for name in _TRAINING_BATCHES]
     test = _batch(folder / "test_batch", b"labels")
     classes = _names(folder / "batches.meta", b"label_names")
     return assemble(str(folder), {"train": _joined(train), "test": test}, classes)
@@ -96,11 +99,11 @@ def _cifar100_pickled(folder: Path) -> ImageData:
 
 
 def _batch(path: Path, labels: bytes) -> Arrays:
-    found = _unpickled(path)
-    images = np.asarray(found[b"data"])
+    batch = _unpickled(path)
+    images = np.asarray(batch[b"data"])
     if images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != _PIXELS:
-        raise ValueError(f"{path.name} has images of {images.dtype} {images.shape}")
-    return images.reshape(-1, 3, _SIDE, _SIDE), np.asarray(found[labels], np.int64)
+        raise ValueError(f"{path.name} has images of type {images.dtype} and shape {images.shape}")
+    return images.reshape(-1, 3, _SIDE, _SIDE), np.asarray(batch[labels], np.int64)
 
 
 def _names(path: Path, key: bytes) -> list[str]:
@@ -108,24 +111,24 @@ def _names(path: Path, key: bytes) -> list[str]:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Reads the published pickles: arrays, lists, numbers, bytes; no other class is looked up."""
+    """Reads pickles of arrays and plain values; refuses all others, which could run code."""
 
     def find_class(self, module: str, name: str) -> Any:
-        place = module.replace("numpy._core", "numpy.core")
-        if (place, name) == ("numpy.core.multiarray", "_reconstruct"):
+        module = module.replace("numpy._core", "numpy.core")
+        if (module, name) == ("numpy.core.multiarray", "_reconstruct"):
             return np.empty(0).__reduce__()[0]
-        if (place, name) in {("numpy", "ndarray"), ("numpy", "dtype")}:
+        if (module, name) in {("numpy", "ndarray"), ("numpy", "dtype")}:
             return getattr(np, name)
-        if (place, name) == ("_codecs", "encode"):
+        if (module, name) == ("_codecs", "encode"):
             return str.encode
-        raise pickle.UnpicklingError(f"it wants {module}.{name}, and only arrays are let in")
+        raise pickle.UnpicklingError(f"it needs {module}.{name}, but only arrays are allowed")
 
 
 def _unpickled(path: Path) -> dict[bytes, Any]:
-    found = _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="bytes").load()
-    if not isinstance(found, dict):
-        raise ValueError(f"{path.name} holds no table of arrays")
-    return found
+    content = _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+    if not isinstance(content, dict):
+        raise ValueError(f"{path.name} does not contain a dictionary")
+    return content
 
 
 def _joined(parts: list[Arrays]) -> Arrays:
@@ -134,30 +137,32 @@ def _joined(parts: list[Arrays]) -> Arrays:
 
 
 def _lines(path: Path) -> list[str] | None:
+    """Return the lines of a file that are not empty; None if there is no such file."""
     if not path.is_file():
         return None
     return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
 
 
-# -- MNIST and its kin: http://yann.lecun.com/exdb/mnist --------------------------------------
+# -- MNIST and data sets in its format: http://yann.lecun.com/exdb/mnist -----------------------
 
 
 def _idx_file(folder: Path, name: str) -> Path | None:
     kind = "idx1" if name.endswith("labels") else "idx3"
-    for joint in ("-", "."):  # both are found, as torchvision and the original write them
+    for separator in ("-", "."):  # both are in use: train-images-idx3, train-images.idx3
         for ending in ("", ".gz"):
-            path = folder / f"{name}{joint}{kind}-ubyte{ending}"
+            path = folder / f"{name}{separator}{kind}-ubyte{ending}"
             if path.is_file():
                 return path
     return None
 
 
 def _idx(folder: Path) -> ImageData:
-    parts: dict[Any, Arrays] = {}
-    for part, name in (("train", "train"), ("test", "t10k")):
+    parts: dict[Part, Arrays] = {}
+    names: dict[Part, str] = {"train": "train", "test": "t10k"}
+    for part, name in names.items():
         paths = [_idx_file(folder, f"{name}-{what}") for what in ("images", "labels")]
         if None in paths:
-            raise ValueError(f"{name}-images-idx3-ubyte and {name}-labels-idx1-ubyte are wanted")
+            raise ValueError(f"{name}-images-idx3-ubyte or {name}-labels-idx1-ubyte is missing")
         images, labels = (_idx_array(path) for path in paths if path is not None)
         parts[part] = (images, labels)
     return assemble(str(folder), parts)
@@ -167,12 +172,14 @@ def _idx_array(path: Path) -> np.ndarray:
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         zero, kind, dimensions = struct.unpack(">HBB", file.read(4))
         if zero or kind != _UBYTE or not 1 <= dimensions <= 4:
-            raise ValueError(f"{path.name} is no IDX file of bytes")
+            raise ValueError(f"{path.name} is not an IDX file of bytes")
         shape = struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
         size = int(np.prod(shape, dtype=np.int64))
-        if size > _LARGEST:
-            raise ValueError(f"{path.name} claims {size} bytes")
+        if size > _MAX_BYTES:
+            raise ValueError(
+                f"{path.name} claims to have {size} bytes; at most {_MAX_BYTES} are read"
+            )
         raw = file.read(size + 1)
     if len(raw) != size:
-        raise ValueError(f"{path.name} is cut short or too long: {size} bytes were told")
+        raise ValueError(f"{path.name} is truncated or too long: its header says {size} bytes")
     return np.frombuffer(raw, np.uint8).reshape(shape)

@@ -1,7 +1,7 @@
 """Worker processes on this machine.
 
-Trainings run in processes of their own, so that one that dies (out of memory, a crash in native
-code), hangs or takes too much memory costs its own trial and no other.
+Networks are trained in processes of their own, so that one that dies (out of memory, a crash in
+native code), hangs or takes too much memory costs its own trial and no other.
 """
 
 from __future__ import annotations
@@ -17,68 +17,26 @@ from functools import cached_property
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import Any, Literal
+from typing import Literal
 
 import psutil
 
 from nas.accuracy.base import Estimator
-from nas.executors.worker import Failure, Result, Stage, Task, work
-from nas.machine import usable_cores
+from nas.cost import count
+from nas.executors.base import Failure, Key, Resources, Result, Stage, Task, TaskQueue
+from nas.executors.worker import work
+from nas.units import GIBIBYTE
 
-GIGABYTE = 1 << 30
-_WORKER_GIGABYTES = 1.5  # that a training process takes at the least, torch included
-_SHARE = 0.9  # of the machine's memory that all workers together may take
-_WATCH = 0.5  # seconds between two looks at memory and time
-_BEGINNING = 600.0  # seconds that a process may take to import what it needs
-_ENDING = 5.0  # seconds that a process may take to end after its pipe is closed
-
-
-@dataclass(frozen=True)
-class Resources:
-    """How the machine is shared out.
-
-    Attributes:
-        workers: processes.
-        threads: of each.
-        seconds: a task may take; None for any time.
-        memory: in bytes, that a worker may take; None for an even share of the machine's.
-    """
-
-    workers: int
-    threads: int = 1
-    seconds: float | None = None
-    memory: int | None = None
-
-    @property
-    def allowance(self) -> int:
-        """Bytes that one worker may take."""
-        even = int(_SHARE * psutil.virtual_memory().total / self.workers)
-        return self.memory or even
-
-    @property
-    def node_allowance(self) -> int:
-        """Bytes that the one worker may take of a node that is full of its kind."""
-        share = min(1.0, self.threads / usable_cores())
-        return self.memory or int(_SHARE * psutil.virtual_memory().total * share)
-
-
-def default_resources() -> tuple[int, int]:
-    """Return the workers and threads with the highest throughput.
-
-    Networks of this size train fastest one on each core, since a second thread speeds a small
-    layer up by less than twice; memory is what may forbid it.
-    """
-    cores = usable_cores()
-    room = int(psutil.virtual_memory().total / GIGABYTE / _WORKER_GIGABYTES)
-    workers = max(1, min(cores, room))
-    return workers, max(1, cores // workers)
+_CHECK_SECONDS = 0.5  # between two looks at the memory and time that workers have used
+_START_SECONDS = 600.0  # for a process to import what it needs
+_EXIT_SECONDS = 5.0  # for a process to end after its pipe was closed
 
 
 @dataclass
 class _Worker:
     process: SpawnProcess
     connection: Connection
-    key: Any = None
+    key: Key = None
     submitted: float = 0.0
     started: float | None = None  # None until it has imported what it needs
     busy: bool = False
@@ -86,11 +44,11 @@ class _Worker:
 
 @dataclass
 class LocalExecutor:
-    """Judges networks in worker processes. Use as a context manager.
+    """Judges networks in worker processes on this machine; an `Executor`.
 
     Attributes:
-        estimator: sent to the workers.
-        resources: how the machine is shared out.
+        estimator: Estimator of accuracy, sent to the workers.
+        resources: How the machine is shared among them.
     """
 
     estimator: Estimator
@@ -102,7 +60,7 @@ class LocalExecutor:
         return pickle.dumps(self.estimator)
 
     def __enter__(self) -> LocalExecutor:
-        """Return itself."""
+        """Return the executor."""
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -110,31 +68,70 @@ class LocalExecutor:
         self.stop()
 
     def stop(self) -> None:
-        """Stop the workers at once; tasks under way are given up."""
+        """Stop the workers at once; the tasks under way are abandoned."""
         workers, self._workers = self._workers, []
         for worker in workers:
             _end(worker)
 
+    # -- the contract -----------------------------------------------------------------------
+
+    def recover(self, queue: TaskQueue) -> list[Key]:
+        """See `Executor`; worker processes end with the process that started them."""
+        return []
+
+    def drain(self, queue: TaskQueue) -> None:
+        """See `Executor`; the networks with the most multiply-adds run first."""
+        waiting: dict[Key, Task] = {}
+        while True:
+            waiting.update(queue.take(len(waiting), self.running, self.resources.workers))
+            if not waiting and not self.running and queue.finished:
+                return
+            # The longest first, so that all workers finish at about the same time.
+            for key in sorted(waiting, key=lambda key: -count(waiting[key].spec).madds):
+                if not self.free:
+                    break
+                self.submit(key, waiting.pop(key))
+            for key, stage in self.wait():
+                if stage.last:
+                    queue.finish(key, stage.result)
+                else:
+                    self.proceed(key)
+
+    def run(self, tasks: Mapping[Key, Task]) -> Iterator[tuple[Key, Result]]:
+        """Judge networks that are known in advance; yield (key, result) as they finish."""
+        left = dict(tasks)
+        while left or self.running:
+            while left and self.free:
+                key = next(iter(left))
+                self.submit(key, left.pop(key))
+            for key, stage in self.wait():
+                if stage.last:
+                    yield key, stage.result
+                else:
+                    self.proceed(key)
+
+    # -- single tasks -----------------------------------------------------------------------
+
     @property
     def running(self) -> int:
-        """How many tasks are under way."""
+        """Number of tasks under way."""
         return sum(worker.busy for worker in self._workers)
 
     @property
     def free(self) -> int:
-        """How many more tasks can be submitted."""
+        """Number of tasks that can be submitted now."""
         return self.resources.workers - self.running
 
-    def submit(self, key: Any, task: Task) -> None:
-        """Give a task to a free worker.
+    def submit(self, key: Key, task: Task) -> None:
+        """Give a task to an idle worker.
 
         Raises:
-            ValueError: when there is none.
+            ValueError: If all workers are busy.
         """
         worker = self._idle()
         try:
             worker.connection.send(task)
-        except OSError:  # it died while it had nothing to do
+        except OSError:  # it died while it was idle
             self._drop(worker)
             worker = self._idle()
             worker.connection.send(task)
@@ -159,7 +156,7 @@ class LocalExecutor:
             target=work, args=(theirs, self._pickled, self.resources.threads), daemon=True
         )
         resource_tracker.ensure_running()  # it would let interrupts through when it starts
-        with _interrupts_held():
+        with _interrupts_blocked():
             process.start()
         theirs.close()
         return _Worker(process, ours)
@@ -168,32 +165,32 @@ class LocalExecutor:
         self._workers.remove(worker)
         _end(worker)
 
-    def wait(self) -> list[tuple[Any, Stage]]:
-        """Wait until stages of tasks are done; nothing comes when no task is under way.
+    def wait(self) -> list[tuple[Key, Stage]]:
+        """Wait until stages of tasks are done; return an empty list if no task is under way.
 
-        A stage that is not the last one wants an answer: `proceed`.
+        A stage that is not the last one must be answered with `proceed`.
         """
-        done: list[tuple[Any, Stage]] = []
+        done: list[tuple[Key, Stage]] = []
         while self.running and not done:
             busy = [worker for worker in self._workers if worker.busy]
-            ready = wait([worker.connection for worker in busy], timeout=_WATCH)
-            heard = [worker for worker in busy if worker.connection in ready]
-            done = [told for worker in heard for told in self._received(worker)]
-            done += self._overdue([worker for worker in busy if worker not in heard])
+            ready = wait([worker.connection for worker in busy], timeout=_CHECK_SECONDS)
+            answered = [worker for worker in busy if worker.connection in ready]
+            done = [stage for worker in answered for stage in self._receive(worker)]
+            done += self._end_overdue([worker for worker in busy if worker not in answered])
         return done
 
-    def proceed(self, key: Any, further: bool = True) -> None:
-        """Answer a stage of a task: go on with the next one, or give the task up."""
+    def proceed(self, key: Key, further: bool = True) -> None:
+        """Answer a stage of a task: continue with the next one, or stop the task."""
         worker = next(worker for worker in self._workers if worker.busy and worker.key == key)
         worker.busy = further
-        with suppress(OSError):  # it died meanwhile; the next `wait` tells
+        with suppress(OSError):  # it has died; the next `wait` reports it
             worker.connection.send(further)
 
-    def _received(self, worker: _Worker) -> list[tuple[Any, Stage]]:
+    def _receive(self, worker: _Worker) -> list[tuple[Key, Stage]]:
         try:
             stage: Stage | Literal[True] = worker.connection.recv()
         except (EOFError, OSError):
-            worker.process.join(_ENDING)  # killed too soon, it could not say what ended it
+            worker.process.join(_EXIT_SECONDS)  # killed too soon, its exit code would be ours
             self._drop(worker)
             return [(worker.key, Stage(Failure(_death(worker.process), died=True)))]
         if stage is True:
@@ -202,9 +199,9 @@ class LocalExecutor:
         worker.busy = not stage.last
         return [(worker.key, stage)]
 
-    def _overdue(self, workers: Iterable[_Worker]) -> list[tuple[Any, Stage]]:
-        """End workers that take too long or too much memory."""
-        ended: list[tuple[Any, Stage]] = []
+    def _end_overdue(self, workers: Iterable[_Worker]) -> list[tuple[Key, Stage]]:
+        """End the workers that have used too much time or memory."""
+        ended: list[tuple[Key, Stage]] = []
         for worker in workers:
             reason = self._overrun(worker)
             if reason:
@@ -213,47 +210,36 @@ class LocalExecutor:
         return ended
 
     def _overrun(self, worker: _Worker) -> str | None:
+        """Return which limit a worker has exceeded, in words; None if none."""
         limit, started = self.resources.seconds, worker.started
         if limit is not None and started is not None and time.monotonic() - started > limit:
             return f"it took longer than {limit:g} s (--trial-timeout)"
-        if started is None and time.monotonic() - worker.submitted > _BEGINNING:
-            return f"its worker did not begin within {_BEGINNING:g} s"
+        if started is None and time.monotonic() - worker.submitted > _START_SECONDS:
+            return f"its worker did not start within {_START_SECONDS:g} s"
         try:
             used = psutil.Process(worker.process.pid).memory_info().rss
         except psutil.Error:
-            return None  # it has just ended; its pipe tells
+            return None  # it has just ended, and its pipe will say so
         if used > self.resources.allowance:
+            allowance = self.resources.allowance / GIBIBYTE
             return (
-                f"out of memory: it took {used / GIGABYTE:.1f} GiB, a worker may take "
-                f"{self.resources.allowance / GIGABYTE:.1f} GiB (fewer --workers leave more each)"
+                f"out of memory: it took {used / GIBIBYTE:.1f} GiB, but a worker may take "
+                f"{allowance:.1f} GiB (fewer --workers leave more to each)"
             )
         return None
 
-    def run(self, tasks: Mapping[Any, Task]) -> Iterator[tuple[Any, Result]]:
-        """Judge networks and yield (key, result) as they are done."""
-        left = dict(tasks)
-        while left or self.running:
-            while left and self.free:
-                key = next(iter(left))
-                self.submit(key, left.pop(key))
-            for key, stage in self.wait():
-                if stage.last:
-                    yield key, stage.result
-                else:
-                    self.proceed(key)
-
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back, here for the moment, in a process started meanwhile for ever.
+def _interrupts_blocked() -> Iterator[None]:
+    """Block Ctrl-C: for the moment here, for good in a process that is started meanwhile.
 
-    It reaches the whole process group, also one that is still importing what it needs.
+    Ctrl-C reaches the whole process group, including a process that is still importing.
     """
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _end(worker: _Worker) -> None:

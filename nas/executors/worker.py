@@ -1,4 +1,4 @@
-"""The process that judges networks: it takes tasks from a pipe and sends results back."""
+"""The process that judges networks: it receives tasks through a pipe and sends results back."""
 
 from __future__ import annotations
 
@@ -22,59 +22,26 @@ from nas.accuracy.base import (
     max_score_of,
     number_of_stages,
 )
+from nas.executors.base import Failure, Stage, Task
 from nas.machine import machine_for
 from nas.spec import NetworkSpec
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A network that could not be judged, and why.
-
-    Attributes:
-        reason: in words.
-        died: whether the process that judged it ended; what ended it may have been another cause.
-    """
-
-    reason: str
-    died: bool = False
-
-
-Result = Estimate | Failure
-
-
-@dataclass(frozen=True)
-class Task:
-    """One network to judge."""
-
-    spec: NetworkSpec
-    seed: int
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What one stage of an estimate showed.
-
-    Attributes:
-        result: the estimate, or why there is none.
-        number: of the stage, from 1 on.
-        last: whether the task is done with it.
-    """
-
-    result: Result
-    number: int = 1
-    last: bool = True
-
-
 def work(connection: Connection, pickled: bytes, threads: int) -> None:
-    """Judge what comes until the pipe is closed or the parent is gone.
+    """Judge what arrives until the pipe is closed or the parent is gone.
 
-    A task is answered by True when it begins, then by its stages; after every stage but the last
-    the parent answers whether to go on.
+    A task is answered with True when it begins, then with its stages. After every stage but the
+    last one, the parent answers whether to continue.
+
+    Args:
+        connection: Pipe to the parent.
+        pickled: The estimator.
+        threads: Threads of this process.
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # for what is still to be imported
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # for libraries that are imported from here on
     estimator = _loaded(pickled)
-    if "torch" in sys.modules:  # the estimator has brought it along
+    if "torch" in sys.modules:  # the estimator has imported it
         sys.modules["torch"].set_num_threads(threads)
     first = True
     while True:
@@ -87,16 +54,17 @@ def work(connection: Connection, pickled: bytes, threads: int) -> None:
             connection.send(stage)
             if not stage.last and not connection.recv():
                 break
-        gc.collect()  # a network's cycles would otherwise stay until the next one
+        gc.collect()  # otherwise a network's reference cycles stay until the next one
         if first:
-            gc.freeze()  # what was imported stays; to look through it takes 60 ms each time
+            gc.freeze()  # what was imported stays, and scanning it takes 60 ms each time
             first = False
 
 
 def _while_training(stages: Iterator[Stage]) -> Iterator[Stage]:
-    """Let nothing measure on this machine while a stage is computed.
+    """Keep others from measuring latency on this machine while a stage is computed.
 
-    Between two stages it may: who decides whether to go on may measure first, or never answer.
+    Between two stages they may: whoever decides whether to continue may measure first, or never
+    answer.
     """
     while True:
         with machine_for("training"):
@@ -108,7 +76,7 @@ def _while_training(stages: Iterator[Stage]) -> Iterator[Stage]:
 
 @dataclass(frozen=True)
 class _Unloadable:
-    """Stands in for an estimator that does not arrive, so that trials say why."""
+    """Takes the place of an estimator that cannot be loaded, so that trials say why."""
 
     reason: str
 
@@ -121,7 +89,7 @@ class _Unloadable:
 
 def _loaded(pickled: bytes) -> Estimator:
     try:
-        # From the process that started this one, as all that `multiprocessing` brings.
+        # It comes from the parent, as everything that `multiprocessing` sends.
         estimator: Estimator = pickle.loads(pickled)  # noqa: S301
     except Exception as error:
         return _Unloadable(f"the estimator cannot be loaded: {type(error).__name__}: {error}")
@@ -129,30 +97,30 @@ def _loaded(pickled: bytes) -> Estimator:
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent is gone, as after kill -9; it would wait for ever."""
+    """End this process when its parent is gone, as after kill -9; it would wait forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
 
 
-def _impossible(estimate: Estimate, max_score: float | None) -> str | None:
-    """Say what is wrong with an estimate's numbers, or None."""
+def _invalid(estimate: Estimate, max_score: float | None) -> str | None:
+    """Return what is wrong with an estimate's numbers, in words; None if nothing is."""
     if estimate.accuracy is not None and not 0 <= estimate.accuracy <= 1:
-        return f"the accuracy is {estimate.accuracy:g}, and must be from 0 to 1"
+        return f"the accuracy is {estimate.accuracy:g}, but must lie between 0 and 1"
     if not math.isfinite(estimate.score):
         return f"the score is {estimate.score}"
     if max_score is not None and not 0 <= estimate.score <= max_score:
-        return f"the score is {estimate.score:g}, and must be from 0 to {max_score:g}"
+        return f"the score is {estimate.score:g}, but must lie between 0 and {max_score:g}"
     return None
 
 
 def _judged(estimator: Estimator, task: Task) -> Iterator[Stage]:
-    """Yield the stages of one network; whatever goes wrong ends it with a `Failure`."""
+    """Yield the stages of one network; any error ends it with a `Failure`."""
     last, number = number_of_stages(estimator), 0
     try:
         for number, estimate in enumerate(in_stages(estimator, task.spec, task.seed), start=1):
-            wrong = _impossible(estimate, max_score_of(estimator))
+            wrong = _invalid(estimate, max_score_of(estimator))
             if wrong:
                 yield Stage(Failure(wrong), number)
                 return
@@ -164,5 +132,5 @@ def _judged(estimator: Estimator, task: Task) -> Iterator[Stage]:
         yield Stage(Failure(str(error)), number + 1)
     except MemoryError:
         yield Stage(Failure("out of memory"), number + 1)
-    except Exception as error:  # a bug in one network's training must not end the search
+    except Exception as error:  # an error in one network's training must not end the search
         yield Stage(Failure(f"{type(error).__name__}: {error}"), number + 1)

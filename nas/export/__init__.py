@@ -1,1 +1,1 @@
-"""Writers of networks for other tools, each with a check that nothing was lost."""
+"""Export of networks to the file formats of other tools, each checked against torch."""

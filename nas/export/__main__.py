@@ -1,4 +1,4 @@
-"""``python -m nas.export``: write a network for other tools."""
+"""``python -m nas.export``: write a network in the format of another tool."""
 
 from __future__ import annotations
 
@@ -13,42 +13,50 @@ from nas.spec import load_network
 
 FORMATS = {"onnx": ".onnx"}
 
-app = cli.new_app("Write a network for other tools, checked against torch.")
+app = cli.new_app("Write a network in the format of another tool and check it against torch.")
 
 
 @app.command()
 def export(
-    network: Annotated[str, typer.Argument(help="Reference name, or path of a spec file.")],
-    form: Annotated[str, typer.Option("--format", help="onnx.")] = "onnx",
+    network: Annotated[
+        str, typer.Argument(help="Name of a reference network, or path of a spec file.")
+    ],
+    file_format: Annotated[
+        str, typer.Option("--format", help=f"File format: {', '.join(FORMATS)}.")
+    ] = "onnx",
     weights: Annotated[
-        Path | None, typer.Option(help="Trained weights (.safetensors); random ones if none.")
+        Path | None,
+        typer.Option(help="File with trained weights (.safetensors). [random weights]"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="File to write. [NAME.onnx beside the spec]")
+        Path | None, typer.Option(help="File to write. [NAME.onnx next to the spec file]")
     ] = None,
     lowered: Annotated[
-        bool, typer.Option("--lowered", help="Write the deployed form, equal and faster.")
+        bool, typer.Option("--lowered", help="Write the equivalent, faster deployed form.")
     ] = False,
     device: Annotated[
         str | None,
-        typer.Option(help="Lower to the forms that are fastest on it. [one convolution always]"),
+        typer.Option(
+            help="Device for whose fastest forms the network is lowered. "
+            "[one convolution per layer, on any device]"
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
 ) -> None:
-    """Export one network."""
-    if form not in FORMATS:
-        raise MixnasError(unknown("format", form, FORMATS))
+    """Export a network."""
+    if file_format not in FORMATS:
+        raise MixnasError(unknown("format", file_format, FORMATS))
     spec = load_network(network)
-    beside = Path(network) if Path(network).is_file() else Path(f"{network}.yaml")
-    path = out or beside.with_suffix(FORMATS[form])
+    spec_path = Path(network) if Path(network).is_file() else Path(f"{network}.yaml")
+    path = out or spec_path.with_suffix(FORMATS[file_format])
     if path.exists() and not force:
-        raise MixnasError(f"{path} exists; choose another --out, or give --force")
+        raise MixnasError(f"{path} already exists; choose another --out or give --force")
     if not path.parent.is_dir():
-        raise MixnasError(f"{path.parent} is no folder; make it first")
+        raise MixnasError(f"folder {path.parent} does not exist; create it first")
     if device is not None and not lowered:
-        raise MixnasError(f"--device {device} says how to lower; give --lowered with it")
-    # Torch and ONNX Runtime are imported once the options are known to be good.
+        raise MixnasError(f"--device {device} applies to --lowered only; give both")
+    # Importing torch and ONNX Runtime is slow, so the options are checked first.
     from nas.export.onnx_file import export_onnx
     from nas.latency import open_device
     from nas.lowering import MERGE_ALL
@@ -64,7 +72,7 @@ def export(
         cli.print_json(
             {
                 "path": str(path),
-                "format": form,
+                "format": file_format,
                 "lowered": lowered,
                 "trained": weights is not None,
                 "largest_relative_difference": difference,
@@ -73,7 +81,7 @@ def export(
         return
     print(f"{path}: outputs within {difference:.1e} of torch's")
     if weights is None:
-        cli.error_console().print("note: the weights are random; give trained ones by --weights")
+        cli.error_console().print("note: the weights are random; give --weights for trained ones")
 
 
 if __name__ == "__main__":

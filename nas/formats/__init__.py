@@ -1,1 +1,1 @@
-"""The layer tree and specs written in the formats of other tools, one file a format."""
+"""Layer trees and network specs in the formats of other tools, one module per format."""

@@ -1,4 +1,4 @@
-"""A network in one line, after timm's arch strings."""
+"""A network described in one line, in the style of timm's arch strings."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ _TYPES = {"mbconv": "ir", "dsconv": "ds", "conv": "cn"}
 def arch_string(spec: NetworkSpec) -> str:
     """Return a network's blocks in one line: ``ds_k3_s1_c16 | ir_k3.5_s2_e6_c24_se0.25 | ...``.
 
-    Blocks stand apart by spaces, stages by bars. The keys are those of timm's arch strings: kernels
-    (groups by dots), stride, expansion ratio, channels, squeeze-and-excitation. What a table or a
-    picture does not need is left out, so that it says what a network is like, not all of it.
+    Blocks are separated by spaces and stages by bars. The keys are those of timm's arch strings:
+    kernel sizes (kernel groups separated by dots), stride, expansion ratio, channels,
+    squeeze-and-excitation ratio. The string is a summary for tables and figures; it does not
+    describe the network completely.
     """
     return " | ".join(" ".join(_block(block) for block in stage) for stage in spec.stages)
 

@@ -1,7 +1,7 @@
-"""The layer tree as an ONNX graph.
+"""Layer trees as ONNX models.
 
-Written from the tree, not traced, so the graph is what the tree says: readable names, no leftovers,
-and some tens of milliseconds a network.
+The graph is written from the tree instead of traced, so it has readable names and no redundant
+nodes, and takes only tens of milliseconds per network.
 """
 
 from __future__ import annotations
@@ -30,33 +30,37 @@ from nas.ir import (
     out_shape,
 )
 
-OPSET = 20  # Gelu; ONNX Runtime 1.17 and later
+OPSET = 20  # the first with Gelu; needs ONNX Runtime 1.17 or later
 IR_VERSION = 9
-BATCH = "batch"  # the name of the free dimension
+BATCH = "batch"  # name of the dynamic dimension
 _SIMPLE = {"relu": "Relu", "hard_swish": "HardSwish", "mish": "Mish", "gelu": "Gelu"}
 
 
 class _Writer:
+    """Collects the nodes, constants and known shapes of a graph while it walks the tree."""
+
     def __init__(self, weights: Mapping[str, np.ndarray]) -> None:
         self.weights = weights
         self.nodes: list[onnx.NodeProto] = []
-        self.initialisers: dict[str, onnx.TensorProto] = {}
+        self.initializers: dict[str, onnx.TensorProto] = {}
         self.known_shapes: list[onnx.ValueInfoProto] = []
 
     def add(self, op: str, inputs: list[str], name: str, **attributes: Any) -> str:
-        """Add a node with one output, which is named after it."""
+        """Add a node with one output of the same name, and return the name."""
         self.nodes.append(helper.make_node(op, inputs, [name], name, **attributes))
         return name
 
     def constant(self, name: str, value: np.ndarray) -> str:
-        self.initialisers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        """Add a constant and return its name."""
+        self.initializers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
         return name
 
     def weight(self, name: str) -> str:
+        """Add a weight of the tree and return its name."""
         return self.constant(name, self.weights[name])
 
     def emit(self, node: Node, x: str, shape: Shape, path: str) -> tuple[str, Shape]:
-        """Add a tree below the tensor `x`; return its output tensor and shape."""
+        """Add the nodes of a tree with the input tensor `x`; return its output tensor and shape."""
         if isinstance(node, (Seq, Residual)):
             y, inner = x, shape
             for name, child in node.children:
@@ -88,7 +92,7 @@ class _Writer:
                 flat = self.add("Flatten", [x], f"{path}.flat", axis=1)
                 inputs = [flat, self.weight(f"{path}.weight"), self.weight(f"{path}.bias")]
                 return self.add("Gemm", inputs, f"{path}.out", transB=1)
-        raise TypeError(f"no ONNX form of {type(leaf).__name__}")
+        raise TypeError(f"{type(leaf).__name__} cannot be written as ONNX")
 
     def _conv(self, conv: Conv, x: str, shape: Shape, path: str) -> str:
         inputs = [x, self.weight(f"{path}.weight")]
@@ -131,8 +135,8 @@ class _Writer:
         return self.add(_SIMPLE[function], [x], f"{path}.out")
 
     def _pad(self, pad: Pad, x: str, shape: Shape, path: str) -> str:
-        # A depthwise 1x1 convolution with ones, since it keeps ONNX Runtime's blocked layout of
-        # channels, which `Pad` does not.
+        # A depthwise 1x1 convolution with weights of 1 keeps ONNX Runtime's blocked channel layout;
+        # the `Pad` operator does not.
         channels, columns = shape[0], pad.columns
         ones = self.constant(f"{path}.ones", np.ones((channels, 1, 1, 1), dtype=np.float32))
         pads = [0, columns, 0, columns]
@@ -141,9 +145,8 @@ class _Writer:
         )
 
     def _squeeze_excite(self, se: SqueezeExcite, x: str, shape: Shape, path: str) -> str:
-        one = (se.reduce.in_channels, 1, 1)
         y = self.add("GlobalAveragePool", [x], f"{path}.pool")
-        y = self._conv(se.reduce, y, one, f"{path}.reduce")
+        y = self._conv(se.reduce, y, (se.reduce.in_channels, 1, 1), f"{path}.reduce")
         y = self._activation(se.activation, y, f"{path}.act")
         y = self._conv(se.expand, y, (se.reduce.out_channels, 1, 1), f"{path}.expand")
         y = self.add("Sigmoid", [y], f"{path}.gate")
@@ -152,7 +155,7 @@ class _Writer:
         return self.add("Mul", [x, y], f"{path}.out")
 
     def _widen(self, x: str, shape: Shape, path: str) -> str:
-        """Spread one value a channel over a map, in the one form that the blocked layout has."""
+        """Expand one value per channel to a map, by the only operator with a blocked layout."""
         scales = self.constant(f"{path}.scales", np.array([1, 1, *shape[1:]], dtype=np.float32))
         wide = self.add(
             "Resize",
@@ -162,7 +165,7 @@ class _Writer:
             coordinate_transformation_mode="asymmetric",
             nearest_mode="floor",
         )
-        # Inference of shapes loses the batch size here; without it the layout is given up.
+        # Shape inference loses the batch size here, and without it the layout is not kept.
         info = helper.make_tensor_value_info(wide, TensorProto.FLOAT, [BATCH, *shape])
         self.known_shapes.append(info)
         return wide
@@ -171,13 +174,13 @@ class _Writer:
 def to_onnx(
     tree: Node, shape: Shape, weights: Mapping[str, np.ndarray], name: str = ""
 ) -> onnx.ModelProto:
-    """Write a layer tree with its weights as an ONNX model.
+    """Return a layer tree with its weights as an ONNX model.
 
     Args:
-        tree: the network.
-        shape: of one image; height and width are fixed in the graph, the batch size is free.
-        weights: a state dict of the tree's torch module, as numpy arrays.
-        name: of the graph.
+        tree: The network.
+        shape: Shape of one image (C, H, W); height and width are fixed, the batch size is dynamic.
+        weights: Weights by name, as in the state dict of the tree's torch module.
+        name: Name of the graph.
 
     Returns:
         A checked model: ``images`` (batch, C, H, W) float32 -> ``logits`` (batch, classes).
@@ -192,7 +195,7 @@ def to_onnx(
         name or "network",
         [images],
         [logits],
-        list(writer.initialisers.values()),
+        list(writer.initializers.values()),
         value_info=writer.known_shapes,
     )
     model = helper.make_model(

@@ -1,4 +1,7 @@
-"""Latency on a target device. The runtimes are imported when asked for: they are heavy."""
+"""Latency on a target device.
+
+The runtimes are imported on first use because they are slow to load.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +13,24 @@ from nas.machine import usable_cores
 
 
 def open_device(name: str, settings: MeasurementSettings = MeasurementSettings()) -> Device:  # noqa: B008
-    """Return a device by name: ``onnxruntime:cpu``, ``torch:cuda``, ``http://board:7070``.
+    """Return a device by name.
 
-    ``my_package.my_module:MyDevice`` names one of a user's own, made with the settings.
+    Args:
+        name: A local runtime (``onnxruntime:cpu``, ``torch:cuda``), the address of a device agent
+            (``http://board:7070``), or the import path of a user-defined device
+            (``my_package.my_module:MyDevice``), which is called with the settings.
+        settings: Settings of the measurements.
 
     Raises:
-        MixnasError: when there is no such device, or it cannot do what is asked.
+        MixnasError: If the device does not exist or does not support the settings.
     """
     if name.startswith(("http://", "https://")):
         from nas.latency.remote.device import RemoteDevice
 
         return RemoteDevice(name, settings)
     if looks_like_import(name) and "." in name:
-        made: Device = named_object(name, "device")(settings)
-        return made
+        device: Device = named_object(name, "device")(settings)
+        return device
     return LocalDevice(name, settings)
 
 

@@ -1,4 +1,4 @@
-"""What a latency is, and the conditions that it holds under."""
+"""Latency records, the conditions under which they hold, and measurement settings."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ _Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 @dataclass(frozen=True, config=_CONFIG)
 class MeasurementSettings:
-    """What a user chooses about a measurement.
+    """Measurement options chosen by the user.
 
     Attributes:
-        threads: of the runtime; all usable cores if None.
-        batch: images a run.
-        precision: ``fp32``, or ``int8`` in ONNX Runtime.
-        lowered: measure the deployed form (see `nas.lowering`), not the trained one.
+        threads: Number of runtime threads; None for one per usable core.
+        batch: Number of images per run.
+        precision: ``fp32``, or ``int8`` (ONNX Runtime only).
+        lowered: Whether to measure the deployed form (see `nas.lowering`) instead of the form
+            that was trained.
     """
 
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
@@ -37,29 +38,31 @@ class MeasurementSettings:
 def measurement_settings(
     threads: int | None, batch: int, precision: str, lowered: bool
 ) -> MeasurementSettings:
-    """Return settings as a command line gives them.
+    """Return the settings for values given on the command line.
 
     Raises:
-        MixnasError: when there is no such precision, naming those there are.
+        MixnasError: If the precision is unknown; the message lists the known ones.
     """
-    known: dict[str, Precision] = {name: name for name in get_args(Precision)}
-    if precision not in known:
-        raise MixnasError(unknown("precision", precision, known))
-    return MeasurementSettings(threads, batch, known[precision], lowered)
+    precisions: dict[str, Precision] = {name: name for name in get_args(Precision)}
+    if precision not in precisions:
+        raise MixnasError(unknown("precision", precision, precisions))
+    return MeasurementSettings(
+        threads=threads, batch=batch, precision=precisions[precision], lowered=lowered
+    )
 
 
 @dataclass(frozen=True, config=_CONFIG)
 class Conditions:
-    """What two latencies must share to be compared.
+    """The conditions that two latencies must share to be comparable.
 
     Attributes:
-        device: where, as given on the command line.
-        runtime: what runs the network, with its version.
-        machine: the processor.
-        threads: of the runtime.
-        batch: images a run.
-        precision: of the arithmetic.
-        lowered: whether networks are in deployed form.
+        device: Device name, as given on the command line.
+        runtime: Name and version of the runtime.
+        machine: Name of the processor or GPU.
+        threads: Number of runtime threads.
+        batch: Number of images per run.
+        precision: Precision of the arithmetic.
+        lowered: Whether networks run in their deployed form.
     """
 
     device: str
@@ -71,11 +74,14 @@ class Conditions:
     lowered: bool
 
     def digest(self) -> str:
-        """Return 16 hexadecimal digits that name the conditions."""
+        """Return 16 hexadecimal digits that identify the conditions."""
         return digest(dataclasses.asdict(self))
 
     def differences(self, other: Conditions) -> list[str]:
-        """Say in what other conditions differ, as ``threads 2, not 4``; empty when in nothing."""
+        """Describe how other conditions differ from these, such as ``threads 2, not 4``.
+
+        The first value is that of `other`. The list is empty if nothing differs.
+        """
         return [
             f"{field.name} {getattr(other, field.name)}, not {getattr(self, field.name)}"
             for field in dataclasses.fields(Conditions)
@@ -85,21 +91,21 @@ class Conditions:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Latency(Conditions):
-    """The time of one run in milliseconds, and what it was measured under.
+    """The time of one run, in milliseconds, with the conditions under which it holds.
 
     Attributes:
-        median_ms: median over the timed runs; of a prediction, the prediction.
+        median_ms: Median of the timed runs, or the predicted latency.
         p10_ms: 10th percentile.
         p90_ms: 90th percentile.
-        low_ms: lower end of the 95% confidence interval of the median.
-        high_ms: upper end.
-        n: timed runs; 0 for a prediction.
-        steady_ms: the median, were the machine at its usual speed: the ratio to the reference
-            network, which ran in between, times what that usually takes. What networks that
-            were measured at different times are compared by.
-        reference_ms: the reference network's median in between.
-        noise: what was unusual about the machine meanwhile; empty on a quiet one.
-        resolution: side of the images in pixels.
+        low_ms: Lower end of the 95% confidence interval of the median.
+        high_ms: Upper end of the 95% confidence interval of the median.
+        n: Number of timed runs; 0 for a prediction.
+        steady_ms: Latency at the machine's usual speed: the ratio to the reference network,
+            which ran in alternation with this one, times the reference's usual time. Use this to
+            compare networks measured at different times.
+        reference_ms: Median time of the reference network during the measurement.
+        noise: Remarks on disturbances during the measurement; empty on a quiet machine.
+        resolution: Side length of the images, in pixels.
         source: ``measured`` or ``predicted``.
         when: UTC time.
     """
@@ -118,21 +124,21 @@ class Latency(Conditions):
     when: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
+        """Return the record as plain data."""
         return dataclasses.asdict(self)
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Latency:
-        """Return a latency from what `to_dict` returned."""
+        """Return the latency that `to_dict` wrote."""
         return Latency(**data)
 
     @property
     def conditions(self) -> Conditions:
-        """What it holds under."""
+        """The conditions under which the latency holds."""
         names = [field.name for field in dataclasses.fields(Conditions)]
         return Conditions(**{name: getattr(self, name) for name in names})
 
 
 def utc_now() -> str:
-    """Return the time as latencies carry it."""
+    """Return the present UTC time in ISO 8601 format, to the second."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

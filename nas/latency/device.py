@@ -1,4 +1,7 @@
-"""A device: lowers networks to its fastest form and measures them."""
+"""Devices: the interface, and the device on this machine.
+
+A device lowers networks to the forms that are fastest on it and measures them.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +30,11 @@ _REFERENCE_SECONDS = 1.5
 
 
 class Device(Protocol):
-    """Something that measures networks, one at a time.
+    """Measures networks, one at a time.
 
     Attributes:
-        name: as given on the command line.
-        local: whether it is this machine, where trainings would disturb it.
+        name: Name of the device, as given on the command line.
+        local: Whether the device is this machine, where training would disturb it.
     """
 
     name: str
@@ -39,34 +42,47 @@ class Device(Protocol):
 
     @property
     def conditions(self) -> Conditions:
-        """What two measurements must share to be compared."""
+        """The conditions that two measurements must share to be comparable."""
         ...
 
     def prepare(self, step: Step | None = None) -> None:
-        """Learn what a first measurement needs to know; quick when it is known already."""
+        """Make sure that the device has a profile; quick if it already has one.
+
+        Args:
+            step: Progress callback.
+        """
         ...
 
     @property
     def profile(self) -> DeviceProfile:
-        """What is known about the device."""
+        """The device's profile."""
         ...
 
     def form_choice(self) -> FormChoice:
-        """Return what chooses the forms of lowered networks."""
+        """Return the rule that chooses the forms of lowered layers."""
         ...
 
     def measure(self, spec: NetworkSpec, effort: Effort | None = None) -> Latency:
         """Measure one network at its input resolution.
 
+        Args:
+            spec: The network.
+            effort: Time limit and target precision; None for the defaults.
+
         Raises:
-            UnrunnableError: when the device cannot run it.
-            MixnasError: when the device is not there.
+            UnrunnableError: If the device cannot run the network.
+            MixnasError: If the device is not available.
         """
         ...
 
 
 def program_of(spec: NetworkSpec, choice: FormChoice | None) -> Program:
-    """Return a network with weights as after training: lowered by `choice`, or as it is if None."""
+    """Return a network that is ready to run, with realistic weights.
+
+    Args:
+        spec: The network.
+        choice: Rule that chooses the forms of lowered layers; None for the network as trained.
+    """
     tree, shape = spec.tree(), spec.in_shape
     weights = realistic_weights(tree)
     if choice is None:
@@ -83,8 +99,12 @@ class LocalDevice:
     def __init__(self, name: str, settings: MeasurementSettings) -> None:
         """Open a runtime by name.
 
+        Args:
+            name: Name of the runtime: ``onnxruntime:cpu``.
+            settings: Settings of the measurements.
+
         Raises:
-            MixnasError: when it is not there, or cannot do what is asked.
+            MixnasError: If the runtime does not exist or does not support the settings.
         """
         self.name = name
         self.settings = settings
@@ -105,49 +125,56 @@ class LocalDevice:
             lowered=self.settings.lowered,
         )
 
-    # -- what is known about the device ------------------------------------------------------
+    # -- profile -----------------------------------------------------------------------------
 
     def prepare(self, step: Step | None = None) -> None:
-        """Load the device's profile, or make it: some seconds, once for every set of conditions."""
+        """Load the device's profile, or create it.
+
+        Creating a profile takes some seconds, once for each set of conditions.
+        """
         if self._profile is None:
             self._profile = load_profile(self.conditions)
         if self._profile is None:
             with self._measuring():
-                # Another process may have found it out while this one waited.
+                # Another process may have created it while this one waited for the machine.
                 self._profile = load_profile(self.conditions) or self._examine(step)
 
     def examine(self, step: Step | None = None) -> DeviceProfile:
-        """Make the device's profile anew, and keep it in place of the old one."""
+        """Create the device's profile again and replace the saved one."""
         with self._measuring():
             self._profile = self._examine(step)
         return self._profile
 
     @property
     def profile(self) -> DeviceProfile:
-        """What is known about the device under these conditions."""
+        """The device's profile under these conditions."""
         self.prepare()
         assert self._profile is not None
         return self._profile
 
     def _examine(self, step: Step | None) -> DeviceProfile:
-        usual = self._usual_reference_ms()
+        reference_ms = self._usual_reference_ms()
         findings: list[Finding] = []
         if self.settings.lowered and self.runtime.tunable:
             findings = tune(self.runtime, step)
-            # A machine is disturbed for a while and then is not; the undisturbed speed is its own.
-            usual = min(usual, self._usual_reference_ms())
-        profile = DeviceProfile(self.conditions, round(usual, 4), tuple(findings))
+            # A disturbance may have passed by now, and the undisturbed time is the usual one.
+            reference_ms = min(reference_ms, self._usual_reference_ms())
+        profile = DeviceProfile(
+            conditions=self.conditions,
+            reference_ms=round(reference_ms, 4),
+            findings=tuple(findings),
+        )
         profile.save()
         return profile
 
     def _usual_reference_ms(self) -> float:
-        """Time the reference as measurements do: in turns with another network, here its like."""
+        """Time the reference as measurements do, alternating with a second copy of itself."""
         effort = Effort(seconds=_REFERENCE_SECONDS, precision=0.0, warm_seconds=_REFERENCE_SECONDS)
         timing = time_in_turns(self._load_reference(), self.reference(), effort)
         return float(np.percentile([np.median(times) for times in timing.reference], 25))
 
     def reference(self) -> TimedRun:
-        """Return the reference network, ready to run; its form depends on no profile."""
+        """Return the reference network, ready to run; its form does not depend on the profile."""
         if self._reference is None:
             self._reference = self._load_reference()
         return self._reference
@@ -164,12 +191,12 @@ class LocalDevice:
 
     @contextmanager
     def _measuring(self) -> Iterator[None]:
-        alone = self.runtime.places_threads
+        alone = self.runtime.pins_threads
         with machine_for("measuring"), pinned(self.runtime.threads, alone):
             yield
 
     def program(self, spec: NetworkSpec) -> Program:
-        """Return a network as it would be measured, with weights as after training."""
+        """Return a network in the form in which it is measured, with realistic weights."""
         return program_of(spec, self.form_choice() if self.settings.lowered else None)
 
     def measure(self, spec: NetworkSpec, effort: Effort | None = None) -> Latency:
@@ -178,13 +205,19 @@ class LocalDevice:
         return self.time(lambda: self.runtime.load(program), spec.input.resolution, effort)
 
     def time(self, load: Callable[[], TimedRun], resolution: int, effort: Effort | None) -> Latency:
-        """Measure what `load` makes ready, with the machine to itself."""
+        """Measure any network, with exclusive use of the machine.
+
+        Args:
+            load: Makes the network ready to run.
+            resolution: Side length of the network's images, in pixels.
+            effort: Time limit and target precision; None for the defaults.
+        """
         profile = self.profile
         with self._measuring():
             run, reference = load(), self.reference()
-            watch = MachineLoad()
+            machine_load = MachineLoad()
             timing = time_in_turns(run, reference, effort or Effort())
-            noise = [*remarks(timing, profile.reference_ms), *watch.remarks()]
+            noise = [*remarks(timing, profile.reference_ms), *machine_load.remarks()]
         return self._latency(timing, noise, resolution)
 
     def _latency(self, timing: Timing, noise: list[str], resolution: int) -> Latency:
@@ -213,10 +246,19 @@ class LocalDevice:
 def measure_quietly(
     device: Device, spec: NetworkSpec, attempts: int = 3, effort: Effort | None = None
 ) -> Latency:
-    """Measure until the machine is quiet meanwhile, at most some times; return the least noisy.
+    """Measure a network repeatedly until the machine is quiet.
+
+    Args:
+        device: Device to measure on.
+        spec: The network.
+        attempts: Maximum number of measurements.
+        effort: Time limit and target precision of each; None for the defaults.
+
+    Returns:
+        The measurement that was disturbed least.
 
     Raises:
-        MixnasError: when the device cannot run the network.
+        MixnasError: If the device cannot run the network.
     """
     best = device.measure(spec, effort)
     for _ in range(attempts - 1):
@@ -228,18 +270,22 @@ def measure_quietly(
 
 
 def quieter(one: Latency, other: Latency) -> bool:
-    """Tell whether the machine was quieter during one measurement than during another."""
+    """Return whether the machine was quieter during one measurement than during another."""
     return (len(one.noise), one.reference_ms) < (len(other.noise), other.reference_ms)
 
 
 def refuse_noise(latency: Latency, name: str) -> None:
-    """Refuse a latency that was measured on a noisy machine.
+    """Reject a latency that was measured on a noisy machine.
+
+    Args:
+        latency: A measurement.
+        name: Name of the network, for the message.
 
     Raises:
-        MixnasError: saying what disturbed it.
+        MixnasError: If the measurement was disturbed; the message says by what.
     """
     if latency.noise:
         raise MixnasError(
-            f"{name} was not measured on a quiet machine: {'; '.join(latency.noise)}. Stop what "
-            "disturbs it, or leave --strict out to take the figure with its flag"
+            f"{name} was not measured on a quiet machine: {'; '.join(latency.noise)}. Stop the "
+            "other work on the machine, or omit --strict to accept noisy measurements"
         )

@@ -1,6 +1,6 @@
-"""What is known about a device: the speed of its reference network, and its fastest forms.
+"""Device profiles: the usual speed of a device, and the forms of layers that are fastest on it.
 
-A profile belongs to one set of conditions and is kept in the user's cache.
+A profile holds under one set of conditions and is saved in the user's cache.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from nas.document import digest
 from nas.files import cache_folder, write_atomic
 from nas.ir import MixConv, Shape, SqueezeExcite, conv_channels
 from nas.latency.conditions import Conditions
-from nas.lowering import Form, candidates, is_pointwise, usual_form
+from nas.lowering import Form, candidates, default_form, is_pointwise
 
 _CONFIG = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True, config=_CONFIG)
 class LayerSignature:
-    """What the fastest form of a layer depends on.
+    """The properties of a layer on which its fastest form depends.
 
     Attributes:
-        kind: ``depthwise``, ``pointwise`` or ``gate``.
-        channels: of its input.
-        size: height of its input.
-        kernel: the largest.
-        stride: of the convolutions.
-        groups: convolutions side by side.
-        aligned: 1x1 slices that fill whole blocks of channels, or kernels all alike.
+        kind: ``depthwise``, ``pointwise`` or ``gate`` (squeeze-and-excitation).
+        channels: Number of input channels.
+        size: Height of the input, in pixels.
+        kernel: Largest kernel size.
+        stride: Stride of the convolutions.
+        groups: Number of parallel convolutions (kernel groups).
+        aligned: For 1x1 convolutions, whether every slice fills whole blocks of channels; for
+            depthwise ones, whether all kernels have the same size.
     """
 
     kind: str
@@ -47,26 +48,26 @@ class LayerSignature:
 
     @staticmethod
     def of(node: MixConv | SqueezeExcite, shape: Shape) -> LayerSignature:
-        """Describe a layer of a tree."""
+        """Return the signature of a layer whose input has the given (C, H, W) shape."""
         if isinstance(node, SqueezeExcite):
-            return LayerSignature("gate", shape[0], shape[1])
+            return LayerSignature(kind="gate", channels=shape[0], size=shape[1])
         extents = [conv.extent for conv in node.convs]
         kind = "pointwise" if is_pointwise(node) else "depthwise"
         aligned = len(set(extents)) == 1
         if kind == "pointwise":
-            aligned = usual_form(node) == "grouped"
+            aligned = default_form(node) == "grouped"
         return LayerSignature(
-            kind,
-            conv_channels(node)[0],
-            shape[1],
-            max(extents),
-            node.convs[0].stride,
-            len(node.convs),
-            aligned,
+            kind=kind,
+            channels=conv_channels(node)[0],
+            size=shape[1],
+            kernel=max(extents),
+            stride=node.convs[0].stride,
+            groups=len(node.convs),
+            aligned=aligned,
         )
 
     def distance(self, other: LayerSignature) -> float:
-        """Return how unlike another layer is; infinite where nothing can be learned from it."""
+        """Return the dissimilarity to another layer; infinite if their forms are unrelated."""
         if (self.kind, self.aligned) != (other.kind, other.aligned):
             return math.inf
         if (self.stride > 1) != (other.stride > 1) or (self.groups > 1) != (other.groups > 1):
@@ -81,7 +82,13 @@ class LayerSignature:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Finding:
-    """A measured layer: times of its forms in units of the usual one's, and the form to take."""
+    """The measured forms of one layer.
+
+    Attributes:
+        layer: The layer.
+        best: Name of the form to use.
+        times: Time of each form by name, in units of the default form's time.
+    """
 
     layer: LayerSignature
     best: str
@@ -90,12 +97,13 @@ class Finding:
 
 @dataclass(frozen=True, config=_CONFIG)
 class DeviceProfile:
-    """What is known about a device under certain conditions.
+    """The speed and the fastest forms of a device; a `nas.lowering.FormChoice`.
 
     Attributes:
-        conditions: that it holds under.
-        reference_ms: usual time of the reference network.
-        findings: measured layers; chooses forms like `nas.lowering.FormChoice`.
+        conditions: Conditions under which the profile holds.
+        reference_ms: Usual time of the reference network, in milliseconds.
+        findings: Measured layers.
+        schema: Name and version of the file format.
     """
 
     conditions: Conditions
@@ -104,38 +112,38 @@ class DeviceProfile:
     schema: Literal["mixnas.device/1"] = "mixnas.device/1"
 
     def _nearest(self, layer: LayerSignature) -> str | None:
-        found = min(self.findings, key=lambda f: layer.distance(f.layer), default=None)
-        if found is None or math.isinf(layer.distance(found.layer)):
+        nearest = min(self.findings, key=lambda f: layer.distance(f.layer), default=None)
+        if nearest is None or math.isinf(layer.distance(nearest.layer)):
             return None
-        return found.best
+        return nearest.best
 
     def form(self, mix: MixConv, shape: Shape) -> Form:
-        """See `nas.lowering.FormChoice`: the form of the most similar layer that was measured."""
+        """Return the best form of the most similar measured layer; see `FormChoice`."""
         forms, name = candidates(mix), self._nearest(LayerSignature.of(mix, shape))
-        return forms[name if name in forms else usual_form(mix)]
+        return forms[name if name in forms else default_form(mix)]
 
     def wide_gate(self, se: SqueezeExcite, shape: Shape) -> bool:
-        """See `nas.lowering.FormChoice`."""
+        """Return whether the wide form was fastest for the most similar gate; see `FormChoice`."""
         return self._nearest(LayerSignature.of(se, shape)) == "wide"
 
     def digest(self) -> str:
-        """Name the time scale and the choice of forms."""
+        """Return a digest of the time scale and the choice of forms."""
         best = [[asdict(finding.layer), finding.best] for finding in self.findings]
         return digest([self.reference_ms, best])
 
     def save(self) -> Path:
-        """Keep it in the user's cache; return where."""
+        """Save the profile in the user's cache and return the file's path."""
         path = _path(self.conditions)
         write_atomic(path, json.dumps(asdict(self), indent=1) + "\n")
         return path
 
 
 def load_profile(conditions: Conditions) -> DeviceProfile | None:
-    """Return the profile that was kept for conditions; None when there is none that fits."""
+    """Return the saved profile for the given conditions, or None if there is none."""
     path = _path(conditions)
     try:
         profile = TypeAdapter(DeviceProfile).validate_json(path.read_bytes())
-    except (OSError, ValidationError):  # none yet, or of another version: it is made again
+    except (OSError, ValidationError):  # missing, damaged or of another version
         return None
     return profile if profile.conditions == conditions else None
 

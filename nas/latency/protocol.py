@@ -1,8 +1,9 @@
-"""How latency is measured: what runs, in which order, how often, and when to stop.
+"""The measurement protocol: which networks run, in what order, how often, and when to stop.
 
-A network and a reference network take turns, a few runs each. Changes of the machine (its clock, a
-host that takes time away, other processes) meet both, so their ratio holds where times do not, and
-the reference tells how the machine is doing. The shorter the turns, the better they share.
+The network and a reference network alternate, a few runs each. Changes in the machine's speed (its
+clock, time stolen by the host, other processes) affect both, so the ratio of their times is stable
+where the times are not, and the reference shows the state of the machine. The shorter the turns,
+the more evenly both are affected.
 """
 
 from __future__ import annotations
@@ -17,26 +18,28 @@ import numpy as np
 
 from nas.latency.runtimes.base import TimedRun
 
-SETTLE_RUNS = 1  # after the other network, caches and threads are not what they will be
+SETTLE_RUNS = 1  # untimed runs of a turn: the other network has changed caches and threads
 RUNS = 3
 REFERENCE_RUNS = 2
-STABLE = 0.03  # of two medians in a row, to end the warm-up
-CHECK_EVERY = 4  # rounds between two looks at the precision
-RESAMPLES = 400  # of the bootstrap
-UNCERTAIN = 0.05  # half the width of the median's confidence interval, to be told
-UNCERTAIN_RATIO = 0.03  # the same of the ratio to the reference, which comparisons rest on
-SLOWER = 1.15  # than usual, to be told
+STABLE = 0.03  # relative change between two consecutive medians that ends the warm-up
+CHECK_EVERY = 4  # rounds between two checks of the precision
+RESAMPLES = 400  # bootstrap resamples
+# Thresholds above which `remarks` reports a disturbance.
+UNCERTAIN = 0.05  # relative half-width of the median's confidence interval
+UNCERTAIN_RATIO = 0.03  # the same for the ratio to the reference, on which comparisons rely
+SLOWER = 1.15  # the reference's time relative to its usual time
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much time a measurement may take.
+    """The time that a measurement may take and the precision it aims for.
 
     Attributes:
-        rounds: of reference and network, at least.
-        seconds: after which no round begins beyond those at least.
-        precision: half the width of the ratio's confidence interval that is enough.
-        warm_seconds: the longest warm-up of each network.
+        rounds: Minimum number of rounds; each runs the reference and then the network.
+        seconds: Time, in seconds, after which no round is started beyond the minimum number.
+        precision: Relative half-width of the ratio's 95% confidence interval at which the
+            measurement ends early.
+        warm_seconds: Maximum warm-up time of each network, in seconds.
     """
 
     rounds: int = 16
@@ -47,7 +50,12 @@ class Effort:
 
 @dataclass(frozen=True)
 class Timing:
-    """Times of a network and of the reference beside, in milliseconds, by round."""
+    """Times of a network and of the reference network, in milliseconds.
+
+    Attributes:
+        rounds: Times of the network, one array per round.
+        reference: Times of the reference network, one array per round.
+    """
 
     rounds: tuple[np.ndarray, ...]
     reference: tuple[np.ndarray, ...]
@@ -59,33 +67,33 @@ class Timing:
 
     @property
     def n(self) -> int:
-        """Timed runs of the network."""
+        """Number of timed runs of the network."""
         return sum(len(times) for times in self.rounds)
 
     @property
     def reference_ms(self) -> float:
-        """The reference's median."""
+        """Median time of the reference network, in milliseconds."""
         return float(np.median(np.concatenate(self.reference)))
 
     def ratios(self) -> np.ndarray:
-        """Return the ratio of the medians, round by round."""
+        """Return the ratio of the network's median to the reference's median for each round."""
         pairs = zip(self.rounds, self.reference, strict=True)
-        return np.array([np.median(ours) / np.median(theirs) for ours, theirs in pairs])
+        return np.array([np.median(times) / np.median(reference) for times, reference in pairs])
 
     @property
     def ratio(self) -> float:
-        """The network's time in units of the reference's."""
+        """The network's time in units of the reference network's time."""
         return float(np.median(self.ratios()))
 
     def ratio_error(self) -> float:
-        """Return half the width of the ratio's 95% confidence interval, as a share of it."""
+        """Return the half-width of the ratio's 95% confidence interval, relative to the ratio."""
         low, high = _bootstrap(self.ratios())
         return (high - low) / 2 / self.ratio
 
     def interval(self) -> tuple[float, float]:
-        """Return the 95% confidence interval of the median.
+        """Return the 95% confidence interval of the median, in milliseconds.
 
-        By a bootstrap over rounds, since runs within a round are alike.
+        It is a bootstrap over rounds because runs within a round are correlated.
         """
         return _bootstrap(np.array([np.median(times) for times in self.rounds]))
 
@@ -98,35 +106,43 @@ def _bootstrap(medians: np.ndarray) -> tuple[float, float]:
 
 
 def time_in_turns(run: TimedRun, reference: TimedRun, effort: Effort = Effort()) -> Timing:
-    """Time a network, the reference in between.
+    """Time a network in alternation with the reference network.
 
-    Goes on until the ratio is known to `effort.precision`, or the time is over. Python's garbage
-    collector is off meanwhile.
+    The measurement ends when the ratio is known to within `effort.precision` or the time is up.
+    Python's garbage collector is disabled during the measurement.
     """
     with _no_garbage_collection():
         warm_up(reference, effort.warm_seconds)
         warm_up(run, effort.warm_seconds)
-        ours: list[np.ndarray] = []
-        theirs: list[np.ndarray] = []
+        rounds: list[np.ndarray] = []
+        reference_rounds: list[np.ndarray] = []
         stop = time.perf_counter() + effort.seconds
         while True:
-            theirs.append(_runs(reference, REFERENCE_RUNS))
-            ours.append(_runs(run, RUNS))
-            late = time.perf_counter() > stop
-            if len(ours) < effort.rounds or not (late or len(ours) % CHECK_EVERY == 0):
+            reference_rounds.append(_runs(reference, REFERENCE_RUNS))
+            rounds.append(_runs(run, RUNS))
+            time_is_up = time.perf_counter() > stop
+            if len(rounds) < effort.rounds or not (time_is_up or len(rounds) % CHECK_EVERY == 0):
                 continue
-            timing = Timing(tuple(ours), tuple(theirs))
-            if late or timing.ratio_error() < effort.precision:
+            timing = Timing(tuple(rounds), tuple(reference_rounds))
+            if time_is_up or timing.ratio_error() < effort.precision:
                 return timing
 
 
 def warm_up(run: TimedRun, seconds: float) -> float:
-    """Run until two medians in a row agree, at most for some seconds; return the last one."""
+    """Run a network until two consecutive medians agree.
+
+    Args:
+        run: Runs the network once.
+        seconds: Time limit in seconds; checked after each five runs.
+
+    Returns:
+        The last median, in milliseconds.
+    """
     stop = time.perf_counter() + seconds
-    median = float("nan")  # equal to nothing
+    median = float("nan")  # never agrees with the first median
     while True:
-        before, median = median, float(np.median([run() for _ in range(5)]))
-        if abs(median - before) <= STABLE * before or time.perf_counter() > stop:
+        previous, median = median, float(np.median([run() for _ in range(5)]))
+        if abs(median - previous) <= STABLE * previous or time.perf_counter() > stop:
             return median
 
 
@@ -139,16 +155,16 @@ def _runs(run: TimedRun, count: int, settle: int = SETTLE_RUNS) -> np.ndarray:
 def medians_in_turns(
     runs: Mapping[str, TimedRun], rounds: int, count: int, settle: int
 ) -> dict[str, list[float]]:
-    """Time any number of networks in turns.
+    """Time any number of networks in alternation.
 
     Args:
-        runs: by name.
-        rounds: turns of each.
-        count: timed runs of a turn.
-        settle: runs before them.
+        runs: The networks, by name.
+        rounds: Number of turns of each network.
+        count: Number of timed runs per turn.
+        settle: Number of untimed runs at the start of each turn.
 
     Returns:
-        The median of every turn, by name, in milliseconds.
+        The median of every turn in milliseconds, by name.
     """
     medians: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
@@ -169,21 +185,26 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 def remarks(timing: Timing, usual_reference_ms: float) -> list[str]:
-    """Say what in the times themselves speaks of a machine that is not quiet."""
-    found = []
+    """Return remarks on signs in the times that the machine was not quiet.
+
+    Args:
+        timing: Times of a measurement.
+        usual_reference_ms: Usual time of the reference network, in milliseconds.
+    """
+    messages = []
     low, high = timing.interval()
-    half = (high - low) / 2 / timing.percentiles()[1]
-    if half > UNCERTAIN:
-        found.append(f"the median is uncertain by {half:.0%}")
-    half = timing.ratio_error()
-    if half > UNCERTAIN_RATIO:
-        found.append(f"the ratio to the reference network is uncertain by {half:.0%}")
-    slower = timing.reference_ms / usual_reference_ms
-    if slower > SLOWER:
-        found.append(f"the reference network took {slower:.2f} times its usual time")
-    elif slower < 1 / SLOWER:
-        found.append(
-            f"the reference network took {slower:.2f} times its usual time, so the device was "
+    half_width = (high - low) / 2 / timing.percentiles()[1]
+    if half_width > UNCERTAIN:
+        messages.append(f"the median is uncertain by {half_width:.0%}")
+    half_width = timing.ratio_error()
+    if half_width > UNCERTAIN_RATIO:
+        messages.append(f"the ratio to the reference network is uncertain by {half_width:.0%}")
+    slowdown = timing.reference_ms / usual_reference_ms
+    if slowdown > SLOWER:
+        messages.append(f"the reference network took {slowdown:.2f} times its usual time")
+    elif slowdown < 1 / SLOWER:
+        messages.append(
+            f"the reference network took {slowdown:.2f} times its usual time, so the device was "
             "examined while it was slow: python -m nas.device examine"
         )
-    return found
+    return messages

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 TOKEN = "MIXNAS_TOKEN"
-"""The environment variable with the token."""
+"""Environment variable that holds the token."""
 TOKEN_FILE = "MIXNAS_TOKEN_FILE"
-"""The environment variable with the path of a file that holds it."""
+"""Environment variable that holds the path of a file with the token."""
 
 
 def can_be_token(text: str) -> bool:
-    """Tell whether a header can carry a text as a token: printable ASCII without blanks."""
+    """Return whether a text can be sent in a header as a token: printable ASCII without spaces."""
     return text.isascii() and text.isprintable() and " " not in text

@@ -1,8 +1,8 @@
-"""Finding a device's fastest forms of layers, by measurement.
+"""Finding the forms of layers that are fastest on a device, by measurement.
 
-A few layers that span what networks have are run in every form, each inside a network of a few
-layers, since what a form costs lies partly in how it meets its neighbours. Layers of a network
-then take the form of the most similar measured one (`nas.latency.profile`).
+A sample of layers that covers those of typical networks is run in every form. Each layer is part of
+a small network because the cost of a form depends partly on the layers around it. A layer of a
+searched network then takes the form of the most similar measured layer (`nas.latency.profile`).
 """
 
 from __future__ import annotations
@@ -26,24 +26,25 @@ from nas.latency.profile import Finding, LayerSignature
 from nas.latency.protocol import medians_in_turns
 from nas.latency.runtimes.base import Program, Runtime, TimedRun
 from nas.latency.weights import realistic_weights
-from nas.lowering import MERGE_ALL, Form, candidates, lower, usual_form
+from nas.lowering import MERGE_ALL, Form, candidates, default_form, lower
 from nas.machine import MachineLoad
 
-# The share of time that another form than the usual one must save. What one layer gains by slices
-# depends on how many channels each holds, so they must gain much to be taken for its likes.
+# The share of the default form's time that another form must save to be chosen. The gain of sliced
+# forms depends on the number of channels in each slice, so a gain carries over to similar layers
+# only if it is large.
 WORTH = {"halves": 0.2, "split": 0.2, "grouped": 0.1}
 WORTH_ELSE = 0.04
-ATTEMPTS = 3  # until nothing disturbs the machine meanwhile
+ATTEMPTS = 3  # maximum number of attempts to measure on an undisturbed machine
 ROUNDS = 13
 RUNS = 6
 SETTLE = 2
 AROUND = 16  # channels before and after the layer
 
-# Channels by the height of their maps, as in networks for 224 pixels.
+# Channels by height of the feature map, as in networks for 224-pixel images.
 _CHANNELS = {112: 64, 56: 144, 28: 240, 14: 480, 7: 960}
 _LADDERS: tuple[tuple[int, ...], ...] = ((3, 5), (3, 5, 7), (3, 5, 7, 9), (3, 5, 7, 9, 11))
 _ALIKE: tuple[tuple[int, ...], ...] = ((3,), (5,), (7,), (9,))
-# (input channels, output channels, height): slices of whole blocks of 16 channels, and others.
+# (input channels, output channels, height); some slices fill whole blocks of 16 channels.
 _POINTWISE = (
     (32, 96, 56),
     (96, 32, 56),
@@ -59,12 +60,12 @@ _POINTWISE = (
 
 
 def layers() -> Iterator[tuple[MixConv | SqueezeExcite, Shape]]:
-    """Yield the layers that are measured, with their inputs' shapes."""
+    """Yield the layers to measure, each with the (C, H, W) shape of its input."""
     for size, channels in _CHANNELS.items():
         shape = (channels, size, size)
         for stride in (1, 2):
             if (size == 112 and stride == 1) or (size == 7 and stride == 2):
-                continue  # networks have none of these
+                continue  # typical networks have no such layers
             for kernels in _LADDERS:
                 yield _depthwise(channels, kernels, stride), shape
         if size < 56:
@@ -86,7 +87,7 @@ def _depthwise(channels: int, kernels: tuple[int, ...], stride: int) -> MixConv:
 
 
 class _Fixed:
-    """Chooses one form for everything."""
+    """Chooses the same form for every layer."""
 
     def __init__(self, form: Form | None, wide: bool) -> None:
         self._form, self._wide = form, wide
@@ -105,11 +106,11 @@ def _choices(node: MixConv | SqueezeExcite) -> dict[str, _Fixed]:
 
 
 def _program(node: MixConv | SqueezeExcite, shape: Shape, choice: _Fixed) -> Program:
-    """Return a small network around a layer, so that what it costs its neighbours counts."""
+    """Return a small network around a layer, so that its effect on neighboring layers counts."""
     inputs, height, width = shape
     outputs = conv_channels(node)[1] if isinstance(node, MixConv) else inputs
     middle: Node = node
-    if outputs != inputs:  # a block with a skip, whose expansion or projection it is
+    if outputs != inputs:  # the layer is the expansion or the projection of a residual block
         other = Conv(outputs, inputs, bias=True)
         first, last = (node, other) if outputs > inputs else (other, node)
         middle = Residual((("first", first), ("act", Activation("swish")), ("last", last)))
@@ -127,25 +128,29 @@ def _program(node: MixConv | SqueezeExcite, shape: Shape, choice: _Fixed) -> Pro
 
 
 def tune(runtime: Runtime, step: Callable[[int, int], None] | None = None) -> list[Finding]:
-    """Measure the layers in all their forms, again if the machine was disturbed meanwhile.
+    """Measure the sample layers in all their forms.
 
-    With other processes at work, forms that use one core look better than they are.
+    The measurement is repeated if the machine was disturbed: while other processes run, forms that
+    use one core look better than they are.
 
     Args:
-        runtime: of the device.
-        step: called with the number of layers done and of all.
+        runtime: Runtime of the device.
+        step: Called with the number of layers measured and their total number.
+
+    Returns:
+        The findings of the attempt that was disturbed least, one per layer.
     """
-    least: tuple[int, list[Finding]] | None = None
+    quietest: tuple[int, list[Finding]] | None = None
     for _ in range(ATTEMPTS):
-        watch = MachineLoad()
+        machine_load = MachineLoad()
         findings = _measure_layers(runtime, step)
-        remarks = len(watch.remarks())
-        if least is None or remarks < least[0]:
-            least = (remarks, findings)
-        if remarks == 0:
+        disturbances = len(machine_load.remarks())
+        if quietest is None or disturbances < quietest[0]:
+            quietest = (disturbances, findings)
+        if disturbances == 0:
             break
-    assert least is not None
-    return least[1]
+    assert quietest is not None
+    return quietest[1]
 
 
 def _measure_layers(
@@ -160,28 +165,28 @@ def _measure_layers(
             name: runtime.load(_program(node, shape, choice))
             for name, choice in _choices(node).items()
         }
-        usual = _usual(node)
-        times = _relative_times(runs, usual)
-        findings.append(Finding(LayerSignature.of(node, shape), _chosen(times, usual), times))
+        default = _default(node)
+        times = _relative_times(runs, default)
+        findings.append(Finding(LayerSignature.of(node, shape), _best(times, default), times))
     if step is not None:
         step(len(sample), len(sample))
     return findings
 
 
-def _chosen(times: dict[str, float], usual: str) -> str:
-    """Return the fastest form of those that save enough; the usual one when none does."""
-    enough = [name for name, time in times.items() if time < 1 - WORTH.get(name, WORTH_ELSE)]
-    return min(enough, key=lambda name: times[name], default=usual)
+def _best(times: dict[str, float], default: str) -> str:
+    """Return the fastest form among those that save enough time, or the default form."""
+    worthwhile = [name for name, time in times.items() if time < 1 - WORTH.get(name, WORTH_ELSE)]
+    return min(worthwhile, key=lambda name: times[name], default=default)
 
 
-def _usual(node: MixConv | SqueezeExcite) -> str:
-    """Name the form that is taken without measurement."""
-    return "plain" if isinstance(node, SqueezeExcite) else usual_form(node)
+def _default(node: MixConv | SqueezeExcite) -> str:
+    """Return the name of the form that is used without measurement."""
+    return "plain" if isinstance(node, SqueezeExcite) else default_form(node)
 
 
-def _relative_times(runs: dict[str, TimedRun], usual: str) -> dict[str, float]:
-    """Return the times of several forms in units of the usual one's."""
+def _relative_times(runs: dict[str, TimedRun], default: str) -> dict[str, float]:
+    """Return the times of several forms in units of the default form's time."""
     medians = medians_in_turns(runs, ROUNDS, RUNS, SETTLE)
-    # Low quartiles: what disturbs a round makes it slower, never faster.
-    quick = {name: float(np.percentile(values, 25)) for name, values in medians.items()}
-    return {name: round(time / quick[usual], 4) for name, time in quick.items()}
+    # The lower quartile, because a disturbance makes a round slower, never faster.
+    quartiles = {name: float(np.percentile(values, 25)) for name, values in medians.items()}
+    return {name: round(time / quartiles[default], 4) for name, time in quartiles.items()}

@@ -1,9 +1,9 @@
-"""Weights as after training, for networks whose speed alone is of interest.
+"""Realistic weights for networks that are only timed.
 
-Random weights as at the start of a training let activations grow or die away over the layers, and
-arithmetic on denormal numbers is several times slower than what a trained network does. Here every
-convolution is scaled so that its outputs have unit variance (He et al. 2015, section 2.2), the
-second moment of its inputs followed through the tree.
+With the weights of a newly initialized network, activations may grow or vanish from layer to layer,
+and arithmetic on denormal numbers is several times slower than that of a trained network. Here
+every convolution is scaled so that its outputs have unit variance (He et al. 2015, section 2.2),
+which requires tracking the second moment of its inputs through the tree.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from nas.ir import (
     SqueezeExcite,
 )
 
-# At least E[f(x)^2] / E[x^2] for normal x of any size: what is too large lets activations shrink
-# a little, down to what the biases keep up; what is too small lets them grow from layer to layer.
+# Upper bounds of E[f(x)^2] / E[x^2] for normally distributed x of any variance. If a value is too
+# large, activations shrink slightly, down to a level that the biases maintain; if it is too small,
+# they grow from layer to layer.
 _SECOND_MOMENTS = {
     "relu": 0.5,
     "relu6": 0.5,
@@ -38,20 +39,20 @@ _SECOND_MOMENTS = {
     "gelu": 0.5,
     "identity": 1.0,
 }
-_GATE = 0.3  # of a sigmoid around its middle, squared
+_GATE = 0.3  # second moment of a sigmoid near its midpoint
 _BIAS = 0.3
-_POOL = 1 << 20
+_POOL = 1 << 20  # random numbers in the pool
 
 
 def realistic_weights(tree: Node, seed: int = 0) -> dict[str, np.ndarray]:
-    """Draw weights under which activations keep their size, with statistics as after training.
+    """Draw weights that keep the scale of activations, with plausible normalization statistics.
 
     Args:
-        tree: the network.
-        seed: of everything random; the pool of random numbers is drawn once a process and seed.
+        tree: The network.
+        seed: Random seed. The pool of random numbers is drawn once per process and seed.
 
     Returns:
-        float32 arrays by name, as a state dict of the tree's torch module has them.
+        float32 arrays by name, as in the state dict of the tree's torch module.
     """
     drawing = _Drawing(seed)
     drawing.node(tree, 1.0, "")
@@ -61,7 +62,7 @@ def realistic_weights(tree: Node, seed: int = 0) -> dict[str, np.ndarray]:
 @lru_cache(4)
 def _normals(seed: int) -> np.ndarray:
     pool = np.random.default_rng(seed).standard_normal(_POOL, dtype=np.float32)
-    pool[np.abs(pool) < 1e-6] = 1e-6  # no zeros
+    pool[np.abs(pool) < 1e-6] = 1e-6  # avoid zeros
     pool.setflags(write=False)
     return pool
 
@@ -73,7 +74,7 @@ class _Drawing:
         self.out: dict[str, np.ndarray] = {}
 
     def normals(self, *shape: int) -> np.ndarray:
-        """Take the pool's next numbers, from its start again when it ends."""
+        """Return the next numbers of the pool, starting over at its end."""
         size = math.prod(shape)
         end = self.start + size
         numbers = np.take(self.pool, range(self.start, end), mode="wrap")
@@ -81,7 +82,11 @@ class _Drawing:
         return numbers.reshape(shape)
 
     def node(self, node: Node, moment: float, path: str) -> float:
-        """Draw what a tree needs, for inputs of a second moment; return its outputs'."""
+        """Draw the weights of a tree whose inputs have the second moment `moment`.
+
+        Returns:
+            The second moment of the outputs.
+        """
         inside = f"{path}." if path else ""
         match node:
             case Seq() | Residual():
@@ -101,7 +106,7 @@ class _Drawing:
             case Activation():
                 return moment * _SECOND_MOMENTS[node.function]
             case SqueezeExcite():
-                # The mean over a map is smaller than its elements; how much does not matter here.
+                # The second moment of the pooled map is smaller; by how much does not matter here.
                 self.conv(node.reduce, moment, f"{inside}reduce")
                 self.conv(node.expand, _SECOND_MOMENTS[node.activation], f"{inside}expand", 0.5)
                 return moment * _GATE
@@ -114,7 +119,7 @@ class _Drawing:
         return moment
 
     def conv(self, conv: Conv, moment: float, path: str, size: float = 1.0) -> None:
-        """Draw a convolution whose outputs have the standard deviation `size`."""
+        """Draw the weights of a convolution whose outputs have the standard deviation `size`."""
         fan_in = conv.kernel**2 * conv.in_channels // conv.groups
         scale = np.float32(size / math.sqrt(fan_in * max(moment, 1e-6)))
         shape = (conv.out_channels, conv.in_channels // conv.groups, conv.kernel, conv.kernel)
@@ -123,7 +128,7 @@ class _Drawing:
             self.out[f"{path}.bias"] = 0.1 * self.normals(conv.out_channels)
 
     def norm(self, norm: BatchNorm, path: str) -> float:
-        """Draw a batch normalisation that has seen its inputs: scales and statistics around 1."""
+        """Draw a batch normalization with scales and variances around 1."""
         channels = norm.channels
         self.out[f"{path}.weight"] = 1 + 0.1 * np.tanh(self.normals(channels))
         self.out[f"{path}.bias"] = _BIAS * self.normals(channels)

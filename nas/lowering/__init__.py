@@ -1,9 +1,10 @@
-"""Lowering: from the network that was trained to an equal one that runs faster.
+"""Lowering: rewriting a trained network as an equivalent one that runs faster.
 
-- `forms`: how a layer can be written, and who chooses.
-- `rewrite`: the tree and its weights in the forms that were chosen.
+- `forms`: the forms in which a layer can be written, and the rules that choose one.
+- `rewrite`: rewriting a layer tree and its weights in the chosen forms.
 
-Everything works on layer trees and arrays; `nas.torch_model.lower_module` lowers a torch module.
+Everything here works on layer trees and arrays; `nas.torch_model.lower_module` lowers a torch
+module.
 """
 
 from nas.lowering.forms import (
@@ -14,8 +15,8 @@ from nas.lowering.forms import (
     MergeAll,
     can_be_padded,
     candidates,
+    default_form,
     is_pointwise,
-    usual_form,
 )
 from nas.lowering.rewrite import lower, lowered_tree
 
@@ -27,8 +28,8 @@ __all__ = [
     "MergeAll",
     "can_be_padded",
     "candidates",
+    "default_form",
     "is_pointwise",
     "lower",
     "lowered_tree",
-    "usual_form",
 ]

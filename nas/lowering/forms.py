@@ -1,4 +1,8 @@
-"""The forms that convolutions side by side can take, and who chooses among them."""
+"""The forms in which parallel convolutions can be written, and the rules that choose one.
+
+Parallel convolutions act on separate slices of the channels, as in a mixed convolution; a single
+depthwise convolution is treated as the case of one slice.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,20 @@ from typing import Protocol
 
 from nas.ir import Conv, MixConv, Shape, SqueezeExcite
 
-BLOCK = 16  # channels that wide vector units compute at once; grouped layouts come in these
+BLOCK = 16  # channels per block in the blocked layouts of runtimes, the width of vector units
 
 
 @dataclass(frozen=True)
 class Form:
-    """How convolutions side by side are written.
+    """A way to write parallel convolutions.
 
     Attributes:
-        runs: how many neighbours are merged into one, in order: ``(4,)`` merges four, ``(2, 2)``
-            two and two, ``(1, 1, 1, 1)`` none.
-        dense: merge into one dense convolution with a block-diagonal matrix; otherwise the groups
-            of the merged convolution add up.
-        padded: add the columns of zeros in a step of their own, so that the convolution itself
-            has no edges on the left and right (at stride 1 only).
+        runs: Numbers of adjacent convolutions that are merged into one, in order: ``(4,)`` merges
+            all four, ``(2, 2)`` merges them in pairs, ``(1, 1, 1, 1)`` merges none.
+        dense: Whether to merge into a dense convolution with a block-diagonal matrix; otherwise
+            the merged convolution has as many groups as its parts together.
+        padded: Whether to add the columns of zeros in a separate layer, so that the convolution
+            itself has no edges on the left and right (stride 1 only).
     """
 
     runs: tuple[int, ...]
@@ -33,32 +37,33 @@ class Form:
 
 
 class FormChoice(Protocol):
-    """Chooses how layers are written, given their input's shape."""
+    """A rule that chooses the forms of layers, given the (C, H, W) shapes of their inputs."""
 
     def form(self, mix: MixConv, shape: Shape) -> Form:
-        """Choose for convolutions side by side; one depthwise convolution counts as one such."""
+        """Return the form of parallel convolutions, or of one depthwise convolution."""
         ...
 
     def wide_gate(self, se: SqueezeExcite, shape: Shape) -> bool:
-        """Choose whether a squeeze-and-excitation gate is spread over the map."""
+        """Return whether to expand the gate of squeeze-and-excitation to the size of the map."""
         ...
 
 
 def _stackable(convs: tuple[Conv, ...]) -> bool:
-    """Tell whether convolutions can be the groups of one: equal widths a group, in and out."""
+    """Return whether convolutions can be groups of one: equal group widths, in and out."""
     return len({(c.in_channels // c.groups, c.out_channels // c.groups) for c in convs}) == 1
 
 
 def is_pointwise(mix: MixConv) -> bool:
-    """Tell dense 1x1 convolutions side by side from depthwise ones."""
+    """Return whether parallel convolutions are dense 1x1 ones, as opposed to depthwise ones."""
     return all(conv.groups == 1 for conv in mix.convs)
 
 
 def candidates(mix: MixConv) -> dict[str, Form]:
-    """Return the forms that convolutions side by side can take, by name.
+    """Return the possible forms of parallel convolutions by name.
 
-    Depthwise: ``merge``, ``padded``, ``halves`` (the smaller kernels apart from the larger) and
-    ``split``. 1x1: ``grouped`` where slices are even, ``dense`` and ``split``.
+    Depthwise convolutions have ``merge``, ``padded``, ``halves`` (smaller and larger kernels
+    separately) and ``split``. 1x1 convolutions have ``grouped`` (if all slices have the same
+    size), ``dense`` and ``split``.
     """
     count = len(mix.convs)
     split = Form((1,) * count)
@@ -76,15 +81,16 @@ def candidates(mix: MixConv) -> dict[str, Form]:
 
 
 def can_be_padded(mix: MixConv) -> bool:
-    """Tell whether columns of zeros may be added in a step of their own."""
+    """Return whether the columns of zeros can be added in a separate layer."""
     return _stackable(mix.convs) and all(c.stride == 1 and c.kernel > 1 for c in mix.convs)
 
 
-def usual_form(mix: MixConv) -> str:
-    """Name the candidate that is taken without measurement: one convolution where that can be.
+def default_form(mix: MixConv) -> str:
+    """Return the name of the form that is used without measurement.
 
-    1x1 convolutions become a grouped one where their slices fill whole blocks of channels, and a
-    dense one otherwise, since runtimes with blocked layouts fall back to slow code for the rest.
+    It is a single convolution wherever possible. 1x1 convolutions become a grouped one if all
+    slices fill whole blocks of channels and a dense one otherwise, because runtimes with blocked
+    layouts use slow code for partial blocks.
     """
     if not is_pointwise(mix):
         return "merge" if _stackable(mix.convs) else "split"
@@ -94,11 +100,11 @@ def usual_form(mix: MixConv) -> str:
 
 
 class MergeAll:
-    """Chooses without measurement: the usual form always."""
+    """Chooses without measurement: always the default form."""
 
     def form(self, mix: MixConv, shape: Shape) -> Form:
         """See `FormChoice`."""
-        return candidates(mix)[usual_form(mix)]
+        return candidates(mix)[default_form(mix)]
 
     def wide_gate(self, se: SqueezeExcite, shape: Shape) -> bool:
         """See `FormChoice`."""

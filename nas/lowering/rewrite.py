@@ -1,17 +1,17 @@
-"""Lowering: from the network that was trained to an equal one that runs faster.
+"""Rewriting a trained network as an equivalent one that runs faster.
 
-A mixed convolution computes slices of its channels apart, and runtimes pay for the slices with
-copies and lost layouts. The same function is one convolution:
+A mixed convolution processes slices of its channels separately, which costs runtimes copies and
+efficient memory layouts. The same function can be written as one convolution:
 
-- depthwise convolutions of several kernel sizes are one depthwise convolution whose small kernels
-  are padded with zeros to the size of the largest;
-- 1x1 convolutions side by side are one grouped 1x1 convolution when their slices are even, and one
-  dense 1x1 convolution with a block-diagonal matrix always;
-- batch normalisation after a convolution is part of its weights and bias.
+- Depthwise convolutions of several kernel sizes are equivalent to one depthwise convolution whose
+  smaller kernels are padded with zeros to the size of the largest.
+- Parallel 1x1 convolutions are equivalent to one grouped 1x1 convolution if all slices have the
+  same size, and always to one dense 1x1 convolution with a block-diagonal matrix.
+- Batch normalization after a convolution can be folded into its weights and bias.
 
-Which form is fastest depends on the device (a 9x9 kernel over all channels at a high resolution
-may cost more than the slices), so a `Form` is chosen layer by layer; `nas.latency.tuning` chooses
-by measurement. Everything here works on the layer tree and arrays; no torch is needed.
+The fastest form depends on the device (a 9x9 kernel over all channels at a high resolution may cost
+more than the slices), so a `Form` is chosen for each layer; `nas.latency.tuning` finds the fastest
+forms by measurement. This module works on layer trees and arrays and does not need torch.
 """
 
 from __future__ import annotations
@@ -47,13 +47,17 @@ def lower(
     """Lower a network.
 
     Args:
-        tree: the network as trained; names may hold dots (``stages.0.1``).
-        shape: of its input; where padding is uneven, the lowered network holds for it alone.
-        weights: by name, as a state dict of the tree's torch module has them.
-        choose: the form of every mixed convolution.
+        tree: The network as trained; names may contain dots (``stages.0.1``).
+        shape: Shape of its input (C, H, W). If padding is uneven, the lowered network is
+            equivalent for this shape only.
+        weights: Weights by name, as in the state dict of the tree's torch module.
+        choose: Rule that chooses the form of every layer.
 
     Returns:
-        The lowered tree, nested so that no name holds a dot, and its weights.
+        The lowered tree, nested so that no name contains a dot, and its weights.
+
+    Raises:
+        ValueError: If a chosen form does not fit the layer.
     """
     lowering = _Lowering(weights, choose)
     lowered, _ = lowering.node(tree, shape, "")
@@ -61,19 +65,21 @@ def lower(
 
 
 def lowered_tree(tree: Node, shape: Shape, choose: FormChoice = MERGE_ALL) -> Node:
-    """Return the lowered tree alone, for walks that need no weights."""
+    """Return only the lowered tree, where weights are not needed."""
     lowering = _Lowering(None, choose)
     return lowering.node(tree, shape, "")[0]
 
 
 class _Lowering:
+    """One lowering in progress: the rule that chooses forms, the old weights and the new ones."""
+
     def __init__(self, weights: Weights | None, choose: FormChoice) -> None:
         self.weights = weights
         self.choose = choose
         self.out: dict[str, np.ndarray] = {}
 
     def node(self, node: Node, shape: Shape, path: str) -> tuple[Node, Shape]:
-        """Lower a tree; return the new one and its output's shape."""
+        """Return a lowered tree and its output shape."""
         match node:
             case Seq() | Residual():
                 children, inner = self._children(node, shape, path)
@@ -94,7 +100,7 @@ class _Lowering:
         following = [*node.children[1:], ("", None)]
         folded = False
         for (name, child), (next_name, after) in zip(node.children, following, strict=True):
-            if folded:  # the batch normalisation that went into the convolution before it
+            if folded:  # this batch normalization was folded into the convolution before it
                 folded = False
                 continue
             inside = _join(path, name)
@@ -118,11 +124,11 @@ class _Lowering:
     def _conv(
         self, node: Conv | MixConv, norm: tuple[BatchNorm, str] | None, shape: Shape, path: str
     ) -> tuple[Node, Shape]:
-        """Lower convolutions, together with the batch normalisation after them."""
+        """Lower convolutions together with the batch normalization that follows them, if any."""
         mix = node if isinstance(node, MixConv) else MixConv((node,))
         form = self._form(mix, shape, path)
-        names = [_join(path, str(i)) for i in range(len(mix.convs))]
-        names = names if isinstance(node, MixConv) else [path]
+        parts = [_join(path, str(i)) for i in range(len(mix.convs))]
+        names = parts if isinstance(node, MixConv) else [path]
         target = _join(path, "conv") if form.padded else path
         merged: list[Conv] = []
         ends = np.cumsum([0, *form.runs]).tolist()
@@ -134,11 +140,19 @@ class _Lowering:
             if self.weights is not None:
                 into = target if len(form.runs) == 1 else _join(target, str(len(merged)))
                 first = sum(before.out_channels for before in mix.convs[:start])
-                self._write(run, names[start:end], conv, into, shape, norm, first)
+                self._write(
+                    run=run,
+                    names=names[start:end],
+                    merged=conv,
+                    target=into,
+                    shape=shape,
+                    norm=norm,
+                    first_channel=first,
+                )
             merged.append(conv)
         lowered: Node = merged[0] if len(merged) == 1 else MixConv(tuple(merged))
         if form.padded:
-            columns = merged[0].kernel // 2 * merged[0].dilation
+            columns = merged[0].margin
             conv = dataclasses.replace(merged[0], padding="rows")
             lowered = Seq((("pad", Pad(columns)), ("conv", conv)))
         return lowered, out_shape(node, shape)
@@ -161,7 +175,17 @@ class _Lowering:
         norm: tuple[BatchNorm, str] | None,
         first_channel: int,
     ) -> None:
-        """Write the weights of one merged convolution."""
+        """Write the weights of one merged convolution.
+
+        Args:
+            run: The convolutions that are merged.
+            names: Names of their weights.
+            merged: The merged convolution.
+            target: Name of the merged weights.
+            shape: Input shape of the layer.
+            norm: Batch normalization to fold, with the name of its weights; None for none.
+            first_channel: First of the normalization's channels that belong to the convolution.
+        """
         assert self.weights is not None
         kernels = [self.weights[f"{name}.weight"] for name in names]
         kernel = _merge_kernels(run, kernels, merged, shape)
@@ -188,17 +212,16 @@ def _join(path: str, name: str) -> str:
 
 
 def _merged(run: tuple[Conv, ...], dense: bool) -> Conv:
-    """Return the one convolution that computes what a run of them does."""
+    """Return the single convolution that is equivalent to a run of parallel ones."""
     if len(run) == 1:
         return run[0]
-    # A dilated kernel is a larger one with zeros between its taps.
-    extent = max(conv.extent for conv in run)
     return Conv(
-        sum(conv.in_channels for conv in run),
-        sum(conv.out_channels for conv in run),
-        extent,
-        run[0].stride,
-        1 if dense else sum(conv.groups for conv in run),
+        in_channels=sum(conv.in_channels for conv in run),
+        out_channels=sum(conv.out_channels for conv in run),
+        # A dilated kernel becomes a larger one with zeros between its taps.
+        kernel=max(conv.extent for conv in run),
+        stride=run[0].stride,
+        groups=1 if dense else sum(conv.groups for conv in run),
         bias=any(conv.bias for conv in run),
         padding=run[0].padding,
     )
@@ -207,28 +230,28 @@ def _merged(run: tuple[Conv, ...], dense: bool) -> Conv:
 def _merge_kernels(
     run: tuple[Conv, ...], kernels: list[np.ndarray], merged: Conv, shape: Shape
 ) -> np.ndarray:
-    """Place kernels inside the merged one: float64 (C', C / groups, k, k)."""
+    """Return the merged kernel, float64 (C', C / groups, k, k), with the kernels placed in it."""
     if len(run) == 1:
         return kernels[0].astype(np.float64)
     out = np.zeros(
         (merged.out_channels, merged.in_channels // merged.groups, merged.kernel, merged.kernel)
     )
     top, left, _, _ = conv_pads(merged, shape)
-    taken = given = 0
+    first_in = first_out = 0
     for conv, kernel in zip(run, kernels, strict=True):
-        its_top, its_left, _, _ = conv_pads(conv, shape)
-        y, x = top - its_top, left - its_left
-        rows = slice(given, given + conv.out_channels)
-        columns = slice(taken, taken + conv.in_channels) if merged.groups == 1 else slice(None)
+        conv_top, conv_left, _, _ = conv_pads(conv, shape)
+        y, x = top - conv_top, left - conv_left
+        outputs = slice(first_out, first_out + conv.out_channels)
+        inputs = slice(first_in, first_in + conv.in_channels) if merged.groups == 1 else slice(None)
         taps = slice(y, y + conv.extent, conv.dilation), slice(x, x + conv.extent, conv.dilation)
-        out[rows, columns, *taps] = kernel
-        taken += conv.in_channels
-        given += conv.out_channels
+        out[outputs, inputs, *taps] = kernel
+        first_in += conv.in_channels
+        first_out += conv.out_channels
     return out
 
 
 def _affine(norm: BatchNorm, path: str, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
-    """Return a batch normalisation as y = scale * x + shift."""
+    """Return the scale and shift of a batch normalization, y = scale * x + shift, in float64."""
     mean, variance, gamma, beta = (
         weights[f"{path}.{part}"].astype(np.float64)
         for part in ("running_mean", "running_var", "weight", "bias")

@@ -1,1 +1,1 @@
-"""The ranking card of an accuracy estimator: does it put trained networks in the right order?"""
+"""The ranking card of an accuracy estimator: does it rank trained networks correctly?"""

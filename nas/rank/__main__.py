@@ -1,8 +1,7 @@
-"""``python -m nas.rank``: how well a cheap accuracy estimate ranks networks."""
+"""``python -m nas.rank``: how well a cheap estimate of accuracy ranks networks."""
 
 from __future__ import annotations
 
-import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,71 +9,85 @@ import typer
 
 from nas import cli
 from nas.errors import MixnasError
+from nas.files import new_run_path
+from nas.rank.settings import FEWEST_NETWORKS, RankingSettings
 from nas.units import parse_seconds
 
 if TYPE_CHECKING:
     from analysis.statistics.ranking import RankingCard
+    from nas.accuracy.table import TrainedNetwork
     from nas.rank.run import RankingRun
 
 app = cli.new_app(
-    "Judge an accuracy estimator on networks that were fully trained: does it put them in the "
-    "right order, and better than their parameters and multiply-adds do?"
+    "Judge an accuracy estimator on networks that were fully trained: does it rank them correctly, "
+    "and better than their parameters and multiply-adds do?"
 )
 
 
 @app.command()
 def rank(
     table: Annotated[
-        Path, typer.Option(help="Trained networks: JSON, CSV, or a run's trials.csv.")
+        Path, typer.Option(help="Trained networks: JSON, CSV, or the trials.csv of a search.")
     ],
     estimator: Annotated[
-        str, typer.Option("--estimator", "-e", help="As of nas.search: zero-cost:zico, ...")
-    ] = "supernet",
-    data: Annotated[str, typer.Option(help="Data set, as of nas.search.")] = "digits",
-    n: Annotated[int, typer.Option("-n", min=3, help="Networks, drawn from the table.")] = 60,
-    seed: Annotated[int, typer.Option(min=0, help="Of drawing, estimator and bootstrap.")] = 0,
+        str,
+        typer.Option(
+            "--estimator",
+            "-e",
+            help="Estimator to judge, as for nas.search: supernet, short, zero-cost:zico, or an "
+            "import path.",
+        ),
+    ] = RankingSettings.estimator,
+    data: Annotated[
+        str, typer.Option(help="Data set that the networks were trained on.")
+    ] = RankingSettings.data,
+    n: Annotated[
+        int,
+        typer.Option("-n", min=FEWEST_NETWORKS, help="Number of networks to draw from the table."),
+    ] = RankingSettings.n,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed of the drawing, the estimator, the bootstrap.")
+    ] = RankingSettings.seed,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Networks judged at once. [one a core]")
+        int | None, typer.Option(min=1, help="Networks judged at once. [one per core]")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each worker.")] = 1,
     trial_timeout: Annotated[
-        str | None, typer.Option(help="A network may take so long, as 600s. [any time]")
+        str | None, typer.Option(help="Time limit of one network, such as 600s. [no limit]")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to keep, or to go on in. [runs/rank-TIME]")
+        Path | None,
+        typer.Option(help="Folder to create, or to continue a ranking in. [runs/rank-TIME]"),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
 ) -> None:
-    """Print Kendall's tau, Spearman's rho and precision, with what a score must beat beside."""
+    """Print Kendall's tau, Spearman's rho and precision at k, beside those of simple baselines."""
     from nas.accuracy.naming import open_estimator
     from nas.accuracy.pool import ListedPool
     from nas.accuracy.preparation import prepare_estimator
-    from nas.accuracy.table import read_networks
-    from nas.data import load_data
-    from nas.executors.local import Resources, default_resources
-    from nas.rank.run import RankingRun, drawn
+    from nas.executors.base import Resources, default_resources
+    from nas.rank.run import RankingRun, draw_networks
 
-    classes = load_data(data).num_classes
-    found = read_networks(table, classes)
-    if {network.spec.num_classes for network in found} != {classes}:
-        raise MixnasError(
-            f"{data} has {classes} classes, but networks of {table} tell others apart; "
-            "give the data that they were trained on"
-        )
-    judge = open_estimator(estimator, data, ListedPool([row.spec for row in found]), seed)
-    settings = {"table": str(table), "estimator": estimator, "data": data, "n": n, "seed": seed}
-    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    path = out or Path("runs") / f"rank-{now}"
-    run = RankingRun(path, judge, drawn(found, n, seed), seed, settings)
-    console = cli.error_console()
-    prepare_estimator(judge, f"preparing {estimator} on {data}", console)
-    run.open()
+    settings = RankingSettings(table=str(table), estimator=estimator, data=data, n=n, seed=seed)
     limit = None if trial_timeout is None else parse_seconds(trial_timeout)
+    networks = _trained_networks(table, data)
+    pool = ListedPool([network.spec for network in networks])
+    opened = open_estimator(estimator, data, pool, seed)
+    path = out or new_run_path("rank")
+    run = RankingRun(path, opened, draw_networks(networks, n, seed), settings)
+    run.check()
+    console = cli.error_console()
+    prepare_estimator(opened, f"preparing {estimator} on {data}", console)
+    run.open()
     try:
         with cli.progress_bar(console, "judging networks") as step:
             run.run(Resources(workers or default_resources()[0], threads, limit), step)
     except KeyboardInterrupt:
-        console.print(f"stopped; go on with the same command and --out {path}")
+        console.print(
+            f"stopped; continue with the same command and --out {path}",
+            markup=False,
+            soft_wrap=True,
+        )
         raise
     card = run.finish()
     if json:
@@ -83,20 +96,41 @@ def rank(
         _print(run, card)
 
 
+def _trained_networks(table: Path, data: str) -> list[TrainedNetwork]:
+    """Read the networks of a table, and check that they tell the classes of the data set apart."""
+    from nas.accuracy.table import read_networks
+    from nas.data import load_data
+
+    classes = load_data(data).num_classes
+    networks = read_networks(table, classes)
+    others = {network.spec.num_classes for network in networks} - {classes}
+    if others:
+        raise MixnasError(
+            f"{data} has {classes} classes, but {table} has networks with "
+            f"{', '.join(map(str, sorted(others)))}; give the data set that they were trained on"
+        )
+    return networks
+
+
 def _print(run: RankingRun, card: RankingCard) -> None:
     from analysis.report.ranking import ranking_header, ranking_rows
+    from analysis.statistics.ranking import MADDS_TOLERANCE
 
-    first = card.rankings[0]
     summary = run.summary(card)
-    failed = summary["without_score"]
+    without_score = summary["without_score"]
+    notes = [
+        "95% bootstrap intervals",
+        f"like MAdds: the {card.rankings[0].band_pairs} pairs whose MAdds differ by less than "
+        f"{MADDS_TOLERANCE:.0%}",
+        "best k: share of the k best networks by score that are among the k truly best",
+        f"{summary['seconds_per_network']:g} s per network",
+        *([f"{without_score} networks have no score"] if without_score else []),
+    ]
     cli.print_table(
-        f"{run.settings['estimator']} on {card.n} networks of {run.settings['table']}",
-        ranking_header(card),
-        ranking_rows(card),
-        f"95% bootstrap intervals; {first.band_pairs} pairs at like MAdds (5% apart at most); "
-        f"best k: share of the k best by score among the k truly best; "
-        f"{summary['seconds_per_network']:g} s a network"
-        + (f"; {failed} networks without a score" if failed else ""),
+        f"{run.settings.estimator} on {card.n} networks of {run.settings.table}",
+        columns=ranking_header(card),
+        rows=ranking_rows(card),
+        caption="; ".join(notes),
     )
     print(f"card:   {run.path / 'card.json'}")
     print(f"figure: {run.path / 'ranking.png'}")

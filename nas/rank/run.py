@@ -1,13 +1,17 @@
-"""Judging an estimator on networks that were fully trained; behind ``python -m nas.rank``."""
+"""Judging an estimator on networks that were fully trained; behind ``python -m nas.rank``.
+
+::
+
+    runs/rank-<time>/  ranking.yaml  scores.json  networks.csv  card.json  ranking.svg  ranking.png
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,78 +19,119 @@ import yaml
 
 from analysis.figures.ranking import ranking_figure
 from analysis.statistics.ranking import RankingCard, ranking_card
-from nas.accuracy import Estimate, Estimator
+from nas.accuracy.base import Estimate, Estimator
 from nas.accuracy.table import TrainedNetwork
 from nas.cost import count
-from nas.document import digest
+from nas.document import digest, read_document
 from nas.errors import MixnasError
-from nas.executors.local import LocalExecutor, Resources
-from nas.executors.worker import Result, Task
-from nas.files import write_atomic
+from nas.executors.base import Resources, Result, Task
+from nas.executors.local import LocalExecutor
+from nas.files import claim_folder, refuse_occupied, write_atomic
 from nas.ir import Conv, MixConv, walk
+from nas.progress import Step
+from nas.rank.settings import FEWEST_NETWORKS, RankingSettings
 from nas.spec import NetworkSpec
 
+if TYPE_CHECKING:
+    from filelock import FileLock
+
 BASELINES = ("params", "madds", "depth")
-FEWEST = 3  # networks with a score that a card can be drawn from
+"""Columns of the scores that an estimator must beat to be worth its cost."""
+_REMEDY = "choose another --out"
 
 
 @dataclass
 class RankingRun:
-    """The scores of some networks of a table, kept as they come.
+    """The scores of some networks of a table, saved as they come.
 
     Attributes:
-        path: folder that keeps them.
-        estimator: being judged.
-        networks: that it is judged on.
-        seed: of their drawing, and of the estimator.
-        settings: what was asked for; a folder of other settings is refused.
+        path: Folder of the ranking.
+        estimator: Estimator to judge.
+        networks: Networks that it is judged on.
+        settings: What was asked for; a folder with other settings is refused.
+        results: What became of a network, by its position in `networks`.
     """
 
     path: Path
     estimator: Estimator
     networks: list[TrainedNetwork]
-    seed: int
-    settings: dict[str, Any]
+    settings: RankingSettings
     results: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _lock: FileLock | None = field(default=None, init=False, repr=False)
 
-    def open(self) -> None:
-        """Make the folder, or go on in it.
+    def check(self) -> None:
+        """Refuse a folder that holds something else, before anything that takes long.
 
         Raises:
-            MixnasError: when it holds something else.
+            MixnasError: If the folder holds a ranking with other settings, or something else.
         """
-        known = {**self.settings, "fingerprint": digest(self.estimator.fingerprint())}
-        file = self.path / "ranking.yaml"
-        if file.is_file():
-            if yaml.safe_load(file.read_text(encoding="utf-8")) != known:
-                raise MixnasError(
-                    f"{self.path} is a ranking of other settings; choose another --out"
-                )
-            if self._scores.is_file():
-                kept = json.loads(self._scores.read_text(encoding="utf-8"))
-                self.results = {int(key): value for key, value in kept.items()}
+        if not self._settings_file.is_file():
+            refuse_occupied(self.path, _REMEDY)
             return
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise MixnasError(f"{self.path} exists; choose another --out")
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_atomic(file, yaml.safe_dump(known, sort_keys=False))
+        saved = self._saved_settings()
+        saved.pop("fingerprint", None)
+        if saved != asdict(self.settings):
+            self._refuse()
+
+    def open(self) -> None:
+        """Create the folder, or continue the ranking in it; no other process may work in it then.
+
+        Raises:
+            MixnasError: If the folder holds something else, is damaged, or is in use.
+        """
+        self.check()
+        requested = {**asdict(self.settings), "fingerprint": digest(self.estimator.fingerprint())}
+        if not self._settings_file.is_file():
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_atomic(self._settings_file, yaml.safe_dump(requested, sort_keys=False))
+        self._lock = claim_folder(self.path)  # released with this object, at the latest
+        if self._saved_settings() != requested:
+            self._refuse()
+        self._read_scores()
 
     @property
-    def _scores(self) -> Path:
+    def _settings_file(self) -> Path:
+        return self.path / "ranking.yaml"
+
+    @property
+    def _scores_file(self) -> Path:
         return self.path / "scores.json"
 
-    def run(self, resources: Resources, step: Callable[[int, int], None]) -> None:
-        """Judge all networks that have no score yet."""
+    def _saved_settings(self) -> dict[str, Any]:
+        document = read_document(self._settings_file)
+        return document.data if isinstance(document.data, dict) else {}
+
+    def _refuse(self) -> None:
+        raise MixnasError(f"{self.path} is a ranking with other settings; {_REMEDY}")
+
+    def _read_scores(self) -> None:
+        if not self._scores_file.is_file():
+            return
+        try:
+            saved = json.loads(self._scores_file.read_text(encoding="utf-8"))
+            self.results = {int(number): dict(result) for number, result in saved.items()}
+        except (ValueError, TypeError, AttributeError) as error:
+            raise MixnasError(
+                f"{self._scores_file} is damaged ({error}); remove it to judge all networks again"
+            ) from None
+
+    def run(self, resources: Resources, step: Step) -> None:
+        """Judge all networks that have not been judged yet.
+
+        Args:
+            resources: How the machine is shared among the workers.
+            step: Called with the number of networks judged and of all.
+        """
         missing = [i for i in range(len(self.networks)) if i not in self.results]
-        tasks = {i: Task(self.networks[i].spec, self.seed) for i in missing}
+        tasks = {i: Task(self.networks[i].spec, self.settings.seed) for i in missing}
         with LocalExecutor(self.estimator, resources) as executor:
-            for key, result in executor.run(tasks):
-                self.results[key] = _kept(result)
-                write_atomic(self._scores, json.dumps(self.results))
+            for number, result in executor.run(tasks):
+                self.results[number] = _result_row(result)
+                write_atomic(self._scores_file, json.dumps(self.results))
                 step(len(self.results), len(self.networks))
 
     def table(self) -> pd.DataFrame:
-        """Return one row a network: costs, true accuracy, the score or why there is none."""
+        """Return one row per network: its true accuracy, costs, and score or reason for none."""
         rows = []
         for number, network in enumerate(self.networks):
             cost = count(network.spec)
@@ -104,41 +149,56 @@ class RankingRun:
         return pd.DataFrame(rows)
 
     def finish(self) -> RankingCard:
-        """Write table, card and figure, and return the card.
+        """Write the table, the card and the figure, and return the card.
 
         Raises:
-            MixnasError: when too few networks have a score.
+            MixnasError: If too few networks have a score.
         """
         table = self.table()
         write_atomic(self.path / "networks.csv", table.to_csv(index=False))
-        good = table["score"].notna()
-        if good.sum() < FEWEST:
-            reasons = {row["reason"] for row in self.results.values() if row.get("reason")}
-            why = f": {'; '.join(sorted(reasons))}" if reasons else ""
-            raise MixnasError(
-                f"{good.sum()} of {len(table)} networks have a score, wanted are {FEWEST}{why}"
-            )
+        has_score = table["score"].notna()
+        self._check_enough(int(has_score.sum()))
+        scored = table[has_score]
         card = ranking_card(
-            table[good], ["score", *BASELINES], self._replicates(good.to_numpy()), self.seed
+            scored,
+            scores=["score", *BASELINES],
+            replicates=self._replicates(has_score.to_numpy()),
+            seed=self.settings.seed,
         )
         write_atomic(self.path / "card.json", json.dumps(self.summary(card), indent=2))
-        figure = ranking_figure(table[good], card, self.settings["estimator"])
-        for ending in ("svg", "png"):
-            figure.savefig(self.path / f"ranking.{ending}", dpi=150)
+        figure = ranking_figure(scored, card, self.settings.estimator)
+        for extension in ("svg", "png"):
+            figure.savefig(self.path / f"ranking.{extension}", dpi=150)
         return card
 
-    def _replicates(self, good: np.ndarray) -> np.ndarray | None:
-        kept = [
-            network.accuracies for network, take in zip(self.networks, good, strict=True) if take
+    def _check_enough(self, scored: int) -> None:
+        if scored >= FEWEST_NETWORKS:
+            return
+        reasons = {row["reason"] for row in self.results.values() if row.get("reason")}
+        why = f": {'; '.join(sorted(reasons))}" if reasons else ""
+        raise MixnasError(
+            f"{scored} of {len(self.networks)} networks have a score, but a ranking needs at least "
+            f"{FEWEST_NETWORKS}{why}"
+        )
+
+    def _replicates(self, has_score: np.ndarray) -> np.ndarray | None:
+        """Return the accuracies (networks, trainings) of networks that were trained repeatedly.
+
+        All networks have as many trainings as the one with the fewest; None if that has one only.
+        """
+        trainings = [
+            network.accuracies
+            for network, scored in zip(self.networks, has_score, strict=True)
+            if scored
         ]
-        fewest = min(len(accuracies) for accuracies in kept)
-        return np.array([found[:fewest] for found in kept]) if fewest > 1 else None
+        fewest = min(map(len, trainings))
+        return np.array([each[:fewest] for each in trainings]) if fewest > 1 else None
 
     def summary(self, card: RankingCard) -> dict[str, Any]:
-        """Return the card with what it is of, as plain data."""
+        """Return the card and what it was computed from, as plain data."""
         table = self.table()
         return {
-            **self.settings,
+            **asdict(self.settings),
             "fingerprint": self.estimator.fingerprint(),
             "seconds_per_network": round(float(table["seconds"].mean()), 3),
             "without_score": int(table["score"].isna().sum()),
@@ -146,13 +206,18 @@ class RankingRun:
         }
 
 
+def draw_networks(networks: list[TrainedNetwork], n: int, seed: int) -> list[TrainedNetwork]:
+    """Draw n networks without replacement; return all of them if there are no more."""
+    return networks if n >= len(networks) else Random(seed).sample(networks, n)
+
+
 def _depth(spec: NetworkSpec) -> int:
-    """Return how many convolutions stand one after the other; those side by side count once."""
+    """Return the number of successive convolutions; the groups of a mixed one count once."""
     layers = walk(spec.tree(), spec.in_shape)
     return sum(isinstance(layer.leaf, Conv | MixConv) for layer in layers)
 
 
-def _kept(result: Result) -> dict[str, Any]:
+def _result_row(result: Result) -> dict[str, Any]:
     if isinstance(result, Estimate):
         return {
             "score": result.score,
@@ -161,8 +226,3 @@ def _kept(result: Result) -> dict[str, Any]:
             "estimated_loss": result.loss,
         }
     return {"score": None, "seconds": None, "reason": result.reason}
-
-
-def drawn(networks: list[TrainedNetwork], n: int, seed: int) -> list[TrainedNetwork]:
-    """Draw networks from a table without replacement; all of them if it has no more."""
-    return networks if n >= len(networks) else Random(seed).sample(networks, n)

@@ -1,10 +1,11 @@
-"""Samplers: which network to try next. All propose whole genotypes, inside the limits."""
+"""Samplers choose which network to try next. All propose whole genotypes inside the limits."""
 
 from nas.samplers.base import GenotypeSampler, PastTrial, Proposal
-from nas.samplers.domain import Domain, ParameterDomain, SpaceDomain, distributions
+from nas.samplers.domain import Domain, SpaceDomain, distributions
 from nas.samplers.evolution import RegularizedEvolution
 from nas.samplers.known_cost import KnownCostSampler
 from nas.samplers.optuna_adapter import ConstrainedSampler
+from nas.samplers.parameter_domain import ParameterDomain
 from nas.samplers.random import RandomSampler
 from nas.samplers.registry import (
     SAMPLERS,

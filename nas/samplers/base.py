@@ -1,4 +1,4 @@
-"""What our samplers share: whole proposals, inside the limits, never the same one twice."""
+"""The base of our samplers: whole proposals, inside the limits, never the same network twice."""
 
 from __future__ import annotations
 
@@ -19,17 +19,20 @@ from nas.errors import ExhaustedError, MixnasError
 from nas.samplers.domain import Domain
 from nas.space import Genotype
 
-ATTEMPTS = 50  # to find a proposal that was not made before
-_TURN = threading.RLock()  # of threads that optimize; a sampler with a lock could not be pickled
+ATTEMPTS = 50  # draws before a search for an untried proposal is given up
+# Threads of `study.optimize` take turns. Module level, since a sampler that held a lock could not
+# be pickled.
+_PROPOSAL_LOCK = threading.RLock()
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a sampler proposes.
+    """A network that a sampler proposes.
 
     Attributes:
-        genotype: to try.
-        notes: that the sampler wants back with the trial (as Optuna's system attributes).
+        genotype: Genotype to try.
+        notes: Data that the sampler needs back with the trial, stored as Optuna's system
+            attributes of the trial.
     """
 
     genotype: Genotype
@@ -38,11 +41,11 @@ class Proposal:
 
 @dataclass(frozen=True)
 class PastTrial:
-    """A trial that a sampler knows of.
+    """A trial that a sampler learns from, or at least must not repeat.
 
     Attributes:
-        trial: Optuna's record.
-        genotype: of the trial.
+        trial: Optuna's record of the trial.
+        genotype: Genotype of the trial's network.
     """
 
     trial: FrozenTrial
@@ -50,59 +53,71 @@ class PastTrial:
 
     @property
     def pending(self) -> bool:
-        """Whether its result is still to come."""
+        """Whether the result is still to come."""
         return not self.trial.state.is_finished()
 
 
 class GenotypeSampler(BaseSampler):
-    """Proposes whole genotypes: a fixed set of parameters, whatever of them is active.
+    """Base class of samplers that propose whole genotypes.
 
-    A subclass says what to propose; here it is kept new. Proposals follow from the seed, the
-    trial's number and the results so far.
+    The set of Optuna parameters is fixed, whichever of the variables are active. A subclass
+    implements `propose`; this class makes sure that no proposal is made twice. A proposal depends
+    only on the seed, the trial's number and the results so far.
 
     Attributes:
-        domain: what is proposed.
-        seed: of everything random.
+        domain: Set of genotypes to propose from.
+        seed: Random seed.
     """
 
     def __init__(self, domain: Domain, seed: int = 0) -> None:
-        """Take what is proposed, and a seed."""
+        """Create a sampler.
+
+        Args:
+            domain: Set of genotypes to propose from.
+            seed: Random seed.
+        """
         self.domain = domain
         self.seed = seed
-        self._study: tuple[str, int] | None = None
+        self._study_key: tuple[str, int] | None = None
         self._forget()
 
     def _forget(self) -> None:
-        """Forget what was learned in a study, since another one has begun."""
+        """Drop everything learned from a study, because another study begins."""
         self._finished: dict[int, PastTrial | None] = {}
-        self._proposed: dict[int, Genotype] = {}  # to trials that may not show all of it yet
-        self._over: set[int] = set()  # trials that there was nothing left for
+        # Proposals by trial number, for trials whose parameters are not all visible yet.
+        self._proposed: dict[int, Genotype] = {}
+        self._exhausted: set[int] = set()  # numbers of trials that no network was left for
 
     @abstractmethod
     def propose(
         self, study: Study, past: Sequence[PastTrial], number: int, rng: random.Random
     ) -> Proposal:
-        """Propose something inside the limits; it may have been proposed before.
+        """Propose a genotype inside the limits; repeating an earlier proposal is allowed here.
 
         Args:
-            study: for its directions.
-            past: all trials so far that have parameters, in order.
-            number: of the trial to come.
-            rng: decides everything random.
+            study: Study of the trial; gives the directions of the objectives.
+            past: All other trials whose parameters are known, in order of their numbers.
+            number: Number of the trial that the proposal is for.
+            rng: Source of all randomness.
         """
 
     def next_proposal(self, study: Study, number: int) -> Proposal:
-        """Propose something that was not proposed before.
+        """Propose a genotype that was not proposed before.
+
+        Args:
+            study: Study of the trial.
+            number: Number of the trial that the proposal is for.
 
         Raises:
-            LimitError: when nothing meets the limits, or all that does was proposed before.
+            LimitError: If no network meets the limits, or every network found that does was
+                proposed before.
         """
-        if self._study != (study.study_name, study._study_id):
-            if self._study is not None:
+        if self._study_key != (study.study_name, study._study_id):
+            if self._study_key is not None:
                 self._forget()
-            self._study = (study.study_name, study._study_id)
+            self._study_key = (study.study_name, study._study_id)
         past = self._past(study, number)
-        seen = tried(past)
+        seen = tried_genotypes(past)
         for attempt in range(ATTEMPTS):
             rng = random.Random(f"{self.seed}/{number}/{attempt}")
             if attempt == 0:
@@ -117,7 +132,7 @@ class GenotypeSampler(BaseSampler):
         )
 
     def new_near(self, genotype: Genotype, seen: set[Genotype], rng: random.Random) -> Genotype:
-        """Return a genotype inside the limits near one, and one that was not seen if it can."""
+        """Return a genotype inside the limits near a given one, and not in `seen` if possible."""
         genotype = self.domain.repair(genotype, rng)
         for _ in range(ATTEMPTS):
             if genotype not in seen:
@@ -126,7 +141,7 @@ class GenotypeSampler(BaseSampler):
         return genotype
 
     def _past(self, study: Study, number: int) -> list[PastTrial]:
-        """Return the trials but for one; what is finished is read once."""
+        """Return all trials except one. Finished trials are parsed only once."""
         result = []
         for trial in study.get_trials(deepcopy=False):
             if trial.number == number:
@@ -134,7 +149,7 @@ class GenotypeSampler(BaseSampler):
             if trial.number in self._finished:
                 past = self._finished[trial.number]
             else:
-                past = self._read(trial)
+                past = self._parse(trial)
                 if trial.state.is_finished():
                     self._finished[trial.number] = past
                     self._proposed.pop(trial.number, None)
@@ -144,52 +159,54 @@ class GenotypeSampler(BaseSampler):
                 result.append(past)
         return result
 
-    def _read(self, trial: FrozenTrial) -> PastTrial | None:
+    def _parse(self, trial: FrozenTrial) -> PastTrial | None:
         try:
             return PastTrial(trial, self.domain.from_parameters(trial.params))
-        except (MixnasError, LookupError):  # it ended before its parameters were known
+        except (MixnasError, LookupError):  # not all parameters are known (yet)
             return None
 
-    # -- Optuna's side ----------------------------------------------------------------------
+    # -- Optuna's interface -----------------------------------------------------------------
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Return all variables: a proposal is always whole."""
+        """Return the distributions of all variables: a proposal always covers all of them."""
         return self.domain.distributions
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Propose one assignment of all variables.
+        """Propose an assignment of all variables.
 
         Raises:
-            LimitError: when nothing meets the limits, or all that does was proposed before.
+            LimitError: If no network meets the limits, or every network found that does was
+                proposed before.
         """
         if not search_space:
             return {}
-        with _TURN:
+        with _PROPOSAL_LOCK:
             try:
                 proposal = self.next_proposal(study, trial.number)
             except ExhaustedError as error:
                 return self._end(study, trial, error)
-            genotype = self._around(trial.system_attrs.get("fixed_params", {}), proposal.genotype)
+            fixed = trial.system_attrs.get("fixed_params", {})
+            genotype = self._with_fixed(fixed, proposal.genotype)
             self._proposed[trial.number] = genotype
             for key, note in proposal.notes.items():
                 study._storage.set_trial_system_attr(trial._trial_id, key, note)
         return self.domain.to_parameters(genotype)
 
     def _end(self, study: Study, trial: FrozenTrial, error: ExhaustedError) -> dict[str, Any]:
-        """Let `study.optimize` end by itself, with this trial pruned; others see the error."""
+        """End `study.optimize` with this trial pruned; with `study.ask`, raise the error."""
         try:
             study.stop()
-        except RuntimeError:  # it was asked
+        except RuntimeError:  # the trial comes from `study.ask`
             raise error from None
-        self._over.add(trial.number)
+        self._exhausted.add(trial.number)
         return {}
 
-    def _around(self, fixed: dict[str, Any], genotype: Genotype) -> Genotype:
-        """Return a genotype inside the limits with the values of an enqueued trial, if it can."""
+    def _with_fixed(self, fixed: dict[str, Any], genotype: Genotype) -> Genotype:
+        """Return a genotype with the fixed values of an enqueued trial, admitted if possible."""
         rng = random.Random(str(genotype))
         result = genotype
         for _ in range(ATTEMPTS if fixed else 0):
@@ -207,15 +224,20 @@ class GenotypeSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Refuse: a variable has no meaning without the others."""
-        if trial.number in self._over:
-            raise TrialPruned("everything within the limits was tried")
+        """Refuse to sample one variable: it has no meaning without the others.
+
+        Raises:
+            TrialPruned: If all networks within the limits were tried.
+            MixnasError: Otherwise.
+        """
+        if trial.number in self._exhausted:
+            raise TrialPruned("all networks within the limits were tried")
         raise MixnasError(
-            f"'{param_name}' is no variable of '{self.domain.name}', or was suggested with other "
-            "values; suggest the space's own"
+            f"'{param_name}' is not a variable of '{self.domain.name}', or was suggested with "
+            "another distribution; suggest the variables with the distributions of the space"
         )
 
 
-def tried(past: Iterable[PastTrial]) -> set[Genotype]:
-    """Return what is not proposed again."""
+def tried_genotypes(past: Iterable[PastTrial]) -> set[Genotype]:
+    """Return the genotypes of all trials, which are not proposed again."""
     return {p.genotype for p in past}

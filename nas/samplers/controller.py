@@ -1,9 +1,9 @@
-"""The controller of MnasNet and MixNet: a recurrent policy that is trained by PPO.
+"""The controller of MnasNet and MixNet: a recurrent policy trained by PPO.
 
-Tan et al. 2019 (MnasNet, section 3.3) sample networks from a recurrent network, take a reward of
-accuracy and latency for each, and maximise its expectation by proximal policy optimisation
-(Schulman et al. 2017); MixNet was found in the same way (Tan and Le 2019, section 4.1). It needs
-thousands of trials to pay; it is here to compare with.
+Tan et al. 2019 (MnasNet, section 3.3) sample networks from a recurrent policy, reward each one for
+accuracy and latency, and maximize the expected reward by proximal policy optimization (Schulman et
+al. 2017). MixNet was found in the same way (Tan and Le 2019, section 4.1). The method needs
+thousands of trials to pay off and is provided as a baseline.
 """
 
 from __future__ import annotations
@@ -17,31 +17,36 @@ from optuna.trial import TrialState
 from torch import Tensor, nn
 
 from nas.objective import mnasnet_reward
-from nas.samplers.base import GenotypeSampler, PastTrial, Proposal, tried
+from nas.samplers.base import GenotypeSampler, PastTrial, Proposal, tried_genotypes
 from nas.samplers.domain import Domain
 from nas.space import INACTIVE, Genotype
 
-BATCH = 8  # trials between two updates
-EPOCHS = 4  # of PPO over a batch
-CLIP = 0.2
+BATCH = 8  # trials per update of the policy
+EPOCHS = 4  # PPO epochs over a batch
+CLIP = 0.2  # PPO's bound on the change of a probability ratio
 LEARNING_RATE = 0.003
-ENTROPY = 1e-3
-MEMORY = 0.9  # of the moving average of rewards that is the baseline
-HIDDEN = 64
-TRIES = 30  # at a new sample that the limits admit
+ENTROPY = 1e-3  # weight of the entropy bonus
+MEMORY = 0.9  # decay of the baseline, a moving average of the rewards
+HIDDEN = 64  # units of the LSTM
+SAMPLE_ATTEMPTS = 30  # to sample an untried network inside the limits
 
 
 class ControllerSampler(GenotypeSampler):
     """Samples from a policy that learns from rewards.
 
-    A study of one value is maximised as it is. One of accuracy and latency (or another cost) is
-    rewarded by ACC x (LAT / T)^-0.07, with T the median of the first batch. The policy follows
-    from the seed and the trials, batch by batch in their order, so that a resumed search goes on
-    where it was.
+    In a study with one value, that value is the reward. In a study of accuracy and latency (or
+    another cost), the reward is ACC x (LAT / T)^-0.07, where T is the median cost of the first
+    batch. The policy is a function of the seed and the trials, learned batch by batch in the order
+    of their numbers, so a resumed search continues with the same policy.
     """
 
     def __init__(self, domain: Domain, seed: int = 0) -> None:
-        """Take what is proposed, and a seed."""
+        """Create a sampler.
+
+        Args:
+            domain: Set of genotypes to propose from.
+            seed: Random seed.
+        """
         super().__init__(domain, seed)
 
     def _forget(self) -> None:
@@ -62,26 +67,26 @@ class ControllerSampler(GenotypeSampler):
         while self._learn(past[self._learned : self._learned + BATCH]):
             self._learned += BATCH
         generator = torch.Generator().manual_seed(rng.randrange(2**62))
-        seen = tried(past)
-        for _ in range(TRIES):
+        seen = tried_genotypes(past)
+        for _ in range(SAMPLE_ATTEMPTS):
             genotype = self._policy.sample(self.domain, generator)
             if genotype not in seen and self.domain.admits(genotype):
                 return Proposal(genotype)
         return Proposal(self.new_near(genotype, seen, rng))
 
     def _learn(self, batch: Sequence[PastTrial]) -> bool:
-        """Update the policy by a whole batch of finished trials; say whether it was one."""
+        """Update the policy if the batch is full and finished; return whether it was."""
         if len(batch) < BATCH or any(p.pending for p in batch):
             return False
-        done = [p for p in batch if p.trial.state == TrialState.COMPLETE]
-        if done:
-            rewards = [self._reward(p, done) for p in done]
+        complete = [p for p in batch if p.trial.state == TrialState.COMPLETE]
+        if complete:
+            rewards = [self._reward(p, complete) for p in complete]
             mean = sum(rewards) / len(rewards)
-            before = mean if self._baseline is None else self._baseline
-            self._baseline = MEMORY * before + (1 - MEMORY) * mean
-            advantages = torch.tensor([reward - before for reward in rewards])
-            deviation = advantages.std() if len(done) > 1 else torch.tensor(1.0)
-            self._improve([p.genotype for p in done], advantages / (deviation + 1e-6))
+            baseline = mean if self._baseline is None else self._baseline
+            self._baseline = MEMORY * baseline + (1 - MEMORY) * mean
+            advantages = torch.tensor([reward - baseline for reward in rewards])
+            deviation = advantages.std() if len(complete) > 1 else torch.tensor(1.0)
+            self._ppo_update([p.genotype for p in complete], advantages / (deviation + 1e-6))
         return True
 
     def _reward(self, past: PastTrial, batch: Sequence[PastTrial]) -> float:
@@ -93,12 +98,12 @@ class ControllerSampler(GenotypeSampler):
             self._target = costs[len(costs) // 2]
         return mnasnet_reward(values[0], values[1], self._target)
 
-    def _improve(self, genotypes: Sequence[Genotype], advantages: Tensor) -> None:
+    def _ppo_update(self, genotypes: Sequence[Genotype], advantages: Tensor) -> None:
         with torch.no_grad():
-            before, _ = self._policy.log_likelihood(genotypes)
+            old_likelihood, _ = self._policy.log_likelihood(genotypes)
         for _ in range(EPOCHS):
             likelihood, entropy = self._policy.log_likelihood(genotypes)
-            ratio = (likelihood - before).exp()
+            ratio = (likelihood - old_likelihood).exp()
             clipped = ratio.clamp(1 - CLIP, 1 + CLIP)
             gain = torch.minimum(ratio * advantages, clipped * advantages).mean()
             self._optimizer.zero_grad()
@@ -107,10 +112,14 @@ class ControllerSampler(GenotypeSampler):
 
 
 class Policy(nn.Module):
-    """A distribution over genotypes: an LSTM that chooses one variable after the other."""
+    """A distribution over genotypes: an LSTM that chooses one variable after another."""
 
     def __init__(self, sizes: Sequence[int]) -> None:
-        """Take the number of values of every variable."""
+        """Create the policy.
+
+        Args:
+            sizes: Number of values of every variable.
+        """
         super().__init__()
         self._sizes = list(sizes)
         self.embeddings = nn.ModuleList(nn.Embedding(size + 1, HIDDEN) for size in sizes)
@@ -120,30 +129,30 @@ class Policy(nn.Module):
 
     @torch.no_grad()
     def sample(self, domain: Domain, generator: torch.Generator) -> Genotype:
-        """Draw one genotype; a variable that has no effect is left out."""
+        """Draw a genotype; variables without effect are marked inactive."""
         genotype = [0] * len(self._sizes)
-        given, state = self.start, None
+        inputs, state = self.start, None
         for i in range(len(self._sizes)):
-            state = self.cell(given, state)
-            chances = self.heads[i](state[0]).softmax(-1)
-            genotype[i] = int(torch.multinomial(chances[0], 1, generator=generator))
-            # Whether a variable has an effect depends on those before it alone.
+            state = self.cell(inputs, state)
+            probabilities = self.heads[i](state[0]).softmax(-1)
+            genotype[i] = int(torch.multinomial(probabilities[0], 1, generator=generator))
+            # Whether a variable has an effect depends only on the variables before it.
             genotype[i] = domain.canonical(tuple(genotype))[i]
-            given = self.embeddings[i](torch.tensor([genotype[i] + 1]))
+            inputs = self.embeddings[i](torch.tensor([genotype[i] + 1]))
             genotype[i] = max(genotype[i], 0)
         return domain.canonical(tuple(genotype))
 
     def log_likelihood(self, genotypes: Sequence[Genotype]) -> tuple[Tensor, Tensor]:
-        """Return log-likelihoods, and the summed entropies of the choices, shape (genotypes,)."""
+        """Return log-likelihoods and summed entropies of choices, each of shape (genotypes,)."""
         choices = torch.tensor(genotypes)
         total = torch.zeros(len(genotypes))
         entropy = torch.zeros(len(genotypes))
-        given, state = self.start.expand(len(genotypes), -1), None
+        inputs, state = self.start.expand(len(genotypes), -1), None
         for i in range(len(self._sizes)):
-            state = self.cell(given, state)
+            state = self.cell(inputs, state)
             logs = self.heads[i](state[0]).log_softmax(-1)
             chosen, active = choices[:, i].clamp(min=0), choices[:, i] != INACTIVE
             total = total + active * logs.gather(1, chosen[:, None])[:, 0]
             entropy = entropy - active * (logs.exp() * logs).sum(1)
-            given = self.embeddings[i](choices[:, i] + 1)
+            inputs = self.embeddings[i](choices[:, i] + 1)
         return total, entropy

@@ -1,4 +1,4 @@
-"""Regularized evolution: tournaments, mutations, and death by age.
+"""Regularized evolution: tournament selection, mutation, and removal of the oldest.
 
 Real et al. 2019, Regularized Evolution for Image Classifier Architecture Search, algorithm 1.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+import moocore
+import numpy as np
 from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
@@ -15,15 +17,15 @@ from nas.samplers.base import GenotypeSampler, PastTrial, Proposal
 from nas.samplers.domain import Domain
 from nas.space import Genotype
 
-POPULATION = 32  # the paper takes 100 of thousands; searches here have tens to hundreds
+POPULATION = 32  # the paper uses 100, but for thousands of trials; ours are tens to hundreds
 TOURNAMENT = 8
-TRIES = 200  # at a mutation that the limits admit
+MUTATION_ATTEMPTS = 200  # to stay inside the limits
 
 
 class RegularizedEvolution(GenotypeSampler):
-    """Mutates the best of a random few of the youngest networks.
+    """Mutates the best of a few networks drawn from the youngest ones.
 
-    With several objectives the winner of a tournament is one that no other in it dominates.
+    With several objectives, the winner of a tournament is drawn from its nondominated networks.
     """
 
     def __init__(
@@ -33,13 +35,13 @@ class RegularizedEvolution(GenotypeSampler):
         population: int = POPULATION,
         tournament: int = TOURNAMENT,
     ) -> None:
-        """Set the sizes.
+        """Create a sampler.
 
         Args:
-            domain: what is proposed.
-            seed: of everything random.
-            population: the youngest finished networks, which alone have children.
-            tournament: drawn from them; the best becomes a parent.
+            domain: Set of genotypes to propose from.
+            seed: Random seed.
+            population: Number of youngest finished networks that parents are taken from.
+            tournament: Number of networks drawn from the population; the best becomes a parent.
         """
         super().__init__(domain, seed)
         self._population = population
@@ -54,29 +56,15 @@ class RegularizedEvolution(GenotypeSampler):
             return Proposal(self.domain.draw(rng))
         alive = done[-self._population :]
         entrants = rng.sample(alive, min(self._tournament, len(alive)))
-        gains = [_gains(p, study.directions) for p in entrants]
-        winners = [
-            p
-            for p, mine in zip(entrants, gains, strict=True)
-            if not any(_dominates(other, mine) for other in gains)
-        ]
+        signs = [1 if d == StudyDirection.MINIMIZE else -1 for d in study.directions]
+        losses = np.array([p.trial.values for p in entrants]) * signs
+        nondominated = moocore.is_nondominated(losses, keep_weakly=True)
+        winners = [p for p, wins in zip(entrants, nondominated, strict=True) if wins]
         return Proposal(self._child(rng.choice(winners).genotype, rng))
 
     def _child(self, parent: Genotype, rng: random.Random) -> Genotype:
-        for _ in range(TRIES):
+        for _ in range(MUTATION_ATTEMPTS):
             child = self.domain.mutate(parent, rng)
             if self.domain.admits(child):
                 return child
         return self.domain.repair(child, rng)
-
-
-def _gains(past: PastTrial, directions: Sequence[StudyDirection]) -> list[float]:
-    """Return a trial's values, each the better the larger."""
-    return [
-        value if direction == StudyDirection.MAXIMIZE else -value
-        for value, direction in zip(past.trial.values, directions, strict=True)
-    ]
-
-
-def _dominates(one: Sequence[float], two: Sequence[float]) -> bool:
-    return all(a >= b for a, b in zip(one, two, strict=True)) and one != two

@@ -1,4 +1,4 @@
-"""Even draws from all that the limits admit."""
+"""Random search: uniform draws from the networks within the limits."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from nas.samplers.base import GenotypeSampler, PastTrial, Proposal
 class RandomSampler(GenotypeSampler):
     """Random search.
 
-    A trial follows from the seed and its number alone: it is the same whatever the order of
-    results or the number of workers.
+    A proposal depends only on the seed and the trial's number, so neither the order of results nor
+    the number of workers changes it.
     """
 
     def propose(

@@ -1,4 +1,4 @@
-"""Samplers by name."""
+"""The samplers of the command line, by name."""
 
 from __future__ import annotations
 
@@ -27,16 +27,17 @@ from nas.space import Genotype, Space
 
 @dataclass(frozen=True)
 class SearchProblem:
-    """What a search hands to its sampler.
+    """The problem that a search poses to its sampler.
 
     Attributes:
-        space: to sample.
-        limits: on costs, beside the space's own.
-        seed: of everything random.
-        objective: what is sought.
-        latency: tells it from a genotype, where it can be known; MAdds stand in for it otherwise.
-        latency_limits: that trials are held to when they are measured.
-        max_score: the score that no network exceeds, or None if there is no such.
+        space: Search space.
+        limits: Limits on exact costs, in addition to the space's own.
+        seed: Random seed.
+        objective: Objective of the search.
+        latency: Latency as a function of the genotype, if there is one; the sampler uses MAdds
+            in its place otherwise.
+        latency_limits: Limits on the latency that is measured in the trials.
+        max_score: Score that no network can exceed; None if scores have no such bound.
     """
 
     space: Space
@@ -49,23 +50,23 @@ class SearchProblem:
 
     @property
     def domain(self) -> Domain:
-        """What is proposed."""
+        """The networks of the space within the limits on exact costs."""
         return SpaceDomain(self.space, self.limits)
 
 
 SamplerFactory = Callable[[SearchProblem], GenotypeSampler]
-"""Opens a sampler for a search."""
+"""A function that creates the sampler of a search."""
 
 
 @dataclass(frozen=True)
 class _LatencyCost:
-    """Latency, learned from the trials where no predictor tells it."""
+    """Latency as a cost, learned from the trials unless there is a predictor."""
 
-    known: GenotypeLatency
+    latency: GenotypeLatency
 
     @property
-    def sure(self) -> bool:
-        return self.known.ready
+    def ready(self) -> bool:
+        return self.latency.ready
 
     def learn_from(self, past: Sequence[PastTrial]) -> bool:
         measured = [
@@ -73,10 +74,10 @@ class _LatencyCost:
             for p in past
             if "latency" in p.trial.user_attrs
         ]
-        return self.known.learn(measured)
+        return self.latency.learn(measured)
 
     def __call__(self, genotype: Genotype) -> float:
-        return self.known(genotype)
+        return self.latency(genotype)
 
 
 def _score(trial: FrozenTrial) -> float | None:
@@ -101,22 +102,22 @@ def _known_cost(problem: SearchProblem) -> GenotypeSampler:
 
 
 def _controller(problem: SearchProblem) -> GenotypeSampler:
-    from nas.samplers.controller import ControllerSampler  # needs torch
+    from nas.samplers.controller import ControllerSampler  # imports torch
 
     return ControllerSampler(problem.domain, problem.seed)
 
 
 def _optuna(name: str, ordered: bool = False, **settings: Any) -> SamplerFactory:
-    def open_one(problem: SearchProblem) -> GenotypeSampler:
+    def create(problem: SearchProblem) -> GenotypeSampler:
         import optuna
 
         inner: BaseSampler = getattr(optuna.samplers, name)(seed=problem.seed, **settings)
         return ConstrainedSampler(problem.domain, inner, problem.seed, ordered)
 
-    return open_one
+    return create
 
 
-_POPULATION = 20  # Optuna's 50 would be the whole of many a search
+_POPULATION = 20  # with Optuna's 50, many searches would end in the first generation
 
 SAMPLERS: dict[str, SamplerFactory] = {
     "known-cost": _known_cost,
@@ -132,30 +133,33 @@ SAMPLERS: dict[str, SamplerFactory] = {
 
 
 def find_sampler(name: str) -> SamplerFactory:
-    """Return what opens a sampler, by name or by the import path of a `SamplerFactory`.
+    """Return the factory of a sampler.
+
+    Args:
+        name: Name of a sampler, or the import path of a `SamplerFactory` (``module:function``).
 
     Raises:
-        MixnasError: when there is no such sampler; of a function that returns something else,
-            when it is called.
+        MixnasError: If there is no such sampler. A factory given by its import path raises it when
+            called, if its result is not a `GenotypeSampler`.
     """
     if not looks_like_import(name):
         if name not in SAMPLERS:
             raise MixnasError(unknown("sampler", name, SAMPLERS))
         return SAMPLERS[name]
-    found = named_object(name, "sampler")
+    factory = named_object(name, "sampler")
 
-    def open_one(problem: SearchProblem) -> GenotypeSampler:
-        made = found(problem)
-        if not isinstance(made, GenotypeSampler):
+    def create(problem: SearchProblem) -> GenotypeSampler:
+        sampler = factory(problem)
+        if not isinstance(sampler, GenotypeSampler):
             raise MixnasError(
-                f"{name} returned {type(made).__name__}; a sampler of searches is a "
+                f"{name} returned {type(sampler).__name__}; it must return a "
                 "nas.samplers.GenotypeSampler"
             )
-        return made
+        return sampler
 
-    return open_one
+    return create
 
 
 def open_sampler(name: str, problem: SearchProblem) -> GenotypeSampler:
-    """Return a sampler by name; see `find_sampler`."""
+    """Create a sampler by its name or import path; see `find_sampler`."""
     return find_sampler(name)(problem)

@@ -15,23 +15,22 @@ import nas
 from nas import cli
 from nas.document import Document, validate
 from nas.errors import MixnasError
+from nas.files import new_run_path
 from nas.limits import parse_limit, split_limits, with_budget
+from nas.search.config import (
+    FEWEST_IMAGES,
+    MOST_IMAGES,
+    RETRAINED_NETWORKS,
+    RETRAINING_EPOCHS,
+    RETRAINING_SEEDS,
+    SearchConfig,
+    default_of,
+    read_config,
+)
 from nas.units import parse_seconds
 
 if TYPE_CHECKING:
-    from nas.search.directory import RunDirectory, SearchConfig
-
-DEFAULTS: dict[str, Any] = {
-    "space": "mixnet",
-    "limits": {},
-    "data": "digits",
-    "estimator": "supernet",
-    "device": "onnxruntime:cpu",
-    "sampler": "known-cost",
-    "references": ["mixnet_s", "mixnet_m", "mobilenet_v2", "efficientnet_b0"],
-    "trials": 24,
-    "seed": 0,
-}
+    from nas.search.directory import RunDirectory
 
 CHANGEABLE = {
     "trials",
@@ -44,114 +43,146 @@ CHANGEABLE = {
     "confirm",
     "retrain",
 }
-"""What may be another for the rest of a run: how much is run and where, not what is searched."""
-
-MANY = 1_024  # workers, of which a cluster runs as many as it has room for
+"""Options that may change when a run is resumed: how much is run and where, not what."""
+MANY_WORKERS = 1_024  # more than a cluster has room for; it runs as many as it can
 
 app = cli.new_app(
-    "Search a space for networks that are accurate and fast: judge candidates by weights that they "
-    "share, measure their latency, retrain the best, and show the Pareto front with reference "
-    "networks beside."
+    "Search a space for networks that are both accurate and fast. Candidates are judged with "
+    "weights that they share, their latency is measured, the best ones are retrained, and the "
+    "Pareto front is shown together with reference networks."
 )
 
 
 @app.command()
 def search(
     space: Annotated[
-        str | None, typer.Option(help="Name of a space, or path of its YAML file. [mixnet]")
+        str | None,
+        typer.Option(help=f"Name of a space, or path of its YAML file. [{default_of('space')}]"),
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="MAdds of a network: 400M at most, or 390M..400M.")
+        str | None, typer.Option(help="Limit on MAdds: 400M (at most), or 390M..400M.")
     ] = None,
     limit: Annotated[
         list[str] | None,
-        typer.Option(help="Another limit, as params=5M or latency=8ms; may be repeated."),
+        typer.Option(help="Further limit, such as params=5M or latency=8ms; may be repeated."),
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Data set: a folder of class folders, or digits. [digits]")
+        str | None,
+        typer.Option(
+            help=f"Data set: a folder with a folder for each class, or digits. "
+            f"[{default_of('data')}]"
+        ),
     ] = None,
     estimator: Annotated[
         str | None,
         typer.Option(
-            help="Of accuracy: supernet, short, zero-cost, table:FILE, or an import path; settings "
-            "behind a colon, as supernet:images=400000 or zero-cost:zico. [supernet]"
+            help="Estimator of accuracy: supernet, short, zero-cost, table:FILE, or an import "
+            "path. Settings follow a colon, as in supernet:images=400000 or zero-cost:zico. "
+            f"[{default_of('estimator')}]"
         ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="That latency is measured on. [onnxruntime:cpu]")
+        str | None,
+        typer.Option(help=f"Device to measure latency on. [{default_of('device')}]"),
     ] = None,
     sampler: Annotated[
         str | None,
         typer.Option(
-            help="Proposes networks: known-cost, random, evolution, controller, tpe, nsga2, nsga3, "
-            "gp, qmc, or an import path. [known-cost]"
+            help="Sampler that proposes networks: known-cost, random, evolution, controller, tpe, "
+            f"nsga2, nsga3, gp, qmc, or an import path. [{default_of('sampler')}]"
         ),
     ] = None,
     objective: Annotated[
         str | None,
-        typer.Option(help="pareto, or a reward: mnasnet, mnasnet-hard, absolute. [pareto]"),
+        typer.Option(
+            help="What to optimize: pareto, or a reward: mnasnet, mnasnet-hard, absolute. "
+            f"[{default_of('objective')}]"
+        ),
     ] = None,
     target: Annotated[
-        str | None, typer.Option(help="Latency that a reward aims at, as 8ms.")
+        str | None, typer.Option(help="Latency that a reward aims at, such as 8ms.")
     ] = None,
     latency: Annotated[
         str | None,
-        typer.Option(help="measured, predicted, or auto: predicted once a predictor fits. [auto]"),
+        typer.Option(
+            help="measured, predicted, or auto: predicted if a predictor fits. "
+            f"[{default_of('latency')}]"
+        ),
     ] = None,
     reference: Annotated[
         list[str] | None,
         typer.Option(
-            help="Network to measure and retrain beside; may be repeated; 'none' for none."
+            help="Reference network to measure and retrain for comparison; may be repeated; "
+            f"'none' for none. [{', '.join(default_of('references'))}]"
         ),
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="Networks to judge and measure. [24]")
+        int | None,
+        typer.Option(min=1, help=f"Number of networks to judge. [{default_of('trials')}]"),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of everything random. [0]")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help=f"Random seed. [{default_of('seed')}]")
+    ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Trainings at once. [one a core, or all of a cluster]")
+        int | None,
+        typer.Option(min=1, help="Training processes. [one per core, or all that a cluster has]"),
     ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads of each training process. [1]")
     ] = None,
     trial_timeout: Annotated[
-        str | None, typer.Option(help="A training may take so long, as 600s or 2h. [any time]")
+        str | None,
+        typer.Option(help="Time limit of one training, such as 600s or 2h. [no limit]"),
     ] = None,
     storage: Annotated[
         str | None,
-        typer.Option(help="Of the study: postgresql://user@host/database. [SQLite in the run]"),
+        typer.Option(
+            help="Storage of the study: postgresql://user@host/database. "
+            "[SQLite file in the run directory]"
+        ),
     ] = None,
     ray: Annotated[
         str | None,
-        typer.Option(help="Train on a Ray cluster: local, auto or HOST:PORT; 'none' for here."),
+        typer.Option(
+            help="Ray cluster to train on: local, auto or HOST:PORT; 'none' for this machine."
+        ),
     ] = None,
     gpus: Annotated[
-        float | None, typer.Option(min=0, help="GPUs of one trial, on Ray; 0.5 shares one. [0]")
+        float | None,
+        typer.Option(
+            min=0,
+            help=f"GPUs of one trial, on Ray; 0.5 shares one. [{default_of('gpus'):g}]",
+        ),
     ] = None,
     confirm: Annotated[
         int | None,
-        typer.Option(min=0, help="Best networks to retrain at the end, with 3 seeds. [2]"),
+        typer.Option(
+            min=0,
+            help=f"Best networks to retrain at the end, with {RETRAINING_SEEDS} seeds. "
+            f"[{RETRAINED_NETWORKS}]",
+        ),
     ] = None,
     retrain: Annotated[
         str | None,
         typer.Option(
-            help="How they are retrained, as images=200000,flip=true. "
-            "[2 epochs, from 4,800 to 100,000 images]"
+            help="Settings of the retraining, such as images=200000,flip=true. "
+            f"[{RETRAINING_EPOCHS} epochs, between {FEWEST_IMAGES:,} and {MOST_IMAGES:,} images]"
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Run directory to make. [runs/SPACE-TIME]")
+        Path | None, typer.Option(help="Run directory to create. [runs/SPACE-TIME]")
     ] = None,
     resume: Annotated[
         Path | None, typer.Option(help="Run directory to continue, with its own settings.")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="config.yaml of a run to repeat; options override it.")
+        Path | None,
+        typer.Option(help="config.yaml of a run to repeat; options take precedence over it."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
 ) -> None:
     """Search, and leave a run directory with tables, figures, a report and the best network."""
-    given = {
+    options = {
         "space": space,
         "limits": _limits(budget, limit),
         "data": data,
@@ -173,21 +204,19 @@ def search(
         "confirm": confirm,
         "retrain": retrain,
     }
-    given = {key: value for key, value in given.items() if value is not None}
-    if ray is not None:  # another place, and as many workers as that has room for
-        given.setdefault("workers", _best_workers(ray))
+    given = {key: value for key, value in options.items() if value is not None}
+    if ray is not None:  # another machine, which may have room for another number of workers
+        given.setdefault("workers", _default_workers(ray))
     if resume is not None:
         run, settings = _resumed(resume, given, out, config)
     else:
-        settings = _settings(given, config)
-        run = None
+        run, settings = None, _settings(given, config)
     # Heavy imports (torch, optuna) wait until the options have been read.
-    from nas.search.directory import RunDirectory
     from nas.search.loop import Search
 
     console = cli.error_console()
     if run is None:
-        path = out or RunDirectory.new_name(settings.space)
+        path = out or new_run_path(Path(settings.space).stem)
         searching = Search.prepare(settings, path, console)
     else:
         searching = Search.resume(run, settings, console)
@@ -198,7 +227,7 @@ def search(
 
 
 def _limits(budget: str | None, texts: list[str] | None) -> dict[str, str] | None:
-    """Return limits by metric as they were written, each checked."""
+    """Return the limits by metric as they were written, each of them checked."""
     limits = split_limits(with_budget(budget, texts))
     for metric, value in limits.items():
         parse_limit(metric, value)
@@ -212,32 +241,29 @@ def _references(names: list[str] | None) -> list[str] | None:
 
 
 def _settings(given: dict[str, Any], config: Path | None) -> SearchConfig:
-    """Lay the options over a config file, and that over the defaults."""
-    from nas.executors.local import default_resources
-    from nas.search.directory import SearchConfig, read_config
+    """Return the configuration: the given options, else the config file's, else the defaults."""
     from nas.study.storage import without_password
 
-    base: dict[str, Any] = {**DEFAULTS, "threads": default_resources()[1]}
-    base["workers"] = _best_workers(None)
+    base = SearchConfig() if config is None else read_config(config)
+    values = dataclasses.asdict(base)
     if config is not None:
-        base = dataclasses.asdict(read_config(config))
         kept = config.parent / "space.yaml"
-        if kept.is_file():  # the space as it was, whatever became of the file it came from
-            base["space"] = str(kept)
-        given = {**given, "limits": {**base["limits"], **given.get("limits", {})}}
-        if "objective" in given:  # another objective, another target, or none
-            base["target"] = None
-    words = ["python", "-m", "nas.search", *sys.argv[1:]]
-    values = {**base, **given, "command": shlex.join(words), "version": nas.__version__}
+        if kept.is_file():  # the space as it was, whatever became of the file that it came from
+            values["space"] = str(kept)
+        given = {**given, "limits": {**base.limits, **given.get("limits", {})}}
+        if "objective" in given:  # the target belongs to the objective
+            values["target"] = None
+    values |= given
+    values["command"] = shlex.join(["python", "-m", "nas.search", *sys.argv[1:]])
+    values["version"] = nas.__version__
     values["study"] = "search"
-    if Path(values["data"]).expanduser().exists():  # a run may go on from another folder
-        values["data"] = str(Path(values["data"]).expanduser().resolve())
+    values["data"] = _absolute(values["data"])  # a run may be resumed from another folder
     kind, _, file = values["estimator"].partition(":")
-    if kind == "table" and Path(file).expanduser().exists():
-        values["estimator"] = f"table:{Path(file).expanduser().resolve()}"
-    if values.get("ray") == "none":
+    if kind == "table":
+        values["estimator"] = f"table:{_absolute(file)}"
+    if values["ray"] == "none":
         values["ray"] = None
-    if values.get("storage") is not None:  # a server holds studies of many runs
+    if values["storage"] is not None:  # a server holds the studies of many runs
         values["study"] = f"{Path(values['space']).stem}-{secrets.token_hex(4)}"
         values["command"] = values["command"].replace(
             values["storage"], without_password(values["storage"])
@@ -245,53 +271,57 @@ def _settings(given: dict[str, Any], config: Path | None) -> SearchConfig:
     return validate(SearchConfig, Document("options", values))
 
 
-def _best_workers(ray: str | None) -> int:
-    """Return how many trainings run at once: what the machine, or the cluster, has room for."""
-    from nas.executors.local import default_resources
+def _absolute(path: str) -> str:
+    """Return an existing path in absolute form; anything else stays as it is."""
+    expanded = Path(path).expanduser()
+    return str(expanded.resolve()) if expanded.exists() else path
 
-    return default_resources()[0] if ray in (None, "none", "local") else MANY
+
+def _default_workers(ray: str) -> int:
+    """Return how many trainings run at once: what the machine, or the cluster, has room for."""
+    here = ray in ("none", "local")
+    return SearchConfig().workers if here else MANY_WORKERS
 
 
 def _resumed(
     path: Path, given: dict[str, Any], out: Path | None, config: Path | None
 ) -> tuple[RunDirectory, SearchConfig]:
-    """Return a run to go on with; only how much is run, and where, may change.
+    """Return a run to continue, and its configuration.
 
     Raises:
-        MixnasError: when there is no such run, or an option would make it another search.
+        MixnasError: If there is no such run, or an option would make it another search.
     """
     from nas.search.directory import RunDirectory
 
     fixed = sorted(set(given) - CHANGEABLE)
     if fixed or out is not None or config is not None:
-        what = [*fixed, *(["out"] if out else []), *(["config"] if config else [])]
-        may = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(CHANGEABLE))
+        wrong = [*fixed, *(["out"] if out else []), *(["config"] if config else [])]
+        allowed = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(CHANGEABLE))
         raise MixnasError(
-            f"--resume goes on with the run's own settings; only {may} may be given beside it, "
-            f"not {', '.join(what)}"
+            f"--resume continues a run with its own settings; only {allowed} may be given with "
+            f"it, not {', '.join(wrong)}"
         )
     run = RunDirectory.open(path)
+    recorded = run.read_config()
     if "storage" in given:
-        _check_same_storage(given["storage"], run.read_config().storage, path)
-    settings = dataclasses.replace(run.read_config(), **given)
+        _check_same_storage(given["storage"], recorded.storage, path)
+    settings = dataclasses.replace(recorded, **given)
     if settings.ray == "none":
         settings = dataclasses.replace(settings, ray=None)
     return run, settings
 
 
-def _check_same_storage(given: str, kept: str | None, path: Path) -> None:
+def _check_same_storage(given: str, recorded: str | None, path: Path) -> None:
     """Let --storage bring a password to a resumed run, and nothing else.
 
     Raises:
-        MixnasError: when it names another storage.
+        MixnasError: If it names another storage.
     """
     from nas.study.storage import without_password
 
-    if kept is None or without_password(given) != kept:
-        where = kept or f"{path / 'study.db'}"
-        raise MixnasError(
-            f"the run's study is in {where}; a study does not move to another storage"
-        )
+    if recorded is None or without_password(given) != recorded:
+        where = recorded or f"{path / 'study.db'}"
+        raise MixnasError(f"the run's study is in {where}; a study cannot move to another storage")
 
 
 if __name__ == "__main__":

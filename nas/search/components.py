@@ -1,31 +1,47 @@
-"""What a search is made of: everything that its configuration names, opened and checked."""
+"""The components of a search: everything that its configuration names, opened and checked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 
 from nas import cli
 from nas.accuracy import Estimator, max_score_of, open_estimator
 from nas.accuracy.pool import SpacePool
+from nas.accuracy.preparation import prepare_estimator
 from nas.data import load_data
+from nas.document import digest
 from nas.errors import MixnasError
+from nas.executors.base import Executor, Resources
+from nas.executors.local import LocalExecutor
 from nas.latency import Device, MeasurementSettings, open_device
 from nas.latency.prediction.genotype import GenotypeLatency
 from nas.latency.prediction.predictor import Predictor, load_predictor
 from nas.limits import Limit, parse_limit
 from nas.objective import Objective, open_objective
 from nas.samplers import GenotypeSampler, SamplerFactory, SearchProblem, find_sampler
-from nas.search.directory import SearchConfig
-from nas.search.retraining import RetrainingEstimator, retraining, wanted_networks
+from nas.search.config import SearchConfig
+from nas.search.retraining import RetrainingEstimator, retraining
 from nas.space import Space
 from nas.spec import NetworkSpec, load_network
 
 
 @dataclass(frozen=True)
 class SearchComponents:
-    """What a configuration names, opened; nothing has been written yet."""
+    """What a configuration names, opened; nothing has been written yet.
+
+    Attributes:
+        space: Space of the networks, with the data set's number of classes.
+        limits: Limits on cost and latency, in addition to the space's own.
+        device: Device that measures latency.
+        estimator: Estimator of accuracy.
+        retraining: Estimator that retrains the best networks; None to retrain none.
+        objective: What the search optimizes.
+        sampler: Opens the sampler.
+        references: Reference networks, by name.
+    """
 
     space: Space
     limits: list[Limit]
@@ -38,54 +54,106 @@ class SearchComponents:
 
     @property
     def latency_limits(self) -> list[Limit]:
-        """The limits that are kept by measuring, the space's own and the given ones."""
+        """The limits that are kept by measuring: the space's own and the given ones."""
         return [limit for limit in (*self.space.limits, *self.limits) if limit.metric == "latency"]
 
+    def prepare(
+        self, config: SearchConfig, console: Console
+    ) -> tuple[Predictor | None, GenotypeSampler]:
+        """Prepare the estimator and the device, which may take minutes; open the sampler.
 
-def prepare_device(
-    components: SearchComponents, config: SearchConfig, console: Console
-) -> Predictor | None:
-    """Examine the device if need be; return its predictor if that is wanted or there.
+        Returns:
+            The latency predictor, if the search uses one, and the sampler.
+
+        Raises:
+            MixnasError: If one of them cannot be used.
+        """
+        prepare_estimator(self.estimator, f"preparing {config.estimator} on {config.data}", console)
+        predictor = self._prepare_device(config, console)
+        return predictor, self._open_sampler(config, predictor)
+
+    def _prepare_device(self, config: SearchConfig, console: Console) -> Predictor | None:
+        """Examine the device if necessary; return its predictor if there is a use for one.
+
+        Raises:
+            MixnasError: If a predictor is demanded, and none fits.
+        """
+        with cli.progress_bar(console, f"examining {config.device}") as step:
+            self.device.prepare(step)
+        if config.latency == "measured":
+            return None
+        try:
+            predictor = load_predictor(self.device, self.space, config.space)
+        except MixnasError:
+            if config.latency == "predicted":
+                raise
+            return None
+        if console.is_terminal:
+            console.print(
+                f"latency: predicted (predictor of {predictor.when}); the front will be measured"
+            )
+        return predictor
+
+    def _open_sampler(self, config: SearchConfig, predictor: Predictor | None) -> GenotypeSampler:
+        """Open the sampler; a predictor tells it the latency, or it learns it from the trials.
+
+        Raises:
+            MixnasError: If a sampler of the user's own is not one.
+        """
+        latency = GenotypeLatency(
+            self.space,
+            self.device.form_choice(),
+            self.device.conditions,
+            None if predictor is None else predictor.model,
+        )
+        problem = SearchProblem(
+            space=self.space,
+            limits=tuple(self.limits),
+            seed=config.seed,
+            objective=self.objective,
+            latency=latency,
+            latency_limits=tuple(self.latency_limits),
+            max_score=max_score_of(self.estimator),
+        )
+        return self.sampler(problem)
+
+
+def open_components(config: SearchConfig, space: Space) -> SearchComponents:
+    """Open everything that a configuration names.
 
     Raises:
-        MixnasError: when a predictor is wanted and there is none that fits.
+        MixnasError: If something does not exist, or does not fit the rest.
     """
-    with cli.progress_bar(console, f"examining {config.device}") as step:
-        components.device.prepare(step)
-    if config.latency == "measured":
-        return None
-    try:
-        predictor = load_predictor(components.device, components.space, config.space)
-    except MixnasError:
-        if config.latency == "predicted":
-            raise
-        return None
-    if console.is_terminal:
-        console.print(f"latency: predicted ({predictor.when}); that of the front is measured")
-    return predictor
-
-
-def open_sampler_of(
-    components: SearchComponents, config: SearchConfig, predictor: Predictor | None
-) -> GenotypeSampler:
-    """Open the sampler, which is told latency by the predictor or learns it from the trials.
-
-    Raises:
-        MixnasError: when a sampler of one's own is none.
-    """
-    device = components.device
-    model = None if predictor is None else predictor.model
-    latency = GenotypeLatency(components.space, device.form_choice(), device.conditions, model)
-    problem = SearchProblem(
-        components.space,
-        tuple(components.limits),
-        config.seed,
-        components.objective,
-        latency,
-        tuple(components.latency_limits),
-        max_score_of(components.estimator),
+    classes = load_data(config.data).num_classes
+    space = space.with_classes(classes)
+    if space.input_channels != (3,):
+        raise MixnasError(
+            f"'{space.name}' takes images of {space.input_channels} channels, but the data set has "
+            "3; set input: {channels: 3} in the space"
+        )
+    limits = [parse_limit(metric, text) for metric, text in config.limits.items()]
+    pool = SpacePool(space, tuple(limits))
+    estimator = open_estimator(config.estimator, config.data, pool, config.seed)
+    objective = open_objective(config.objective, config.target)
+    if objective.target_ms is not None and max_score_of(estimator) != 1:
+        raise MixnasError(
+            f"the objective '{config.objective}' combines accuracies between 0 and 1, which the "
+            f"estimator '{config.estimator}' does not give; use pareto, or another estimator"
+        )
+    retrains = config.networks_to_retrain > 0
+    return SearchComponents(
+        space=space,
+        limits=limits,
+        device=_open_device(config),
+        estimator=estimator,
+        retraining=retraining(estimator, config.data, config.retrain) if retrains else None,
+        objective=objective,
+        sampler=find_sampler(config.sampler),
+        references={
+            name: load_network(name).replace(num_classes=classes, name=name)
+            for name in config.references
+        },
     )
-    return components.sampler(problem)
 
 
 def _open_device(config: SearchConfig) -> Device:
@@ -97,38 +165,19 @@ def _open_device(config: SearchConfig) -> Device:
     return cluster_device(config.device, MeasurementSettings())
 
 
-def open_components(config: SearchConfig, space: Space) -> SearchComponents:
-    """Open everything that a configuration names.
+def open_executor(config: SearchConfig, estimator: Estimator, directory: Path) -> Executor:
+    """Return what runs the trials: worker processes on this machine, or a Ray cluster.
 
-    Raises:
-        MixnasError: when there is no such thing.
+    Args:
+        config: Configuration of the search.
+        estimator: Estimator of accuracy.
+        directory: Run directory; together with the study it names the state that Ray Tune keeps.
     """
-    classes = load_data(config.data).num_classes
-    space = space.with_classes(classes)
-    if space.input_channels != (3,):
-        raise MixnasError(
-            f"'{space.name}' takes images of {space.input_channels} channels, but the data has 3; "
-            "set input: {channels: 3}"
-        )
-    limits = [parse_limit(metric, text) for metric, text in config.limits.items()]
-    population = SpacePool(space, tuple(limits))
-    estimator = open_estimator(config.estimator, config.data, population, config.seed)
-    objective = open_objective(config.objective, config.target)
-    if objective.target_ms is not None and max_score_of(estimator) != 1:
-        raise MixnasError(
-            f"the objective '{config.objective}' is made of accuracies from 0 to 1, which the "
-            f"estimator '{config.estimator}' does not give; use pareto, or another estimator"
-        )
-    return SearchComponents(
-        space,
-        limits,
-        _open_device(config),
-        estimator,
-        retraining(estimator, config.data, config.retrain) if wanted_networks(config) else None,
-        objective,
-        find_sampler(config.sampler),
-        {
-            name: load_network(name).replace(num_classes=classes, name=name)
-            for name in config.references
-        },
-    )
+    resources = Resources(config.workers, config.threads, config.trial_timeout)
+    if config.ray is None:
+        return LocalExecutor(estimator, resources)
+    from nas.search.tune import TuneExecutor
+
+    # Two run directories may have the same name, but not the same path.
+    name = f"{config.study}-{digest(str(directory.resolve()))}"
+    return TuneExecutor(estimator, resources, config.gpus, name)

@@ -1,4 +1,4 @@
-"""What a run's figures rest on, for its readers."""
+"""What the figures of a run rest on: machine, versions, settings, the predictor's errors."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ PACKAGES = ("mixnas", "torch", "onnxruntime", "optuna", "ray", "numpy")
 
 
 def provenance(estimator: Estimator, device: Device, predictor: Predictor | None) -> dict[str, Any]:
-    """Return machine and versions, what scores and latencies follow from, the predictor's errors.
+    """Return what scores and latencies of a run depend on, as plain data.
 
     Args:
-        estimator: of scores.
-        device: of latencies.
-        predictor: of latencies in the loop, if one is used.
+        estimator: Estimator that gives the scores.
+        device: Device that measures the latencies.
+        predictor: Predictor of latency that the search uses, if any.
     """
     found = {
         "machine": machine_name(),

@@ -1,4 +1,4 @@
-"""What a search has found so far, and how it is kept: the front, the best network, the tables."""
+"""The tables of a run, made from its study: trials, Pareto front, best network, report."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from nas import cli
 from nas.errors import MixnasError, UnrunnableError
 from nas.latency import Device, measure_quietly
 from nas.limits import Limit
-from nas.search.directory import RunDirectory, SearchConfig
-from nas.search.results import References, Results
+from nas.search.config import SearchConfig
+from nas.search.directory import RunDirectory
+from nas.search.references import References
+from nas.search.results import Results
 from nas.search.retraining import retrained
 from nas.search.trials import ATTEMPTS
 from nas.space import Space
@@ -30,13 +32,13 @@ class RunTables:
     """The tables of a run, made from its study.
 
     Attributes:
-        directory: that holds them.
-        config: what was asked for.
-        space: of the trials' networks.
-        study: the trials.
-        references: networks judged beside.
-        bounds: limits on latency.
-        label: what the estimator's scores are called.
+        directory: Run directory that holds them.
+        config: What the search was asked to do.
+        space: Space of the trials' networks.
+        study: Study that records the trials.
+        references: Reference networks.
+        latency_limits: Limits on latency.
+        label: What the estimator's scores are called.
     """
 
     directory: RunDirectory
@@ -44,14 +46,14 @@ class RunTables:
     space: Space
     study: SearchStudy
     references: References
-    bounds: list[Limit]
+    latency_limits: list[Limit]
     label: str
 
     def save(self) -> None:
         """Write all tables and the best network.
 
         Raises:
-            MixnasError: when they cannot be written.
+            MixnasError: If they cannot be written.
         """
         try:
             self._write(self.study.table())
@@ -59,12 +61,11 @@ class RunTables:
             path = self.directory.path
             raise MixnasError(
                 f"the tables in {path} cannot be written: {error}. The trials are safe in the "
-                f"study; mend the cause, then continue with --resume {path}"
+                f"study; remove the cause, then continue with --resume {path}"
             ) from None
 
     def _write(self, table: pd.DataFrame) -> None:
-        kept = set(self._within(table)["number"])
-        table["within_limits"] = [number in kept for number in table["number"]]
+        table["within_limits"] = table["number"].isin(self._within(table)["number"])
         self.directory.write_table("trials", table)
         if self.references.rows:
             self.directory.write_table("references", self.references.table())
@@ -79,13 +80,14 @@ class RunTables:
             self.space.decode(genotype, name).save(self.directory.path / "best.yaml")
 
     def measure_front(self, device: Device, begin: Callable[[], None]) -> None:
-        """Measure the best network and those of the front, where latency was predicted or noisy.
+        """Measure the best network and the front, as far as latency was predicted or noisy.
 
-        What is measured may leave the front and let others in, so until all of it is measured.
+        A measurement may take a network off the front and put another one on it, so this repeats
+        until the whole front is measured.
 
         Args:
-            device: to measure on.
-            begin: told before something is measured.
+            device: Device that measures.
+            begin: Called before each round of measurements.
         """
         again: set[int] = set()
         while True:
@@ -98,13 +100,13 @@ class RunTables:
                 spec = self.space.decode(genotype_of_row(row, self.space))
                 try:
                     latency = measure_quietly(device, spec, ATTEMPTS)
-                except UnrunnableError:  # predicted, and the device cannot run it after all
+                except UnrunnableError:  # its latency was predicted, but the device cannot run it
                     continue
                 if row["latency_source"] == "predicted" or not latency.noise:
                     self.study.confirm(int(row["number"]), latency)
 
     def _doubtful(self, again: set[int]) -> pd.DataFrame:
-        """Return what a report would show first and was not measured on a quiet machine."""
+        """Return the networks that a report shows first and that lack a quiet measurement."""
         table = self.study.table()
         best = self._best_row(table)
         numbers = set(self._front(table).rows["number"]) - again
@@ -115,27 +117,30 @@ class RunTables:
         return shown[noisy | (shown["latency_source"] == "predicted")]
 
     def _best_row(self, table: pd.DataFrame) -> pd.Series | None:
-        """Return the network of the front that scores best, or the one with the highest reward."""
+        """Return the best network of the front, or the one with the highest reward.
+
+        Retrainings decide, as far as there are any; otherwise scores do.
+        """
         within = self._within(table)
         if within.empty:
             return None
         if self.study.objective.target_ms is not None:
             return within.sort_values("reward", ascending=False).iloc[0]
         ordered = self._ordered_front(table)
-        again = {row.name: row.validation for row in confirmed(retrained(self.directory))}
+        validation = {row.name: row.validation for row in confirmed(retrained(self.directory))}
         names = [f"trial_{number}" for number in ordered["number"]]
-        if names[0] not in again:  # nothing was retrained, or better ones were found since
+        if names[0] not in validation:  # nothing was retrained, or a better network was found since
             return ordered.iloc[0]
-        means = [again.get(name, -1.0) for name in names]
+        means = [validation.get(name, -1.0) for name in names]
         return ordered.iloc[means.index(max(means))]
 
     def _ordered_front(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the front, the best score first."""
+        """Return the front, the highest score first."""
         rows = self._front(table).rows
         return rows.sort_values(["score", "latency_ms"], ascending=[False, True])
 
     def best_networks(self, most: int) -> dict[str, NetworkSpec]:
-        """Return the networks that a report would show first, by the names of their trials."""
+        """Return the `most` best networks, by the names of their trials."""
         table = self.study.table()
         if self.study.objective.target_ms is None:
             rows = self._ordered_front(table).head(most)
@@ -147,10 +152,10 @@ class RunTables:
         }
 
     def _within(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the complete trials that keep the limits on latency, as it is known by now."""
+        """Return the complete trials that keep the limits on latency, as far as it is known now."""
         done = table[table["state"] == "complete"]
-        for bound in self.bounds:
-            kept = [bound.violation(value) == 0 for value in done["latency_ms"]]
+        for limit in self.latency_limits:
+            kept = [limit.violation(value) == 0 for value in done["latency_ms"]]
             done = done.loc[pd.Series(kept, index=done.index, dtype=bool)]
         return done
 
@@ -158,18 +163,19 @@ class RunTables:
         return pareto_front(self._within(table), OBJECTIVES)
 
     def report(self, json: bool) -> None:
-        """Write the report and print the Pareto table, with the references beside."""
+        """Write the report; print the Pareto front and the references, as a table or as JSON."""
         page = write_report(self.directory.path)
         table = self.study.table()
         front = self._front(table)
+        best = self._best_row(table)
         results = Results(
-            self.directory.path,
-            page,
-            front,
-            self.references.table(),
-            self.label,
-            retrained(self.directory),
-            f"trial_{best['number']}" if (best := self._best_row(table)) is not None else "",
+            path=self.directory.path,
+            page=page,
+            front=front,
+            references=self.references.table(),
+            label=self.label,
+            retrained=retrained(self.directory),
+            best="" if best is None else f"trial_{best['number']}",
         )
         if json:
             cli.print_json(results.to_dict(self.study.completed()))

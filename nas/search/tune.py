@@ -1,7 +1,7 @@
 """Trials on a Ray cluster: Ray Tune with OptunaSearch, around the search's own study.
 
-The study is the truth. Tune decides where and when a trial runs, starts it again when its node
-dies, and gives up bad ones early where the estimator has stages.
+The study holds the truth. Tune decides where and when a trial runs, starts it again if its node
+dies, and stops bad ones early if the estimator has stages.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import dataclasses
 import json
 import platform
 import time
-from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -22,36 +21,40 @@ from ray.tune.search.optuna import OptunaSearch
 
 from nas.accuracy.base import Estimate, Estimator, PortableEstimator, number_of_stages
 from nas.errors import MixnasError
-from nas.executors.local import LocalExecutor, Resources
+from nas.executors.base import Failure, Key, Resources, Result, Stage, Task, TaskQueue
+from nas.executors.local import LocalExecutor
 from nas.executors.ray_cluster import cluster_cpus
-from nas.executors.worker import Failure, Result, Stage, Task
 from nas.files import cache_folder
-from nas.search.trials import TrialRunner
 from nas.spec import NetworkSpec
-from nas.study import GIVEN_UP
 
 DEATHS = 2  # of a trial's process or node, before the trial has failed
-REDUCTION = 3  # of trials from one stage to the next, under ASHA
+REDUCTION = 3  # factor from one stage to the next by which ASHA reduces the number of trials
 _LIVE = "live.json"
 _LAST_MOMENTS = 3.0  # seconds between a child's death and this process's, on a node that goes down
-Ended = Callable[[int | str, Result], None]
 
 
 class NetworkTrial(tune.Trainable):  # type: ignore[misc]
     """Judges one network after the other in a process of its own, as the local executor does."""
 
     def setup(
-        self, config: dict[str, Any], estimator: bytes, state: bytes | None, resources: Resources
+        self,
+        config: dict[str, Any],
+        estimator: bytes,
+        state: bytes | None,
+        resources: Resources,
     ) -> None:
-        """See `tune.Trainable`; the estimator comes pickled: what goes wrong is then a result."""
+        """See `tune.Trainable`.
+
+        The estimator arrives pickled, so that an error in loading it becomes a result.
+        """
         self._executor: LocalExecutor | None = None
         self._answer = False
         try:
             resources = dataclasses.replace(resources, memory=resources.node_allowance)
-            judge = cloudpickle.loads(estimator)
+            loaded = cloudpickle.loads(estimator)
             if state is not None:
-                judge.unpack(state)
-            self._executor = LocalExecutor(judge, resources)
+                loaded.import_state(state)
+            self._executor = LocalExecutor(loaded, resources)
         except Exception as error:
             self._problem = (
                 f"the estimator cannot be loaded on node {platform.node()}: "
@@ -75,7 +78,7 @@ class NetworkTrial(tune.Trainable):  # type: ignore[misc]
             if isinstance(stage.result, Failure)
             else {"failure": None, **asdict(stage.result)}
         )
-        # Tune sets "done" of a trial that it gives up early as well.
+        # Tune also sets "done" for a trial that it stops early, so "last" says what really was.
         return {**values, "stage": stage.number, "last": stage.last, "done": stage.last}
 
     def _next_stage(self) -> Stage:
@@ -99,10 +102,10 @@ class NetworkTrial(tune.Trainable):  # type: ignore[misc]
         return True
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Keep nothing: a trial that is interrupted begins anew."""
+        """Keep nothing: an interrupted trial starts over."""
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
-        """Begin anew."""
+        """Start over."""
 
     def cleanup(self) -> None:
         """End the process."""
@@ -111,47 +114,36 @@ class NetworkTrial(tune.Trainable):  # type: ignore[misc]
 
 
 class StudySearch(OptunaSearch):  # type: ignore[misc]
-    """Hands the study's trials to Tune, and Tune's results to the study.
+    """Hands the tasks of a queue to Tune, and Tune's results to the queue.
 
-    In place of `OptunaSearch`'s own study it works on the search's, which writes trials in whole,
-    measures latency and keeps limits.
+    `OptunaSearch` would keep a study of its own; this works on the search's, which writes trials in
+    one transaction, measures latency and keeps limits.
     """
 
-    def __init__(self, trials: TrialRunner, ended: Ended, workers: int) -> None:
-        """Take the trials.
+    def __init__(self, queue: TaskQueue, live: dict[str, Key], workers: int) -> None:
+        """Take the queue.
 
         Args:
-            trials: begins and ends them.
-            ended: told of every result.
-            workers: trials that run at once.
+            queue: Hands out tasks and receives results.
+            live: Keys of the tasks that were adopted, by Tune's trial id.
+            workers: Number of trials that can run at the same time.
         """
         super().__init__(metric="score", mode="max")
-        self._trials = trials
-        self._ended = ended
+        self._queue = queue
         self._workers = workers
-        self._ready: dict[int | str, Task] = dict(trials.begin_references())
-        self._live: dict[str, int | str] = {}
+        self._ready: dict[Key, Task] = {}
+        self._live = dict(live)
         self.problem: Exception | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the study out of Tune's snapshots; `adopt` brings it back."""
+        """Leave the queue out of Tune's snapshots."""
         return {"_metric": self._metric, "_mode": self._mode, "_live": self._live}
 
-    def adopt(self, live: dict[str, int | str]) -> None:
-        """Go on with trials that an earlier process left running."""
-        for trial_id, key in live.items():
-            if isinstance(key, int):
-                trial = self._trials.study.reopen(key)
-                assert trial is not None  # `resumable` has looked
-                self._trials.running[key] = trial
-            self._live[trial_id] = key
-            self._ready.pop(key, None)
-
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """Return the next network; None while there is none, FINISHED when there will be none."""
+        """Return the next network; None if there is none yet, FINISHED if there will be none."""
         try:
             return self._suggest(trial_id)
-        except Exception as error:  # Tune would hang on it; `run_on_ray` raises it
+        except Exception as error:  # Tune would hang on it; `TuneExecutor.drain` raises it
             self.problem = error
             return str(Searcher.FINISHED)
 
@@ -159,13 +151,9 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]
         if self.problem is not None:
             return str(Searcher.FINISHED)
         if not self._ready:
-            room = self._trials.room(0, len(self._live), self._workers)
-            if room > 0:
-                begun = self._trials.begin(room)
-                self._ready = {trial.number: self._trials.task(trial) for trial in begun}
+            self._ready = dict(self._queue.take(0, len(self._live), self._workers))
         if not self._ready:
-            self._trials.give_up_if_hopeless()
-            more = self._live or self._trials.left > 0
+            more = self._live or not self._queue.finished
             return None if more else str(Searcher.FINISHED)
         key = next(iter(self._ready))
         task = self._ready.pop(key)
@@ -173,40 +161,31 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]
         return {"key": key, "seed": task.seed, "spec": task.spec.to_yaml()}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Do nothing: the study is told of ends."""
+        """Do nothing: the queue learns of ends only."""
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tell the study how a trial ended."""
+        """Tell the queue how a trial ended."""
         key = self._live.pop(trial_id, None)
         if key is None or self.problem is not None:
             return
         try:
             if result is not None and not result["last"] and not error:
-                self._give_up(key, result)
+                self._queue.give_up(key, Stage(_result(result, error), result["stage"], False))
             else:
-                self._ended(key, _result(result, error))
-            self._trials.give_up_if_hopeless()
+                self._queue.finish(key, _result(result, error))
         except Exception as problem:  # as in `suggest`
             self.problem = problem
 
-    def _give_up(self, key: int | str, result: dict[str, Any]) -> None:
-        if isinstance(key, str):  # a reference is never compared with the trials
-            self._ended(key, Failure("stopped early"))
-            return
-        stage, score = result["stage"], result["score"]
-        reason = f"{GIVEN_UP} after stage {stage} with {score:.4g}: others were better (ASHA)"
-        self._trials.give_up(key, reason)
-
     def save(self, checkpoint_path: str) -> None:
-        """Keep which of Tune's trials is which of the study's."""
+        """Record which of Tune's trials is which task."""
         text = json.dumps(self._live)
         Path(checkpoint_path).write_text(text, encoding="utf-8")
         (Path(checkpoint_path).parent / _LIVE).write_text(text, encoding="utf-8")
 
     def restore(self, checkpoint_path: str) -> None:
-        """Do nothing: `adopt` was called."""
+        """Do nothing: the constructor was given what was live."""
 
 
 def _result(result: dict[str, Any] | None, error: bool) -> Result:
@@ -217,76 +196,83 @@ def _result(result: dict[str, Any] | None, error: bool) -> Result:
     return Estimate(**{field.name: result[field.name] for field in fields(Estimate)})
 
 
-def experiment_folder(study: str) -> Path:
-    """Return where Tune keeps its own state of a study.
+class TuneExecutor:
+    """Judges networks on a Ray cluster, under Ray Tune; an `Executor`."""
 
-    It holds pickles, so it lies in the user's cache and not in the run directory, which may come
-    from somebody else.
-    """
-    return cache_folder("ray") / study
+    def __init__(self, estimator: Estimator, resources: Resources, gpus: float, name: str) -> None:
+        """Take what trials need; `nas.executors.ray_cluster.connect` was called.
 
+        Args:
+            estimator: Estimator of accuracy.
+            resources: Resources of one trial's process; its workers limit how many run at once.
+            gpus: GPUs of one trial.
+            name: Name of the state that Tune keeps between two processes.
+        """
+        self._estimator = estimator
+        self._resources = resources
+        self._gpus = gpus
+        # The folder holds pickles. It lies in the user's cache and not in the run directory, which
+        # may come from somebody else.
+        self._folder = cache_folder("ray") / name
+        self._live: dict[str, Key] = {}
 
-def resumable(trials: TrialRunner, folder: Path) -> dict[str, int | str]:
-    """Return Tune's trials that an earlier process left running; empty if Tune cannot go on.
+    def __enter__(self) -> TuneExecutor:
+        """Return the executor."""
+        return self
 
-    It can when what it took for running is running in the study as well; otherwise the study,
-    which may have gone on elsewhere, knows better, and its trials are begun anew.
-    """
-    try:
-        live: dict[str, int | str] = json.loads((folder / _LIVE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    numbers = [key for key in live.values() if isinstance(key, int)]
-    if len(numbers) < len(live) or any(trials.study.reopen(n) is None for n in numbers):
-        return {}
-    return live
+    def __exit__(self, *exception: object) -> None:
+        """Do nothing: Tune stops its trials when it ends."""
 
+    def recover(self, queue: TaskQueue) -> list[Key]:
+        """See `Executor`.
 
-def run_on_ray(
-    trials: TrialRunner,
-    estimator: Estimator,
-    resources: Resources,
-    gpus: float,
-    study: str,
-    live: dict[str, int | str],
-    ended: Ended,
-) -> None:
-    """Run trials on the cluster until there are no more to begin.
+        Tune can continue if the queue adopts every task that Tune believes to be running.
+        Otherwise the study, which may have been continued elsewhere, knows better, and its
+        unfinished trials start over.
+        """
+        try:
+            live: dict[str, Key] = json.loads((self._folder / _LIVE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return []
+        if not queue.adopt(list(live.values())):
+            return []
+        self._live = live
+        return list(live.values())
 
-    Args:
-        trials: begins and ends them.
-        estimator: judges networks.
-        resources: of one trial's process; its workers are how many run at once, at most.
-        gpus: of one trial.
-        study: names Tune's state.
-        live: what `resumable` returned.
-        ended: told of every result.
+    def drain(self, queue: TaskQueue) -> None:
+        """See `Executor`."""
+        threads = self._resources.threads
+        workers = min(self._resources.workers, max(1, cluster_cpus() // threads))
+        search = StudySearch(queue, self._live, workers)
+        self._tuner(search, workers).fit()
+        if search.problem is not None:
+            raise search.problem
+        if not queue.finished:
+            raise MixnasError("Ray Tune ended before all trials were done; continue with --resume")
 
-    Raises:
-        MixnasError: as `TrialRunner`.
-    """
-    workers = min(resources.workers, max(1, cluster_cpus() // resources.threads))
-    alone = dataclasses.replace(resources, workers=1)
-    search = StudySearch(trials, ended, workers)
-    search.adopt(live)
-    pickled = cloudpickle.dumps(estimator)
-    state = estimator.state() if isinstance(estimator, PortableEstimator) else None
-    trainable = tune.with_resources(
-        tune.with_parameters(NetworkTrial, estimator=pickled, state=state, resources=alone),
-        {"cpu": resources.threads, "gpu": gpus},
-    )
-    folder = experiment_folder(study)
-    if live and tune.Tuner.can_restore(str(folder)):
-        tuner = tune.Tuner.restore(str(folder), trainable, resume_unfinished=True)
-        # The restored tuner has a copy of the searcher without the study.
-        tuner._local_tuner._tune_config.search_alg = search
-    else:
-        tuner = _new_tuner(trainable, search, workers, number_of_stages(estimator), folder)
-    tuner.fit()
-    if search.problem is not None:
-        raise search.problem
-    if trials.left > 0 and not trials.exhausted:
-        raise MixnasError("Ray Tune ended before all trials were done; continue with --resume")
+    def _tuner(self, search: StudySearch, workers: int) -> tune.Tuner:
+        trainable = self._trainable()
+        if self._live and tune.Tuner.can_restore(str(self._folder)):
+            tuner = tune.Tuner.restore(str(self._folder), trainable, resume_unfinished=True)
+            # The restored tuner has a copy of the searcher without the queue.
+            tuner._local_tuner._tune_config.search_alg = search
+            return tuner
+        return _new_tuner(
+            trainable, search, workers, number_of_stages(self._estimator), self._folder
+        )
+
+    def _trainable(self) -> Any:
+        estimator = self._estimator
+        state = estimator.export_state() if isinstance(estimator, PortableEstimator) else None
+        parameters = {
+            "estimator": cloudpickle.dumps(estimator),
+            "state": state,
+            "resources": dataclasses.replace(self._resources, workers=1),
+        }
+        return tune.with_resources(
+            tune.with_parameters(NetworkTrial, **parameters),
+            {"cpu": self._resources.threads, "gpu": self._gpus},
+        )
 
 
 def _new_tuner(
@@ -304,7 +290,7 @@ def _new_tuner(
             mode="max",
             search_alg=search,
             scheduler=scheduler,
-            num_samples=-1,  # the study says when it is enough
+            num_samples=-1,  # the queue says when it is enough
             max_concurrent_trials=workers,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: str(trial.trial_id),

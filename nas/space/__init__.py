@@ -1,4 +1,4 @@
-"""The search-space DSL: a YAML document becomes a `Space`."""
+"""The search-space DSL, which compiles a YAML document to a `Space`."""
 
 from nas.space.encoding import encode, feature_names
 from nas.space.loader import space_names

@@ -1,4 +1,4 @@
-"""``python -m nas.space``: look at spaces, draw from them, check documents and membership."""
+"""``python -m nas.space``: inspect, sample and validate search spaces."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ import typer
 
 from nas import cli
 from nas.blocks import Block
+from nas.cost import Cost
 from nas.errors import MixnasError
 from nas.files import write_atomic
 from nas.limits import parse_limits, with_budget
 from nas.space import Space, Variable, load_space, sample, size, space_names
 from nas.space.size import upper_bound
-from nas.spec import load_network
+from nas.spec import NetworkSpec, load_network
 from nas.units import format_count
 
-app = cli.new_app("Look at search spaces, draw from them, check documents and membership.")
-SpaceName = Annotated[str, typer.Argument(help="Name of a space, or the path of its YAML file.")]
+app = cli.new_app("Inspect, sample and validate search spaces, and test membership.")
+SpaceName = Annotated[str, typer.Argument(help="Name of a space or path of its YAML file.")]
 Json = Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)]
 
 
 def _size(space: Space) -> tuple[int, bool]:
-    """Return the number of networks and whether it is exact."""
+    """Return the number of networks, or an upper bound, and whether it is exact."""
     try:
         return size(space), True
     except MixnasError:
@@ -39,7 +40,7 @@ def _format_size(number: int, exact: bool) -> str:
 
 @app.command("list")
 def list_spaces(json: Json = False) -> None:
-    """List the spaces that come with the package."""
+    """List the search spaces that come with the package."""
     rows: list[dict[str, Any]] = []
     for name in space_names():
         space = load_space(name)
@@ -71,8 +72,8 @@ def list_spaces(json: Json = False) -> None:
     )
 
 
-def _texts(space: Space) -> list[str]:
-    """Return the restrictions as they were written; a chain of comparisons is kept as several."""
+def _restriction_texts(space: Space) -> list[str]:
+    """Return the restrictions as written, although a space splits them into their parts."""
     return list(dict.fromkeys(restriction.text for restriction in space.restrictions))
 
 
@@ -87,7 +88,7 @@ def _variable(variable: Variable) -> dict[str, Any]:
 
 @app.command()
 def show(name: SpaceName, json: Json = False) -> None:
-    """Show a space's variables, their values, restrictions, limits and exact size."""
+    """Show a space's variables and their values, its restrictions, limits and size."""
     space = load_space(name)
     number, exact = _size(space)
     if json:
@@ -98,7 +99,7 @@ def show(name: SpaceName, json: Json = False) -> None:
                 "size": number,
                 "size_is_exact": exact,
                 "variables": [_variable(v) for v in space.variables],
-                "restrictions": _texts(space),
+                "restrictions": _restriction_texts(space),
                 "limits": [dataclasses.asdict(limit) for limit in space.limits],
             }
         )
@@ -106,17 +107,16 @@ def show(name: SpaceName, json: Json = False) -> None:
     rows = []
     for variable in space.variables:
         labels = [str(label) for label in variable.labels]
-        shown = ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
-        rows.append(
-            [variable.name, str(len(labels)), "depends" if variable.sites else "always", shown]
-        )
-    more = [f"restriction: {text}" for text in _texts(space)]
-    more += [f"limit: {limit}" for limit in space.limits]
+        choices = ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
+        active = "conditional" if variable.sites else "always"
+        rows.append([variable.name, str(len(labels)), active, choices])
+    notes = [f"restriction: {text}" for text in _restriction_texts(space)]
+    notes += [f"limit: {limit}" for limit in space.limits]
     cli.print_table(
         f"{space.name}: {_format_size(number, exact)} networks",
         ["variable", "values", "active", "choices"],
         rows,
-        "\n".join(more) or None,
+        "\n".join(notes) or None,
     )
 
 
@@ -127,66 +127,78 @@ def _kernels(block: Block) -> str:
 @app.command("sample")
 def sample_command(
     name: SpaceName,
-    n: Annotated[int, typer.Option("-n", "--number", min=1, max=1_000_000)] = 1,
-    budget: Annotated[str | None, typer.Option(help="MAdds: 400M at most, or 390M..400M.")] = None,
-    limit: Annotated[
-        list[str] | None, typer.Option(help="Another limit, as params=5M; may be repeated.")
+    n: Annotated[
+        int,
+        typer.Option("-n", "--number", min=1, max=1_000_000, help="Number of networks to sample."),
+    ] = 1,
+    budget: Annotated[
+        str | None, typer.Option(help="Limit on MAdds: 400M (at most) or 390M..400M.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    limit: Annotated[
+        list[str] | None, typer.Option(help="Limit on another cost, such as params=5M; repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write the specs to, as YAML files.")
+        Path | None, typer.Option(help="Folder to write the sampled specs to, as YAML files.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Draw networks that meet limits."""
+    """Sample networks within limits."""
     space = load_space(name)
     limits = parse_limits(with_budget(budget, limit))
     if any(one.metric == "latency" for one in (*space.limits, *limits)):
-        raise MixnasError("latency is not known from a spec; `python -m nas.search` measures it")
+        raise MixnasError(
+            "latency cannot be computed from a spec; `python -m nas.search` measures it"
+        )
     rng = random.Random(seed)
-    drawn = [sample(space, rng, limits) for _ in range(n)]
-    specs = [space.decode(s.genotype, f"{space.name}_{i}") for i, s in enumerate(drawn)]
+    samples = [sample(space, rng, limits) for _ in range(n)]
+    specs = [space.decode(s.genotype, f"{space.name}_{i}") for i, s in enumerate(samples)]
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        for spec in specs:
-            path = out / f"{spec.name}.yaml"
-            if path.exists():
-                raise MixnasError(f"{path} exists; choose another --out")
-        for spec in specs:
-            write_atomic(out / f"{spec.name}.yaml", spec.to_yaml())
+        _write_specs(specs, out)
+    costs_and_specs = [(s.cost, spec) for s, spec in zip(samples, specs, strict=True)]
     if json:
         cli.print_json(
-            [
-                {**dataclasses.asdict(s.cost), "spec": spec.to_dict()}
-                for s, spec in zip(drawn, specs, strict=True)
-            ]
+            [{**dataclasses.asdict(cost), "spec": spec.to_dict()} for cost, spec in costs_and_specs]
         )
         return
     cli.print_table(
         f"{n} networks of {space.name}",
         ["network", "MAdds", "params", "blocks", "kernels by stage"],
-        [
-            [
-                spec.name,
-                f"{s.cost.madds:,}",
-                format_count(s.cost.params),
-                str(len(spec.blocks)),
-                "  ".join(
-                    "|".join(_kernels(block) for block in dict.fromkeys(stage))
-                    for stage in spec.stages
-                ),
-            ]
-            for s, spec in zip(drawn, specs, strict=True)
-        ],
+        [_network_row(spec, cost) for cost, spec in costs_and_specs],
     )
+
+
+def _write_specs(specs: list[NetworkSpec], folder: Path) -> None:
+    """Write each spec to a file of its own.
+
+    Raises:
+        MixnasError: If one of the files exists.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{spec.name}.yaml" for spec in specs]
+    for path in paths:
+        if path.exists():
+            raise MixnasError(f"{path} exists; choose another --out")
+    for path, spec in zip(paths, specs, strict=True):
+        write_atomic(path, spec.to_yaml())
+
+
+def _network_row(spec: NetworkSpec, cost: Cost) -> list[str]:
+    stages = ("|".join(map(_kernels, dict.fromkeys(stage))) for stage in spec.stages)
+    return [
+        spec.name,
+        f"{cost.madds:,}",
+        format_count(cost.params),
+        str(len(spec.blocks)),
+        "  ".join(stages),
+    ]
 
 
 @app.command()
 def validate(name: SpaceName, json: Json = False) -> None:
-    """Check a space's document, and that it holds a network within its own limits."""
+    """Check that a space's document is valid and has a network within its own limits."""
     space = load_space(name)
-    one = sample(space, random.Random(0))
-    space.decode(one.genotype)
+    space.decode(sample(space, random.Random(0)).genotype)
     number, exact = _size(space)
     if json:
         cli.print_json({"name": space.name, "valid": True, "size": number, "size_is_exact": exact})
@@ -200,10 +212,12 @@ def validate(name: SpaceName, json: Json = False) -> None:
 @app.command()
 def contains(
     name: SpaceName,
-    network: Annotated[str, typer.Argument(help="Reference name, or path of a spec file.")],
+    network: Annotated[
+        str, typer.Argument(help="Name of a reference network or path of a spec file.")
+    ],
     json: Json = False,
 ) -> None:
-    """Tell whether a network is a member of a space; exit code 1 when it is not."""
+    """Check whether a network is a member of a space; exit with code 1 if it is not."""
     space = load_space(name)
     spec = load_network(network)
     try:

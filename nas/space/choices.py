@@ -1,17 +1,17 @@
-"""The choices a space document can write, and the values they stand for.
+"""The forms of choice in a space document, and the values that they stand for.
 
 =============================================  ===================================================
 ``3`` or ``[3, 5]`` (of kernels)               one fixed value
 ``$width``                                     a variable of the `variables` section, shared
-``{choice: [16, 24, 32]}``                     one of these; entries may be the forms below
+``{choice: [16, 24, 32]}``                     one of these; entries may be any form below
 ``{groups: [1, 5], of: [3, 5, 7, 9]}``         kernels: every mix of 1 to 5 groups of these sizes
 ``{ladder: [3, 5, 7, 9, 11]}``                 kernels: {3}, {3, 5}, {3, 5, 7}, ...
-``{times: [0.75, 1, 1.25], of: 24}``           channels: relative, rounded to a multiple of 8
-``{plus: [-1, 0, 1], of: 3}``                  relative, for depths
+``{times: [0.75, 1, 1.25], of: 24}``           channels: multiples, rounded to a multiple of 8
+``{plus: [-1, 0, 1], of: 3}``                  depths: offsets
 ``{range: [8, 256], step: 8, scale: log}``     numbers at equal steps, drawn (log-)uniformly
 =============================================  ===================================================
 
-Without `of`, relative values refer to the space's `base` network.
+Without `of`, `times` and `plus` are relative to the space's `base` network.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     def values(self, base: Any) -> list[Any]:
-        """Return the values the form stands for; `base` is what relative ones refer to."""
-        raise TypeError("a form lists its values")
+        """Return the values that the form stands for; relative ones refer to `base`."""
+        raise NotImplementedError
 
 
 class Choice(_Form):
-    """``{choice: [...]}``: any of these."""
+    """``{choice: [...]}``: one of the listed values."""
 
     choice: Annotated[list[Any], Field(min_length=1)]
 
 
 def _pair(value: Any) -> Any:
-    """Let ``groups: 3`` stand for ``groups: [3, 3]``."""
+    """Accept ``groups: 3`` for ``groups: [3, 3]``."""
     return (value, value) if isinstance(value, int) else value
 
 
@@ -59,16 +59,17 @@ def _group_range(value: tuple[int, int]) -> tuple[int, int]:
 
 
 class KernelGroups(_Form):
-    """``{groups: [1, 5], of: [3, 5, 7, 9]}``: every mix, so that a kernel can own 2/5.
+    """``{groups: [1, 5], of: [3, 5, 7, 9]}``: every multiset of kernel sizes.
 
-    Mixes that are another one written longer ({3, 3} is {3}; {3, 3, 5, 5} is {3, 5}) are left out.
+    A size may have several groups, and so, for example, 2/5 of the channels. Multisets in the same
+    proportions as a shorter one are left out: {3, 3} is {3}, and {3, 3, 5, 5} is {3, 5}.
     """
 
     groups: Annotated[tuple[int, int], BeforeValidator(_pair), AfterValidator(_group_range)]
     of: Annotated[list[Kernel], Field(min_length=1)]
 
     def values(self, base: Any) -> list[Any]:
-        """Return the mixes, few groups first, kernels ascending."""
+        """Return the mixes by increasing number of groups, each with its kernel sizes ascending."""
         low, high = self.groups
         sizes = sorted(set(self.of))
         mixes = [
@@ -86,12 +87,12 @@ class KernelGroups(_Form):
 
 
 class Ladder(_Form):
-    """``{ladder: [3, 5, 7, 9, 11]}``: the paper's candidates (Tan and Le 2019, section 4.1)."""
+    """``{ladder: [3, 5, 7, 9, 11]}``: MixConv's candidates (Tan and Le 2019, section 4.1)."""
 
     ladder: Annotated[list[Kernel], Field(min_length=1, max_length=MAX_GROUPS)]
 
     def values(self, base: Any) -> list[Any]:
-        """Return {3}, {3, 5}, ..."""
+        """Return the prefixes of the ladder: {3}, {3, 5}, ..."""
         return [tuple(self.ladder[: i + 1]) for i in range(len(self.ladder))]
 
 
@@ -102,7 +103,7 @@ class Times(_Form):
     of: int | None = None
 
     def values(self, base: Any) -> list[Any]:
-        """Return the channels, rounded as MobileNetV2's published code does."""
+        """Return the channels, rounded as in MobileNetV2's published code."""
         return [make_divisible(_base(self.of, base) * factor) for factor in self.times]
 
 
@@ -113,7 +114,7 @@ class Plus(_Form):
     of: int | None = None
 
     def values(self, base: Any) -> list[Any]:
-        """Return the sums that are at least 1."""
+        """Return those sums that are at least 1."""
         return [n for n in (_base(self.of, base) + offset for offset in self.plus) if n >= 1]
 
 
@@ -128,27 +129,35 @@ class Range(_Form):
         """Return the numbers, whole ones as int."""
         low, high = self.range
         if high < low or (high - low) / self.step > MAX_VALUES:
-            raise ValueError(f"range {low:g} to {high:g} by {self.step:g} is empty or too long")
+            raise ValueError(
+                f"range {low:g} to {high:g} by {self.step:g} is empty or has over "
+                f"{MAX_VALUES:,} values"
+            )
         digits = max(0, -math.floor(math.log10(self.step)) + 2)
         count = math.floor((high - low) / self.step + 1e-9) + 1
         numbers = (round(low + i * self.step, digits) for i in range(count))
         return [int(n) if float(n).is_integer() else n for n in numbers]
 
     def weights(self, values: list[Any]) -> tuple[float, ...] | None:
-        """Return how often each value is drawn: the length of its cell on the scale."""
+        """Return the relative frequency of each value: the width of its cell on a log scale."""
         if self.scale == "linear":
             return None
         half = self.step / 2
         if values[0] - half <= 0:
-            raise ValueError(f"a log range starts above half a step, not at {values[0]}")
+            raise ValueError(
+                f"a log range must start above half a step ({half:g}); found {values[0]:g}"
+            )
         return tuple(math.log((v + half) / (v - half)) for v in values)
 
 
 def _base(of: int | None, base: Any) -> int:
-    value = of if of is not None else base
-    if not isinstance(value, (int, float)):
-        raise ValueError("relative to what? add 'of: NUMBER', or 'base: NETWORK' to the space")
-    return int(value)
+    reference = of if of is not None else base
+    if not isinstance(reference, (int, float)):
+        raise ValueError(
+            "a relative choice has nothing to refer to; add 'of: NUMBER' to it, or 'base: NETWORK' "
+            "to the space"
+        )
+    return int(reference)
 
 
 FORMS: dict[str, type[_Form]] = {
@@ -162,36 +171,39 @@ FORMS: dict[str, type[_Form]] = {
 
 
 def is_form(expression: Any) -> bool:
-    """Tell a choice from a fixed value."""
+    """Return whether an expression is a choice rather than a fixed value."""
     return isinstance(expression, dict)
 
 
 def expand(
-    expression: Any, kind: Any, base: Any, document: Document, at: Location
+    expression: Any, kind: Any, base: Any, *, document: Document, at: Location
 ) -> tuple[tuple[Any, ...], tuple[float, ...] | None]:
     """Return the values of an expression, each checked as `kind`, and their weights if unequal.
 
     Args:
-        expression: a fixed value or one of the forms above.
-        kind: the type of the field, which checks every value.
-        base: what relative values refer to, if anything.
-        document: for messages.
-        at: the expression's path in the document.
+        expression: A fixed value or one of the forms above.
+        kind: Type of the field, against which every value is validated.
+        base: Value that relative ones refer to, if any.
+        document: Document of the expression, for messages.
+        at: Path of the expression in the document.
+
+    Returns:
+        The distinct values, and the frequencies they are drawn with (None for equal ones).
 
     Raises:
-        DocumentError: when the form is unknown or a value is not possible.
+        DocumentError: If the form is unknown or a value is not valid.
     """
     if not is_form(expression):
         return (validate(kind, document, at, expression),), None
-    head = next((key for key in FORMS if key in expression), None)
-    if head is None:
+    name = next((key for key in FORMS if key in expression), None)
+    if name is None:
         first = str(next(iter(expression), ""))
         document.fail(at, unknown("choice form", first, FORMS))
-    form: _Form = validate(FORMS[head], document, at, expression)
+    form: _Form = validate(FORMS[name], document, at, expression)
     try:
         if isinstance(form, Choice):
             nested = [
-                expand(item, kind, base, document, (*at, "choice", i))[0]
+                expand(item, kind, base, document=document, at=(*at, "choice", i))[0]
                 for i, item in enumerate(form.choice)
             ]
             return _unique(value for values in nested for value in values), None
@@ -200,7 +212,7 @@ def expand(
         document.fail(at, str(error))
     values = _unique(validate(kind, document, at, value) for value in raw)
     if not values:
-        document.fail(at, "the choice has no possible value")
+        document.fail(at, "the choice has no valid value")
     try:
         return values, form.weights(list(values)) if isinstance(form, Range) else None
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""From a space's document to its variables and plans."""
+"""The compiler of space documents, which turns them into variables and plans."""
 
 from __future__ import annotations
 
@@ -6,66 +6,42 @@ import dataclasses
 import re
 import typing
 from collections.abc import Collection
-from typing import Annotated, Any, NoReturn
+from typing import Any, NoReturn
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-
-from nas.blocks import BLOCKS, FIELDS
-from nas.blocks.fields import Channels, Stride
+from nas.blocks import FIELDS
+from nas.blocks.fields import Stride
 from nas.document import Document, Location, validate
 from nas.errors import LimitError, MixnasError, nearest, unknown
 from nas.ir import Padding
 from nas.limits import Limit, parse_limit
 from nas.space.choices import expand, is_form
 from nas.space.derive import RULES, RegNetRule
-from nas.space.loader import SCHEMA
+from nas.space.outline import BLOCK_FIELDS, KINDS, RESERVED, STAGE_KEYS, SpaceDocument
 from nas.space.plan import BlockPlan, StagePlan, ValueSource
 from nas.space.restrictions import Restriction, parse_restriction
 from nas.space.variables import Genotype, Site, Variable
 from nas.spec import Head, Input, NetworkSpec, Norm, Stem, load_network
 
-Depth = Annotated[int, Field(ge=1, le=64)]
-Op = typing.Literal[tuple(BLOCKS)]  # type: ignore[valid-type]
-RESERVED = ("stem", "head", "input", "derive")
-STAGE_KEYS = ("op", "stride", "depth", "channels", "first", "rest", "each")
-KINDS: dict[str, Any] = {"op": Op, "depth": Depth, "channels": Channels}
-for _block in BLOCKS.values():
-    for _name, _hint in typing.get_type_hints(_block, include_extras=True).items():
-        KINDS.setdefault(_name, _hint)
-BLOCK_FIELDS = tuple(key for key in KINDS if key not in ("op", "depth", "channels", "stride"))
-
-
-def _as_text(value: Any) -> Any:
-    return str(value) if isinstance(value, (int, float)) else value
-
-
-class SpaceDocument(BaseModel):
-    """The outline of a space document; expressions in it are read by `nas.space.choices`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    schema_: str = Field(SCHEMA, alias="schema")
-    name: str = ""
-    description: str = ""
-    source: str = ""
-    base: str | None = None
-    input: dict[str, Any] = {}
-    num_classes: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
-    padding: Padding = "symmetric"
-    norm: Norm = Norm()
-    variables: dict[str, Any] = {}
-    stem: dict[str, Any]
-    defaults: dict[str, Any] = {}
-    stages: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
-    head: dict[str, Any] = {}
-    derive: dict[str, Any] | None = None
-    restrictions: list[str] = []
-    limits: dict[str, Annotated[str, BeforeValidator(_as_text)]] = {}
-
 
 @dataclasses.dataclass
 class Plans:
-    """What a compiled document consists of; `nas.space.Space` is built from it."""
+    """A compiled document, from which `nas.space.Space` is built.
+
+    Attributes:
+        name: Name of the space; empty if the document has none.
+        description: One-line description.
+        num_classes: Number of classes of the networks.
+        padding: Padding rule of every convolution.
+        norm: Constants of every batch normalization.
+        variables: Variables in document order.
+        stem: Source of each field of the stem that the document sets.
+        head: Source of each field of the head that the document sets.
+        input: Source of each field of the input that the document sets.
+        stages: Plans of the stages.
+        rule: Rule that derives widths and depths, if any.
+        restrictions: Conditions between variables.
+        limits: Limits on costs.
+    """
 
     name: str
     description: str
@@ -82,10 +58,10 @@ class Plans:
     limits: list[Limit]
 
     def derived(self, genotype: Genotype) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-        """Return the stages' widths and depths where a rule derives them, else None.
+        """Return the stages' widths and depths if a rule derives them, else None.
 
         Raises:
-            MixnasError: when the rule gives another number of stages.
+            MixnasError: If they do not have as many stages as the space.
         """
         if self.rule is None:
             return None
@@ -96,16 +72,25 @@ class Plans:
 
 
 def compile_document(document: Document) -> Plans:
-    """Compile a document.
+    """Return the compiled form of a document.
 
     Raises:
-        DocumentError: naming the line, what was found and what is allowed.
+        DocumentError: If the document is not valid.
     """
     outline: SpaceDocument = validate(SpaceDocument, document)
     return _Compiler(document, outline).compile()
 
 
 class _Compiler:
+    """The state of a compilation.
+
+    Attributes:
+        names: Position of every variable, by its name.
+        values: Values and frequencies of every variable.
+        fixed: Value of every field without a variable, by the name its variable would have.
+        sites: Fields that take their value from each variable.
+    """
+
     def __init__(self, document: Document, outline: SpaceDocument) -> None:
         self.document = document
         self.outline = outline
@@ -129,32 +114,38 @@ class _Compiler:
             first = sorted(unused)[0]
             self._fail(("variables", first), f"'{first}' is never used; write ${first} somewhere")
         return Plans(
-            outline.name,
-            outline.description,
-            outline.num_classes,
-            outline.padding,
-            outline.norm,
-            self._variables(),
-            stem,
-            head,
-            images,
-            stages,
-            rule,
-            self._restrictions(),
-            self._limits(),
+            name=outline.name,
+            description=outline.description,
+            num_classes=outline.num_classes,
+            padding=outline.padding,
+            norm=outline.norm,
+            variables=self._variables(),
+            stem=stem,
+            head=head,
+            input=images,
+            stages=stages,
+            rule=rule,
+            restrictions=self._restrictions(),
+            limits=self._limits(),
         )
 
     def _check_names(self) -> None:
-        """Refuse names that could not be told apart in a variable's name, or used in a file's."""
+        """Refuse names that would be ambiguous in a variable's name, or unfit for a file's."""
         outline = self.outline
         if outline.name and not re.fullmatch(r"[\w-][\w.-]*", outline.name):
-            self._fail(("name",), f"'{outline.name}' is no name; use letters, digits, - and _")
+            self._fail(
+                ("name",), f"'{outline.name}' is not a valid name; use letters, digits, - and _"
+            )
         for section, names in (("stages", outline.stages), ("variables", outline.variables)):
             for name in names:
                 if not name.isidentifier():
-                    self._fail((section, name), f"'{name}' is no name; use letters, digits and _")
+                    self._fail(
+                        (section, name), f"'{name}' is not a valid name; use letters, digits and _"
+                    )
                 if name in RESERVED or (section == "variables" and name in outline.stages):
-                    self._fail((section, name), f"'{name}' already means something else here")
+                    self._fail(
+                        (section, name), f"'{name}' has another meaning here; choose another name"
+                    )
 
     def _fail(self, at: Location, message: str) -> NoReturn:
         self.document.fail(at, message)
@@ -162,9 +153,17 @@ class _Compiler:
     # -- values -----------------------------------------------------------------------------
 
     def _source(
-        self, name: str, expression: Any, kind: Any, base: Any, at: Location
+        self, name: str, expression: Any, *, kind: Any, base: Any, at: Location
     ) -> ValueSource:
-        """Return where a field's value comes from, declaring its variable when it has one."""
+        """Return the source of a field's value, and declare its variable if it has one.
+
+        Args:
+            name: Name of the field's own variable.
+            expression: A fixed value, a choice, or a reference to a shared variable.
+            kind: Type of the field.
+            base: Value that relative choices refer to, if any.
+            at: Path of the expression in the document.
+        """
         shared = isinstance(expression, str) and expression.startswith("$")
         if shared:
             name = expression[1:]
@@ -174,8 +173,9 @@ class _Compiler:
             if not is_form(expression):
                 expression = {"choice": [expression]}
         elif not is_form(expression):
-            return self._fixed(name, expand(expression, kind, base, self.document, at)[0][0])
-        values, weights = expand(expression, kind, base, self.document, at)
+            values, _ = expand(expression, kind, base, document=self.document, at=at)
+            return self._fixed(name, values[0])
+        values, weights = expand(expression, kind, base, document=self.document, at=at)
         if len(values) == 1 and not shared:
             return self._fixed(name, values[0])
         if name not in self.names:
@@ -183,22 +183,26 @@ class _Compiler:
             self.values.append((values, weights))
         index = self.names[name]
         if self.values[index][0] != values:
-            self._fail(at, f"'{name}' stands for different values in the places that share it")
+            self._fail(at, f"'{name}' has different values in the places that share it")
         return ValueSource(None, index, values)
 
     def _fixed(self, name: str, value: Any) -> ValueSource:
-        self.fixed[name] = value  # restrictions may read it all the same
+        self.fixed[name] = value  # restrictions may refer to it
         return ValueSource(value)
 
     def _record(
         self, name: str, record: dict[str, Any], kind: Any, base: Any
     ) -> dict[str, ValueSource]:
-        """Return the sources of the stem, the head or the input."""
+        """Return the sources of the fields of the stem, the head or the input."""
         hints = typing.get_type_hints(kind, include_extras=True)
         self._check_fields(record, (name,), frozenset(hints))
         sources = {
             key: self._source(
-                f"{name}.{key}", expression, hints[key], getattr(base, key, None), (name, key)
+                f"{name}.{key}",
+                expression,
+                kind=hints[key],
+                base=getattr(base, key, None),
+                at=(name, key),
             )
             for key, expression in record.items()
         }
@@ -213,8 +217,8 @@ class _Compiler:
         if source.variable is not None:
             self.sites.setdefault(source.variable, []).append(site)
 
-    def _check_fields(self, found: dict[str, Any], at: Location, allowed: Collection[str]) -> None:
-        for key in found:
+    def _check_fields(self, fields: dict[str, Any], at: Location, allowed: Collection[str]) -> None:
+        for key in fields:
             if key not in allowed:
                 self._fail((*at, key), unknown("key", key, allowed))
 
@@ -226,61 +230,73 @@ class _Compiler:
         self._check_fields(stage, at, (*BLOCK_FIELDS, *STAGE_KEYS))
         base = self.base.stages[index] if self.base and index < len(self.base.stages) else ()
         first = base[0] if base else None
-        op = self._source(f"{name}.op", stage.get("op", "mbconv"), Op, None, (*at, "op"))
+        op = self._source(
+            f"{name}.op", stage.get("op", "mbconv"), kind=KINDS["op"], base=None, at=(*at, "op")
+        )
         self._use(op, Site())
         stride: int = validate(Stride, self.document, (*at, "stride"), stage.get("stride", 1))
-        allowed = frozenset().union(*(FIELDS[o] for o in op.options))
+        allowed = frozenset().union(*(FIELDS[family] for family in op.options))
         for key in stage:
             if key not in STAGE_KEYS and key not in allowed:
                 self._fail((*at, key), unknown(f"key of {' or '.join(op.options)}", key, allowed))
         shared: dict[str, ValueSource] = {}
         depth: ValueSource | None = None
         if rule is None:
-            depth = self._needed(stage, "depth", name, len(base) or None, 1)
+            depth = self._required(stage, "depth", name, base=len(base) or None, default=1)
             self._use(depth, Site())
-            channels = self._needed(stage, "channels", name, getattr(first, "channels", None))
+            base_channels = getattr(first, "channels", None)
+            channels = self._required(stage, "channels", name, base=base_channels)
             self._use(channels, Site())
             shared["channels"] = channels
         elif clash := {"depth", "channels"} & set(stage):
-            self._fail((*at, min(clash)), "is derived, so it cannot be given here too")
+            self._fail((*at, min(clash)), "is derived and cannot be given here as well")
         self._check_roles(stage, at, allowed)
-        longest = max(depth.options) if depth else 2
+        max_depth = max(depth.options) if depth else 2
         each = bool(stage.get("each"))
         blocks: list[BlockPlan] = []
-        for j in range(longest if each else min(2, longest)):
-            sources = self._fields(stage, name, j, first, shared)
+        for j in range(max_depth if each else min(2, max_depth)):
+            sources = self._fields(stage, name, j, base=first, shared=shared)
             plan = BlockPlan(op, sources, stride if j == 0 else 1)
             blocks.append(plan)
-            for k in range(j, longest if not each and j else j + 1):
-                self._note_sites(plan, depth, op, k)
+            # Without `each`, the second plan stands for all further blocks.
+            for k in range(j, max_depth if not each and j else j + 1):
+                self._add_sites(plan, depth, op, k)
         return StagePlan(name, depth, blocks)
 
     def _check_roles(self, stage: dict[str, Any], at: Location, allowed: frozenset[str]) -> None:
-        """Check what `first`, `rest` and `each` name."""
+        """Check the keys of `first`, `rest` and `each`."""
         for role in ("each", "first", "rest"):
             fields = stage.get(role) or {}
             if not isinstance(fields, dict):
-                self._fail((*at, role), "is a mapping of fields, as {kernels: [3, 5]}")
+                self._fail((*at, role), "must be a mapping of fields, such as {kernels: [3, 5]}")
             self._check_fields(fields, (*at, role), allowed - {"op", "stride", "channels"})
-            both = set(fields) & set(stage.get("each") or {}) if role != "each" else ()
-            for key in sorted(both):
-                self._fail((*at, role, key), f"'{key}' is given in 'each' as well; keep one")
+            repeated = set(fields) & set(stage.get("each") or {}) if role != "each" else ()
+            for key in sorted(repeated):
+                self._fail((*at, role, key), f"'{key}' also appears in 'each'; remove one")
 
-    def _needed(
-        self, stage: dict[str, Any], key: str, name: str, base: Any, default: Any = None
+    def _required(
+        self, stage: dict[str, Any], key: str, name: str, *, base: Any, default: Any = None
     ) -> ValueSource:
-        """Return the source of a stage's depth or channels, from the base network if need be."""
+        """Return the source of a stage's depth or channels, by default the base network's."""
         at: Location = ("stages", name, key)
         expression = stage.get(key, base if base is not None else default)
         if expression is None:
             others = [other for other in stage if other != key]
             self._fail(at[:2], f"'{key}' is missing{nearest(key, others)}")
-        return self._source(f"{name}.{key}", expression, KINDS[key], base, at)
+        return self._source(f"{name}.{key}", expression, kind=KINDS[key], base=base, at=at)
 
     def _fields(
-        self, stage: dict[str, Any], name: str, j: int, base: Any, shared: dict[str, ValueSource]
+        self, stage: dict[str, Any], name: str, j: int, *, base: Any, shared: dict[str, ValueSource]
     ) -> dict[str, ValueSource]:
-        """Return the sources of one block's fields: the most particular place that names each."""
+        """Return the sources of a block's fields, each from the most specific place that has it.
+
+        Args:
+            stage: Stage in the document.
+            name: Name of the stage.
+            j: Position of the block in the stage.
+            base: First block of the base network's stage, if any.
+            shared: Sources of the fields that all blocks of the stage share.
+        """
         role = "first" if j == 0 else "rest"
         places: list[tuple[dict[str, Any], str, Location]] = [
             (stage.get("each") or {}, f"{name}.b{j}", ("stages", name, "each")),
@@ -295,39 +311,45 @@ class _Compiler:
                     sources[key] = self._source(
                         f"{prefix}.{key}",
                         place[key],
-                        KINDS[key],
-                        getattr(base, key, None),
-                        (*at, key),
+                        kind=KINDS[key],
+                        base=getattr(base, key, None),
+                        at=(*at, key),
                     )
                     break
         return sources
 
-    def _note_sites(
+    def _add_sites(
         self, plan: BlockPlan, depth: ValueSource | None, op: ValueSource, j: int
     ) -> None:
-        depths = tuple(d > j for d in depth.values) if depth and depth.variable is not None else ()
+        """Record where the variables of the block at position j of a stage are used."""
+        depth = depth or ValueSource()
         for key, source in plan.sources.items():
-            ops = tuple(key in FIELDS[o] for o in op.values)
-            self._use(
-                source, Site(depth.variable if depths and depth else None, depths, op.variable, ops)
+            site = Site(
+                depth=depth.variable,
+                depths=tuple(value > j for value in depth.values),
+                op=op.variable,
+                ops=tuple(key in FIELDS[family] for family in op.values),
             )
+            self._use(source, site)
 
-    # -- the rest ---------------------------------------------------------------------------
+    # -- rules, restrictions and limits -----------------------------------------------------
 
     def _rule(self) -> RegNetRule | None:
         if self.outline.derive is None:
             return None
-        given = dict(self.outline.derive)
-        rule = given.pop("rule", "regnet")
+        parameters = dict(self.outline.derive)
+        rule = parameters.pop("rule", "regnet")
         if not isinstance(rule, str) or rule not in RULES:
             self._fail(("derive", "rule"), unknown("rule", rule, RULES))
         kinds = RULES[rule].kinds
-        self._check_fields(given, ("derive",), frozenset(kinds) | {"rule"})
+        self._check_fields(parameters, ("derive",), frozenset(kinds) | {"rule"})
         for name in kinds:
-            if name not in given:
+            if name not in parameters:
                 self._fail(("derive",), f"'{name}' is missing")
         sources = {
-            name: self._source(f"derive.{name}", given[name], kind, None, ("derive", name))
+            name: self._source(
+                f"derive.{name}", parameters[name], kind=kind, base=None, at=("derive", name)
+            )
             for name, kind in kinds.items()
         }
         for source in sources.values():
@@ -339,8 +361,9 @@ class _Compiler:
         for name, index in self.names.items():
             values, weights = self.values[index]
             sites = tuple(dict.fromkeys(self.sites.get(index, ())))
-            always = any(site.unconditional for site in sites)
-            result.append(Variable(name, values, weights, () if always else sites))
+            if any(site.unconditional for site in sites):
+                sites = ()
+            result.append(Variable(name, values, weights, sites))
         return result
 
     def _restrictions(self) -> list[Restriction]:

@@ -1,4 +1,4 @@
-"""Counting the networks of a space without building their specs, a stage at a time."""
+"""Counting the costs of genotypes stage by stage, without building their specs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nas.cost import Cost, Count, tally
 from nas.errors import MixnasError
 from nas.ir import Shape
 from nas.space.compile import Plans
-from nas.space.plan import ValueSource, get_all
+from nas.space.plan import get_all, used_variables
 from nas.space.variables import Genotype
 from nas.spec import Head, Input, Stem, stem_part, tail_parts
 
@@ -19,61 +19,63 @@ _CACHE = 50_000
 
 
 class Counter:
-    """Exact costs of genotypes; remembers the counts of stages by what they depend on."""
+    """Exact costs of genotypes, with a cache of the costs of every stage."""
 
     def __init__(self, plans: Plans) -> None:
-        """Take a compiled space."""
+        """Create a counter for a compiled space."""
         self._plans = plans
         self._rules = Rules(plans.padding, plans.norm.eps, plans.norm.momentum)
-        self._pick = [_picker(stage.used) for stage in plans.stages]
-        self._memory: dict[Any, Count] = {}
-        self._pick_stem = _picker(_used(plans.stem) + _used(plans.input))
-        self._pick_head = _picker(_used(plans.head))
+        self._pick_stages = [_picker(stage.used) for stage in plans.stages]
+        self._cache: dict[Any, Count] = {}
+        stem_and_input = (*plans.stem.values(), *plans.input.values())
+        self._pick_stem = _picker(used_variables(stem_and_input))
+        self._pick_head = _picker(used_variables(plans.head.values()))
 
     def cost(self, genotype: Genotype) -> Cost:
         """Return the costs of a genotype's network.
 
         Raises:
-            MixnasError: when the derived parametrisation's rule or a block's fields do not fit.
+            MixnasError: If the derived widths do not fit the space, or a block is not compatible
+                with its input channels.
         """
         plans = self._plans
         derived = plans.derived(genotype)
-        stem = self._remember(("stem", self._pick_stem(genotype)), lambda: self._stem(genotype))
+        stem = self._cached(("stem", self._pick_stem(genotype)), lambda: self._stem(genotype))
         params, madds, activations, peak, shape = stem
-        for i, pick in enumerate(self._pick):
+        for i, pick in enumerate(self._pick_stages):
             fixed = derived and (derived[0][i], derived[1][i])
             key = (i, shape, fixed, pick(genotype))
-            count = self._memory.get(key) or self._stage(key, genotype)
+            count = self._cache.get(key) or self._stage(key, genotype)
             params += count.params
             madds += count.madds
             activations += count.activations
             peak = max(peak, count.peak)
             shape = count.shape
-        tail = self._remember(
+        tail = self._cached(
             ("tail", shape, self._pick_head(genotype)), lambda: self._tail(genotype, shape)
         )
         return Count(
-            params + tail.params,
-            madds + tail.madds,
-            activations + tail.activations,
-            max(peak, tail.peak),
-            tail.shape,
+            params=params + tail.params,
+            madds=madds + tail.madds,
+            activations=activations + tail.activations,
+            peak=max(peak, tail.peak),
+            shape=tail.shape,
         ).cost()
 
-    def _remember(self, key: Any, make: Callable[[], Count]) -> Count:
-        found = self._memory.get(key)
-        if found is None:
-            if len(self._memory) >= _CACHE:
-                self._memory.clear()
-            found = self._memory[key] = make()
-        return found
+    def _cached(self, key: Any, compute: Callable[[], Count]) -> Count:
+        count = self._cache.get(key)
+        if count is None:
+            if len(self._cache) >= _CACHE:
+                self._cache.clear()
+            count = self._cache[key] = compute()
+        return count
 
     def _stage(self, key: Any, genotype: Genotype) -> Count:
         index, shape, fixed, _ = key
         stage = self._plans.stages[index]
         blocks = stage.build(genotype, fixed)
         try:
-            return self._remember(key, lambda: tally(blocks, self._rules, shape))
+            return self._cached(key, lambda: tally(blocks, self._rules, shape))
         except ValueError as error:
             raise MixnasError(f"stage {stage.name}: {error}") from None
 
@@ -89,10 +91,6 @@ class Counter:
         return tally((part for _, part in parts), self._rules, shape)
 
 
-def _picker(used: tuple[int, ...]) -> Callable[[Genotype], Any]:
-    """Return a function that picks some variables of a genotype."""
-    return itemgetter(*used) if used else lambda genotype: ()
-
-
-def _used(sources: dict[str, ValueSource]) -> tuple[int, ...]:
-    return tuple(s.variable for s in sources.values() if s.variable is not None)
+def _picker(positions: tuple[int, ...]) -> Callable[[Genotype], Any]:
+    """Return a function that picks the values at some positions of a genotype."""
+    return itemgetter(*positions) if positions else lambda genotype: ()

@@ -1,4 +1,4 @@
-"""Derived parametrisations: a few numbers that decide the width and depth of every stage."""
+"""Derived parametrizations, where a few numbers determine the width and depth of every stage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nas.blocks.fields import MAX_CHANNELS
 from nas.space.plan import ValueSource
 from nas.space.variables import Genotype
 
-QUANTUM = 8  # widths are multiples of it
+QUANTUM = 8  # widths are multiples of this
 
 
 def regnet_stages(
@@ -19,17 +19,17 @@ def regnet_stages(
 ) -> tuple[tuple[int, ...], tuple[int, ...], bool]:
     """Return RegNet's stage widths and depths (Radosavovic et al. 2020, section 3.3, eq. 2 to 4).
 
-    Block j has the width u_j = w0 + wa * j, quantised to w0 * wm^round(log_wm(u_j / w0)) and to a
-    multiple of 8.
+    Block j has the width u_j = w0 + wa * j, quantized to w0 * wm^round(log_wm(u_j / w0)) and then
+    to a multiple of 8. Consecutive blocks of equal width form a stage.
 
     Args:
-        depth: number of blocks.
-        w0: initial width.
-        wa: slope.
-        wm: width ratio between stages, above 1.
+        depth: Number of blocks.
+        w0: Initial width, in channels.
+        wa: Slope, in channels per block.
+        wm: Width ratio between stages, above 1.
 
     Returns:
-        Widths, depths, and whether no quantised stage was skipped or merged.
+        Widths, depths, and whether every power of wm up to the largest gave a stage of its own.
     """
     powers = [round(math.log((w0 + wa * j) / w0) / math.log(wm)) for j in range(depth)]
     widths = [round(w0 * wm**p / QUANTUM) * QUANTUM for p in powers]
@@ -39,10 +39,10 @@ def regnet_stages(
 
 
 class RegNetRule:
-    """Widths and depths of a fixed number of stages from depth, w0, wa and wm.
+    """The rule of `regnet_stages` for a fixed number of stages.
 
     Attributes:
-        kinds: the parameters and their types.
+        kinds: Type of every parameter.
     """
 
     kinds: ClassVar[dict[str, Any]] = {
@@ -53,15 +53,20 @@ class RegNetRule:
     }
 
     def __init__(self, sources: dict[str, ValueSource], stages: int) -> None:
-        """Take the parameters' sources and the number of stages that the space has."""
+        """Create the rule.
+
+        Args:
+            sources: Source of every parameter's value.
+            stages: Number of stages of the space.
+        """
         self.sources = sources
         self.stages = stages
 
     def apply(self, genotype: Genotype) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-        """Return the stages' widths and depths, or None where their number does not come out."""
+        """Return the stages' widths and depths, or None if they do not fit the space."""
         values = {name: source.get(genotype) for name, source in self.sources.items()}
-        widths, depths, whole = regnet_stages(**values)
-        fits = whole and len(widths) == self.stages and widths[-1] <= MAX_CHANNELS
+        widths, depths, complete = regnet_stages(**values)
+        fits = complete and len(widths) == self.stages and widths[-1] <= MAX_CHANNELS
         return (widths, depths) if fits else None
 
 

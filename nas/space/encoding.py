@@ -1,7 +1,7 @@
-"""Genotypes as numbers, for models of accuracy and latency.
+"""Numeric encoding of genotypes, for models of accuracy and latency.
 
-A mix of kernels becomes the share of channels of every kernel size, a number keeps its order
-(scaled to 0..1 over its values), the rest is one-hot. Inactive variables are 0 throughout.
+A mix of kernels is encoded as the fraction of kernel groups of every size, a number by its value
+scaled to 0..1, and anything else one-hot. All features of an inactive variable are 0.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nas.space.variables import INACTIVE, Genotype, Variable
 
 @lru_cache(maxsize=4096)
 def _table(variable: Variable) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return the feature names of a variable and, for each value, its features."""
+    """Return a variable's feature names and its features, shape (values, features)."""
     name, values = variable.name, variable.values
     if variable.kind == "kernels":
         sizes = sorted({kernel for mix in values for kernel in mix})
@@ -31,12 +31,12 @@ def _table(variable: Variable) -> tuple[tuple[str, ...], np.ndarray]:
 
 
 def feature_names(space: Space) -> list[str]:
-    """Name the features of `encode`, in order."""
+    """Return the names of the features of `encode`, in order."""
     return [name for variable in space.variables for name in _table(variable)[0]]
 
 
 def encode_all(space: Space, genotypes: Sequence[Genotype]) -> np.ndarray:
-    """Return the features of genotypes, shape (len(genotypes), len(feature_names(space)))."""
+    """Return the features of several genotypes, shape (genotypes, features)."""
     indices = np.asarray(genotypes, dtype=int).reshape(-1, len(space.variables))
     parts = []
     for variable, column in zip(space.variables, indices.T, strict=True):
@@ -46,5 +46,5 @@ def encode_all(space: Space, genotypes: Sequence[Genotype]) -> np.ndarray:
 
 
 def encode(space: Space, genotype: Genotype) -> np.ndarray:
-    """Return the features of a genotype, shape (len(feature_names(space)),)."""
+    """Return the features of one genotype, shape (features,); see `feature_names`."""
     return np.asarray(encode_all(space, [genotype])[0])

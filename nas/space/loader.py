@@ -1,4 +1,4 @@
-"""Finding a space's document by name or path, and merging what it extends."""
+"""Finding the document of a space by name or path, and merging it with what it extends."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def space_names() -> list[str]:
 
 
 def find_document(name: str, beside: Path | None = None) -> Document:
-    """Read a space's document, with what it extends merged in.
+    """Return the document of a space, merged with the documents that it extends.
 
     Args:
-        name: of a space that comes with the package, or the path of a YAML file.
-        beside: the folder that relative paths start from; the working directory if None.
+        name: Name of a space that comes with the package, or path of a YAML file.
+        beside: Folder that a relative path starts from; None for the working directory.
 
     Raises:
-        DocumentError: when there is none, or it is no mapping, or extends itself.
+        DocumentError: If there is no such document, or it is not a mapping, or extends itself.
     """
     return _find(name, beside, ())
 
@@ -49,13 +49,13 @@ def _find(name: str, beside: Path | None, seen: tuple[str, ...]) -> Document:
         )
     data = document.data
     if not isinstance(data, dict):
-        document.fail((), "a space is a mapping with the keys stem, stages, head, ...")
+        document.fail((), "a space must be a mapping with the keys stem, stages, head, ...")
     schema = data.get("schema", SCHEMA)
     if schema != SCHEMA:
-        document.fail(("schema",), f"'{schema}' is not '{SCHEMA}', which this version reads")
+        document.fail(("schema",), f"unsupported schema '{schema}'; this version reads '{SCHEMA}'")
     base = data.get("base")
     if folder is not None and isinstance(base, str) and looks_like_path(base):
-        data["base"] = str(folder / base)  # as `extends`, it starts from the document's folder
+        data["base"] = str(folder / base)  # relative to the document, as `extends` is
     parent = data.pop("extends", None)
     if parent is None:
         return document
@@ -63,14 +63,15 @@ def _find(name: str, beside: Path | None, seen: tuple[str, ...]) -> Document:
 
 
 def _merge(child: Document, parent: Document) -> Document:
-    """Lay a document over the one it extends: mappings key by key, all else replaced.
+    """Return a document merged with the one it extends.
 
-    A null takes a key away; restrictions add up. Every key keeps the file and line that it stands
-    in, so that messages point to what has to be mended.
+    Mappings are merged key by key, and other values are replaced. A null removes a key, and
+    restrictions are added to the inherited ones. Every key keeps the file and line it comes from,
+    so that messages point to the place to correct.
     """
     for document in (parent, child):
         if not isinstance(document.data.get("restrictions") or [], list):
-            document.fail(("restrictions",), "is a list of conditions")
+            document.fail(("restrictions",), "must be a list of conditions")
     data = _overlay(parent.data, child.data)
     inherited = list(parent.data.get("restrictions") or [])
     own = list(child.data.get("restrictions") or [])
@@ -98,5 +99,5 @@ def _overlay(base: Any, top: Any) -> Any:
 
 
 def _is_choice(base: dict[str, Any], top: dict[str, Any]) -> bool:
-    """Whether either mapping is a choice form, which is replaced whole."""
+    """Return whether either mapping is a choice, which is replaced as a whole."""
     return any(form in mapping for mapping in (base, top) for form in FORMS)

@@ -1,9 +1,9 @@
-"""How a genotype becomes blocks: where every field of every block takes its value from."""
+"""Plans that turn a genotype into blocks: the source of every field's value."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,12 +15,12 @@ _CACHE = 100_000
 
 @dataclass(frozen=True)
 class ValueSource:
-    """A fixed value, or the variable that decides it.
+    """The source of a field's value: a fixed value or a variable.
 
     Attributes:
-        value: the fixed value.
-        variable: the variable's index, or None.
-        values: that variable's values.
+        value: The fixed value, if there is no variable.
+        variable: Position of the variable; None for a fixed value.
+        values: Values of the variable.
     """
 
     value: Any = None
@@ -28,23 +28,27 @@ class ValueSource:
     values: tuple[Any, ...] = ()
 
     def get(self, genotype: Genotype) -> Any:
-        """Return the value in a network."""
+        """Return the value in the network of a genotype."""
         return self.value if self.variable is None else self.values[genotype[self.variable]]
 
     @property
     def options(self) -> tuple[Any, ...]:
-        """All values it can take."""
+        """All values that the source can give."""
         return (self.value,) if self.variable is None else self.values
+
+
+Claim = Callable[[ValueSource, Any, str], None]
+"""A function that requires a source to give a value for the field of the given name."""
 
 
 @dataclass
 class BlockPlan:
-    """The fields of one block, or of several that always agree.
+    """The plan of a block, or of several blocks that are always equal.
 
     Attributes:
-        op: the block family.
-        sources: where each field comes from; families skip the fields that they do not have.
-        stride: 1 or 2, fixed.
+        op: Source of the block family.
+        sources: Source of each field; fields that the chosen family does not have are ignored.
+        stride: Stride of the block, 1 or 2.
     """
 
     op: ValueSource
@@ -54,11 +58,10 @@ class BlockPlan:
     _cache: dict[tuple[int, ...], Block] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        everything = (self.op, *self.sources.values())
-        self._used = tuple(s.variable for s in everything if s.variable is not None)
+        self._used = used_variables((self.op, *self.sources.values()))
 
     def build(self, genotype: Genotype, channels: int | None = None) -> Block:
-        """Return the block; `channels` overrides its source (derived parametrisations)."""
+        """Return the block; `channels` overrides its source (in derived parametrizations)."""
         key = tuple([genotype[i] for i in self._used])
         if channels is not None:
             key = (*key, channels)
@@ -77,15 +80,15 @@ class BlockPlan:
             self._cache[key] = block
         return block
 
-    def match(self, block: Block, claim: Callable[[ValueSource, Any, str], None]) -> None:
-        """Claim the values that make this plan build `block` (see `StagePlan.match`).
+    def match(self, block: Block, claim: Claim) -> None:
+        """Claim the values that make this plan build `block` (see `claim_into`).
 
         Raises:
-            ValueError: when it cannot.
+            ValueError: If the plan cannot build the block.
         """
         claim(self.op, block.family, "op")
         if block.stride != self.stride:
-            raise ValueError(f"stride is {block.stride}, the space has {self.stride}")
+            raise ValueError(f"stride is {block.stride}, but the space has {self.stride}")
         for item in dataclasses.fields(block):
             if item.name in ("op", "stride"):
                 continue
@@ -95,12 +98,12 @@ class BlockPlan:
 
 @dataclass
 class StagePlan:
-    """One stage.
+    """The plan of a stage.
 
     Attributes:
-        name: as in the document.
-        depth: the number of blocks; None where a rule derives it.
-        blocks: one plan for every possible block; the last one serves all that follow.
+        name: Name of the stage in the document.
+        depth: Source of the number of blocks; None where a rule derives it.
+        blocks: Plans of the blocks in order; the last one is also that of all further blocks.
     """
 
     name: str
@@ -108,51 +111,69 @@ class StagePlan:
     blocks: list[BlockPlan]
 
     def block(self, index: int) -> BlockPlan:
-        """Return the plan of one block."""
+        """Return the plan of the block at a position."""
         return self.blocks[min(index, len(self.blocks) - 1)]
 
     def build(
         self, genotype: Genotype, derived: tuple[int, int] | None = None
     ) -> tuple[Block, ...]:
-        """Return the stage's blocks; `derived` gives width and depth where a rule decides them."""
+        """Return the stage's blocks; `derived` is its width and depth if a rule derives them."""
         width, depth = derived or (None, self.depth.get(genotype) if self.depth else 0)
-        built = [plan.build(genotype, width) for plan in self.blocks[:depth]]
-        return (*built, *[built[-1]] * (depth - len(built)))
+        blocks = [plan.build(genotype, width) for plan in self.blocks[:depth]]
+        return (*blocks, *[blocks[-1]] * (depth - len(blocks)))
 
     @property
     def used(self) -> tuple[int, ...]:
-        """The variables that the stage depends on, each once."""
-        everything = [self.depth] if self.depth else []
+        """Positions of the variables that the stage depends on, each once."""
+        sources = [self.depth] if self.depth else []
         for plan in self.blocks:
-            everything += [plan.op, *plan.sources.values()]
-        return tuple(dict.fromkeys(s.variable for s in everything if s.variable is not None))
+            sources += [plan.op, *plan.sources.values()]
+        return tuple(dict.fromkeys(used_variables(sources)))
+
+
+def used_variables(sources: Iterable[ValueSource]) -> tuple[int, ...]:
+    """Return the positions of the variables among the sources, with repetitions."""
+    return tuple(source.variable for source in sources if source.variable is not None)
 
 
 def get_all(sources: dict[str, ValueSource], genotype: Genotype) -> dict[str, Any]:
-    """Return the values of a record's fields in a network."""
+    """Return the value of every source in the network of a genotype."""
     return {key: source.get(genotype) for key, source in sources.items()}
 
 
-def claim_into(assignment: dict[int, int], variables: list[Variable]) -> Callable[..., None]:
-    """Return a function that notes which value a source must have, and refuses contradictions."""
+def claim_into(assignment: dict[int, int], variables: list[Variable]) -> Claim:
+    """Return a function ``claim(source, value, field)`` that requires a source to give a value.
 
-    def claim(source: ValueSource, value: Any, what: str) -> None:
+    It records the index of the value in `assignment` if the source is a variable.
+
+    Args:
+        assignment: Indices of the values claimed, by position of their variable; filled in place.
+        variables: Variables of the space.
+
+    Returns:
+        The function, which raises a ValueError if the source cannot give the value or another
+        value has been claimed for its variable.
+    """
+
+    def claim(source: ValueSource, value: Any, field_name: str) -> None:
         if source.variable is None:
             if source.value != value:
-                raise ValueError(f"{what} is {_show(value)}, the space has {_show(source.value)}")
+                raise ValueError(
+                    f"{field_name} is {_show(value)}, but the space has {_show(source.value)}"
+                )
             return
         variable = variables[source.variable]
         if value not in variable.values:
             raise ValueError(
-                f"{what} is {_show(value)}, not among the {len(variable.values)} choices of "
+                f"{field_name} is {_show(value)}, not among the {len(variable.values)} choices of "
                 f"{variable.name}: {_show_some(variable.values)}"
             )
         index = variable.values.index(value)
         if assignment.setdefault(source.variable, index) != index:
             other = variable.values[assignment[source.variable]]
             raise ValueError(
-                f"{what} is {_show(value)}, but {variable.name} is {_show(other)} elsewhere in "
-                "the network"
+                f"{field_name} is {_show(value)}, but {variable.name} is {_show(other)} elsewhere "
+                "in the network"
             )
 
     return claim
@@ -162,6 +183,6 @@ def _show(value: Any) -> str:
     return str(list(value)) if isinstance(value, tuple) else str(value)
 
 
-def _show_some(values: tuple[Any, ...], most: int = 8) -> str:
-    shown = ", ".join(map(_show, values[:most]))
-    return shown + (", ..." if len(values) > most else "")
+def _show_some(values: tuple[Any, ...], limit: int = 8) -> str:
+    shown = ", ".join(map(_show, values[:limit]))
+    return shown + (", ..." if len(values) > limit else "")

@@ -1,7 +1,7 @@
 """Restrictions between variables: ``s1.channels <= s2.channels``, ``s1.depth + s2.depth <= 8``.
 
-An expression is Python's syntax for comparisons, arithmetic, and/or/not, min and max, over the
-names of variables, and is evaluated by walking it, never by Python itself.
+An expression uses Python's syntax for comparisons, arithmetic, and/or/not, min, max and abs over
+the names of variables. It is evaluated by walking its syntax tree and is never run as Python code.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Restriction:
     """A condition on the values of some variables.
 
     Attributes:
-        text: as written.
-        names: the variables it reads.
-        tree: the parsed expression.
-        constants: the fixed values that it reads.
+        text: The restriction as written in the document.
+        names: Names of the variables in it.
+        tree: Parsed expression.
+        constants: Fixed values in it, by name.
     """
 
     text: str
@@ -49,17 +49,17 @@ class Restriction:
     constants: Mapping[str, Any]
 
     def holds(self, values: Mapping[str, Any]) -> bool:
-        """Whether the condition holds for values by variable name; a division by zero does not."""
+        """Return whether the condition holds for the given values; not if it divides by zero."""
         try:
             return bool(_evaluate(self.tree, {**self.constants, **values}))
         except ArithmeticError:
             return False
 
     def conjuncts(self) -> list[Restriction]:
-        """Return the smallest conditions that all must hold: a <= b <= c is a <= b and b <= c.
+        """Return the smallest conditions that must all hold: a <= b and b <= c for a <= b <= c.
 
         Raises:
-            ValueError: when one of them reads fixed values only, and does not hold.
+            ValueError: If one of them involves fixed values only and does not hold.
         """
         if isinstance(self.tree, ast.BoolOp) and isinstance(self.tree.op, ast.And):
             parts: list[ast.expr] = list(self.tree.values)
@@ -71,53 +71,59 @@ class Restriction:
             ]
         else:
             return [self]
-        found = []
+        conjuncts = []
         for part in parts:
             names = tuple(n for n in _names(part, self.text) if n not in self.constants)
-            one = Restriction(self.text, names, part, self.constants)
+            restriction = Restriction(self.text, names, part, self.constants)
             if names:
-                found += one.conjuncts()
-            elif not one.holds({}):
-                raise ValueError(f"'{self.text}' never holds: a part of it reads fixed values only")
-        return found
+                conjuncts += restriction.conjuncts()
+            elif not restriction.holds({}):
+                raise ValueError(
+                    f"'{self.text}' never holds, because a part of it involves fixed values only"
+                )
+        return conjuncts
 
 
 def parse_restriction(text: str, choices: Mapping[str, Sequence[Any]]) -> Restriction:
-    """Read a restriction.
+    """Return the restriction that a text describes.
 
     Args:
-        text: the expression.
-        choices: the values that every name can have; one for what is fixed.
+        text: The expression.
+        choices: Possible values of every name; a single one for a fixed value.
 
     Raises:
-        ValueError: when it is no expression of the small language, names something unknown, or
-            does something with a value that cannot be done.
+        ValueError: If the text is not an expression of the language, contains an unknown name, or
+            cannot be evaluated with the values of its variables.
     """
     if len(text) > MAX_LENGTH:
-        raise ValueError(f"a restriction of {len(text)} characters; allowed: {MAX_LENGTH}")
+        raise ValueError(f"a restriction has {len(text)} characters; allowed: at most {MAX_LENGTH}")
     try:
         tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise ValueError(f"'{text}' is not a condition; write it as a.depth <= b.depth") from None
+        raise ValueError(
+            f"'{text}' is not a condition; write one such as a.depth <= b.depth"
+        ) from None
     names = _names(tree, text)
     for name in names:
         if name not in choices:
             raise ValueError(unknown("variable", name, choices))
     if not names or not _is_condition(tree):
-        raise ValueError(f"'{text}' compares no variable; write it as a.depth <= b.depth")
+        raise ValueError(
+            f"'{text}' does not compare a variable; write a condition such as a.depth <= b.depth"
+        )
     constants = {name: choices[name][0] for name in names if len(choices[name]) == 1}
     first = {name: choices[name][0] for name in names}
     try:
         _evaluate(tree, first)
     except ArithmeticError:
-        pass  # as a division by zero, which other values may not have: see `holds`
+        pass  # such as a division by zero, which other values may avoid (see `holds`)
     except (TypeError, ValueError):
-        shown = ", ".join(f"{name} = {value!r}" for name, value in first.items())
-        raise ValueError(f"'{text}' cannot be worked out, as with {shown}") from None
-    variable = tuple(name for name in names if name not in constants)
-    restriction = Restriction(text, variable, tree, constants)
-    if not variable and not restriction.holds({}):
-        raise ValueError(f"'{text}' never holds: all that it reads is fixed")
+        example = ", ".join(f"{name} = {value!r}" for name, value in first.items())
+        raise ValueError(f"'{text}' cannot be evaluated, for example with {example}") from None
+    variables = tuple(name for name in names if name not in constants)
+    restriction = Restriction(text, variables, tree, constants)
+    if not variables and not restriction.holds({}):
+        raise ValueError(f"'{text}' never holds, because all values in it are fixed")
     return restriction
 
 
@@ -134,7 +140,7 @@ def _names(tree: ast.expr, text: str) -> tuple[str, ...]:
 
 
 def _name(node: ast.AST) -> str | None:
-    """Return the dotted name of a variable, or None."""
+    """Return the dotted name that a node stands for; None if it is not a name."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):
@@ -144,7 +150,7 @@ def _name(node: ast.AST) -> str | None:
 
 
 def _collect(node: ast.AST, names: dict[str, None], text: str) -> None:
-    """Gather the names of an expression and refuse what is not of the language."""
+    """Add the names in an expression to `names`; raise a ValueError for other syntax."""
     name = _name(node)
     if name is not None:
         names[name] = None
@@ -164,7 +170,8 @@ def _collect(node: ast.AST, names: dict[str, None], text: str) -> None:
             children = [node.operand]
         case _:
             raise ValueError(
-                f"'{text}': only comparisons, + - * / // %, and, or, not, min, max, abs"
+                f"'{text}' is not supported; allowed: only comparisons, + - * / // %, and, or, "
+                "not, min, max, abs"
             )
     for child in children:
         _collect(child, names, text)
@@ -186,7 +193,7 @@ def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
         case ast.BinOp():
             left, right = _evaluate(node.left, values), _evaluate(node.right, values)
             if isinstance(left, (str, tuple)) or isinstance(right, (str, tuple)):
-                raise TypeError("arithmetic is on numbers")  # text times a number can be long
+                raise TypeError("arithmetic needs numbers")  # text * number could be huge
             return _BINARY[type(node.op)](left, right)
         case ast.BoolOp():
             results = (_evaluate(value, values) for value in node.values)

@@ -1,4 +1,4 @@
-"""Genotypes as rows of tables: a column ``x.NAME`` for every variable."""
+"""Genotypes in the rows of tables, with a column ``x.NAME`` for every variable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ VARIABLE_PREFIX = "x."
 
 
 def genotype_of_row(row: Mapping[Any, Any], space: Space) -> Genotype:
-    """Return the genotype that a row of a table holds."""
+    """Return the genotype in a row of a table.
+
+    Raises:
+        MixnasError: If an active variable has no value, or one that the space does not have.
+    """
     params = {
         name.removeprefix(VARIABLE_PREFIX): value
         for name, value in row.items()
@@ -22,4 +26,4 @@ def genotype_of_row(row: Mapping[Any, Any], space: Space) -> Genotype:
 
 
 def _missing(value: Any) -> bool:
-    return value is None or value != value  # pandas' NaN equals nothing
+    return value is None or value != value  # NaN, which pandas uses for missing values

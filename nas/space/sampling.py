@@ -1,11 +1,11 @@
-"""Drawing networks that meet limits, and always coming to an end.
+"""Sampling networks within limits, in bounded time.
 
-Three steps. Rejection is enough for most limits: a fresh draw, then one stage drawn anew at a
-time, so that every candidate is a draw from the space, until one is inside. When none is, a walk
-that never moves away from the limits finds a member, and a random walk inside the
-limits (Metropolis with a symmetric proposal, whose stationary distribution is uniform for spaces
-without conditions) forgets where it came from. When that finds nothing either, the nearest network
-there is becomes part of the error.
+1. Rejection sampling suffices for most limits. The first candidate is a fresh draw, and each of the
+   following redraws one stage, so that every candidate is a draw from the space.
+2. If no candidate is within the limits, a walk that never moves away from them looks for a member.
+   From there, a random walk inside the limits (Metropolis with a symmetric proposal, whose
+   stationary distribution is uniform for spaces without conditions) forgets its starting point.
+3. If the walk does not find a member either, the error names the nearest network found.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from nas.limits import COST_METRICS, Limit, format_metric, total_violation
 from nas.space.space import Space
 from nas.space.variables import Genotype
 
-DRAWS = 400  # candidates of rejection: where 1% is inside, this fails in 2% of calls
+DRAWS = 400  # candidates of rejection sampling; it fails in 2% of calls if 1% are within limits
 WALKS = 10
 WALK_STEPS = 800
 MIXING_STEPS = 150
-_BROKEN = 10.0  # a broken restriction weighs more than any limit
+_BROKEN = 10.0  # a broken restriction weighs more than a violated limit
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A network that meets the limits.
+    """A network within the limits.
 
     Attributes:
-        genotype: of the network.
-        cost: its exact costs.
-        uniform: whether it was drawn by rejection, so evenly among the members.
+        genotype: Genotype of the network.
+        cost: Exact costs of the network.
+        uniform: Whether it was found by rejection sampling, and thus drawn from the space's own
+            distribution within the limits.
     """
 
     genotype: Genotype
@@ -43,34 +44,37 @@ class Sample:
 
 
 def cost_limits(space: Space, limits: Iterable[Limit]) -> list[Limit]:
-    """Return the limits of a space and of the caller that are on costs, not on latency."""
+    """Return the space's own limits and further ones, without those on latency."""
     return [limit for limit in (*space.limits, *limits) if limit.metric in COST_METRICS]
 
 
 def limit_violation(
     space: Space, genotype: Genotype, limits: Sequence[Limit]
 ) -> tuple[float, Cost | None]:
-    """Return how far a genotype is from restrictions and limits (0 inside), and its cost."""
+    """Return how far a genotype is outside restrictions and limits, and its costs.
+
+    The violation is 0 inside; the costs are None if the network cannot be built.
+    """
     broken = len(space.broken(genotype))
     if broken:
         return _BROKEN * broken, None
     try:
         cost = space.cost(genotype)
-    except MixnasError:  # a block that does not fit its channels
+    except MixnasError:  # a block is not compatible with its input channels
         return _BROKEN, None
     return total_violation(limits, cost), cost
 
 
 def sample(space: Space, rng: random.Random, limits: Iterable[Limit] = ()) -> Sample:
-    """Draw a network that meets the space's restrictions and all limits on costs.
+    """Return a random network that satisfies the space's restrictions and all limits on costs.
 
     Args:
-        space: where to draw from.
-        rng: decides everything random.
-        limits: beside the space's own; those on latency are not looked at.
+        space: Space to sample from.
+        rng: Random number generator.
+        limits: Limits on costs, in addition to the space's own; limits on latency are ignored.
 
     Raises:
-        LimitError: when none was found; the text names the nearest network and its costs.
+        LimitError: If none was found; the message gives the costs of the nearest network found.
     """
     bounds = cost_limits(space, limits)
     genotype = space.draw(rng)
@@ -83,11 +87,11 @@ def sample(space: Space, rng: random.Random, limits: Iterable[Limit] = ()) -> Sa
     distance, cost = limit_violation(space, nearest, bounds)
     if distance > 0 or cost is None:
         raise LimitError(_refusal(space, nearest, cost, bounds))
-    return _mix(space, nearest, cost, rng, bounds)
+    return _mix(space, nearest, cost, rng=rng, limits=bounds)
 
 
 def approach(space: Space, rng: random.Random, limits: Sequence[Limit]) -> Genotype:
-    """Return the genotype nearest to restrictions and limits that a few walks find."""
+    """Return the genotype nearest to restrictions and limits among those that a few walks find."""
     best, least = space.draw(rng), float("inf")
     for _ in range(WALKS):
         genotype = approach_from(space, space.draw(rng), rng, limits)
@@ -102,25 +106,25 @@ def approach(space: Space, rng: random.Random, limits: Sequence[Limit]) -> Genot
 def approach_from(
     space: Space, genotype: Genotype, rng: random.Random, limits: Sequence[Limit]
 ) -> Genotype:
-    """Walk by one or two changes at a time, never away from restrictions and limits."""
+    """Return the end of a random walk that never moves away from restrictions and limits."""
     distance, _ = limit_violation(space, genotype, limits)
     for _ in range(WALK_STEPS):
         if distance == 0:
             break
         changed = space.mutate(genotype, rng)
-        if rng.random() < 0.5:  # two limits at once may need a step up and a step down
+        if rng.random() < 0.5:  # two limits may require an increase and a decrease at once
             changed = space.mutate(changed, rng)
-        there, _ = limit_violation(space, changed, limits)
-        if there <= distance:
-            genotype, distance = changed, there
+        changed_distance, _ = limit_violation(space, changed, limits)
+        if changed_distance <= distance:
+            genotype, distance = changed, changed_distance
     return genotype
 
 
 def descend(space: Space, genotype: Genotype, limits: Sequence[Limit]) -> Genotype:
-    """Take the best single change until none brings the genotype nearer to the limits.
+    """Return the end of a steepest descent towards the limits, by changes of one variable.
 
-    Costs rise with every single variable, so that for a limit below the smallest network (or above
-    the largest) this ends at that network.
+    Costs are monotonic in nearly every variable, so for a limit below the smallest network (or
+    above the largest) the descent ends at that network.
     """
     distance, _ = limit_violation(space, genotype, limits)
     while distance > 0:
@@ -132,30 +136,32 @@ def descend(space: Space, genotype: Genotype, limits: Sequence[Limit]) -> Genoty
 
 
 def _mix(
-    space: Space, genotype: Genotype, cost: Cost, rng: random.Random, limits: Sequence[Limit]
+    space: Space, genotype: Genotype, cost: Cost, *, rng: random.Random, limits: Sequence[Limit]
 ) -> Sample:
+    """Return the end of a random walk inside the limits."""
     for _ in range(MIXING_STEPS):
         changed = space.mutate(genotype, rng)
-        distance, its_cost = limit_violation(space, changed, limits)
-        if distance == 0 and its_cost is not None:
-            genotype, cost = changed, its_cost
+        distance, changed_cost = limit_violation(space, changed, limits)
+        if distance == 0 and changed_cost is not None:
+            genotype, cost = changed, changed_cost
     return Sample(genotype, cost, False)
 
 
 def _refusal(space: Space, genotype: Genotype, cost: Cost | None, limits: Sequence[Limit]) -> str:
+    """Return the message of the error about limits that no network was found to meet."""
     if cost is None:
-        broken = space.broken(genotype) or ["every block fits its channels"]
+        broken = space.broken(genotype) or ["every block is compatible with its channels"]
         return (
-            f"no network of '{space.name}' was found that keeps its restrictions ({broken[0]}); "
-            "loosen them"
+            f"no network of '{space.name}' was found that satisfies its restrictions "
+            f"({broken[0]}); relax them"
         )
     missed = [limit for limit in limits if limit.violation(getattr(cost, limit.metric)) > 0]
     nearest = ", ".join(
         f"{limit.metric} = {format_metric(limit.metric, getattr(cost, limit.metric))}"
         for limit in missed
     )
-    asked = " and ".join(str(limit) for limit in limits)
+    required = " and ".join(str(limit) for limit in limits)
     return (
-        f"no network of '{space.name}' was found with {asked}; the nearest has {nearest}. "
-        f"Widen the limit on {' or '.join(limit.metric for limit in missed)}, or use another space"
+        f"no network of '{space.name}' was found with {required}; the nearest has {nearest}. "
+        f"Relax the limit on {' or '.join(limit.metric for limit in missed)}, or use another space"
     )

@@ -1,8 +1,9 @@
 """The exact number of networks in a space.
 
-Variables are taken one by one (those that others depend on first), keeping, for every combination
-of the values that later ones still need, the number of ways to get there: the sum-product of a
-junction tree, without the tree. Independent groups of variables are counted apart and multiplied.
+Variables are assigned one at a time, those that others depend on first. For every combination of
+the values that later variables still depend on, the number of assignments that lead to it is kept.
+This is the sum-product algorithm on a junction tree, without building the tree. Independent groups
+of variables are counted separately and multiplied.
 """
 
 from __future__ import annotations
@@ -12,23 +13,26 @@ from collections import defaultdict
 from nas.errors import MixnasError
 from nas.space.restrictions import Restriction
 from nas.space.space import Space
-from nas.space.variables import Variable
+from nas.space.variables import INACTIVE
 
 MAX_STATES = 2_000_000
+State = tuple[tuple[int, int], ...]
+"""Pairs of a variable's position and the index of its value."""
 
 
 def size(space: Space) -> int:
-    """Return the number of different genotypes that meet the restrictions; limits are not counted.
+    """Return the number of distinct genotypes that satisfy the restrictions.
 
-    A space is counted by its assignments, so two that happen to be the same function count twice.
+    Limits are ignored. Genotypes are counted rather than functions, so two genotypes that happen
+    to compute the same function count twice.
 
     Raises:
-        MixnasError: when the restrictions tie too many variables together to count.
+        MixnasError: If widths are derived, or the restrictions couple too many variables.
     """
     if space.derived:
         raise MixnasError(
-            f"the networks of '{space.name}' cannot be counted: its widths are derived; "
-            f"it has at most {upper_bound(space):,} assignments"
+            f"the networks of '{space.name}' cannot be counted, because its widths are derived; "
+            f"there are at most {upper_bound(space):,}"
         )
     total = 1
     for group in _groups(space):
@@ -37,19 +41,15 @@ def size(space: Space) -> int:
 
 
 def upper_bound(space: Space) -> int:
-    """Return the number of assignments, conditions and restrictions not looked at."""
+    """Return the number of assignments, ignoring conditions and restrictions."""
     total = 1
     for variable in space.variables:
         total *= len(variable.values)
     return total
 
 
-def _parents(variable: Variable) -> set[int]:
-    return {p for site in variable.sites for p in (site.depth, site.op) if p is not None}
-
-
 def _groups(space: Space) -> list[list[int]]:
-    """Return the indices of variables that depend on each other, in order, group by group."""
+    """Return the positions of the variables of every independent group, in order."""
     leader = list(range(len(space.variables)))
 
     def find(i: int) -> int:
@@ -59,7 +59,7 @@ def _groups(space: Space) -> list[list[int]]:
         return i
 
     for i, variable in enumerate(space.variables):
-        for parent in _parents(variable):
+        for parent in variable.parents:
             leader[find(i)] = find(parent)
     for restriction in space.restrictions:
         first, *others = (space.index(name) for name in restriction.names)
@@ -72,60 +72,72 @@ def _groups(space: Space) -> list[list[int]]:
 
 
 def _count(space: Space, group: list[int]) -> int:
-    """Count the assignments of one group."""
+    """Return the number of assignments of one group of variables."""
     restrictions = [
-        (one, {space.index(name) for name in one.names})
-        for one in space.restrictions
-        if any(space.index(name) in group for name in one.names)
+        (restriction, {space.index(name) for name in restriction.names})
+        for restriction in space.restrictions
+        if any(space.index(name) in group for name in restriction.names)
     ]
     order = sorted(group, key=lambda i: (bool(space.variables[i].sites), i))
-    states: dict[tuple[tuple[int, int], ...], int] = {(): 1}
+    states: dict[State, int] = {(): 1}
     for step, i in enumerate(order):
         later = order[step + 1 :]
         done = set(order[: step + 1])
-        due = [r for r, names in restrictions if i in names and names <= done]
-        needed = set().union(*(_parents(space.variables[j]) for j in later)) & done
+        due = [restriction for restriction, names in restrictions if i in names and names <= done]
+        needed = set().union(*(space.variables[j].parents for j in later)) & done
         for _, names in restrictions:
             if names & set(later):
                 needed |= names & done
-        states = _advance(space, states, i, due, needed)
+        states = _advance(space, states, i, due=due, needed=needed)
     return sum(states.values())
 
 
 def _advance(
     space: Space,
-    states: dict[tuple[tuple[int, int], ...], int],
+    states: dict[State, int],
     i: int,
+    *,
     due: list[Restriction],
     needed: set[int],
-) -> dict[tuple[tuple[int, int], ...], int]:
-    """Give variable i every value, drop what breaks a restriction, forget what is not needed."""
+) -> dict[State, int]:
+    """Return the states after variable i has taken each of its values.
+
+    Args:
+        space: The space.
+        states: Number of assignments that lead to every combination of values.
+        i: Position of the variable.
+        due: Restrictions that can be evaluated once the variable is assigned.
+        needed: Positions of the assigned variables that later ones or restrictions depend on.
+
+    Raises:
+        MixnasError: If there are more than `MAX_STATES` states.
+    """
     variable = space.variables[i]
     if (due or i in needed) and len(states) * len(variable.values) > MAX_STATES:
-        raise MixnasError(f"the restrictions of '{space.name}' tie too many variables to count")
-    result: dict[tuple[tuple[int, int], ...], int] = defaultdict(int)
-    for state, ways in states.items():
-        known = dict(state)
-        active = not variable.sites or any(
-            (s.depth is None or s.depths[known[s.depth]]) and (s.op is None or s.ops[known[s.op]])
-            for s in variable.sites
+        raise MixnasError(
+            f"the networks of '{space.name}' cannot be counted, because its restrictions couple "
+            "too many variables"
         )
-        kept = tuple((k, v) for k, v in state if k in needed)
+    result: dict[State, int] = defaultdict(int)
+    for state, ways in states.items():
+        assigned = dict(state)
+        active = variable.active(assigned)
+        remaining = tuple((k, v) for k, v in state if k in needed)
         if not due and i not in needed:
-            result[kept] += ways * (len(variable.values) if active else 1)
+            result[remaining] += ways * (len(variable.values) if active else 1)
             continue
-        for index in range(len(variable.values)) if active else (-1,):
-            known[i] = index
-            if all(_holds(space, restriction, known) for restriction in due):
-                result[(*kept, (i, index)) if i in needed else kept] += ways
+        for index in range(len(variable.values)) if active else (INACTIVE,):
+            assigned[i] = index
+            if all(_holds(space, restriction, assigned) for restriction in due):
+                result[(*remaining, (i, index)) if i in needed else remaining] += ways
     return result
 
 
-def _holds(space: Space, restriction: Restriction, known: dict[int, int]) -> bool:
+def _holds(space: Space, restriction: Restriction, assigned: dict[int, int]) -> bool:
     values = {}
     for name in restriction.names:
         i = space.index(name)
-        if known[i] == -1:
+        if assigned[i] == INACTIVE:
             return True  # a restriction on an inactive variable holds
-        values[name] = space.variables[i].values[known[i]]
+        values[name] = space.variables[i].values[assigned[i]]
     return restriction.holds(values)

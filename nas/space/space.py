@@ -1,10 +1,10 @@
-"""Space: a set of networks that can be counted, drawn from, walked and searched."""
+"""Space: a set of networks that can be sampled, encoded, varied and searched."""
 
 from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -16,24 +16,25 @@ from nas.limits import Limit
 from nas.space.compile import Plans, compile_document
 from nas.space.counting import Counter
 from nas.space.loader import find_document
-from nas.space.plan import ValueSource, claim_into, get_all
+from nas.space.plan import Claim, ValueSource, claim_into, get_all
 from nas.space.variables import INACTIVE, Genotype, Label, Variable
 from nas.spec import Head, Input, NetworkSpec, Stem
 
 
 class Space:
-    """A search space: variables, and how their values become a network.
+    """A search space: variables, and how their values determine a network.
 
     Attributes:
-        name: as in the document, or the file's.
-        description: one line for people.
-        variables: in document order, those that others depend on first.
-        restrictions: conditions between variables that every member meets.
-        limits: limits on costs that the document sets.
+        name: Name in the document, or else that of its file.
+        description: One-line description.
+        num_classes: Number of classes of the networks.
+        variables: Variables in document order.
+        restrictions: Conditions between variables that every member satisfies.
+        limits: Limits on costs that the document sets.
     """
 
     def __init__(self, plans: Plans) -> None:
-        """Take a compiled document; `load_space` reads one."""
+        """Create a space from a compiled document; see `load_space`."""
         self.name = plans.name
         self.description = plans.description
         self.num_classes = plans.num_classes
@@ -43,44 +44,46 @@ class Space:
         self._plans = plans
         self._counter = Counter(plans)
         self._index = {v.name: i for i, v in enumerate(self.variables)}
-        # Most variables depend on one depth alone; those are told quickly.
-        self._simple = [
-            (i, v.depths[0], v.depths[1]) for i, v in enumerate(self.variables) if v.depths
+        # Most variables depend on a single depth, which is quicker to evaluate.
+        masks = [(i, v.depth_mask) for i, v in enumerate(self.variables)]
+        self._depth_masks = [(i, *mask) for i, mask in masks if mask is not None]
+        self._conditional = [
+            (i, self.variables[i]) for i, mask in masks if mask is None and self.variables[i].sites
         ]
-        self._complex = [(i, v) for i, v in enumerate(self.variables) if v.sites and not v.depths]
         self._sizes = [len(v.values) for v in self.variables]
         self._labels = [{label: i for i, label in enumerate(v.labels)} for v in self.variables]
-        groups: dict[str, list[int]] = {}
+        sections: dict[str, list[int]] = {}
         for i, variable in enumerate(self.variables):
-            groups.setdefault(variable.name.partition(".")[0], []).append(i)
-        self._groups = list(groups.values())
+            sections.setdefault(variable.name.partition(".")[0], []).append(i)
+        self._sections = list(sections.values())
         self._cumulative = {
             i: list(accumulate(v.weights)) for i, v in enumerate(self.variables) if v.weights
         }
 
     @property
     def derived(self) -> bool:
-        """Whether widths and depths are derived from a few numbers (RegNet)."""
+        """Whether a rule derives widths and depths from a few numbers, as in RegNet."""
         return self._plans.rule is not None
 
     @property
     def input_channels(self) -> tuple[int, ...]:
-        """The channels of the images that its networks take."""
+        """Numbers of input channels that the networks of the space can have."""
         source = self._plans.input.get("channels")
         return source.options if source else (Input().channels,)
 
     def index(self, name: str) -> int:
-        """Return the place of a variable in a genotype."""
+        """Return the position of a variable in a genotype."""
         return self._index[name]
 
     # -- genotypes --------------------------------------------------------------------------
 
     def canonical(self, genotype: Sequence[int], fill: random.Random | None = None) -> Genotype:
-        """Mark variables without effect inactive, and give active ones that have none a value.
+        """Return a genotype with exactly the variables without effect marked as inactive.
 
         Args:
-            genotype: one index (or `INACTIVE`) for every variable.
-            fill: draws missing values; without it they take the first one.
+            genotype: An index (or `INACTIVE`) for every variable.
+            fill: Random number generator for the values of active variables that have none; without
+                it they take their first value.
         """
         result = list(genotype)
         for i, size in enumerate(self._sizes):
@@ -90,16 +93,16 @@ class Space:
         return tuple(result)
 
     def _deactivate(self, genotype: list[int]) -> None:
-        """Mark variables without effect inactive, in place."""
-        for i, parent, mask in self._simple:
+        """Mark variables without effect as inactive, in place."""
+        for i, parent, mask in self._depth_masks:
             if not mask[genotype[parent]]:
                 genotype[i] = INACTIVE
-        for i, variable in self._complex:
+        for i, variable in self._conditional:
             if not variable.active(genotype):
                 genotype[i] = INACTIVE
 
     def draw(self, rng: random.Random) -> Genotype:
-        """Draw every variable independently; restrictions and limits are not looked at."""
+        """Return a genotype drawn variable by variable, ignoring restrictions and limits."""
         uniform = rng.random
         genotype = [int(uniform() * size) for size in self._sizes]
         for i, cumulative in self._cumulative.items():
@@ -108,13 +111,13 @@ class Space:
         return tuple(genotype)
 
     def redraw(self, genotype: Genotype, rng: random.Random) -> Genotype:
-        """Draw all variables of one stage (or of what else shares a first name) anew.
+        """Return a genotype with all variables of one random stage (or other section) redrawn.
 
-        Starting from a draw, every genotype of such a chain is a draw of its own distribution
-        (Gibbs sampling), and costs little to count, since the other stages stay.
+        In a chain that starts from `draw`, every genotype has the distribution of `draw` (block
+        Gibbs sampling). Its costs are cheap to count, since the other stages are unchanged.
         """
         result = list(genotype)
-        for i in rng.choice(self._groups) if self._groups else ():
+        for i in rng.choice(self._sections) if self._sections else ():
             if i in self._cumulative:
                 result[i] = rng.choices(range(self._sizes[i]), cum_weights=self._cumulative[i])[0]
             else:
@@ -130,13 +133,13 @@ class Space:
         }
 
     def broken(self, genotype: Genotype) -> list[str]:
-        """Name the restrictions that a genotype breaks; those on inactive variables hold."""
+        """Return the text of every broken restriction; those on inactive variables always hold."""
         result = []
         if self.restrictions:
             values = self.values(genotype)
             for restriction in self.restrictions:
-                known = all(name in values for name in restriction.names)
-                if known and not restriction.holds(values):
+                active = all(name in values for name in restriction.names)
+                if active and not restriction.holds(values):
                     result.append(restriction.text)
         rule = self._plans.rule
         if rule is not None and rule.apply(genotype) is None:
@@ -144,31 +147,31 @@ class Space:
         return result
 
     def to_params(self, genotype: Genotype) -> dict[str, Label | None]:
-        """Return a label for every variable, None where inactive; `from_params` reads them."""
+        """Return the label of every variable's value, None if inactive; see `from_params`."""
         return {
             v.name: None if index == INACTIVE else v.labels[index]
             for v, index in zip(self.variables, genotype, strict=True)
         }
 
     def from_params(self, params: Mapping[str, Any]) -> Genotype:
-        """Read a genotype from labels; values of inactive variables are ignored.
+        """Return the genotype of labels by variable name, ignoring those of inactive variables.
 
         Raises:
-            MixnasError: when an active variable has no label, or an unknown one.
+            MixnasError: If a label is unknown, or an active variable has none.
         """
         genotype = []
         for variable, labels in zip(self.variables, self._labels, strict=True):
             value = params.get(variable.name)
             if value is not None and value not in labels:
                 raise MixnasError(
-                    f"'{value}' is no choice of {variable.name}; allowed: "
+                    f"'{value}' is not a value of {variable.name}; allowed: "
                     f"{', '.join(map(str, labels))}"
                 )
             genotype.append(INACTIVE if value is None else labels[value])
         result = self.canonical(genotype)
         for variable, given, index in zip(self.variables, genotype, result, strict=True):
             if index != INACTIVE and given == INACTIVE:
-                raise MixnasError(f"{variable.name} has no value, but the network depends on it")
+                raise MixnasError(f"{variable.name} is active but has no value")
         return result
 
     # -- networks ---------------------------------------------------------------------------
@@ -177,7 +180,7 @@ class Space:
         """Return the network of a genotype.
 
         Raises:
-            MixnasError: when the genotype breaks the derived parametrisation's rule.
+            MixnasError: If the derived widths do not have as many stages as the space.
         """
         plans = self._plans
         derived = plans.derived(genotype)
@@ -197,38 +200,64 @@ class Space:
         )
 
     def cost(self, genotype: Genotype) -> Cost:
-        """Return the exact costs of a genotype's network, as `nas.cost.count` of its spec.
+        """Return the exact costs of a genotype's network, equal to `nas.cost.count` of its spec.
 
-        Stages are remembered, so that networks which share most of them are cheap to count.
+        The costs of stages are cached, so that networks that share most of them are cheap to count.
 
         Raises:
-            MixnasError: as `decode`.
+            MixnasError: If the derived widths do not have as many stages as the space, or a block
+                is not compatible with its input channels.
         """
         return self._counter.cost(genotype)
 
     def encode_spec(self, spec: NetworkSpec) -> Genotype:
         """Return the genotype of a network, the inverse of `decode`.
 
-        The number of classes and the name are not compared: they are the data's and the user's.
+        The number of classes and the name are ignored.
 
         Raises:
-            MixnasError: saying where the network leaves the space.
+            MixnasError: If the network is not a member, saying in which part, or the space is
+                derived.
         """
         plans = self._plans
         if plans.rule is not None:
             raise MixnasError(
-                f"membership in '{self.name}' cannot be decided: its widths are derived"
+                f"membership in '{self.name}' cannot be decided, because its widths are derived"
             )
         assignment: dict[int, int] = {}
         claim = claim_into(assignment, plans.variables)
         if len(spec.stages) != len(plans.stages):
-            self._outside(spec, f"{len(spec.stages)} stages, the space has {len(plans.stages)}")
-        for what in ("padding", "norm"):
-            if getattr(spec, what) != getattr(plans, what):
-                self._outside(spec, f"{what} is {getattr(spec, what)}, not {getattr(plans, what)}")
-        for what, sources in (("stem", plans.stem), ("head", plans.head), ("input", plans.input)):
-            self._claim_record(spec, what, sources, claim)
-        for i, (stage, blocks) in enumerate(zip(plans.stages, spec.stages, strict=True)):
+            self._outside(
+                spec, f"it has {len(spec.stages)} stages, but the space has {len(plans.stages)}"
+            )
+        for key in ("padding", "norm"):
+            if getattr(spec, key) != getattr(plans, key):
+                self._outside(spec, f"{key} is {getattr(spec, key)}, not {getattr(plans, key)}")
+        for key, sources in (("stem", plans.stem), ("head", plans.head), ("input", plans.input)):
+            self._claim_record(spec, key, sources, claim)
+        self._claim_stages(spec, claim)
+        genotype = [assignment.get(i, INACTIVE) for i in range(len(self.variables))]
+        result = self.canonical(genotype)
+        if broken := self.broken(result):
+            self._outside(spec, f"it breaks the restriction {broken[0]}")
+        return result
+
+    def contains(self, spec: NetworkSpec) -> bool:
+        """Return whether a network is a member; the error of `encode_spec` says why not."""
+        try:
+            self.encode_spec(spec)
+        except MixnasError:
+            return False
+        return True
+
+    def with_classes(self, num_classes: int) -> Space:
+        """Return the same space for another number of classes."""
+        copy = Space(dataclasses.replace(self._plans, num_classes=num_classes))
+        copy.name = self.name
+        return copy
+
+    def _claim_stages(self, spec: NetworkSpec, claim: Claim) -> None:
+        for i, (stage, blocks) in enumerate(zip(self._plans.stages, spec.stages, strict=True)):
             try:
                 assert stage.depth is not None  # only derived spaces have none
                 claim(stage.depth, len(blocks), "depth")
@@ -239,41 +268,18 @@ class Space:
                     stage.block(j).match(block, claim)
                 except ValueError as error:
                     self._outside(spec, f"stages[{i}][{j}]: {error}")
-        genotype = [assignment.get(i, INACTIVE) for i in range(len(self.variables))]
-        result = self.canonical(genotype)
-        if broken := self.broken(result):
-            self._outside(spec, f"it breaks the restriction {broken[0]}")
-        return result
-
-    def contains(self, spec: NetworkSpec) -> bool:
-        """Whether a network is a member; `encode_spec` says why not."""
-        try:
-            self.encode_spec(spec)
-        except MixnasError:
-            return False
-        return True
-
-    def with_classes(self, num_classes: int) -> Space:
-        """Return the same space for data with another number of classes."""
-        copy = Space(dataclasses.replace(self._plans, num_classes=num_classes))
-        copy.name = self.name
-        return copy
 
     def _claim_record(
-        self,
-        spec: NetworkSpec,
-        what: str,
-        sources: dict[str, ValueSource],
-        claim: Callable[[ValueSource, Any, str], None],
+        self, spec: NetworkSpec, name: str, sources: dict[str, ValueSource], claim: Claim
     ) -> None:
-        record = getattr(spec, what)
+        record = getattr(spec, name)
         default = type(record)(**{k: s.options[0] for k, s in sources.items()})
         for key in record.__dataclass_fields__:
             source = sources.get(key, ValueSource(getattr(default, key)))
             try:
                 claim(source, getattr(record, key), key)
             except ValueError as error:
-                self._outside(spec, f"{what}: {error}")
+                self._outside(spec, f"{name}: {error}")
 
     def _outside(self, spec: NetworkSpec, reason: str) -> None:
         raise MixnasError(f"'{spec.name or 'the network'}' is not in '{self.name}': {reason}")
@@ -281,10 +287,10 @@ class Space:
     # -- moves ------------------------------------------------------------------------------
 
     def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
-        """Yield every genotype that differs in one active variable.
+        """Yield every genotype that differs in the value of one active variable.
 
-        Variables that become active take their first value. Restrictions are kept, limits are
-        not looked at.
+        Variables that become active take their first value. Only genotypes that satisfy the
+        restrictions are yielded; limits are ignored.
         """
         for i, index in enumerate(genotype):
             if index == INACTIVE:
@@ -296,7 +302,7 @@ class Space:
                         yield changed
 
     def mutate(self, genotype: Genotype, rng: random.Random) -> Genotype:
-        """Change one active variable (if any) to another value; restrictions are not looked at."""
+        """Return a genotype with one random active variable changed, ignoring restrictions."""
         active = [i for i, x in enumerate(genotype) if x != INACTIVE and self._sizes[i] > 1]
         if not active:
             return genotype
@@ -306,7 +312,7 @@ class Space:
         return self.canonical((*genotype[:i], other, *genotype[i + 1 :]), rng)
 
     def crossover(self, one: Genotype, two: Genotype, rng: random.Random) -> Genotype:
-        """Take every variable from either parent; restrictions are not looked at."""
+        """Return a genotype with each variable from a random parent, ignoring restrictions."""
         child = []
         for a, b in zip(one, two, strict=True):
             first, second = (a, b) if rng.random() < 0.5 else (b, a)
@@ -315,10 +321,10 @@ class Space:
 
 
 def load_space(name: str) -> Space:
-    """Read a space by the name of one that comes with the package, or by its file's path.
+    """Return a space, given the name of one that comes with the package or a YAML file's path.
 
     Raises:
-        DocumentError: when there is no such space, or its document is wrong.
+        DocumentError: If there is no such space, or its document is not valid.
     """
     space = space_from_document(find_document(name))
     space.name = space.name or Path(name).stem
@@ -326,14 +332,14 @@ def load_space(name: str) -> Space:
 
 
 def space_from_document(document: Document) -> Space:
-    """Compile a parsed document into a space.
+    """Return the space that a parsed document describes.
 
     Raises:
-        DocumentError: naming the line, what was found and what is allowed.
+        DocumentError: If the document is not valid.
     """
     return Space(compile_document(document))
 
 
 def space_from_yaml(text: str) -> Space:
-    """Compile YAML text into a space; see `space_from_document`. `extends` is not looked at."""
+    """Return the space that YAML text describes, without support for `extends`."""
     return space_from_document(parse_document(text, "<text>"))

@@ -1,13 +1,17 @@
-"""The variables of a space, and the genotype that assigns them."""
+"""The variables of a space, and the genotypes that assign values to them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 Genotype = tuple[int, ...]
-"""One index into its values for every variable of a space; `INACTIVE` where it has no effect."""
+"""An index into its values for every variable of a space; `INACTIVE` for those without effect."""
+
+Assignment = Sequence[int] | Mapping[int, int]
+"""The index of each variable's value, by the variable's position; it may be partial."""
 
 INACTIVE = -1
 Kind = Literal["kernels", "ordinal", "categorical"]
@@ -16,13 +20,15 @@ Label = str | int | float | bool
 
 @dataclass(frozen=True)
 class Site:
-    """One place where a variable is used: block `index` of a stage, for some block families.
+    """A field of one block that takes its value from a variable.
+
+    The field exists only if the stage is deep enough and the block family has such a field.
 
     Attributes:
-        depth: the variable that decides the stage's depth, if one does.
-        depths: for each of its values, whether the block exists.
-        op: the variable that decides the block family, if one does.
-        ops: for each of its values, whether the family has the field.
+        depth: Position of the variable that decides the stage's depth; None if it is fixed.
+        depths: For each value of that variable, whether the block exists.
+        op: Position of the variable that decides the block family; None if it is fixed.
+        ops: For each value of that variable, whether the family has the field.
     """
 
     depth: int | None = None
@@ -32,11 +38,11 @@ class Site:
 
     @property
     def unconditional(self) -> bool:
-        """Whether the place always exists."""
+        """Whether the field exists in every network."""
         return (self.depth is None or all(self.depths)) and (self.op is None or all(self.ops))
 
-    def exists(self, genotype: Genotype | list[int]) -> bool:
-        """Whether the place exists in a network."""
+    def exists(self, genotype: Assignment) -> bool:
+        """Return whether the field exists, given at least the variables that decide it."""
         return (self.depth is None or self.depths[genotype[self.depth]]) and (
             self.op is None or self.ops[genotype[self.op]]
         )
@@ -44,13 +50,14 @@ class Site:
 
 @dataclass(frozen=True)
 class Variable:
-    """One choice of a space.
+    """A choice of a space.
 
     Attributes:
-        name: as ``s2.first.kernels``.
-        values: what can be chosen, in document order.
-        weights: how often each value is drawn; None for equally.
-        sites: where it is used; empty for everywhere. Without an existing site it is inactive.
+        name: Name of the variable, such as ``s2.first.kernels``.
+        values: Values to choose from, in document order.
+        weights: Relative frequency with which each value is drawn; None for equal ones.
+        sites: Fields that take their value from the variable, which is inactive if none of them
+            exists; empty if it is always active.
     """
 
     name: str
@@ -60,7 +67,7 @@ class Variable:
 
     @cached_property
     def kind(self) -> Kind:
-        """How its values relate: kernel mixes, numbers in order, or names."""
+        """Kind of the values: mixes of kernel groups, ordered numbers, or unordered categories."""
         if all(isinstance(value, tuple) for value in self.values):
             return "kernels"
         numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in self.values)
@@ -68,12 +75,15 @@ class Variable:
 
     @cached_property
     def labels(self) -> tuple[Label, ...]:
-        """Its values as a table or Optuna can hold them: a mix of kernels as ``3.5.7``."""
+        """The values as a table or Optuna can hold them: a mix of kernels as text, ``3.5.7``."""
         return tuple(label(value) for value in self.values)
 
     @property
-    def depths(self) -> tuple[int, tuple[bool, ...]] | None:
-        """The one depth variable that decides whether it is active, and for which values."""
+    def depth_mask(self) -> tuple[int, tuple[bool, ...]] | None:
+        """A shortcut for `active` where a single depth variable decides; None elsewhere.
+
+        It holds the position of that variable and, for each of its values, the result of `active`.
+        """
         if not self.sites or any(s.op is not None or s.depth is None for s in self.sites):
             return None
         first = self.sites[0].depth
@@ -82,11 +92,17 @@ class Variable:
         masks = zip(*(site.depths for site in self.sites), strict=True)
         return first, tuple(any(mask) for mask in masks)
 
-    def active(self, genotype: Genotype | list[int]) -> bool:
-        """Whether its value has an effect, given the variables it depends on."""
+    @property
+    def parents(self) -> frozenset[int]:
+        """Positions of the variables that decide whether this one is active."""
+        deciding = (i for site in self.sites for i in (site.depth, site.op))
+        return frozenset(i for i in deciding if i is not None)
+
+    def active(self, genotype: Assignment) -> bool:
+        """Return whether the value has an effect, given at least the variable's `parents`."""
         return not self.sites or any(site.exists(genotype) for site in self.sites)
 
 
 def label(value: Any) -> Label:
-    """Return a value as a table or Optuna can hold it."""
+    """Return a value as a table or Optuna can hold it (see `Variable.labels`)."""
     return ".".join(map(str, value)) if isinstance(value, tuple) else value

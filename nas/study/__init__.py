@@ -1,4 +1,4 @@
-"""The study: trials of one search, in an Optuna storage that outlives crashes."""
+"""The study of a search: its trials, kept in an Optuna storage that survives crashes."""
 
 from nas.study.study import (
     GIVEN_UP,

@@ -1,4 +1,4 @@
-"""Where a study is kept: SQLite in the run directory, or a PostgreSQL server."""
+"""Storages of studies: an SQLite file in the run directory, or a PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -20,62 +20,63 @@ from sqlalchemy.orm import Session
 
 from nas.errors import MixnasError
 
-_SECRETS = ("password", "sslpassword")  # that a URL's query may hold as well
-_LOCK = 0x6D69786E6173  # of our own, among a database's advisory locks
+_SECRETS = ("password", "sslpassword")  # keys of a URL's query that may hold a password
+_LOCK = 0x6D69786E6173  # our key among the advisory locks of a database ("mixnas" in ASCII)
 _WAIT = 60  # seconds that SQLite waits for another process to finish writing
-_ATTEMPTS = 20  # at making the tables of a file
-_PAUSE = 0.5  # seconds, at most, for another process to go on making tables
+_ATTEMPTS = 20  # attempts to create the tables of a file
+_PAUSE = 0.5  # longest pause between two attempts, in seconds
 
 
 def parse_storage(text: str) -> URL:
-    """Read a storage's URL: ``postgresql://user@host/database``, or ``sqlite:///file``.
+    """Parse the URL of a storage: ``postgresql://user@host/database``, or ``sqlite:///file``.
 
     Raises:
-        MixnasError: when it is none of these.
+        MixnasError: If the text is not a URL, or one of another kind of database.
     """
     try:
         url = make_url(text)
-    except (ArgumentError, ValueError):  # the latter for a port that is no number
+    except (ArgumentError, ValueError):  # ValueError: the port is not a number
         raise MixnasError(
-            f"storage '{text}' is no URL; write postgresql://user@host:5432/database"
+            f"storage '{text}' is not a URL; use postgresql://user@host:5432/database"
         ) from None
     kind = url.get_backend_name()
     if kind not in ("sqlite", "postgresql"):
         raise MixnasError(
-            f"storage '{kind}' is not known; write postgresql://user@host:5432/database, or leave "
-            "--storage out for a SQLite file in the run directory"
+            f"storage '{kind}' is not supported; use postgresql://user@host:5432/database, or omit "
+            "--storage for an SQLite file in the run directory"
         )
     return url
 
 
 def without_password(text: str) -> str:
-    """Return a storage's URL as it may be written down; PGPASSWORD can hold the password."""
-    return _shown(parse_storage(text))
+    """Return the URL of a storage without its password, which may come from PGPASSWORD instead."""
+    return _render_without_password(parse_storage(text))
 
 
 def open_storage(text: str) -> BaseStorage:
-    """Connect to a storage by its URL; makes its tables when they are not there.
+    """Connect to the storage of a URL, and create its tables if they do not exist.
 
     Raises:
-        MixnasError: when it cannot be reached or used.
+        MixnasError: If the storage cannot be reached or used.
     """
     url = parse_storage(text)
     try:
         on_server = url.get_backend_name() == "postgresql"
         storage = _open_server(url) if on_server else _open_file(text)
     except (StorageInternalError, SQLAlchemyError, OSError) as error:
-        raise MixnasError(f"the storage {_shown(url)} cannot be used: {_reason(error)}") from None
+        shown = _render_without_password(url)
+        raise MixnasError(f"the storage {shown} cannot be used: {_reason(error)}") from None
     cached = _CachedStorage(storage)
-    weakref.finalize(cached, storage.engine.dispose)  # a server's connections are few
+    weakref.finalize(cached, storage.engine.dispose)  # a server has few connections to give
     return cached
 
 
 class _Storage(RDBStorage):
-    """Optuna's, but that a new trial's parameters are written in one go.
+    """Optuna's storage, except that a new trial's parameters are written without queries.
 
-    Optuna looks up the trial, and an earlier value of the same parameter to compare distributions
-    with, for each of some sixty parameters. A study has the distributions of one space, and its
-    parameters are written once, with the trial.
+    For each of some sixty parameters, Optuna queries the trial, and an earlier value of the
+    parameter to compare its distribution. Neither is needed here: all trials of a study use the
+    distributions of one space, and parameters are written once, together with the trial.
     """
 
     def _set_trial_param_without_commit(
@@ -98,58 +99,61 @@ class _Storage(RDBStorage):
 
 
 def _open_file(text: str) -> RDBStorage:
-    settings = {"connect_args": {"timeout": _WAIT}}
+    engine_kwargs = {"connect_args": {"timeout": _WAIT}}
     attempts = 0
     while True:
         try:
-            return _Storage(text, engine_kwargs=settings)
+            return _Storage(text, engine_kwargs=engine_kwargs)
         except (IntegrityError, OperationalError) as error:
-            # Another process, as a dashboard, makes the same tables; every time there are more.
-            met = isinstance(error, IntegrityError) or "already exists" in str(error)
+            # Another process, such as a dashboard, creates the same tables at the same time. Each
+            # attempt finds more of them in place.
+            concurrent = isinstance(error, IntegrityError) or "already exists" in str(error)
             attempts += 1
-            if not met or attempts == _ATTEMPTS:
+            if not concurrent or attempts == _ATTEMPTS:
                 raise
             time.sleep(_PAUSE * random.random())
 
 
 def _open_server(url: URL) -> RDBStorage:
-    import psycopg  # noqa: F401  # what is missing is told with its extra
+    import psycopg  # noqa: F401  # if it is missing, the command names the extra to install
 
     url = url.set(drivername="postgresql+psycopg")
-    settings = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
-    engine = create_engine(url, **settings)
+    engine_kwargs = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+    engine = create_engine(url, **engine_kwargs)
     try:
-        with engine.begin() as connection:  # two that make the tables at once would both fail
+        # Two processes that create the tables at once would both fail, so they take turns.
+        with engine.begin() as connection:
             connection.execute(statement("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-            return _Storage(url.render_as_string(hide_password=False), engine_kwargs=settings)
+            with_password = url.render_as_string(hide_password=False)
+            return _Storage(with_password, engine_kwargs=engine_kwargs)
     finally:
         engine.dispose()
 
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """Turn what a storage raises into a message: a full disk, a server that went away.
+    """Translate the errors of a storage, such as a full disk or a lost server, into a message.
 
     Raises:
-        MixnasError: with the reason and what to do.
+        MixnasError: If the storage fails; with the reason and the remedy.
     """
     try:
         yield
     except (StorageInternalError, SQLAlchemyError, OSError) as error:
         raise MixnasError(
-            f"the study's storage failed: {_reason(error)}. What was written before is safe; mend "
-            "the cause (a full disk, a server that is gone), then continue with --resume"
+            f"the study's storage failed: {_reason(error)}. Everything written before is safe; fix "
+            "the cause (such as a full disk or an unreachable server), then continue with --resume"
         ) from error
 
 
-def _shown(url: URL) -> str:
+def _render_without_password(url: URL) -> str:
     query = {key: value for key, value in url.query.items() if key not in _SECRETS}
     bare = URL.create(url.drivername, url.username, None, url.host, url.port, url.database, query)
     return bare.render_as_string(hide_password=False)
 
 
 def _reason(error: BaseException) -> str:
-    """Return the database's own words; Optuna and SQLAlchemy wrap them in theirs."""
+    """Return the database's own message, without the wrapping of Optuna and SQLAlchemy."""
     while error.__cause__ is not None:
         error = error.__cause__
     original = getattr(error, "orig", None) or error
@@ -157,10 +161,10 @@ def _reason(error: BaseException) -> str:
 
 
 def study_exists(text: str, name: str) -> bool:
-    """Whether a storage has a study of a name.
+    """Return whether a storage has a study of a name.
 
     Raises:
-        MixnasError: when the storage cannot be reached.
+        MixnasError: If the storage cannot be reached.
     """
     storage = open_storage(text)
     with storage_errors():

@@ -1,4 +1,4 @@
-"""The study: one trial, one row, in an Optuna storage that outlives crashes."""
+"""The study of a search: one trial per network, in an Optuna storage that survives crashes."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ from nas.study.storage import storage_errors
 from nas.study.table import trial_table
 
 INTERRUPTED = "interrupted"
-"""How the reason of a trial begins that ended with its process and says nothing of its network."""
+"""Prefix of the reason of a failed trial that was interrupted; its network is tried again."""
 GIVEN_UP = "given up"
-"""How the reason of a trial begins whose first stages were seen and not good enough."""
-MOST_INTERRUPTIONS = 3  # of one network, before it is thought to be the cause
+"""Prefix of the reason of a pruned trial whose early stages were not good enough."""
+MOST_INTERRUPTIONS = 3
+"""Number of interruptions after which a network is taken for their cause and not tried again."""
 _CONFIRMED = "confirmed latency of trial "
 
 
@@ -39,16 +40,16 @@ class OpenTrial:
     """A trial that is not finished.
 
     Attributes:
-        number: of the trial.
-        identity: Optuna's, within the storage.
-        genotype: of the network.
-        spec: the network, named after the trial.
-        cost: its exact costs.
-        latency: once measured.
+        number: Number of the trial within the study.
+        trial_id: Optuna's identifier of the trial within the storage.
+        genotype: Genotype of the network.
+        spec: Specification of the network, named after the trial.
+        cost: Exact costs of the network.
+        latency: Latency of the network; None until it is known.
     """
 
     number: int
-    identity: int
+    trial_id: int
     genotype: Genotype
     spec: NetworkSpec
     cost: Cost
@@ -56,7 +57,7 @@ class OpenTrial:
 
 
 class SearchStudy:
-    """Trials of one search, in an Optuna storage that several processes may write to."""
+    """The trials of one search, in an Optuna storage that several processes may write to."""
 
     def __init__(
         self,
@@ -68,19 +69,19 @@ class SearchStudy:
         seed: int,
         new: bool,
     ) -> None:
-        """Open a study.
+        """Create or open a study.
 
         Args:
-            storage: that holds it; see `nas.study.storage.open_storage`.
-            name: of the study in the storage.
-            space: that the trials' networks are members of.
-            sampler: proposes networks.
-            objective: what Optuna is told of a network.
-            seed: noted with every trial.
-            new: make the study; else it must be there.
+            storage: Storage of the study; see `nas.study.storage.open_storage`.
+            name: Name of the study in the storage.
+            space: Search space of the networks.
+            sampler: Sampler that proposes networks.
+            objective: Objective that defines the values of a trial.
+            seed: Random seed of the search, recorded with every trial.
+            new: Whether to create the study; otherwise it must exist.
 
         Raises:
-            MixnasError: when the storage has one of that name already, or none.
+            MixnasError: If a new study exists already, or another one does not.
         """
         self.space = space
         self.objective = objective
@@ -88,8 +89,8 @@ class SearchStudy:
         self._sampler = sampler
         self._distributions = distributions(space)
         self._storage = storage
-        self._again: list[Genotype] = []
-        self._ends: dict[int, tuple[TrialState, str]] = {}
+        self._queue: list[Genotype] = []  # interrupted networks, to be tried again
+        self._outcomes: dict[int, tuple[TrialState, str]] = {}
         with storage_errors():
             if new:
                 self._study = _create(storage, name, sampler, objective)
@@ -97,30 +98,34 @@ class SearchStudy:
                 self._study = _load(storage, name, sampler)
         self._trials()
 
-    # -- trials begin -----------------------------------------------------------------------
+    # -- starting trials --------------------------------------------------------------------
 
     def ask(self) -> OpenTrial:
-        """Start a trial: a network that was interrupted, or the sampler's next one.
+        """Start a trial of a network that was interrupted, or of the sampler's next proposal.
 
         Raises:
-            LimitError: when no network meets the limits, or all that do were tried.
+            LimitError: If no network meets the limits, or every network found that does was tried.
         """
         while True:
-            if self._again:
-                proposal = Proposal(self._again.pop(0))
+            if self._queue:
+                proposal = Proposal(self._queue.pop(0))
             else:
                 with storage_errors():
-                    proposal = self._sampler.next_proposal(self._study, len(self._ends))
+                    proposal = self._sampler.next_proposal(self._study, len(self._outcomes))
             trial, twin = self._begin(proposal)
             if twin is None:
                 return trial
-            # Another process proposed the same network in the same moment; it was first.
+            # Another process proposed the same network at the same time and was first to write it.
             self.fail(trial, f"{INTERRUPTED}: the same network as trial {twin}")
 
     def _begin(self, proposal: Proposal) -> tuple[OpenTrial, int | None]:
-        """Write a trial; return it, and an earlier one of the same network that still counts.
+        """Write a new trial to the storage.
 
-        It is one transaction: parameter by parameter it would take ten times as long.
+        The trial is written in one transaction; one per parameter would take ten times as long.
+
+        Returns:
+            The trial, and the number of an earlier trial of the same network, interrupted ones
+            excepted; None if there is no such trial.
         """
         genotype = proposal.genotype
         spec, cost = self.space.decode(genotype), self.space.cost(genotype)
@@ -145,76 +150,82 @@ class SearchStudy:
             intermediate_values={},
         )
         with storage_errors():
-            identity = self._storage.create_new_trial(self._study._study_id, template)
+            trial_id = self._storage.create_new_trial(self._study._study_id, template)
         same = [
             trial
             for trial in self._trials()
             if trial.user_attrs.get("spec_hash") == template.user_attrs["spec_hash"]
-            and trial._trial_id <= identity
+            and trial._trial_id <= trial_id
             and not was_interrupted(trial)
         ]
         number = same[-1].number
-        trial = OpenTrial(number, identity, genotype, spec.replace(name=f"trial_{number}"), cost)
+        trial = OpenTrial(
+            number=number,
+            trial_id=trial_id,
+            genotype=genotype,
+            spec=spec.replace(name=f"trial_{number}"),
+            cost=cost,
+        )
         return trial, same[0].number if len(same) > 1 else None
 
     def reopen(self, number: int) -> OpenTrial | None:
-        """Return a trial that is running, for whoever goes on with it; None when it is not."""
+        """Return a running trial, so that it can be continued; None if the trial is not running."""
         trial = self._trials()[number]
         if trial.state != TrialState.RUNNING:
             return None
         genotype = self.space.from_params(trial.params)
         latency = trial.user_attrs.get("latency")
         return OpenTrial(
-            number,
-            trial._trial_id,
-            genotype,
-            self.space.decode(genotype, name=f"trial_{number}"),
-            self.space.cost(genotype),
-            Latency.from_dict(latency) if latency else None,
+            number=number,
+            trial_id=trial._trial_id,
+            genotype=genotype,
+            spec=self.space.decode(genotype, name=f"trial_{number}"),
+            cost=self.space.cost(genotype),
+            latency=Latency.from_dict(latency) if latency else None,
         )
 
-    # -- trials end -------------------------------------------------------------------------
+    # -- ending trials ----------------------------------------------------------------------
 
     def note_latency(self, trial: OpenTrial, latency: Latency) -> None:
-        """Record a trial's latency."""
+        """Record the latency of an open trial."""
         trial.latency = latency
         self._note(trial, "latency", latency.to_dict())
 
     def complete(self, trial: OpenTrial, estimate: Estimate) -> None:
-        """Finish a trial whose latency was noted.
+        """Complete a trial.
 
         Raises:
-            ValueError: when it was not.
+            ValueError: If its latency was not recorded by `note_latency`.
         """
         if trial.latency is None:
             raise ValueError(f"trial {trial.number} has no latency")
         self._note(trial, "estimate", asdict(estimate))
         values = self.objective.values(estimate.score, trial.latency.steady_ms)
-        self._tell(trial, TrialState.COMPLETE, values=values)
+        self._end(trial, TrialState.COMPLETE, values=values)
 
     def confirm(self, number: int, latency: Latency) -> None:
-        """Record the latency of a finished trial, where it was predicted or noisy before.
+        """Record a measured latency of a finished trial whose latency was predicted or noisy.
 
-        It takes the earlier one's place in the table; what the sampler was told stays.
+        It replaces the earlier latency in the table. The value that the sampler learns from stays.
         """
         with storage_errors():
             self._study.set_user_attr(f"{_CONFIRMED}{number}", latency.to_dict())
 
     def prune(self, trial: OpenTrial, reason: str) -> None:
-        """End a trial that is not worth going on with."""
+        """End a trial that is not worth continuing, such as one that violates a limit."""
         self._note(trial, "reason", reason)
-        self._tell(trial, TrialState.PRUNED, reason)
+        self._end(trial, TrialState.PRUNED, reason)
 
     def fail(self, trial: OpenTrial, reason: str) -> None:
-        """End a trial that could not be judged."""
+        """End a trial whose network could not be evaluated."""
         self._note(trial, "reason", reason)
-        self._tell(trial, TrialState.FAIL, reason)
+        self._end(trial, TrialState.FAIL, reason)
 
     def _note(self, trial: OpenTrial, key: str, value: Any) -> None:
         with storage_errors():
-            self._storage.set_trial_user_attr(trial.identity, key, value)
+            self._storage.set_trial_user_attr(trial.trial_id, key, value)
 
-    def _tell(
+    def _end(
         self,
         trial: OpenTrial,
         state: TrialState,
@@ -222,86 +233,85 @@ class SearchStudy:
         values: Sequence[float] | None = None,
     ) -> None:
         with storage_errors():
-            self._storage.set_trial_state_values(trial.identity, state, values)
-        self._ends[trial.number] = (state, reason)
+            self._storage.set_trial_state_values(trial.trial_id, state, values)
+        self._outcomes[trial.number] = (state, reason)
 
-    def requeue(self, kept: Container[int] = ()) -> int:
-        """Put trials that an earlier process left unfinished in the queue again.
+    def requeue(self, continued: Container[int] = ()) -> int:
+        """Fail the trials that an earlier process left running, and queue their networks again.
 
-        A network whose process ended `MOST_INTERRUPTIONS` times is not tried again: it may be what
-        ends it.
+        A network that was interrupted `MOST_INTERRUPTIONS` times is not tried again, because it may
+        be what crashes the process.
 
         Args:
-            kept: numbers of trials that somebody goes on with.
+            continued: Numbers of running trials that are continued and therefore left alone.
 
         Returns:
-            How many networks are in the queue.
+            The number of networks in the queue.
         """
         trials = self._trials()
-        times = Counter(t.user_attrs.get("spec_hash") for t in trials if was_interrupted(t))
+        interruptions = Counter(t.user_attrs.get("spec_hash") for t in trials if was_interrupted(t))
         for trial in trials:
-            if trial.state == TrialState.RUNNING and trial.number not in kept:
+            if trial.state == TrialState.RUNNING and trial.number not in continued:
                 with storage_errors():
-                    identity = trial._trial_id
                     reason = f"{INTERRUPTED}; put in the queue again"
-                    if times[trial.user_attrs.get("spec_hash")] + 1 >= MOST_INTERRUPTIONS:
+                    if interruptions[trial.user_attrs.get("spec_hash")] + 1 >= MOST_INTERRUPTIONS:
                         reason = f"{INTERRUPTED} {MOST_INTERRUPTIONS} times; not tried again"
-                    self._storage.set_trial_user_attr(identity, "reason", reason)
-                    self._storage.set_trial_state_values(identity, TrialState.FAIL)
-        self._again = self._interrupted()
-        return len(self._again)
+                    self._storage.set_trial_user_attr(trial._trial_id, "reason", reason)
+                    self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        self._queue = self._interrupted()
+        return len(self._queue)
 
     def _interrupted(self) -> list[Genotype]:
-        """Return the networks that were interrupted, and have no trial that counts."""
-        times: Counter[str] = Counter()
-        counting: set[str] = set()
-        waiting: dict[str, FrozenTrial] = {}
+        """Return the interrupted networks that have no other trial and may be tried again."""
+        interruptions: Counter[str] = Counter()
+        tried: set[str] = set()
+        latest: dict[str, FrozenTrial] = {}
         for trial in self._trials():
-            name = str(trial.user_attrs.get("spec_hash"))
+            spec_hash = str(trial.user_attrs.get("spec_hash"))
             if not was_interrupted(trial):
-                counting.add(name)
+                tried.add(spec_hash)
             elif trial.params:
-                times[name] += 1
-                waiting[name] = trial
+                interruptions[spec_hash] += 1
+                latest[spec_hash] = trial
         return [
             self.space.from_params(trial.params)
-            for name, trial in waiting.items()
-            if name not in counting and times[name] < MOST_INTERRUPTIONS
+            for spec_hash, trial in latest.items()
+            if spec_hash not in tried and interruptions[spec_hash] < MOST_INTERRUPTIONS
         ]
 
     # -- the whole study --------------------------------------------------------------------
 
     def check_facts(self, what: str, facts: dict[str, Any]) -> None:
-        """Note what figures depend on, or compare it with what was noted at the start.
+        """Record what results depend on, or compare it with the record of an earlier process.
 
         Args:
             what: ``accuracies`` or ``latencies``.
-            facts: an estimator's fingerprint, or a device's conditions.
+            facts: Fingerprint of the estimator, or conditions of the device; JSON-serializable.
 
         Raises:
-            MixnasError: when they are others, so that figures could not be compared.
+            MixnasError: If the facts have changed, so that old and new results are not comparable.
         """
         name = f"facts of {what}"
-        noted = self._attributes().get(name)
-        if noted is None:
+        recorded = self._attributes().get(name)
+        if recorded is None:
             with storage_errors():
                 self._study.set_user_attr(name, facts)
-        elif noted != json.loads(json.dumps(facts)):
-            changed = [k for k in {**noted, **facts} if facts.get(k) != noted.get(k)]
+        elif recorded != json.loads(json.dumps(facts)):
+            changed = [k for k in {**recorded, **facts} if facts.get(k) != recorded.get(k)]
             raise MixnasError(
-                f"{what} of this run could not be compared with new ones: "
+                f"the {what} of this run cannot be compared with new ones: "
                 f"{', '.join(changed) or 'what they depend on'} changed; start a new run"
             )
 
     def completed(self) -> int:
-        """Return how many trials have a score and a latency, as far as was seen."""
-        return sum(state == TrialState.COMPLETE for state, _ in self._ends.values())
+        """Return the number of complete trials, as of the last read or write of this process."""
+        return sum(state == TrialState.COMPLETE for state, _ in self._outcomes.values())
 
     def ended_without(self) -> list[str]:
-        """Return why trials have no result; interrupted and given up ones are left out."""
+        """Return the reasons of failed and pruned trials, except interrupted and given up ones."""
         return [
             reason
-            for state, reason in self._ends.values()
+            for state, reason in self._outcomes.values()
             if state in (TrialState.FAIL, TrialState.PRUNED)
             and not reason.startswith((INTERRUPTED, GIVEN_UP))
         ]
@@ -309,7 +319,7 @@ class SearchStudy:
     def _trials(self) -> list[FrozenTrial]:
         with storage_errors():
             trials = self._study.get_trials(deepcopy=False)
-        self._ends = {
+        self._outcomes = {
             trial.number: (trial.state, str(trial.user_attrs.get("reason", ""))) for trial in trials
         }
         return trials
@@ -319,7 +329,7 @@ class SearchStudy:
             return self._study.user_attrs
 
     def table(self) -> pd.DataFrame:
-        """Return one row a trial; the same columns as `trials.csv`."""
+        """Return the table of all trials; see `nas.study.table.trial_table`."""
         confirmed = {
             int(name.removeprefix(_CONFIRMED)): latency
             for name, latency in self._attributes().items()
@@ -329,7 +339,7 @@ class SearchStudy:
 
 
 def was_interrupted(trial: FrozenTrial) -> bool:
-    """Whether a trial ended without a word on its network, which may then be tried again."""
+    """Return whether a trial was interrupted, so that its network may be tried again."""
     reason = str(trial.user_attrs.get("reason", ""))
     return trial.state == TrialState.FAIL and reason.startswith(INTERRUPTED)
 
@@ -343,8 +353,8 @@ def _create(
         )
     except optuna.exceptions.DuplicatedStudyError:
         raise MixnasError(
-            f"the storage has a study '{name}' already; choose another --out, or go on with it by "
-            "--resume"
+            f"the storage already has a study '{name}'; choose another --out, or continue that "
+            "study with --resume"
         ) from None
 
 
@@ -352,4 +362,6 @@ def _load(storage: BaseStorage, name: str, sampler: GenotypeSampler) -> optuna.S
     try:
         return optuna.load_study(study_name=name, storage=storage, sampler=sampler)
     except KeyError:
-        raise MixnasError(f"the storage has no study '{name}'; it was another one's") from None
+        raise MixnasError(
+            f"the storage has no study '{name}'; check that --storage names the storage of the run"
+        ) from None

@@ -1,4 +1,4 @@
-"""Trials as a table: one row each, the columns of `trials.csv`."""
+"""The table of trials: one row per trial, with the columns of `trials.csv`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LATENCY_COLUMNS = (
 
 
 def estimate_columns(estimate: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an `Estimate`'s numbers by their columns; None where there is none."""
+    """Return the columns of an `Estimate` given as a dict; None for values that are missing."""
     return {
         "accuracy": estimate.get("accuracy"),
         "loss": estimate.get("loss"),
@@ -33,17 +33,18 @@ def estimate_columns(estimate: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def latency_columns(latency: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a `Latency`'s numbers by their columns; None where there is none.
+    """Return the columns of a `Latency` given as a dict; all None if the dict is empty.
 
-    All at the machine's usual speed, so that rows of different hours can be compared.
+    All latencies are in milliseconds at the machine's usual speed, so that rows measured at
+    different times can be compared.
     """
     if not latency:
         return dict.fromkeys(LATENCY_COLUMNS)
-    usual = latency["steady_ms"] / max(latency["median_ms"], 1e-9)
+    speed = latency["steady_ms"] / max(latency["median_ms"], 1e-9)
     return {
         "latency_ms": latency["steady_ms"],
-        "latency_p10_ms": round(latency["p10_ms"] * usual, 4),
-        "latency_p90_ms": round(latency["p90_ms"] * usual, 4),
+        "latency_p10_ms": round(latency["p10_ms"] * speed, 4),
+        "latency_p90_ms": round(latency["p90_ms"] * speed, 4),
         "latency_n": latency["n"],
         "latency_source": latency["source"],
         "latency_noise": "; ".join(latency["noise"]),
@@ -56,13 +57,16 @@ def trial_table(
     objective: Objective,
     confirmed: Mapping[int, dict[str, Any]],
 ) -> pd.DataFrame:
-    """Return one row a trial: state, costs, latency, accuracy, then the genotype as ``x.*``.
+    """Return a table of trials: state, costs, accuracy, latency, then the genotype as ``x.*``.
 
     Args:
-        trials: of the study.
-        space: of their networks.
-        objective: whose reward is shown.
-        confirmed: latencies measured after a trial's end, by its number.
+        trials: Trials of the study.
+        space: Search space of the study.
+        objective: Objective that the column ``reward`` is computed for.
+        confirmed: Latencies (as dicts) that replace those of finished trials, by trial number.
+
+    Returns:
+        One row per trial; the column ``reward`` is empty if the objective is the Pareto front.
     """
     columns = [
         "number",
@@ -84,17 +88,17 @@ def trial_table(
     ]
     rows = []
     for trial in trials:
-        known = trial.user_attrs
+        attributes = trial.user_attrs
         row = {
             "number": trial.number,
             "state": trial.state.name.lower(),
-            "reason": known.get("reason", ""),
-            "spec_hash": known.get("spec_hash", ""),
-            "architecture": known.get("architecture", ""),
-            **known.get("cost", {}),
-            **estimate_columns(known.get("estimate", {})),
-            **latency_columns(confirmed.get(trial.number, known.get("latency", {}))),
-            "seed": known.get("seed"),
+            "reason": attributes.get("reason", ""),
+            "spec_hash": attributes.get("spec_hash", ""),
+            "architecture": attributes.get("architecture", ""),
+            **attributes.get("cost", {}),
+            **estimate_columns(attributes.get("estimate", {})),
+            **latency_columns(confirmed.get(trial.number, attributes.get("latency", {}))),
+            "seed": attributes.get("seed"),
         }
         if row["score"] is not None and row["latency_ms"] is not None:
             row["reward"] = objective.reward(row["score"], row["latency_ms"])

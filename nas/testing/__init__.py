@@ -1,1 +1,12 @@
-"""Stand-ins and contract suites, for our tests and for those of parts of a user's own."""
+"""Stand-ins and contract suites: for our own tests, and for parts that users write themselves.
+
+- `fakes`: estimators and a device that answer at once, or fail in a certain way.
+- `samplers`, `estimators`, `runtimes`, `executors`: one class each, whose tests every such part
+  must pass. To test a part of your own with pytest, subclass the class and create the part::
+
+      from nas.testing.samplers import SamplerContract
+
+      class TestMySampler(SamplerContract):
+          def sampler(self, problem):
+              return MySampler(problem.domain, problem.seed)
+"""

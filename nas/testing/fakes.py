@@ -1,10 +1,11 @@
-"""Stand-ins for what takes long: estimators and a device that answer at once."""
+"""Stand-ins for what takes long: estimators and devices that answer at once, or fail as told."""
 
 from __future__ import annotations
 
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,15 +21,24 @@ from nas.latency.protocol import Effort
 from nas.lowering import MERGE_ALL, FormChoice
 from nas.progress import Step
 from nas.spec import NetworkSpec
+from nas.units import GIBIBYTE
 
-CONDITIONS = Conditions("nas.testing.fakes:InstantDevice", "none 1", "none", 1, 1, "fp32", True)
+CONDITIONS = Conditions(
+    device="nas.testing.fakes:InstantDevice",
+    runtime="none 1",
+    machine="none",
+    threads=1,
+    batch=1,
+    precision="fp32",
+    lowered=True,
+)
 
 
 class Instant:
     """An estimator whose accuracy follows from the network at once."""
 
     def __init__(self, data: str = "digits") -> None:
-        """Take the data set's name, which changes nothing."""
+        """Take the name of the data set, which makes no difference."""
         self.data = data
 
     def fingerprint(self) -> dict[str, Any]:
@@ -37,13 +47,13 @@ class Instant:
 
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
         """See `Estimator.estimate`."""
-        cost = count(spec)
         noise = random.Random(f"{spec.digest()}/{seed}").gauss(0, 0.003)
-        return Estimate(0.95 - 0.2 * (1e6 / cost.madds) ** 0.5 + noise, 0.1, 0.0, seed)
+        accuracy = 0.95 - 0.2 * (1e6 / count(spec).madds) ** 0.5 + noise
+        return Estimate(accuracy=accuracy, loss=0.1, seconds=0.0, seed=seed)
 
 
 class Slow(Instant):
-    """Takes a twentieth of a second."""
+    """Takes a twentieth of a second per network."""
 
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
         """See `Estimator.estimate`."""
@@ -52,7 +62,7 @@ class Slow(Instant):
 
 
 class Sluggish(Instant):
-    """Takes some seconds."""
+    """Takes eight seconds per network."""
 
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
         """See `Estimator.estimate`."""
@@ -61,7 +71,7 @@ class Sluggish(Instant):
 
 
 class Moody(Instant):
-    """Diverges, dies or hangs for some networks; which follows from the network."""
+    """Diverges, dies or hangs for some networks; which ones follows from the network."""
 
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
         """See `Estimator.estimate`."""
@@ -83,31 +93,62 @@ class Hopeless(Instant):
         raise EstimateError("the data cannot be learned")
 
 
+class Scripted(Instant):
+    """Does what the seed says; the accuracy of any other seed is a hundredth of it.
+
+    11, 12 and 666 end the process, 13, 14 and 17 raise, 15 hangs, 16 and 19 give impossible
+    accuracies, 18 takes a gibibyte of memory and hangs.
+    """
+
+    def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
+        """See `Estimator.estimate`."""
+        if seed in (11, 12, 666):
+            self._die(seed)
+        errors: dict[int, Exception] = {
+            13: EstimateError("the training loss is nan in epoch 1"),
+            14: RuntimeError("a bug"),
+            17: MemoryError(),
+        }
+        if seed in errors:
+            raise errors[seed]
+        taken = bytearray(GIBIBYTE if seed == 18 else 0)
+        if seed in (15, 18):
+            time.sleep(3600)
+        accuracy = {16: float("nan"), 19: 94.3}.get(seed, seed / 100) + len(taken)
+        return Estimate(accuracy=accuracy, loss=0.0, seconds=0.0, seed=seed)
+
+    @staticmethod
+    def _die(seed: int) -> None:
+        if seed == 12:
+            sys.exit(7)
+        os.kill(os.getpid(), signal.SIGSEGV if seed == 11 else signal.SIGKILL)
+
+
 class Portable(Instant):
-    """Judges nothing on a machine where its luggage was not unpacked."""
+    """Judges nothing on a machine to which its state was not brought."""
 
     @property
     def file(self) -> Path:
-        """Where the luggage is unpacked."""
-        return cache_folder() / "luggage"
+        """Where the state is kept on a machine."""
+        return cache_folder() / "state"
 
-    def state(self) -> bytes:
+    def export_state(self) -> bytes:
         """See `PortableEstimator`."""
         return b"weights"
 
-    def unpack(self, state: bytes) -> None:
+    def import_state(self, state: bytes) -> None:
         """See `PortableEstimator`."""
         self.file.write_bytes(state)
 
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
         """See `Estimator.estimate`."""
         if not self.file.is_file():
-            raise EstimateError("the luggage is lost")
+            raise EstimateError("the state was lost")
         return super().estimate(spec, seed)
 
 
 class Staged(Instant):
-    """Has three stages; the accuracy of a network is known from the first."""
+    """Has three stages; the first one already tells the accuracy of a network."""
 
     stages = 3
 
@@ -116,7 +157,8 @@ class Staged(Instant):
         final = super().estimate(spec, seed)
         assert final.accuracy is not None
         for stage in (1, 2, 3):
-            yield Estimate(final.accuracy * stage / 3, 0.1, 0.0, seed)
+            accuracy = final.accuracy * stage / 3
+            yield Estimate(accuracy=accuracy, loss=0.1, seconds=0.0, seed=seed)
 
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
         """See `Estimator.estimate`."""
@@ -125,14 +167,14 @@ class Staged(Instant):
 
 
 class InstantDevice:
-    """A device whose latency follows from the multiply-adds."""
+    """A device whose latency follows from the multiply-adds at once."""
 
     name = CONDITIONS.device
     local = True
     conditions = CONDITIONS
 
     def __init__(self, settings: MeasurementSettings | None = None) -> None:
-        """Take the settings, which change nothing."""
+        """Take the settings, which make no difference."""
         self.settings = settings
 
     def prepare(self, step: Step | None = None) -> None:
@@ -151,10 +193,20 @@ class InstantDevice:
         """See `Device`."""
         ms = round(0.1 + count(spec).madds / 1e8, 4)
         return Latency(
-            **vars(self.conditions), median_ms=ms, p10_ms=ms, p90_ms=ms, low_ms=ms, high_ms=ms, n=3,
-            steady_ms=ms, reference_ms=1.0, noise=(), resolution=spec.input.resolution,
-            source="measured", when="2026-01-01T00:00:00Z",
-        )  # fmt: skip
+            **vars(self.conditions),
+            median_ms=ms,
+            p10_ms=ms,
+            p90_ms=ms,
+            low_ms=ms,
+            high_ms=ms,
+            n=3,
+            steady_ms=ms,
+            reference_ms=1.0,
+            noise=(),
+            resolution=spec.input.resolution,
+            source="measured",
+            when="2026-01-01T00:00:00Z",
+        )
 
 
 class BrokenDevice(InstantDevice):

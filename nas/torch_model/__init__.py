@@ -1,4 +1,4 @@
-"""The layer tree as torch modules, and weights from files and other layouts."""
+"""Layer trees as torch modules, and weights from files and from timm."""
 
 from nas.torch_model.lowered import lower_module
 from nas.torch_model.modules import (

@@ -1,4 +1,4 @@
-"""A trained torch module in its deployed form."""
+"""Trained torch modules in deployed form."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def lower_module(model: Network, choose: FormChoice = MERGE_ALL) -> nn.Module:
     """Lower a trained torch module.
 
     Args:
-        model: with its weights; left as it is.
-        choose: the form of every mixed convolution.
+        model: Network with its weights; not changed.
+        choose: Chooses the form of each mixed convolution.
 
     Returns:
-        A module in evaluation mode that computes the same at the spec's resolution: images
-        (N, C, H, W) -> logits (N, classes).
+        A module in evaluation mode that computes the same function at the spec's resolution:
+        images (N, C, H, W) -> logits (N, classes).
     """
     spec = model.spec
     tree, weights = lower(spec.tree(), spec.in_shape, weights_of(model), choose)

@@ -1,4 +1,4 @@
-"""The layer tree as torch modules.
+"""Layer trees as torch modules.
 
 Parameter names follow the tree: ``stages.2.0.depthwise.conv.1.weight`` is the second kernel group
 of the first block of stage 2.
@@ -26,6 +26,7 @@ from nas.ir import (
     Seq,
     SqueezeExcite,
     nested,
+    same_pads,
 )
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -40,39 +41,41 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 class SymmetricConv2d(nn.Conv2d):
-    """A convolution with (kernel - 1) / 2 pixels of padding on every side.
+    """A convolution with (kernel - 1) / 2 pixels of padding on each side.
 
-    In training, the outer part of a kernel that is larger than the image is left out: it only ever
-    meets padding. Outputs and gradients stay what they are, and small images train faster.
+    In training, the outer taps of a kernel that is larger than the image are left out, since they
+    only meet padding. Outputs and gradients stay the same, and small images train faster.
     """
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
-        outside = self.kernel_size[0] // 2 - max(x.shape[-2:]) + 1
-        if not self.training or outside <= 0 or self.dilation[0] > 1:
+        unused = self.kernel_size[0] // 2 - max(x.shape[-2:]) + 1  # outer taps on each side
+        if not self.training or unused <= 0 or self.dilation[0] > 1:
             return super().forward(x)
-        inner = self.weight[..., outside:-outside, outside:-outside]
-        padding = self.kernel_size[0] // 2 - outside
+        inner = self.weight[..., unused:-unused, unused:-unused]
+        padding = self.kernel_size[0] // 2 - unused
         return F.conv2d(x, inner, self.bias, self.stride, padding, 1, self.groups)
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution with TensorFlow's 'same' padding: the odd pixel goes to the bottom and right.
+    """A convolution with TensorFlow's 'same' padding.
 
-    Input (N, C, H, W), output (N, C', ceil(H / stride), ceil(W / stride)).
+    If the padding is odd, the extra pixel is at the bottom and the right. Input (N, C, H, W),
+    output (N, C', ceil(H / stride), ceil(W / stride)).
     """
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
-        (kernel, _), (stride, _), (dilation, _) = self.kernel_size, self.stride, self.dilation
-        pads: list[int] = []
-        for size in (x.shape[-1], x.shape[-2]):
-            total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
-            pads += [total // 2, total - total // 2]
-        padded = F.pad(x, pads)
+        extent = (self.kernel_size[0] - 1) * self.dilation[0] + 1
+        columns = same_pads(x.shape[-1], extent, self.stride[0])
+        rows = same_pads(x.shape[-2], extent, self.stride[0])
+        padded = F.pad(x, (*columns, *rows))
         return F.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
 class MixConv2d(nn.ModuleList):
-    """Convolutions on slices of the channels, concatenated: (N, C, H, W) -> (N, C', H', W')."""
+    """Convolutions of groups of channels, concatenated: (N, C, H, W) -> (N, C', H', W').
+
+    One convolution of MixConv (Tan and Le 2019), with a kernel size for each group.
+    """
 
     def __init__(self, convs: list[nn.Conv2d]) -> None:
         super().__init__(convs)
@@ -84,7 +87,10 @@ class MixConv2d(nn.ModuleList):
 
 
 class SqueezeExcite2d(nn.Module):
-    """x * sigmoid(expand(act(reduce(mean(x))))): (N, C, H, W) -> (N, C, H, W)."""
+    """Squeeze-and-excitation (Hu et al. 2018): (N, C, H, W) -> (N, C, H, W).
+
+    It computes x * sigmoid(expand(act(reduce(mean(x))))).
+    """
 
     def __init__(self, node: SqueezeExcite) -> None:
         super().__init__()
@@ -98,7 +104,7 @@ class SqueezeExcite2d(nn.Module):
 
 
 class Sequential(nn.Sequential):
-    """Named children in a row. It is torch's own class, with a constructor from pairs."""
+    """Named children applied in order: torch's class with a constructor from pairs."""
 
     def __init__(self, children: list[tuple[str, nn.Module]]) -> None:
         super().__init__()
@@ -107,9 +113,10 @@ class Sequential(nn.Sequential):
 
 
 class ResidualSequential(Sequential):
-    """Named children in a row, plus their input; in training a whole branch may be dropped.
+    """Named children applied in order, whose output is added to their input.
 
-    Stochastic depth (Huang et al. 2016): with probability `drop_path` a sample skips the branch.
+    In training, each sample skips the branch with probability `drop_path` (stochastic depth, Huang
+    et al. 2016); the branch is scaled to keep its expectation.
     """
 
     def __init__(self, children: list[tuple[str, nn.Module]], drop_path: float = 0.0) -> None:
@@ -126,7 +133,7 @@ class ResidualSequential(Sequential):
 
 
 class Classifier(nn.Linear):
-    """Flatten, dropout, linear: (N, C, 1, 1) -> (N, classes) logits."""
+    """Flattening, dropout and a linear layer: (N, C, 1, 1) -> logits (N, classes)."""
 
     def __init__(self, in_features: int, out_features: int, dropout: float) -> None:
         super().__init__(in_features, out_features)
@@ -137,12 +144,11 @@ class Classifier(nn.Linear):
 
 
 def _conv(node: Conv) -> nn.Conv2d:
-    # At stride 1 both padding rules are the same for odd kernels.
-    around = (node.kernel - 1) // 2 * node.dilation
+    # At stride 1, both padding rules are the same because kernels are odd.
     kind: type[nn.Conv2d] = SymmetricConv2d
-    padding: int | tuple[int, int] = around
+    padding: int | tuple[int, int] = node.margin
     if node.padding == "rows":
-        kind, padding = nn.Conv2d, (around, 0)
+        kind, padding = nn.Conv2d, (node.margin, 0)
     elif node.padding == "same" and node.stride > 1:
         kind, padding = SameConv2d, 0
     return kind(
@@ -158,12 +164,12 @@ def _conv(node: Conv) -> nn.Conv2d:
 
 
 def to_module(node: Node, dropout: float = 0.0, drop_path: float = 0.0) -> nn.Module:
-    """Return a layer tree as a torch module.
+    """Return a layer tree as a torch module with random weights.
 
     Args:
-        node: the tree.
-        dropout: probability of zeroing a feature before a linear layer, in training.
-        drop_path: probability of dropping a residual branch, in training.
+        node: Layer tree.
+        dropout: Probability of zeroing a feature before a linear layer, in training.
+        drop_path: Probability of dropping a residual branch, in training.
     """
     match node:
         case Seq() | Residual():
@@ -190,21 +196,22 @@ def to_module(node: Node, dropout: float = 0.0, drop_path: float = 0.0) -> nn.Mo
 
 
 def to_loaded_module(tree: Node, weights: Mapping[str, np.ndarray]) -> nn.Module:
-    """Return a layer tree as a torch module with weights, in evaluation mode.
+    """Return a layer tree as a torch module with given weights, in evaluation mode.
 
     Args:
-        tree: the network; names may hold dots.
-        weights: by name, as `weights_of` gives them; BN's counters of batches may be left out.
+        tree: Layer tree; its names may contain dots.
+        weights: Parameters and buffers by name, as `weights_of` returns them. Only batch
+            normalization's ``num_batches_tracked`` may be left out.
 
     Raises:
-        KeyError: when other weights are missing, or some have no place.
+        KeyError: If weights are missing, or the tree has no place for some.
     """
     module = to_module(nested(tree))
     state = {name: torch.from_numpy(array.copy()) for name, array in weights.items()}
-    missing, left_over = module.load_state_dict(state, strict=False)
-    wrong = [name for name in missing if not name.endswith("num_batches_tracked")] + left_over
+    missing, unexpected = module.load_state_dict(state, strict=False)
+    wrong = [name for name in missing if not name.endswith("num_batches_tracked")] + unexpected
     if wrong:
-        raise KeyError(f"weights missing or without a place: {', '.join(wrong)}")
+        raise KeyError(f"missing or unexpected weights: {', '.join(wrong)}")
     return module.eval()
 
 

@@ -1,4 +1,4 @@
-"""A whole network as a torch module, and how its weights are drawn."""
+"""Whole networks as torch modules, and the initialization of their weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Network(nn.Module):
     """A `NetworkSpec` as a torch module: images (N, C, H, W) -> logits (N, classes).
 
     Attributes:
-        spec: what it was built from.
+        spec: Spec that the module was built from.
     """
 
     stem: nn.Module
@@ -26,26 +26,27 @@ class Network(nn.Module):
     classifier: nn.Module
 
     def __init__(self, spec: NetworkSpec, dropout: float = 0.0, drop_path: float = 0.0) -> None:
-        """Build with random weights (drawn from torch's global generator).
+        """Build the network with random weights, drawn from torch's global generator.
 
         Args:
-            spec: the network.
-            dropout: before the classifier, in training.
-            drop_path: of the last block's residual branch; earlier ones linearly less.
+            spec: Spec of the network.
+            dropout: Dropout probability before the classifier, in training.
+            drop_path: Scale of stochastic depth, in training: block i of n (from 0) drops its
+                residual branch with probability drop_path * i / n.
         """
         super().__init__()
         self.spec = spec
-        done, total = 0, max(1, len(spec.blocks))
+        number, total = 0, max(1, len(spec.blocks))
         for name, node in spec.tree().children:
             if not name.startswith("stages."):
                 self.add_module(name, to_module(node, dropout))
                 continue
-            if done == 0:  # registered here, so that modules stand in the order they run
+            if number == 0:  # registered here, so that modules are in the order they run in
                 self.stages = nn.ModuleList(nn.ModuleList() for _ in spec.stages)
-            block = to_module(node, drop_path=drop_path * done / total)
+            block = to_module(node, drop_path=drop_path * number / total)
             _, stage, index = name.split(".")
             self.stages.get_submodule(stage).add_module(index, block)
-            done += 1
+            number += 1
         self.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
@@ -58,13 +59,13 @@ class Network(nn.Module):
         return logits
 
     def blocks(self) -> Iterator[nn.Module]:
-        """Yield the modules of all blocks, in order."""
+        """Yield the modules of the blocks, in order."""
         for stage in self.stages.children():
             yield from stage.children()
 
 
 def _initialise(module: nn.Module) -> None:
-    """Draw weights: convolutions by fan-out, as MixNet's published code, the classifier small."""
+    """Draw the weights of a layer; those of convolutions by fan-out, as in MixNet's code."""
     if isinstance(module, nn.Conv2d):
         fan_out = module.kernel_size[0] ** 2 * module.out_channels // module.groups
         nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / fan_out))
@@ -77,9 +78,10 @@ def _initialise(module: nn.Module) -> None:
 
 
 def zero_residuals(model: nn.Module) -> None:
-    """Let every residual branch start at zero: its last BN's scale (Goyal et al. 2017, 5.1).
+    """Set the scale of the last BN of each residual branch to zero (Goyal et al. 2017, 5.1).
 
-    Deep networks then train as quickly as shallow ones from the first step on.
+    All residual blocks then start as the identity, so that deep networks train as quickly as
+    shallow ones from the first step on.
     """
     for branch in model.modules():
         if isinstance(branch, ResidualSequential):
@@ -90,9 +92,14 @@ def zero_residuals(model: nn.Module) -> None:
 def build(
     spec: NetworkSpec, seed: int | None = None, dropout: float = 0.0, drop_path: float = 0.0
 ) -> Network:
-    """Build a network; with a seed its weights are the same every time.
+    """Build a network with random weights.
 
-    The global random state is left as it was when a seed is given.
+    Args:
+        spec: Spec of the network.
+        seed: Random seed of the weights, which leaves torch's global generator as it was; None to
+            draw from that generator.
+        dropout: See `Network`.
+        drop_path: See `Network`.
     """
     if seed is None:
         return Network(spec, dropout, drop_path)

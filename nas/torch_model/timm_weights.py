@@ -1,4 +1,4 @@
-"""Weights of timm's networks for ours of the same architecture."""
+"""Weights of timm's networks, for networks of the same architecture."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor
 from nas.errors import MixnasError
 from nas.torch_model.network import Network
 
-# timm's names of a block's parts (timm/models/_efficientnet_blocks.py), by our names. timm has
-# classes of its own for blocks with and without an expansion.
+# timm's names of the layers of a block (timm/models/_efficientnet_blocks.py) by ours. timm has
+# different classes for blocks with and without an expansion.
 _TIMM_EXPANDED = {
     "expand.conv": "conv_pw",
     "expand.norm": "bn1",
@@ -30,7 +30,7 @@ _TIMM_SEPARABLE = {
     "project.norm": "bn2",
 }
 _TIMM_CONV = {"conv": "conv", "norm": "bn1"}
-_TIMM_ENDS = {
+_TIMM_STEM_AND_HEAD = {
     "stem.conv": "conv_stem",
     "stem.norm": "bn1",
     "head.conv": "conv_head",
@@ -40,39 +40,43 @@ _TIMM_ENDS = {
 
 
 def _timm_name(model: Network, name: str) -> str:
-    """Return timm's name of one of our parameters or buffers."""
-    prefix, parts = "", _TIMM_ENDS
+    """Return timm's name of one of our parameters or buffers.
+
+    Raises:
+        MixnasError: If timm has no such layer.
+    """
+    prefix, layers = "", _TIMM_STEM_AND_HEAD
     if name.startswith("stages."):
         _, stage, index, name = name.split(".", 3)
         prefix = f"blocks.{stage}.{index}."
         block = model.get_submodule(f"stages.{stage}.{index}")
-        parts = _TIMM_CONV
+        layers = _TIMM_CONV
         if hasattr(block, "depthwise"):
-            parts = _TIMM_EXPANDED if hasattr(block, "expand") else _TIMM_SEPARABLE
-    for ours, theirs in parts.items():
+            layers = _TIMM_EXPANDED if hasattr(block, "expand") else _TIMM_SEPARABLE
+    for ours, theirs in layers.items():
         if name.startswith(f"{ours}."):
             return f"{prefix}{theirs}{name[len(ours) :]}"
     raise MixnasError(f"timm has no counterpart of '{name}'")
 
 
 def load_timm_state_dict(model: Network, state: Mapping[str, Tensor]) -> None:
-    """Give a model the weights of timm's network of the same architecture.
+    """Load the weights of timm's network of the same architecture into a model.
 
-    Covers what timm builds from arch strings of ir, ds and cn blocks (MixNet, MobileNetV1 and V2,
-    MnasNet, EfficientNet). timm's ``mixnet_*`` go with symmetric padding and eps 1e-5,
-    ``tf_mixnet_*`` with padding ``same`` and eps 1e-3.
+    Covers the networks that timm builds from arch strings of ir, ds and cn blocks (MixNet,
+    MobileNetV1 and V2, MnasNet, EfficientNet). timm's ``mixnet_*`` use symmetric padding and an
+    epsilon of 1e-5 in batch normalization, ``tf_mixnet_*`` use padding ``same`` and 1e-3.
 
     Args:
-        model: takes the weights; unchanged on error.
+        model: Model that receives the weights; not changed on error.
         state: timm's state dict.
 
     Raises:
-        MixnasError: when a weight is missing, left over or has another shape.
+        MixnasError: If a weight is missing, unexpected, or has another shape.
     """
     own = model.state_dict()
     names = {name: _timm_name(model, name) for name in own}
     wrong = [f"'{theirs}' is missing" for theirs in names.values() if theirs not in state]
-    wrong += [f"'{name}' has no place" for name in sorted(set(state) - set(names.values()))]
+    wrong += [f"'{name}' is unexpected" for name in sorted(set(state) - set(names.values()))]
     wrong += [
         f"'{theirs}' is {tuple(state[theirs].shape)}, expected {tuple(own[ours].shape)}"
         for ours, theirs in names.items()

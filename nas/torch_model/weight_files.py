@@ -1,4 +1,4 @@
-"""Weights in safetensors files."""
+"""Reading weights from safetensors files."""
 
 from __future__ import annotations
 
@@ -16,22 +16,26 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a safetensors file.
 
     Raises:
-        MixnasError: when it cannot be read.
+        MixnasError: If the file is missing or damaged.
     """
     try:
-        found: dict[str, Tensor] = load_file(path)
+        tensors: dict[str, Tensor] = load_file(path)
     except FileNotFoundError:
         raise MixnasError(f"{path}: no such file; give a .safetensors file") from None
     except (OSError, SafetensorError) as error:
-        raise MixnasError(f"{path}: no safetensors file ({error})") from None
-    return found
+        raise MixnasError(f"{path}: not a safetensors file ({error})") from None
+    return tensors
 
 
 def load_weights(model: Network, path: Path) -> None:
-    """Give a model the weights of a safetensors file written from the same architecture.
+    """Load the weights of a network of the same architecture from a safetensors file.
+
+    Args:
+        model: Model that receives the weights; not changed on error.
+        path: Path of the file.
 
     Raises:
-        MixnasError: when the file cannot be read, or holds other weights; the model is unchanged.
+        MixnasError: If the file cannot be read, or contains the weights of another network.
     """
     state = read_weights(path)
     own = model.state_dict()
@@ -42,6 +46,6 @@ def load_weights(model: Network, path: Path) -> None:
     )
     if wrong:
         raise MixnasError(
-            f"{path}: the weights are of another network (first difference: '{wrong[0]}')"
+            f"{path}: the weights belong to another network (first difference: '{wrong[0]}')"
         )
     model.load_state_dict(state)

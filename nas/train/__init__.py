@@ -1,5 +1,5 @@
-"""Training: one loop for the search's short trainings and for full training.
+"""Training networks: one loop for the short trainings of a search and for full training.
 
-Nothing is imported here, since the modules need torch: ``python -m nas.train --help`` is to answer
-at once.
+This package imports nothing by itself because its modules need torch, and
+``python -m nas.train --help`` must answer at once.
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,76 +11,103 @@ import typer
 import yaml
 
 from nas import cli
+from nas.document import Document, validate
 from nas.errors import MixnasError
+from nas.files import new_run_path
+from nas.train.recipe import Recipe, load_recipe
+from nas.train.settings import DEFAULT_RECIPE, TrainingSettings, read_training_settings
 
 if TYPE_CHECKING:
     from nas.latency import Device
-    from nas.train.components import TrainingSettings
     from nas.train.full_training import FullTraining
     from nas.train.placement import Placement
-    from nas.train.recipe import Recipe
 
-app = cli.new_app(
-    "Train a network in full: with checkpoints to go on from, a log and curves; at the end, one "
-    "look at the test part."
-)
 RECIPES = "experiments/recipes/*.yaml"
-PLAIN: dict[str, Any] = {"epochs": 30, "batch_size": 64, "learning_rate": 0.05, "warmup": 0.1}
-"""What differs from the recipe of short trainings where none is given."""
+app = cli.new_app(
+    "Train a network in full, with checkpoints to resume from, a log and learning curves. The test "
+    "part of the data is evaluated once, at the end."
+)
 
 
 @app.command()
 def train(
     network: Annotated[
-        str | None, typer.Argument(help="Path of a spec, a reference's name, or timm:NAME.")
+        str | None,
+        typer.Argument(help="Path of a spec, name of a reference network, or timm:NAME."),
     ] = None,
-    data: Annotated[str | None, typer.Option(help="Data set, as of nas.search. [digits]")] = None,
+    data: Annotated[
+        str | None, typer.Option(help=f"Data set, as for nas.search. [{TrainingSettings.data}]")
+    ] = None,
     recipe: Annotated[
-        Path | None, typer.Option(help=f"How to train: a YAML file, as {RECIPES}.")
+        Path | None,
+        typer.Option(
+            help=f"YAML file that says how to train, such as {RECIPES}. "
+            f"[{DEFAULT_RECIPE.epochs:g} epochs of {DEFAULT_RECIPE.optimiser}]"
+        ),
     ] = None,
     change: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Another value in the recipe, as epochs=30; may be repeated."),
+        typer.Option("--set", help="Change a value of the recipe: epochs=30; may be repeated."),
     ] = None,
     resolution: Annotated[
-        int | None, typer.Option(min=8, max=2048, help="Side of the images. [the network's own]")
+        int | None,
+        typer.Option(
+            min=8, max=2048, help="Side of the images in pixels. [the network's own resolution]"
+        ),
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="To start from: a .safetensors file, or timm:NAME.")
+        str | None,
+        typer.Option(help="Weights to start from: a .safetensors file, or timm:NAME. [random]"),
     ] = None,
     teacher: Annotated[
-        str | None, typer.Option(help="To learn from as well: timm:NAME (recipe: distill).")
+        str | None,
+        typer.Option(
+            help="Network to distill from, as timm:NAME (see distill in the recipe). [none]"
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of everything random. [0]")] = None,
-    on: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+    seed: Annotated[
+        int | None, typer.Option(min=0, help=f"Random seed. [{TrainingSettings.seed}]")
+    ] = None,
+    on: Annotated[str, typer.Option(help="Where to train: cpu, cuda, or auto.")] = "auto",
     precision: Annotated[
-        str, typer.Option(help="fp32, bf16, fp16, or auto: bf16 on CUDA.")
+        str, typer.Option(help="fp32, bf16, fp16, or auto: bf16 on CUDA, fp32 elsewhere.")
     ] = "auto",
     compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
-    threads: cli.Threads = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, max=1024, help="Threads to train with on the CPU. [all usable cores]"),
+    ] = None,
     reading: Annotated[
-        str | None, typer.Option(help="Images from: memory, stream (from files), or auto. [auto]")
+        str | None,
+        typer.Option(
+            help="How to read image files: memory (decode once and keep), stream (decode as "
+            f"needed), or auto. [{TrainingSettings.reading}]"
+        ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes that decode streamed images. [one a core]")
+        int | None,
+        typer.Option(min=0, help="Processes that decode streamed images. [one per core]"),
     ] = None,
     device: Annotated[
-        str, typer.Option(help="That latency is measured on at the end, or 'none'.")
+        str, typer.Option(help="Device to measure latency on at the end, or 'none'.")
     ] = "onnxruntime:cpu",
-    out: Annotated[Path | None, typer.Option(help="Folder to make. [runs/train-NAME-TIME]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to create. [runs/train-NAME-TIME]")
+    ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Folder of a training to go on with, as it was asked for.")
+        Path | None,
+        typer.Option(help="Folder of a training to resume, with the settings it was started with."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
 ) -> None:
-    """Train a network, and leave its weights, its log and its card in a folder."""
+    """Train a network, and leave its weights, log, learning curves and results in a folder."""
     import torch
 
     from nas.latency import open_device
     from nas.machine import usable_cores
-    from nas.train.components import open_training, read_training_settings
+    from nas.train.components import open_training
 
-    asked = {
+    options = {
         "network": network,
         "data": data,
         "seed": seed,
@@ -90,75 +116,76 @@ def train(
         "teacher": teacher,
         "reading": reading,
     }
-    given = {name: value for name, value in asked.items() if value is not None}
+    given = {name: value for name, value in options.items() if value is not None}
     if resume is not None:
         others = {"recipe": recipe, "set": change, "out": out}
-        wrong = [*given, *(name for name, value in others.items() if value)]
-        if wrong:
+        superfluous = [*given, *(name for name, value in others.items() if value)]
+        if superfluous:
             raise MixnasError(
-                f"--resume goes on with the folder's own settings; give no {', '.join(wrong)}"
+                "--resume uses the settings the training was started with; leave out "
+                f"{', '.join(superfluous)}"
             )
         path, settings = resume, read_training_settings(resume)
     elif network is None:
-        raise MixnasError("give a network to train (a spec's path, a reference's name, timm:NAME)")
+        raise MixnasError(
+            "give a network to train: path of a spec, name of a reference network, or timm:NAME"
+        )
     else:
-        settings = _settings({"data": "digits", **given, "recipe": _recipe(recipe, change)})
-        path = out or _new_path(network)
-    target = None if device == "none" else open_device(device)
+        settings = _checked_settings({**given, "recipe": _read_recipe(recipe, change)})
+        path = out or new_run_path(f"train-{_short_name(network)}")
+    latency_device = None if device == "none" else open_device(device)
     console = cli.error_console()
     torch.set_num_threads(threads or usable_cores())
-    placement = _placement(on, precision, compiled)
-    training = open_training(path, settings, placement, workers, resume is None, console)
+    placement = _open_placement(on, precision, compiled)
+    training = open_training(
+        path=path,
+        settings=settings,
+        placement=placement,
+        workers=workers,
+        new=resume is None,
+        console=console,
+    )
     if placement.main and console.is_terminal:
         console.print(f"folder: {path}")
-    card = _trained(training, target)
+    card = _train(training, latency_device)
     if not placement.main:
         return
     if json:
         cli.print_json(card)
     else:
-        _print(card, training)
+        _print_card(card, training)
 
 
-def _recipe(path: Path | None, changes: list[str] | None) -> Recipe:
-    from nas.document import Document, validate
-    from nas.train.recipe import Recipe, load_recipe
-
-    told: dict[str, Any] = {}
+def _read_recipe(path: Path | None, changes: list[str] | None) -> Recipe:
+    """Read the recipe, or take the default one, and apply the changes of ``--set``."""
+    values: dict[str, Any] = {}
     for text in changes or []:
         key, equals, value = text.partition("=")
         if not equals:
-            raise MixnasError(f"--set {text}: write NAME=VALUE, as epochs=30")
+            raise MixnasError(f"--set {text}: expected NAME=VALUE, such as epochs=30")
         try:
-            told[key.strip().replace("-", "_")] = yaml.safe_load(value)
+            values[key.strip().replace("-", "_")] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise MixnasError(f"--set {text}: '{value}' cannot be read") from None
+            raise MixnasError(f"--set {text}: the value '{value}' is not valid YAML") from None
     if path is not None:
-        return load_recipe(path, told)
-    found: Recipe = validate(Recipe, Document("--set", {**PLAIN, **told}))
-    return found
+        return load_recipe(path, values)
+    return validate(Recipe, Document("--set", {**dataclasses.asdict(DEFAULT_RECIPE), **values}))
 
 
-def _settings(values: dict[str, Any]) -> TrainingSettings:
-    """Check the options; paths become absolute, as a training may go on from another folder."""
-    from nas.document import Document, validate
-    from nas.train.components import TrainingSettings
-
+def _checked_settings(values: dict[str, Any]) -> TrainingSettings:
+    """Validate the options, with absolute paths: a training may be resumed from anywhere."""
     for name in ("network", "data", "weights"):
         if name in values and Path(values[name]).expanduser().exists():
             values[name] = str(Path(values[name]).expanduser().resolve())
     values["recipe"] = dataclasses.asdict(values["recipe"])
-    found: TrainingSettings = validate(TrainingSettings, Document("options", values))
-    return found
+    return validate(TrainingSettings, Document("options", values))
 
 
-def _new_path(network: str) -> Path:
-    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = network.rpartition(":")[2] if network.startswith("timm:") else Path(network).stem
-    return Path("runs") / f"train-{name}-{now}"
+def _short_name(network: str) -> str:
+    return network.rpartition(":")[2] if network.startswith("timm:") else Path(network).stem
 
 
-def _placement(on: str, precision: str, compiled: bool) -> Placement:
+def _open_placement(on: str, precision: str, compiled: bool) -> Placement:
     import torch
 
     from nas.train.placement import AcceleratePlacement, Placement
@@ -166,7 +193,7 @@ def _placement(on: str, precision: str, compiled: bool) -> Placement:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # started by `accelerate launch`
         from accelerate import Accelerator
 
-        # Precision is the placement's matter, whatever the launcher was configured for.
+        # The placement handles precision, whatever the launcher was configured for.
         accelerator = Accelerator(cpu=on == "cpu", mixed_precision="no")
         cuda = accelerator.device.type == "cuda"
         return AcceleratePlacement(accelerator, _best_precision(precision, cuda), compiled)
@@ -179,7 +206,8 @@ def _best_precision(precision: str, cuda: bool) -> str:
     return ("bf16" if cuda else "fp32") if precision == "auto" else precision
 
 
-def _trained(training: FullTraining, device: Device | None) -> dict[str, Any]:
+def _train(training: FullTraining, device: Device | None) -> dict[str, Any]:
+    """Train to the end and return the card."""
     from nas.machine import machine_for
     from nas.train.loop import TrainingError
 
@@ -187,17 +215,17 @@ def _trained(training: FullTraining, device: Device | None) -> dict[str, Any]:
     try:
         with cli.progress_bar(console, "training") as step, machine_for("training"):
             training.run(step)
-        return training.finish(lambda: _latency(training, device))
+        return training.finish(lambda: _measure_latency(training, device))
     except KeyboardInterrupt:
         if training.trainer.placement.main:
-            console.print(f"stopped; go on with: python -m nas.train --resume {training.path}")
+            console.print(f"stopped; resume with: python -m nas.train --resume {training.path}")
         raise
     except TrainingError as error:
         raise MixnasError(str(error)) from None
 
 
-def _latency(training: FullTraining, device: Device | None) -> dict[str, Any] | None:
-    """Measure the trained network; a device that fails now must not cost the training."""
+def _measure_latency(training: FullTraining, device: Device | None) -> dict[str, Any] | None:
+    """Measure the trained network; a device that fails now must not lose the training."""
     from nas.latency import measure_quietly
 
     if device is None or training.model.spec is None:
@@ -208,24 +236,24 @@ def _latency(training: FullTraining, device: Device | None) -> dict[str, Any] | 
             device.prepare(step)
         return measure_quietly(device, training.model.spec).to_dict()
     except MixnasError as error:
-        console.print(f"no latency: {error}", markup=False, soft_wrap=True)
+        console.print(f"latency was not measured: {error}", markup=False, soft_wrap=True)
         return None
 
 
-def _print(card: dict[str, Any], training: FullTraining) -> None:
+def _print_card(card: dict[str, Any], training: FullTraining) -> None:
     from nas.units import format_count
 
-    latency = card["latency"]
-    shown = "-"
-    if latency is not None:
-        shown = f"{latency['steady_ms']:.2f} ms ({latency['device']}, lowered, one image)"
+    measured = card["latency"]
+    latency = "-"
+    if measured is not None:
+        latency = f"{measured['steady_ms']:.2f} ms ({measured['device']}, lowered, one image)"
     test, validation = card["test"], card["validation"]
     lines = {
         "test": f"{_percent(test['top1'])} top-1, {_percent(test['top5'])} top-5",
         "validation": f"{_percent(validation['top1'])} top-1, {_percent(validation['top5'])} top-5",
         "network": f"{format_count(card['params'])} parameters, "
         f"{format_count(card['madds'])} MAdds at {card['resolution']} px",
-        "latency": shown,
+        "latency": latency,
         "training": f"{card['epochs']} epochs in {card['seconds']:.0f} s",
         "weights": card["weights"],
         "curves": training.path / "curves.png",
@@ -235,7 +263,7 @@ def _print(card: dict[str, Any], training: FullTraining) -> None:
         print(f"  {name:<11} {text}")
     broken = getattr(training.trainer.source, "broken", ())
     if broken:
-        print(f"{len(broken)} images cannot be read and were left out, as {next(iter(broken))}")
+        print(f"{len(broken)} images cannot be read and were left out: {next(iter(broken))}, ...")
 
 
 def _percent(share: float) -> str:

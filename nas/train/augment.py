@@ -1,4 +1,4 @@
-"""What happens to a batch of images before a network sees it; kornia does it, batch by batch."""
+"""Augmentation and normalization of batches of images; kornia does most of it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
-class Mixed:
-    """Labels of images that may be mixtures of two.
+class MixedLabels:
+    """Labels of images each of which may be a mixture of two.
 
     Attributes:
-        first: (B,) labels.
-        second: (B,) labels of what is mixed in.
-        share: of the second, 0..1, one for each or one for all; None where nothing is mixed.
+        first: Labels of the images, shape (B,).
+        second: Labels of the images that were mixed in, shape (B,).
+        share: Share of the second image, 0..1, shape (B,) or () for the whole batch; None if
+            nothing was mixed.
     """
 
     first: Tensor
@@ -29,10 +30,16 @@ class Mixed:
     share: Tensor | None
 
     def loss(self, logits: Tensor, smoothing: float) -> Tensor:
-        """Return the mean cross entropy of (n x B, classes) logits, of n answers to a batch."""
-        answers = len(logits) // len(self.first)
-        if answers > 1:
-            parts = logits.chunk(answers)
+        """Return the mean cross entropy.
+
+        Args:
+            logits: Shape (n x B, classes): n predictions for each image of the batch, as a
+                supernet gives that trains n networks at once.
+            smoothing: Share of the target that label smoothing spreads over all classes.
+        """
+        predictions = len(logits) // len(self.first)
+        if predictions > 1:
+            parts = logits.chunk(predictions)
             return torch.stack([self.loss(part, smoothing) for part in parts]).mean()
         if self.share is None:
             return F.cross_entropy(logits, self.first, label_smoothing=smoothing)
@@ -40,34 +47,35 @@ class Mixed:
         second = F.cross_entropy(logits, self.second, label_smoothing=smoothing, reduction="none")
         return ((1 - self.share) * first + self.share * second).mean()
 
-    def right(self, logits: Tensor) -> Tensor:
-        """Return the share of answers that name an image's larger part."""
-        answers = logits.argmax(1).view(-1, len(self.first))
+    def accuracy(self, logits: Tensor) -> Tensor:
+        """Return the share of predictions that equal the label of an image's larger part."""
+        predicted = logits.argmax(1).view(-1, len(self.first))
         main = self.first
         if self.share is not None:
             main = torch.where(self.share > 0.5, self.second, self.first)
-        return (answers == main).float().mean()
+        return (predicted == main).float().mean()
 
 
 class Augmentation:
-    """Turns uint8 images (B, 3, H, W) into normalised floats, channels last.
+    """Turns uint8 images (B, 3, H, W) into normalized floats in the channels-last format.
 
-    What is random comes from torch's global generator, which the training loop seeds at every step.
+    All randomness comes from torch's global generator, which the training loop seeds at each step.
     """
 
     def __init__(self, recipe: Recipe, statistics: tuple[Tensor, Tensor]) -> None:
         """Prepare the operations.
 
         Args:
-            recipe: says which.
-            statistics: mean and standard deviation of the training part, (3,) each, in 0..1.
+            recipe: Recipe that names the operations.
+            statistics: Mean and standard deviation of the training part by channel, in 0..1,
+                shape (3,) each.
         """
         mean, std = statistics
         if recipe.normalisation == "imagenet":
             mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
         self.mean, self.std = mean.view(1, 3, 1, 1), std.view(1, 3, 1, 1)
         self._shift = recipe.shift
-        self._early, self._late = _kornia(recipe)
+        self._before, self._after = _kornia_operations(recipe)
         self._mixers: list[_Mixup | _CutMix] = []
         if recipe.mixup:
             self._mixers.append(_Mixup(recipe.mixup))
@@ -75,27 +83,27 @@ class Augmentation:
             self._mixers.append(_CutMix(recipe.cutmix))
 
     def train(self, images: Tensor) -> Tensor:
-        """Augment and normalise."""
+        """Augment and normalize a batch for training."""
         images = self._shifted(images)
-        if self._early is not None:
-            images = self._early(images.float() / 255) * 255
+        if self._before is not None:
+            images = self._before(images.float() / 255) * 255
         images = self.normalise(images)
-        return images if self._late is None else self._late(images)
+        return images if self._after is None else self._after(images)
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Normalise alone, as for evaluation."""
+        """Normalize a batch without augmenting it, as for evaluation."""
         mean, std = self.mean.to(images.device), self.std.to(images.device)
         floats = (images.float() - 255 * mean) / (255 * std)
         return floats.contiguous(memory_format=torch.channels_last)
 
-    def mix(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Mixed]:
-        """Mix images with one another, if the recipe says so."""
+    def mix(self, images: Tensor, labels: Tensor) -> tuple[Tensor, MixedLabels]:
+        """Mix the images of a batch with one another if the recipe asks for it."""
         if not self._mixers:
-            return images, Mixed(labels, labels, None)
+            return images, MixedLabels(labels, labels, None)
         return self._mixers[int(torch.randint(len(self._mixers), ()))](images, labels)
 
     def _shifted(self, images: Tensor) -> Tensor:
-        """Move every image by a few pixels, the edge repeated."""
+        """Translate each image by a random number of pixels, replicating its edge."""
         reach = round(self._shift * images.shape[-1])
         if reach == 0:
             return images
@@ -108,61 +116,61 @@ class Augmentation:
         return padded[at[:count, None, None, None], at[None, :channels, None, None], rows, columns]
 
 
-def _kornia(recipe: Recipe) -> tuple[nn.Module | None, nn.Module | None]:
-    """Return the operations before and after normalisation; None for none."""
+def _kornia_operations(recipe: Recipe) -> tuple[nn.Module | None, nn.Module | None]:
+    """Return the operations before and after normalization; None if there are none."""
     if not (recipe.flip or recipe.crop < 1 or recipe.randaugment or recipe.erasing):
         return None, None
-    import kornia.augmentation as kornia  # takes seconds, and most short trainings go without
+    import kornia.augmentation as kornia  # takes seconds, and most short trainings do without
 
-    early: list[nn.Module] = []
+    before: list[nn.Module] = []
     if recipe.crop < 1:
-        early.append(_RandomCrop(recipe.crop))
+        before.append(_RandomCrop(recipe.crop))
     if recipe.flip:
-        early.append(kornia.RandomHorizontalFlip())
+        before.append(kornia.RandomHorizontalFlip())
     if recipe.randaugment:
-        early.append(kornia.auto.RandAugment(recipe.randaugment_ops, recipe.randaugment))
-    late = kornia.RandomErasing(p=recipe.erasing) if recipe.erasing else None
-    return (nn.Sequential(*early) if early else None), late
+        before.append(kornia.auto.RandAugment(recipe.randaugment_ops, recipe.randaugment))
+    after = kornia.RandomErasing(p=recipe.erasing) if recipe.erasing else None
+    return (nn.Sequential(*before) if before else None), after
 
 
 class _RandomCrop(nn.Module):
-    """kornia's random resized crop for images of any size: it wants to know the size beforehand."""
+    """Random resized crop of images of any size; kornia's needs the size in advance."""
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, min_area: float) -> None:
         super().__init__()
-        self.share = share
+        self._min_area = min_area
 
     def forward(self, images: Tensor) -> Tensor:
         import kornia.augmentation as kornia
 
-        crop = kornia.RandomResizedCrop(tuple(images.shape[-2:]), scale=(self.share, 1.0))
-        done: Tensor = crop(images)
-        return done
+        crop = kornia.RandomResizedCrop(tuple(images.shape[-2:]), scale=(self._min_area, 1.0))
+        cropped: Tensor = crop(images)
+        return cropped
 
 
 class _Mixup:
-    """Adds to every image another one, in one share for the whole batch (Zhang et al. 2018)."""
+    """Blends each image with another one, all in the same proportion (Zhang et al. 2018)."""
 
     def __init__(self, alpha: float) -> None:
         self._beta = torch.distributions.Beta(alpha, alpha)
 
-    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Mixed]:
+    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, MixedLabels]:
         order = torch.randperm(len(labels), device=labels.device)
         share = self._beta.sample().to(images.device)
-        return images.lerp(images[order], share), Mixed(labels, labels[order], share)
+        return images.lerp(images[order], share), MixedLabels(labels, labels[order], share)
 
 
 class _CutMix:
-    """kornia's, whose answer is the share of the first image."""
+    """kornia's CutMix (Yun et al. 2019), which reports the share of the first image."""
 
     def __init__(self, alpha: float) -> None:
         import kornia.augmentation as kornia
 
-        self._mixer = kornia.RandomCutMixV2(
+        self._cutmix = kornia.RandomCutMixV2(
             beta=alpha, p=1.0, data_keys=["input", "class"], use_correct_lambda=True
         )
 
-    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Mixed]:
-        mixed, told = self._mixer(images, labels)
-        first, second, share = told[0].unbind(1)  # [0]: one cut an image
-        return mixed, Mixed(first.long(), second.long(), 1 - share)
+    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, MixedLabels]:
+        mixed, targets = self._cutmix(images, labels)
+        first, second, share = targets[0].unbind(1)  # [0]: one cut per image
+        return mixed, MixedLabels(first.long(), second.long(), 1 - share)

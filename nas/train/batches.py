@@ -1,4 +1,4 @@
-"""Batches of images: how they are dealt out, and those of images that are in memory."""
+"""Batches of images: how they are assigned to steps, and batches of images held in memory."""
 
 from __future__ import annotations
 
@@ -10,71 +10,74 @@ from torch import Tensor
 
 from nas.data import DataSource, ImageData, Part
 
-EVALUATED_AT_ONCE = 128
+EVALUATION_BATCH = 128
 Data = TypeVar("Data", bound=DataSource)
 
 
 class BatchSource(Protocol):
-    """Gives a training its images: uint8 (B, 3, H, W), with labels (B,)."""
+    """Provides a training with batches of uint8 images (B, 3, H, W) and labels (B,)."""
 
     def __len__(self) -> int:
-        """Steps of one epoch."""
+        """Return the number of steps of one epoch."""
         ...
 
     def statistics(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the training part by channel, (3,) in 0..1."""
+        """Return mean and standard deviation of the training part by channel, (3,) in 0..1."""
         ...
 
     def train(self, epoch: int, begin: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the steps of an epoch, from step `begin` on; the same ones every time."""
+        """Yield the batches of an epoch from step `begin` on; they are the same at every call."""
         ...
 
     def evaluate(self, part: Part) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield a part in order."""
+        """Yield the images of a part in order, in batches."""
         ...
 
 
 class ShardedBatches(Generic[Data]):
-    """How images are dealt out to steps; of processes that train together, each has its share.
+    """Assigns images to steps, and divides each step among the processes that train together.
 
     Attributes:
-        data: the images.
-        size: images a step, of all processes together.
-        seed: of the order.
-        rank: which of the processes this is.
-        world: how many there are.
+        data: The images.
+        size: Images per step, of all processes together.
+        seed: Random seed of the order of the images.
+        rank: Number of this process, from 0.
+        world: Number of processes.
     """
 
     def __init__(self, data: Data, size: int, seed: int, rank: int = 0, world: int = 1) -> None:
-        """Take the data; a batch larger than the training part is that part."""
+        """Take the data; a batch larger than the training part is reduced to that part."""
         self.data = data
         self.size = max(1, min(size, data.count("train")))
         self.seed = seed
         self.rank, self.world = rank, world
 
     def __len__(self) -> int:
-        """Steps of one epoch; the last, smaller batch is left out, since BN needs company."""
+        """Return the number of steps of one epoch.
+
+        The incomplete last batch is dropped because batch normalization needs enough images.
+        """
         return max(1, self.data.count("train") // self.size)
 
     def epochs(self, images: int, most: int) -> float:
-        """Return how many epochs show so many images, but `most` at most."""
+        """Return the number of epochs in which `images` images are seen, but at most `most`."""
         return min(most, images / (len(self) * self.size))
 
     def steps(self, epoch: int, begin: int = 0) -> Iterator[Tensor]:
-        """Yield the numbers of this process's images in every step of an epoch."""
+        """Yield the indices of this process's images at each step of an epoch."""
         order = epoch_order(self.data.count("train"), self.seed, epoch)
         for step in range(begin, len(self)):
             yield order[step * self.size : (step + 1) * self.size][self.rank :: self.world]
 
     def chunks(self, part: Part) -> Iterator[slice]:
-        """Yield this process's share of a part, in order, as it is evaluated."""
-        count, stride = self.data.count(part), EVALUATED_AT_ONCE * self.world
-        for start in range(EVALUATED_AT_ONCE * self.rank, count, stride):
-            yield slice(start, min(start + EVALUATED_AT_ONCE, count))
+        """Yield the slices of a part that this process evaluates, in order."""
+        count, stride = self.data.count(part), EVALUATION_BATCH * self.world
+        for start in range(EVALUATION_BATCH * self.rank, count, stride):
+            yield slice(start, min(start + EVALUATION_BATCH, count))
 
 
 class Batches(ShardedBatches[ImageData]):
-    """Batches of images in memory, at the resolution to train at."""
+    """A `BatchSource` of images in memory, which have the resolution to train at."""
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """See `BatchSource.statistics`."""
@@ -94,17 +97,22 @@ class Batches(ShardedBatches[ImageData]):
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> Tensor:
-    """Return the order of `count` images in an epoch, which nothing else changes."""
-    generator = torch.Generator().manual_seed(mixed_seed(seed, epoch))
+    """Return the order of `count` images in an epoch; it depends on the arguments only."""
+    generator = torch.Generator().manual_seed(derive_seed(seed, epoch))
     return torch.randperm(count, generator=generator)
 
 
-def mixed_seed(*numbers: int) -> int:
-    """Return one seed for several numbers; neighbours give unlike ones."""
+def derive_seed(*numbers: int) -> int:
+    """Return one 63-bit seed derived from several numbers, such as a seed and a step.
+
+    Neighboring numbers give unrelated seeds. The generator is splitmix64 (Steele et al. 2014).
+    """
+    # numpy's SeedSequence would serve as well, but every order of images, augmentation and score
+    # follows from these values: with others, earlier runs could be neither resumed nor compared.
     value = 0
-    for number in numbers:  # splitmix64 (Steele et al. 2014)
+    for number in numbers:
         value = (value + number + 0x9E3779B97F4A7C15) % (1 << 64)
         value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9 % (1 << 64)
         value = (value ^ (value >> 27)) * 0x94D049BB133111EB % (1 << 64)
         value ^= value >> 31
-    return value >> 1  # torch and numpy take 63 bits alike
+    return value >> 1  # both torch and numpy accept 63 bits

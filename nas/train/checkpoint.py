@@ -1,8 +1,9 @@
-"""A training in one safetensors file, from which it goes on exactly as it would have."""
+"""Checkpoints: a training in one safetensors file, from which it resumes bit for bit."""
 
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,52 +16,90 @@ from nas.errors import MixnasError
 from nas.files import write_atomic
 from nas.train.loop import Trainer
 
-_FORM = "mixnas.checkpoint/1"
+_FORMAT = "mixnas.checkpoint/1"
 
 
 def save_checkpoint(trainer: Trainer, path: Path, about: dict[str, Any]) -> None:
-    """Write a training's state, whole or not at all.
+    """Write a training's state to a file, whole or not at all.
 
     Args:
-        trainer: between two steps.
-        path: of the file.
-        about: plain data to keep beside, which `load_checkpoint` compares.
+        trainer: Training, between two steps.
+        path: Path of the file.
+        about: Plain data that identifies the training; `load_checkpoint` compares it.
+
+    Raises:
+        MixnasError: If the optimizer has state that cannot be saved.
     """
     tensors, facts = _state(trainer)
-    metadata = {"form": _FORM, "facts": json.dumps(facts), "about": json.dumps(about)}
+    metadata = {"form": _FORMAT, "facts": json.dumps(facts), "about": json.dumps(about)}
     _write(tensors, path, metadata)
 
 
 def load_checkpoint(trainer: Trainer, path: Path, about: dict[str, Any]) -> None:
-    """Let a trainer go on where a file's training was.
+    """Bring a trainer to the state in a file.
+
+    Args:
+        trainer: Training, freshly built in the same way as the one that was saved.
+        path: Path of the file.
+        about: Plain data that identifies the training; must equal what was saved.
 
     Raises:
-        MixnasError: when the file is damaged, or comes from another training.
+        MixnasError: If the file is damaged, or belongs to another training.
     """
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if metadata.get("form") != _FORM:
-            raise MixnasError(f"{path} is no checkpoint of a training")
+        if metadata.get("form") != _FORMAT:
+            raise MixnasError(f"{path} is not the checkpoint of a training")
         _check_same(json.loads(metadata["about"]), about, path)
         _restore(trainer, tensors, json.loads(metadata["facts"]))
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise MixnasError(f"{path} cannot be gone on with ({error}); train anew") from None
+        raise MixnasError(f"{path} cannot be resumed ({error}); start a new training") from None
 
 
-def _check_same(kept: dict[str, Any], about: dict[str, Any], path: Path) -> None:
-    """Raise when a checkpoint is of a training that was asked for otherwise."""
-    for name in sorted({*kept, *about}):
-        if kept.get(name) != about.get(name):
+def _check_same(saved: dict[str, Any], about: dict[str, Any], path: Path) -> None:
+    """Refuse a checkpoint of a training with other settings."""
+    for name in sorted({*saved, *about}):
+        if saved.get(name) != about.get(name):
             raise MixnasError(
-                f"{path} is of another training: its {name} was {kept.get(name)}, "
-                f"and is {about.get(name)} now"
+                f"{path} belongs to another training: {name} was {saved.get(name)}, "
+                f"but is {about.get(name)} now"
             )
 
 
+class Checkpointer:
+    """Saves a training's state at intervals."""
+
+    def __init__(
+        self, trainer: Trainer, path: Path, about: dict[str, Any], interval: float
+    ) -> None:
+        """Start the clock.
+
+        Args:
+            trainer: Training to save.
+            path: Path of the checkpoint.
+            about: Plain data that identifies the training (see `save_checkpoint`).
+            interval: Time between two checkpoints, in seconds.
+        """
+        self._trainer, self._path, self._about = trainer, path, about
+        self._interval = interval
+        self._saved = time.monotonic()
+
+    def save_if_due(self, epoch_ended: bool = False) -> None:
+        """Save the state if the interval has passed or an epoch has ended.
+
+        Of several processes, only the main one writes.
+        """
+        if not epoch_ended and time.monotonic() - self._saved <= self._interval:
+            return
+        if self._trainer.placement.main:
+            save_checkpoint(self._trainer, self._path, self._about)
+        self._saved = time.monotonic()
+
+
 def save_weights(model: nn.Module, path: Path, about: dict[str, str]) -> None:
-    """Write a model's parameters and buffers, whole or not at all."""
+    """Write a model's parameters and buffers to a file, whole or not at all."""
     _write(dict(model.state_dict()), path, about)
 
 
@@ -70,13 +109,17 @@ def _write(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> 
 
 
 def _state(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return all that a training needs to go on: tensors by name, and plain facts."""
+    """Return everything that a training needs to resume: tensors by name, and plain values.
+
+    Raises:
+        MixnasError: If the optimizer has state that is neither a tensor nor a number.
+    """
     tensors = {f"model.{name}": t for name, t in trainer.model.state_dict().items()}
     if trainer.average is not None:
         tensors |= {f"average.{name}": t for name, t in trainer.average.state_dict().items()}
-    kept = trainer.optimiser.state_dict()
+    optimiser = trainer.optimiser.state_dict()
     plain: dict[str, dict[str, Any]] = {}
-    for index, values in kept["state"].items():
+    for index, values in optimiser["state"].items():
         for name, value in values.items():
             if isinstance(value, Tensor):
                 tensors[f"optimiser.{index}.{name}"] = value
@@ -84,8 +127,8 @@ def _state(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 plain.setdefault(str(index), {})[name] = value
             elif value is not None:
                 raise MixnasError(
-                    f"the state of the optimiser '{trainer.recipe.optimiser}' cannot be kept "
-                    f"('{name}' is no tensor); choose another one"
+                    f"the state of the optimizer '{trainer.recipe.optimiser}' cannot be saved "
+                    f"('{name}' is not a tensor); choose another optimizer"
                 )
     tensors["sums"] = trainer.sums
     facts = {
@@ -93,41 +136,42 @@ def _state(trainer: Trainer) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "losses": trainer.losses,
         "accuracies": trainer.accuracies,
         "optimiser": plain,
-        "groups": [_plain(group) for group in kept["param_groups"]],
-        "placement": trainer.placement.facts(),
+        "groups": [_plain_values(group) for group in optimiser["param_groups"]],
+        "placement": trainer.placement.state(),
     }
     return tensors, facts
 
 
-def _plain(group: dict[str, Any]) -> dict[str, Any]:
+def _plain_values(group: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in group.items() if isinstance(v, int | float | str)}
 
 
 def _restore(trainer: Trainer, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-    trainer.model.load_state_dict(_below(tensors, "model."))
+    trainer.model.load_state_dict(_with_prefix(tensors, "model."))
     if trainer.average is not None:
-        trainer.average.load_state_dict(_below(tensors, "average."))
+        trainer.average.load_state_dict(_with_prefix(tensors, "average."))
     weights = [w for group in trainer.optimiser.param_groups for w in group["params"]]
     state: dict[int, dict[str, Any]] = {}
-    for name, tensor in _below(tensors, "optimiser.").items():
+    for name, tensor in _with_prefix(tensors, "optimiser.").items():
         index, _, key = name.partition(".")
         state.setdefault(int(index), {})[key] = _laid_out_as(weights[int(index)], tensor)
     for index, values in facts["optimiser"].items():
         state.setdefault(int(index), {}).update(values)
-    groups = trainer.optimiser.state_dict()["param_groups"]
-    groups = [{**now, **then} for now, then in zip(groups, facts["groups"], strict=True)]
+    fresh = trainer.optimiser.state_dict()["param_groups"]
+    groups = [{**new, **saved} for new, saved in zip(fresh, facts["groups"], strict=True)]
     trainer.optimiser.load_state_dict({"state": state, "param_groups": groups})
     trainer.placement.restore(facts["placement"])
     trainer.step = facts["step"]
     trainer.losses, trainer.accuracies = list(facts["losses"]), list(facts["accuracies"])
-    (trainer.sums,) = trainer.placement.here(tensors["sums"].clone())
+    (trainer.sums,) = trainer.placement.to_device(tensors["sums"].clone())
 
 
 def _laid_out_as(weight: Tensor, tensor: Tensor) -> Tensor:
-    """Give a tensor the memory format of its weight, as fused optimisers expect."""
+    """Give a tensor the memory format of its weight, as fused optimizers require."""
     same = tensor.shape == weight.shape
     return torch.empty_like(weight, dtype=tensor.dtype).copy_(tensor) if same else tensor
 
 
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names have a prefix, under their names without it."""
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

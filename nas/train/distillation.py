@@ -1,4 +1,4 @@
-"""Teachers: trained networks whose answers a student learns from."""
+"""Teachers: trained networks whose predictions a student learns from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nas.train.placement import Placement
 
 
 class FixedTeacher:
-    """A trained network, whose images are normalised in its own way."""
+    """A `Teacher` with fixed weights, which sees images normalized as in its own training."""
 
     def __init__(
         self,
@@ -23,13 +23,13 @@ class FixedTeacher:
         mean: tuple[float, ...] = IMAGENET_MEAN,
         std: tuple[float, ...] = IMAGENET_STD,
     ) -> None:
-        """Take the network, which is not trained any more.
+        """Take the network and freeze its weights.
 
         Args:
-            module: normalised images -> logits.
-            placement: where the student is trained.
-            mean: of the images that it was trained on, by channel, in 0..1.
-            std: their standard deviation.
+            module: Network: normalized images (B, 3, H, W) -> logits (B, classes).
+            placement: Device on which the student is trained.
+            mean: Mean of the images that the teacher was trained on, by channel, in 0..1.
+            std: Standard deviation of these images, by channel.
         """
         self._module = placement.place(module).eval().requires_grad_(requires_grad=False)
         self._placement = placement
@@ -41,24 +41,30 @@ class FixedTeacher:
         """See `Teacher`."""
         device = images.device
         pixels = images * std.to(device) + mean.to(device)
-        own = (pixels - self._mean.to(device)) / self._std.to(device)
+        normalized = (pixels - self._mean.to(device)) / self._std.to(device)
         with self._placement.autocast():
-            logits: Tensor = self._module(own)
+            logits: Tensor = self._module(normalized)
         return logits
 
 
 def open_teacher(name: str, classes: int, placement: Placement) -> FixedTeacher:
-    """Return a pretrained network of timm's as a teacher; timm downloads its weights.
+    """Return one of timm's pretrained networks as a teacher; timm downloads its weights.
+
+    Args:
+        name: ``timm:NAME``.
+        classes: Number of classes of the data.
+        placement: Device on which the student is trained.
 
     Raises:
-        MixnasError: when there is no such network, or it tells other classes apart.
+        MixnasError: If there is no such network, or it has another number of classes.
     """
     if not name.startswith(TIMM):
-        raise MixnasError(f"a teacher is one of timm's networks: timm:NAME, not '{name}'")
+        raise MixnasError(f"unknown teacher '{name}'; give one of timm's networks as timm:NAME")
     module: Any = timm_network(name.removeprefix(TIMM), pretrained=True)
     if module.num_classes != classes:
         raise MixnasError(
-            f"the teacher {name} tells {module.num_classes} classes apart, the data {classes}"
+            f"the teacher {name} distinguishes {module.num_classes} classes, but the data has "
+            f"{classes}; choose a teacher that was trained on the same classes"
         )
-    about = module.pretrained_cfg
-    return FixedTeacher(module, placement, tuple(about["mean"]), tuple(about["std"]))
+    config = module.pretrained_cfg
+    return FixedTeacher(module, placement, tuple(config["mean"]), tuple(config["std"]))

@@ -1,9 +1,7 @@
-"""Training a network in full: the folder it leaves, its checkpoints, its card."""
+"""Full training of one network: its folder with log, checkpoint, weights, curves and result."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import time
 from collections.abc import Callable
@@ -12,18 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock, Timeout
 
 from analysis.figures.training import curves_figure
-from nas.errors import MixnasError
-from nas.files import write_atomic
+from nas.files import claim_folder, write_atomic
 from nas.progress import Step
-from nas.train.checkpoint import load_checkpoint, save_checkpoint, save_weights
+from nas.train.checkpoint import Checkpointer, load_checkpoint, save_weights
 from nas.train.loop import Evaluation, Trainer
 from nas.train.models import Model
 
 CHECKPOINT = "checkpoint.safetensors"
-CHECKPOINT_SECONDS = 60.0  # at least, between two checkpoints; every epoch ends with one, too
+CHECKPOINT_SECONDS = 60.0  # between two checkpoints, in addition to one after each epoch
 LOG_COLUMNS = (
     "epoch",
     "train_loss",
@@ -41,13 +37,13 @@ class FullTraining:
     """One training and its folder.
 
     Attributes:
-        path: the folder.
-        trainer: trains.
-        model: what is trained.
-        costs: its parameters and MAdds.
-        about: what the training was asked to be; a checkpoint of another one is refused.
-        rows: of the log, one an epoch.
-        save_every: seconds between two checkpoints.
+        path: Folder of the training.
+        trainer: The training loop.
+        model: Network being trained.
+        costs: Parameters and MAdds of the network.
+        about: Settings that identify the training; a checkpoint with other settings is refused.
+        rows: Rows of the log, one per epoch, with the columns `LOG_COLUMNS`.
+        save_every: Time between two checkpoints, in seconds.
     """
 
     path: Path
@@ -57,106 +53,115 @@ class FullTraining:
     about: dict[str, Any]
     rows: list[dict[str, Any]] = field(default_factory=list)
     save_every: float = CHECKPOINT_SECONDS
-    _earlier: float = 0.0  # seconds that earlier processes took
+    _earlier_seconds: float = 0.0  # spent by earlier processes, before the training was resumed
     _started: float = 0.0
 
     @property
     def checkpoint(self) -> Path:
-        """Where the training's state is kept."""
+        """Path of the checkpoint."""
         return self.path / CHECKPOINT
 
     @property
     def weights(self) -> Path:
-        """Where the trained weights are."""
+        """Path of the trained weights."""
         return self.path / "weights.safetensors"
+
+    @property
+    def log(self) -> Path:
+        """Path of the log."""
+        return self.path / "log.csv"
 
     def claim(self) -> None:
         """Keep other processes out of the folder until this one ends.
 
         Raises:
-            MixnasError: when another one works in it.
+            MixnasError: If another process is working in the folder.
         """
-        self._lock = FileLock(self.path / ".lock")
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise MixnasError(f"another process is at work in {self.path}; wait for it") from None
+        self._lock = claim_folder(self.path)
 
     def open(self) -> None:
-        """Go on where the folder's checkpoint is, if there is one.
+        """Start the clock, and resume from the folder's checkpoint if there is one.
 
         Raises:
-            MixnasError: when it is of another training.
+            MixnasError: If the checkpoint is damaged, or belongs to another training.
         """
         self._started = time.monotonic()
         if self.checkpoint.is_file():
             load_checkpoint(self.trainer, self.checkpoint, self.about)
-        done = len(self.trainer.losses)
-        log = self.path / "log.csv"
-        if done and log.is_file():
-            # The log may be ahead of the checkpoint by the epoch that was not kept yet.
-            kept = pd.read_csv(log).head(done).to_dict("records")
-            self.rows = [{str(key): value for key, value in row.items()} for row in kept]
-            self._earlier = float(self.rows[-1]["seconds"]) if self.rows else 0.0
+        epochs = len(self.trainer.losses)
+        if epochs and self.log.is_file():
+            # The log may be one epoch ahead of the checkpoint, which is written after it.
+            earlier = pd.read_csv(self.log).head(epochs)
+            self.rows = [
+                {str(name): value for name, value in row.items()}
+                for row in earlier.to_dict("records")
+            ]
+            self._earlier_seconds = float(self.rows[-1]["seconds"]) if self.rows else 0.0
 
     def run(self, step: Step | None = None) -> None:
-        """Train to the end, with a checkpoint now and then.
-
-        Raises:
-            TrainingError: when the loss is no longer finite.
-        """
-        trainer, saved = self.trainer, time.monotonic()
-        while trainer.step < trainer.total:
-            self._log_missing()
-            for done in trainer.steps():
-                if step is not None and trainer.placement.main:
-                    step(done, trainer.total)
-                ended = len(trainer.losses) > len(self.rows)
-                if ended or time.monotonic() - saved > self.save_every:
-                    break
-            self._log_missing()
-            self._save()
-            saved = time.monotonic()
-        self._log_missing()
-
-    def _save(self) -> None:
-        if self.trainer.placement.main:
-            save_checkpoint(self.trainer, self.checkpoint, self.about)
-
-    def _log_missing(self) -> None:
-        """Judge the model after an epoch, and write the log; all processes judge together."""
-        trainer = self.trainer
-        if len(trainer.losses) <= len(self.rows):
-            return
-        found = trainer.evaluate("validation")
-        number = len(trainer.losses)
-        row = {
-            "epoch": number,
-            "train_loss": trainer.losses[-1],
-            "train_accuracy": trainer.accuracies[-1],
-            "validation_loss": found.loss,
-            "validation_accuracy": found.accuracy,
-            "validation_top5": found.top5,
-            "learning_rate": trainer.optimiser.param_groups[0]["lr"],
-            "seconds": round(self._earlier + time.monotonic() - self._started, 1),
-        }
-        self.rows.append(row)
-        if trainer.placement.main:
-            write_atomic(self.path / "log.csv", _csv(self.rows))
-
-    def finish(self, latency: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
-        """Read the test part, once; write weights, curves and the card, and return it.
+        """Train to the end; evaluate, log and save a checkpoint after each epoch.
 
         Args:
-            latency: measures it, of the network in deployed form; called when all else is safe.
+            step: Called with the number of steps taken and their total.
 
         Raises:
-            TrainingError: when the loss on the test part is not finite.
+            TrainingError: If the loss is no longer finite.
+        """
+        trainer = self.trainer
+        checkpointer = Checkpointer(trainer, self.checkpoint, self.about, self.save_every)
+        self._log_epoch()  # which an earlier process may not have come to
+        while trainer.step < trainer.total:
+            epoch_end = (trainer.step // trainer.epoch_steps + 1) * trainer.epoch_steps
+            for done in trainer.steps(until=epoch_end):
+                if step is not None and trainer.placement.main:
+                    step(done, trainer.total)
+                checkpointer.save_if_due()
+            self._log_epoch()
+            checkpointer.save_if_due(epoch_ended=True)
+
+    def _log_epoch(self) -> None:
+        """Evaluate the model after an epoch and write the log, unless that has been done.
+
+        All processes evaluate together; the main one writes.
+        """
+        trainer = self.trainer
+        epoch = len(trainer.losses)
+        if epoch <= len(self.rows):
+            return
+        validation = trainer.evaluate("validation")
+        self.rows.append(
+            {
+                "epoch": epoch,
+                "train_loss": trainer.losses[-1],
+                "train_accuracy": trainer.accuracies[-1],
+                "validation_loss": validation.loss,
+                "validation_accuracy": validation.accuracy,
+                "validation_top5": validation.top5,
+                "learning_rate": trainer.optimiser.param_groups[0]["lr"],
+                "seconds": round(self._earlier_seconds + time.monotonic() - self._started, 1),
+            }
+        )
+        if trainer.placement.main:
+            table = pd.DataFrame(self.rows, columns=list(LOG_COLUMNS))
+            write_atomic(self.log, table.to_csv(index=False, lineterminator="\n"))
+
+    def finish(self, latency: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
+        """Evaluate on the test part, once; write weights, curves and the card.
+
+        Args:
+            latency: Measures the latency of the network in deployed form; called when the weights
+                have been saved. May return None.
+
+        Returns:
+            The card: accuracies, costs and latency of the trained network.
+
+        Raises:
+            TrainingError: If the loss on the test part is not finite.
         """
         main = self.trainer.placement.main
         if main:
             about = {"network": self.model.name, "form": "mixnas.weights/1"}
-            save_weights(self.trainer.best_model, self.weights, about)
+            save_weights(self.trainer.evaluated_model, self.weights, about)
         test = self.trainer.evaluate("test")
         card = self._card(test, latency() if main else None)
         if main:
@@ -185,11 +190,3 @@ class FullTraining:
             "seconds": last["seconds"],
             "weights": str(self.weights),
         }
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, LOG_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""The training loop."""
+"""The training loop, and the evaluation of a network on a part of the data."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from torch.optim.swa_utils import AveragedModel
 from nas.data import Part
 from nas.errors import MixnasError
 from nas.torch_model import zero_residuals
-from nas.train.augment import Augmentation, Mixed
-from nas.train.batches import BatchSource, mixed_seed
+from nas.train.augment import Augmentation, MixedLabels
+from nas.train.batches import BatchSource, derive_seed
 from nas.train.optimisers import open_optimiser
 from nas.train.placement import Placement
 from nas.train.recipe import Recipe
 
-LOOK_EVERY = 32  # steps between two looks at the loss where a look costs time, as on a GPU
+CHECK_INTERVAL = 32  # steps between two checks of the loss, which on a GPU wait for the device
 
 
 class TrainingError(Exception):
-    """A training that cannot go on; its text is the reason that a trial records."""
+    """A training that cannot continue; trials record its text as the reason for their failure."""
 
 
 class Teacher(Protocol):
-    """A network whose answers are learned from."""
+    """A trained network whose predictions a student learns from."""
 
     def __call__(self, images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-        """Return its logits (B, classes) for images that were normalised by `mean` and `std`."""
+        """Return logits (B, classes) for images (B, 3, H, W) normalized by `mean` and `std`."""
         ...
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a network does on a part.
+    """Result of a network on a part of the data.
 
     Attributes:
-        accuracy: share that is right (top-1).
-        top5: share whose label is among the five likeliest; of all where there are five or fewer.
-        loss: cross entropy.
+        accuracy: Top-1 accuracy, 0..1.
+        top5: Top-5 accuracy, 0..1; 1 if there are at most five classes.
+        loss: Mean cross entropy.
     """
 
     accuracy: float
@@ -53,19 +53,19 @@ class Evaluation:
 
 
 class Trainer:
-    """A training that goes on step by step.
+    """A training that proceeds step by step.
 
-    Everything random of a step follows from the seed and the step's number, so that a training
-    which is interrupted and restored goes on exactly as it would have.
+    All randomness of a step is derived from the seed and the number of the step, so that a
+    training that is interrupted and restored continues exactly as it would have.
 
     Attributes:
-        model: being trained.
-        total: steps of the whole training.
-        step: steps taken.
-        last_loss: of the latest step.
-        sums: loss and share of right images, over the steps of the current epoch.
-        losses: mean loss of every epoch that is done.
-        accuracies: share of the (augmented) training images that was right in every such epoch.
+        model: Network being trained.
+        total: Number of steps of the whole training.
+        step: Number of steps taken.
+        last_loss: Loss of the latest step.
+        sums: Sums of the losses and of the accuracies of the current epoch's steps, shape (2,).
+        losses: Mean loss of each completed epoch.
+        accuracies: Mean accuracy on the (augmented) training images in each completed epoch, 0..1.
     """
 
     def __init__(
@@ -77,27 +77,31 @@ class Trainer:
         placement: Placement | None = None,
         teacher: Teacher | None = None,
     ) -> None:
-        """Take a freshly built model, which is trained in place.
+        """Prepare the training of a freshly built model, which is trained in place.
 
         Args:
-            model: images -> logits.
-            source: of the images.
-            recipe: how to train.
-            seed: of augmentation and dropout.
-            placement: where; the CPU if None.
-            teacher: to learn from as well.
+            model: Network: images (B, 3, H, W) -> logits (B, classes).
+            source: Source of the images.
+            recipe: How to train.
+            seed: Random seed of augmentation and dropout.
+            placement: Device and processes to train on; None for the CPU.
+            teacher: Network to distill from; None for none.
+
+        Raises:
+            MixnasError: If the recipe cannot be used with this placement, or names an unknown
+                optimizer.
         """
         self.placement = placement or Placement()
         self.model = self.placement.place(model)
         if recipe.zero_residuals:
             zero_residuals(self.model)
         if recipe.sam and self.placement.precision == "fp16":
-            raise MixnasError("sharpness-aware minimisation does not go with fp16; use bf16")
+            raise MixnasError("sharpness-aware minimization cannot be used with fp16; use bf16")
         self.source, self.recipe, self.seed, self.teacher = source, recipe, seed, teacher
         self.augmentation = Augmentation(recipe, source.statistics())
         self.optimiser = open_optimiser(self.model, recipe)
         self.average = _average(self.model, recipe.ema) if recipe.ema else None
-        self._trained = self.placement.trained(self.model)
+        self._training_module = self.placement.training_module(self.model)
         self.total = max(1, round(recipe.epochs * len(source)))
         self.step = 0
         self.losses: list[float] = []
@@ -107,59 +111,60 @@ class Trainer:
 
     @property
     def epoch_steps(self) -> int:
-        """Steps of one epoch."""
+        """Number of steps of one epoch."""
         return len(self.source)
 
     @property
-    def best_model(self) -> nn.Module:
-        """What is evaluated and kept: the moving average where there is one."""
+    def evaluated_model(self) -> nn.Module:
+        """The model that is evaluated and saved: the moving average if the recipe asks for one."""
         return self.model if self.average is None else self.average.module
 
     def steps(self, until: int | None = None) -> Iterator[int]:
-        """Train, and yield the number of steps taken after each of them.
+        """Train, and yield the number of steps taken so far after each step.
 
         Args:
-            until: stop after so many of the whole training; at its end if None.
+            until: Number of steps, from the start of the training, at which to stop; None to train
+                to the end.
 
         Raises:
-            TrainingError: when the loss is no longer finite.
+            TrainingError: If the loss is no longer finite, or no image can be read.
         """
         until = self.total if until is None else min(until, self.total)
         while self.step < until:
             epoch, begin = divmod(self.step, self.epoch_steps)
-            self._trained.train()
+            self._training_module.train()
             before = self.step
             for images, labels in self.source.train(epoch, begin):
-                self._take(images, labels)
+                self._take_step(images, labels)
                 yield self.step
                 if self.step >= until:
                     break
             if self.step == before:
-                raise TrainingError("no image of the training part can be read")
+                raise TrainingError("none of the training images can be read")
 
-    def _take(self, images: Tensor, labels: Tensor) -> None:
-        torch.manual_seed(mixed_seed(self.seed, self.step, self.placement.rank))
+    def _take_step(self, images: Tensor, labels: Tensor) -> None:
+        torch.manual_seed(derive_seed(self.seed, self.step, self.placement.rank))
         rate = self.recipe.rate(self.step, self.total, self.epoch_steps)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        images, labels = self.placement.here(images, labels)
+        images, labels = self.placement.to_device(images, labels)
         images, target = self.augmentation.mix(self.augmentation.train(images), labels)
-        loss, right = self._gradients(images, target)
+        loss, accuracy = self._compute_gradients(images, target)
         if self.recipe.sam:
             self.optimiser.first_step(zero_grad=True)  # type: ignore[attr-defined]
-            self._gradients(images, target)
+            self._compute_gradients(images, target)
             self.optimiser.second_step()  # type: ignore[attr-defined]
         else:
             self.placement.step(self.optimiser)
         if self.average is not None:
             self.average.update_parameters(self.model)
-        self._note(loss, right)
+        self._record(loss, accuracy)
 
-    def _gradients(self, images: Tensor, target: Mixed) -> tuple[Tensor, Tensor]:
-        """Compute the gradients of a batch; return its loss and the share that is right."""
+    def _compute_gradients(self, images: Tensor, target: MixedLabels) -> tuple[Tensor, Tensor]:
+        """Compute the gradients of a batch; return its loss and its accuracy."""
         self.optimiser.zero_grad(set_to_none=True)
         with self.placement.autocast():
-            logits = self._trained(images)
+            logits = self._training_module(images)
         logits = logits.float()
         loss = target.loss(logits, self.recipe.label_smoothing)
         if self.teacher is not None:
@@ -167,87 +172,94 @@ class Trainer:
         self.placement.backward(loss, self.optimiser)
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
-        return loss.detach(), target.right(logits.detach())
+        return loss.detach(), target.accuracy(logits.detach())
 
     def _distilled(self, loss: Tensor, logits: Tensor, images: Tensor) -> Tensor:
-        """Blend a loss with the distance to the teacher's answers (Hinton et al. 2015, 2)."""
+        """Blend a loss with the divergence from the teacher (Hinton et al. 2015, section 2)."""
         assert self.teacher is not None
-        heat, share = self.recipe.temperature, self.recipe.distill
+        temperature, share = self.recipe.temperature, self.recipe.distill
         with torch.no_grad():
-            told = self.teacher(images, self.augmentation.mean, self.augmentation.std).float()
-        apart = F.kl_div(
-            F.log_softmax(logits / heat, 1),
-            F.log_softmax(told / heat, 1),
+            taught = self.teacher(images, self.augmentation.mean, self.augmentation.std).float()
+        divergence = F.kl_div(
+            F.log_softmax(logits / temperature, 1),
+            F.log_softmax(taught / temperature, 1),
             log_target=True,
             reduction="batchmean",
         )
-        return (1 - share) * loss + share * heat**2 * apart
+        return (1 - share) * loss + share * temperature**2 * divergence
 
-    def _note(self, loss: Tensor, right: Tensor) -> None:
-        """Count a step, its loss and the share that was right.
+    def _record(self, loss: Tensor, accuracy: Tensor) -> None:
+        """Count a step, and add its loss and accuracy to those of the epoch.
 
         Raises:
-            TrainingError: when losses are no longer finite.
+            TrainingError: If the loss is no longer finite.
         """
         self.last_loss = loss
-        self.sums = self.sums.to(loss.device) + torch.stack([loss, right])
+        self.sums = self.sums.to(loss.device) + torch.stack([loss, accuracy])
         self.step += 1
-        done = self.step % self.epoch_steps == 0 or self.step == self.total
-        if loss.is_cpu or done or self.step % LOOK_EVERY == 0:
-            self._check()
-        if done:
-            taken = (self.step - 1) % self.epoch_steps + 1
-            means = self.placement.total(self.sums) / self.placement.world / taken
+        epoch_ended = self.step % self.epoch_steps == 0 or self.step == self.total
+        if loss.is_cpu or epoch_ended or self.step % CHECK_INTERVAL == 0:
+            self._check_finite()
+        if epoch_ended:
+            steps = (self.step - 1) % self.epoch_steps + 1  # the last epoch may be a part of one
+            means = self.placement.sum_over_processes(self.sums) / self.placement.world / steps
             self.losses.append(float(means[0]))
             self.accuracies.append(float(means[1]))
             self.sums = torch.zeros_like(self.sums)
 
-    def _check(self) -> None:
+    def _check_finite(self) -> None:
         loss = float(self.sums[0])
         if not math.isfinite(loss):
             raise TrainingError(
-                f"the training loss is {loss} at step {self.step} of {self.total}; a lower "
-                f"learning rate than {self.recipe.learning_rate:g}, or clipping, may help"
+                f"the training loss is {loss} at step {self.step} of {self.total}; try a learning "
+                f"rate below {self.recipe.learning_rate:g}, or gradient clipping"
             )
 
     def evaluate(self, part: Part) -> Evaluation:
-        """Judge the model that is kept on a part.
+        """Evaluate `evaluated_model` on a part of the data, all processes together.
 
         Raises:
-            TrainingError: when the loss is not finite.
+            TrainingError: If the loss is not finite.
         """
-        self.placement.agree(self.best_model)
-        with self._settled():
-            return evaluate(self.best_model, self.source, part, self.augmentation, self.placement)
+        self.placement.synchronize_buffers(self.evaluated_model)
+        with self._evaluation_weights():
+            return evaluate(
+                model=self.evaluated_model,
+                source=self.source,
+                part=part,
+                augmentation=self.augmentation,
+                placement=self.placement,
+            )
 
     @contextmanager
-    def _settled(self) -> Iterator[None]:
-        """Let optimisers that keep other weights for training than for use bring the latter."""
-        settle, unsettle = (getattr(self.optimiser, name, None) for name in ("eval", "train"))
-        if settle is None or unsettle is None:
+    def _evaluation_weights(self) -> Iterator[None]:
+        """Switch an optimizer whose training weights differ from the final ones (schedule-free)."""
+        to_final, to_training = (getattr(self.optimiser, n, None) for n in ("eval", "train"))
+        if to_final is None or to_training is None:
             yield
             return
-        settle()
+        to_final()
         try:
             yield
         finally:
-            unsettle()
+            to_training()
 
 
 def _average(model: nn.Module, decay: float) -> AveragedModel:
-    """Return an exponential moving average of a model, buffers too.
+    """Return an exponential moving average of a model's parameters and buffers.
 
-    It starts quick, as TensorFlow's does: decay (1 + n) / (10 + n) until that is more.
+    As in TensorFlow, the decay after n steps is min(decay, (1 + n) / (10 + n)), so that the average
+    follows the first steps quickly.
     """
 
-    def update(mean: Any, new: Any, count: Any) -> None:
+    def update(averages: Any, values: Any, count: Any) -> None:
         steps = float(count)
         weight = 1 - min(decay, (1 + steps) / (10 + steps))
-        for kept, value in zip(mean, new, strict=True):
-            if kept.is_floating_point():
-                kept.lerp_(value.to(kept.device), weight)
+        for average, value in zip(averages, values, strict=True):
+            if average.is_floating_point():
+                average.lerp_(value.to(average.device), weight)
             else:
-                kept.copy_(value)
+                average.copy_(value)
 
     return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
 
@@ -260,24 +272,31 @@ def evaluate(
     augmentation: Augmentation,
     placement: Placement,
 ) -> Evaluation:
-    """Judge a model on a part, all processes together.
+    """Evaluate a model on a part of the data, all processes together.
+
+    Args:
+        model: Network: normalized images (B, 3, H, W) -> logits (B, classes).
+        source: Source of the images.
+        part: Part to evaluate on.
+        augmentation: Augmentation of the training, whose normalization is used.
+        placement: Device and processes of the model.
 
     Raises:
-        TrainingError: when the loss is not finite.
+        TrainingError: If the loss is not finite.
     """
     model.eval()
     sums = torch.zeros(4, dtype=torch.float64)
     for images, labels in source.evaluate(part):
-        images, labels = placement.here(images, labels)
+        images, labels = placement.to_device(images, labels)
         with placement.autocast():
             logits = model(augmentation.normalise(images))
         logits = logits.float()
-        best = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
+        hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
         loss = F.cross_entropy(logits, labels, reduction="sum")
-        found = [best[:, 0].sum(), best.any(1).sum(), loss, torch.tensor(len(labels))]
-        sums += torch.stack([number.double().cpu() for number in found])
-    (here,) = placement.here(sums)
-    right, among, loss_sum, count = placement.total(here).tolist()
+        counts = [hits[:, 0].sum(), hits.any(1).sum(), loss, torch.tensor(len(labels))]
+        sums += torch.stack([number.double().cpu() for number in counts])
+    (local,) = placement.to_device(sums)
+    top1, top5, loss_sum, images_seen = placement.sum_over_processes(local).tolist()
     if not math.isfinite(loss_sum):
         raise TrainingError(f"the {part} loss is {loss_sum}")
-    return Evaluation(right / count, among / count, loss_sum / count)
+    return Evaluation(top1 / images_seen, top5 / images_seen, loss_sum / images_seen)

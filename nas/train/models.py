@@ -1,4 +1,4 @@
-"""Networks to train, by name: a spec's file, a reference network, or one of timm's."""
+"""Networks to train, by name: the file of a spec, a reference network, or one of timm's."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Model:
     """A network to train.
 
     Attributes:
-        name: short, for folders and tables.
-        module: images -> logits.
-        spec: what it was built from; None for timm's.
-        resolution: side of the images that it was made for, in pixels.
+        name: Short name, for folders and tables.
+        module: Network: images (N, 3, H, W) -> logits (N, classes).
+        spec: Spec that the network was built from; None for timm's networks.
+        resolution: Side of the images that the network is made for, in pixels.
     """
 
     name: str
@@ -35,19 +35,23 @@ class Model:
     resolution: int
 
     def costs(self) -> dict[str, int]:
-        """Return parameters and MAdds."""
+        """Return the numbers of parameters and MAdds.
+
+        Raises:
+            MixnasError: If the network does not accept images of its resolution.
+        """
         if self.spec is not None:
-            found = count(self.spec)
-            return {"params": found.params, "madds": found.madds}
+            cost = count(self.spec)
+            return {"params": cost.params, "madds": cost.madds}
         from nas.cost.fvcore import module_madds
 
         params = sum(weights.numel() for weights in self.module.parameters())
         shape = (3, self.resolution, self.resolution)
         try:
             return {"params": params, "madds": module_madds(self.module, shape)}
-        except Exception as error:  # as of a transformer that takes one size alone
+        except Exception as error:  # for example from a transformer made for one size
             raise MixnasError(
-                f"{self.name} does not take images of {self.resolution} px: {error}"
+                f"{self.name} does not accept images of {self.resolution} px: {error}"
             ) from None
 
 
@@ -57,20 +61,26 @@ def open_model(
     """Build a network with random weights.
 
     Args:
-        name: path of a spec, name of a reference network, or ``timm:NAME``.
-        classes: that it tells apart.
-        recipe: its dropout and drop path are the network's.
-        seed: of the weights.
-        resolution: side of the images; what the network was made for if None.
+        name: Path of a spec, name of a reference network, or ``timm:NAME``.
+        classes: Number of classes.
+        recipe: Recipe that gives dropout and drop path.
+        seed: Random seed of the weights.
+        resolution: Side of the images, in pixels; None for what the network was made for.
 
     Raises:
-        MixnasError: when there is no such network.
+        MixnasError: If there is no such network, or it does not take color images.
     """
     if name.startswith(TIMM):
-        return _timm_model(name.removeprefix(TIMM), classes, recipe, seed, resolution)
+        return _timm_model(
+            name=name.removeprefix(TIMM),
+            classes=classes,
+            recipe=recipe,
+            seed=seed,
+            resolution=resolution,
+        )
     spec = load_network(name).replace(num_classes=classes).at(resolution)
     if spec.input.channels != 3:
-        raise MixnasError(f"{name} takes images of {spec.input.channels} channels; data has 3")
+        raise MixnasError(f"{name} takes images of {spec.input.channels} channels; the data has 3")
     module = build(spec, seed, recipe.dropout, recipe.drop_path)
     return Model(spec.name or Path(name).stem, module, spec, spec.input.resolution)
 
@@ -79,9 +89,9 @@ def _timm_model(
     name: str, classes: int, recipe: Recipe, seed: int, resolution: int | None
 ) -> Model:
     _check_timm(name)
-    # Not every network of timm's takes them.
-    wanted = {"drop_rate": recipe.dropout, "drop_path_rate": recipe.drop_path}
-    drops = {key: value for key, value in wanted.items() if value}
+    # Some of timm's networks do not accept these options, so leave them out where they are zero.
+    rates = {"drop_rate": recipe.dropout, "drop_path_rate": recipe.drop_path}
+    drops = {key: value for key, value in rates.items() if value}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module: Any = timm_network(name, num_classes=classes, **drops)
@@ -92,71 +102,83 @@ def _timm_model(
 def timm_network(name: str, **options: Any) -> nn.Module:
     """Build one of timm's networks.
 
+    Args:
+        name: timm's name of the network.
+        options: Arguments of ``timm.create_model``.
+
     Raises:
-        MixnasError: when it cannot be, or its weights cannot be had.
+        MixnasError: If timm cannot build the network or download its weights.
     """
     import timm
 
     try:
         module: nn.Module = timm.create_model(name, **options)
-    except Exception as error:  # of the network, the hub and the files, of all kinds
+    except Exception as error:  # timm, the hub and the network raise all kinds
         raise MixnasError(f"timm cannot build '{name}': {error}") from None
     return module
 
 
 def _check_timm(name: str) -> None:
+    """Refuse a name that timm does not know, and suggest similar ones."""
     import timm
 
     if name.partition(".")[0] not in timm.list_models():
         near = timm.list_models(f"*{name[:6]}*")[:5]
-        hint = f"; as {', '.join(near)}" if near else ""
+        hint = f"; similar names: {', '.join(near)}" if near else ""
         raise MixnasError(f"timm has no network '{name}'{hint}")
 
 
-def load_start(model: Model, weights: str) -> str:
-    """Give a model the weights to start from; a classifier of other classes stays as it is.
+def load_initial_weights(model: Model, weights: str) -> str:
+    """Give a model the weights to start from.
+
+    A classifier with another number of classes keeps its random weights.
 
     Args:
-        model: takes them.
-        weights: a .safetensors file of the same network, or ``timm:NAME`` for timm's pretrained
-            ones (which timm downloads).
+        model: Model that receives the weights.
+        weights: Path of a .safetensors file of the same network, or ``timm:NAME`` for timm's
+            pretrained weights (which timm downloads).
 
     Returns:
-        What was done, in words.
+        A sentence for the user that says which weights were loaded.
 
     Raises:
-        MixnasError: when they cannot be read, or belong to another network.
+        MixnasError: If the weights cannot be read, or belong to another network.
     """
     own = model.module.state_dict()
     if weights.startswith(TIMM):
         state = _timm_weights(weights.removeprefix(TIMM), model)
     else:
         state = read_weights(Path(weights))
-    other = [n for n in state if n in own and state[n].shape != own[n].shape]
-    head = [name for name in other if name.startswith(_classifier(model))]
-    if set(other) != set(head):
-        wrong = min(set(other) - set(head))
+    other_shape = {n for n in state if n in own and state[n].shape != own[n].shape}
+    head = {name for name in other_shape if name.startswith(_classifier_prefix(model))}
+    if other_shape != head:
+        wrong = min(other_shape - head)
         raise MixnasError(
             f"{weights} does not fit {model.name}: '{wrong}' is {tuple(state[wrong].shape)}, "
             f"expected {tuple(own[wrong].shape)}"
         )
-    missing = sorted(set(own) - set(state)) + sorted(set(state) - set(own))
+    missing, unexpected = sorted(set(own) - set(state)), sorted(set(state) - set(own))
     if missing:
-        raise MixnasError(f"{weights} does not fit {model.name}: '{missing[0]}' is not in both")
+        raise MixnasError(f"{weights} does not fit {model.name}: '{missing[0]}' is missing")
+    if unexpected:
+        raise MixnasError(
+            f"{weights} does not fit {model.name}: the network has no weights '{unexpected[0]}'"
+        )
     model.module.load_state_dict({**state, **{name: own[name] for name in head}})
-    kept = "; the classifier starts anew, since the classes are others" if head else ""
-    return f"weights of {weights}{kept}"
+    classifier = "; the classifier starts from random weights: its classes differ" if head else ""
+    return f"loaded the weights of {weights}{classifier}"
 
 
-def _classifier(model: Model) -> str:
-    """Return how the names of the last layer's weights begin."""
+def _classifier_prefix(model: Model) -> str:
+    """Return the prefix of the names of the last layer's weights."""
     if model.spec is not None:
         return "classifier."
-    found: str = model.module.pretrained_cfg["classifier"]  # type: ignore[assignment,index]
-    return f"{found}."
+    name: str = model.module.pretrained_cfg["classifier"]  # type: ignore[assignment,index]
+    return f"{name}."
 
 
 def _timm_weights(name: str, model: Model) -> dict[str, Tensor]:
+    """Return timm's pretrained weights, under the names of the model's own."""
     _check_timm(name)
     theirs: Any = timm_network(name, pretrained=True)
     if model.spec is None:

@@ -1,4 +1,4 @@
-"""Optimisers by name: torch's own, and those of the package pytorch_optimizer."""
+"""Optimizers by name: torch's, TensorFlow's RMSProp, and those of pytorch_optimizer."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from torch import Tensor, nn
 from nas.errors import MixnasError
 from nas.train.recipe import Recipe
 
-OWN = ("sgd", "rmsprop", "adamw")
+BUILT_IN = ("sgd", "rmsprop", "adamw")
 
 
 def open_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return the optimiser of a recipe; weights of convolutions and linear layers decay alone.
+    """Return the optimizer of a recipe.
+
+    Weight decay applies to the weights of convolutions and linear layers, but neither to biases nor
+    to batch normalization.
 
     Raises:
-        MixnasError: when there is no such optimiser.
+        MixnasError: If the optimizer is unknown, or needs arguments that a recipe cannot give.
     """
     groups: list[dict[str, Any]] = [
         {
@@ -26,26 +29,27 @@ def open_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         },
         {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    kind, options = _kind(recipe)
+    kind, options = _optimiser_class(recipe)
     try:
         if recipe.sam:
             from pytorch_optimizer import SAM
 
-            sharp: torch.optim.Optimizer = SAM(groups, kind, rho=recipe.sam, **options)
-            return sharp
-        plain: torch.optim.Optimizer = kind(groups, **options)
-    except (TypeError, ValueError) as error:  # some of the package want what others do not
+            with_sam: torch.optim.Optimizer = SAM(groups, kind, rho=recipe.sam, **options)
+            return with_sam
+        optimiser: torch.optim.Optimizer = kind(groups, **options)
+    except (TypeError, ValueError) as error:  # some optimizers need further arguments
         raise MixnasError(
-            f"the optimiser '{recipe.optimiser}' cannot be used here: {error}"
+            f"the optimizer '{recipe.optimiser}' cannot be used with a recipe: {error}"
         ) from None
-    if isinstance(plain, torch.optim.SGD) and recipe.momentum:
-        for group in groups:  # the fused one wants them all, also where a step has no gradient
+    if isinstance(optimiser, torch.optim.SGD) and recipe.momentum:
+        for group in groups:  # fused SGD needs them all, even if a step leaves some gradients out
             for weights in group["params"]:
-                plain.state[weights]["momentum_buffer"] = torch.zeros_like(weights)
-    return plain
+                optimiser.state[weights]["momentum_buffer"] = torch.zeros_like(weights)
+    return optimiser
 
 
-def _kind(recipe: Recipe) -> tuple[Any, dict[str, Any]]:
+def _optimiser_class(recipe: Recipe) -> tuple[Any, dict[str, Any]]:
+    """Return the class of a recipe's optimizer and its arguments."""
     rate: dict[str, Any] = {"lr": recipe.learning_rate}
     if recipe.optimiser == "sgd":
         return torch.optim.SGD, {
@@ -62,18 +66,18 @@ def _kind(recipe: Recipe) -> tuple[Any, dict[str, Any]]:
 
     try:
         return pytorch_optimizer.load_optimizer(recipe.optimiser), rate
-    except Exception:  # unknown, or of a package that is not installed
+    except Exception:  # unknown, or in need of a package that is not installed
         raise MixnasError(
-            f"there is no optimiser '{recipe.optimiser}'; there are {', '.join(OWN)}, and those "
-            "of the package pytorch_optimizer, as ranger"
+            f"unknown optimizer '{recipe.optimiser}'; allowed: {', '.join(BUILT_IN)}, and those "
+            "of the package pytorch_optimizer, such as ranger"
         ) from None
 
 
 class TensorFlowRMSprop(torch.optim.RMSprop):
-    """RMSProp as TensorFlow has it, with which MnasNet and MixNet were trained.
+    """TensorFlow's RMSProp, with which MnasNet and MixNet were trained.
 
-    The mean square starts at one, and epsilon is added inside the root: root(v + eps) in place of
-    root(v) + eps.
+    Unlike torch's, the mean square v starts at one, and epsilon is added inside the square root:
+    sqrt(v + eps) instead of sqrt(v) + eps.
     """
 
     @torch.no_grad()
@@ -87,7 +91,7 @@ class TensorFlowRMSprop(torch.optim.RMSprop):
     def _update(self, weights: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[weights]
         if not state:
-            state["step"] = torch.zeros(())  # which torch's own loading looks for
+            state["step"] = torch.zeros(())  # torch's load_state_dict expects it
             state["square_avg"] = torch.ones_like(weights)
             state["momentum_buffer"] = torch.zeros_like(weights)
         gradient = gradient.add(weights, alpha=group["weight_decay"])

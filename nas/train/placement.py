@@ -1,4 +1,4 @@
-"""Where a training runs: the device, its precision, and the processes that share the work."""
+"""Where a training runs: its device, its precision, and the processes that share the work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from nas.errors import MixnasError
+from nas.errors import MixnasError, unknown
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -19,14 +19,14 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass
 class Placement:
-    """One process on one device.
+    """A training of one process on one device.
 
     Attributes:
-        device: as torch names it.
-        precision: ``fp32``, or of the activations ``bf16`` or ``fp16`` (automatic mixed precision).
-        compiled: whether networks go through `torch.compile`.
-        rank: which of the processes this is.
-        world: how many there are.
+        device: Device, as torch names it.
+        precision: ``fp32``, or ``bf16`` or ``fp16`` for automatic mixed precision.
+        compiled: Whether networks are compiled with `torch.compile`.
+        rank: Number of this process, from 0.
+        world: Number of processes.
     """
 
     device: str = "cpu"
@@ -37,52 +37,50 @@ class Placement:
     _scaler: torch.amp.GradScaler | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        """Check the choices.
+        """Check the device and the precision.
 
         Raises:
-            MixnasError: when there is no such device or precision.
+            MixnasError: If the device or the precision is unknown, or there is no such device.
         """
         if self.precision not in PRECISIONS:
-            raise MixnasError(
-                f"there is no precision '{self.precision}'; there are {', '.join(PRECISIONS)}"
-            )
+            raise MixnasError(unknown("precision", self.precision, PRECISIONS))
         kind, _, number = self.device.partition(":")
         if kind not in ("cpu", "cuda", "mps") or not (number.isdigit() or not number):
-            raise MixnasError(f"there is no place '{self.device}'; there are cpu and cuda")
+            raise MixnasError(f"unknown device '{self.device}'; allowed: cpu, cuda, cuda:0, ...")
         if self.device.startswith("cuda") and not torch.cuda.is_available():
-            raise MixnasError("this torch sees no CUDA device; train on cpu")
+            raise MixnasError("torch finds no CUDA device; train on cpu")
         if self.precision == "fp16" and self.device.startswith("cuda"):
             self._scaler = torch.amp.GradScaler()
 
     @property
     def main(self) -> bool:
-        """Whether this process writes and speaks."""
+        """Whether this is the process that writes files and prints."""
         return self.rank == 0
 
     def place(self, model: nn.Module) -> nn.Module:
-        """Move a model here, channels last, in place."""
+        """Move a model to the device in place, in the channels-last format."""
         moved: nn.Module = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return moved
 
-    def trained(self, model: nn.Module) -> nn.Module:
-        """Return what computes a placed model's training step."""
+    def training_module(self, model: nn.Module) -> nn.Module:
+        """Return the module that computes training steps of a placed model."""
         return torch.compile(model) if self.compiled else model  # type: ignore[return-value]
 
-    def here(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+    def to_device(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Move tensors to the device."""
         if self.device == "cpu":
             return tensors
         return tuple(tensor.to(self.device, non_blocking=True) for tensor in tensors)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Return the context that a forward pass runs in."""
+        """Return the context in which to run a forward pass."""
         dtype = PRECISIONS[self.precision]
         if dtype is None:
             return nullcontext()
         return torch.autocast(self.device.partition(":")[0], dtype)
 
     def backward(self, loss: Tensor, optimiser: torch.optim.Optimizer) -> None:
-        """Compute gradients, which are as they are afterwards whatever the precision."""
+        """Compute the gradients; those of fp16 are unscaled, so that they can be clipped."""
         if self._scaler is None:
             loss.backward()  # type: ignore[no-untyped-call]
             return
@@ -90,56 +88,56 @@ class Placement:
         self._scaler.unscale_(optimiser)
 
     def step(self, optimiser: torch.optim.Optimizer) -> None:
-        """Let an optimiser take its step."""
+        """Take a step of the optimizer."""
         if self._scaler is None:
             optimiser.step()
             return
         self._scaler.step(optimiser)
         self._scaler.update()
 
-    def total(self, numbers: Tensor) -> Tensor:
-        """Return the sums over all processes."""
+    def sum_over_processes(self, numbers: Tensor) -> Tensor:
+        """Return the element-wise sums over all processes."""
         return numbers
 
-    def agree(self, model: nn.Module) -> None:
-        """Give all processes the main one's buffers, so that they judge one and the same model."""
+    def synchronize_buffers(self, model: nn.Module) -> None:
+        """Give all processes the main one's buffers, so that they evaluate the same model."""
 
-    def facts(self) -> dict[str, Any]:
-        """Return what must be kept so that a training goes on exactly as it would have."""
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint must hold for a training to resume exactly."""
         return {} if self._scaler is None else {"scaler": self._scaler.state_dict()}
 
-    def restore(self, facts: dict[str, Any]) -> None:
-        """Take back what `facts` gave."""
-        if self._scaler is not None and "scaler" in facts:
-            self._scaler.load_state_dict(facts["scaler"])
+    def restore(self, state: dict[str, Any]) -> None:
+        """Restore what `state` returned."""
+        if self._scaler is not None and "scaler" in state:
+            self._scaler.load_state_dict(state["scaler"])
 
 
 class AcceleratePlacement(Placement):
-    """One of several processes, started by ``accelerate launch``; each has a device of its own."""
+    """A training of several processes with a device each, started by ``accelerate launch``."""
 
     def __init__(self, accelerator: Accelerator, precision: str, compiled: bool) -> None:
-        """Join the others."""
+        """Join the other processes."""
         super().__init__(str(accelerator.device), precision, compiled)
         self.accelerator = accelerator
         self.rank, self.world = accelerator.process_index, accelerator.num_processes
 
     def place(self, model: nn.Module) -> nn.Module:
-        """See `Placement.place`; on GPUs batch normalisation sees the images of all processes."""
+        """See `Placement.place`; on GPUs, batch normalization uses the images of all processes."""
         if self.device.startswith("cuda"):
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         return super().place(model)
 
-    def trained(self, model: nn.Module) -> nn.Module:
-        """See `Placement.trained`."""
-        prepared: nn.Module = self.accelerator.prepare_model(super().trained(model))
+    def training_module(self, model: nn.Module) -> nn.Module:
+        """See `Placement.training_module`."""
+        prepared: nn.Module = self.accelerator.prepare_model(super().training_module(model))
         return prepared
 
-    def total(self, numbers: Tensor) -> Tensor:
-        """See `Placement.total`."""
+    def sum_over_processes(self, numbers: Tensor) -> Tensor:
+        """See `Placement.sum_over_processes`."""
         summed: Tensor = self.accelerator.reduce(numbers, "sum")
         return summed
 
-    def agree(self, model: nn.Module) -> None:
-        """See `Placement.agree`."""
+    def synchronize_buffers(self, model: nn.Module) -> None:
+        """See `Placement.synchronize_buffers`."""
         for buffer in model.buffers():
             torch.distributed.broadcast(buffer, 0)

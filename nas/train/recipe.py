@@ -1,4 +1,4 @@
-"""How to train: one document, shared by the search's short trainings and by full training."""
+"""Recipes: how to train, both in the short trainings of a search and in full training."""
 
 from __future__ import annotations
 
@@ -19,39 +19,43 @@ Positive = Annotated[float, Field(gt=0)]
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Recipe:
-    """How to train a network. Zero turns an ingredient off.
+    """How to train a network. A value of zero disables an ingredient.
 
     Attributes:
-        epochs: passes over the training part; 0.5 is half of one.
-        batch_size: images a step. Small ones give the steps that ranking networks needs.
-        optimiser: ``sgd`` (Nesterov), ``rmsprop`` (TensorFlow's kind, as MnasNet's), ``adamw``, or
-            a name that the package pytorch_optimizer knows, as ``ranger``.
-        learning_rate: the highest, for this batch size.
-        momentum: of sgd and rmsprop.
-        weight_decay: on weights of convolutions and linear layers only.
-        schedule: how the rate falls: ``cosine`` to zero, ``exponential`` in steps as MnasNet's
-            (Tan et al. 2019, section 4), or ``constant``.
-        decay: factor of the exponential schedule.
-        decay_epochs: epochs between two of its steps.
-        warmup: share of all steps in which the rate rises, from zero.
-        label_smoothing: share of the target given to all classes.
-        clip: largest norm of the gradient.
-        ema: decay of the moving average of weights that is evaluated and kept.
-        sam: radius of sharpness-aware minimisation (Foret et al. 2021); doubles the price.
-        dropout: before the classifier.
-        drop_path: of the last residual branch; of earlier ones linearly less.
-        zero_residuals: let residual branches start at zero.
-        shift: random translation, as a share of the side.
-        crop: smallest share of the area that a random crop keeps; 1 for no cropping.
-        flip: mirror every other image.
-        randaugment: magnitude of RandAugment (Cubuk et al. 2020), 1 to 30.
-        randaugment_ops: its operations an image.
-        erasing: probability of erasing a rectangle (Zhong et al. 2020).
-        mixup: parameter of the Beta distribution of mixup (Zhang et al. 2018).
-        cutmix: the same of CutMix (Yun et al. 2019); with both, each step takes one of them.
-        normalisation: by the training part's own statistics, or by ImageNet's.
-        distill: share of the loss that comes from a teacher's answers, if there is a teacher.
-        temperature: of those answers (Hinton et al. 2015).
+        epochs: Passes over the training part; 0.5 is half a pass.
+        batch_size: Images per step. Small batches give the many steps that ranking networks needs.
+        optimiser: ``sgd`` (with Nesterov momentum), ``rmsprop`` (TensorFlow's variant, as for
+            MnasNet), ``adamw``, or a name that the package pytorch_optimizer knows, such as
+            ``ranger``.
+        learning_rate: Peak learning rate, for this batch size.
+        momentum: Momentum of sgd and rmsprop.
+        weight_decay: Weight decay of the weights of convolutions and linear layers.
+        schedule: Decay of the learning rate: ``cosine`` to zero, ``exponential`` in steps as for
+            MnasNet (Tan et al. 2019, section 4), or ``constant``.
+        decay: Factor of one step of the exponential schedule.
+        decay_epochs: Epochs between two steps of the exponential schedule.
+        warmup: Share of all steps in which the learning rate rises linearly from zero.
+        label_smoothing: Share of the target that is spread over all classes.
+        clip: Maximum norm of the gradient.
+        ema: Decay of the moving average of the weights, which is then evaluated and saved.
+        sam: Radius of sharpness-aware minimization (Foret et al. 2021), which doubles the cost.
+        dropout: Dropout probability before the classifier.
+        drop_path: Scale of stochastic depth: block i of n (from 0) drops its residual branch with
+            probability drop_path * i / n (Huang et al. 2016).
+        zero_residuals: Whether residual branches start at zero.
+        shift: Maximum random translation, as a share of the side.
+        crop: Minimum share of the area that a random crop keeps; 1 for no cropping.
+        flip: Whether images are mirrored at random.
+        randaugment: Magnitude of RandAugment (Cubuk et al. 2020), 1 to 30.
+        randaugment_ops: Operations per image of RandAugment.
+        erasing: Probability of erasing a random rectangle (Zhong et al. 2020).
+        mixup: Parameter of the Beta distribution of mixup (Zhang et al. 2018).
+        cutmix: Parameter of the Beta distribution of CutMix (Yun et al. 2019); if mixup is used as
+            well, each step uses one of the two at random.
+        normalisation: Whether images are normalized by the statistics of the training part
+            (``data``) or by those of ImageNet (``imagenet``).
+        distill: Share of the loss that comes from the teacher, if there is one.
+        temperature: Temperature of the distillation (Hinton et al. 2015).
     """
 
     epochs: Positive = 3
@@ -84,48 +88,47 @@ class Recipe:
     temperature: Positive = 2.0
 
     def settings(self) -> dict[str, Any]:
-        """Return all but the epochs, which estimators set by a number of images."""
+        """Return all fields except the epochs, which estimators derive from a number of images."""
         values = dataclasses.asdict(self)
         del values["epochs"]
         return values
 
     def replace(self, **changes: Any) -> Recipe:
-        """Return a copy with some fields changed."""
+        """Return a copy with some fields changed; the new values are validated."""
         return dataclasses.replace(self, **changes)
 
     def rate(self, step: int, total: int, epoch_steps: int) -> float:
         """Return the learning rate of a step.
 
         Args:
-            step: from 0 on.
-            total: steps of the whole training.
-            epoch_steps: steps of one epoch.
+            step: Number of the step, from 0.
+            total: Number of steps of the whole training.
+            epoch_steps: Number of steps of one epoch.
         """
-        rise = max(1, round(self.warmup * total))
-        if step < rise:
-            return self.learning_rate * (step + 1) / rise
+        warmup_steps = max(1, round(self.warmup * total))
+        if step < warmup_steps:
+            return self.learning_rate * (step + 1) / warmup_steps
         if self.schedule == "constant":
             return self.learning_rate
         if self.schedule == "exponential":
-            falls = math.floor(step / (self.decay_epochs * epoch_steps))
-            return float(self.learning_rate * self.decay**falls)
-        progress = (step - rise) / max(1, total - rise)
+            decays = math.floor(step / (self.decay_epochs * epoch_steps))
+            return float(self.learning_rate * self.decay**decays)
+        progress = (step - warmup_steps) / max(1, total - warmup_steps)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def load_recipe(path: Path, changes: dict[str, Any] | None = None) -> Recipe:
-    """Read a recipe's YAML file.
+    """Read the YAML file of a recipe.
 
     Args:
-        path: of the file.
-        changes: fields that override the file's.
+        path: Path of the file.
+        changes: Values that override those of the file.
 
     Raises:
-        DocumentError: when it is missing, or says what no recipe can.
+        DocumentError: If the file is missing, or a key or a value is invalid.
     """
     document = read_document(str(path))
     if not isinstance(document.data, dict):
-        document.fail((), "a recipe is a mapping with the keys epochs, learning_rate, ...")
+        document.fail((), "a recipe must be a mapping with keys such as epochs and learning_rate")
     data = {**document.data, **(changes or {})}
-    recipe: Recipe = validate(Recipe, Document(document.source, data, document.lines))
-    return recipe
+    return validate(Recipe, Document(document.source, data, document.lines))

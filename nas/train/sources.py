@@ -1,22 +1,20 @@
-"""Which way a data set's images reach a training: from memory, or streamed from files."""
+"""The choice between images decoded once and kept, and images streamed from files."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 from nas.data import DataSource, FolderData
 from nas.progress import Step
 from nas.train.batches import Batches, BatchSource
 from nas.train.placement import Placement
 from nas.train.recipe import Recipe
+from nas.train.settings import ReadingMode
 from nas.train.streaming import StreamedBatches
+from nas.units import GIBIBYTE
 
-GIGABYTE = 1 << 30
-CACHED_BYTES = 8 * GIGABYTE  # of decoded images that are kept in the cache; more is streamed
-ReadingMode = Literal["auto", "memory", "stream"]
+MAX_CACHED_BYTES = 8 * GIBIBYTE  # size up to which decoded images are kept in the cache
 
 
-def open_source(
+def open_batches(
     data: DataSource,
     resolution: int,
     recipe: Recipe,
@@ -26,37 +24,47 @@ def open_source(
     workers: int = 2,
     step: Step | None = None,
 ) -> tuple[BatchSource, Recipe, list[str]]:
-    """Return a training's images, and what is left of the recipe to do with them.
+    """Return the batches of a training, and the part of the recipe that they leave to do.
 
-    Files are streamed where they are many, or where training crops are cut from them: a crop of
-    the whole image shows more than one of a small square.
+    Image files are streamed if there are many of them, or if training crops are cut from them: a
+    crop of the original image shows more detail than a crop of a small square.
 
     Args:
-        data: the data set.
-        resolution: side of the images in pixels.
-        recipe: how to train.
-        seed: of order and crops.
-        placement: whose share of every batch is wanted.
-        reading: ``memory`` or ``stream`` to decide otherwise; what is in memory stays there.
-        workers: processes that decode streamed images.
-        step: told how many images are decoded.
+        data: Data set.
+        resolution: Side of the images, in pixels.
+        recipe: How to train.
+        seed: Random seed of the order and of the crops.
+        placement: Process whose share of each batch is returned.
+        reading: ``memory`` or ``stream`` to override the choice for image files.
+        workers: Number of processes that decode streamed images.
+        step: Called with the number of decoded images and their total.
 
     Returns:
-        The images; the recipe without what the source does; what a user should know.
+        The batches, the recipe without what they have already applied, and remarks for the user.
+
+    Raises:
+        MixnasError: If a class has too few images that can be read.
     """
-    share = (placement.rank, placement.world)
-    if isinstance(data, FolderData) and _streams(data, resolution, recipe, reading):
-        source = StreamedBatches(
-            data, resolution, recipe.batch_size, seed, recipe.crop, workers, *share
+    rank, world = placement.rank, placement.world
+    if isinstance(data, FolderData) and _should_stream(data, resolution, recipe, reading):
+        batches = StreamedBatches(
+            data=data,
+            resolution=resolution,
+            size=recipe.batch_size,
+            seed=seed,
+            crop=recipe.crop,
+            workers=workers,
+            rank=rank,
+            world=world,
         )
-        return source, recipe.replace(crop=1.0), []
+        return batches, recipe.replace(crop=1.0), []
     images = data.at(resolution, step)
     remarks = [images.remark()] if images.broken else []
-    return Batches(images, recipe.batch_size, seed, *share), recipe, remarks
+    return Batches(images, recipe.batch_size, seed, rank=rank, world=world), recipe, remarks
 
 
-def _streams(data: FolderData, resolution: int, recipe: Recipe, reading: ReadingMode) -> bool:
+def _should_stream(data: FolderData, resolution: int, recipe: Recipe, reading: ReadingMode) -> bool:
     if reading != "auto":
         return reading == "stream"
     count = sum(len(files) for files in data.files.values())
-    return recipe.crop < 1 or 3 * count * resolution**2 > CACHED_BYTES
+    return recipe.crop < 1 or 3 * count * resolution**2 > MAX_CACHED_BYTES

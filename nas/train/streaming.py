@@ -1,4 +1,4 @@
-"""Batches of image files that are decoded as they are needed, by worker processes."""
+"""Batches of image files, decoded by worker processes as they are needed."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from torch.utils.data import DataLoader, Dataset
 
 from nas.data import FolderData, Part
 from nas.data.folder import Box, read_image
-from nas.train.batches import ShardedBatches, epoch_order, mixed_seed
+from nas.train.batches import ShardedBatches, derive_seed, epoch_order
 
-RATIO = 4 / 3  # of a crop's sides, at most (Szegedy et al. 2015)
-TRIES = 10  # at a crop of the wanted area that fits into the image
-SAMPLED = 1_024  # images that the statistics are taken of
-Item = tuple[int, int | None]  # an image's number, and the seed of its crop
-Batch = tuple[Tensor, Tensor, list[str]]
+MAX_ASPECT_RATIO = 4 / 3  # of a crop, and its inverse the minimum (Szegedy et al. 2015)
+MAX_TRIES = 10  # to draw a crop that fits into the image
+STATISTICS_IMAGES = 1_024
+Item = tuple[int, int | None]  # number of an image, and seed of its crop
 
 
 class StreamedBatches(ShardedBatches[FolderData]):
-    """A `BatchSource` of image files of any number and size.
+    """A `BatchSource` of image files, of any number and size.
 
-    What an image's crop is follows from the seed, the epoch and its number alone, so that neither
-    the number of workers nor an interruption changes a training.
+    The crop of an image depends only on the seed, the epoch and the number of the image, so that
+    neither the number of workers nor an interruption changes a training.
 
     Attributes:
-        broken: files that could not be read so far, and why; they are left out of their batches.
+        broken: Files that could not be read so far, with the reasons, in order of appearance. They
+            are left out of their batches.
     """
 
     def __init__(
@@ -44,26 +44,27 @@ class StreamedBatches(ShardedBatches[FolderData]):
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        """Take the files.
+        """Take the files; nothing is decoded yet.
 
         Args:
-            data: the files.
-            resolution: side of the images in pixels.
-            size: images a step, of all processes together.
-            seed: of order and crops.
-            crop: smallest share of an image's area that a training crop keeps; 1 for none.
-            workers: processes that decode; 0 to decode in this one.
-            rank: which of the training processes this is.
-            world: how many there are.
+            data: Image files.
+            resolution: Side of the images, in pixels.
+            size: Images per step, of all processes together.
+            seed: Random seed of the order and of the crops.
+            crop: Minimum share of an image's area that a training crop keeps; 1 for no cropping.
+            workers: Number of processes that decode images; 0 to decode in this process.
+            rank: Number of this training process, from 0.
+            world: Number of training processes.
         """
-        super().__init__(data, size, seed, rank, world)
+        super().__init__(data, size, seed, rank=rank, world=world)
         self.resolution, self.crop, self.workers = resolution, crop, workers
         self.broken: dict[str, None] = {}
 
     def statistics(self) -> tuple[Tensor, Tensor]:
-        """See `BatchSource.statistics`: of some of the images."""
-        drawn = epoch_order(self.data.count("train"), self.seed, 0)[:SAMPLED].tolist()
-        batches = [drawn[i : i + 64] for i in range(0, len(drawn), 64)]
+        """See `BatchSource.statistics`; they are estimated from a sample of the images."""
+        order = epoch_order(self.data.count("train"), self.seed, 0)
+        sample = order[:STATISTICS_IMAGES].tolist()
+        batches = [sample[i : i + 64] for i in range(0, len(sample), 64)]
         items: list[list[Item]] = [[(number, None) for number in batch] for batch in batches]
         sums = torch.zeros(2, 3, dtype=torch.float64)
         pixels = 0
@@ -78,13 +79,13 @@ class StreamedBatches(ShardedBatches[FolderData]):
     def train(self, epoch: int, begin: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """See `BatchSource.train`."""
         batches = [
-            [(n, mixed_seed(self.seed, epoch, n)) for n in numbers.tolist()]
+            [(n, derive_seed(self.seed, epoch, n)) for n in numbers.tolist()]
             for numbers in self.steps(epoch, begin)
         ]
         yield from self._loaded("train", batches)
 
     def evaluate(self, part: Part) -> Iterator[tuple[Tensor, Tensor]]:
-        """See `BatchSource.evaluate`: the middle square of every image."""
+        """See `BatchSource.evaluate`; images are cropped to their central square."""
         batches: list[list[Item]] = [
             [(n, None) for n in range(chunk.start, chunk.stop)] for chunk in self.chunks(part)
         ]
@@ -93,25 +94,26 @@ class StreamedBatches(ShardedBatches[FolderData]):
     def _loaded(
         self, part: Part, batches: Sequence[Sequence[Item]]
     ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Decode batches of items, and leave out files that cannot be read."""
         loader: DataLoader[Any] = DataLoader(
-            _Files(self.data.files[part], self.resolution, self.crop),
+            _ImageFiles(self.data.files[part], self.resolution, self.crop),
             batch_sampler=batches,  # type: ignore[arg-type]
             num_workers=min(self.workers, len(batches)),
-            collate_fn=_collated,
+            collate_fn=_collate,
             pin_memory=torch.cuda.is_available(),
         )
         for images, labels, broken in loader:
             self.broken |= dict.fromkeys(broken)
             if not len(labels):
                 continue
-            if part == "train" and broken:  # others stand in, so that batches keep their size
-                again = torch.arange(len(labels) + len(broken)) % len(labels)
-                images, labels = images[again], labels[again]
+            if part == "train" and broken:  # repeat other images, so that batches keep their size
+                repeated = torch.arange(len(labels) + len(broken)) % len(labels)
+                images, labels = images[repeated], labels[repeated]
             yield images, labels
 
 
-class _Files(Dataset[tuple[Tensor, int] | str]):
-    """Decodes one image at a time."""
+class _ImageFiles(Dataset[tuple[Tensor, int] | str]):
+    """Decodes one image at a time; a file that cannot be read gives the reason instead."""
 
     def __init__(self, files: Sequence[tuple[Path, int]], resolution: int, crop: float) -> None:
         self._files, self._resolution, self._crop = files, resolution, crop
@@ -129,30 +131,45 @@ class _Files(Dataset[tuple[Tensor, int] | str]):
 
 
 class RandomBox:
-    """A random part of an image: area and sides' ratio are drawn (Szegedy et al. 2015, 6)."""
+    """Draws a crop of random area and aspect ratio (Szegedy et al. 2015, section 6)."""
 
-    def __init__(self, seed: int, share: float) -> None:
-        """Take the smallest share of the area."""
-        self._rng, self._share = random.Random(seed), share
+    def __init__(self, seed: int, min_area: float) -> None:
+        """Prepare the crop of one image.
+
+        Args:
+            seed: Random seed.
+            min_area: Minimum share of the image's area, 0..1.
+        """
+        self._rng, self._min_area = random.Random(seed), min_area
 
     def __call__(self, width: int, height: int) -> Box:
-        """Return left, upper, right and lower end."""
-        for _ in range(TRIES):
-            area = width * height * self._rng.uniform(self._share, 1)
-            ratio = math.exp(self._rng.uniform(-math.log(RATIO), math.log(RATIO)))
-            wide, high = math.sqrt(area * ratio), math.sqrt(area / ratio)
-            if wide <= width and high <= height:
-                left = self._rng.uniform(0, width - wide)
-                upper = self._rng.uniform(0, height - high)
-                return left, upper, left + wide, upper + high
+        """Draw a crop; if none fits after some tries, return the central square.
+
+        Args:
+            width: Width of the image, in pixels.
+            height: Height of the image, in pixels.
+
+        Returns:
+            Left, upper, right and lower edge, in pixels.
+        """
+        log_ratio = math.log(MAX_ASPECT_RATIO)
+        for _ in range(MAX_TRIES):
+            area = width * height * self._rng.uniform(self._min_area, 1)
+            ratio = math.exp(self._rng.uniform(-log_ratio, log_ratio))
+            crop_width, crop_height = math.sqrt(area * ratio), math.sqrt(area / ratio)
+            if crop_width <= width and crop_height <= height:
+                left = self._rng.uniform(0, width - crop_width)
+                upper = self._rng.uniform(0, height - crop_height)
+                return left, upper, left + crop_width, upper + crop_height
         side = min(width, height)
         left, upper = (width - side) / 2, (height - side) / 2
         return left, upper, left + side, upper + side
 
 
-def _collated(found: list[tuple[Tensor, int] | str]) -> Batch:
-    good = [item for item in found if not isinstance(item, str)]
-    broken = [item for item in found if isinstance(item, str)]
-    labels = torch.tensor([label for _, label in good], dtype=torch.int64)
-    images = torch.stack([image for image, _ in good]) if good else torch.empty(0)
+def _collate(items: list[tuple[Tensor, int] | str]) -> tuple[Tensor, Tensor, list[str]]:
+    """Return images (B, 3, R, R), labels (B,), and why other files could not be read."""
+    decoded = [item for item in items if not isinstance(item, str)]
+    broken = [item for item in items if isinstance(item, str)]
+    labels = torch.tensor([label for _, label in decoded], dtype=torch.int64)
+    images = torch.stack([image for image, _ in decoded]) if decoded else torch.empty(0)
     return images, labels, broken

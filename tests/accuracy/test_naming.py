@@ -1,7 +1,7 @@
 import pytest
 
 from nas.accuracy import label_of, max_score_of, open_estimator
-from nas.accuracy.fidelity import least_resolution
+from nas.accuracy.naming import ANY_NUMBER, parse_settings
 from nas.accuracy.pool import ListedPool
 from nas.errors import MixnasError
 from nas.spec import load_network
@@ -26,10 +26,8 @@ def test_a_zero_cost_score_stands_behind_its_name():
 
 
 @pytest.mark.parametrize(("name", "least"), [("short", 24), ("supernet", 16), ("zero-cost", 32)])
-def test_images_are_as_large_as_the_networks_need(name, least):
-    assert least_resolution(TINY, 16) == 16
+def test_the_default_resolution_follows_from_the_networks(name, least):
     deep = load_network("mixnet_s")  # a stride of 32: 33 pixels end in 2x2
-    assert least_resolution(deep, 16) == 36
     assert open_estimator(name, "digits", ListedPool([TINY])).resolution == least
     assert open_estimator(name, "digits", ListedPool([deep])).resolution == 36
     own = open_estimator(f"{name}:resolution=48", "digits", ListedPool([deep]))
@@ -45,14 +43,42 @@ def test_images_are_as_large_as_the_networks_need(name, least):
         ("zero-cost:resolution=4", "estimator zero-cost: resolution is '4'; .*greater than or"),
         ("short:imags=3", r"unknown setting of estimator short 'imags' \(did you mean 'images'"),
         ("short:images=none", "estimator short: images is 'none'; .*integer"),
-        ("short:images", "'images' is no setting; write NAME=VALUE"),
+        ("short:images", "'images' is not a setting; write NAME=VALUE"),
         ("short:learning_rate=-1", "estimator short: learning_rate is '-1'.*greater than 0"),
         ("short:epochs=3", "unknown setting of estimator short 'epochs'"),
         ("zero-cost:zicco", r"unknown zero-cost score 'zicco' \(did you mean 'zico'"),
-        ("table:", "wants a file: table:FILE"),
+        ("table:", "needs a file: table:FILE"),
         ("my_module:Missing", "there is no module 'my_module'"),
     ],
 )
-def test_a_wrong_name_says_what_is_right(name, said):
+def test_a_wrong_name_is_refused_with_what_is_allowed(name, said):
     with pytest.raises(MixnasError, match=said):
         open_estimator(name, "digits")
+
+
+def test_settings_are_parsed_in_order():
+    assert parse_settings("x", "a=1, b-c = 2 ,d=e=f") == {"a": "1", "b_c": "2", "d": "e=f"}
+    assert parse_settings("x", "zico,a=1", first="score") == {"score": "zico", "a": "1"}
+    assert parse_settings("x", "") == {}
+    with pytest.raises(MixnasError, match="x: 'zico' is not a setting"):
+        parse_settings("x", "a=1,zico", first="score")
+
+
+def test_a_number_of_images_lifts_the_bound_on_epochs():
+    assert open_estimator("short", "digits").most_epochs == 10
+    assert open_estimator("short:images=5", "digits").most_epochs == ANY_NUMBER
+    assert open_estimator("short:images=5,most_epochs=3", "digits").most_epochs == 3
+
+
+def test_the_supernet_takes_pool_and_seed():
+    pool = ListedPool([TINY])
+    supernet = open_estimator("supernet", "digits", pool, 7)
+    assert (supernet.pool, supernet.seed, supernet.resolution) == (pool, 7, 16)
+    assert open_estimator("supernet:seed=3", "digits", pool, 7).seed == 3
+    with pytest.raises(MixnasError, match="unknown setting of estimator supernet 'pool'"):
+        open_estimator("supernet:pool=x", "digits", pool)
+
+
+def test_an_import_path_is_called_with_the_data_set():
+    estimator = open_estimator("nas.testing.fakes:Instant", "somewhere")
+    assert (type(estimator).__name__, estimator.data) == ("Instant", "somewhere")

@@ -24,8 +24,8 @@ def test_the_same_seed_gives_the_same_number():
     assert one.score == one.accuracy
 
 
-def test_images_are_the_price():
-    """640 images are 20 steps of 32, whatever the size of the data set; but not for ever."""
+def test_the_number_of_images_sets_the_cost():
+    """640 images are 20 steps of 32, whatever the size of the data set, up to `most_epochs`."""
     few = ShortTraining(**FAST).trainer(TINY, 0)
     many = ShortTraining(**{**FAST, "images": 3_200}).trainer(TINY, 0)
     most = ShortTraining(**{**FAST, "images": 10**9, "most_epochs": 2}).trainer(TINY, 0)
@@ -41,7 +41,7 @@ def test_scores_are_likelihoods_or_accuracy():
     assert ShortTraining(score="speed").label == "likelihood in training"
 
 
-def test_stages_show_latest_training_losses_and_end_with_the_estimate():
+def test_stages_score_the_latest_training_losses_and_end_with_the_estimate():
     longer = {**FAST, "images": 3_200}
     staged = ShortTraining(**{**longer, "stages": 3})
     *early, last = staged.estimates(TINY, 0)
@@ -63,6 +63,6 @@ def test_a_training_that_diverges_is_no_estimate():
         wild.estimate(TINY, 0)
 
 
-def test_the_validation_part_is_cut_to_what_is_asked_for():
+def test_the_validation_part_is_reduced():
     trainer = ShortTraining(**FAST, validation=100).trainer(TINY, 0)
     assert sum(len(labels) for _, labels in trainer.source.evaluate("validation")) == 100

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from nas.accuracy.base import EstimateError
-from nas.accuracy.table import TrainedNetworks, read_networks
+from nas.accuracy.table import TableLookup, read_networks
 from nas.errors import MixnasError
 from nas.space import load_space, sample
 from nas.space.loader import find_document
@@ -37,27 +37,27 @@ def test_networks_are_read_from_csv(table):
     assert read_networks(path)[0].spec == TINY
 
 
-def test_the_estimator_looks_networks_up(table):
-    known = TrainedNetworks(str(table))
-    assert known.estimate(TINY, 3).accuracy == 0.9
-    assert [known.estimate(DEEP, seed).accuracy for seed in (0, 1, 2)] == [0.93, 0.95, 0.93]
-    assert known.estimate(TINY.replace(name="other", num_classes=7), 0).accuracy == 0.9
+def test_the_estimator_looks_up_networks(table):
+    lookup = TableLookup(str(table))
+    assert lookup.estimate(TINY, 3).accuracy == 0.9
+    assert [lookup.estimate(DEEP, seed).accuracy for seed in (0, 1, 2)] == [0.93, 0.95, 0.93]
+    assert lookup.estimate(TINY.replace(name="other", num_classes=7), 0).accuracy == 0.9
     with pytest.raises(EstimateError, match=r"no such network \(2 others\)"):
-        known.estimate(TINY.replace(padding="same"), 0)
+        lookup.estimate(TINY.replace(padding="same"), 0)
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[1]", "is no table of networks"),
+        ("[1]", "is not a table of networks"),
         ('{"networks": []}', "has no trained networks"),
-        ('{"networks": [{"accuracy": 0.9}]}', "network 1: 'spec' is a network or the path"),
+        ('{"networks": [{"accuracy": 0.9}]}', "network 1: 'spec' must be a network or the path"),
         ('{"networks": [{"spec": "none.yaml", "accuracy": 0.9}]}', "none.yaml"),
         ("{", "cannot be read"),
         ('{"networks": [{"spec": "tiny.yaml", "accuracies": 0.9}]}', "tiny.yaml"),
     ],
 )
-def test_a_wrong_table_says_where(tmp_path, text, said):
+def test_an_invalid_table_is_refused_with_the_place(tmp_path, text, said):
     path = tmp_path / "table.json"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(MixnasError, match=said):
@@ -65,22 +65,53 @@ def test_a_wrong_table_says_where(tmp_path, text, said):
 
 
 def test_a_runs_networks_have_the_classes_of_its_data(tmp_path):
-    """The space in a run's folder does not know them."""
+    """The space in a run directory does not know them."""
     space = load_space("mixnet")
     genotype = sample(space, random.Random(0)).genotype
     row = {f"x.{name}": value for name, value in space.to_params(genotype).items()}
     pd.DataFrame([{**row, "accuracy": 0.5}]).to_csv(tmp_path / "trials.csv", index=False)
     document = find_document("mixnet").data
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
-    (found,) = read_networks(tmp_path / "trials.csv", classes=7)
-    assert found.spec == space.with_classes(7).decode(genotype)
+    (network,) = read_networks(tmp_path / "trials.csv", classes=7)
+    assert network.spec == space.with_classes(7).decode(genotype)
 
 
 def test_percentages_are_refused(table):
     rows = json.loads(table.read_text(encoding="utf-8"))
     rows["networks"][0]["accuracy"] = 93.1
     table.write_text(json.dumps(rows), encoding="utf-8")
-    with pytest.raises(MixnasError, match=r"network 1: accuracies are shares from 0 to 1.*93.1"):
+    with pytest.raises(MixnasError, match=r"network 1: accuracies must be fractions .*93\.1"):
         read_networks(table)
     with pytest.raises(MixnasError, match="there is no table"):
         read_networks(table.parent / "missing.json")
+
+
+def test_rows_of_a_csv_without_accuracy_are_left_out(table):
+    path = table.with_suffix(".csv")
+    rows = {"spec": ["tiny.yaml", "tiny.yaml"], "accuracy": [None, 0.4]}
+    pd.DataFrame(rows).to_csv(path, index=False)
+    (network,) = read_networks(path)
+    assert network.accuracies == (0.4,)
+    pd.DataFrame({"spec": ["tiny.yaml"]}).to_csv(path, index=False)
+    with pytest.raises(MixnasError, match="has no column 'accuracy'; add one"):
+        read_networks(path)
+    pd.DataFrame({"accuracy": [0.4]}).to_csv(path, index=False)
+    with pytest.raises(MixnasError, match=r"no column 'spec', and there is no space\.yaml"):
+        read_networks(path)
+
+
+def test_the_fingerprint_follows_from_the_accuracies(table, tmp_path):
+    fingerprint = TableLookup(str(table)).fingerprint()
+    assert fingerprint["estimator"] == "table"
+    rows = json.loads(table.read_text(encoding="utf-8"))
+    for change, same in (({"name": "anything"}, True), ({"accuracy": 0.91}, False)):
+        rows["networks"][0].update(change)
+        other = tmp_path / f"other-{same}.json"
+        other.write_text(json.dumps(rows), encoding="utf-8")
+        assert (TableLookup(str(other)).fingerprint() == fingerprint) is same
+
+
+def test_preparing_reads_the_table(table, tmp_path):
+    assert TableLookup(str(table)).prepare() == []
+    with pytest.raises(MixnasError, match="there is no table"):
+        TableLookup(str(tmp_path / "missing.json")).prepare()

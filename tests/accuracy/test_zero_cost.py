@@ -15,8 +15,8 @@ from tests.networks import DEEP, TINY
 
 @pytest.mark.parametrize("score", SCORES)
 def test_a_score_is_finite_and_repeats(score):
-    judge = ZeroCost(score=score, resolution=16, batch_size=16)
-    one, two = judge.estimate(DEEP, 0), judge.estimate(DEEP, 0)
+    estimator = ZeroCost(score=score, resolution=16, batch_size=16)
+    one, two = estimator.estimate(DEEP, 0), estimator.estimate(DEEP, 0)
     assert math.isfinite(one.score)
     assert one.score == two.score
     assert one.accuracy is None
@@ -32,7 +32,7 @@ def batches(n=8):
     return [(torch.randn(n, 3, 16, 16), torch.randint(0, 10, (n,))) for _ in range(2)]
 
 
-def test_naswot_is_the_log_determinant_of_the_units_agreement():
+def test_naswot_is_the_log_determinant_of_the_agreement_of_units():
     """Against the definition, unit by unit (Mellor et al. 2021, equation 2)."""
     given = batches(4)
     model = build(TINY, 0)
@@ -93,7 +93,7 @@ def test_a_small_set_is_halved(monkeypatch):
     )
 
 
-def test_deeper_networks_have_more_of_everything():
+def test_deeper_networks_have_higher_scores():
     for score in ("naswot", "zico", "synflow", "params", "madds"):
-        judge = ZeroCost(score=score, resolution=16, batch_size=16)
-        assert judge.estimate(DEEP, 0).score > judge.estimate(TINY, 0).score
+        estimator = ZeroCost(score=score, resolution=16, batch_size=16)
+        assert estimator.estimate(DEEP, 0).score > estimator.estimate(TINY, 0).score

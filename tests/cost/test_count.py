@@ -1,7 +1,5 @@
 """Costs against published figures, against fvcore and against torch."""
 
-import dataclasses
-import json
 import random
 import subprocess
 import sys
@@ -10,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.cost import Cost, count, count_leaf
+from nas.cost import count, count_leaf
 from nas.cost.fvcore import fvcore_madds
 from nas.ir import walk
 from nas.space import load_space
@@ -115,26 +113,3 @@ def test_counting_does_not_import_torch_or_optuna():
         "assert not {'torch', 'optuna', 'pandas', 'typer'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_command_prints_integers(command):
-    result = command("nas.cost", "mixnet_m", "--json")
-    assert result.returncode == 0
-    data = json.loads(result.stdout)
-    fields = [field.name for field in dataclasses.fields(Cost)]
-    assert all(type(data[name]) is int for name in fields)
-    assert (data["params"], data["madds"]) == GOLDEN["mixnet_m"][:2]
-
-
-def test_command_says_its_convention_and_checks_against_fvcore(command):
-    result = command("nas.cost", "mixnet_s", "--check", "--layers")
-    assert result.returncode == 0
-    assert "239,173,360" in result.stdout
-    assert "BN and activations excluded" in " ".join(result.stdout.split())
-    assert "stages.5.2.project.norm" in result.stdout
-
-
-def test_command_refuses_unknown_names(refused):
-    assert "did you mean 'mixnet_m'" in refused("nas.cost", "mixnet_mm")
-    assert "no such file" in refused("nas.cost", "missing.yaml")
-    assert "greater than or equal to 8" in refused("nas.cost", "mixnet_m", "--resolution", "4")

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from nas.data import load_data
+from nas.data.arrays import assemble, check_counts, split
 from nas.errors import MixnasError
 from tests.data.writing import pictures
 
@@ -32,8 +33,8 @@ def test_parts_that_are_given_stay_as_they_are(tmp_path):
     np.savez_compressed(tmp_path / "a.npz", **arrays)
     data = load_data(str(tmp_path / "a.npz"))
     assert sizes(data) == {"train": 30, "validation": 31, "test": 32}
-    wanted = arrays["val_images"].transpose(0, 3, 1, 2)
-    assert (data.images["validation"].numpy() == wanted).all()
+    expected = arrays["val_images"].transpose(0, 3, 1, 2)
+    assert (data.images["validation"].numpy() == expected).all()
 
 
 def test_validation_is_split_off_where_there_is_a_test(tmp_path):
@@ -55,14 +56,17 @@ def test_gray_images_are_repeated(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"images": np.zeros((30, 8, 8), np.float32)}, "are float32; wanted are bytes"),
-        ({"images": np.zeros((30, 8), np.uint8)}, r"have shape \(30, 8\); wanted is \(N, H, W\)"),
+        ({"images": np.zeros((30, 8, 8), np.float32)}, "have type float32; expected uint8"),
+        ({"images": np.zeros((30, 8), np.uint8)}, r"have shape \(30, 8\); expected \(N, H, W\)"),
         ({"images": np.zeros((30, 8, 8, 5), np.uint8)}, r"have shape \(30, 8, 8, 5\)"),
-        ({"labels": np.arange(29) % 3}, r"are 30, but their labels are int64 \(29,\)"),
-        ({"labels": np.arange(30) % 3 / 2}, r"their labels are float64"),
-        ({"labels": np.arange(30) % 3 - 1}, "there is a label -1; labels begin at 0"),
-        ({"labels": np.zeros(30, int)}, "has one class, '0'; a classifier needs two"),
-        ({"labels": np.arange(30)}, "at least 5 images to train with, but 0 has 1, 1 has 1,"),
+        (
+            {"labels": np.arange(29) % 3},
+            r"need 30 integer labels, but their labels have type int64 and shape \(29,\)",
+        ),
+        ({"labels": np.arange(30) % 3 / 2}, r"their labels have type float64"),
+        ({"labels": np.arange(30) % 3 - 1}, "there is a label -1; labels must be 0 or more"),
+        ({"labels": np.zeros(30, int)}, "has only one class, '0'; give at least two"),
+        ({"labels": np.arange(30)}, "at least 5 training images, but 0 has 1, 1 has 1,"),
         ({"labels": np.array(["a"] * 30, object)}, "cannot be read: Object arrays"),
     ],
 )
@@ -75,11 +79,40 @@ def test_other_arrays_are_refused(tmp_path, arrays, message):
 
 def test_other_files_are_refused(tmp_path):
     np.savez(tmp_path / "a.npz", pixels=np.zeros(3))
-    with pytest.raises(MixnasError, match=r"holds pixels; wanted are images and labels, or"):
+    with pytest.raises(MixnasError, match=r"contains pixels; expected images and labels, or"):
         load_data(str(tmp_path / "a.npz"))
     (tmp_path / "b.npz").write_bytes(b"PK\3\4 and no more")
     with pytest.raises(MixnasError, match=r"b\.npz cannot be read"):
         load_data(str(tmp_path / "b.npz"))
-    (tmp_path / "c.csv").write_text("1,2")
-    with pytest.raises(MixnasError, match=r"wanted is a folder of class folders, or an \.npz"):
-        load_data(str(tmp_path / "c.csv"))
+
+
+def test_given_parts_are_completed():
+    train, other = np.arange(50) % 2, np.arange(20) % 2
+    origins = {
+        ("train",): ("train", "train", "train"),
+        ("train", "test"): ("train", "train", "test"),
+        ("train", "validation"): ("train", "train", "validation"),
+        ("train", "validation", "test"): ("train", "validation", "test"),
+    }
+    for names, expected in origins.items():
+        labels = {name: train if name == "train" else other for name in names}
+        members = split(labels)
+        assert tuple(members) == ("train", "validation", "test")
+        assert tuple(origin for origin, _ in members.values()) == expected
+        for name in names:  # nothing is lost, and nothing is used twice
+            used = np.concatenate([index for origin, index in members.values() if origin == name])
+            assert sorted(used) == list(range(len(labels[name])))
+
+
+def test_a_class_needs_five_training_images():
+    check_counts("pets", np.repeat([0, 1], 5), ("ant", "bee"))
+    with pytest.raises(MixnasError, match=r"pets: every class needs at least 5 .* but bee has 4$"):
+        check_counts("pets", np.repeat([0, 1], [5, 4]), ("ant", "bee"))
+    with pytest.raises(MixnasError, match=r"4 has 0 and 2 more$"):
+        check_counts("pets", np.array([], int), tuple("0123456"))
+
+
+def test_labels_beyond_the_classes_are_refused():
+    images, labels = pictures(30)
+    with pytest.raises(MixnasError, match="a label 2, but only 2 classes; labels must be 0 to 1"):
+        assemble("pets", {"train": (images, labels)}, ("ant", "bee"))

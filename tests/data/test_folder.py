@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from nas.data import load_data
+from nas.data.folder import read_image
 from nas.errors import MixnasError
 from tests.data.writing import write_folder
 
@@ -118,11 +119,11 @@ def test_folders_that_are_no_data_are_refused(tmp_path):
             load_data(str(tmp_path)).at(8)
         return str(error.value)
 
-    assert "has no class folders; wanted is" in told()
+    assert "has no class folders; expected" in told()
     (tmp_path / "ant").mkdir()
-    assert "has one class, 'ant'; a classifier needs two" in told()
+    assert "has only one class, 'ant'; give at least two" in told()
     write_folder(tmp_path, n=12)
-    assert "at least 5 images to train with, but ant has 4, bee has 4, cat has 4" in told()
+    assert "at least 5 training images, but ant has 4, bee has 4, cat has 4" in told()
     write_folder(tmp_path, n=30)
     (tmp_path / "empty").mkdir()
     assert told().endswith("but empty has 0")
@@ -133,7 +134,23 @@ def test_folders_that_are_no_data_are_refused(tmp_path):
     shutil.rmtree(tmp_path / "bee")
     write_folder(tmp_path, ("train", "test"), n=30)
     write_folder(tmp_path, ("test",), n=30, classes=("dog", "eel"))
-    assert "has a class 'dog' that the training part has not" in told()
+    assert "has a class 'dog' that the training part lacks" in told()
     shutil.rmtree(tmp_path / "test")
     (tmp_path / "test").mkdir()
     assert "test has no images" in told()
+
+
+def test_a_crop_is_cut_out_and_resized(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 40, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    seen = []
+
+    def crop(width, height):
+        seen.append((width, height))
+        return (28.0, 9.0, 38.0, 19.0)
+
+    square = read_image(tmp_path / "a.png", 10, crop)
+    assert seen == [(40, 20)]
+    assert (square == pixels[9:19, 28:38].transpose(2, 0, 1)).all()
+    assert read_image(tmp_path / "a.png", 4, crop).shape == (3, 4, 4)
+    assert read_image(tmp_path / "none.png", 4).startswith("FileNotFoundError: ")

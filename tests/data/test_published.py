@@ -54,11 +54,11 @@ def test_a_pickle_with_more_than_arrays_is_not_let_in(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     root = write_cifar10(tmp_path / "cifar", pickled=True)
     (root / "data_batch_3").write_bytes(pickle.dumps({b"data": Evil()}))
-    with pytest.raises(MixnasError, match=r"it wants posix\.system, and only arrays are let in"):
+    with pytest.raises(MixnasError, match=r"it needs posix\.system, but only arrays are allowed"):
         load_data(str(root))
     nested = np.array([Evil()], dtype=object)
     (root / "data_batch_3").write_bytes(pickle.dumps({b"data": nested}))
-    with pytest.raises(MixnasError, match="only arrays are let in"):
+    with pytest.raises(MixnasError, match="only arrays are allowed"):
         load_data(str(root))
     assert not (tmp_path / "evil").exists()
 
@@ -66,14 +66,34 @@ def test_a_pickle_with_more_than_arrays_is_not_let_in(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("write", "file", "content", "message"),
     [
-        (write_cifar10, "data_batch_2.bin", b"abc", "data_batch_2.bin has 3 bytes, no multiple"),
+        (
+            write_cifar10,
+            "data_batch_2.bin",
+            b"abc",
+            "data_batch_2.bin has 3 bytes, which is not a multiple",
+        ),
         (write_cifar10, "data_batch_4.bin", None, "No such file"),
         (write_idx, "train-images-idx3-ubyte", b"\0\0\x08\x03\0\0", "cannot be read"),
-        (write_idx, "train-images-idx3-ubyte", b"\0\0\x0d\x03" + bytes(12), "no IDX file of bytes"),
-        (write_idx, "t10k-labels-idx1-ubyte", None, "t10k-images-idx3-ubyte and t10k-labels-idx1"),
-        (write_idx, "t10k-labels-idx1-ubyte", idx(np.zeros(31)), "are 30, but their labels are"),
-        (write_idx, "t10k-labels-idx1-ubyte", idx(np.zeros(30))[:-1], "cut short or too long"),
-        (write_idx, "t10k-labels-idx1-ubyte", b"\0\0\x08\x01\xff\xff\xff\xff", "cut short"),
+        (
+            write_idx,
+            "train-images-idx3-ubyte",
+            b"\0\0\x0d\x03" + bytes(12),
+            "not an IDX file of bytes",
+        ),
+        (write_idx, "t10k-labels-idx1-ubyte", None, "t10k-images-idx3-ubyte or t10k-labels-idx1"),
+        (
+            write_idx,
+            "t10k-labels-idx1-ubyte",
+            idx(np.zeros(31)),
+            "need 30 integer labels, but their labels have",
+        ),
+        (write_idx, "t10k-labels-idx1-ubyte", idx(np.zeros(30))[:-1], "truncated or too long"),
+        (
+            write_idx,
+            "t10k-labels-idx1-ubyte",
+            b"\0\0\x08\x01\xff\xff\xff\xff",
+            "is truncated or too long",
+        ),
         (write_idx, "t10k-labels-idx1-ubyte", idx(np.full(30, 3)), "has 0"),
     ],
 )

@@ -9,10 +9,11 @@ import psutil
 import pytest
 
 from nas.accuracy import Estimate, EstimateError
-from nas.executors.local import GIGABYTE, LocalExecutor, Resources, default_resources
-from nas.executors.worker import Failure, Stage, Task
+from nas.executors.base import Failure, Resources, Stage, Task, default_resources
+from nas.executors.local import LocalExecutor
 from nas.machine import machine_for
 from nas.spec import load_network
+from nas.units import GIBIBYTE
 from tests.conftest import ROOT
 
 
@@ -42,7 +43,7 @@ class Scripted:
         if seed == 19:
             return Estimate(94.3, 0.0, 0.0, seed)
         if seed == 18:
-            taken = bytearray(GIGABYTE)
+            taken = bytearray(GIBIBYTE)
             time.sleep(3600)
             return Estimate(len(taken), 0.0, 0.0, seed)
         return Estimate(seed / 100, 0.0, 0.0, seed)
@@ -129,8 +130,8 @@ def test_failures_are_results_with_reasons():
     results = results_of(Scripted(), Resources(1), 1, 13, 14, 16, 17, 19)
     assert results[13] == Failure("the training loss is nan in epoch 1")
     assert results[14] == Failure("RuntimeError: a bug")
-    assert results[16] == Failure("the accuracy is nan, and must be from 0 to 1")
-    assert results[19] == Failure("the accuracy is 94.3, and must be from 0 to 1")
+    assert results[16] == Failure("the accuracy is nan, but must lie between 0 and 1")
+    assert results[19] == Failure("the accuracy is 94.3, but must lie between 0 and 1")
     assert results[17] == Failure("out of memory")
     assert isinstance(results[1], Estimate)
 
@@ -172,10 +173,10 @@ def test_the_time_of_a_task_does_not_count_the_start_of_its_process():
 
 
 def test_a_task_that_takes_too_much_memory_is_ended_with_its_reason():
-    results = results_of(Scripted(), Resources(1, memory=GIGABYTE), 1, 18, 2)
+    results = results_of(Scripted(), Resources(1, memory=GIBIBYTE), 1, 18, 2)
     assert isinstance(results[18], Failure)
     assert results[18].reason.startswith("out of memory: it took 1.")
-    assert "a worker may take 1.0 GiB (fewer --workers leave more each)" in results[18].reason
+    assert "a worker may take 1.0 GiB (fewer --workers leave more to each)" in results[18].reason
     assert all(isinstance(results[seed], Estimate) for seed in (1, 2))
 
 
@@ -272,10 +273,11 @@ def test_a_late_stage_is_not_told_together_with_the_end_of_its_task():
 def test_workers_end_with_a_parent_that_was_killed():
     code = (
         "import os, signal\n"
-        "from nas.executors.local import LocalExecutor, Shape\n"
+        "from nas.executors.local import LocalExecutor\n"
+        "from nas.executors.base import Resources\n"
         "from tests.executors.test_local import Scripted, tasks\n"
         "if __name__ == '__main__':\n"
-        "    executor = LocalExecutor(Scripted(), Shape(2))\n"
+        "    executor = LocalExecutor(Scripted(), Resources(2))\n"
         "    next(executor.run(tasks(15, 1)))\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

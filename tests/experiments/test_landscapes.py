@@ -54,8 +54,8 @@ def test_a_table_is_searched(table):
     seen = [problem.observed(every[5], seed) for seed in range(3)]
     assert problem.truth(every[5]) == pytest.approx(sum(seen) / 3)
     assert problem.observed(every[5], 4) == seen[1]
-    (hint,) = problem.hints
-    assert hint(every[5]) == 2 * (problem.cost(every[5]) - 50)
+    (covariate,) = problem.covariates
+    assert covariate(every[5]) == 2 * (problem.cost(every[5]) - 50)
 
 
 def test_made_up_problems_are_of_a_spaces_parameters(monkeypatch):

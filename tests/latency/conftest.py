@@ -1,4 +1,4 @@
-"""Agents to test with: real ones, each a process that listens on a free port."""
+"""Real agents to test with, each a process that listens on a free port."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from nas.formats.onnx import to_onnx
 from nas.latency.weights import realistic_weights
 from nas.spec import Input, load_network
 
-# Quick to examine: what is not lowered has no forms to choose from.
+# Quick to examine: networks that are not lowered have no forms to choose from.
 PLAIN = {"threads": 1, "lowered": "false"}
 
 
 class Agent:
-    """An agent in a process of its own."""
+    """An agent in a separate process."""
 
     def __init__(self, folder, *options, token=None, port=0):
         self.folder, self.options = folder, options
@@ -67,18 +67,18 @@ class Agent:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def worker(self):
-        """Wait for a job's process; return it."""
+        """Wait for the process of a job and return it."""
         stop = time.monotonic() + 20
         while time.monotonic() < stop:
             for child in self.children():
-                # Until it has become another program, it looks like the agent.
+                # Until it runs its own program, it looks like the agent.
                 if "nas.latency.agent.worker" in child.cmdline():
                     return child
             time.sleep(0.01)
         raise AssertionError("no process was started")
 
     def idle(self):
-        """Wait until nothing is being done."""
+        """Wait until no job is running."""
         stop = time.monotonic() + 30
         while httpx.get(f"{self.url}/health").json()["busy"]:
             assert time.monotonic() < stop
@@ -87,7 +87,7 @@ class Agent:
 
 @pytest.fixture(scope="module")
 def start_agent(tmp_path_factory):
-    """Start agents that end with the module's tests."""
+    """Start agents that end with the tests of the module."""
     agents = []
 
     def start(*options, **more):
@@ -102,7 +102,7 @@ def start_agent(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def agent(start_agent):
-    """Return an agent that has examined its machine for what is not lowered."""
+    """Return an agent that has examined its machine for networks that are not lowered."""
     agent = start_agent()
     with agent.client() as client:
         while client.get("/profile", params={**PLAIN, "wait": 20}).status_code == 202:
@@ -118,6 +118,12 @@ def small():
 
 @pytest.fixture(scope="module")
 def model(small):
-    """Return it as an ONNX model."""
+    """Return that network as an ONNX model."""
     tree = small.tree()
     return to_onnx(tree, small.in_shape, realistic_weights(tree)).SerializeToString()
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """Give a test a cache of its own."""
+    monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path / "cache"))

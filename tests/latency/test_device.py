@@ -1,31 +1,28 @@
-"""Measuring on this machine: runtimes, profiles, what a latency carries."""
-
-import json
+"""Measurements on this machine."""
 
 import pytest
 
 from nas.errors import MixnasError
-from nas.latency import MeasurementSettings, open_device, usable_cores
+from nas.ir import BatchNorm, walk
+from nas.latency import MeasurementSettings, open_device
 from nas.latency import tuning as tuning_module
-from nas.latency.conditions import Latency
-from nas.latency.device import LocalDevice, measure_quietly, refuse_noise
-from nas.latency.profile import Finding, LayerSignature, load_profile
+from nas.latency.device import LocalDevice, measure_quietly, program_of, quieter, refuse_noise
+from nas.latency.profile import DeviceProfile, LayerSignature, load_profile
 from nas.latency.protocol import Effort
-from nas.lowering import Form
+from nas.lowering import MERGE_ALL
 from nas.spec import Input, load_network
+from tests.latency.records import latency
 
 QUICK = Effort(rounds=8, seconds=0.8, precision=0.015, warm_seconds=0.3)
 SMALL = load_network("mixnet_s").replace(input=Input(resolution=64))
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture
 def few_layers(monkeypatch):
-    """Let tuning look at a depthwise, a pointwise and a gate layer only."""
+    """Let tuning look at one depthwise layer, one pointwise layer and one gate."""
     chosen, kinds = [], set()
     for node, shape in tuning_module.layers():
         layer = LayerSignature.of(node, shape)
@@ -34,31 +31,6 @@ def few_layers(monkeypatch):
             chosen.append((node, shape))
     monkeypatch.setattr(tuning_module, "layers", lambda: iter(chosen))
     return kinds
-
-
-def latency(**changes):
-    values = {
-        "device": "d",
-        "runtime": "r 1",
-        "machine": "m",
-        "threads": 1,
-        "batch": 1,
-        "precision": "fp32",
-        "lowered": True,
-        "median_ms": 2.0,
-        "p10_ms": 1.0,
-        "p90_ms": 3.0,
-        "low_ms": 1.9,
-        "high_ms": 2.1,
-        "n": 30,
-        "steady_ms": 1.8,
-        "reference_ms": 4.0,
-        "noise": (),
-        "resolution": 64,
-        "source": "measured",
-        "when": "2026-01-01T00:00:00+00:00",
-    }
-    return Latency(**{**values, **changes})
 
 
 @pytest.mark.parametrize("name", ["onnxruntime:cpu", "torch:cpu"])
@@ -98,17 +70,13 @@ def test_batches_and_int8_are_run():
         assert measured.median_ms > 0
 
 
-def test_all_usable_cores_are_the_default():
-    assert open_device("onnxruntime:cpu").conditions.threads == usable_cores()
-
-
 def test_a_profile_is_made_once_for_each_set_of_conditions(few_layers):
     steps = []
     device = LocalDevice("onnxruntime:cpu", MeasurementSettings(threads=1))
     device.prepare(lambda done, total: steps.append((done, total)))
     assert steps[-1] == (3, 3)
     again = LocalDevice("onnxruntime:cpu", MeasurementSettings(threads=1))
-    again.prepare(lambda done, total: pytest.fail("it was known"))
+    again.prepare(lambda done, total: pytest.fail("the profile was saved"))
     assert again.profile == device.profile
     assert (
         load_profile(
@@ -116,74 +84,6 @@ def test_a_profile_is_made_once_for_each_set_of_conditions(few_layers):
         )
         is None
     )
-
-
-def test_a_damaged_or_foreign_profile_is_made_again(few_layers):
-    device = LocalDevice("onnxruntime:cpu", MeasurementSettings(threads=1))
-    path = device.profile.save()
-    content = json.loads(path.read_text())
-    path.write_text("{")
-    assert load_profile(device.conditions) is None
-    path.write_text(json.dumps({**content, "schema": "mixnas.device/0"}))
-    assert load_profile(device.conditions) is None
-    content["conditions"]["machine"] = "another"
-    path.write_text(json.dumps(content))
-    assert load_profile(device.conditions) is None
-
-
-def test_layers_take_the_form_of_the_most_similar_one():
-    device = LocalDevice("onnxruntime:cpu", MeasurementSettings(threads=1))
-    from nas.ir import Conv, MixConv, SqueezeExcite
-    from nas.latency.profile import DeviceProfile
-
-    def layer(channels, size, kernel, **more):
-        return LayerSignature("depthwise", channels, size, kernel, groups=2, aligned=False, **more)
-
-    profile = DeviceProfile(
-        device.conditions,
-        1.0,
-        (
-            Finding(layer(480, 14, 9), "padded", {}),
-            Finding(layer(144, 56, 5), "merge", {}),
-            Finding(layer(144, 56, 5, stride=2), "split", {}),
-            Finding(LayerSignature("gate", 480, 14), "wide", {}),
-            Finding(LayerSignature("gate", 144, 56), "plain", {}),
-        ),
-    )
-
-    def mix(channels, kernels, stride=1):
-        width = channels // len(kernels)
-        return MixConv(tuple(Conv(width, width, k, stride, width) for k in kernels))
-
-    assert profile.form(mix(400, (3, 9)), (400, 14, 14)) == Form((2,), padded=True)
-    assert profile.form(mix(120, (3, 5)), (120, 56, 56)) == Form((2,))
-    assert profile.form(mix(120, (3, 5), 2), (120, 56, 56)) == Form((1, 1))
-    se = SqueezeExcite(Conv(480, 20), Conv(20, 480), "relu")
-    assert profile.wide_gate(se, (480, 14, 14))
-    assert not profile.wide_gate(se, (480, 56, 56))
-    # Nothing is known of 1x1 convolutions: they are written as without a profile.
-    assert profile.form(MixConv((Conv(32, 64),) * 2), (64, 14, 14)) == Form((2,))
-
-
-def test_unknown_devices_are_refused():
-    for name, words in {
-        "onnxruntime:gpu": "unknown ONNX Runtime execution provider 'gpu'.*allowed: .*cpu",
-        "onyxruntime:cpu": "unknown device 'onyxruntime:cpu'.*onnxruntime:cpu, torch:cpu",
-        "torch": "says no place",
-        "torch:tpu": "unknown place 'tpu'.*allowed: cpu, cuda",
-    }.items():
-        with pytest.raises(MixnasError, match=words):
-            open_device(name)
-    with pytest.raises(MixnasError, match="int8 runs in ONNX Runtime only"):
-        open_device("torch:cpu", MeasurementSettings(precision="int8"))
-
-
-def test_cuda_is_refused_where_there_is_none():
-    torch = pytest.importorskip("torch")
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    with pytest.raises(MixnasError, match="finds no CUDA device here; use torch:cpu"):
-        open_device("torch:cuda")
 
 
 def test_a_noisy_measurement_is_repeated_and_the_quietest_kept():
@@ -203,9 +103,26 @@ def test_a_noisy_measurement_is_repeated_and_the_quietest_kept():
     refuse_noise(quiet, "x")
 
 
-def test_conditions_tell_how_they_differ():
-    one = latency().conditions
-    other = latency(threads=4, runtime="r 2").conditions
-    assert one.differences(one) == []
-    assert one.differences(other) == ["runtime r 2, not r 1", "threads 4, not 1"]
-    assert one.digest() != other.digest()
+def test_a_measurement_with_fewer_remarks_or_a_faster_reference_is_quieter():
+    assert quieter(latency(), latency(noise=("a",)))
+    assert quieter(latency(reference_ms=3.9), latency(reference_ms=4.0))
+    assert not quieter(latency(), latency())
+    assert not quieter(latency(noise=("a",), reference_ms=1.0), latency())
+
+
+def test_programs_are_plain_or_lowered():
+    plain, lowered = program_of(SMALL, None), program_of(SMALL, MERGE_ALL)
+    assert repr(plain.tree) == repr(SMALL.tree())
+    assert plain.shape == lowered.shape == (3, 64, 64)
+    leaves = [layer.leaf for layer in walk(lowered.tree, lowered.shape)]
+    assert not [leaf for leaf in leaves if isinstance(leaf, BatchNorm)]
+
+
+def test_a_latency_at_the_usual_speed_is_the_ratio_times_the_usual_reference(monkeypatch):
+    device = LocalDevice("onnxruntime:cpu", MeasurementSettings(threads=1, lowered=False))
+    device._profile = DeviceProfile(device.conditions, reference_ms=3.0)
+    monkeypatch.setattr(device, "reference", lambda: lambda: 4.0)
+    measured = device.time(lambda: lambda: 2.0, 32, QUICK)
+    assert (measured.median_ms, measured.reference_ms, measured.steady_ms) == (2.0, 4.0, 1.5)
+    assert (measured.low_ms, measured.high_ms, measured.resolution) == (2.0, 2.0, 32)
+    assert "the reference network took 1.33 times its usual time" in measured.noise

@@ -1,4 +1,4 @@
-"""Measured networks behave as trained ones: denormal numbers are slow to compute with."""
+"""Realistic weights keep activations away from denormal numbers, which are slow."""
 
 import random
 
@@ -13,7 +13,7 @@ from nas.torch_model import build
 
 
 def sizes(spec):
-    """The mean size of every block's outputs."""
+    """Return the mean absolute output of every block."""
     model = build(spec, seed=0).eval()
     weights = realistic_weights(spec.tree())
     own = {name for name in model.state_dict() if not name.endswith("num_batches_tracked")}

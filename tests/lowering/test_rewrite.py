@@ -1,4 +1,4 @@
-"""Lowered networks against the trained ones: in numpy and ONNX Runtime, and as torch modules."""
+"""Lowered networks against trained ones, in ONNX Runtime and as torch modules."""
 
 import random
 
@@ -26,12 +26,12 @@ from nas.lowering import MERGE_ALL, Form, candidates, lower
 from nas.space import load_space
 from nas.spec import Input, load_network, reference_names
 from nas.torch_model import build, lower_module
-from tests.export.test_onnx_file import trained_like
+from tests.networks import trained_like
 from tests.test_spec import specs
 
 
 class AnyForm:
-    """Takes forms at random."""
+    """Chooses forms at random."""
 
     def __init__(self, seed):
         self.rng = random.Random(seed)
@@ -53,7 +53,7 @@ def outputs(tree, shape, weights):
 
 
 def difference(tree, shape, choice, weights=None):
-    """The largest difference of lowered and plain outputs, in units of the largest output."""
+    """Return the largest difference between lowered and plain outputs, relative to the largest."""
     weights = realistic_weights(tree) if weights is None else weights
     plain = outputs(tree, shape, weights)
     lowered = outputs(*(lambda t, w: (t, shape, w))(*lower(tree, shape, weights, choice)))
@@ -172,24 +172,6 @@ def test_a_form_that_does_not_fit_is_refused():
     spec = load_network("mixnet_s")
     with pytest.raises(ValueError, match="form '7' does not fit the convolutions at 'stages"):
         lower(spec.tree(), spec.in_shape, realistic_weights(spec.tree()), Wrong())
-
-
-def test_forms_of_a_depthwise_mix():
-    mix = MixConv(tuple(Conv(8, 8, k, groups=8) for k in (3, 5, 7)))
-    names = {name: str(form) for name, form in candidates(mix).items()}
-    assert names == {"merge": "3", "padded": "padded 3", "halves": "2+1", "split": "1+1+1"}
-    strided = MixConv(tuple(Conv(8, 8, k, 2, groups=8) for k in (3, 5)))
-    assert list(candidates(strided)) == ["merge", "split"]
-    wide = MixConv((Conv(8, 8, 3, groups=4), Conv(8, 8, 5, groups=8)))  # unlike group widths
-    assert list(candidates(wide)) == ["split"]
-
-
-def test_forms_of_pointwise_slices():
-    even, uneven = MixConv((Conv(8, 16),) * 2), MixConv((Conv(9, 16), Conv(8, 16)))
-    assert list(candidates(even)) == ["grouped", "dense", "split"]
-    assert list(candidates(uneven)) == ["dense", "split"]
-    assert MERGE_ALL.form(MixConv((Conv(16, 32),) * 2), (32, 7, 7)) == Form((2,))
-    assert MERGE_ALL.form(even, (16, 7, 7)) == Form((2,), dense=True)
 
 
 @pytest.mark.parametrize("name", ["mixnet_s", "efficientnet_b0"])

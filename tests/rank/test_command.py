@@ -3,18 +3,14 @@ import json
 import pandas as pd
 import pytest
 
-from nas.accuracy.table import read_networks
-from nas.accuracy.zero_cost import ZeroCost
 from nas.blocks import MBConv
 from nas.cost import count
-from nas.errors import MixnasError
-from nas.rank.run import RankingRun
 from nas.spec import Head, NetworkSpec, Stem
 
 
 @pytest.fixture
 def table(tmp_path):
-    """Twelve networks whose accuracy grows with their parameters, but for a little."""
+    """Twelve networks whose accuracy grows with their parameters, nearly always."""
     rows = []
     for i in range(12):
         block = MBConv(channels=16 + 8 * i, stride=2, expansion=3, kernels=(3 + 2 * (i % 2),))
@@ -32,7 +28,7 @@ def table(tmp_path):
     return path
 
 
-def test_a_card_is_printed_and_kept(table, here, tmp_path):
+def test_a_card_is_printed_and_saved(table, here, tmp_path):
     words = ("nas.rank", "--table", table, "-e", "zero-cost:params", "--out", tmp_path / "r")
     result = here(*words, "--workers", "1")
     assert result.returncode == 0, result.stderr
@@ -48,14 +44,14 @@ def test_a_card_is_printed_and_kept(table, here, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_ranking_goes_on_where_it_was(table, here, tmp_path):
+def test_a_ranking_is_continued(table, here, tmp_path):
     words = ("nas.rank", "--table", table, "-e", "zero-cost:madds", "--out", tmp_path / "r")
     assert here(*words, "--workers", "1").returncode == 0
     scores = tmp_path / "r" / "scores.json"
-    kept = json.loads(scores.read_text(encoding="utf-8"))
-    kept["3"]["score"] = 123.0  # as if from before
-    del kept["5"]
-    scores.write_text(json.dumps(kept), encoding="utf-8")
+    saved = json.loads(scores.read_text(encoding="utf-8"))
+    saved["3"]["score"] = 123.0  # as if from an earlier run
+    del saved["5"]
+    scores.write_text(json.dumps(saved), encoding="utf-8")
     result = here(*words, "--workers", "1", "--json")
     assert json.loads(result.stdout)["without_score"] == 0
     again = json.loads(scores.read_text(encoding="utf-8"))
@@ -63,42 +59,55 @@ def test_a_ranking_goes_on_where_it_was(table, here, tmp_path):
     assert again["5"]["score"] > 0
 
 
-def test_a_table_of_two_says_that_it_is_small(table, refused, tmp_path):
+def test_a_table_of_two_is_too_small(table, refused, tmp_path):
     rows = json.loads(table.read_text(encoding="utf-8"))["networks"][:2]
     table.write_text(json.dumps({"networks": rows}), encoding="utf-8")
     words = ("--table", table, "-e", "zero-cost:params", "--workers", "1", "--out", tmp_path / "r")
-    assert "2 of 2 networks have a score, wanted are 3" in refused("nas.rank", *words)
+    assert "2 of 2 networks have a score, but a ranking needs at least 3" in refused(
+        "nas.rank", *words
+    )
 
 
 def test_networks_without_a_score_are_counted(table, here, tmp_path, fakes):
     words = ("nas.rank", "--table", table, "-e", "nas.testing.fakes:Moody", "--out", tmp_path / "r")
     result = here(*words, "--workers", "2", "--trial-timeout", "3s", "--json")
     assert result.returncode == 0, result.stderr
-    found = json.loads(result.stdout)
-    assert 0 < found["without_score"] < 10
-    assert found["n"] == 12 - found["without_score"]
+    card = json.loads(result.stdout)
+    assert 0 < card["without_score"] < 10
+    assert card["n"] == 12 - card["without_score"]
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--out", "."), "exists; choose another --out"),
+        (("--out", "."), "already exists; choose another --out"),
         (("-e", "nonsense"), "unknown estimator 'nonsense'"),
-        (("--data", "no/where"), "there is no data at no/where"),
+        (("--data", "no/where"), "there is no data set at no/where"),
         (("--table", "missing.json"), "there is no table missing.json"),
     ],
 )
-def test_mistakes_are_told(table, refused, words, said):
+def test_mistakes_are_refused(table, refused, words, said):
     assert said in refused("nas.rank", "--table", table, "-e", "zero-cost:params", *words)
 
 
-def test_another_ranking_is_not_gone_on_with(table, tmp_path):
-    networks = read_networks(table)
+def test_an_occupied_folder_is_refused_before_anything_long_is_done(table, here, tmp_path):
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "notes.txt").write_text("mine", encoding="utf-8")
+    result = here("nas.rank", "--table", table, "-e", "supernet", "--out", tmp_path / "r")
+    assert result.returncode == 2
+    assert result.stderr == f"error: {tmp_path / 'r'} already exists; choose another --out\n"
 
-    def opened(score):
-        RankingRun(tmp_path / "r", ZeroCost(score=score), networks, 0, {"n": 12}).open()
 
-    opened("madds")
-    opened("madds")
-    with pytest.raises(MixnasError, match="is a ranking of other settings"):
-        opened("params")
+def test_networks_for_other_classes_are_refused(table, refused):
+    document = json.loads(table.read_text(encoding="utf-8"))
+    document["networks"][4]["spec"]["num_classes"] = 7
+    table.write_text(json.dumps(document), encoding="utf-8")
+    message = refused("nas.rank", "--table", table, "-e", "zero-cost:params")
+    assert "digits has 10 classes, but" in message
+    assert "has networks with 7; give the data set" in message
+
+
+def test_the_help_shows_the_defaults(here):
+    shown = " ".join(here("nas.rank", "--help").stdout.split())
+    for default in ("supernet", "digits", "60; x>=3", "0; x>=0"):
+        assert f"[default: {default}]" in shown

@@ -21,7 +21,7 @@ def zeros(parameters):
     return sum(value == 0 for value in parameters.values()) / len(parameters)
 
 
-def asked(sampler, n, values, directions=("maximize",), before=()):
+def run_study(sampler, n, values, directions=("maximize",), before=()):
     study = optuna.create_study(directions=directions, sampler=sampler)
     study.add_trials(before)
     for _ in range(n):
@@ -31,7 +31,7 @@ def asked(sampler, n, values, directions=("maximize",), before=()):
 
 
 def test_rewards_of_samples_rise():
-    study = asked(ControllerSampler(ParameterDomain(PARAMETERS)), 160, zeros)
+    study = run_study(ControllerSampler(ParameterDomain(PARAMETERS)), 160, zeros)
     means = [sum(t.value for t in study.trials[at : at + 40]) / 40 for at in (0, 120)]
     assert means[0] < 0.35
     assert means[1] > means[0] + 0.2
@@ -41,13 +41,13 @@ def test_accuracy_and_cost_are_made_one_reward():
     def values(parameters):
         return [0.5, 10.0 ** (1 - 2 * zeros(parameters))]  # the cheaper the more zeros
 
-    study = asked(ControllerSampler(ParameterDomain(PARAMETERS)), 240, values, BOTH)
+    study = run_study(ControllerSampler(ParameterDomain(PARAMETERS)), 240, values, BOTH)
     means = [sum(zeros(t.params) for t in study.trials[at : at + 40]) / 40 for at in (0, 200)]
     assert means[1] > means[0] + 0.1
 
 
-def test_a_policy_that_has_made_up_its_mind_is_kept_near():
-    study = asked(ControllerSampler(ParameterDomain(PARAMETERS)), 400, zeros)
+def test_a_policy_that_has_converged_still_yields_new_networks():
+    study = run_study(ControllerSampler(ParameterDomain(PARAMETERS)), 400, zeros)
     last = study.trials[-100:]
     assert sum(t.value for t in last) / 100 > 0.5
     assert len({tuple(t.params.values()) for t in study.trials}) == 400
@@ -57,7 +57,7 @@ def test_a_seed_repeats_the_proposals():
     one, two, other = (
         [
             t.params
-            for t in asked(ControllerSampler(ParameterDomain(PARAMETERS), s), 24, zeros).trials
+            for t in run_study(ControllerSampler(ParameterDomain(PARAMETERS), s), 24, zeros).trials
         ]
         for s in (1, 1, 2)
     )
@@ -66,10 +66,10 @@ def test_a_seed_repeats_the_proposals():
 
 
 @pytest.mark.parametrize("n", [BATCH, 3 * BATCH + 3])
-def test_a_new_sampler_goes_on_with_the_same_policy(n):
-    study = asked(ControllerSampler(ParameterDomain(PARAMETERS)), n, zeros)
-    again = asked(ControllerSampler(ParameterDomain(PARAMETERS)), 6, zeros, before=study.trials)
-    study = asked(study.sampler, 0, zeros, before=study.trials)
+def test_a_new_sampler_continues_with_the_same_policy(n):
+    study = run_study(ControllerSampler(ParameterDomain(PARAMETERS)), n, zeros)
+    again = run_study(ControllerSampler(ParameterDomain(PARAMETERS)), 6, zeros, before=study.trials)
+    study = run_study(study.sampler, 0, zeros, before=study.trials)
     for _ in range(6):
         trial = study.ask(PARAMETERS)
         study.tell(trial, zeros(trial.params))
@@ -77,7 +77,7 @@ def test_a_new_sampler_goes_on_with_the_same_policy(n):
 
 
 def test_batches_are_learned_in_the_order_of_trials():
-    # Results come in backwards here, and one by one there.
+    # In the first study results arrive in reverse, in the second one by one.
     first, second = (ControllerSampler(ParameterDomain(PARAMETERS)) for _ in range(2))
     study = optuna.create_study(direction="maximize", sampler=first)
     waiting = [study.ask(PARAMETERS) for _ in range(2 * BATCH)]
@@ -97,13 +97,13 @@ def test_failed_trials_are_counted_and_not_learned_from():
     for _ in range(BATCH):
         study.tell(study.ask(PARAMETERS), state=TrialState.FAIL)
     study.ask(PARAMETERS)
-    kept = sampler._policy.parameters()
-    assert all(torch.equal(a, b) for a, b in zip(fresh, kept, strict=True))
+    unchanged = sampler._policy.parameters()
+    assert all(torch.equal(a, b) for a, b in zip(fresh, unchanged, strict=True))
     assert sampler._learned == BATCH
 
 
-def test_equal_rewards_are_survived():
-    study = asked(ControllerSampler(ParameterDomain(PARAMETERS)), 4 * BATCH, lambda p: 0.5)
+def test_equal_rewards_are_accepted():
+    study = run_study(ControllerSampler(ParameterDomain(PARAMETERS)), 4 * BATCH, lambda p: 0.5)
     assert len({tuple(t.params.values()) for t in study.trials}) == 4 * BATCH
 
 
@@ -111,7 +111,7 @@ def test_the_global_generator_is_left_alone():
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    asked(ControllerSampler(ParameterDomain(PARAMETERS)), BATCH + 1, zeros)
+    run_study(ControllerSampler(ParameterDomain(PARAMETERS)), BATCH + 1, zeros)
     assert torch.equal(torch.rand(3), expected)
 
 

@@ -7,17 +7,13 @@ from nas.limits import parse_limits
 from nas.samplers import ParameterDomain, SpaceDomain
 from nas.samplers.evolution import RegularizedEvolution
 from nas.space import load_space
-from tests.sampling import BOTH, run
+from tests.sampling import BOTH, apart, run
 
 mixnet = load_space("mixnet")
 PARAMETERS = {f"x{i}": IntDistribution(0, 9) for i in range(10)}
 
 
-def apart(one, two):
-    return sum(one[name] != two[name] for name in one)
-
-
-def studied(n, values, directions, population=8, tournament=4, seed=0):
+def run_study(n, values, directions, population=8, tournament=4, seed=0):
     sampler = RegularizedEvolution(ParameterDomain(PARAMETERS), seed, population, tournament)
     study = optuna.create_study(directions=directions, sampler=sampler)
     for _ in range(n):
@@ -30,8 +26,8 @@ def total(parameters):
     return [sum(parameters.values())]
 
 
-def test_children_differ_from_one_of_the_young_in_one_choice():
-    trials = studied(40, total, ["maximize"]).trials
+def test_children_differ_from_a_recent_network_in_one_choice():
+    trials = run_study(40, total, ["maximize"]).trials
     for n in range(8, 40):
         distances = [apart(trials[n].params, t.params) for t in trials[n - 8 : n]]
         assert min(distances) == 1
@@ -40,8 +36,8 @@ def test_children_differ_from_one_of_the_young_in_one_choice():
 
 @pytest.mark.parametrize(("direction", "sign"), [("maximize", 1), ("minimize", -1)])
 def test_the_best_of_a_tournament_has_the_child(direction, sign):
-    # Every one that lives is in the tournament.
-    trials = studied(30, total, [direction], population=6, tournament=6).trials
+    # The tournament is the whole population.
+    trials = run_study(30, total, [direction], population=6, tournament=6).trials
     for n in range(6, 30):
         alive = trials[n - 6 : n]
         best = max(sign * t.value for t in alive)
@@ -53,7 +49,7 @@ def test_with_two_objectives_none_in_the_tournament_dominates_the_parent():
     def values(parameters):
         return [sum(parameters.values()), parameters["x0"] + 2 * parameters["x1"]]
 
-    trials = studied(30, values, BOTH, population=6, tournament=6).trials
+    trials = run_study(30, values, BOTH, population=6, tournament=6).trials
     for n in range(6, 30):
         alive = trials[n - 6 : n]
         front = [
@@ -67,8 +63,8 @@ def test_with_two_objectives_none_in_the_tournament_dominates_the_parent():
         assert any(apart(trials[n].params, parent.params) == 1 for parent in front)
 
 
-def test_it_climbs():
-    trials = studied(150, total, ["maximize"]).trials
+def test_values_rise():
+    trials = run_study(150, total, ["maximize"]).trials
     means = [sum(t.value for t in trials[at : at + 20]) / 20 for at in (0, 130)]
     assert means[1] > means[0] + 10
 
@@ -87,7 +83,7 @@ def test_failed_trials_have_no_children():
     assert min(apart(child, t.params) for t in alive) == 1
 
 
-def test_without_a_result_it_draws():
+def test_networks_are_drawn_while_there_is_no_result():
     sampler = RegularizedEvolution(ParameterDomain(PARAMETERS), population=2)
     study = optuna.create_study(sampler=sampler)
     for _ in range(6):
@@ -101,10 +97,11 @@ def test_children_stay_within_limits():
         assert 300e6 <= mixnet.cost(genotype).madds <= 302e6
 
 
-def test_a_new_sampler_goes_on_as_the_old_one():
-    study = studied(20, total, ["maximize"])
+def test_a_new_sampler_continues_like_the_old_one():
+    study = run_study(20, total, ["maximize"])
     again = optuna.create_study(
-        direction="maximize", sampler=RegularizedEvolution(ParameterDomain(PARAMETERS), 0, 8, 4)
+        direction="maximize",
+        sampler=RegularizedEvolution(ParameterDomain(PARAMETERS), 0, population=8, tournament=4),
     )
     again.add_trials(study.trials)
     assert again.ask(PARAMETERS).params == study.ask(PARAMETERS).params

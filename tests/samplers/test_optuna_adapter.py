@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalW
 
 
 class Watcher(RandomSampler):
-    """Remembers the trials that it was shown."""
+    """Records the trials that it is shown."""
 
     def before_trial(self, study, trial):
         self.seen = [t for t in study.get_trials() if t.number != trial.number]
@@ -54,7 +54,7 @@ def generations(study):
     return [t.system_attrs.get(GENERATION) for t in study.trials]
 
 
-def test_generations_are_noted_with_the_trials():
+def test_generations_are_recorded_with_the_trials():
     study = optuna.create_study(directions=BOTH, sampler=nsga())
     ask_and_tell(study, 4 * POPULATION)
     assert generations(study) == [n // POPULATION for n in range(4 * POPULATION)]
@@ -87,7 +87,7 @@ def test_generations_improve():
     assert means[1] > means[0] + 3
 
 
-def test_what_became_of_trials_is_told():
+def test_outcomes_of_trials_are_reported():
     watcher = Watcher(seed=0)
     study = optuna.create_study(
         directions=BOTH, sampler=ConstrainedSampler(ParameterDomain(PARAMETERS), watcher)
@@ -107,7 +107,7 @@ def test_what_became_of_trials_is_told():
         assert shown.params == trial.params  # integers that start at 0 are their own indices
 
 
-def test_trials_of_before_are_told_to_a_new_sampler():
+def test_earlier_trials_are_reported_to_a_new_sampler():
     watcher = Watcher(seed=0)
     study = optuna.create_study(
         directions=BOTH,
@@ -122,7 +122,7 @@ def test_trials_of_before_are_told_to_a_new_sampler():
     assert [t.params for t in watcher.seen] == [t.params for t in study.trials[:6]]
 
 
-def test_the_network_that_was_tried_is_told_not_the_one_proposed():
+def test_the_network_that_was_tried_is_reported_not_the_one_proposed():
     limits = parse_limits(["madds=300M..320M"])
     watcher = Watcher(seed=0)
     tried = run(ConstrainedSampler(SpaceDomain(mixnet, limits), watcher), mixnet, 6)
@@ -133,7 +133,7 @@ def test_the_network_that_was_tried_is_told_not_the_one_proposed():
 
 
 @pytest.mark.parametrize("ordered", [False, True])
-def test_numbers_are_shown_as_integers_and_names_as_categories(ordered):
+def test_ordered_variables_are_integers_and_others_categories(ordered):
     watcher = Watcher(seed=0)
     run(ConstrainedSampler(SpaceDomain(tiny), watcher, ordered=ordered), tiny, 2)
     (shown,) = watcher.seen
@@ -145,7 +145,7 @@ def test_numbers_are_shown_as_integers_and_names_as_categories(ordered):
             assert found == CategoricalDistribution(range(len(variable.values)))
 
 
-def test_what_a_sampler_repeats_is_changed_and_told_as_changed():
+def test_repeated_proposals_are_changed_and_reported_as_changed():
     domain = ParameterDomain(PARAMETERS)
     watcher = Stuck()
     study = optuna.create_study(directions=BOTH, sampler=ConstrainedSampler(domain, watcher))
@@ -168,10 +168,10 @@ def test_a_proposal_outside_the_limits_is_moved_inside():
     assert all(feasible(t.params) for t in study.trials)
 
 
-def test_parameters_may_be_given_beforehand():
+def test_trials_may_be_enqueued():
     study = optuna.create_study(directions=BOTH, sampler=nsga())
     ask_and_tell(study, 3)
-    wanted = dict.fromkeys(PARAMETERS, 5)
-    study.enqueue_trial(wanted)
+    enqueued = dict.fromkeys(PARAMETERS, 5)
+    study.enqueue_trial(enqueued)
     ask_and_tell(study, 3)
-    assert study.trials[3].params == wanted
+    assert study.trials[3].params == enqueued

@@ -36,7 +36,7 @@ def test_proposals_are_new_members_within_limits(name):
 def test_a_seed_repeats_the_proposals(name):
     count = 11 if name == "gp" else 13
     one, two, other = (
-        run(open_sampler(name, SearchProblem(mixnet, LIMITS, seed)), mixnet, count)
+        run(open_sampler(name, SearchProblem(mixnet, LIMITS, seed=seed)), mixnet, count)
         for seed in (3, 3, 4)
     )
     assert one == two
@@ -51,7 +51,7 @@ def test_spaces_with_conditions_are_searched(name):
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_small_spaces_run_dry_and_say_so(name):
+def test_small_spaces_are_exhausted(name):
     six = space_from_yaml(
         "{name: six, stem: {channels: 8}, stages: {a: {channels: {choice: [8, 16, 24]}, "
         "expansion: {choice: [2, 3]}}}}"
@@ -64,7 +64,7 @@ def test_small_spaces_run_dry_and_say_so(name):
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_a_reward_alone_is_maximised(name):
+def test_a_reward_alone_is_maximized(name):
     problem = SearchProblem(tiny, objective=open_objective("mnasnet", "3ms"))
     genotypes = run(open_sampler(name, problem), tiny, 14, directions=["maximize"])
     assert len(set(genotypes)) == 14
@@ -77,11 +77,11 @@ def test_a_sampler_forgets_an_earlier_study(name):
     again = run(used, tiny, 12)
     assert len(set(again)) == 12
     if name in ("known-cost", "random", "evolution", "controller"):
-        assert again == first  # the randomness of Optuna's goes on where it was
+        assert again == first  # Optuna's samplers do not restart their generators
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_many_are_asked_before_one_is_told(name):
+def test_many_trials_may_be_asked_before_any_result(name):
     study = optuna.create_study(
         directions=BOTH, sampler=open_sampler(name, SearchProblem(mixnet, LIMITS))
     )
@@ -99,17 +99,17 @@ def test_unknown_samplers_are_refused():
         open_sampler("tpee", SearchProblem(mixnet))
 
 
-def test_a_sampler_of_ones_own_is_imported():
-    sampler = open_sampler("tests.sampling:even", SearchProblem(tiny, seed=3))
+def test_a_users_own_sampler_is_imported():
+    sampler = open_sampler("tests.sampling:create_random", SearchProblem(tiny, seed=3))
     assert isinstance(sampler, RandomSampler)
     assert run(sampler, tiny, 3) == run(
         open_sampler("random", SearchProblem(tiny, seed=3)), tiny, 3
     )
 
 
-def test_what_is_no_sampler_of_searches_is_refused():
-    with pytest.raises(MixnasError, match=r"returned RandomSampler.*GenotypeSampler"):
-        open_sampler("tests.sampling:nothing", SearchProblem(tiny))
+def test_factories_of_other_objects_are_refused():
+    with pytest.raises(MixnasError, match=r"returned RandomSampler; it must .*GenotypeSampler"):
+        open_sampler("tests.sampling:create_other", SearchProblem(tiny))
     with pytest.raises(MixnasError, match="has no 'missing'"):
         open_sampler("tests.sampling:missing", SearchProblem(tiny))
 
@@ -129,5 +129,5 @@ def test_known_cost_learns_latency_from_the_trials():
         trial.set_user_attr("estimate", {"accuracy": accuracy})
         trial.set_user_attr("latency", dataclasses.asdict(measured))
         study.tell(trial, [accuracy, measured.steady_ms])
-    assert errors[0] > 1e3  # multiply-adds
+    assert errors[0] > 1e3  # the cost is MAdds at first
     assert median(errors[-6:]) < 0.1

@@ -122,7 +122,7 @@ def test_a_search_leaves_a_complete_run_directory(command, space, tmp_path):
     assert confirmed.groupby(["kind", "name"]).size().tolist() == [3] * len(means) + [3]
     assert confirmed["test"].between(0.2, 1).all()
     assert set(confirmed["test_images"]) == {360}
-    assert "the best less this one" in result.stdout
+    assert "best minus this one" in result.stdout
     assert best.num_classes == 10
     references = pd.read_csv(run / "references.csv")
     assert list(references["name"]) == ["mixnet_s"]
@@ -139,7 +139,7 @@ def test_a_search_leaves_a_complete_run_directory(command, space, tmp_path):
 
     refused = command(*search("--trials", "1", "--out", "run"))
     assert refused.returncode == 2
-    assert refused.stderr.startswith("error: run exists; continue it with --resume run")
+    assert refused.stderr.startswith("error: run already exists; continue it with --resume run")
     assert len(pd.read_csv(run / "trials.csv")) == 5
 
 
@@ -274,8 +274,11 @@ def test_a_search_in_which_everything_fails_ends_with_the_reason(command, space,
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ")
     assert "trials ended without a result and 0 with one" in last
-    assert "of them: the data cannot be learned. Mend the cause, then continue with" in last
-    assert "--resume run; or begin anew with other limits: --config run/config.yaml" in last
+    assert (
+        "of them for this reason: the data cannot be learned. Remove the cause, then continue with"
+        in last
+    )
+    assert "--resume run; or start again with other limits: --config run/config.yaml" in last
     trials = pd.read_csv(tmp_path / "run" / "trials.csv")
     assert set(trials["state"]) == {"fail"}
     assert len(trials) < 20

@@ -18,7 +18,7 @@ def test_a_reward_wants_accuracies(refused, space):
     words = ("--estimator", "zero-cost", "--objective", "mnasnet", "--target", "8ms")
     said = refused(*search(*words, "--device", "nas.testing.fakes:InstantDevice"))
     assert (
-        "is made of accuracies from 0 to 1, which the estimator 'zero-cost' does not give" in said
+        "combines accuracies between 0 and 1, which the estimator 'zero-cost' does not give" in said
     )
 
 
@@ -52,7 +52,7 @@ def test_a_latency_nothing_meets_ends_the_search(command, space, fakes, tmp_path
         (("--space", "missing.yaml"), "missing.yaml: no such file"),
         (("--space", "mixnat"), "unknown space 'mixnat' (did you mean 'mixnet'?)"),
         (("--config", "missing.yaml"), "missing.yaml: no such file"),
-        (("--resume", "missing"), "missing is no run directory"),
+        (("--resume", "missing"), "missing is not a run directory"),
     ],
 )
 def test_mistakes_are_told_in_one_line_and_nothing_is_made(
@@ -69,7 +69,11 @@ def test_mistakes_are_told_in_one_line_and_nothing_is_made(
     ("old", "new", "message"),
     [
         ("depth:", "depht:", "bad.yaml:9: stages.a.depht: unknown key 'depht' (did you mean"),
-        ("[3, 5, 7]", "[3, 4, 7]", "bad.yaml:11: stages.a.kernels.of[1]: kernel 4 is not possible"),
+        (
+            "[3, 5, 7]",
+            "[3, 4, 7]",
+            "bad.yaml:11: stages.a.kernels.of[1]: kernel size 4 is not supported",
+        ),
         ("[1, 3]", "[1, 6]", "groups from 1 to 6; allowed: 1 to 5 groups"),
         ("stem: {", "stem: {{", "not valid YAML"),
     ],
@@ -132,20 +136,20 @@ def test_one_process_at_a_time_works_in_a_run(refused, tmp_path):
     with FileLock(tmp_path / "run" / ".lock"):
         before = (tmp_path / "run" / "config.yaml").read_text()
         told = refused("nas.search", "--resume", "run", "--trials", "5")
-        assert "another process is at work" in told
+        assert "another process is working" in told
         assert (tmp_path / "run" / "config.yaml").read_text() == before
 
 
 def test_resume_takes_no_other_settings(refused, tmp_path):
     message = refused("nas.search", "--resume", "run", "--seed", "3", "--space", "mixnet")
-    assert message.startswith("--resume goes on with the run's own settings; only --")
-    assert message.endswith("may be given beside it, not seed, space")
+    assert message.startswith("--resume continues a run with its own settings; only --")
+    assert message.endswith("may be given with it, not seed, space")
 
 
 def test_objectives_that_make_no_sense_are_refused(refused, space):
     words = search("--objective", "mnasnet", "--out", "run")
-    assert "needs the latency to aim at: --target 8ms" in refused(*words)
+    assert "needs a target latency, such as --target 8ms" in refused(*words)
     words = search("--target", "8ms", "--out", "run")
-    assert "objective 'pareto' aims at no single latency" in refused(*words)
+    assert "objective 'pareto' has no target latency" in refused(*words)
     told = refused(*search("--latency", "guessed", "--out", "run"))
     assert "unknown value 'guessed'; allowed: auto, measured, predicted" in told

@@ -1,21 +1,79 @@
-"""Reference networks beside a search."""
+import json
+from pathlib import Path
 
-from nas.errors import UnrunnableError
-from nas.search.results import References
-from nas.spec import load_network
+import pandas as pd
+import pytest
+
+from analysis.read.runs import OBJECTIVES
+from analysis.statistics.fronts import pareto_front
+from nas.search.references import RESULT_COLUMNS
+from nas.search.results import Results
+from nas.search.retraining import CONFIRMED_COLUMNS
 
 
-class Picky:
-    """A device that one network is too large for."""
+def row(name, score, ms, **changes):
+    values = {
+        "name": name, "accuracy": score, "score": score, "latency_ms": ms,
+        "latency_p10_ms": ms - 0.1, "latency_p90_ms": ms + 0.2, "latency_source": "measured",
+        "latency_noise": "", "madds": 4_000_000, "params": 463_000,
+    }  # fmt: skip
+    return {**values, **changes}
 
-    def measure(self, spec, effort=None):
-        raise UnrunnableError("it does not fit")
+
+@pytest.fixture
+def results():
+    trials = pd.DataFrame([
+        {**row("", 0.9528, 2.0), "number": 0},
+        {**row("", 0.91, 1.0, latency_source="predicted"), "number": 1},
+        {**row("", 0.90, 1.5), "number": 2},
+    ])  # fmt: skip
+    references = pd.DataFrame(
+        [row("slow", 0.8, 9.0, latency_noise="a neighbour"), {"name": "broken"}],
+        columns=RESULT_COLUMNS,
+    )
+    retrained = pd.DataFrame(
+        [("trial_0", "front", seed, 0.97, 0.98, 360, 9.0, "r") for seed in (1, 2)]
+        + [("slow", "reference", seed, 0.90, 0.91, 360, 9.0, "r") for seed in (1, 2)],
+        columns=CONFIRMED_COLUMNS,
+    )
+    return Results(
+        path=Path("runs/mine"),
+        page=Path("runs/mine/report.html"),
+        front=pareto_front(trials, OBJECTIVES),
+        references=references,
+        label="validation accuracy",
+        retrained=retrained,
+        best="trial_0",
+    )
 
 
-def test_a_reference_that_the_device_cannot_run_is_told():
-    references = References({"mixnet_s": load_network("mixnet_s")}, None)
-    assert references.measure(Picky()) == {}
-    table = references.table()
-    assert list(table["state"]) == ["fail"]
-    assert list(table["reason"]) == ["it does not fit"]
-    assert references.missing() == []
+def test_the_front_and_the_references_are_printed_fastest_first(results, capsys):
+    results.print("pets", "onnxruntime:cpu")
+    shown = capsys.readouterr().out
+    assert "Pareto front of 3 networks, and the references" in shown
+    names = [line.split("│")[1].strip() for line in shown.splitlines() if "│" in line]
+    first = names[: names.index("slow") + 1]
+    assert [name for name in first if name.startswith(("trial", "slow"))] == [
+        "trial_1", "trial_0", "slow",
+    ]  # fmt: skip
+    assert "broken" not in shown
+    assert "95.3%" in shown
+    line = next(line for line in shown.splitlines() if "trial_1" in line)
+    assert "predicted" in line
+    assert "0.90 to 1.20" in line
+    line = next(line for line in shown.splitlines() if "slow" in line)
+    assert "noisy" in line
+    assert "Retrained for longer, 2 times each" in shown
+    assert "report: runs/mine/report.html" in shown
+    assert "best:   runs/mine/best.yaml" in shown
+
+
+def test_json_holds_the_same(results):
+    shown = json.loads(json.dumps(results.to_dict(3), allow_nan=False))
+    assert shown["completed"] == 3
+    assert sorted(row["name"] for row in shown["pareto"]) == ["trial_0", "trial_1"]
+    assert [row["name"] for row in shown["references"]] == ["slow", "broken"]
+    assert shown["references"][1]["latency_ms"] is None
+    assert {row["name"] for row in shown["confirmed"]} == {"trial_0", "slow"}
+    assert shown["hypervolume"] > 0
+    assert shown["best"] == "runs/mine/best.yaml"

@@ -1,5 +1,4 @@
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,17 +9,10 @@ from nas.accuracy.short import ShortTraining
 from nas.accuracy.zero_cost import ZeroCost
 from nas.data import load_data
 from nas.errors import MixnasError
-from nas.executors.local import Resources
+from nas.executors.base import Resources
+from nas.search.config import FEWEST_IMAGES
 from nas.search.directory import RunDirectory
-from nas.search.retraining import (
-    CONFIRMED,
-    FEWEST,
-    LONGER,
-    RetrainingEstimator,
-    RetrainingRun,
-    retraining,
-    wanted_networks,
-)
+from nas.search.retraining import LONGER, RetrainingEstimator, RetrainingRun, retraining
 from nas.train.recipe import Recipe
 from tests.networks import DEEP, TINY
 
@@ -35,7 +27,7 @@ def test_retraining_is_the_searchs_own_training_but_longer():
     own = ShortTraining(images=8_000, width=0.5, resolution=24, score="speed")
     again = retraining(own, "digits").short
     # At full width an image costs four times as much: as long as two short trainings.
-    assert (again.images, again.width, again.resolution) == (FEWEST, 1.0, 24)
+    assert (again.images, again.width, again.resolution) == (FEWEST_IMAGES, 1.0, 24)
     longer = dataclasses.replace(own, images=40_000, most_epochs=100)
     assert retraining(longer, "digits").short.images == LONGER * 10_000
     capped = dataclasses.replace(longer, most_epochs=20)
@@ -46,7 +38,7 @@ def test_retraining_is_the_searchs_own_training_but_longer():
     assert (again.score, again.stages) == ("accuracy", 1)
     assert again.recipe == own.recipe
     other = retraining(ZeroCost(resolution=40), "digits").short
-    assert (other.images, other.resolution) == (FEWEST, 40)
+    assert (other.images, other.resolution) == (FEWEST_IMAGES, 40)
 
 
 def test_retraining_sees_the_training_part_twice_and_can_be_told_otherwise(tmp_path):
@@ -104,17 +96,6 @@ def test_retrainings_of_other_settings_are_put_aside(tmp_path):
     assert after["training"].tolist() != before["training"].tolist()
     aside = tmp_path / f"confirmed-{before['training'][0]}.csv"
     pd.testing.assert_frame_equal(pd.read_csv(aside), before)
-
-
-def test_networks_are_retrained_where_they_are_for_the_data():
-    def wanted(**changes):
-        return wanted_networks(SimpleNamespace(**{"confirm": None, "retrain": "", **changes}))
-
-    assert wanted(estimator="short:images=9") == wanted(estimator="supernet") == CONFIRMED
-    assert wanted(estimator="table:x.csv") == wanted(estimator="my.module:Mine") == 0
-    assert wanted(estimator="my.module:Mine", retrain="images=900") == CONFIRMED
-    assert wanted(estimator="supernet", confirm=0) == 0
-    assert wanted(estimator="table:x.csv", confirm=5) == 5
 
 
 @pytest.mark.usefixtures("cache_of_the_tests")

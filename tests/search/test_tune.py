@@ -94,9 +94,9 @@ def test_an_estimator_with_stages_is_stopped_early_by_asha(tmp_path):
 
 
 def test_what_an_estimator_rests_on_travels_to_the_nodes(tmp_path):
-    finish(search(tmp_path, "Laden", "--trials", "3", "--ray", "local", "--workers", "1"))
+    finish(search(tmp_path, "Portable", "--trials", "3", "--ray", "local", "--workers", "1"))
     check(tmp_path, 3)
-    assert (tmp_path / "cache" / "luggage").read_bytes() == b"weights"
+    assert (tmp_path / "cache" / "state").read_bytes() == b"weights"
 
 
 def test_a_run_moves_from_here_to_ray_and_back(tmp_path):

@@ -6,11 +6,11 @@ from nas.blocks.fields import Channels, Kernels
 from nas.document import Document
 from nas.errors import DocumentError
 from nas.space.choices import expand
-from nas.space.compile import KINDS
+from nas.space.outline import KINDS
 
 
 def values(expression, kind: Any = Kernels, base: Any = None):
-    return expand(expression, kind, base, Document("s.yaml", {}), ("here",))[0]
+    return expand(expression, kind, base, document=Document("s.yaml", {}), at=("here",))[0]
 
 
 def test_groups_give_every_mix_once():
@@ -47,7 +47,11 @@ def test_relative_values():
 def test_ranges():
     assert values({"range": [8, 32], "step": 8}, Channels) == (8, 16, 24, 32)
     found, weights = expand(
-        {"range": [8, 64], "step": 8, "scale": "log"}, Channels, None, Document("s", {}), ()
+        {"range": [8, 64], "step": 8, "scale": "log"},
+        Channels,
+        None,
+        document=Document("s", {}),
+        at=(),
     )
     assert found == tuple(range(8, 65, 8))
     assert weights == tuple(sorted(weights, reverse=True))
@@ -58,13 +62,13 @@ def test_ranges():
     [
         ({"groups": [1, 6], "of": [3]}, "groups from 1 to 6; allowed: 1 to 5 groups"),
         ({"groups": 6, "of": [3]}, "allowed: 1 to 5 groups"),
-        ({"groups": 2, "of": [3, 4]}, "kernel 4 is not possible; allowed: 1, 3, 5"),
+        ({"groups": 2, "of": [3, 4]}, "kernel size 4 is not supported; allowed: 1, 3, 5"),
         ({"group": 2}, r"unknown choice form 'group' \(did you mean 'groups'\?\)"),
         ({"groups": 2}, "'of' is missing"),
         ({"groups": 2, "off": [3]}, r"unknown key 'off' \(did you mean 'of'\?\)"),
         ({"choice": []}, "at least 1 item"),
-        ({"choice": [3, 4]}, r"here.choice\[1\].*kernel 4"),
-        (4, "here.*kernel 4 is not possible"),
+        ({"choice": [3, 4]}, r"here.choice\[1\].*kernel size 4"),
+        (4, "here.*kernel size 4 is not supported"),
     ],
 )
 def test_bad_kernel_choices(expression, words):
@@ -75,10 +79,10 @@ def test_bad_kernel_choices(expression, words):
 @pytest.mark.parametrize(
     ("expression", "words"),
     [
-        ({"times": [1]}, "relative to what"),
-        ({"range": [8, 4]}, "is empty or too long"),
+        ({"times": [1]}, "a relative choice has nothing to refer to"),
+        ({"range": [8, 4]}, "is empty or has over 100,000 values"),
         ({"range": [0, 64], "step": 8, "scale": "log"}, "input should be greater"),
-        ({"range": [1, 9], "step": 2, "scale": "log"}, "a log range starts above half a step"),
+        ({"range": [1, 9], "step": 2, "scale": "log"}, "a log range must start above half a step"),
         ({"range": [1, 9], "scale": "lin"}, "did you mean 'linear'"),
     ],
 )

@@ -41,7 +41,7 @@ def test_contains(command):
     ("words", "message"),
     [
         (("sample", "mixnet", "--budget", "1M"), "the nearest has madds = 45.4M"),
-        (("sample", "mixnet", "--limit", "latency=8ms"), "latency is not known from a spec"),
+        (("sample", "mixnet", "--limit", "latency=8ms"), "latency cannot be computed from a spec"),
         (("show", "none.yaml"), "none.yaml: no such file"),
         (("contains", "mixnet", "mixnet_x"), "unknown network 'mixnet_x'"),
     ],

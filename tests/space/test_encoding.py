@@ -1,11 +1,13 @@
 import random
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.space import INACTIVE, encode, feature_names, load_space, space_names
 from nas.space.encoding import encode_all
+from nas.spec import load_network
 from tests.space.test_space import everything, tiny
 
 mixnet = load_space("mixnet")
@@ -52,3 +54,26 @@ def test_features_lie_between_0_and_1_in_every_space():
         rng = random.Random(0)
         features = encode_all(space, [space.draw(rng) for _ in range(20)])
         assert ((features >= 0) & (features <= 1)).all()
+
+
+@given(st.integers(0, 10**9))
+def test_encoding_tells_genotypes_apart(seed):
+    rng = random.Random(seed)
+    one = mixnet.draw(rng)
+    two = mixnet.mutate(one, rng)
+    features = encode(mixnet, one)
+    assert features.shape == (len(feature_names(mixnet)),)
+    assert ((features >= 0) & (features <= 1)).all()
+    assert not np.array_equal(features, encode(mixnet, two))
+
+
+def test_encoding_by_hand():
+    names = feature_names(mixnet)
+    features = dict(
+        zip(names, encode(mixnet, mixnet.encode_spec(load_network("mixnet_s"))), strict=True)
+    )
+    shares = [features[f"s5.first.kernels:{k}x{k}"] for k in (3, 5, 7, 9, 11)]
+    assert shares == pytest.approx([0.2] * 5)
+    assert features["s2.depth"] == 1.0
+    assert features["s1.depth"] == 0.5
+    assert (features["s2.activation=relu"], features["s2.activation=swish"]) == (0, 1)

@@ -37,19 +37,19 @@ CONFIG = {
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("runs/study.db", "storage 'runs/study.db' is no URL; write postgresql://user@host:5432/"),
-        ("", "is no URL"),
-        ("postgresql://user@host:many/database", "is no URL"),
-        ("mysql://user@host/database", "storage 'mysql' is not known; write postgresql://"),
-        ("postgres://user@host/database", "storage 'postgres' is not known; write postgresql://"),
+        ("runs/study.db", "storage 'runs/study.db' is not a URL; use postgresql://user@host:5432/"),
+        ("", "is not a URL"),
+        ("postgresql://user@host:many/database", "is not a URL"),
+        ("mysql://user@host/database", "storage 'mysql' is not supported; use postgresql://"),
+        ("postgres://user@host/database", "storage 'postgres' is not supported; use postgresql://"),
     ],
 )
-def test_a_storage_that_is_none_is_refused(text, message):
+def test_invalid_storages_are_refused(text, message):
     with pytest.raises(MixnasError, match=message):
         parse_storage(text)
 
 
-def test_a_storage_is_read_in_parts():
+def test_the_parts_of_a_url_are_parsed():
     url = parse_storage("postgresql://me:secret@host:5433/studies?sslmode=require")
     assert (url.username, url.password, url.host, url.port) == ("me", "secret", "host", 5433)
     assert (url.database, dict(url.query)) == ("studies", {"sslmode": "require"})
@@ -66,28 +66,28 @@ def test_a_storage_is_read_in_parts():
         ("sqlite:////a/b/study.db", None),
     ],
 )
-def test_passwords_are_left_out_of_what_is_written(text, written, tmp_path):
+def test_passwords_are_not_written_down(text, written, tmp_path):
     assert without_password(text) == (written or text)
     run = RunDirectory.create(tmp_path / "run")
     command = shlex.join(["python", "-m", "nas.search", f"--storage={text}", "--trials", "3"])
     run.write_config(SearchConfig(**CONFIG, storage=text, command=command))
-    kept = shlex.split(run.read_config().command)
-    assert kept[3:] == [f"--storage={written or text}", "--trials", "3"]
+    recorded = shlex.split(run.read_config().command)
+    assert recorded[3:] == [f"--storage={written or text}", "--trials", "3"]
     assert run.read_config().storage == (written or text)
     assert "secret" not in (run.path / "config.yaml").read_text()
 
 
-def test_a_server_that_cannot_be_reached_is_told_in_one_line(refused, fakes, tmp_path):
+def test_an_unreachable_server_is_reported_in_one_line(refused, fakes, tmp_path):
     write_space(tmp_path)
     url = "postgresql://me:secret@127.0.0.1:1/db"
-    told = refused(*SEARCH, *INSTANT, "--storage", url, "--out", "run")
-    assert told.startswith("the storage postgresql://me@127.0.0.1:1/db cannot be used: ")
-    assert "refused" in told
-    assert "secret" not in told
+    message = refused(*SEARCH, *INSTANT, "--storage", url, "--out", "run")
+    assert message.startswith("the storage postgresql://me@127.0.0.1:1/db cannot be used: ")
+    assert "refused" in message
+    assert "secret" not in message
     assert not (tmp_path / "run").exists()
 
 
-def test_a_file_that_is_no_database_is_told(tmp_path):
+def test_a_file_that_is_not_a_database_is_reported(tmp_path):
     (tmp_path / "study.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(MixnasError, match=r"cannot be used: file is not a database"):
         open_storage(f"sqlite:///{tmp_path / 'study.db'}")
@@ -101,7 +101,7 @@ def open_with_others(path, barrier):
 
 
 @pytest.mark.slow
-def test_processes_may_make_a_file_at_once(tmp_path):
+def test_processes_may_create_a_file_at_once(tmp_path):
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(3)
     for attempt in range(2):
@@ -114,7 +114,7 @@ def test_processes_may_make_a_file_at_once(tmp_path):
         assert [process.exitcode for process in processes] == [0, 0, 0]
 
 
-def test_a_missing_psycopg_is_told_with_its_extra(command, fakes, tmp_path, monkeypatch):
+def test_a_missing_psycopg_is_reported_with_its_extra(command, fakes, tmp_path, monkeypatch):
     write_space(tmp_path)
     hidden = tmp_path / "hidden" / "psycopg"
     hidden.mkdir(parents=True)
@@ -130,19 +130,19 @@ def test_a_missing_psycopg_is_told_with_its_extra(command, fakes, tmp_path, monk
     assert not (tmp_path / "run").exists()
 
 
-def test_another_storage_than_the_runs_own_is_refused(refused, tmp_path):
+def test_a_storage_other_than_the_runs_own_is_refused(refused, tmp_path):
     run = RunDirectory.create(tmp_path / "run")
     run.write_config(SearchConfig(**CONFIG))
     url = "postgresql://me:secret@127.0.0.1:1/db"
-    told = refused("nas.search", "--resume", "run", "--storage", url)
-    assert told == "the run's study is in run/study.db; a study does not move to another storage"
+    message = refused("nas.search", "--resume", "run", "--storage", url)
+    assert message == "the run's study is in run/study.db; a study cannot move to another storage"
     run.write_config(SearchConfig(**CONFIG, storage=url))
-    told = refused("nas.search", "--resume", "run", "--storage", url.replace("/db", "/other"))
-    assert told.startswith("the run's study is in postgresql://me@127.0.0.1:1/db;")
+    message = refused("nas.search", "--resume", "run", "--storage", url.replace("/db", "/other"))
+    assert message.startswith("the run's study is in postgresql://me@127.0.0.1:1/db;")
 
 
 @pytest.mark.slow
-def test_a_run_killed_before_its_study_was_made_is_begun(command, fakes, tmp_path):
+def test_a_run_killed_before_its_study_was_created_is_started(command, fakes, tmp_path):
     write_space(tmp_path)
     result = command(*SEARCH, *INSTANT, "--trials", "2", "--out", "run")
     assert result.returncode == 0, result.stderr
@@ -155,7 +155,7 @@ def test_a_run_killed_before_its_study_was_made_is_begun(command, fakes, tmp_pat
     check_nothing_lost_or_double(trials_of(RunDirectory(run).storage), 2)
 
 
-def test_a_study_on_a_server_is_as_one_in_a_file(postgresql, tmp_path):
+def test_studies_on_a_server_and_in_a_file_are_equal(postgresql, tmp_path):
     write_space(tmp_path)
     url = postgresql.url(postgresql.new_database("same"))
     assert not study_exists(url, "search")
@@ -170,7 +170,7 @@ def test_a_study_on_a_server_is_as_one_in_a_file(postgresql, tmp_path):
 
 
 @pytest.mark.slow
-def test_processes_that_write_to_a_server_at_once_lose_and_double_nothing(postgresql, tmp_path):
+def test_processes_writing_to_a_server_neither_lose_nor_repeat_trials(postgresql, tmp_path):
     write_space(tmp_path)
     url = postgresql.url(postgresql.new_database("writers"))
     study = open_study(url, tmp_path)
@@ -188,7 +188,7 @@ def started(words, folder):
 
 
 def until(process, beginning):
-    """Read what a search says until a line begins so."""
+    """Read the log of a search until a line with this beginning."""
     for line in process.stderr:
         if line.startswith(beginning):
             return
@@ -218,9 +218,9 @@ def test_a_run_on_a_server_is_killed_and_resumed(
     before = complete(trials_of(url, study_name(run)))
     assert 6 <= len(before) < 16
 
-    told = refused("nas.search", "--resume", "run")
-    assert "cannot be used" in told
-    assert "password" in told
+    message = refused("nas.search", "--resume", "run")
+    assert "cannot be used" in message
+    assert "password" in message
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
     resumed = command("nas.search", "--resume", "run")
     assert resumed.returncode == 0, resumed.stderr
@@ -236,14 +236,14 @@ def test_a_run_on_a_server_is_killed_and_resumed(
 
 
 @pytest.mark.slow
-def test_two_runs_in_one_database_do_not_meet(postgresql, fakes, tmp_path):
+def test_two_runs_in_one_database_are_independent(postgresql, fakes, tmp_path):
     write_space(tmp_path)
     url = postgresql.url(postgresql.new_database("two"))
     words = (*SEARCH, *INSTANT, "--trials", "6", "--storage", url)
     runs = [started((*words, "--out", name), tmp_path) for name in ("one", "two")]
     for process in runs:
-        _, told = process.communicate(timeout=120)
-        assert process.returncode == 0, told
+        _, message = process.communicate(timeout=120)
+        assert process.returncode == 0, message
     names = [study_name(tmp_path / name) for name in ("one", "two")]
     assert names[0] != names[1]
     one, two = (trials_of(url, name) for name in names)
@@ -253,9 +253,7 @@ def test_two_runs_in_one_database_do_not_meet(postgresql, fakes, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_server_that_goes_away_is_told_and_the_run_goes_on_later(
-    postgresql, command, fakes, tmp_path
-):
+def test_a_lost_server_is_reported_and_the_run_can_be_resumed(postgresql, command, fakes, tmp_path):
     write_space(tmp_path)
     url = postgresql.url(postgresql.new_database("away"))
     words = (*SEARCH, *SLOW, "--trials", "16", "--storage", url, "--out", "run")

@@ -46,12 +46,12 @@ def states(storage):
     return [trial.state.name for trial in trials_of(storage)]
 
 
-def finish_most(study, most, told):
-    """Complete trials until something is raised, and note their numbers."""
+def finish_most(study, most, numbers):
+    """Complete trials until an error is raised, and append their numbers to a list."""
     for _ in range(most):
         trial = study.ask()
         finish(study, trial)
-        told.append(trial.number)
+        numbers.append(trial.number)
 
 
 def test_asking_writes_the_whole_trial(study, storage):
@@ -69,7 +69,7 @@ def test_asking_writes_the_whole_trial(study, storage):
     }
 
 
-def test_a_trial_ends_complete_pruned_or_failed_and_the_table_tells(study, storage):
+def test_a_trial_ends_complete_pruned_or_failed_and_so_says_the_table(study, storage):
     trials = [study.ask() for _ in range(3)]
     finish(study, trials[0])
     study.prune(trials[1], "latency 9.00 ms breaks latency <= 8ms")
@@ -100,7 +100,7 @@ def test_a_trial_without_latency_is_not_complete(study, storage):
     assert states(storage) == ["RUNNING"]
 
 
-def test_a_confirmed_latency_takes_the_place_of_the_one_before(study, storage):
+def test_a_confirmed_latency_replaces_the_earlier_one(study, storage):
     trials = [study.ask(), study.ask()]
     for trial in trials:
         finish(study, trial)
@@ -112,19 +112,19 @@ def test_a_confirmed_latency_takes_the_place_of_the_one_before(study, storage):
     assert second == table["latency_ms"][1]
 
 
-def test_no_network_is_asked_for_twice(tmp_path, storage):
+def test_no_network_is_proposed_twice(tmp_path, storage):
     text = write_space(tmp_path).read_text().replace("{groups: [1, 3], of: [3, 5, 7]}", "3")
     (tmp_path / "small.yaml").write_text(text)
     study = open_study(storage, tmp_path)
-    told = []
+    numbers = []
     with pytest.raises(ExhaustedError, match="no other within the limits"):
-        finish_most(study, 1000, told)
-    assert len(told) == study.completed() > 4
-    check_nothing_lost_or_double(trials_of(storage), len(told))
+        finish_most(study, 1000, numbers)
+    assert len(numbers) == study.completed() > 4
+    check_nothing_lost_or_double(trials_of(storage), len(numbers))
 
 
 class Stubborn(RandomSampler):
-    """Proposes one network again and again."""
+    """Proposes the same network four times."""
 
     def next_proposal(self, study, number):
         if number < 4:
@@ -132,11 +132,17 @@ class Stubborn(RandomSampler):
         return super().next_proposal(study, number)
 
 
-def test_a_network_that_another_process_was_first_with_is_not_tried_again(folder, storage):
+def test_a_network_that_another_process_has_started_is_not_tried_again(folder, storage):
     space = load_space(str(folder / "small.yaml"))
     sampler = Stubborn(SpaceDomain(space, []), 0)
     study = SearchStudy(
-        open_storage(storage), "search", space, sampler, open_objective("pareto", None), 0, True
+        storage=open_storage(storage),
+        name="search",
+        space=space,
+        sampler=sampler,
+        objective=open_objective("pareto", None),
+        seed=0,
+        new=True,
     )
     first, second = study.ask(), study.ask()
     assert (first.number, second.number) == (0, 4)
@@ -148,25 +154,25 @@ def test_a_network_that_another_process_was_first_with_is_not_tried_again(folder
     assert study.requeue() == 0
 
 
-def test_running_trials_are_put_in_the_queue_exactly_once(study, storage, folder):
+def test_running_trials_are_queued_again_exactly_once(study, storage, folder):
     finish(study, study.ask())
     lost = [study.ask(), study.ask()]
-    kept = study.ask()
+    continued = study.ask()
     later = open_study(storage, folder, new=False)
-    assert later.requeue([kept.number]) == 2
+    assert later.requeue([continued.number]) == 2
     assert states(storage) == ["COMPLETE", "FAIL", "FAIL", "RUNNING"]
     assert later.ended_without() == []
     again = [later.ask() for _ in range(3)]
     assert [t.spec.digest() for t in again[:2]] == [t.spec.digest() for t in lost]
     old = {trial.user_attrs["spec_hash"] for trial in trials_of(storage)[:4]}
     assert again[2].spec.digest() not in old
-    for trial in [*again, later.reopen(kept.number)]:
+    for trial in [*again, later.reopen(continued.number)]:
         finish(later, trial)
     assert later.requeue() == 0
     check_nothing_lost_or_double(trials_of(storage), 5)
 
 
-def test_a_running_trial_is_gone_on_with_where_it_was(study, storage, folder):
+def test_a_running_trial_is_continued_where_it_was(study, storage, folder):
     trial = study.ask()
     study.note_latency(trial, InstantDevice().measure(trial.spec))
     done = study.ask()
@@ -177,7 +183,7 @@ def test_a_running_trial_is_gone_on_with_where_it_was(study, storage, folder):
     assert later.reopen(done.number) is None
 
 
-def test_a_network_that_ends_its_process_again_and_again_is_left_alone(study, storage, folder):
+def test_a_network_that_keeps_crashing_its_process_is_not_tried_again(study, storage, folder):
     first = study.ask()
     for _ in range(MOST_INTERRUPTIONS - 1):
         study = open_study(storage, folder, new=False)
@@ -208,8 +214,8 @@ def test_finished_trials_are_never_repeated(study, storage, folder):
     check_nothing_lost_or_double(trials_of(storage), 3)
 
 
-def test_a_study_is_made_once_and_found_by_its_name(study, storage, folder):
-    with pytest.raises(MixnasError, match="has a study 'search' already"):
+def test_a_study_is_created_once_and_found_by_its_name(study, storage, folder):
+    with pytest.raises(MixnasError, match="already has a study 'search'"):
         open_study(storage, folder)
     with pytest.raises(MixnasError, match="has no study 'other'"):
         open_study(storage, folder, new=False, name="other")
@@ -222,12 +228,12 @@ def test_facts_that_changed_are_refused_by_name(study, storage, folder):
     study.check_facts("accuracies", {"epochs": 3, "data": ("digits", 1)})
     later = open_study(storage, folder, new=False)
     later.check_facts("accuracies", {"epochs": 3, "data": ("digits", 1)})
-    with pytest.raises(MixnasError, match=r"accuracies of this run could not be compared.*epochs"):
+    with pytest.raises(MixnasError, match=r"accuracies of this run cannot be compared.*epochs"):
         later.check_facts("accuracies", {"epochs": 4, "data": ("digits", 1)})
 
 
 @pytest.mark.parametrize("seeds", [(0, 1, 2), (7, 7, 7)], ids=["apart", "same proposals"])
-def test_processes_that_write_at_once_lose_and_double_nothing(study, storage, folder, seeds):
+def test_processes_that_write_at_once_neither_lose_nor_repeat_trials(study, storage, folder, seeds):
     write_at_once(storage, folder, seeds, trials=10)
     check_nothing_lost_or_double(trials_of(storage), 30)
     assert study.requeue() == 0
@@ -236,7 +242,7 @@ def test_processes_that_write_at_once_lose_and_double_nothing(study, storage, fo
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of two megabytes."""
+    """Return a mounted file system of two megabytes."""
     place = tmp_path / "disk"
     place.mkdir()
     if os.geteuid() != 0 or shutil.which("mount") is None:
@@ -249,18 +255,18 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-def test_a_full_disk_is_told_and_nothing_is_lost_once_there_is_room(small_disk, folder):
+def test_a_full_disk_is_reported_and_nothing_is_lost_once_there_is_space(small_disk, folder):
     storage = f"sqlite:///{small_disk / 'study.db'}"
     study = open_study(storage, folder)
     finish(study, study.ask())
     ballast = small_disk / "ballast"
     room = shutil.disk_usage(small_disk).free - 64 * 1024
     ballast.write_bytes(bytes(room))
-    told = [0]
+    numbers = [0]
     with pytest.raises(MixnasError, match=r"storage failed: .*full.*continue with --resume"):
-        finish_most(study, 200, told)
+        finish_most(study, 200, numbers)
     before = complete(trials_of(storage))
-    assert [trial.number for trial in before] == told
+    assert [trial.number for trial in before] == numbers
 
     ballast.unlink()
     later = open_study(storage, folder, new=False)
@@ -268,7 +274,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost_once_there_is_room(small_disk, 
     for _ in range(5):
         finish(later, later.ask())
     after = trials_of(storage)
-    check_nothing_lost_or_double(after, len(told) + 5)
+    check_nothing_lost_or_double(after, len(numbers) + 5)
     assert [after[trial.number] for trial in before] == before
     with sqlite3.connect(small_disk / "study.db") as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

@@ -1,8 +1,10 @@
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from nas.errors import MixnasError
-from nas.train.checkpoint import load_checkpoint, save_checkpoint
+from nas.train.checkpoint import Checkpointer, load_checkpoint, save_checkpoint, save_weights
 from nas.train.recipe import Recipe
 from tests.networks import trainer
 
@@ -37,13 +39,13 @@ def test_a_restored_training_ends_with_the_same_bits(tmp_path, changes):
     for _ in resumed.steps():
         pass
     assert resumed.losses == whole.losses
-    kept, expected = resumed.best_model.state_dict(), whole.best_model.state_dict()
+    kept, expected = resumed.evaluated_model.state_dict(), whole.evaluated_model.state_dict()
     assert all(torch.equal(kept[name], expected[name]) for name in expected)
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     save_checkpoint(trainer(Recipe()), tmp_path / "c.safetensors", ABOUT)
-    with pytest.raises(MixnasError, match="its seed was 0, and is 1 now"):
+    with pytest.raises(MixnasError, match="another training: seed was 0, but is 1 now"):
         load_checkpoint(trainer(Recipe()), tmp_path / "c.safetensors", {**ABOUT, "seed": 1})
 
 
@@ -51,7 +53,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
     path = tmp_path / "c.safetensors"
     save_checkpoint(trainer(Recipe()), path, ABOUT)
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(MixnasError, match="cannot be gone on with"):
+    with pytest.raises(MixnasError, match="cannot be resumed"):
         load_checkpoint(trainer(Recipe()), path, ABOUT)
 
 
@@ -68,3 +70,61 @@ def test_a_failed_writing_leaves_the_earlier_checkpoint(tmp_path, monkeypatch):
         save_checkpoint(trainer(Recipe()), path, ABOUT)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["c.safetensors"]
+
+
+def test_checkpoints_are_saved_at_intervals_and_after_epochs(tmp_path, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("nas.train.checkpoint.time.monotonic", lambda: now)
+    path = tmp_path / "c.safetensors"
+    running = trainer(Recipe())
+    checkpointer = Checkpointer(running, path, ABOUT, interval=30.0)
+
+    def saved():
+        there = path.exists()
+        path.unlink(missing_ok=True)
+        return there
+
+    now = 130.0
+    checkpointer.save_if_due()
+    assert not saved()
+    now = 130.5
+    checkpointer.save_if_due()
+    assert saved()
+    now = 160.0
+    checkpointer.save_if_due()
+    assert not saved()
+    checkpointer.save_if_due(epoch_ended=True)
+    assert saved()
+    now = 190.0  # 30 seconds after the epoch
+    checkpointer.save_if_due()
+    assert not saved()
+    now = 191.0
+    running.placement.rank = 1
+    checkpointer.save_if_due()
+    assert not saved()  # another process writes
+
+
+def test_other_files_are_no_checkpoints(tmp_path):
+    path = tmp_path / "c.safetensors"
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(MixnasError, match=r"c\.safetensors is not the checkpoint of a training"):
+        load_checkpoint(trainer(Recipe()), path, ABOUT)
+    with pytest.raises(MixnasError, match=r"none cannot be resumed .*start a new training"):
+        load_checkpoint(trainer(Recipe()), tmp_path / "none", ABOUT)
+
+
+def test_state_that_is_no_tensor_is_refused(tmp_path):
+    running = trainer(Recipe())
+    weights = next(running.model.parameters())
+    running.optimiser.state[weights]["history"] = [1, 2]
+    with pytest.raises(MixnasError, match=r"'sgd' cannot be saved \('history' is not a tensor\)"):
+        save_checkpoint(running, tmp_path / "c.safetensors", ABOUT)
+
+
+def test_weights_are_saved_with_what_they_are(tmp_path):
+    layer = torch.nn.BatchNorm2d(2)
+    save_weights(layer, tmp_path / "w.safetensors", {"network": "norm"})
+    with safe_open(tmp_path / "w.safetensors", "pt") as file:
+        assert file.metadata() == {"network": "norm"}
+        assert set(file.keys()) == set(layer.state_dict())
+        assert file.get_tensor("running_var").tolist() == [1, 1]

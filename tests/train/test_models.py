@@ -1,22 +1,12 @@
-import sys
-import types
-
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from nas.errors import MixnasError
-from nas.train.distillation import FixedTeacher
-from nas.train.models import load_start, open_model
-from nas.train.placement import Placement
+from nas.spec import Input
+from nas.train.models import load_initial_weights, open_model
 from nas.train.recipe import Recipe
 from tests.networks import TINY
-
-
-@pytest.fixture
-def saved(tmp_path):
-    TINY.save(tmp_path / "tiny.yaml")
-    return str(tmp_path / "tiny.yaml")
 
 
 def test_a_network_is_built_for_the_data(saved):
@@ -38,11 +28,13 @@ def test_weights_to_start_from_may_have_other_classes(saved, tmp_path):
     taught = open_model(saved, 10, Recipe(), 1).module.state_dict()
     save_file(taught, tmp_path / "w.safetensors")
     model = open_model(saved, 10, Recipe(), 0)
-    assert load_start(model, str(tmp_path / "w.safetensors")).startswith("weights of")
+    assert load_initial_weights(model, str(tmp_path / "w.safetensors")).startswith(
+        "loaded the weights of"
+    )
     assert torch.equal(model.module.classifier.weight, taught["classifier.weight"])
     other = open_model(saved, 3, Recipe(), 0)
-    said = load_start(other, str(tmp_path / "w.safetensors"))
-    assert "the classifier starts anew" in said
+    said = load_initial_weights(other, str(tmp_path / "w.safetensors"))
+    assert "the classifier starts from random weights" in said
     assert torch.equal(other.module.stem.conv.weight, taught["stem.conv.weight"])
     assert other.module.classifier.weight.shape == (3, 64)
 
@@ -51,47 +43,12 @@ def test_weights_of_another_network_are_refused(saved, tmp_path):
     save_file({"stem.conv.weight": torch.zeros(1)}, tmp_path / "w.safetensors")
     model = open_model(saved, 10, Recipe(), 0)
     with pytest.raises(MixnasError, match=r"'stem.conv.weight' is \(1,\), expected"):
-        load_start(model, str(tmp_path / "w.safetensors"))
+        load_initial_weights(model, str(tmp_path / "w.safetensors"))
     save_file({"other": torch.zeros(1)}, tmp_path / "w.safetensors")
-    with pytest.raises(MixnasError, match="is not in both"):
-        load_start(model, str(tmp_path / "w.safetensors"))
+    with pytest.raises(MixnasError, match=r"'classifier\.bias' is missing"):
+        load_initial_weights(model, str(tmp_path / "w.safetensors"))
     with pytest.raises(MixnasError, match="no such file"):
-        load_start(model, str(tmp_path / "missing.safetensors"))
-
-
-def test_a_teacher_sees_images_as_it_learned_them():
-    seen = []
-
-    class Teacher(torch.nn.Module):
-        def forward(self, images):
-            seen.append(images)
-            return images.mean((2, 3))
-
-    teacher = FixedTeacher(Teacher(), Placement(), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
-    mean, std = torch.full((1, 3, 1, 1), 0.2), torch.full((1, 3, 1, 1), 0.1)
-    teacher((torch.full((1, 3, 2, 2), 0.75) - mean) / std, mean, std)
-    assert torch.allclose(seen[0], torch.ones(1, 3, 2, 2))
-
-
-@pytest.fixture
-def timm(monkeypatch):
-    """Stands in for timm, which needs a torchvision that this machine may not have."""
-
-    class Net(torch.nn.Sequential):
-        def __init__(self, classes):
-            super().__init__(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1))
-            self.append(torch.nn.Flatten()).append(torch.nn.Linear(4, classes))
-            self.num_classes = classes
-            self.pretrained_cfg = {
-                "input_size": (3, 160, 160),
-                "mean": (0.5, 0.5, 0.5),
-                "std": (0.5, 0.5, 0.5),
-            }
-
-    fake = types.ModuleType("timm")
-    fake.list_models = lambda pattern="*": ["resnet18"]
-    fake.create_model = lambda name, num_classes=1000, **_: Net(num_classes)
-    monkeypatch.setitem(sys.modules, "timm", fake)
+        load_initial_weights(model, str(tmp_path / "missing.safetensors"))
 
 
 def test_timms_networks_are_built_by_name(timm):
@@ -99,5 +56,36 @@ def test_timms_networks_are_built_by_name(timm):
     assert model.module(torch.zeros(1, 3, 32, 32)).shape == (1, 5)
     assert (model.spec, model.resolution) == (None, 160)
     assert model.costs() == {"params": 4 * 27 + 4 + 5 * 4 + 5, "madds": 158 * 158 * 4 * 27 + 20}
-    with pytest.raises(MixnasError, match="timm has no network 'resnt'; as resnet18"):
+    with pytest.raises(MixnasError, match="timm has no network 'resnt'; similar names: resnet18"):
         open_model("timm:resnt", 5, Recipe(), 0)
+
+
+def test_weights_without_a_place_are_refused(saved, tmp_path):
+    model = open_model(saved, 10, Recipe(), 0)
+    before = model.module.classifier.weight.detach().clone()
+    state = {name: tensor + 1 for name, tensor in model.module.state_dict().items()}
+    save_file({**state, "extra": torch.zeros(1)}, tmp_path / "w.safetensors")
+    with pytest.raises(MixnasError, match="does not fit tiny: the network has no weights 'extra'"):
+        load_initial_weights(model, str(tmp_path / "w.safetensors"))
+    assert torch.equal(model.module.classifier.weight, before)
+
+
+def test_networks_for_gray_images_are_refused(tmp_path):
+    TINY.replace(input=Input(channels=1)).save(tmp_path / "gray.yaml")
+    with pytest.raises(MixnasError, match="takes images of 1 channels; the data has 3"):
+        open_model(str(tmp_path / "gray.yaml"), 10, Recipe(), 0)
+
+
+def test_timms_weights_may_have_other_classes(timm):
+    model = open_model("timm:resnet18", 5, Recipe(), 0)
+    model.module.pretrained_cfg["classifier"] = "3"  # the linear layer of the stand-in
+    before = model.module[3].weight.detach().clone()
+    said = load_initial_weights(model, "timm:resnet18")
+    assert said.startswith("loaded the weights of timm:resnet18; the classifier starts from random")
+    assert torch.equal(model.module[3].weight, before)
+
+
+def test_a_network_that_does_not_take_the_size_says_so(timm):
+    model = open_model("timm:resnet18", 5, Recipe(), 0, resolution=2)
+    with pytest.raises(MixnasError, match="resnet18 does not accept images of 2 px"):
+        model.costs()

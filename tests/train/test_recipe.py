@@ -40,7 +40,7 @@ def test_a_recipe_is_read_with_changes(tmp_path):
             r"mine.yaml:2: .*'lerning_rate' \(did you mean 'learning_rate'",
         ),
         ("schedule: linear\n", r"mine.yaml:1: schedule: .*allowed: constant, cosine, exp"),
-        ("- 1\n", "a recipe is a mapping"),
+        ("- 1\n", "a recipe must be a mapping"),
     ],
 )
 def test_a_wrong_recipe_says_where(tmp_path, text, said):

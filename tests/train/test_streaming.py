@@ -1,31 +1,10 @@
-import random
-
-import numpy as np
-import pytest
 import torch
-from PIL import Image
 
-from nas.data import load_data
 from nas.train.loop import Trainer
 from nas.train.placement import Placement
 from nas.train.recipe import Recipe
-from nas.train.sources import open_source
+from nas.train.sources import open_batches
 from nas.train.streaming import RandomBox, StreamedBatches
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Sixty images of odd sizes, of two classes that differ in colour; one is broken."""
-    rng = random.Random(0)
-    for number in range(60):
-        label = number % 2
-        home = tmp_path / "data" / ("red" if label else "blue")
-        home.mkdir(parents=True, exist_ok=True)
-        pixels = np.zeros((rng.randint(40, 90), rng.randint(40, 90), 3), np.uint8)
-        pixels[..., 0 if label else 2] = rng.randint(120, 250)
-        Image.fromarray(pixels).save(home / f"{number:03}.png")
-    (tmp_path / "data" / "red" / "broken.png").write_bytes(b"no image")
-    return load_data(str(tmp_path / "data"))
 
 
 def labels_and_sums(batches):
@@ -69,7 +48,7 @@ def test_statistics_are_those_of_the_pixels(folder):
 def test_a_network_learns_from_streamed_images(folder, tmp_path):
     torch.manual_seed(0)
     recipe = Recipe(epochs=6, batch_size=8, crop=0.5, flip=True, learning_rate=0.05)
-    source, left, _ = open_source(folder, 16, recipe, 0, Placement(), workers=0)
+    source, left, _ = open_batches(folder, 16, recipe, 0, Placement(), workers=0)
     assert isinstance(source, StreamedBatches)
     assert left.crop == 1  # it was cropped when it was read
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 2))
@@ -77,14 +56,6 @@ def test_a_network_learns_from_streamed_images(folder, tmp_path):
     for _ in trainer.steps():
         pass
     assert trainer.evaluate("validation").accuracy > 0.9
-
-
-def test_small_sets_are_kept_in_memory(folder):
-    source, _, remarks = open_source(folder, 16, Recipe(), 0, Placement())
-    assert not isinstance(source, StreamedBatches)
-    assert "1 of 61 images cannot be read" in remarks[0]
-    streamed, _, _ = open_source(folder, 16, Recipe(), 0, Placement(), reading="stream")
-    assert isinstance(streamed, StreamedBatches)
 
 
 def test_a_crop_lies_inside_and_keeps_its_share():
@@ -95,3 +66,13 @@ def test_a_crop_lies_inside_and_keeps_its_share():
         wide, high = right - left, lower - upper
         assert 0.2 * 90 * 60 * 0.999 <= wide * high <= 90 * 60 * 1.001
         assert 0.74 < wide / high < 1.34
+
+
+def test_a_crop_that_never_fits_is_the_central_square():
+    """Of an image 100 times as wide as high, the whole area at a ratio below 4/3 cannot be cut."""
+    assert RandomBox(0, 1.0)(1000, 10) == (495.0, 0.0, 505.0, 10.0)
+
+
+def test_a_crop_follows_from_its_seed():
+    assert RandomBox(7, 0.2)(90, 60) == RandomBox(7, 0.2)(90, 60)
+    assert RandomBox(7, 0.2)(90, 60) != RandomBox(8, 0.2)(90, 60)

@@ -1,9 +1,9 @@
 "use strict";
 const byId = (id) => document.getElementById(id);
-const GROUPS = ["front", "trial", "reference", "beyond the limits"];
-const RING = 4; // the trace around the network on the card
-const SHOWN = 25; // rows of a page of the table
-const PRINTED = 200; // rows on paper
+const GROUPS = ["front", "trial", "reference", "outside the limits"];
+const RING = 4; // trace that circles the selected network
+const SHOWN = 25; // rows per page of the table
+const PRINTED = 200; // rows in print
 const FILTERS = ["name", "group", "slowest", "costly", "least"];
 
 async function unpack(id) {
@@ -18,25 +18,25 @@ function colour(name) {
 
 // -- one network ------------------------------------------------------------------------------
 
-// What a table holds is text, never markup.
+// Names and architectures come from tables that anyone may have written: text, never markup.
 const escape = (text) => text.replace(/[&<>"']/g, (mark) => `&#${mark.charCodeAt(0)};`);
 
 const SHADES = { 1: "#e8e07a", 3: "#b8de29", 5: "#3cbb75", 7: "#238a8d", 9: "#39568c", 11: "#481567" };
 const shade = (size) => SHADES[size] || "#7a5195";
 
 function blocksOf(data, index) {
-  const found = [];
+  const blocks = [];
   let stage = 0;
   for (const number of data.networks[index] || []) {
     if (number < 0) { stage += 1; continue; }
     const text = data.blocks[number];
     const part = (key) => (text.match(new RegExp("_" + key + "([0-9.]+)")) || [])[1];
-    found.push({
+    blocks.push({
       stage, text, channels: +part("c") || 0, stride: +part("s") || 1,
       kernels: (part("k") || "1").split(".").map(Number),
     });
   }
-  return found;
+  return blocks;
 }
 
 function staircase(blocks) {
@@ -46,7 +46,7 @@ function staircase(blocks) {
   let out = "";
   blocks.forEach((block, at) => {
     const part = (block.channels / most) * (low - 4) / block.kernels.length;
-    const name = `${block.text.replaceAll("_", " ")}, stage ${block.stage + 1}`;
+    const name = `stage ${block.stage + 1}: ${block.text.replaceAll("_", " ")}`;
     out += `<g><title>${escape(name)}</title>`;
     block.kernels.forEach((size, n) => {
       out += `<rect x="${at * step + 1}" y="${low - part * (n + 1)}" width="${step - 2}" ` +
@@ -62,14 +62,14 @@ function staircase(blocks) {
         `text-anchor="middle">s2</text>`;
     }
   });
-  return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="channels and kernels of ` +
+  return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="Channels and kernels of ` +
     `${blocks.length} blocks">${out}</svg>`;
 }
 
 function keys(blocks) {
   const sizes = [...new Set(blocks.flatMap((b) => b.kernels))].sort((a, b) => a - b);
   const each = sizes.map((s) => `<i style="background:${shade(s)}"></i>${s}x${s}`);
-  return `<div class="keys soft">kernels ${each.join("")}; as high as the block has channels</div>`;
+  return `<div class="keys soft">kernels: ${each.join("")}<br>bar height: output channels</div>`;
 }
 
 // -- the page ---------------------------------------------------------------------------------
@@ -78,10 +78,10 @@ class Report {
   constructor(data) {
     this.data = data;
     this.all = data.name.map((_, i) => i);
-    this.kept = this.all;
+    this.filtered = this.all;
     this.order = { column: "latency_ms", down: false };
     this.page = 0;
-    this.length = SHOWN; // rows at once
+    this.length = SHOWN; // rows shown at once
     this.chosen = null;
   }
 
@@ -100,13 +100,13 @@ class Report {
     return value === null ? "-" : (value / 1e6).toFixed(digits) + "M";
   }
 
-  // The front and references stand over all others, which are one trace of points.
+  // The front and the references are drawn over all other networks, which are one trace.
   traces() {
     const { data } = this;
     const factor = data.percent ? 100 : 1;
     const has = (i, group) => data.group[i] === group && data.score[i] !== null;
     const part = (group, more) => {
-      const members = this.kept.filter((i) => has(i, group));
+      const members = this.filtered.filter((i) => has(i, group));
       return {
         x: members.map((i) => data.latency_ms[i]),
         y: members.map((i) => factor * data.score[i]),
@@ -130,10 +130,10 @@ class Report {
     ];
   }
 
-  // Where the network on the card stands, if it is drawn.
+  // Coordinates of the selected network; none if it is not drawn.
   ring() {
     const { data, chosen } = this;
-    if (chosen === null || data.score[chosen] === null || !this.kept.includes(chosen)) return { x: [], y: [] };
+    if (chosen === null || data.score[chosen] === null || !this.filtered.includes(chosen)) return { x: [], y: [] };
     return { x: [data.latency_ms[chosen]], y: [(data.percent ? 100 : 1) * data.score[chosen]] };
   }
 
@@ -145,7 +145,7 @@ class Report {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: colour("ink") },
       margin: { l: 56, r: 12, t: 10, b: 46 }, hovermode: "closest",
       legend: { orientation: "h", y: 1.06, x: 0 },
-      xaxis: { ...axis, title: { text: "latency, median of one image (ms)" } },
+      xaxis: { ...axis, title: { text: "median latency per image (ms)" } },
       yaxis: { ...axis, title: { text: unit } },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("soft"), activecolor: colour("ink") },
       shapes: limits.map((end) => ({ type: "line", x0: end, x1: end, yref: "paper", y0: 0, y1: 1,
@@ -171,7 +171,7 @@ class Report {
     const range = ends.includes(null) ? "-"
       : `${ends[0].toFixed(2)} to ${ends[1].toFixed(2)}`;
     const rows = [[data.label, this.score(i)], ["latency (ms)", this.latency(i)],
-      ["10% to 90%", range], ["MAdds", this.millions(data.madds[i], 0)],
+      ["p10 to p90 (ms)", range], ["MAdds", this.millions(data.madds[i], 0)],
       ["params", this.millions(data.params[i], 2)], ["group", GROUPS[data.group[i]]]];
     const blocks = blocksOf(data, i);
     const card = byId("network");
@@ -182,7 +182,7 @@ class Report {
       return [dt, dd];
     }));
     card.querySelector(".stairs").innerHTML = blocks.length ? staircase(blocks) + keys(blocks)
-      : '<p class="soft">Its architecture was not recorded.</p>';
+      : '<p class="soft">The architecture was not recorded.</p>';
     for (const row of document.querySelectorAll("#rows tr")) {
       row.setAttribute("aria-current", String(+row.dataset.index === i));
     }
@@ -200,7 +200,7 @@ class Report {
     const slowest = number("slowest"), costly = number("costly");
     let least = number("least");
     if (least !== null && data.percent) least /= 100;
-    this.kept = this.all.filter((i) =>
+    this.filtered = this.all.filter((i) =>
       data.name[i].toLowerCase().includes(text)
       && (group === "" || GROUPS[data.group[i]] === group)
       && (slowest === null || data.latency_ms[i] <= slowest)
@@ -214,7 +214,7 @@ class Report {
   sorted() {
     const values = this.data[this.order.column];
     const sign = this.order.down ? -1 : 1;
-    return [...this.kept].sort((a, b) => {
+    return [...this.filtered].sort((a, b) => {
       const [x, y] = [values[a], values[b]];
       if (x === null || y === null) return (x === null) - (y === null);
       return sign * (typeof x === "string" ? x.localeCompare(y, "en", { numeric: true }) : x - y);
@@ -222,12 +222,12 @@ class Report {
   }
 
   rows() {
-    const pages = Math.max(1, Math.ceil(this.kept.length / SHOWN));
+    const pages = Math.max(1, Math.ceil(this.filtered.length / SHOWN));
     this.page = Math.min(this.page, pages - 1);
     const shown = this.sorted().slice(this.page * SHOWN, this.page * SHOWN + this.length);
     byId("rows").replaceChildren(...shown.map((i) => this.row(i)));
     if (shown.length) byId("rows").firstElementChild.tabIndex = 0;
-    byId("count").textContent = `${this.kept.length} of ${this.all.length} networks`;
+    byId("count").textContent = `${this.filtered.length} of ${this.all.length} networks`;
     byId("place").textContent = `page ${this.page + 1} of ${pages}`;
     byId("before").disabled = this.page === 0;
     byId("after").disabled = this.page === pages - 1;
@@ -243,7 +243,7 @@ class Report {
     const row = document.createElement("tr");
     row.className = GROUPS[data.group[i]];
     row.dataset.index = i;
-    row.tabIndex = -1; // one row is reached by Tab, the others by the arrows
+    row.tabIndex = -1; // Tab reaches one row, the arrow keys the others
     row.setAttribute("aria-current", String(i === this.chosen));
     const cells = [data.name[i], this.score(i), this.latency(i), this.millions(data.madds[i], 0),
       this.millions(data.params[i], 2), GROUPS[data.group[i]]];
@@ -258,25 +258,25 @@ class Report {
     this.rows();
   }
 
-  // While a search runs the page loads itself again; what was chosen stays.
+  // The page of a running search reloads itself; filters, order and scroll position survive.
   remember() {
-    const kept = Object.fromEntries(FILTERS.map((id) => [id, byId(id).value]));
+    const filters = Object.fromEntries(FILTERS.map((id) => [id, byId(id).value]));
     try {
-      sessionStorage.setItem(location.pathname, JSON.stringify({ kept, order: this.order, scroll: scrollY }));
-    } catch { /* a browser that keeps nothing of files */ }
+      sessionStorage.setItem(location.pathname, JSON.stringify({ filters, order: this.order, scroll: scrollY }));
+    } catch { /* some browsers have no storage for local files */ }
   }
 
   recall() {
-    let found = null;
-    try { found = JSON.parse(sessionStorage.getItem(location.pathname)); } catch { /* likewise */ }
-    if (!found || !document.querySelector("meta[http-equiv=refresh]")) return;
-    for (const id of FILTERS) byId(id).value = found.kept[id];
-    this.order = found.order;
+    let stored = null;
+    try { stored = JSON.parse(sessionStorage.getItem(location.pathname)); } catch { /* as above */ }
+    if (!stored || !document.querySelector("meta[http-equiv=refresh]")) return;
+    for (const id of FILTERS) byId(id).value = stored.filters[id];
+    this.order = stored.order;
     this.filter();
-    scrollTo(0, found.scroll);
+    scrollTo(0, stored.scroll);
   }
 
-  // -- what a user does --
+  // -- events --
 
   listen() {
     byId("plot").on("plotly_hover", (event) => this.show(event.points[0].customdata));
@@ -331,5 +331,5 @@ async function begin() {
 }
 
 begin().catch((error) => {
-  byId("plot").textContent = `The figure cannot be drawn in this browser (${error}); it lies in figures/.`;
+  byId("plot").textContent = `This browser cannot draw the figure (${error}); see figures/front.svg instead.`;
 });

@@ -1,4 +1,4 @@
-"""The supernet: all networks of a space trained at once, on shared weights."""
+"""The supernet: all networks of a space are trained at once, with shared weights."""
 
 from nas.accuracy.supernet.estimator import Supernet
 

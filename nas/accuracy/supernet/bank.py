@@ -1,10 +1,11 @@
-"""Weights that all networks of a space share.
+"""The weight bank: weights that all networks of a space share.
 
-A network's tensors are slices of larger ones, found by where a layer stands: the first channels of
-a convolution, the middle of a larger kernel, the first blocks of a stage. A mixed depthwise
-convolution takes for every kernel group its own channels of ONE bank of large kernels, so that a
-channel's weights are the same in whichever group it is (single-path NAS's shared kernels, Stamoulis
-et al. 2019, for MixConv); a 1x1 convolution in groups takes the diagonal blocks of the dense one.
+Every tensor of a network is a slice of a larger, shared one, which is identified by the position of
+its layer in the network: the first channels of a convolution, the center of a larger kernel, the
+first blocks of a stage. A mixed depthwise convolution takes the channels of each kernel group from
+ONE shared tensor of large kernels, so a channel has the same weights whichever group it belongs to
+(the shared kernels of single-path NAS, Stamoulis et al. 2019, carried over to MixConv). A grouped
+1x1 convolution takes the diagonal blocks of the dense one.
 """
 
 from __future__ import annotations
@@ -22,78 +23,83 @@ from nas.ir import BatchNorm, Conv, Layer, Linear, MixConv, SqueezeExcite, resid
 from nas.spec import NetworkSpec
 from nas.torch_model import Network
 
-Key = str
 RESIDUAL = "weight_residual"
-"""Ends the keys of the scales that residual branches end with."""
+"""Suffix of the keys of those scales that end a residual branch."""
 
 
-class Slice(NamedTuple):
-    """Where a network's tensor is found.
+class WeightSlice(NamedTuple):
+    """The part of a shared tensor that a network uses as one of its own.
 
     Attributes:
-        name: of the network's tensor.
-        key: of the shared one.
-        begin: first index in every dimension; a kernel's are counted from the middle.
-        shape: of the network's tensor.
+        name: Name of the tensor in the network.
+        key: Key of the shared tensor.
+        begin: First index in every dimension; kernels are centered, so theirs is ignored.
+        shape: Shape of the tensor in the network.
     """
 
     name: str
-    key: Key
+    key: str
     begin: tuple[int, ...]
     shape: tuple[int, ...]
 
 
-class Bank(nn.Module):
-    """The shared tensors, by key."""
+class WeightBank(nn.Module):
+    """The shared tensors, by key; it computes the logits of any network that has been added.
+
+    Attributes:
+        tensors: The shared tensors.
+    """
 
     def __init__(self, zero_residuals: bool = False) -> None:
-        """Begin empty.
+        """Start without tensors.
 
         Args:
-            zero_residuals: let residual branches start at zero (`nas.torch_model.zero_residuals`).
+            zero_residuals: Whether residual branches start at zero
+                (`nas.torch_model.zero_residuals`).
         """
         super().__init__()
         self.tensors = nn.ParameterDict()
         self._residual_scale = 0.0 if zero_residuals else 1.0
 
-    def hold(self, spec: NetworkSpec) -> None:
-        """Make room for a network: tensors that are too small grow, and keep what they have."""
-        for place in slices(spec):
-            have = self._found(place)
-            shape = _room(place, have)
-            if have is None or shape != tuple(have.shape):
-                self.tensors[place.key] = nn.Parameter(self._grown(place, shape, have))
+    def add(self, spec: NetworkSpec) -> None:
+        """Make room for a network: enlarge tensors that are too small, and keep their weights."""
+        for part in weight_slices(spec):
+            shared = self._shared(part)
+            shape = _enlarged_shape(part, shared)
+            if shared is None or shape != tuple(shared.shape):
+                self.tensors[part.key] = nn.Parameter(self._enlarged(part, shape, shared))
 
-    def lacking(self, spec: NetworkSpec) -> float:
-        """Return the share of a network's weights that there is no room for."""
-        wanted = missing = 0
-        for place in slices(spec):
-            have = self._found(place)
-            size = math.prod(place.shape)
-            wanted += size
-            missing += size - (0 if have is None else _held(place, have))
-        return missing / wanted
+    def missing_share(self, spec: NetworkSpec) -> float:
+        """Return the fraction of a network's weights that the bank has no room for, 0..1."""
+        total = missing = 0
+        for part in weight_slices(spec):
+            shared = self._shared(part)
+            size = math.prod(part.shape)
+            total += size
+            missing += size - (0 if shared is None else _number_present(part, shared))
+        return missing / total
 
-    def _grown(self, place: Slice, shape: tuple[int, ...], have: Tensor | None) -> Tensor:
-        """Return new weights, with the old ones in their place."""
-        fresh = _drawn(place, shape, self._residual_scale)
-        if have is not None:
-            old = Slice(place.name, place.key, (0,) * len(shape), tuple(have.shape))
+    def _enlarged(self, part: WeightSlice, shape: tuple[int, ...], old: Tensor | None) -> Tensor:
+        """Return newly initialized weights with the old ones copied to their positions."""
+        new = _initial_weights(part, shape, self._residual_scale)
+        if old is not None:
+            position = part._replace(begin=(0,) * len(shape), shape=tuple(old.shape))
             with torch.no_grad():
-                _cut(fresh, old).copy_(have)
-        return fresh
+                _cut(new, position).copy_(old)
+        return new
 
-    def _found(self, place: Slice) -> Tensor | None:
-        found: Tensor | None = self.tensors.get(place.key)
-        return found
+    def _shared(self, part: WeightSlice) -> Tensor | None:
+        """Return the tensor that a slice belongs to; None if there is none yet."""
+        shared: Tensor | None = self.tensors.get(part.key)
+        return shared
 
     def weights(self, spec: NetworkSpec) -> dict[str, Tensor]:
         """Return a network's weights by name: views of the shared tensors.
 
         Raises:
-            KeyError, IndexError: when the network was never made room for.
+            AttributeError, RuntimeError: If the bank has no room for the network.
         """
-        return {place.name: _cut(self.tensors[place.key], place) for place in slices(spec)}
+        return {part.name: _cut(self.tensors[part.key], part) for part in weight_slices(spec)}
 
     def forward(
         self,
@@ -102,24 +108,33 @@ class Bank(nn.Module):
         buffers: dict[str, Tensor],
         drops: tuple[float, float] = (0.0, 0.0),
     ) -> Tensor:
-        """Return the logits of one network with its share of the weights.
+        """Return the logits (B, classes) of one network with its slices of the weights.
 
         Args:
-            spec: the network.
-            images: (B, 3, H, W).
-            buffers: of its batch normalisation, by name; updated in training.
-            drops: dropout and drop path, in training.
+            spec: The network.
+            images: Images, (B, 3, H, W).
+            buffers: Batch-normalization statistics by name; updated in training mode.
+            drops: Dropout and drop path of the network (see `Network`).
         """
         network = skeleton(spec, drops=drops).train(self.training)
         logits: Tensor = functional_call(network, {**self.weights(spec), **buffers}, (images,))
         return logits
 
 
+# -- modules without weights ------------------------------------------------------------------
+
+
 def skeleton(
     spec: NetworkSpec, momentum: float | None = 0.1, drops: tuple[float, float] = (0.0, 0.0)
 ) -> Network:
-    """Return a network without weights; `momentum` None averages BN's statistics over batches."""
-    with torch.device("meta"), _Unfilled():
+    """Return a network whose tensors are on the meta device.
+
+    Args:
+        spec: The network.
+        momentum: Momentum of the batch-normalization statistics; None to average over all batches.
+        drops: Dropout and drop path of the network (see `Network`).
+    """
+    with torch.device("meta"), _SkipInitialization():
         network = Network(spec, *drops)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -127,123 +142,137 @@ def skeleton(
     return network
 
 
-class _Unfilled(TorchFunctionMode):
-    """Leaves tensors as they are made: filling them takes long, on the meta device too."""
+class _SkipInitialization(TorchFunctionMode):
+    """Skips functions that fill tensors: they take long even on the meta device."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func in _FILLS:
+        if func in _INITIALIZERS:
             return args[0] if args else kwargs["tensor"]
         return func(*args, **kwargs)
 
 
-_FILLS = {
+_INITIALIZERS = {
     *(nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_, nn.init.constant_),
     *(Tensor.zero_, Tensor.fill_),
 }
 
 
 def fresh_buffers(spec: NetworkSpec) -> dict[str, Tensor]:
-    """Return batch normalisation's statistics before it has seen anything."""
-    found: dict[str, Tensor] = {}
+    """Return the batch-normalization buffers of a network that has seen no images, by name."""
+    buffers: dict[str, Tensor] = {}
     for layer in walk(spec.tree(), spec.in_shape):
         if isinstance(layer.leaf, BatchNorm):
             channels = layer.leaf.channels
-            found[f"{layer.path}.running_mean"] = torch.zeros(channels)
-            found[f"{layer.path}.running_var"] = torch.ones(channels)
-            found[f"{layer.path}.num_batches_tracked"] = torch.tensor(0)
-    return found
+            buffers[f"{layer.path}.running_mean"] = torch.zeros(channels)
+            buffers[f"{layer.path}.running_var"] = torch.ones(channels)
+            buffers[f"{layer.path}.num_batches_tracked"] = torch.tensor(0)
+    return buffers
 
 
-# -- where tensors are ------------------------------------------------------------------------
+# -- where the weights of a network are -------------------------------------------------------
 
 
-def slices(spec: NetworkSpec) -> Iterator[Slice]:
-    """Yield where every parameter of a network is found."""
+def weight_slices(spec: NetworkSpec) -> Iterator[WeightSlice]:
+    """Yield one slice for every parameter of a network."""
     tree = spec.tree()
     ends = residual_ends(tree)
     for layer in walk(tree, spec.in_shape):
-        yield from _slices(layer, layer.path in ends)
+        yield from _layer_slices(layer, layer.path in ends)
 
 
-def _slices(layer: Layer, ends_residual: bool) -> Iterator[Slice]:
+def _layer_slices(layer: Layer, ends_residual: bool) -> Iterator[WeightSlice]:
     path, leaf = layer.path, layer.leaf
     match leaf:
         case Conv():
-            yield from _conv(path, path, leaf, (0, 0))
+            yield from _conv_slices(path, path, leaf, (0, 0))
         case MixConv():
-            taken = given = 0
+            in_begin = out_begin = 0
             for number, conv in enumerate(leaf.convs):
-                yield from _conv(f"{path}.{number}", path, conv, (given, taken))
-                given, taken = given + conv.out_channels, taken + conv.in_channels
+                yield from _conv_slices(f"{path}.{number}", path, conv, (out_begin, in_begin))
+                out_begin, in_begin = out_begin + conv.out_channels, in_begin + conv.in_channels
         case SqueezeExcite():
-            yield from _conv(f"{path}.reduce", f"{path}.reduce", leaf.reduce, (0, 0))
-            yield from _conv(f"{path}.expand", f"{path}.expand", leaf.expand, (0, 0))
+            for name, conv in (("reduce", leaf.reduce), ("expand", leaf.expand)):
+                yield from _conv_slices(f"{path}.{name}", f"{path}.{name}", conv, (0, 0))
         case BatchNorm():
             scale = RESIDUAL if ends_residual else "weight"
-            yield Slice(f"{path}.weight", _key(path, scale), (0,), (leaf.channels,))
-            yield _whole(path, "bias", (leaf.channels,))
+            yield WeightSlice(f"{path}.weight", _key(path, scale), (0,), (leaf.channels,))
+            yield _leading_slice(path, "bias", (leaf.channels,))
         case Linear():
-            yield _whole(path, "weight", (leaf.out_features, leaf.in_features))
-            yield _whole(path, "bias", (leaf.out_features,))
+            yield _leading_slice(path, "weight", (leaf.out_features, leaf.in_features))
+            yield _leading_slice(path, "bias", (leaf.out_features,))
 
 
-def _conv(name: str, path: str, conv: Conv, begin: tuple[int, int]) -> Iterator[Slice]:
+def _conv_slices(
+    name: str, path: str, conv: Conv, channels: tuple[int, int]
+) -> Iterator[WeightSlice]:
+    """Yield the slices of a convolution.
+
+    Args:
+        name: Name of the convolution in the network.
+        path: Path of the layer that it belongs to.
+        conv: The convolution.
+        channels: Its first output and input channel in that layer.
+    """
     width = conv.in_channels // conv.groups
     grouped = conv.groups > 1 or (width == 1 and conv.in_channels == 1)
     kind = f"grouped{width}" if grouped else "dense"
-    # Groups of channels see channels of their own: there is nothing to skip on the input's side.
-    at = (begin[0], 0 if grouped else begin[1], 0, 0)
+    # The weights of a grouped convolution have no index for channels of other groups to skip.
+    begin = (channels[0], 0 if grouped else channels[1], 0, 0)
     shape = (conv.out_channels, width, conv.kernel, conv.kernel)
-    yield Slice(f"{name}.weight", _key(path, f"weight_{kind}"), at, shape)
+    yield WeightSlice(f"{name}.weight", _key(path, f"weight_{kind}"), begin, shape)
     if conv.bias:
-        yield Slice(f"{name}.bias", _key(path, "bias"), begin[:1], (conv.out_channels,))
+        yield WeightSlice(f"{name}.bias", _key(path, "bias"), channels[:1], (conv.out_channels,))
 
 
-def _whole(path: str, what: str, shape: tuple[int, ...]) -> Slice:
-    return Slice(f"{path}.{what}", _key(path, what), (0,) * len(shape), shape)
+def _leading_slice(path: str, what: str, shape: tuple[int, ...]) -> WeightSlice:
+    return WeightSlice(f"{path}.{what}", _key(path, what), (0,) * len(shape), shape)
 
 
-def _key(path: str, what: str) -> Key:
-    return f"{path}.{what}".replace(".", "/")  # torch's names of parameters may hold no dots
+def _key(path: str, what: str) -> str:
+    return f"{path}.{what}".replace(".", "/")  # torch allows no dots in names of parameters
+
+
+# -- slices of tensors ------------------------------------------------------------------------
 
 
 def _is_kernel(dimension: int) -> bool:
     return dimension >= 2
 
 
-def _cut(tensor: Tensor, place: Slice) -> Tensor:
-    for dimension, (begin, size) in enumerate(zip(place.begin, place.shape, strict=True)):
-        at = (tensor.shape[dimension] - size) // 2 if _is_kernel(dimension) else begin
-        tensor = tensor.narrow(dimension, at, size)
+def _cut(tensor: Tensor, part: WeightSlice) -> Tensor:
+    """Return a slice of a shared tensor, as a view."""
+    for dimension, (begin, size) in enumerate(zip(part.begin, part.shape, strict=True)):
+        start = (tensor.shape[dimension] - size) // 2 if _is_kernel(dimension) else begin
+        tensor = tensor.narrow(dimension, start, size)
     return tensor
 
 
-def _held(place: Slice, have: Tensor) -> int:
-    """Return how many of a slice's weights are held."""
+def _number_present(part: WeightSlice, shared: Tensor) -> int:
+    """Return how many weights of a slice lie within the shared tensor."""
     sizes = []
-    for dimension, (begin, size) in enumerate(zip(place.begin, place.shape, strict=True)):
-        room = have.shape[dimension] - (0 if _is_kernel(dimension) else begin)
-        sizes.append(max(0, min(size, room)))
+    for dimension, (begin, size) in enumerate(zip(part.begin, part.shape, strict=True)):
+        available = shared.shape[dimension] - (0 if _is_kernel(dimension) else begin)
+        sizes.append(max(0, min(size, available)))
     return math.prod(sizes)
 
 
-def _room(place: Slice, have: Tensor | None) -> tuple[int, ...]:
-    """Return the shape that has room for a slice and for what there is."""
-    wanted = tuple(b + s for b, s in zip(place.begin, place.shape, strict=True))
-    return wanted if have is None else tuple(map(max, wanted, have.shape))
+def _enlarged_shape(part: WeightSlice, shared: Tensor | None) -> tuple[int, ...]:
+    """Return the smallest shape that holds both a slice and the shared tensor as it is."""
+    needed = tuple(b + s for b, s in zip(part.begin, part.shape, strict=True))
+    return needed if shared is None else tuple(map(max, needed, shared.shape))
 
 
-def _drawn(place: Slice, shape: tuple[int, ...], residual_scale: float) -> Tensor:
-    """Draw weights as a network of its own would (`nas.torch_model`)."""
+def _initial_weights(part: WeightSlice, shape: tuple[int, ...], residual_scale: float) -> Tensor:
+    """Initialize a shared tensor as the layers of a single network are (`nas.torch_model`)."""
     if len(shape) == 4:
-        dense = place.key.endswith("dense")
+        dense = part.key.endswith("dense")
         fan_out = shape[2] ** 2 * (shape[0] if dense else shape[1])
         return torch.randn(shape) * math.sqrt(2.0 / fan_out)
     if len(shape) == 2:
         return torch.randn(shape) * 0.01
-    if place.key.endswith(RESIDUAL):
+    if part.key.endswith(RESIDUAL):
         return torch.full(shape, residual_scale)
-    return torch.ones(shape) if place.key.endswith("/weight") else torch.zeros(shape)
+    return torch.ones(shape) if part.key.endswith("/weight") else torch.zeros(shape)

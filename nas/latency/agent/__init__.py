@@ -1,10 +1,11 @@
-"""The device agent: this machine measures what others send it.
+"""The device agent, which measures the networks that other machines send.
 
-- `server` speaks HTTP and knows neither ONNX nor the runtime.
-- `gate` keeps out who has no token, and bounds what a connection may cost.
-- `jobs` does one thing at a time and keeps the last results.
-- `child` runs `worker`, a process of its own for every job, which may crash or hang.
-- `orders` is what they tell each other.
+- `server` is the HTTP interface; it knows neither ONNX nor the runtime.
+- `auth` rejects requests without the token and limits what a connection may cost.
+- `jobs` runs one job at a time and keeps the last results.
+- `child` runs `worker`, a separate process for every job, which may crash or hang.
+- `messages` defines the records that these modules exchange.
+- `run` starts the server.
 
-`nas.latency.remote.device` is the other end.
+`nas.latency.remote.device` is the client.
 """

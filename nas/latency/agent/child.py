@@ -1,4 +1,4 @@
-"""Running the worker, so that whatever happens to it ends as an `JobResult`."""
+"""Running a job in a worker process, so that whatever happens to it becomes a `JobResult`."""
 
 from __future__ import annotations
 
@@ -23,20 +23,27 @@ from nas.latency.agent.messages import (
 from nas.latency.token import TOKEN, TOKEN_FILE
 
 _ANSWER_BYTES = 4_000_000
-_REMARK_BYTES = 20_000
+_ERROR_BYTES = 20_000
 
 
 async def run_worker(job_spec: JobSpec, folder: Path, limits: JobLimits) -> JobResult:
-    """Do one order in a process of its own, which is gone when this returns.
+    """Run one job in a separate process, which has ended when this function returns.
 
     Args:
-        job_spec: what to do.
-        folder: an empty folder, but for the model; the caller removes it.
-        limits: on time and memory.
+        job_spec: The task.
+        folder: Working folder, empty except for the model; the caller removes it.
+        limits: Limits on time and memory.
+
+    Returns:
+        The answer, or the reason for the failure: a timeout, a crash or an invalid answer.
     """
     seconds = limits.seconds if job_spec.kind == "measurement" else limits.profile_seconds
-    # The process's own clock is the second line of defence, hence later.
-    worker_input = WorkerInput(job_spec, str(folder), math.ceil(seconds) + 5, limits.memory_bytes)
+    worker_input = WorkerInput(
+        job_spec=job_spec,
+        folder=str(folder),
+        seconds=math.ceil(seconds) + 5,  # a fallback, so later than the timeout below
+        memory_bytes=limits.memory_bytes,
+    )
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -49,76 +56,80 @@ async def run_worker(job_spec: JobSpec, folder: Path, limits: JobLimits) -> JobR
     )
     assert process.stdout is not None
     assert process.stderr is not None
-    answer, remarks = bytearray(), bytearray()
+    answer, errors = bytearray(), bytearray()
     readers = [
         asyncio.create_task(_read(process.stdout, answer, _ANSWER_BYTES)),
-        asyncio.create_task(_read(process.stderr, remarks, _REMARK_BYTES)),
+        asyncio.create_task(_read(process.stderr, errors, _ERROR_BYTES)),
     ]
     try:
         async with asyncio.timeout(seconds):
-            await _tell(process, WORKER_INPUT.dump_json(worker_input))
+            await _send(process, WORKER_INPUT.dump_json(worker_input))
             await process.wait()
     except TimeoutError:
-        said = _last_line(remarks)
-        return JobResult(failure=f"no result within {seconds:g} s" + (f" ({said})" if said else ""))
+        line = _last_line(errors)
+        return JobResult(failure=f"no result within {seconds:g} s" + (f" ({line})" if line else ""))
     finally:
         await _end(process, readers)
     if process.returncode != 0:
-        return JobResult(failure=_death(process.returncode or 0, _last_line(remarks)))
+        return JobResult(failure=_exit_reason(process.returncode or 0, _last_line(errors)))
     return _checked(job_spec, bytes(answer))
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in (TOKEN, TOKEN_FILE)}
-    return {**kept, "TMPDIR": str(folder)}
+    """Return the worker's environment variables: without the token, with its own TMPDIR."""
+    secrets = (TOKEN, TOKEN_FILE)
+    variables = {name: value for name, value in os.environ.items() if name not in secrets}
+    return {**variables, "TMPDIR": str(folder)}
 
 
-async def _tell(process: asyncio.subprocess.Process, text: bytes) -> None:
+async def _send(process: asyncio.subprocess.Process, text: bytes) -> None:
+    """Write to a process's standard input and close it."""
     assert process.stdin is not None
-    with suppress(BrokenPipeError, ConnectionResetError):  # it died; its exit code says how
+    with suppress(BrokenPipeError, ConnectionResetError):  # its exit code tells why it died
         process.stdin.write(text)
         await process.stdin.drain()
     process.stdin.close()
 
 
-async def _read(stream: asyncio.StreamReader, into: bytearray, most: int) -> None:
-    """Read to the end, and keep the first bytes."""
+async def _read(stream: asyncio.StreamReader, into: bytearray, limit: int) -> None:
+    """Read a stream to its end, but store only its first bytes."""
     while chunk := await stream.read(65536):
-        into += chunk[: most - len(into)]
+        into += chunk[: limit - len(into)]
 
 
 async def _end(process: asyncio.subprocess.Process, readers: list[asyncio.Task[None]]) -> None:
-    """End a process with all that it started, and read what it still said."""
+    """Kill a process and its descendants, and read the rest of its output."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     await process.wait()
-    _, late = await asyncio.wait(readers, timeout=2.0)
-    for reader in late:
+    _, unfinished = await asyncio.wait(readers, timeout=2.0)
+    for reader in unfinished:
         reader.cancel()
 
 
-def _last_line(remarks: bytearray) -> str:
-    lines = remarks.decode("utf-8", "replace").strip().splitlines()
+def _last_line(errors: bytearray) -> str:
+    lines = errors.decode("utf-8", "replace").strip().splitlines()
     return "".join(c for c in lines[-1] if c.isprintable())[:200] if lines else ""
 
 
-def _death(code: int, remark: str) -> str:
+def _exit_reason(code: int, line: str) -> str:
+    """Explain a failed process's exit code, given its last line of standard error."""
     if code >= 0:
-        return f"the runtime ended with exit code {code}" + (f" ({remark})" if remark else "")
+        return f"the runtime ended with exit code {code}" + (f" ({line})" if line else "")
     try:
         name = f", {signal.Signals(-code).name}"
     except ValueError:  # a real-time signal
         name = ""
-    hint = "; perhaps it needs more memory than there is" if -code == signal.SIGKILL else ""
+    hint = "; it may have run out of memory" if -code == signal.SIGKILL else ""
     return f"the runtime crashed (signal {-code}{name}){hint}"
 
 
 def _checked(job_spec: JobSpec, answer: bytes) -> JobResult:
-    """Let nothing out of a process that ran somebody's model but what an answer consists of."""
+    """Parse the output of a process that ran an untrusted model; accept only valid answers."""
     try:
         result = JobResult.model_validate_json(answer)
         if result.failure is None:
             ANSWERS[job_spec.kind].validate_python(result.answer)
     except ValidationError:
-        return JobResult(failure="the runtime ended without an answer")
+        return JobResult(failure="the runtime ended without a valid answer")
     return result

@@ -1,4 +1,4 @@
-"""A queue of one: one job at a time, none waiting, and the last results kept."""
+"""The agent's job queue: it runs one job at a time, holds no waiting jobs, and keeps results."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _logger = logging.getLogger(__name__)
 
 
 class BusyError(Exception):
-    """The one place in the queue is taken."""
+    """The job slot is taken."""
 
 
 @dataclass
 class Job:
-    """Something asked for.
+    """A requested job.
 
     Attributes:
-        id: digest of the order and its model.
-        job_spec: what to do.
-        done: set when it is over.
-        result: what came of it.
+        id: Digest of the job spec and the model.
+        job_spec: The task.
+        done: Event that is set when the job has ended.
+        result: Result; None while the job is running, or if the agent was stopped.
     """
 
     id: str
@@ -40,21 +40,26 @@ class Job:
 
     @property
     def failed(self) -> bool:
-        """Whether it is over, and without an answer."""
+        """Whether the job has ended without an answer."""
         return self.result is not None and self.result.failure is not None
 
     async def wait(self, seconds: float) -> None:
-        """Wait for the end, for some seconds at most."""
+        """Wait for the end of the job, for at most `seconds`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.done.wait()
 
 
 class JobSlot:
-    """The one place in the queue, with an empty folder to work in."""
+    """The right to run jobs, with an empty folder to work in.
+
+    Attributes:
+        folder: The working folder.
+        begun: Whether jobs were started in this slot.
+    """
 
     def __init__(self) -> None:
-        # Some systems keep temporary files in memory; TMPDIR names another folder.
+        """Create the folder, in that named by ``TMPDIR`` if it is set."""
         self._folder = tempfile.TemporaryDirectory(prefix="mixnas-", ignore_cleanup_errors=True)
         self.folder = Path(self._folder.name)
         self.begun = False
@@ -65,9 +70,10 @@ class JobSlot:
 
 
 class JobQueue:
-    """Does one job at a time and keeps the last ones."""
+    """Runs one job at a time and keeps the last results."""
 
     def __init__(self, limits: JobLimits) -> None:
+        """Create an empty queue with limits on the cost of each job."""
         self.limits = limits
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._slot: JobSlot | None = None
@@ -76,24 +82,24 @@ class JobQueue:
 
     @property
     def busy(self) -> bool:
-        """Whether something is being received or done."""
+        """Whether a model is being received, a job is running, or the queue is closed."""
         return self._closed or self._slot is not None
 
     def find(self, identity: str) -> Job | None:
-        """Return what is being done, or was done, under an id."""
+        """Return the running or finished job with an id, or None."""
         return self._jobs.get(identity)
 
     def forget(self, job: Job) -> None:
-        """Drop a job, so that it may be tried again."""
+        """Drop a job, so that it can be run again."""
         if self._jobs.get(job.id) is job:
             del self._jobs[job.id]
 
     @contextmanager
     def slot(self) -> Iterator[JobSlot]:
-        """Take the one place: until the block ends or, when a job was begun, until that does.
+        """Take the slot until the end of the block or, if jobs were started, until they end.
 
         Raises:
-            BusyError: when it is taken.
+            BusyError: If the slot is taken.
         """
         if self.busy:
             raise BusyError
@@ -102,53 +108,56 @@ class JobQueue:
             yield slot
         finally:
             if not slot.begun:
-                self._leave(slot)
+                self._release(slot)
 
-    def _leave(self, slot: JobSlot) -> None:
+    def _release(self, slot: JobSlot) -> None:
         slot.clear()
         self._slot = None
 
     def begin(self, slot: JobSlot, jobs: Sequence[Job]) -> None:
-        """Do jobs one after the other, as long as none fails; the last one is what was asked for.
+        """Start running jobs one after the other, until one fails.
 
-        Those before it are what it needs to be known; what is known already is left out.
+        Args:
+            slot: The slot that was taken.
+            jobs: The requested job, preceded by those that it depends on. Jobs that already have
+                an answer, or are running, are skipped.
         """
         slot.begun = True
-        todo = [job for job in jobs if (known := self.find(job.id)) is None or known.failed]
-        for job in todo:
+        pending = [job for job in jobs if (known := self.find(job.id)) is None or known.failed]
+        for job in pending:
             self._jobs[job.id] = job
-        self._work = asyncio.create_task(self._do(slot, todo))
+        self._work = asyncio.create_task(self._run(slot, pending))
 
-    async def _do(self, slot: JobSlot, jobs: list[Job]) -> None:
+    async def _run(self, slot: JobSlot, jobs: list[Job]) -> None:
         result: JobResult | None = None
-        left = list(jobs)
+        pending = list(jobs)
         try:
-            while left:
-                result = await self._do_one(slot, left[0])
+            while pending:
+                result = await self._run_one(slot, pending[0])
                 if result.failure is not None:
                     break
-                self._finish(left.pop(0), result)
-                result = None  # of the next one, nothing is known yet
-        except OSError as error:  # no process can be started, the disk is full
-            result = JobResult(failure=f"the agent's machine is short of something: {error}")
+                self._finish(pending.pop(0), result)
+                result = None  # the next job has no result yet
+        except OSError as error:  # as when no process can be started or the disk is full
+            result = JobResult(failure=f"the agent's machine is out of resources: {error}")
         finally:
-            for job in left:
-                if result is None:  # the agent is stopped, and knows nothing of it once restarted
+            for job in pending:
+                if result is None:  # the agent is being stopped
                     self.forget(job)
                     job.done.set()
                 else:
                     self._finish(job, result)
-            self._leave(slot)
+            self._release(slot)
 
-    async def _do_one(self, slot: JobSlot, job: Job) -> JobResult:
+    async def _run_one(self, slot: JobSlot, job: Job) -> JobResult:
         started = time.monotonic()
         result = await run_worker(job.job_spec, slot.folder, self.limits)
         seconds = time.monotonic() - started
-        what = f"{job.job_spec.kind} {job.id[:12]}"
+        label = f"{job.job_spec.kind} {job.id[:12]}"
         if result.failure is None:
-            _logger.info("%s: done in %.1f s", what, seconds)
+            _logger.info("%s: done in %.1f s", label, seconds)
         else:
-            _logger.warning("%s: failed after %.1f s: %s", what, seconds, result.failure)
+            _logger.warning("%s: failed after %.1f s: %s", label, seconds, result.failure)
         return result
 
     def _finish(self, job: Job, result: JobResult) -> None:
@@ -156,11 +165,11 @@ class JobQueue:
         job.done.set()
         if job.id in self._jobs:
             self._jobs.move_to_end(job.id)
-        while len(self._jobs) > self.limits.kept:
+        while len(self._jobs) > self.limits.kept_results:
             self._jobs.popitem(last=False)
 
     async def close(self) -> None:
-        """Stop what is being done; those who wait for it are told."""
+        """Stop the running jobs and set their events."""
         self._closed = True
         if self._work is not None and not self._work.done():
             self._work.cancel()

@@ -1,4 +1,4 @@
-"""What the agent's parts tell each other: limits, what the worker is to do, what came of it."""
+"""The records that the agent's modules exchange: job specs, results and limits."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ ANSWERS: dict[Kind, TypeAdapter[Any]] = {
 
 @dataclass(frozen=True)
 class JobLimits:
-    """What one request may cost.
+    """Limits on the cost of one request.
 
     Attributes:
-        body_bytes: of a model.
-        receive_seconds: until a model has arrived.
-        seconds: of a measurement, from the start of its process to the end.
-        profile_seconds: of a device's first examination, which may take a minute on a board.
-        memory_bytes: of a measurement's process (Linux); None is no bound.
-        kept: results that can still be asked for.
+        body_bytes: Maximum size of a model, in bytes.
+        receive_seconds: Time limit for receiving a model, in seconds.
+        seconds: Time limit for a measurement, in seconds, including the start of its process.
+        profile_seconds: Time limit for examining the device, in seconds; examining takes about a
+            minute on a board.
+        memory_bytes: Memory limit of a job's process, in bytes (Linux only); None for no limit.
+        kept_results: Number of finished jobs whose results are kept.
     """
 
     body_bytes: int = 256 * MEGABYTE
@@ -41,20 +42,21 @@ class JobLimits:
     seconds: float = 120.0
     profile_seconds: float = 1800.0
     memory_bytes: int | None = None
-    kept: int = 256
+    kept_results: int = 256
 
 
 @dataclass(frozen=True)
 class JobSpec:
-    """What a worker is to do.
+    """The task of a job.
 
     Attributes:
-        kind: of the answer.
-        device: a runtime of this machine: ``onnxruntime:cpu``.
-        settings: that it works under.
-        effort: of a measurement.
-        resolution: of a measurement: the side of the model's images in pixels.
-        take: of a measurement: another text asks for another measurement of the same model.
+        kind: Kind of answer.
+        device: Runtime on this machine: ``onnxruntime:cpu``.
+        settings: Measurement settings.
+        effort: For a measurement, its time limits and target precision.
+        resolution: For a measurement, the side length of the model's images in pixels.
+        take: For a measurement, any text that distinguishes it from other measurements of the
+            same model.
     """
 
     kind: Kind
@@ -65,10 +67,10 @@ class JobSpec:
     take: str = ""
 
     def digest(self, model: str = "") -> str:
-        """Return the SHA-256 that names the order.
+        """Return a SHA-256 digest that identifies the job.
 
         Args:
-            model: SHA-256 of the model, if there is one.
+            model: SHA-256 digest of the model; empty if there is none.
         """
         text = json.dumps({**dataclasses.asdict(self), "model": model}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -76,13 +78,13 @@ class JobSpec:
 
 @dataclass(frozen=True)
 class WorkerInput:
-    """An order with all that the worker's process needs to know.
+    """The input of a worker process.
 
     Attributes:
-        job_spec: what to do.
-        folder: an empty folder to work in, with the model as ``model.onnx`` if there is one.
-        seconds: after which the process ends itself, should nobody else end it.
-        memory_bytes: that it may use; None is no bound.
+        job_spec: The task.
+        folder: Working folder; empty except for the model (``model.onnx``), if there is one.
+        seconds: Time after which the process ends itself, in seconds, if the agent does not.
+        memory_bytes: Memory limit of the process, in bytes; None for no limit.
     """
 
     job_spec: JobSpec
@@ -92,11 +94,11 @@ class WorkerInput:
 
 
 class JobResult(BaseModel):
-    """What came of an order: an answer, or the reason why there is none.
+    """The result of a job: either an answer or the reason for its failure.
 
     Attributes:
-        answer: plain data of the order's kind.
-        failure: one line.
+        answer: The answer as plain data; its fields depend on the kind of job.
+        failure: One line that says why the job failed.
     """
 
     answer: dict[str, Any] | None = None

@@ -1,4 +1,4 @@
-"""Running the server."""
+"""Running the agent's HTTP server."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from nas.latency.agent.messages import JobLimits
 from nas.latency.agent.server import new_app
 
 _CONNECTIONS = 64
-_GRACE = 3  # seconds that connections have to end
+_GRACE = 3  # seconds that connections have to end when the server stops
 
 
 class _Server(uvicorn.Server):
-    """Ends what is being measured before it waits for those who wait for it."""
+    """A server that stops the running job before it waits for its connections to close."""
 
     def __init__(self, config: uvicorn.Config, jobs: JobQueue) -> None:
         super().__init__(config)
@@ -28,7 +28,7 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """See `uvicorn.Server`."""
-        # Raised again by uvicorn, Ctrl-C may reach an event loop that is done and get lost.
+        # uvicorn raises the signal again after the event loop has ended, where it can get lost.
         self.interrupted = sig == signal.SIGINT
         super().handle_exit(sig, frame)
 
@@ -46,15 +46,18 @@ def run_server(
     certificate: Path | None = None,
     key: Path | None = None,
 ) -> None:
-    """Serve until a signal ends it.
+    """Run the server until a signal stops it.
 
     Args:
-        device: a runtime of this machine: ``onnxruntime:cpu``.
-        token: that every request must carry.
-        limits: on what one request may cost.
-        listener: a bound socket.
-        certificate: with its key, for TLS; PEM files.
-        key: of the certificate.
+        device: Runtime on this machine: ``onnxruntime:cpu``.
+        token: Token that every request must carry.
+        limits: Limits on the cost of one request.
+        listener: Bound socket that is listening.
+        certificate: PEM file with the certificate chain; None for no TLS.
+        key: PEM file with the certificate's private key.
+
+    Raises:
+        KeyboardInterrupt: If the server was stopped by Ctrl-C.
     """
     jobs = JobQueue(limits)
     config = uvicorn.Config(

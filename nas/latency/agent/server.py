@@ -1,6 +1,6 @@
 """The agent's HTTP interface.
 
-It neither imports a runtime nor looks into a model; both happen in processes of their own.
+It neither imports a runtime nor parses a model; worker processes do both.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from nas.latency.conditions import Conditions, Latency, MeasurementSettings, Pre
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
 
-LONGEST_WAIT = 20.0
+LONGEST_WAIT = 20.0  # maximum time for which a request is held, in seconds
 _TYPES = ("", "application/octet-stream", "application/onnx", "application/x-onnx")
-# The first byte names a field of ModelProto (onnx.proto): ir_version, as all writers do, or another
-# one. The rest is for the process that may crash.
+# The first byte is the tag of a field of ModelProto (onnx.proto): ir_version in the files of all
+# known writers. Everything else is checked in the worker process.
 _FIRST_BYTES = frozenset(b"\x08\x12\x1a\x22\x28\x32\x3a\x42\x72")
 _Seconds = Annotated[float, Field(gt=0, le=60)]
 
@@ -42,18 +42,23 @@ class _Query(BaseModel):
     lowered: bool = True
 
     def settings(self) -> MeasurementSettings:
-        """Return what is asked for as settings."""
-        return MeasurementSettings(self.threads, self.batch, self.precision, self.lowered)
+        """Return the requested measurement settings."""
+        return MeasurementSettings(
+            threads=self.threads,
+            batch=self.batch,
+            precision=self.precision,
+            lowered=self.lowered,
+        )
 
 
 class FactQuery(_Query):
-    """Conditions to ask about, and how many seconds to wait for the answer."""
+    """Measurement settings, and how many seconds to wait for the answer."""
 
     wait: Annotated[float, Field(ge=0, le=LONGEST_WAIT)] = 0.0
 
 
 class MeasurementQuery(_Query):
-    """How to measure; see `nas.latency.protocol.Effort` and `JobSpec`."""
+    """Settings and effort of a measurement; see `nas.latency.protocol.Effort` and `JobSpec`."""
 
     resolution: Annotated[int, Field(ge=1, le=8192)]
     rounds: Annotated[int, Field(ge=1, le=1000)] = Effort.rounds
@@ -64,18 +69,24 @@ class MeasurementQuery(_Query):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
 
     def job_spec(self, device: str) -> JobSpec:
-        """Return what is asked for as an order."""
-        effort = Effort(
-            self.rounds,
-            self.seconds,
-            self.precision_of_ratio,
-            self.warm_seconds,
+        """Return the requested measurement as a job spec."""
+        return JobSpec(
+            kind="measurement",
+            device=device,
+            settings=self.settings(),
+            effort=Effort(
+                rounds=self.rounds,
+                seconds=self.seconds,
+                precision=self.precision_of_ratio,
+                warm_seconds=self.warm_seconds,
+            ),
+            resolution=self.resolution,
+            take=self.take,
         )
-        return JobSpec("measurement", device, self.settings(), effort, self.resolution, self.take)
 
 
 class Health(BaseModel):
-    """That the agent serves, whether it is busy, and its version."""
+    """The agent's state and version."""
 
     status: str
     busy: bool
@@ -83,33 +94,33 @@ class Health(BaseModel):
 
 
 class Accepted(BaseModel):
-    """A job that is not over yet."""
+    """An accepted job."""
 
     id: str
     state: str = "running"
 
 
 class Problem(BaseModel):
-    """Why a request has no other answer."""
+    """The reason why a request failed."""
 
     detail: str
 
 
-_bearer = HTTPBearer(auto_error=False, description="The agent's token. The gate checks it.")
-_LOCKED = [Depends(_bearer)]  # for the page of the interface; see `TokenAuth`
+_bearer = HTTPBearer(auto_error=False, description="The agent's token.")
+_LOCKED = [Depends(_bearer)]  # only documents the header; `TokenAuth` checks it
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "The request is not one."},
-    401: {"model": Problem, "description": "No token, or a wrong one."},
-    422: {"model": Problem, "description": "It was tried and failed; the detail says why."},
-    429: {"model": Problem, "description": "Busy with something else; try again."},
+    400: {"model": Problem, "description": "The request is invalid."},
+    401: {"model": Problem, "description": "The token is missing or wrong."},
+    422: {"model": Problem, "description": "The job failed; the detail says why."},
+    429: {"model": Problem, "description": "The agent is busy with another job; try again."},
 }
 _NOT_YET: dict[int | str, dict[str, Any]] = {
-    202: {"model": Accepted, "description": "Not over yet; ask again."}
+    202: {"model": Accepted, "description": "The job is still running; ask again."}
 }
 _UPLOAD: dict[int | str, dict[str, Any]] = {
-    408: {"model": Problem, "description": "The model did not come in time."},
+    408: {"model": Problem, "description": "The model did not arrive in time."},
     413: {"model": Problem, "description": "The model is too large."},
-    415: {"model": Problem, "description": "This is no ONNX model."},
+    415: {"model": Problem, "description": "The body is not an ONNX model."},
 }
 _BODY = {
     "requestBody": {
@@ -123,9 +134,10 @@ def new_app(device: str, token: str, jobs: JobQueue) -> FastAPI:
     """Return the agent's application.
 
     Args:
-        device: a runtime of this machine: ``onnxruntime:cpu``.
-        token: that every request must carry, but for health and the page of the interface.
-        jobs: where work is done.
+        device: Runtime on this machine: ``onnxruntime:cpu``.
+        token: Token that every request must carry, except those for the agent's health and the
+            interactive documentation.
+        jobs: Queue that runs the jobs.
     """
     app = FastAPI(
         title="mixnas device agent",
@@ -137,7 +149,7 @@ def new_app(device: str, token: str, jobs: JobQueue) -> FastAPI:
     )
     app.add_exception_handler(RequestValidationError, _bad_request)
     app.add_exception_handler(BusyError, _busy)
-    app.add_exception_handler(OSError, _full)
+    app.add_exception_handler(OSError, _storage_error)
     app.add_middleware(TokenAuth, token=token)
     _add_facts(app, device, jobs)
     _add_measurements(app, device, jobs)
@@ -147,24 +159,26 @@ def new_app(device: str, token: str, jobs: JobQueue) -> FastAPI:
 def _add_facts(app: FastAPI, device: str, jobs: JobQueue) -> None:
     @app.get("/health", responses={})
     async def health() -> Health:
-        """Tell that the agent serves; open to all."""
+        """Return whether the agent is busy; no token is needed."""
         return Health(status="serving", busy=jobs.busy, version=__version__)
 
     @app.get("/conditions", response_model=Conditions, responses=_NOT_YET, dependencies=_LOCKED)
     async def conditions(query: Annotated[FactQuery, Query()]) -> JSONResponse:
-        """Tell what a measurement would hold under."""
+        """Return the conditions of measurements with these settings."""
         return await _fact("conditions", device, query, jobs)
 
     @app.get("/profile", response_model=DeviceProfile, responses=_NOT_YET, dependencies=_LOCKED)
     async def profile(query: Annotated[FactQuery, Query()]) -> JSONResponse:
-        """Tell the usual speed of the device, and which forms of layers are fastest on it.
+        """Return the usual speed of the device and the forms of layers that are fastest on it.
 
-        The first time under some conditions, it is found out: in seconds, or a minute on a board.
+        The first request under a set of conditions examines the device, which takes some seconds,
+        or about a minute on a board.
         """
         return await _fact("profile", device, query, jobs)
 
 
 async def _fact(kind: Kind, device: str, query: FactQuery, jobs: JobQueue) -> JSONResponse:
+    """Answer a request for conditions or the profile, running a job if there is no result yet."""
     job_spec = JobSpec(kind, device, query.settings())
     job = jobs.find(job_spec.digest())
     if job is None:
@@ -173,7 +187,7 @@ async def _fact(kind: Kind, device: str, query: FactQuery, jobs: JobQueue) -> JS
             jobs.begin(slot, [job])
     await job.wait(query.wait)
     if job.failed:
-        jobs.forget(job)  # it may have been the moment's fault
+        jobs.forget(job)  # the next request tries again, since the cause may be temporary
     return _reply(job)
 
 
@@ -189,21 +203,23 @@ def _add_measurements(app: FastAPI, device: str, jobs: JobQueue) -> None:
     async def measure(
         request: Request, query: Annotated[MeasurementQuery, Query()]
     ) -> JSONResponse:
-        """Measure the ONNX model in the body, of one float image input (batch, C, H, W).
+        """Measure the ONNX model in the body, which must have one float input (batch, C, H, W).
 
-        The same model with the same query is the same measurement: it is not made again, unless it
-        failed. `sha256`, of the body, lets this be found out before the body is sent; `take` asks
-        for another measurement.
+        The same model with the same query is the same measurement and is made only once, unless it
+        failed; another value of `take` asks for another measurement. With `sha256`, the digest of
+        the body, an existing measurement is found before the body is sent.
         """
         job_spec = query.job_spec(device)
-        if query.sha256 and (known := _known(jobs, job_spec.digest(query.sha256))):
+        if query.sha256 and (known := _reusable(jobs, job_spec.digest(query.sha256))):
             return _accepted(known)
         with jobs.slot() as slot:
             digest = await _receive(request, slot.folder / MODEL, jobs.limits)
             if query.sha256 not in (None, digest):
-                raise HTTPException(400, f"the body's SHA-256 is {digest}, not the query's")
+                raise HTTPException(
+                    400, f"the SHA-256 digest of the body is {digest}, not {query.sha256}"
+                )
             job = Job(job_spec.digest(digest), job_spec)
-            if known := _known(jobs, job.id):
+            if known := _reusable(jobs, job.id):
                 return _accepted(known)
             profile = JobSpec("profile", device, job_spec.settings)
             jobs.begin(slot, [Job(profile.digest(), profile), job])
@@ -218,26 +234,26 @@ def _add_measurements(app: FastAPI, device: str, jobs: JobQueue) -> None:
     async def result(
         identity: str, wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 0.0
     ) -> JSONResponse:
-        """Tell what came of a measurement, after waiting for its end for some seconds at most."""
+        """Return the result of a measurement, after waiting for it for at most `wait` seconds."""
         job = jobs.find(identity)
         if job is None or job.job_spec.kind != "measurement":
             raise HTTPException(
-                404, "no such measurement; the agent was started anew, or it is old"
+                404, "no such measurement; the agent was restarted, or the result has expired"
             )
         await job.wait(wait)
         return _reply(job)
 
 
-def _known(jobs: JobQueue, identity: str) -> Job | None:
-    """Return a job that need not be done again."""
+def _reusable(jobs: JobQueue, identity: str) -> Job | None:
+    """Return the job with an id if it is running or has an answer, else None."""
     job = jobs.find(identity)
     return None if job is None or job.failed else job
 
 
 def _accepted(job: Job) -> JSONResponse:
     state = "running" if job.result is None else "done"
-    where = {"Location": f"/measurements/{job.id}", "Retry-After": "1"}
-    return JSONResponse(Accepted(id=job.id, state=state).model_dump(), 202, where)
+    headers = {"Location": f"/measurements/{job.id}", "Retry-After": "1"}
+    return JSONResponse(Accepted(id=job.id, state=state).model_dump(), 202, headers)
 
 
 def _reply(job: Job) -> JSONResponse:
@@ -249,15 +265,15 @@ def _reply(job: Job) -> JSONResponse:
 
 
 async def _receive(request: Request, path: Path, limits: JobLimits) -> str:
-    """Write a request's body to a file; return its SHA-256.
+    """Write the body of a request to a file and return its SHA-256 digest.
 
     Raises:
-        HTTPException: when it is too large, too slow, cut short, or no ONNX model.
+        HTTPException: If the body is too large, too slow, incomplete, or not an ONNX model.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in _TYPES:
         raise HTTPException(415, "send an ONNX model as Content-Type: application/octet-stream")
-    too_large = HTTPException(413, f"a model has at most {limits.body_bytes:,} bytes here")
+    too_large = HTTPException(413, f"models may have at most {limits.body_bytes:,} bytes")
     if int(request.headers.get("content-length", 0)) > limits.body_bytes:
         raise too_large
     digest, size = hashlib.sha256(), 0
@@ -266,17 +282,17 @@ async def _receive(request: Request, path: Path, limits: JobLimits) -> str:
             with path.open("wb") as file:
                 async for chunk in request.stream():
                     if not size and chunk and chunk[0] not in _FIRST_BYTES:
-                        raise HTTPException(415, "the body does not begin as an ONNX model does")
+                        raise HTTPException(415, "the body does not begin like an ONNX model")
                     size += len(chunk)
                     if size > limits.body_bytes:
                         raise too_large
                     digest.update(chunk)
                     file.write(chunk)
     except TimeoutError:
-        late = f"the model did not arrive within {limits.receive_seconds:g} s"
-        raise HTTPException(408, late, {"Connection": "close"}) from None
-    except ClientDisconnect:  # nobody is left to read this
-        raise HTTPException(400, "the connection closed before the model was whole") from None
+        reason = f"the model did not arrive within {limits.receive_seconds:g} s"
+        raise HTTPException(408, reason, {"Connection": "close"}) from None
+    except ClientDisconnect:  # nobody receives this answer
+        raise HTTPException(400, "the connection closed before the model was complete") from None
     if not size:
         raise HTTPException(400, "the body is empty; send an ONNX model")
     return digest.hexdigest()
@@ -284,15 +300,15 @@ async def _receive(request: Request, path: Path, limits: JobLimits) -> str:
 
 async def _bad_request(request: Request, error: Exception) -> JSONResponse:
     problems: Sequence[Any] = error.errors() if isinstance(error, RequestValidationError) else ()
-    told = [f"{'.'.join(map(str, p['loc'][1:]))[:80]}: {p['msg'][:200]}" for p in problems[:10]]
-    return JSONResponse({"detail": "; ".join(told)}, 400)
+    reasons = [f"{'.'.join(map(str, p['loc'][1:]))[:80]}: {p['msg'][:200]}" for p in problems[:10]]
+    return JSONResponse({"detail": "; ".join(reasons)}, 400)
 
 
 async def _busy(request: Request, error: Exception) -> JSONResponse:
-    reason = "busy with another measurement; try again in some seconds"
+    reason = "the agent is busy with another job; try again in a few seconds"
     return JSONResponse({"detail": reason}, 429, {"Retry-After": "2"})
 
 
-async def _full(request: Request, error: Exception) -> JSONResponse:
+async def _storage_error(request: Request, error: Exception) -> JSONResponse:
     reason = getattr(error, "strerror", None) or type(error).__name__
-    return JSONResponse({"detail": f"the model cannot be kept here: {reason}"}, 507)
+    return JSONResponse({"detail": f"the agent cannot store the model: {reason}"}, 507)

@@ -1,7 +1,7 @@
-"""The process that runs somebody's model: ``python -m nas.latency.agent.worker``.
+"""The process that runs an untrusted model: ``python -m nas.latency.agent.worker``.
 
-It reads one `WorkerInput` as JSON from standard input and writes one `JobResult` as JSON to its
-standard output. Whatever the model does to it, the agent goes on.
+It reads one `WorkerInput` as JSON from standard input and writes one `JobResult` as JSON to
+standard output. Whatever the model does to this process, the agent keeps running.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from nas.imports import missing_package
 from nas.latency.agent.messages import MODEL, WORKER_INPUT, JobResult, JobSpec, WorkerInput
 from nas.latency.device import LocalDevice
 
-_LONGEST = 500  # characters of a reason
+_LONGEST = 500  # maximum number of characters of a reason
 
 
 def main() -> None:
-    """Do what standard input says."""
-    answers = _keep_output_for_the_answer()
+    """Run the job that is read from standard input."""
+    output = _reserve_output()
     worker_input = WORKER_INPUT.validate_json(sys.stdin.buffer.read())
-    _restrain(worker_input)
+    _apply_limits(worker_input)
     os.chdir(worker_input.folder)
     text = _result(worker_input.job_spec).model_dump_json()
-    with os.fdopen(answers, "w", encoding="utf-8") as file:
+    with os.fdopen(output, "w", encoding="utf-8") as file:
         file.write(text)
-    os._exit(0)  # a runtime may still crash when it is taken down
+    os._exit(0)  # a runtime may crash while it is being unloaded
 
 
-def _keep_output_for_the_answer() -> int:
-    """Send what anything else prints to standard error; return where the answer goes."""
-    answers = os.dup(1)
+def _reserve_output() -> int:
+    """Redirect standard output to standard error, and return a descriptor for the result."""
+    output = os.dup(1)
     os.dup2(2, 1)
-    return answers
+    return output
 
 
-def _restrain(worker_input: WorkerInput) -> None:
-    """Bound what the process can do to the machine."""
+def _apply_limits(worker_input: WorkerInput) -> None:
+    """Limit the harm that the process can do to the machine."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -50,9 +50,9 @@ def _restrain(worker_input: WorkerInput) -> None:
         resource.setrlimit(
             resource.RLIMIT_DATA, (worker_input.memory_bytes, worker_input.memory_bytes)
         )
-    with suppress(OSError):  # when memory runs short, this process goes, not the agent
+    with suppress(OSError):  # if memory runs out, the system kills this process, not the agent
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    signal.alarm(worker_input.seconds)  # should the agent die before it can end this process
+    signal.alarm(worker_input.seconds)  # in case the agent dies before it can end this process
 
 
 def _result(job_spec: JobSpec) -> JobResult:
@@ -63,8 +63,8 @@ def _result(job_spec: JobSpec) -> JobResult:
     except MixnasError as error:
         return JobResult(failure=_first_line(str(error)))
     except MemoryError:
-        return JobResult(failure="the model needs more memory than it may use")
-    except Exception as error:  # of the runtime, whose exceptions share no other base
+        return JobResult(failure="the model needs more memory than the agent allows")
+    except Exception as error:  # the runtime's own exceptions share no other base
         return JobResult(failure=f"the model cannot be run: {_first_line(str(error))}")
 
 
@@ -87,7 +87,7 @@ def _measure(device: LocalDevice, job_spec: JobSpec) -> dict[str, Any]:
 
     runtime = device.runtime
     if not isinstance(runtime, OnnxRuntime):
-        raise MixnasError(f"'{job_spec.device}' runs no ONNX models")
+        raise MixnasError(f"'{job_spec.device}' does not run ONNX models")
     model = Path(MODEL).read_bytes()
     latency = device.time(lambda: runtime.load_graph(model), job_spec.resolution, job_spec.effort)
     return latency.to_dict()

@@ -1,8 +1,8 @@
-"""What a network's latency is made of: sums of work over its layers, by kind.
+"""Latency features of a network: amounts of work by kind, summed over its layers.
 
-Each feature is an amount that some kind of hardware limit turns into time: multiply-adds of one
-kind of convolution, elements that pass through memory, weights that are read once, layers that are
-started. Latency is close to a sum of non-negative multiples of them.
+Each feature is an amount of work that is limited by one property of the hardware: multiply-adds of
+one kind of convolution, elements that are moved through memory, weights that are read once, layers
+that are launched. Latency is close to a linear combination of them with non-negative coefficients.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from nas.ir import (
 )
 from nas.lowering import BLOCK
 
-LARGE = (1 << 17, 1 << 19)  # elements of maps that leave a core's own cache, or a shared one
+LARGE = (1 << 17, 1 << 19)  # elements above which a map exceeds a private and a shared cache
 
 
 def latency_features(tree: Node, shape: Shape, batch: int = 1) -> dict[str, float]:
-    """Return amounts of work by kind, for `batch` images of `shape`.
+    """Return the amounts of work in one run of a network, by kind.
 
     Args:
-        tree: as it is run: the lowered tree of a lowered network.
-        shape: of one image.
-        batch: images a run.
+        tree: Layer tree in the form that is run.
+        shape: Shape of one image (C, H, W).
+        batch: Number of images per run.
     """
     total: defaultdict[str, float] = defaultdict(float)
     for layer in walk(tree, shape):
@@ -49,48 +49,47 @@ def latency_features(tree: Node, shape: Shape, batch: int = 1) -> dict[str, floa
 
 
 def _padded(channels: int) -> int:
+    """Round a number of channels up to whole blocks."""
     return -(-channels // BLOCK) * BLOCK
 
 
 def _work(layer: Layer, batch: int) -> Iterator[tuple[str, float]]:
-    """Yield the work of one layer, kind by kind."""
-    leaf, inside, outside = (
-        layer.leaf,
-        batch * elements(layer.in_shape),
-        batch * elements(layer.out_shape),
-    )
+    """Yield the kinds and amounts of work of one layer."""
+    leaf = layer.leaf
+    inputs = batch * elements(layer.in_shape)
+    outputs = batch * elements(layer.out_shape)
     match leaf:
         case Conv():
             yield from _conv(leaf, layer.out_shape, batch)
-            yield from _traffic(inside + outside)
+            yield from _traffic(inputs + outputs)
             yield "layers", 1
         case MixConv():
             for conv in leaf.convs:
                 out = (conv.out_channels, *layer.out_shape[1:])
                 yield from _conv(conv, out, batch)
                 yield "layers", 1
-            yield "copied elements", inside + outside
-            yield from _traffic(inside + outside)
+            yield "copied elements", inputs + outputs
+            yield from _traffic(inputs + outputs)
         case SqueezeExcite():
-            yield "gated elements", inside
+            yield "gated elements", inputs
             yield "gate weights", 2 * leaf.reduce.in_channels * leaf.reduce.out_channels
             yield "gates", 1
-            yield from _traffic(2 * inside)
+            yield from _traffic(2 * inputs)
         case Activation():
-            yield f"{leaf.function} elements", inside
+            yield f"{leaf.function} elements", inputs
         case Pad():
-            yield "padded elements", outside
+            yield "padded elements", outputs
             yield "layers", 1
         case Linear():
             yield "linear weights", leaf.in_features * leaf.out_features
         case GlobalPool():
-            yield "pooled elements", inside
-        case _:  # batch normalisation that was not folded
-            yield "normalised elements", inside
+            yield "pooled elements", inputs
+        case _:  # batch normalization that was not folded into a convolution
+            yield "normalised elements", inputs
 
 
 def _traffic(amount: int) -> Iterator[tuple[str, float]]:
-    """Yield what goes through memory, and what of it goes beyond the caches."""
+    """Yield the elements that are moved through memory, and those that exceed each cache."""
     yield "elements", amount
     for bound in LARGE:
         if amount > bound:
@@ -111,7 +110,7 @@ def _conv(conv: Conv, out: Shape, batch: int) -> Iterator[tuple[str, float]]:
             yield f"{kind} outputs", outputs
             yield f"{kind} rows of taps", outputs * conv.kernel
             yield f"{kind} taps", outputs * conv.kernel**2
-        if conv.padding != "rows":  # outputs whose kernel reaches over the left or right edge
+        if conv.padding != "rows":  # kernels at the left and right edges overlap the padding
             edge = min(width, conv.kernel - 1)
             yield "edge taps", _padded(conv.in_channels) * batch * height * edge * conv.kernel
     else:
@@ -120,11 +119,11 @@ def _conv(conv: Conv, out: Shape, batch: int) -> Iterator[tuple[str, float]]:
 
 
 def _skips(node: Node, shape: Shape) -> tuple[int, Shape]:
-    """Return the elements of all residual sums in a tree, and its output's shape."""
+    """Return the elements of all residual sums in a tree, and the tree's output shape."""
     if not isinstance(node, (Seq, Residual)):
         return 0, out_shape(node, shape)
-    summed = elements(shape) if isinstance(node, Residual) else 0
+    total = elements(shape) if isinstance(node, Residual) else 0
     for _, child in node.children:
-        inside, shape = _skips(child, shape)
-        summed += inside
-    return summed, shape
+        child_total, shape = _skips(child, shape)
+        total += child_total
+    return total, shape

@@ -1,7 +1,7 @@
-"""Latency as a function of the genotype, quick enough to rank thousands of candidates.
+"""Latency as a function of the genotype, fast enough to rank thousands of candidates.
 
-A predictor's latency is a sum over the blocks of a network. Blocks repeat between candidates, so
-each is lowered and looked at once.
+The predicted latency is a sum over the blocks of a network. Many candidates share blocks, so the
+features of each distinct block are computed once.
 """
 
 from __future__ import annotations
@@ -15,22 +15,21 @@ from nas.blocks import Block
 from nas.ir import Node, Shape, walk
 from nas.latency.conditions import Conditions, Latency
 from nas.latency.prediction.model import LatencyModel
-from nas.latency.prediction.predictor import tree_features
+from nas.latency.prediction.predictor import tree_features, trust
 from nas.lowering import FormChoice
 from nas.space import Genotype, Space
 from nas.spec import NetworkSpec
 
 _Part = tuple[Block | Node, Shape]
-FEWEST = 4  # measured networks that a model is fitted to
-RENEWED = 1.05  # the model is fitted anew when so many times as much was measured
-NOISY = 0.1  # trust in what was measured on a noisy machine
+FEWEST = 4  # minimum number of measured networks for a fit
+RENEWED = 1.05  # growth of the number of measured networks that triggers a new fit
 
 
 class GenotypeLatency:
-    """Tells latency from a genotype: by a predictor, or by what was measured so far.
+    """Predicts latency from a genotype, by a fitted predictor or from measurements so far.
 
-    Before either is there, multiply-adds stand in for it; they rank networks, though their unit is
-    another one.
+    As long as neither is available, it returns multiply-adds: they rank networks, although they
+    are not in milliseconds.
     """
 
     def __init__(
@@ -40,13 +39,13 @@ class GenotypeLatency:
         conditions: Conditions,
         model: LatencyModel | None = None,
     ) -> None:
-        """Take what latencies depend on.
+        """Set up the prediction.
 
         Args:
-            space: of the genotypes.
-            choice: of the device's forms.
-            conditions: of the latencies.
-            model: of a predictor; None to learn from what is measured.
+            space: Space of the genotypes.
+            choice: Rule that chooses the forms of lowered layers on the device.
+            conditions: Conditions of the latencies.
+            model: Regression of a predictor; None to learn from measurements.
         """
         self._space = space
         self._choice = choice
@@ -61,29 +60,32 @@ class GenotypeLatency:
 
     @property
     def ready(self) -> bool:
-        """Whether latencies are in milliseconds by now."""
+        """Whether predictions are in milliseconds."""
         return self._model is not None
 
     def learn(self, measured: Sequence[tuple[Genotype, Latency]]) -> bool:
-        """Learn from measured networks; say whether latencies are other ones now."""
+        """Learn from measured networks.
+
+        Returns:
+            Whether the model was fitted again, so that predictions have changed.
+        """
         if self._fixed:
             return False
         for genotype, latency in measured:
-            trust = NOISY if latency.noise else 1.0
-            self._measured[genotype] = (latency.steady_ms, trust)
+            self._measured[genotype] = (latency.steady_ms, trust(latency))
             if genotype not in self._rows:
-                self._rows[genotype] = self._summed(self._space.decode(genotype))
-        known = len(self._measured)
-        if known < FEWEST or known == self._fitted or known < RENEWED * self._fitted:
+                self._rows[genotype] = self._features_of(self._space.decode(genotype))
+        count = len(self._measured)
+        if count < FEWEST or count == self._fitted or count < RENEWED * self._fitted:
             return False
-        figures = np.array(list(self._measured.values()))
-        self._model = LatencyModel(list(self._rows.values()), figures[:, 0], figures[:, 1])
-        self._fitted = known
+        latencies, weights = np.array(list(self._measured.values())).T
+        self._model = LatencyModel(list(self._rows.values()), latencies, weights)
+        self._fitted = count
         self._parts.clear()
         return True
 
     def __call__(self, genotype: Genotype) -> float:
-        """Return the latency in milliseconds."""
+        """Return the predicted latency in milliseconds, or multiply-adds if not `ready`."""
         if self._model is None:
             return float(self._space.cost(genotype).madds)
         total = self._model.constant_ms
@@ -94,7 +96,7 @@ class GenotypeLatency:
         return total
 
     def _keys(self, spec: NetworkSpec) -> Iterator[_Part]:
-        """Yield the parts of a network with their input's shape; their features are known then."""
+        """Yield the parts of a network with their input shapes, after caching their features."""
         shape = spec.in_shape
         for _, part in spec.parts():
             key = (part, shape)
@@ -106,7 +108,7 @@ class GenotypeLatency:
             shape = self._features[key][1]
             yield key
 
-    def _summed(self, spec: NetworkSpec) -> dict[str, float]:
+    def _features_of(self, spec: NetworkSpec) -> dict[str, float]:
         total: defaultdict[str, float] = defaultdict(float)
         for key in self._keys(spec):
             for kind, amount in self._features[key][0].items():

@@ -1,7 +1,7 @@
-"""A device's latency predictor: for one space, under one set of conditions, with its error card.
+"""Latency predictors: one per device, space and set of conditions, each with its error card.
 
-It holds the features and latencies of the networks it learned from, and is fitted anew when it is
-read; nothing in the cache is code.
+A predictor is saved as the features and latencies of its training networks and is fitted again when
+it is loaded, so the cache contains data only, never code.
 """
 
 from __future__ import annotations
@@ -30,23 +30,25 @@ from nas.lowering import FormChoice, lowered_tree
 from nas.space import Space
 from nas.spec import NetworkSpec
 
-BAND = 0.05  # half the width of the band of MAdds in which ranking is hardest
+BAND = 0.05  # relative half-width of the band of MAdds around the median
+NOISY_TRUST = 0.1  # weight of a latency that was measured on a noisy machine
 _CONFIG = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True, config=_CONFIG)
 class ErrorCard:
-    """How far predictions were off on networks that the predictor had not seen.
+    """Errors of a predictor on networks that it was not fitted to.
 
     Attributes:
-        n: networks.
-        within_5: share of predictions within 5% of the measured latency.
-        within_10: share within 10%.
-        spearman: rank correlation with the measured latencies; None where there is none.
-        spearman_in_band: the same over the networks within 5% of the median MAdds.
-        n_in_band: how many those are.
-        mean_error: mean of the relative errors' sizes.
-        errors: the relative errors, smallest first; prediction over measurement, minus 1.
+        n: Number of networks.
+        within_5: Share of predictions within 5% of the measured latency.
+        within_10: Share of predictions within 10% of the measured latency.
+        spearman: Spearman rank correlation with the measured latencies; None if undefined.
+        spearman_in_band: Spearman rank correlation among the networks within 5% of the median
+            MAdds, where ranking is hardest; None if undefined.
+        n_in_band: Number of those networks.
+        mean_error: Mean absolute relative error.
+        errors: Relative errors (prediction / measurement - 1) in ascending order.
     """
 
     n: int
@@ -60,23 +62,34 @@ class ErrorCard:
 
 
 def error_card(predicted: np.ndarray, measured: np.ndarray, madds: np.ndarray) -> ErrorCard:
-    """Compare predictions with measurements (one entry a network)."""
+    """Compare predictions with measurements.
+
+    Args:
+        predicted: Predicted latencies, shape (networks,).
+        measured: Measured latencies in the same unit, shape (networks,).
+        madds: Multiply-adds of the networks, shape (networks,).
+    """
     errors = predicted / measured - 1
-    inside = np.abs(madds / np.median(madds) - 1) <= BAND
+    in_band = np.abs(madds / np.median(madds) - 1) <= BAND
     return ErrorCard(
-        len(errors),
-        round(float((np.abs(errors) <= 0.05).mean()), 4),
-        round(float((np.abs(errors) <= 0.10).mean()), 4),
-        _rank_correlation(predicted, measured),
-        _rank_correlation(predicted[inside], measured[inside]),
-        int(inside.sum()),
-        round(float(np.abs(errors).mean()), 4),
-        tuple(round(float(error), 4) for error in sorted(errors)),
+        n=len(errors),
+        within_5=round(float((np.abs(errors) <= 0.05).mean()), 4),
+        within_10=round(float((np.abs(errors) <= 0.10).mean()), 4),
+        spearman=_rank_correlation(predicted, measured),
+        spearman_in_band=_rank_correlation(predicted[in_band], measured[in_band]),
+        n_in_band=int(in_band.sum()),
+        mean_error=round(float(np.abs(errors).mean()), 4),
+        errors=tuple(round(float(error), 4) for error in sorted(errors)),
     )
 
 
+def trust(latency: Latency) -> float:
+    """Return the weight of a measured latency in a fit."""
+    return NOISY_TRUST if latency.noise else 1.0
+
+
 def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
-    """Return Spearman's; None of too few values, or of values all alike."""
+    """Return the Spearman correlation; None for fewer than 4 values or constant ones."""
     if len(a) < 4 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
     return round(float(spearmanr(a, b)[0]), 4)
@@ -87,15 +100,17 @@ class Predictor:
     """Predicts latency on a device.
 
     Attributes:
-        conditions: of the latencies.
-        space: name of the space.
-        space_digest: of what it holds.
-        profile_digest: of the device's time scale and choice of forms.
-        features: of the networks it learned from.
-        latencies_ms: theirs, at the machine's usual speed.
-        trust: in each of them; less where the machine was noisy.
-        card: its errors.
-        when: it was made, UTC.
+        conditions: Conditions of the latencies.
+        space: Name of the space.
+        space_digest: Digest of the networks in the space; see `space_digest`.
+        profile_digest: Digest of the device profile under which the latencies were measured.
+        features: Features of the training networks.
+        latencies_ms: Latencies of the training networks at the machine's usual speed, in
+            milliseconds.
+        trust: Weights of the latencies; smaller where the machine was noisy.
+        card: Error card; None if the predictor was not checked.
+        when: UTC time at which the predictor was made.
+        schema: Name and version of the file format.
     """
 
     conditions: Conditions
@@ -111,24 +126,24 @@ class Predictor:
 
     @cached_property
     def model(self) -> LatencyModel:
-        """What tells latency from features; fitted when it is first needed."""
+        """The regression from features to latency; fitted on first use."""
         return LatencyModel(self.features, np.array(self.latencies_ms), np.array(self.trust))
 
     def predict_ms(self, features: list[dict[str, float]]) -> np.ndarray:
-        """Return latencies in milliseconds of networks by their features."""
+        """Return the latencies in milliseconds, shape (networks,), for networks' features."""
         return self.model.predict(features)
 
     def predict(self, spec: NetworkSpec, choice: FormChoice) -> Latency:
-        """Predict a network's latency, with its error bars from the error card.
+        """Predict a network's latency, with error bars from the error card.
 
         Args:
-            spec: the network.
-            choice: of the device's forms.
+            spec: The network.
+            choice: Rule that chooses the forms of lowered layers on the device.
         """
         features = network_features(spec, choice, self.conditions)
         median = float(self.predict_ms([features])[0])
         errors = self.card.errors if self.card else (0.0,)
-        # A prediction that is e too high belongs to a network that takes prediction / (1 + e).
+        # If the relative error is e, the network's latency is prediction / (1 + e).
         bounds = np.quantile(1 / (1 + np.array(errors)), [0.025, 0.1, 0.9, 0.975]) * median
         low, p10, p90, high = (round(float(bound), 4) for bound in bounds)
         return Latency(
@@ -148,7 +163,7 @@ class Predictor:
         )
 
     def save(self) -> Path:
-        """Keep it in the user's cache; return where."""
+        """Save the predictor in the user's cache and return the file's path."""
         path = _path(self.conditions, self.space_digest)
         write_atomic(path, json.dumps(dataclasses.asdict(self)) + "\n")
         return path
@@ -157,71 +172,72 @@ class Predictor:
 def network_features(
     spec: NetworkSpec, choice: FormChoice, conditions: Conditions
 ) -> dict[str, float]:
-    """Return the features of a network in the form that runs under these conditions."""
+    """Return the features of a network in the form that is run under the conditions."""
     return tree_features(spec.tree(), spec.in_shape, choice, conditions)
 
 
 def tree_features(
     tree: Node, shape: Shape, choice: FormChoice, conditions: Conditions
 ) -> dict[str, float]:
-    """Return the features of a layer tree in the form that runs under these conditions."""
+    """Return the features of a layer tree in the form that is run under the conditions."""
     form = lowered_tree(tree, shape, choice) if conditions.lowered else tree
     return latency_features(form, shape, conditions.batch)
 
 
 def space_digest(space: Space) -> str:
-    """Name what networks a space holds, but for their number of classes."""
+    """Return a digest of a space's variables and networks, apart from their number of classes."""
     rng = random.Random(0)
-    drawn = [space.decode(space.draw(rng)).replace(num_classes=1000).digest() for _ in range(16)]
+    digests = [space.decode(space.draw(rng)).replace(num_classes=1000).digest() for _ in range(16)]
     variables = [[variable.name, *map(str, variable.labels)] for variable in space.variables]
-    return digest([variables, drawn])
+    return digest([variables, digests])
 
 
 def load_predictor(device: Device, space: Space, named: str | None = None) -> Predictor:
-    """Return the predictor that was made for a device and a space, under the same conditions.
+    """Return the saved predictor for a device and a space under the device's conditions.
 
     Args:
-        device: examined.
-        space: of the networks.
-        named: how the user names the space; a file may be called other than the space in it.
+        device: The device.
+        space: Space of the networks.
+        named: The user's name for the space, for the messages; a path if the space comes from a
+            file. None for the space's own name.
 
     Raises:
-        MixnasError: when there is none, with how to make one; or one for other conditions only,
-            with what differs.
+        MixnasError: If there is no predictor for these conditions, or if the device was examined
+            again since it was made. The message says how to make one.
     """
-    make = f"python -m nas.device fit --space {named or space.name} --device {device.name}"
-    held = space_digest(space)
-    found = _read(_path(device.conditions, held))
-    if found is None:
+    command = f"python -m nas.device fit --space {named or space.name} --device {device.name}"
+    networks_digest = space_digest(space)
+    predictor = _read(_path(device.conditions, networks_digest))
+    if predictor is None:
         others = [
             other
-            for path in sorted(cache_folder("predictors").glob(f"{held}-*.json"))
+            for path in sorted(cache_folder("predictors").glob(f"{networks_digest}-*.json"))
             if (other := _read(path)) is not None and other.conditions.device == device.name
         ]
         if not others:
             raise MixnasError(
                 f"there is no latency predictor for '{space.name}' on {device.name}; make one: "
-                f"{make}"
+                f"{command}"
             )
-        differs = "; ".join(device.conditions.differences(others[-1].conditions))
+        differences = "; ".join(device.conditions.differences(others[-1].conditions))
         raise MixnasError(
-            f"the latency predictor for '{space.name}' on {device.name} was made for {differs}. "
-            f"Make one for these conditions: {make}"
+            f"the latency predictor for '{space.name}' on {device.name} was made for {differences}."
+            f" Make one for these conditions: {command}"
         )
-    if found.profile_digest != device.profile.digest():
+    if predictor.profile_digest != device.profile.digest():
         raise MixnasError(
-            f"{device.name} was examined anew since its latency predictor was made; make the "
-            f"predictor again: {make}"
+            f"{device.name} was examined again since its latency predictor was made; make the "
+            f"predictor again: {command}"
         )
-    return found
+    return predictor
 
 
 def _read(path: Path) -> Predictor | None:
     try:
         return TypeAdapter(Predictor).validate_json(path.read_bytes())
-    except (OSError, ValidationError):  # none yet, or of another version
+    except (OSError, ValidationError):  # missing, damaged or of another version
         return None
 
 
-def _path(conditions: Conditions, held: str) -> Path:
-    return cache_folder("predictors") / f"{held}-{conditions.digest()}.json"
+def _path(conditions: Conditions, networks_digest: str) -> Path:
+    return cache_folder("predictors") / f"{networks_digest}-{conditions.digest()}.json"

@@ -1,1 +1,1 @@
-"""The desk's side of a device on another machine; `nas.latency.agent` is the other one."""
+"""The client side of a device on another machine; the agent's side is `nas.latency.agent`."""

@@ -1,4 +1,4 @@
-"""The line to an agent: requests that are made again when it breaks, and errors in plain words."""
+"""The HTTP client of a device agent: it retries requests and explains errors in plain words."""
 
 from __future__ import annotations
 
@@ -19,18 +19,24 @@ from nas.errors import MixnasError, UnrunnableError
 from nas.latency.token import TOKEN, TOKEN_FILE, can_be_token
 
 CA_FILE = "MIXNAS_CA_FILE"
-_FIRST_PATIENCE = 8.0  # seconds for an address that never answered: it is probably wrong
-_BUSY_PATIENCE = 900.0  # seconds for an agent that measures for somebody else
-_LONGEST_DELAY = 8.0  # seconds between two tries
+_FIRST_PATIENCE = 8.0  # seconds for an address that has never answered, which is probably wrong
+_BUSY_PATIENCE = 900.0  # seconds for an agent that is measuring for another client
+_LONGEST_DELAY = 8.0  # seconds between two attempts
 _ANSWER_BYTES = 4_000_000
 _TIMEOUT = httpx.Timeout(connect=5.0, read=40.0, write=60.0, pool=5.0)
 _EXPECTED = (200, 202, 404)
-_AWAY = (0, 502, 503, 504)  # 0: the line is broken
+_AWAY = (0, 502, 503, 504)  # 0: the connection failed
 
 
 @dataclass(frozen=True)
 class AgentResponse:
-    """What the agent answered: a status, at most some megabytes, and when to ask again (s)."""
+    """An agent's answer.
+
+    Attributes:
+        status: HTTP status; 0 if the connection failed.
+        content: Body of the answer, or the reason why the connection failed.
+        retry_after: Seconds to wait before the next request, as the agent asked for.
+    """
 
     status: int
     content: bytes
@@ -38,18 +44,22 @@ class AgentResponse:
 
 
 class AgentClient:
-    """Requests to one agent."""
+    """Sends requests to one agent."""
 
     def __init__(self, url: str, token: str | None, ca_file: str | None, patience: float) -> None:
-        """See `nas.latency.remote.device.RemoteDevice`."""
+        """Create the client; the arguments are those of `RemoteDevice`.
+
+        Raises:
+            MixnasError: If the address, the token or the certificate file is not usable.
+        """
         self._url = url
         self._patience = patience
         self._answered = False
         self._client = httpx.Client(
-            base_url=_checked(url),
+            base_url=_checked_url(url),
             headers={
                 "Authorization": f"Bearer {_checked_token(token)}",
-                "Accept-Encoding": "identity",  # so that the bound on answers is one
+                "Accept-Encoding": "identity",  # so that the size limit holds for the raw answer
                 "User-Agent": f"mixnas/{__version__}",
             },
             verify=_trusted(ca_file),
@@ -60,13 +70,20 @@ class AgentClient:
     def ask(
         self, method: str, path: str, params: dict[str, Any], content: bytes | None = None
     ) -> AgentResponse:
-        """Make a request, again and again while the agent is away or busy.
+        """Send a request, and retry while the agent is unreachable or busy.
+
+        Args:
+            method: HTTP method.
+            path: Path below the agent's address.
+            params: Query parameters.
+            content: Body of the request, if any.
 
         Returns:
-            An answer of status 200, 202 or 404.
+            An answer with status 200, 202 or 404.
 
         Raises:
-            MixnasError: when it stays away or busy for too long, or refuses.
+            UnrunnableError: If the agent cannot run the network.
+            MixnasError: If the agent is unreachable or busy for too long, or rejects the request.
         """
         patience = self._patience if self._answered else min(_FIRST_PATIENCE, self._patience)
         away_since: float | None = None
@@ -83,21 +100,21 @@ class AgentClient:
                 away_since, busy_since = None, busy_since or now
                 if now - busy_since > _BUSY_PATIENCE:
                     raise MixnasError(
-                        f"{self._url} has been busy with others for {_BUSY_PATIENCE / 60:.0f} "
-                        "minutes; try again later"
+                        f"{self._url} has been busy with other clients for "
+                        f"{_BUSY_PATIENCE / 60:.0f} minutes; try again later"
                     )
                 delay = max(0.5, min(answer.retry_after, _LONGEST_DELAY))
             else:
                 self._answered = True
-                return answer if answer.status in _EXPECTED else self._refused(answer)
-            # At random, so that several clients do not come back all at once.
+                return answer if answer.status in _EXPECTED else self._raise_refusal(answer)
+            # Random jitter keeps several clients from retrying at the same time.
             time.sleep(delay * random.uniform(0.75, 1.25))
             delay = min(2 * delay, _LONGEST_DELAY)
 
     def _once(
         self, method: str, path: str, params: dict[str, Any], content: bytes | None
     ) -> AgentResponse:
-        """Make a request once; a broken line is an answer of status 0, with the reason."""
+        """Send a request once; a failed connection gives status 0 with the reason as content."""
         headers = {} if content is None else {"Content-Type": "application/octet-stream"}
         body = bytearray()
         try:
@@ -108,52 +125,53 @@ class AgentClient:
                     body += chunk
                     if len(body) > _ANSWER_BYTES:
                         raise MixnasError(
-                            f"{self._url} answers with more than {_ANSWER_BYTES:,} bytes; is it a "
-                            "mixnas agent?"
+                            f"{self._url} answered with more than {_ANSWER_BYTES:,} bytes; is it a "
+                            "mixnas device agent?"
                         )
                 after = response.headers.get("Retry-After", "")
                 seconds = float(after) if after.isdigit() else 0.0
                 return AgentResponse(response.status_code, bytes(body), seconds)
         except httpx.TransportError as error:
-            _refuse_certificate(self._url, error)
+            _raise_if_untrusted(self._url, error)
             reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
             return AgentResponse(0, reason.encode())
 
-    def _refused(self, answer: AgentResponse) -> NoReturn:
+    def _raise_refusal(self, answer: AgentResponse) -> NoReturn:
         if answer.status == 401:
             raise MixnasError(
-                f"{self._url} refuses the token; set {TOKEN}, or {TOKEN_FILE}, to the agent's"
+                f"{self._url} rejects the token; set {TOKEN} to the agent's token, or {TOKEN_FILE} "
+                "to a file that contains it"
             )
         detail = _detail(answer.content)
         if answer.status == 422:
-            raise UnrunnableError(f"{self._url} cannot do it: {detail}")
+            raise UnrunnableError(f"{self._url} failed: {detail}")
         if answer.status == 413:
             raise UnrunnableError(
-                f"{self._url} refuses the network as too large ({detail}); start the agent with a "
+                f"{self._url} rejects the network as too large ({detail}); start the agent with a "
                 "larger --max-megabytes"
             )
         raise MixnasError(
-            f"{self._url} refuses the request with status {answer.status} ({detail}); is it a "
-            "mixnas agent of this version?"
+            f"{self._url} rejects the request with status {answer.status} ({detail}); is it a "
+            "mixnas device agent of the same version?"
         )
 
     def _no_answer(self, answer: AgentResponse) -> MixnasError:
         reason = f"status {answer.status}" if answer.status else answer.content.decode()
         return MixnasError(
             f"{self._url} does not answer ({reason}); check the address, and that `python -m "
-            "nas.device serve` runs there and listens on that --host and --port"
+            "nas.device serve` is running there with this --host and --port"
         )
 
 
-def _checked(url: str) -> httpx.URL:
+def _checked_url(url: str) -> httpx.URL:
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise MixnasError(f"'{url}' is no address ({error}); write http://HOST:PORT") from None
+        raise MixnasError(f"'{url}' is not an address ({error}); write http://HOST:PORT") from None
     if parsed.scheme not in ("http", "https") or not parsed.host or parsed.query:
-        raise MixnasError(f"'{url}' is no address of an agent; write http://HOST:PORT")
+        raise MixnasError(f"'{url}' is not the address of an agent; write http://HOST:PORT")
     if parsed.userinfo:
-        raise MixnasError(f"leave the password out of the address; the token goes into {TOKEN}")
+        raise MixnasError(f"omit the password from the address; put the token in {TOKEN} instead")
     return parsed
 
 
@@ -169,11 +187,11 @@ def _checked_token(given: str | None) -> str:
     token = (token or "").strip()
     if not token:
         raise MixnasError(
-            f"a remote device needs its token; set {TOKEN} to what `python -m nas.device serve` "
-            f"printed there, or {TOKEN_FILE} to a file with it"
+            f"a remote device needs its token; set {TOKEN} to the token that `python -m nas.device "
+            f"serve` printed there, or {TOKEN_FILE} to a file that contains it"
         )
     if not can_be_token(token):
-        raise MixnasError(f"{source}: a token is ASCII characters without blanks")
+        raise MixnasError(f"{source}: a token consists of ASCII characters without spaces")
     return token
 
 
@@ -184,16 +202,16 @@ def _trusted(ca_file: str | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=path)
     except (OSError, ValueError) as error:
-        raise MixnasError(f"{CA_FILE}: {path} holds no certificates as PEM ({error})") from None
+        raise MixnasError(f"{CA_FILE}: {path} has no PEM certificates ({error})") from None
 
 
-def _refuse_certificate(url: str, error: httpx.TransportError) -> None:
-    """Do not try again where the certificate is the trouble."""
+def _raise_if_untrusted(url: str, error: httpx.TransportError) -> None:
+    """Raise a `MixnasError` if the certificate was rejected, since a retry cannot help."""
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         reason = str(error).partition("CERTIFICATE_VERIFY_FAILED]")[2].partition(" (_ssl")[0]
         raise MixnasError(
-            f"the certificate of {url} is not trusted ({reason.strip()}); set {CA_FILE} to the "
-            "certificate, or to that of its authority"
+            f"the certificate of {url} is not trusted ({reason.strip()}); set {CA_FILE} to a file "
+            "with this certificate or that of its authority"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""A device elsewhere, where ``python -m nas.device serve`` runs."""
+"""A device on another machine, on which ``python -m nas.device serve`` runs."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from nas.lowering import MERGE_ALL, FormChoice
 from nas.progress import Step
 from nas.spec import NetworkSpec
 
-_WAIT = 15.0  # seconds that the agent may hold an answer back, so that asking disturbs nothing
-_LONGEST = 3600.0  # seconds that one job may take
-_RESTARTS = 3
+_WAIT = 15.0  # seconds the agent may hold a request, since frequent polling would disturb it
+_LONGEST = 3600.0  # maximum time of one job, in seconds
+_RESTARTS = 3  # restarts of the agent to tolerate during one measurement
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="ignore"))
@@ -39,7 +39,7 @@ _LATENCY = TypeAdapter(Latency)
 
 
 class RemoteDevice:
-    """A machine that measures what it is sent."""
+    """A machine that measures the networks that it is sent."""
 
     local = False
 
@@ -52,43 +52,44 @@ class RemoteDevice:
         ca_file: str | None = None,
         patience: float = 120.0,
     ) -> None:
-        """Get ready to talk to an agent; nothing is sent yet.
+        """Create the client of an agent, without sending anything.
 
         Args:
-            name: the agent's address: ``http://board:7070``.
-            settings: what to measure under.
-            token: the agent's; from ``MIXNAS_TOKEN``, or the file that ``MIXNAS_TOKEN_FILE`` names,
-                if None.
-            ca_file: certificates to trust, PEM; from ``MIXNAS_CA_FILE``, or the system's, if None.
-            patience: seconds in which an agent that answered before may be away.
+            name: Address of the agent: ``http://board:7070``.
+            settings: Settings of the measurements.
+            token: Token of the agent; None for that in ``MIXNAS_TOKEN``, or in the file named by
+                ``MIXNAS_TOKEN_FILE``.
+            ca_file: PEM file with the certificates to trust; None for that named by
+                ``MIXNAS_CA_FILE``, or the system's certificates.
+            patience: Seconds for which an agent that has answered before may be unreachable.
 
         Raises:
-            MixnasError: when the address is none, or there is no token.
+            MixnasError: If the address is invalid or there is no token.
         """
         self.name = name.rstrip("/")
         self.settings = settings
         self._client = AgentClient(self.name, token, ca_file, patience)
 
-    # -- what is known about the device ------------------------------------------------------
+    # -- conditions and profile --------------------------------------------------------------
 
     @cached_property
-    def _own_conditions(self) -> Conditions:
-        """The conditions as the agent has them."""
-        answer = self._finished("/conditions")
+    def _agent_conditions(self) -> Conditions:
+        """The conditions with the agent's own name for the device."""
+        answer = self._result("/conditions")
         conditions: Conditions = self._read(_CONDITIONS, answer)
-        asked = self.settings
-        for name in ("batch", "precision", "lowered", *(["threads"] if asked.threads else [])):
-            if getattr(conditions, name) != getattr(asked, name):
+        requested = self.settings
+        for name in ("batch", "precision", "lowered", *(["threads"] if requested.threads else [])):
+            if getattr(conditions, name) != getattr(requested, name):
                 raise self._mismatch(f"{name} {getattr(conditions, name)}")
         return conditions
 
     @cached_property
     def conditions(self) -> Conditions:
         """See `Device`."""
-        return dataclasses.replace(self._own_conditions, device=self.name)
+        return dataclasses.replace(self._agent_conditions, device=self.name)
 
     def prepare(self, step: Step | None = None) -> None:
-        """Have the agent examine its machine, the first time: a minute or so on a small board."""
+        """Make the agent examine its machine if it has no profile: about a minute on a board."""
         if step is not None:
             step(0, 1)
         _ = self.profile
@@ -98,8 +99,8 @@ class RemoteDevice:
     @cached_property
     def profile(self) -> DeviceProfile:
         """See `Device`."""
-        profile: DeviceProfile = self._read(_PROFILE, self._finished("/profile"))
-        if differences := self._own_conditions.differences(profile.conditions):
+        profile: DeviceProfile = self._read(_PROFILE, self._result("/profile"))
+        if differences := self._agent_conditions.differences(profile.conditions):
             raise self._mismatch("; ".join(differences))
         return profile
 
@@ -112,25 +113,25 @@ class RemoteDevice:
     def measure(self, spec: NetworkSpec, effort: Effort | None = None) -> Latency:
         """See `Device`.
 
-        A connection that breaks is made again, and the measurement goes on or is found finished.
+        If the connection breaks, it is opened again; the agent continues the measurement meanwhile.
         """
         model = self._model(spec)
         params = {
             **self._params(),
             **_effort_params(effort or Effort()),
             "resolution": spec.input.resolution,
-            "take": secrets.token_hex(8),  # every call measures; what is sent again does not
+            "take": secrets.token_hex(8),  # each call is a new measurement; a retry is not
             "sha256": hashlib.sha256(model).hexdigest(),
         }
         for _ in range(_RESTARTS):
             accepted = self._client.ask("POST", "/measurements", params, model)
             identity = self._read(_ACCEPTED, accepted).id
-            answer = self._finished(f"/measurements/{identity}", settings=False)
+            answer = self._result(f"/measurements/{identity}", settings=False)
             if answer.status == 200:
                 return self._latency(answer, spec.input.resolution)
         raise MixnasError(
-            f"{self.name} was started anew {_RESTARTS} times during the measurement of "
-            f"'{spec.name}'; look at its messages"
+            f"{self.name} was restarted {_RESTARTS} times during the measurement of '{spec.name}'; "
+            "check its log"
         )
 
     def _model(self, spec: NetworkSpec) -> bytes:
@@ -146,20 +147,20 @@ class RemoteDevice:
 
     def _latency(self, answer: AgentResponse, resolution: int) -> Latency:
         latency: Latency = self._read(_LATENCY, answer)
-        if differences := self._own_conditions.differences(latency.conditions):
+        if differences := self._agent_conditions.differences(latency.conditions):
             raise self._mismatch("; ".join(differences))
         if (latency.resolution, latency.source) != (resolution, "measured"):
             raise self._mismatch(f"a {latency.source} latency at {latency.resolution} pixels")
         return dataclasses.replace(latency, device=self.name)
 
-    # -- talking ----------------------------------------------------------------------------
+    # -- requests ---------------------------------------------------------------------------
 
     def _params(self) -> dict[str, Any]:
-        asked = dataclasses.asdict(self.settings)
-        return {name: value for name, value in asked.items() if value is not None}
+        settings = dataclasses.asdict(self.settings)
+        return {name: value for name, value in settings.items() if value is not None}
 
-    def _finished(self, path: str, settings: bool = True) -> AgentResponse:
-        """Ask until the agent is done with something."""
+    def _result(self, path: str, settings: bool = True) -> AgentResponse:
+        """Ask for a result until the agent has finished the job."""
         params = {**(self._params() if settings else {}), "wait": _WAIT}
         stop = time.monotonic() + _LONGEST
         while True:
@@ -168,8 +169,7 @@ class RemoteDevice:
                 return answer
             if time.monotonic() > stop:
                 raise MixnasError(
-                    f"{self.name} did not finish within {_LONGEST / 60:.0f} minutes; look at its "
-                    "messages"
+                    f"{self.name} did not finish within {_LONGEST / 60:.0f} minutes; check its log"
                 )
 
     def _read(self, kind: TypeAdapter[Any], answer: AgentResponse) -> Any:
@@ -177,14 +177,14 @@ class RemoteDevice:
             return kind.validate_json(answer.content)
         except ValidationError:
             raise MixnasError(
-                f"{self.name} gives an answer that is none of a mixnas agent of this version; "
-                "check the address, and install the same version of mixnas at both ends"
+                f"the answer of {self.name} is not that of a mixnas device agent of this version; "
+                "check the address, and install the same version of mixnas on both machines"
             ) from None
 
-    def _mismatch(self, found: str) -> MixnasError:
+    def _mismatch(self, actual: str) -> MixnasError:
         return MixnasError(
-            f"{self.name} answers for other conditions than it was asked for ({found}); was its "
-            "software changed meanwhile? Start anew"
+            f"{self.name} answers for conditions other than the requested ones ({actual}); its "
+            "software may have changed. Start this command again"
         )
 
 

@@ -1,4 +1,4 @@
-"""What every runtime is: it takes a network and gives back something that runs it once."""
+"""The interface of runtimes: a runtime loads a network and returns a function that runs it once."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 from nas.ir import Node, Shape
 
 TimedRun = Callable[[], float]
-"""Runs a network once and returns the milliseconds it took."""
+"""Runs a network once and returns the time in milliseconds."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """A network ready to be run: what is computed, on what, with which weights.
+    """A network with its input shape and weights.
 
     Attributes:
-        tree: the layer tree, as trained or lowered; names hold no dots when it is lowered.
-        shape: of one image.
-        weights: by name, as a state dict of the tree's torch module has them.
+        tree: Layer tree, as trained or lowered; the names in a lowered tree contain no dots.
+        shape: Shape of one image (C, H, W).
+        weights: Weights by name, as in the state dict of the tree's torch module.
     """
 
     tree: Node
@@ -33,31 +33,31 @@ class Runtime(Protocol):
     """Runs networks on this machine.
 
     Attributes:
-        name: as given on the command line: ``onnxruntime:cpu``.
-        version: what runs the networks, with its version.
-        machine: the processor, or the GPU.
-        threads: that it computes with.
-        places_threads: whether it keeps its other threads off the calling one's core.
-        tunable: whether networks load quickly enough to try many forms.
+        name: Name of the runtime, as given on the command line: ``onnxruntime:cpu``.
+        version: Name and version of the software that runs the networks.
+        machine: Name of the processor or GPU.
+        threads: Number of threads that it computes with.
+        pins_threads: Whether it pins all threads but the calling one to other cores.
+        tunable: Whether networks load quickly enough to try many forms.
     """
 
     name: str
     version: str
     machine: str
     threads: int
-    places_threads: bool
+    pins_threads: bool
     tunable: bool
 
     def load(self, program: Program) -> TimedRun:
-        """Make a network ready to run on images of noise.
+        """Make a network ready to run on images of random noise.
 
         Raises:
-            MixnasError: when the runtime cannot run it.
+            UnrunnableError: If the runtime cannot run the network.
         """
         ...
 
 
 def noise(batch: int, shape: Shape) -> np.ndarray:
-    """Return images that are the same every time: float32 (batch, C, H, W)."""
+    """Return the same images of random noise on every call: float32 (batch, C, H, W)."""
     rng = np.random.default_rng(0)
     return rng.standard_normal((batch, *shape), dtype=np.float32)

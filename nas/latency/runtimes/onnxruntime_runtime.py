@@ -1,4 +1,4 @@
-"""ONNX Runtime, on any of its execution providers."""
+"""Networks in ONNX Runtime, on any of its execution providers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SUFFIX = "ExecutionProvider"
 
 
 def providers() -> dict[str, str]:
-    """Return the execution providers of this installation by their short names."""
+    """Return the full names of the available execution providers by their short names."""
     names = onnxruntime.get_available_providers()
     return {name.removesuffix(_SUFFIX).lower(): name for name in names if name.endswith(_SUFFIX)}
 
@@ -26,33 +26,33 @@ class OnnxRuntime:
     def __init__(
         self, provider: str, threads: int | None, batch: int, precision: str = "fp32"
     ) -> None:
-        """Choose where and how.
+        """Open ONNX Runtime.
 
         Args:
-            provider: short name of an execution provider: ``cpu``, ``cuda``, ``openvino``, ...
-            threads: of the runtime; all usable cores if None.
-            batch: images a run.
+            provider: Short name of an execution provider: ``cpu``, ``cuda``, ``openvino``, ...
+            threads: Number of threads; None for one per usable core.
+            batch: Number of images per run.
             precision: ``fp32`` or ``int8``.
 
         Raises:
-            MixnasError: when this installation has no such provider.
+            MixnasError: If this build of ONNX Runtime does not have the provider.
         """
-        known = providers()
-        if provider not in known:
+        available = providers()
+        if provider not in available:
             raise MixnasError(
-                unknown("ONNX Runtime execution provider", provider, known)
-                + "; others come with other builds of onnxruntime"
+                unknown("ONNX Runtime execution provider", provider, available)
+                + "; other builds of onnxruntime have other providers"
             )
         self.name = f"onnxruntime:{provider}"
         self.version = f"onnxruntime {onnxruntime.__version__}"
         self.machine = machine_name()
         self.threads = threads or usable_cores()
-        self.places_threads = True
-        self._cores = other_cores(self.threads)  # before the calling thread is kept on one
+        self.pins_threads = True
+        self._cores = other_cores(self.threads)  # must precede the pinning of the calling thread
         self.tunable = precision == "fp32"
         self.batch = batch
         self.precision = precision
-        self._provider = known[provider]
+        self._provider = available[provider]
 
     def load(self, program: Program) -> TimedRun:
         """See `Runtime.load`."""
@@ -64,10 +64,11 @@ class OnnxRuntime:
         return self.load_graph(graph.SerializeToString())
 
     def load_graph(self, graph: bytes) -> TimedRun:
-        """Make an ONNX model of one image input ready to run.
+        """Make a serialized ONNX model with one image input ready to run.
 
         Raises:
-            MixnasError: when ONNX Runtime refuses it, or it takes something else than images.
+            UnrunnableError: If ONNX Runtime rejects the model.
+            MixnasError: If the model's input is not a batch of images.
         """
         try:
             session = onnxruntime.InferenceSession(
@@ -75,7 +76,7 @@ class OnnxRuntime:
             )
         except Exception as error:  # ONNX Runtime's own exceptions share no other base
             reason = str(error).strip().splitlines()[0]
-            raise UnrunnableError(f"ONNX Runtime refuses the model: {reason}") from None
+            raise UnrunnableError(f"ONNX Runtime rejects the model: {reason}") from None
         name, shape = _image_input(session)
         feed = {name: noise(self.batch, shape)}
 
@@ -93,8 +94,8 @@ class OnnxRuntime:
         options.log_severity_level = 4
         if self._cores:
             options.add_session_config_entry("session.intra_op_thread_affinities", self._cores)
-        # Threads that go on spinning after a run would slow the network that takes turns with
-        # this one for its first ten runs or so. The speed of runs in a row stays what it is.
+        # Threads that keep spinning after a run would slow down the first ten or so runs of the
+        # network that alternates with this one. The speed of consecutive runs is not affected.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         return options
 
@@ -107,12 +108,12 @@ def _image_input(session: onnxruntime.InferenceSession) -> tuple[str, tuple[int,
         or not all(isinstance(size, int) and size > 0 for size in sizes)
         or inputs[0].type != "tensor(float)"
     ):
-        found = ", ".join(f"{i.name}: {i.type} {i.shape}" for i in inputs)
+        actual = ", ".join(f"{i.name}: {i.type} {i.shape}" for i in inputs)
         raise MixnasError(
-            f"the model takes ({found}); it must take one float tensor (batch, C, H, W) of fixed "
-            "channels, height and width"
+            f"the model's inputs are ({actual}); it must have one float input (batch, C, H, W) "
+            "with fixed channels, height and width"
         )
     batch = inputs[0].shape[0]
     if isinstance(batch, int) and batch != 1:
-        raise MixnasError(f"the model's batch size is fixed at {batch}; leave it free")
+        raise MixnasError(f"the model's batch size is fixed at {batch}; make it dynamic")
     return inputs[0].name, (sizes[0], sizes[1], sizes[2])

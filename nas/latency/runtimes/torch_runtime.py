@@ -1,4 +1,4 @@
-"""PyTorch: eager or compiled, on the processor or on a GPU."""
+"""Networks in PyTorch: eager or compiled, on the CPU or on a GPU."""
 
 from __future__ import annotations
 
@@ -15,50 +15,55 @@ from nas.torch_model import to_loaded_module
 
 
 class Torch:
-    """Runs networks in PyTorch, channels last."""
+    """Runs networks in PyTorch, in the channels-last memory format."""
 
     def __init__(
-        self, place: str, compiled: bool, threads: int | None, batch: int, precision: str = "fp32"
+        self,
+        processor: str,
+        compiled: bool,
+        threads: int | None,
+        batch: int,
+        precision: str = "fp32",
     ) -> None:
-        """Choose where and how.
+        """Open PyTorch.
 
         Args:
-            place: ``cpu`` or ``cuda``.
-            compiled: by ``torch.compile``.
-            threads: of torch; all usable cores if None.
-            batch: images a run.
+            processor: ``cpu`` or ``cuda``.
+            compiled: Whether to compile networks with ``torch.compile``.
+            threads: Number of threads; None for one per usable core.
+            batch: Number of images per run.
             precision: ``fp32``.
 
         Raises:
-            MixnasError: when there is no GPU, or the precision is another one.
+            MixnasError: If there is no GPU, or if the precision is not supported.
         """
         if precision != "fp32":
             raise MixnasError(f"precision {precision} runs in ONNX Runtime only; use fp32 in torch")
-        if place == "cuda" and not torch.cuda.is_available():
-            raise MixnasError("torch finds no CUDA device here; use torch:cpu, or onnxruntime:cpu")
-        self.name = f"{'compile' if compiled else 'torch'}:{place}"
+        if processor == "cuda" and not torch.cuda.is_available():
+            raise MixnasError("torch finds no CUDA device here; use torch:cpu or onnxruntime:cpu")
+        self.name = f"{'compile' if compiled else 'torch'}:{processor}"
         self.version = f"torch {torch.__version__}"
-        self.machine = torch.cuda.get_device_name() if place == "cuda" else machine_name()
+        self.machine = torch.cuda.get_device_name() if processor == "cuda" else machine_name()
         self.threads = threads or usable_cores()
-        self.places_threads = False
+        self.pins_threads = False
         self.tunable = not compiled
         self.batch = batch
-        self._place = torch.device(place)
+        self._device = torch.device(processor)
         self._compiled = compiled
 
     def load(self, program: Program) -> TimedRun:
         """See `Runtime.load`."""
         torch.set_num_threads(self.threads)
-        module = to_loaded_module(program.tree, program.weights).to(self._place)
+        module = to_loaded_module(program.tree, program.weights).to(self._device)
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         images = torch.from_numpy(noise(self.batch, program.shape)).to(
-            self._place, memory_format=torch.channels_last
+            self._device, memory_format=torch.channels_last
         )
         forward = self._forward(module)
         with torch.inference_mode():
             try:
                 forward(images)
-            except Exception as error:  # of the compiler, its C++ compiler, or memory
+            except Exception as error:  # from torch.compile, the C++ compiler or the allocator
                 reason = str(error).strip().splitlines()[0]
                 raise UnrunnableError(f"{self.name} cannot run the network: {reason}") from None
         return self._timed(forward, images)
@@ -66,20 +71,20 @@ class Torch:
     def _forward(self, module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
         if not self._compiled:
             return module
-        torch.compiler.reset()  # every network is another program; none is used again
+        torch.compiler.reset()  # no network is run again, so its compiled code can be dropped
         compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(module)
         return compiled
 
     def _timed(
         self, forward: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor
     ) -> TimedRun:
-        def on_processor() -> float:
+        def run_on_cpu() -> float:
             with torch.inference_mode():
                 start = time.perf_counter_ns()
                 forward(images)
                 return (time.perf_counter_ns() - start) / 1e6
 
-        def on_gpu() -> float:
+        def run_on_gpu() -> float:
             start = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             with torch.inference_mode():
@@ -89,4 +94,4 @@ class Torch:
             end.synchronize()
             return float(start.elapsed_time(end))
 
-        return on_gpu if self._place.type == "cuda" else on_processor
+        return run_on_gpu if self._device.type == "cuda" else run_on_cpu

@@ -1,4 +1,4 @@
-"""The known-cost sampler: it learns accuracy alone, since everything else is known beforehand."""
+"""The known-cost sampler: only accuracy is modeled, since costs are known without training."""
 
 from nas.samplers.known_cost.sampler import KnownCostSampler
 

@@ -1,8 +1,8 @@
-"""What a network may add to what is known: exact expected improvements when costs are known.
+"""Exact expected improvements for networks whose costs are known and whose accuracy is not.
 
-With one uncertain number (accuracy) and costs known beforehand, the hypervolume that a network adds
-is a piecewise linear function of its accuracy, so its expectation is a finite sum of
-one-dimensional expected improvements; no sampling, no box decomposition of the accuracy axis.
+With accuracy as the only uncertain objective, the hypervolume that a network adds is a piecewise
+linear function of its accuracy. Its expectation is therefore a finite sum of one-dimensional
+expected improvements: neither sampling nor a box decomposition of the accuracy axis is needed.
 """
 
 from __future__ import annotations
@@ -10,34 +10,42 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+import moocore
 import numpy as np
 
 ExpectedExcess = Callable[[np.ndarray], np.ndarray]
-"""Levels of accuracy, shape (networks, levels) -> E[max(0, accuracy - level)], the same shape."""
+"""Maps accuracy levels, shape (networks, levels), to E[max(0, accuracy - level)] of the same shape.
 
-_CELLS = 4_000_000  # numbers held at once
-_GRID = 1 << 18  # cells that the cost axes are cut into, at most
-MOST_COSTS = 3
+Levels of shape (1, levels) are broadcast over the networks.
+"""
+
+MAX_COSTS = 3
+_MAX_CELLS = 1 << 18  # cells of the grid over the cost axes
+_CHUNK_SIZE = 4_000_000  # array elements computed at once, to bound the memory
 
 
 class Improvement(Protocol):
-    """What a network adds to those observed."""
+    """The improvement of a network over the observed ones."""
 
-    def expected(self, costs: np.ndarray, excess: ExpectedExcess) -> np.ndarray:
+    def expected(self, costs: np.ndarray, expected_excess: ExpectedExcess) -> np.ndarray:
         """Return the expected improvement of networks.
 
         Args:
-            costs: shape (networks, costs).
-            excess: of the networks' accuracies over levels.
+            costs: Costs of the networks, shape (networks, costs).
+            expected_excess: Expected excess of the networks' accuracies over levels.
+
+        Returns:
+            Expected improvements, shape (networks,).
         """
         ...
 
 
 class HypervolumeImprovement:
-    """Gain in the volume that observed networks dominate, up to a reference point.
+    """Increase of the hypervolume that is dominated within a reference point.
 
-    It is exact up to 512 networks on the front of two costs and 64 on that of three; where there
-    are more, costs are rounded up to so many values.
+    The result is exact for any front with one cost, for fronts of up to 512 networks with two
+    costs, and of up to 63 with three. For larger fronts, the costs are rounded up to that many
+    values.
     """
 
     def __init__(
@@ -47,40 +55,42 @@ class HypervolumeImprovement:
         reference_accuracy: float,
         reference_costs: np.ndarray,
     ) -> None:
-        """Cut the cost axes where an observed network begins to dominate.
+        """Divide the cost axes into cells at the costs of the observed networks.
 
         Args:
-            accuracies: of observed networks, shape (n,); maximised.
-            costs: of the same, shape (n, k); minimised, k at most `MOST_COSTS`.
-            reference_accuracy: that is worth nothing.
-            reference_costs: that are worth nothing, shape (k,).
+            accuracies: Accuracies of the observed networks, shape (n,); to be maximized.
+            costs: Costs of the observed networks, shape (n, k); to be minimized, with k at most
+                `MAX_COSTS`.
+            reference_accuracy: Accuracy of the reference point.
+            reference_costs: Costs of the reference point, shape (k,).
         """
-        front = _front(accuracies, costs)
+        front = _nondominated(accuracies, costs)
         accuracies, costs = accuracies[front], _rounded_up(costs[front])
         edges = [
             np.concatenate([[-np.inf], np.unique(column[column < end]), [end]])
             for column, end in zip(costs.T, reference_costs, strict=True)
         ]
+        # best[cell]: the highest accuracy of networks that cost at most the cell's lower edge
         best = np.full([len(e) - 1 for e in edges], float(reference_accuracy))
         inside = (costs < reference_costs).all(1)
-        places = [np.searchsorted(e, c) for e, c in zip(edges, costs[inside].T, strict=True)]
-        np.maximum.at(best, tuple(places), accuracies[inside])
+        cells = [np.searchsorted(e, c) for e, c in zip(edges, costs[inside].T, strict=True)]
+        np.maximum.at(best, tuple(cells), accuracies[inside])
         for axis in range(best.ndim):
             best = np.maximum.accumulate(best, axis)
         self._lower, self._upper, levels = _boxes(best, edges)
-        self._levels, self._begins = np.unique(levels, return_index=True)
+        self._levels, self._level_starts = np.unique(levels, return_index=True)
 
-    def expected(self, costs: np.ndarray, excess: ExpectedExcess) -> np.ndarray:
+    def expected(self, costs: np.ndarray, expected_excess: ExpectedExcess) -> np.ndarray:
         """See `Improvement`."""
         volumes = np.zeros((len(costs), len(self._levels)))
-        rows = max(1, _CELLS // len(self._lower))
+        rows = max(1, _CHUNK_SIZE // len(self._lower))
         for begin in range(0, len(costs), rows):
-            part = self._overlaps(costs[begin : begin + rows])
-            volumes[begin : begin + rows] = np.add.reduceat(part, self._begins, axis=1)
-        return np.asarray((volumes * excess(self._levels[None, :])).sum(1))
+            overlaps = self._overlaps(costs[begin : begin + rows])
+            volumes[begin : begin + rows] = np.add.reduceat(overlaps, self._level_starts, axis=1)
+        return np.asarray((volumes * expected_excess(self._levels[None, :])).sum(1))
 
     def _overlaps(self, costs: np.ndarray) -> np.ndarray:
-        """Return the volume of each box that networks dominate, shape (networks, boxes)."""
+        """Return the volume of each box that is dominated in costs, shape (networks, boxes)."""
         result = np.ones((len(costs), len(self._lower)))
         for column, lower, upper in zip(costs.T, self._lower.T, self._upper.T, strict=True):
             result *= np.maximum(upper - np.maximum(lower, column[:, None]), 0.0)
@@ -88,43 +98,48 @@ class HypervolumeImprovement:
 
 
 def _rounded_up(costs: np.ndarray) -> np.ndarray:
-    """Return costs with so few different values that the grid of them stays small."""
-    most = int(_GRID ** (1 / costs.shape[1]))
+    """Return costs rounded up to so few distinct values that the grid has at most `_MAX_CELLS`."""
+    max_values = int(_MAX_CELLS ** (1 / costs.shape[1]))
     columns = []
     for column in costs.T:
         values = np.unique(column)
-        if len(values) > most:
-            values = values[np.linspace(0, len(values) - 1, most).round().astype(int)]
+        if len(values) > max_values:
+            values = values[np.linspace(0, len(values) - 1, max_values).round().astype(int)]
         columns.append(values[np.searchsorted(values, column)])
     return np.stack(columns, axis=1)
 
 
 def _boxes(best: np.ndarray, edges: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Join the cells along the last axis that have the same level, and order them by it.
+    """Merge neighboring cells of equal level along the last axis, and sort the boxes by level.
 
-    Of the cells of three costs that leaves one in ten, or fewer.
+    With three costs, at most a tenth as many boxes as cells remain.
+
+    Args:
+        best: Level of each cell, one axis per cost.
+        edges: Edges of the cells along each axis.
 
     Returns:
-        Lower corners, upper corners, and levels, rising.
+        Lower corners, shape (boxes, costs); upper corners, likewise; levels in ascending order,
+        shape (boxes,).
     """
     lines = best.reshape(-1, best.shape[-1])
-    new = np.ones(lines.shape, dtype=bool)
-    new[:, 1:] = lines[:, 1:] != lines[:, :-1]
-    line, first = np.nonzero(new)
-    # The next box begins where this one ends, unless it is the last one of its line.
-    after = np.append(first[1:], 0)
-    after[after == 0] = best.shape[-1]
+    begins = np.ones(lines.shape, dtype=bool)
+    begins[:, 1:] = lines[:, 1:] != lines[:, :-1]
+    line, first = np.nonzero(begins)
+    # A box ends where the next one begins, except for the last box of a line.
+    stop = np.append(first[1:], 0)
+    stop[stop == 0] = best.shape[-1]
     levels = lines[line, first]
     order = np.argsort(levels, kind="stable")
     starts = [*np.unravel_index(line, best.shape[:-1]), first] if best.ndim > 1 else [first]
-    ends = [*(start + 1 for start in starts[:-1]), after]
+    ends = [*(start + 1 for start in starts[:-1]), stop]
     lower = np.stack([e[i[order]] for e, i in zip(edges, starts, strict=True)], axis=1)
     upper = np.stack([e[i[order]] for e, i in zip(edges, ends, strict=True)], axis=1)
     return lower, upper, levels[order]
 
 
 class RewardImprovement:
-    """Gain over the best reward, for a reward that is linear in accuracy at given costs."""
+    """Increase of the best reward, for a reward that is linear in accuracy at given costs."""
 
     def __init__(
         self,
@@ -132,39 +147,40 @@ class RewardImprovement:
         accuracies: np.ndarray,
         costs: np.ndarray,
     ) -> None:
-        """Take the observed networks.
+        """Find the best reward of the observed networks.
 
         Args:
-            reward: of an accuracy and the costs of one network, shape (k,).
-            accuracies: shape (n,).
-            costs: shape (n, k).
+            reward: Function of the accuracy and the costs, shape (k,), of one network.
+            accuracies: Accuracies of the observed networks, shape (n,).
+            costs: Costs of the observed networks, shape (n, k).
         """
         self._reward = reward
         pairs = zip(accuracies, costs, strict=True)
         self._best = max(reward(float(accuracy), cost) for accuracy, cost in pairs)
 
-    def expected(self, costs: np.ndarray, excess: ExpectedExcess) -> np.ndarray:
+    def expected(self, costs: np.ndarray, expected_excess: ExpectedExcess) -> np.ndarray:
         """See `Improvement`."""
         offset = np.array([self._reward(0.0, cost) for cost in costs])
         slope = np.array([self._reward(1.0, cost) for cost in costs]) - offset
         slope = np.maximum(slope, 1e-12)
-        return np.asarray(slope * excess(((self._best - offset) / slope)[:, None])[:, 0])
+        return np.asarray(slope * expected_excess(((self._best - offset) / slope)[:, None])[:, 0])
 
 
-def _front(accuracies: np.ndarray, costs: np.ndarray) -> np.ndarray:
-    """Return the indices of networks that no other one dominates."""
-    order = np.lexsort((-accuracies, costs[:, 0]))
-    kept = np.zeros(len(order), dtype=bool)
-    for i in order:
-        no_worse = kept & (accuracies >= accuracies[i]) & (costs <= costs[i]).all(1)
-        kept[i] = not no_worse.any()
-    return order[kept[order]]
+def _nondominated(accuracies: np.ndarray, costs: np.ndarray) -> np.ndarray:
+    """Return a mask of the networks on the Pareto front, shape (n,); one of each set of equals."""
+    objectives = np.column_stack([-accuracies, costs])
+    return np.asarray(moocore.is_nondominated(objectives, keep_weakly=False))
 
 
 def reference_accuracy(accuracies: np.ndarray, costs: np.ndarray) -> float:
-    """Return a reference a tenth of the front's range below its worst accuracy.
+    """Return the worst accuracy on the Pareto front, less a tenth of the front's range.
 
-    A network that failed to learn would otherwise stretch the volume at the cheap end.
+    Only the front counts, because a network that failed to learn would otherwise inflate the
+    volume at the cheap end.
+
+    Args:
+        accuracies: Accuracies of the observed networks, shape (n,).
+        costs: Costs of the observed networks, shape (n, k).
     """
-    front = accuracies[_front(accuracies, costs)]
+    front = accuracies[_nondominated(accuracies, costs)]
     return float(front.min() - 0.1 * (np.ptp(front) or abs(front.min()) or 1.0))

@@ -1,4 +1,4 @@
-"""The kernel of the accuracy model: on some columns of its inputs the encoding, on others hints."""
+"""The kernel of the accuracy model, over the encoding of a network and its covariates."""
 
 from __future__ import annotations
 
@@ -15,30 +15,40 @@ from sklearn.gaussian_process.kernels import (
 )
 
 PRIOR_MEAN = np.log([1.0, 1.0, 2.0, 1.0, 0.05])
-"""Of the log hyperparameters, for standardised inputs and targets: variance, length over the
-encoding (whose observations are about 1 from their mean), length over the hints, variance of the
-linear term, noise."""
+"""Prior mean of the log hyperparameters, for standardized inputs and targets: variance, length
+scale of the encoding (observations are at a distance of about 1 from their mean), length scale of
+the covariates, variance of the linear term, variance of the noise."""
 PRIOR_DEVIATION = np.array([1.5, 1.0, 1.0, 1.5, 1.5])
+"""Prior standard deviation of the same log hyperparameters."""
 _BOUNDS = (1e-4, 1e4)
 
 
 def kernel(features: int) -> Kernel:
-    """Return the kernel for inputs whose first columns are the encoding, the rest hints."""
+    """Return the kernel for inputs of the encoding, in the first columns, then the covariates.
+
+    Args:
+        features: Number of columns of the encoding.
+    """
     encoding, covariates = slice(0, features), slice(features, None)
-    alike = ColumnsKernel(Matern(1.0, _BOUNDS, nu=2.5), encoding) * ColumnsKernel(
+    similarity = ColumnsKernel(Matern(1.0, _BOUNDS, nu=2.5), encoding) * ColumnsKernel(
         Matern(2.0, _BOUNDS, nu=2.5), covariates
     )
     linear = ColumnsKernel(DotProduct(0.0, "fixed"), encoding)
     return (
-        ConstantKernel(1.0, _BOUNDS) * alike + ConstantKernel(1.0, _BOUNDS) * linear
+        ConstantKernel(1.0, _BOUNDS) * similarity + ConstantKernel(1.0, _BOUNDS) * linear
     ) + WhiteKernel(0.05, _BOUNDS)
 
 
 class ColumnsKernel(Kernel):  # type: ignore[misc]
-    """Another kernel on some columns of the inputs."""
+    """A kernel that is applied to some columns of the inputs."""
 
     def __init__(self, kernel: Kernel, columns: slice) -> None:
-        """Take a kernel with hyperparameters of its own."""
+        """Restrict a kernel to columns.
+
+        Args:
+            kernel: Kernel to apply; its hyperparameters become those of this kernel.
+            columns: Columns of the inputs that the kernel sees.
+        """
         self.kernel = kernel
         self.columns = columns
 
@@ -82,8 +92,8 @@ class ColumnsKernel(Kernel):  # type: ignore[misc]
         self, x: np.ndarray, y: np.ndarray | None = None, eval_gradient: bool = False
     ) -> Any:
         """See `Kernel`."""
-        other = None if y is None else y[:, self.columns]
-        return self.kernel(x[:, self.columns], other, eval_gradient=eval_gradient)
+        y_columns = None if y is None else y[:, self.columns]
+        return self.kernel(x[:, self.columns], y_columns, eval_gradient=eval_gradient)
 
     def diag(self, x: np.ndarray) -> np.ndarray:
         """See `Kernel`."""

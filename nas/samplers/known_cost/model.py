@@ -1,7 +1,7 @@
-"""A Gaussian process of accuracy, on the encoding of a space and what is cheap to know.
+"""A Gaussian process model of accuracy, on the encoding of a network and its covariates.
 
-Errors shrink by factors, not by steps, as networks grow, so it is the logarithm of the error that
-is modelled: on that scale the same change to a network counts the same at 70% and at 95%.
+As networks grow, errors shrink by factors rather than by fixed amounts. The logarithm of the error
+is therefore modeled: on that scale, the same change to a network counts the same at 70% and at 95%.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 
 from nas.samplers.known_cost.kernel import PRIOR_DEVIATION, PRIOR_MEAN, kernel
 
-SMALLEST_ERROR = 1e-3  # of the ceiling; what a finite validation set can tell from none
-FIT_MOST = 256  # observations that hyperparameters are fitted to
-KEEP_MOST = 1000  # observations that a prediction rests on; keeps the time of one ask bounded
-_JITTER = 1e-6
+SMALLEST_ERROR = 1e-3  # fraction of the maximum score; finite validation sets resolve no less
+FIT_MOST = 256  # observations that hyperparameters are fitted to, at most
+KEEP_MOST = 1000  # observations that a prediction uses, at most; bounds the time of a proposal
+_JITTER = 1e-6  # added to the diagonal of the kernel matrix
 
 
 class AccuracyModel:
-    """Accuracy as a Gaussian process: posterior means, and expected excess over levels.
+    """Accuracy as a Gaussian process.
 
-    The kernel is Matern 5/2 of the encoding times Matern 5/2 of the hints (networks are alike when
-    both their choices and their costs are), plus a linear term in the encoding (every choice has a
-    tendency of its own), plus noise.
+    The kernel is a Matern 5/2 kernel of the encoding times a Matern 5/2 kernel of the covariates
+    (networks are similar if both their choices and their costs are), plus a linear term in the
+    encoding (each choice has an effect of its own), plus noise.
     """
 
     def __init__(self, max_score: float | None = 1.0) -> None:
-        """Choose the scale.
+        """Choose the scale of the model.
 
         Args:
-            max_score: the accuracy that no network exceeds (1, or 100 for percent); None for
-                scores without one, which are modelled as they are.
+            max_score: Accuracy that no network can exceed (1, or 100 for percent); None for
+                scores without an upper bound, which are modeled without a transformation.
         """
         self.max_score = max_score
         self._theta: np.ndarray | None = None
@@ -54,9 +54,13 @@ class AccuracyModel:
     # -- learning ---------------------------------------------------------------------------
 
     def tune(self, encoded: np.ndarray, covariates: np.ndarray, accuracies: np.ndarray) -> None:
-        """Find hyperparameters: the maximum a posteriori for some observations."""
-        every = -(-len(accuracies) // FIT_MOST)
-        encoded, covariates, accuracies = encoded[::every], covariates[::every], accuracies[::every]
+        """Fit the hyperparameters to observations, by maximum a posteriori.
+
+        Of more than `FIT_MOST` observations, every n-th one is used. `condition` takes the
+        same arguments.
+        """
+        step = -(-len(accuracies) // FIT_MOST)
+        encoded, covariates, accuracies = encoded[::step], covariates[::step], accuracies[::step]
         self._set_scales(encoded, covariates, accuracies)
         process = _Process(kernel(encoded.shape[1]), alpha=_JITTER)
         with warnings.catch_warnings():
@@ -67,79 +71,95 @@ class AccuracyModel:
     def condition(
         self, encoded: np.ndarray, covariates: np.ndarray, accuracies: np.ndarray
     ) -> None:
-        """Learn observations, with the hyperparameters that were found.
+        """Condition the process on observations, with the hyperparameters of the last `tune`.
 
         Args:
-            encoded: shape (n, features).
-            covariates: shape (n, hints).
-            accuracies: shape (n,).
+            encoded: Encodings of the networks, shape (n, features).
+            covariates: Covariates of the networks, shape (n, covariates).
+            accuracies: Accuracies of the networks, shape (n,).
         """
         self._set_scales(encoded, covariates, accuracies)
-        shape = kernel(encoded.shape[1])
+        covariance = kernel(encoded.shape[1])
         if self._theta is not None:
-            shape = shape.clone_with_theta(self._theta)
-        self._process = GaussianProcessRegressor(shape, alpha=_JITTER, optimizer=None)
+            covariance = covariance.clone_with_theta(self._theta)
+        self._process = GaussianProcessRegressor(covariance, alpha=_JITTER, optimizer=None)
         self._process.fit(self._inputs(encoded, covariates), self._targets(accuracies))
 
     def _set_scales(
         self, encoded: np.ndarray, covariates: np.ndarray, accuracies: np.ndarray
     ) -> None:
-        self._middle = encoded.mean(0)
-        self._radius = np.sqrt(encoded.var(0).sum()) + 1e-9
-        self._hints_mean, self._hints_scale = covariates.mean(0), covariates.std(0) + 1e-9
+        self._encoded_mean = encoded.mean(0)
+        self._encoded_radius = np.sqrt(encoded.var(0).sum()) + 1e-9
+        self._covariates_mean = covariates.mean(0)
+        self._covariates_scale = covariates.std(0) + 1e-9
         values = self._to_scale(accuracies)
         self._mean, self._scale = values.mean(), values.std() + 1e-9
 
     def _inputs(self, encoded: np.ndarray, covariates: np.ndarray) -> np.ndarray:
-        standard = (covariates - self._hints_mean) / self._hints_scale
-        return np.concatenate([(encoded - self._middle) / self._radius, standard], axis=1)
+        scaled_encoding = (encoded - self._encoded_mean) / self._encoded_radius
+        scaled_covariates = (covariates - self._covariates_mean) / self._covariates_scale
+        return np.concatenate([scaled_encoding, scaled_covariates], axis=1)
 
     def _targets(self, accuracies: np.ndarray) -> np.ndarray:
         return np.asarray((self._to_scale(accuracies) - self._mean) / self._scale)
 
-    # -- telling ----------------------------------------------------------------------------
+    # -- predicting -------------------------------------------------------------------------
 
     def predict(self, encoded: np.ndarray, covariates: np.ndarray) -> Prediction:
-        """Return what is thought of networks, without the noise of one more observation."""
-        noise = self._noise()
+        """Return the posterior of the networks' accuracies, without observation noise.
+
+        Args:
+            encoded: Encodings of the networks, shape (networks, features).
+            covariates: Covariates of the networks, shape (networks, covariates).
+        """
         mean, deviation = self._process.predict(self._inputs(encoded, covariates), return_std=True)
-        deviation = np.sqrt(np.maximum(deviation**2 - noise, 1e-10))
+        deviation = np.sqrt(np.maximum(deviation**2 - self._noise_variance(), 1e-10))
         return Prediction(self._mean + self._scale * mean, self._scale * deviation, self.max_score)
 
-    def _noise(self) -> float:
+    def _noise_variance(self) -> float:
         return float(self._process.kernel_.k2.noise_level)
 
 
 class Prediction:
-    """Accuracies of networks as far as they are known."""
+    """The posterior distribution of the accuracies of networks."""
 
     def __init__(self, mean: np.ndarray, deviation: np.ndarray, max_score: float | None) -> None:
-        """Take a normal distribution for each network, on the model's scale."""
+        """Describe a normal distribution on the model's scale for each network.
+
+        Args:
+            mean: Posterior means, shape (networks,).
+            deviation: Posterior standard deviations, shape (networks,).
+            max_score: Maximum score of the model, which defines the scale.
+        """
         self._mean = mean
         self._deviation = deviation
         self._max_score = max_score
 
     @property
     def median(self) -> np.ndarray:
-        """Accuracies, shape (networks,): the posterior mean on the model's scale."""
+        """Median accuracies, shape (networks,): the posterior means, transformed from the scale."""
         return self._mean if self._max_score is None else self._max_score - np.exp(-self._mean)
 
     def expected_excess(self, levels: np.ndarray) -> np.ndarray:
-        """Return E[max(0, accuracy - level)], see `ExpectedExcess`."""
+        """Return E[max(0, accuracy - level)], shape (networks, levels).
+
+        Args:
+            levels: Accuracy levels, shape (networks, levels) or (1, levels).
+        """
         mean, deviation = self._mean[:, None], self._deviation[:, None]
         if self._max_score is None:
             z = (mean - levels) / deviation
             density = np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)
             return np.asarray(deviation * (z * ndtr(z) + density))
-        # The error is lognormal: E[max(0, room - error)] is a put option's price.
-        room = np.maximum(self._max_score - levels, 1e-12)
-        z = (np.log(room) + mean) / deviation
+        # The error is lognormal, so E[max(0, margin - error)] is the Black-Scholes price of a put.
+        margin = np.maximum(self._max_score - levels, 1e-12)
+        z = (np.log(margin) + mean) / deviation
         expected_error = np.exp(deviation * deviation / 2 - mean)
-        return np.asarray(np.maximum(room * ndtr(z) - expected_error * ndtr(z - deviation), 0.0))
+        return np.asarray(np.maximum(margin * ndtr(z) - expected_error * ndtr(z - deviation), 0.0))
 
 
 class _Process(GaussianProcessRegressor):  # type: ignore[misc]
-    """Adds a prior to the likelihood: a dozen observations alone would fix nothing."""
+    """Adds a prior on the hyperparameters, which a dozen observations do not determine."""
 
     def log_marginal_likelihood(
         self,
@@ -147,12 +167,12 @@ class _Process(GaussianProcessRegressor):  # type: ignore[misc]
         eval_gradient: bool = False,
         clone_kernel: bool = True,
     ) -> Any:
-        """Return the log of the posterior density of hyperparameters, up to a constant."""
+        """Return the log posterior density of the hyperparameters, up to a constant."""
         result = super().log_marginal_likelihood(theta, eval_gradient, clone_kernel)
         if theta is None:
             return result
-        away = (theta - PRIOR_MEAN) / PRIOR_DEVIATION
-        penalty = 0.5 * float(away @ away)
+        standardized = (theta - PRIOR_MEAN) / PRIOR_DEVIATION
+        penalty = 0.5 * float(standardized @ standardized)
         if not eval_gradient:
             return result - penalty
-        return result[0] - penalty, result[1] - away / PRIOR_DEVIATION
+        return result[0] - penalty, result[1] - standardized / PRIOR_DEVIATION

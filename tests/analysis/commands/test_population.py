@@ -1,16 +1,15 @@
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import ks_2samp
 
-from analysis.commands.population import as_json, figures, populations
+from analysis.commands.population import as_json, populations
 from analysis.errors import AnalysisError
+from analysis.figures.population import population_figures
 from analysis.read.population import ReadOptions
-from analysis.statistics.population_card import cards, ks_tests, latency_fits
+from analysis.statistics.population_card import cards, ks_tests
 
 
 @pytest.fixture
@@ -94,12 +93,12 @@ def test_json_holds_no_nan(path, networks):
 
 
 def test_figures_are_drawn_for_what_is_there(path, networks):
-    drawn = figures(cards(populations([path], ReadOptions()), "madds"))
+    drawn = population_figures(cards(populations([path], ReadOptions()), "madds"))
     assert {"edf", "edf_normalised", "variables", "importance", "latency", "kernels"} <= set(drawn)
     assert "trends" not in drawn
     assert {"best_networks", "worst_networks", "mixconv_figure_1"} <= set(drawn)
     networks[["error", "x.depth"]].head(5).to_csv(path, index=False)
-    assert set(figures(cards(populations([path], ReadOptions())))) == {
+    assert set(population_figures(cards(populations([path], ReadOptions())))) == {
         "edf",
         "random_search",
         "variables",
@@ -131,44 +130,6 @@ def test_parts_of_several_sources_keep_their_names(path, tmp_path, networks):
     assert len(set(twice)) == 2
 
 
-def test_networks_without_an_error_fill_no_bin(tmp_path):
-    rows = pd.DataFrame({"madds": [1e8] * 20 + [2e8] * 20, "error": [0.1] * 20 + [0.9] * 20})
-    rows.loc[:9, "error"] = np.nan
-    path = tmp_path / "half.csv"
-    rows.to_csv(path, index=False)
-    (card,) = cards(populations([str(path)], ReadOptions()), "madds")
-    assert card.normalised.mean == pytest.approx(0.5)
-    assert card.normalisation.counts.sum() == 30
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("--seed", "-1"), "seed"),
-        (("--complexity", "origin"), "wants numbers"),
-        (("--out", "/proc/nothing/here"), "/proc/nothing"),
-    ],
-)
-def test_mistakes_are_no_tracebacks(path, words, said):
-    found = run(path, *words)
-    assert found.returncode == 2
-    assert said in found.stderr
-    assert "Traceback" not in found.stderr
-
-
-def test_odd_columns_stop_nothing(networks, tmp_path):
-    path = tmp_path / "odd.csv"
-    odd = networks.assign(activations=np.nan, params="many", latency_ms=[1.0, 2.0] + [np.inf] * 198)
-    odd.loc[5, "architecture"] = None
-    odd["architecture"] = odd["architecture"].str.replace("ir_k3_c8", "mine_k_c8")
-    odd.to_csv(path, index=False)
-    (card,) = cards(populations([str(path)], ReadOptions(variables=("x.depth", "x.depth"))))
-    assert card.fits == {}
-    assert card.kernels.n == 199
-    assert card.importance.ped_anova == {"x.depth": 1.0}
-    assert "params" not in card.best
-
-
 def test_errors_of_different_kinds_are_not_compared(path, tmp_path, networks):
     other = tmp_path / "other.csv"
     networks.rename(columns={"error": "score"}).to_csv(other, index=False)
@@ -179,35 +140,3 @@ def test_errors_of_different_kinds_are_not_compared(path, tmp_path, networks):
 def test_a_column_of_many_values_splits_nothing(path):
     with pytest.raises(AnalysisError, match="'madds' has 200 values"):
         populations([path], ReadOptions(), "madds")
-
-
-def test_latency_is_not_fitted_without_networks(networks):
-    assert latency_fits(networks.head(2)) == {}
-    assert latency_fits(networks.drop(columns="latency_ms")) == {}
-    assert set(latency_fits(networks)) == {"madds"}
-
-
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "analysis", "population", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_the_command_prints_and_draws(path, tmp_path):
-    out = tmp_path / "figures"
-    found = run(path, "--split", "origin", "--out", str(out))
-    assert found.returncode == 0, found.stderr
-    assert "KS test, p = " in found.stdout
-    assert "origin deep" in found.stdout
-    names = {file.name for file in out.iterdir()}
-    assert {"edf.svg", "edf.png", "trends.svg", "variables_0.png", "kernels_1.svg"} <= names
-
-
-def test_a_mistake_is_one_line(path):
-    found = run(path, "--complexity", "flops")
-    assert found.returncode == 2
-    assert found.stderr.startswith("error: the table has no column 'flops'; it has")
-    assert found.stderr.count("\n") == 1

@@ -45,7 +45,7 @@ def test_distributions_are_drawn_as_steps_in_percent(chain):
 def test_scores_are_drawn_as_scores(chain):
     (axes,) = edf_figure({"one": chain[0].edf}, "less reward").axes
     assert axes.get_xlabel() == "reward"
-    assert axes.get_ylabel() == "share of networks with at least that score"
+    assert axes.get_ylabel() == "share of networks at or above this score"
     assert axes.get_lines()[0].get_xdata().max() == pytest.approx(-chain[0].edf.best)
 
 

@@ -1,10 +1,21 @@
 import json
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.read.population import ReadOptions, read_population
+from analysis.read.population import (
+    ReadOptions,
+    network_name,
+    population_of,
+    read_population,
+    read_populations,
+    with_unique_names,
+)
+from analysis.read.runs import Run
 
 ROWS = pd.DataFrame(
     {
@@ -67,11 +78,11 @@ def test_scores_that_are_no_shares_are_turned_round(tmp_path):
         ("absent.csv", None, "no such file"),
         ("empty.csv", "", "cannot be read"),
         ("rows.csv", "accuracy\n", "no rows"),
-        ("text.csv", "accuracy\nhigh\n", "holds text"),
+        ("text.csv", "accuracy\nhigh\n", "must hold numbers, not text \\('high'\\)"),
         ("none.csv", "depth\n3\n", "--error COLUMN or --score"),
         ("broken.json", "{", "cannot be read"),
         ("number.json", "3", "cannot be read"),
-        ("semicolons.csv", "depth;accuracy\n3;0.5\n", "not parted by commas"),
+        ("semicolons.csv", "depth;accuracy\n3;0.5\n", "not separated by commas"),
         ("longer.csv", "depth,accuracy\n3,0.5,\n4,0.6,\n", "more cells than its header"),
         ("broken.parquet", "PAR", "cannot be read"),
     ],
@@ -125,9 +136,9 @@ def test_one_column_cannot_be_quality_and_cost(tmp_path):
         read_population(str(path), ReadOptions(costs=("accuracy",)))
     found = read_population(str(path), ReadOptions(score="latency_ms"))
     assert found.objectives == {"latency_ms": "max", "madds": "min"}
-    with pytest.raises(AnalysisError, match="wants numbers"):
+    with pytest.raises(AnalysisError, match="must hold numbers"):
         read_population(str(path), ReadOptions(costs=("x.kernels",)))
-    with pytest.raises(AnalysisError, match="--study names a study"):
+    with pytest.raises(AnalysisError, match="--study chooses among"):
         read_population(str(path), ReadOptions(study="mine"))
 
 
@@ -137,5 +148,83 @@ def test_limits_that_are_kept_are_told_in_several_ways(tmp_path, cells, kept):
     ROWS.assign(within_limits=cells).to_csv(path, index=False)
     assert len(read_population(str(path)).admitted) == kept
     ROWS.assign(within_limits="perhaps").to_csv(path, index=False)
-    with pytest.raises(AnalysisError, match="holds 'perhaps'; it wants true or false"):
+    with pytest.raises(AnalysisError, match="must hold true or false, not 'perhaps'"):
         read_population(str(path)).admitted  # noqa: B018
+
+
+def run(scores=(0.5, 0.75, None)):
+    trials = pd.DataFrame(
+        {
+            "number": [0, 1, 2],
+            "state": ["complete", "complete", "fail"],
+            "accuracy": [0.5, 0.75, None],
+            "score": scores,
+            "latency_ms": [2.0, 3.0, None],
+            "madds": [1e6, 2e6, 3e6],
+            "x.depth": [1, 2, 3],
+            "within_limits": [True, False, False],
+        }
+    )
+    return Run(
+        path=Path("runs/pets"),
+        config={"data": "pets", "device": "cpu", "estimator": "zico", "limits": {"latency": "2ms"}},
+        trials=trials,
+        references=pd.DataFrame({"name": ["mixnet_s"]}),
+        retrained=pd.DataFrame(),
+        conditions={},
+        best="",
+    )
+
+
+def test_a_run_is_a_population_of_its_completed_trials():
+    found = population_of(run())
+    assert (found.name, found.label, found.seen, found.known) == ("pets", "error", 3, 2)
+    assert found.errors.tolist() == [0.5, 0.25]
+    assert found.objectives == {"score": "max", "latency_ms": "min"}
+    assert found.variables == ("x.depth",)
+    assert found.about == {"data": "pets", "device": "cpu"}
+    assert found.limits == {"latency": "2ms"}
+    assert found.references["name"].tolist() == ["mixnet_s"]
+    scored = population_of(run((50.0, 75.0, None)))
+    assert scored.label == "less score of zico"
+    assert scored.errors.tolist() == [-50, -75]
+
+
+def test_a_run_may_be_read_by_other_columns():
+    found = population_of(run(), ReadOptions(score="accuracy", costs=("madds",)))
+    assert found.objectives == {"accuracy": "max", "madds": "min"}
+    assert found.errors.tolist() == [0.5, 0.25]
+    assert found.about == {"data": "pets", "device": "cpu"}
+
+
+def test_attempts_have_objectives_if_they_are_within_limits():
+    attempts = population_of(run()).attempts
+    assert attempts["number"].tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(attempts["score"], [0.5, np.nan, np.nan])
+    np.testing.assert_array_equal(attempts["latency_ms"], [2.0, np.nan, np.nan])
+    assert attempts["madds"].tolist() == [1e6, 2e6, 3e6]  # which is no objective
+
+
+def test_a_part_is_a_population_of_its_own():
+    whole = population_of(run())
+    part = whole.where("deep", whole.table["x.depth"] > 1)
+    assert (part.name, part.seen, part.label) == ("deep", 1, "error")
+    assert part.errors.tolist() == [0.25]
+    assert whole.seen == 3
+
+
+def test_names_are_unique(tmp_path):
+    path = tmp_path / "networks.csv"
+    ROWS.to_csv(path, index=False)
+    one = read_population(str(path))
+    names = [p.name for p in with_unique_names([one, replace(one, name="b"), one, one])]
+    assert names == ["networks", "b", "networks #2", "networks #3"]
+    names = [p.name for p in read_populations([str(path), str(path)])]
+    assert names == [f"networks ({path})", f"networks ({path}) #2"]
+
+
+def test_networks_are_called_by_name_number_or_row():
+    table = pd.DataFrame({"name": ["mixnet_s"], "number": [3]}, index=[7])
+    assert network_name(table.iloc[0]) == "mixnet_s"
+    assert network_name(table[["number"]].iloc[0]) == "trial_3"
+    assert network_name(table[[]].iloc[0]) == "row 7"

@@ -97,7 +97,7 @@ def test_a_database_of_others_is_not_touched(tmp_path):
             read_population(f"sqlite:///{tmp_path}/{name}")
     assert hashlib.sha256(file.read_bytes()).digest() == before
     (tmp_path / "text.db").write_text("this is no database, but it is long enough " * 40)
-    with pytest.raises(AnalysisError, match="is no Optuna storage"):
+    with pytest.raises(AnalysisError, match="is not an Optuna storage"):
         read_population(f"sqlite:///{tmp_path}/text.db")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.db", "text.db"]
 

@@ -64,8 +64,8 @@ def test_the_table_ends_with_the_ceiling(card):
     assert header == [
         "",
         "Kendall tau",
-        "Spearman",
-        "tau at like MAdds",
+        "Spearman rho",
+        "tau at similar MAdds",
         "best 2",
         "best 3",
         "best 8",
@@ -80,7 +80,7 @@ def test_the_table_ends_with_the_ceiling(card):
 def test_a_run_keeps_its_card(file, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
-    with pytest.raises(AnalysisError, match="is no run directory"):
+    with pytest.raises(AnalysisError, match="is not a run directory"):
         keep_card(file, run)
     (run / "config.yaml").write_text("{}", encoding="utf-8")
     keep_card(file.parent, run)
@@ -93,7 +93,7 @@ def test_a_run_keeps_its_card(file, tmp_path):
         ({"rankings": []}, "it has no rankings"),
         ({"rankings": [{"name": "score"}]}, "tau"),
         ({"seconds_per_network": "soon"}, "soon"),
-        ({"fingerprint": 3}, "is no ranking card"),
+        ({"fingerprint": 3}, "is not a ranking card"),
     ],
 )
 def test_damaged_cards_are_named(file, change, said):
@@ -106,10 +106,10 @@ def test_damaged_cards_are_named(file, change, said):
 @pytest.mark.parametrize("text", ["", "[1]", "null"])
 def test_what_is_no_card_is_named(file, text):
     file.write_text(text, encoding="utf-8")
-    with pytest.raises(AnalysisError, match="is no ranking card"):
+    with pytest.raises(AnalysisError, match="is not a ranking card"):
         read_card(file)
 
 
 def test_a_missing_card_is_told_where_cards_come_from(tmp_path):
-    with pytest.raises(AnalysisError, match=r"nas\.rank leaves"):
+    with pytest.raises(AnalysisError, match=r"nas\.rank writes"):
         read_card(tmp_path)

@@ -1,15 +1,18 @@
-"""What a report says in words holds for odd runs, too."""
+"""The sentences of a report hold for unusual runs, too."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.read.population import population_of
 from analysis.read.runs import OBJECTIVES, Run, within_limits
-from analysis.report.text import summary
+from analysis.report.text import population_summary, summary
+from analysis.schema import RETRAINING_COLUMNS
 from analysis.statistics.fronts import pareto_front
-from analysis.statistics.retraining import RETRAINING_COLUMNS
+from analysis.statistics.population_card import cards
 
 
 def run(scores, latencies, references=(), limits=None, kept=None, **columns):
@@ -39,16 +42,16 @@ def said(found):
 
 def test_limits_that_nobody_keeps():
     words = said(run([0.5, 0.6], [3, 4], limits={"latency": "1ms"}, kept=[False, False]))
-    assert "2 networks of the space mixnet were judged on pets" in words
-    assert "0 of them kept the limits latency 1ms" in words
-    assert "No network keeps the limits" in words
+    assert "2 networks of the space mixnet were evaluated on pets" in words
+    assert "None of them satisfies the limits (latency 1ms)" in words
+    assert "No network satisfies the limits, so there is no Pareto front" in words
 
 
 @pytest.mark.parametrize(
     ("kept", "wanted"),
     [
-        ([True, True], "2 networks of the space mixnet within the limits latency 9ms were"),
-        ([True, False], "1 of them kept the limits latency 9ms"),
+        ([True, True], "measured on phone. All of them satisfy the limits (latency 9ms)"),
+        ([True, False], "1 of them satisfies the limits (latency 9ms)"),
     ],
 )
 def test_limits_that_are_kept(kept, wanted):
@@ -56,32 +59,36 @@ def test_limits_that_are_kept(kept, wanted):
 
 
 def test_predicted_latencies_are_not_called_measured():
-    assert "measured on phone" in said(run([0.5], [3]))
+    assert "its latency was measured on phone" in said(run([0.5], [3]))
     words = said(run([0.5], [3], latency_source="predicted"))
-    assert "1 network of the space mixnet was judged on pets" in words
-    assert "latencies predicted for phone" in words
+    assert "1 network of the space mixnet was evaluated on pets" in words
+    assert "its latency was predicted for phone" in words
     assert "measured" not in words
 
 
 def test_equal_networks_reach_from_nowhere_to_nowhere():
     words = said(run([0.5] * 6, [3] * 6))
-    assert "6 of them are the best and the fastest alike (50.0% in 3.00 ms)" in words
-    assert "reach" not in words
+    assert (
+        "6 networks tie for both the highest score and the lowest latency (50.0% at 3.00 ms)"
+        in words
+    )
+    assert "range" not in words
 
 
 @pytest.mark.parametrize(("latency", "told"), [(3.01, False), (6.0, True)])
 def test_a_reference_is_beaten_by_more_than_noise(latency, told):
     words = said(run([0.5, 0.4], [3, 2], references=[("mixnet_s", 0.5, latency)]))
-    assert ("scores no less than mixnet_s and is 2.0 times as fast" in words) == told
+    assert ("scores at least as high as mixnet_s and is 2.0 times as fast" in words) == told
 
 
 def test_the_front_turns_where_more_score_costs_most():
     words = said(run([0.5, 0.8, 0.82], [1, 2, 9]))
-    assert "The front turns at trial_1 (80.0% in 2.00 ms)" in words
+    assert "The knee of the front is trial_1 (80.0% at 2.00 ms)" in words
 
 
 @pytest.mark.parametrize(
-    ("seeds", "told"), [(1, "one training shows no noise"), (3, "with 3 seeds")]
+    ("seeds", "told"),
+    [(1, "mixnet_s: noise unknown after one training run"), (3, "were retrained with 3 seeds")],
 )
 def test_retrainings_tell_their_seeds(seeds, told):
     kinds = [("trial_0", "front", 0.9), ("mixnet_s", "reference", 0.8)]
@@ -97,3 +104,40 @@ def test_retrainings_tell_their_seeds(seeds, told):
         found.path, found.config, found.trials, found.references, pd.DataFrame(rows), {}, "trial_0"
     )
     assert told in said(again)
+
+
+@pytest.mark.parametrize(
+    ("scores", "kept", "text"),
+    [
+        ([0.5], [True], "It satisfies the limits (latency 9ms)."),
+        ([0.5], [False], "It does not satisfy the limits (latency 9ms)."),
+        ([0.5, 0.6, 0.7], [True, True, False], "2 of them satisfy the limits (latency 9ms)."),
+        ([], [], "The limits are latency 9ms. No trial has completed"),
+    ],
+)
+def test_limits_are_said_in_the_singular_and_plural(scores, kept, text):
+    latencies = [3.0 + i for i in range(len(scores))]
+    assert text in said(run(scores, latencies, limits={"latency": "9ms"}, kept=kept))
+
+
+def test_a_single_network_is_the_whole_front():
+    words = said(run([0.5, 0.9], [4, 3]))
+    assert "One network, trial_1, has both the highest score and the lowest latency" in words
+    assert "(90.0% at 3.00 ms)" in words
+
+
+def test_trials_without_a_result_are_counted():
+    trials = run([0.5, 0.6, 0.7, 0.8], [1, 2, 3, 4], reason="")
+    trials.trials.loc[[1, 2], "state"] = ["fail", "pruned"]
+    assert "2 of 4 trials ended without a result" in said(trials)
+
+
+def test_a_population_is_summarized_by_its_most_important_variables():
+    rng = np.random.default_rng(0)
+    depth = rng.integers(1, 9, 60)
+    found = run(0.5 + 0.05 * depth, 1.0 + depth, **{"x.depth": depth, "x.width": rng.random(60)})
+    (card,) = cards([population_of(found)])
+    first, last = population_summary(card)
+    assert re.search(r"\(PED-ANOVA\): depth \(\d+%\), width \(\d+%\)\.", first)
+    assert last.startswith("These statistics are based on 60 networks")
+    assert population_summary(None) == []

@@ -66,5 +66,5 @@ def write_trials():
 
 
 def test_what_is_no_run_is_not_waited_for(tmp_path):
-    with pytest.raises(AnalysisError, match="is no run directory"):
+    with pytest.raises(AnalysisError, match="is not a run directory"):
         watch(tmp_path, print)

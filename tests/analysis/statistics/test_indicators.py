@@ -90,7 +90,7 @@ def test_seconds_add_up():
     assert found["seconds"].tolist() == [2, 5, 9]
     with pytest.raises(AnalysisError, match="no column 'hours'"):
         progress(rows, BOTH, seconds="hours")
-    with pytest.raises(AnalysisError, match="wants numbers"):
+    with pytest.raises(AnalysisError, match="must hold numbers"):
         progress(rows.assign(took="long"), BOTH, seconds="took")
 
 
@@ -163,5 +163,5 @@ def test_the_knee_is_farthest_beyond_the_line_between_the_ends():
     assert knee(table([[1, 1], [1, 1], [2, 2]]), BOTH) is None
     with pytest.raises(AnalysisError, match="two objectives, not 1"):
         knee(front, {"latency": "min"})
-    with pytest.raises(AnalysisError, match="no rows without objectives"):
+    with pytest.raises(AnalysisError, match="must have finite objectives"):
         knee(table([[1, math.nan]]), BOTH)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import kendalltau, spearmanr
 
 from analysis.errors import AnalysisError
-from analysis.statistics.ranking import BAND, precision_at, ranking_card
+from analysis.statistics.ranking import MADDS_TOLERANCE, precision_at, ranking_card
 
 
 def table(n=40, noise=1.0, seed=0):
@@ -32,7 +32,7 @@ def test_statistics_equal_scipys_and_brute_force(seed, n):
     close = [
         np.sign((a.score - b.score) * (a.accuracy - b.accuracy))
         for a, b in itertools.combinations(rows.itertuples(), 2)
-        if abs(a.madds - b.madds) < BAND * max(a.madds, b.madds)
+        if abs(a.madds - b.madds) < MADDS_TOLERANCE * max(a.madds, b.madds)
     ]
     assert ranking.band_pairs == len(close)
     if close:
@@ -116,7 +116,7 @@ def test_ties_and_constant_scores_are_told_as_unknown():
     ("rows", "said"),
     [
         (table(2), "at least 3 networks, not 2"),
-        (table().assign(score=np.nan), "wants finite numbers"),
+        (table().assign(score=np.nan), "needs finite numbers"),
     ],
 )
 def test_what_cannot_be_ranked_is_refused(rows, said):

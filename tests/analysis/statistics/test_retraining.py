@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_ind
 
+from analysis.schema import RETRAINING_COLUMNS
 from analysis.statistics.retraining import (
-    RETRAINING_COLUMNS,
     confirmed,
     confirmed_rows,
     differences,
@@ -61,7 +61,7 @@ def test_the_interval_covers_as_often_as_it_says():
 
 def test_one_training_shows_no_noise():
     rows = confirmed_rows(table([0.9], [0.8]), "trial_3")
-    assert [row["verdict"] for row in rows] == ["", "one training shows no noise"]
+    assert [row["verdict"] for row in rows] == ["", "noise unknown after one training run"]
     assert rows[1]["difference"] == "+10.00"
     assert rows[0]["test"] == "90.00"
 

@@ -1,13 +1,157 @@
-"""The queue of one, without a server and without processes."""
+"""The job queue, without a server and without processes."""
 
 import asyncio
 
+import pytest
+
 from nas.latency.agent import jobs as jobs_module
-from nas.latency.agent.jobs import Job, JobQueue
+from nas.latency.agent.jobs import BusyError, Job, JobQueue
 from nas.latency.agent.messages import JobLimits, JobResult, JobSpec
 
+DONE, FAILED = JobResult(answer={"n": 1}), JobResult(failure="it crashed")
 
-def test_an_agent_that_stops_knows_nothing_of_what_it_was_doing(monkeypatch):
+
+def job(identity, kind="measurement"):
+    return Job(identity, JobSpec(kind, "onnxruntime:cpu"))
+
+
+@pytest.fixture
+def workers(monkeypatch):
+    """Let workers return certain results; return the folders that they worked in."""
+    results, folders = [], []
+
+    async def worker(job_spec, folder, limits):
+        assert folder.is_dir()
+        folders.append(folder)
+        result = results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    monkeypatch.setattr(jobs_module, "run_worker", worker)
+    return results, folders
+
+
+async def run(queue, *jobs):
+    """Run jobs to their end, and return whether the queue was busy meanwhile."""
+    with queue.slot() as slot:
+        queue.begin(slot, jobs)
+    busy = queue.busy
+    for each in jobs:
+        await each.wait(5)
+    await queue._work
+    return busy
+
+
+def test_jobs_run_in_order_and_give_the_slot_back(workers):
+    results, folders = workers
+    results += [DONE, JobResult(answer={"n": 2})]
+
+    async def scenario():
+        queue = JobQueue(JobLimits())
+        first, second = job("a", "profile"), job("b")
+        assert not queue.busy
+        assert await run(queue, first, second)
+        assert not queue.busy
+        assert (first.result.answer, second.result.answer) == ({"n": 1}, {"n": 2})
+        assert (queue.find("b"), queue.find("c")) == (second, None)
+
+    asyncio.run(scenario())
+    assert folders[0] == folders[1]
+    assert not folders[0].exists()
+
+
+def test_jobs_that_need_a_failed_one_fail_as_well(workers):
+    workers[0].append(FAILED)
+
+    async def scenario():
+        queue = JobQueue(JobLimits())
+        first, second = job("a", "profile"), job("b")
+        await run(queue, first, second)
+        assert first.failed
+        assert second.failed
+        assert second.result.failure == "it crashed"
+
+    asyncio.run(scenario())
+
+
+def test_only_failed_jobs_run_again(workers):
+    results, folders = workers
+    results += [DONE, FAILED, DONE]
+
+    async def scenario():
+        queue = JobQueue(JobLimits())
+        profile = job("a", "profile")
+        await run(queue, profile, job("b"))
+        again = job("b")
+        with queue.slot() as slot:
+            queue.begin(slot, [job("a", "profile"), again])
+        await again.wait(5)
+        assert again.result is DONE
+        assert queue.find("a") is profile
+
+    asyncio.run(scenario())
+    assert len(folders) == 3
+
+
+def test_the_slot_is_taken_once():
+    async def scenario():
+        queue = JobQueue(JobLimits())
+        with queue.slot() as slot:
+            assert queue.busy
+            with pytest.raises(BusyError), queue.slot():
+                pass
+            assert queue.busy
+            assert slot.folder.is_dir()
+        assert not queue.busy  # no job was started
+        assert not slot.folder.exists()
+        with pytest.raises(KeyError), queue.slot():
+            raise KeyError
+        assert not queue.busy
+
+    asyncio.run(scenario())
+
+
+def test_the_last_results_are_kept(workers):
+    workers[0].extend([DONE] * 4)
+
+    async def scenario():
+        queue = JobQueue(JobLimits(kept_results=2))
+        for identity in "abc":
+            await run(queue, job(identity))
+        assert [queue.find(identity) is None for identity in "abc"] == [True, False, False]
+        queue.forget(job("b"))  # another job of the same id is not the one that is kept
+        assert queue.find("b") is not None
+        queue.forget(queue.find("b"))
+        assert queue.find("b") is None
+
+    asyncio.run(scenario())
+
+
+def test_a_machine_out_of_resources_is_a_failure(workers):
+    workers[0].append(OSError(12, "Cannot allocate memory"))
+
+    async def scenario():
+        queue = JobQueue(JobLimits())
+        failed = job("a")
+        await run(queue, failed)
+        assert "the agent's machine is out of resources: " in failed.result.failure
+        assert not queue.busy
+
+    asyncio.run(scenario())
+
+
+def test_waiting_for_a_job_ends():
+    async def scenario():
+        waiting = job("a")
+        await waiting.wait(0.01)
+        assert not waiting.done.is_set()
+        assert not waiting.failed
+
+    asyncio.run(scenario())
+
+
+def test_a_queue_that_is_closed_forgets_the_running_job(monkeypatch):
     # The profile before a measurement is done; its answer must not become the measurement's.
     started = asyncio.Event()
 
@@ -17,10 +161,9 @@ def test_an_agent_that_stops_knows_nothing_of_what_it_was_doing(monkeypatch):
             await asyncio.sleep(60)
         return JobResult(answer={"kind": job_spec.kind})
 
-    async def stop_amid():
+    async def close_meanwhile():
         jobs = JobQueue(JobLimits())
-        profile = Job("p", JobSpec("profile", "onnxruntime:cpu"))
-        measurement = Job("m", JobSpec("measurement", "onnxruntime:cpu"))
+        profile, measurement = job("p", "profile"), job("m")
         with jobs.slot() as slot:
             jobs.begin(slot, [profile, measurement])
         await started.wait()
@@ -28,8 +171,9 @@ def test_an_agent_that_stops_knows_nothing_of_what_it_was_doing(monkeypatch):
         return jobs, profile, measurement
 
     monkeypatch.setattr(jobs_module, "run_worker", worker)
-    jobs, profile, measurement = asyncio.run(stop_amid())
+    jobs, profile, measurement = asyncio.run(close_meanwhile())
     assert profile.result.answer == {"kind": "profile"}
     assert measurement.result is None
     assert jobs.find("m") is None
     assert measurement.done.is_set()
+    assert jobs.busy  # for good

@@ -1,11 +1,9 @@
+"""The HTTP interface of a real agent, and what it survives."""
+
 import hashlib
 import json
-import os
 import signal
 import socket
-import stat
-import subprocess
-import sys
 import time
 from contextlib import suppress
 
@@ -42,7 +40,7 @@ def finish(agent, accepted):
 
 
 def raw(agent, text, patience=15.0):
-    """Send bytes, say no more, and return all that comes back."""
+    """Send bytes, close the sending side, and return everything that is received."""
     with socket.create_connection(("127.0.0.1", agent.port), timeout=patience) as line:
         line.sendall(text)
         line.shutdown(socket.SHUT_WR)
@@ -53,7 +51,7 @@ def raw(agent, text, patience=15.0):
 
 
 def graph(nodes, constants=()):
-    """Return a model of 8 px images out of hand-made nodes."""
+    """Return a model of 8-pixel images that is made of some nodes."""
     image = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, 8, 8])
     out = helper.make_tensor_value_info("out", TensorProto.FLOAT, None)
     made = helper.make_graph(nodes, "hostile", [image], [out], list(constants))
@@ -62,7 +60,7 @@ def graph(nodes, constants=()):
 
 
 def endless():
-    """Return a model that adds for years."""
+    """Return a model that runs for years."""
     body = helper.make_graph(
         [
             helper.make_node("Identity", ["go"], ["go_on"]),
@@ -95,7 +93,7 @@ def greedy():
     return graph([sum_of_image, wide, helper.make_node("Sigmoid", ["wide"], ["out"])], [shape])
 
 
-# -- what it is for ----------------------------------------------------------------------------
+# -- measurements ------------------------------------------------------------------------------
 
 
 def test_a_model_is_measured_once_and_found_again(agent, model):
@@ -109,7 +107,7 @@ def test_a_model_is_measured_once_and_found_again(agent, model):
 
     again = send(agent, model)
     assert again.json() == {"id": accepted.json()["id"], "state": "done"}
-    assert finish(agent, again).json() == found  # to the second that it was made
+    assert finish(agent, again).json() == found  # not measured again
     assert send(agent, model, take="2").json()["id"] != again.json()["id"]
     agent.idle()
 
@@ -129,7 +127,7 @@ def test_a_measurement_that_runs_is_not_begun_again_and_others_wait(agent, model
     assert (wrong.status_code, "SHA-256" in wrong.text) == (400, True)
 
 
-def test_conditions_and_the_page_of_the_interface(agent):
+def test_conditions_and_documentation(agent):
     with agent.client() as client:
         conditions = client.get("/conditions", params={"threads": 1, "batch": 2, "wait": 20}).json()
     assert (conditions["threads"], conditions["batch"]) == (1, 2)
@@ -140,7 +138,7 @@ def test_conditions_and_the_page_of_the_interface(agent):
     assert httpx.get(f"{agent.url}/docs").status_code == 200
 
 
-# -- who gets in -------------------------------------------------------------------------------
+# -- the token -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -149,12 +147,12 @@ def test_conditions_and_the_page_of_the_interface(agent):
 @pytest.mark.parametrize(
     "header", [None, "", "Bearer", "Bearer wrong", "Basic {}", "Bearer {}x", "Bearer é"]
 )
-def test_no_token_no_entry(agent, path, header):
+def test_requests_without_the_token_are_refused(agent, path, header):
     headers = {} if header is None else {"Authorization": header.format(agent.token).encode()}
     answer = httpx.get(f"{agent.url}{path}", headers=headers)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith("Bearer")
-    assert answer.json()["detail"].startswith("this needs the agent's token")
+    assert answer.json()["detail"].startswith("this request needs the agent's token")
 
 
 def test_without_a_token_no_body_is_read(agent):
@@ -167,14 +165,14 @@ def test_without_a_token_no_body_is_read(agent):
 def test_the_token_stays_with_the_agent(agent, model):
     accepted = send(agent, model, take="secret")
     worker = agent.worker()
-    told = [*worker.cmdline(), *worker.environ().values()]
-    assert not [text for text in told if agent.token in text]
+    texts = [*worker.cmdline(), *worker.environ().values()]
+    assert not [text for text in texts if agent.token in text]
     assert "MIXNAS_TOKEN" not in worker.environ()
     finish(agent, accepted)
     assert agent.token not in agent.messages
 
 
-# -- what is no model --------------------------------------------------------------------------
+# -- invalid requests --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -203,10 +201,10 @@ def test_bodies_are_checked(agent, start_agent):
         assert answer.status_code == 415
     garbage = finish(agent, send(agent, b"\x08" + b"garbage" * 1000))
     assert garbage.status_code == 422
-    assert garbage.json()["detail"].startswith("ONNX Runtime refuses the model: ")
+    assert garbage.json()["detail"].startswith("ONNX Runtime rejects the model: ")
 
 
-def test_what_is_no_http_is_refused(agent):
+def test_malformed_http_is_refused(agent):
     for text in (b"\0\xff" * 50 + b"\r\n\r\n", b"GET /\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"):
         assert raw(agent, text).startswith(b"HTTP/1.1 400 ")
     long = b"GET /health HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 100_000
@@ -217,7 +215,7 @@ def test_what_is_no_http_is_refused(agent):
     assert "Traceback" not in agent.messages
 
 
-def authorised(agent, headers):
+def authorized(agent, headers):
     head = (
         f"POST /measurements?resolution=64&threads=1&lowered=false HTTP/1.1\r\nHost: a\r\n{headers}"
     )
@@ -226,7 +224,7 @@ def authorised(agent, headers):
 
 
 def test_a_body_cut_short_leaves_nothing_behind(agent, model):
-    assert raw(agent, authorised(agent, "Content-Length: 100000") + model[:5000]) == b""
+    assert raw(agent, authorized(agent, "Content-Length: 100000") + model[:5000]) == b""
     agent.idle()
     assert not agent.children()
 
@@ -236,22 +234,22 @@ def strict(start_agent):
     return start_agent("--max-megabytes", "0.5", "--max-seconds", "4", "--max-memory", "2000")
 
 
-def test_too_large_by_its_own_words(strict):
-    answer = raw(strict, authorised(strict, "Content-Length: 500001"))
+def test_a_model_whose_header_says_that_it_is_too_large(strict):
+    answer = raw(strict, authorized(strict, "Content-Length: 500001"))
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"at most 500,000 bytes" in answer
 
 
-def test_too_large_as_it_comes(strict):
-    chunks = (b"\x08" * 50_000 for _ in range(11))  # of a length that is not told
+def test_a_model_that_turns_out_to_be_too_large(strict):
+    chunks = (b"\x08" * 50_000 for _ in range(11))  # of unknown length
     answer = send(strict, chunks)
     assert answer.status_code == 413
     strict.idle()
 
 
-def test_too_slow(strict):
+def test_a_model_that_arrives_too_slowly(strict):
     with socket.create_connection(("127.0.0.1", strict.port), timeout=15) as line:
-        line.sendall(authorised(strict, "Content-Length: 1000") + b"\x08")
+        line.sendall(authorized(strict, "Content-Length: 1000") + b"\x08")
         assert line.recv(65536).startswith(b"HTTP/1.1 408 ")
     strict.idle()
 
@@ -275,7 +273,7 @@ def test_patience_with_idle_connections_ends(agent):
         assert slow.recv(65536).startswith(b"HTTP/1.1 408 ")
 
 
-# -- models that do harm -----------------------------------------------------------------------
+# -- harmful models -----------------------------------------------------------------------------
 
 
 def test_a_model_that_crashes_the_runtime_costs_one_request(agent, model):
@@ -303,55 +301,7 @@ def test_a_model_that_wants_too_much_memory_is_refused(strict):
     assert "cannot be run" in answer.json()["detail"]
 
 
-# -- starting ----------------------------------------------------------------------------------
-
-
-def test_a_token_is_made_when_there_is_none(tmp_path):
-    env = {name: value for name, value in os.environ.items() if name != "MIXNAS_TOKEN"}
-    command = [sys.executable, "-m", "nas.device", "serve", "--port", "0", "--host", "0.0.0.0"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            url = process.stdout.readline().split(" on ")[-1].split(";")[0]
-            token = process.stdout.readline().strip().rpartition(" ")[2]
-            warning = process.stderr.readline()
-            answer = httpx.get(
-                f"{url.replace('0.0.0.0', '127.0.0.1')}/measurements/x",
-                headers={"Authorization": f"Bearer {token}"},
-            )
-        finally:
-            process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
-    assert answer.status_code == 404
-    assert warning.startswith("warning: without TLS the token travels in the clear")
-    assert process.returncode == 130
-
-
-def test_what_cannot_be_served_is_told(refused, tmp_path, monkeypatch):
-    short = tmp_path / "token"
-    short.write_text("secret\n")
-    assert "16 or more" in refused("nas.device", "serve", "--token-file", short)
-    assert "cannot be read" in refused("nas.device", "serve", "--token-file", tmp_path / "none")
-    assert "needs both" in refused("nas.device", "serve", "--tls-cert", short)
-    pair = ("--tls-cert", short, "--tls-key", short)
-    assert "no certificate" in refused("nas.device", "serve", *pair)
-    assert "no onnxruntime:PROVIDER" in refused("nas.device", "serve", "--device", "torch:cpu")
-    unknown = refused("nas.device", "serve", "--device", "onnxruntime:cpx")
-    assert "did you mean 'cpu'?" in unknown
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        assert "choose another" in refused("nas.device", "serve", "--port", port)
-
-
-def test_a_token_that_others_can_read_is_told(start_agent, tmp_path):
-    path = tmp_path / "token"
-    path.write_text("a-token-that-is-long-enough")
-    path.chmod(0o644)
-    agent = start_agent("--token-file", str(path))
-    assert f"others on this machine can read {path}" in agent.messages
-    agent.stop()
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+# -- stopping ----------------------------------------------------------------------------------
 
 
 def test_stopping_the_agent_ends_its_processes(start_agent, model):

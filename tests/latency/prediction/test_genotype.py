@@ -1,4 +1,4 @@
-"""Latency of genotypes against the model of whole networks that it is the sum of."""
+"""Latency of genotypes, against the model of whole networks."""
 
 import dataclasses
 import random
@@ -6,16 +6,15 @@ import random
 import numpy as np
 import pytest
 
-from nas.latency.conditions import Conditions
 from nas.latency.prediction.genotype import GenotypeLatency
 from nas.latency.prediction.model import LatencyModel
 from nas.latency.prediction.predictor import network_features
 from nas.lowering import MERGE_ALL
 from nas.space import load_space, sample
 from nas.testing.fakes import InstantDevice
+from tests.latency.prediction.board import CONDITIONS
 from tests.space.test_space import tiny
 
-CONDITIONS = Conditions("board:cpu", "runtime 1", "board", 2, 1, "fp32", True)
 mixnet = load_space("mixnet")
 
 

@@ -1,18 +1,22 @@
+"""Measurements by an agent."""
+
+import dataclasses
 import json
 import shutil
 import signal
 import subprocess
 import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from nas.errors import MixnasError
 from nas.latency import MeasurementSettings, open_device
+from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
+from nas.latency.remote.client import AgentResponse
 from nas.latency.remote.device import RemoteDevice
 from nas.lowering import MERGE_ALL
+from tests.latency.records import latency
+from tests.latency.remote.stub import error_of
 
 PLAIN = MeasurementSettings(threads=1, lowered=False)
 QUICK = Effort(rounds=2, seconds=0.2, warm_seconds=0.2)
@@ -20,14 +24,6 @@ QUICK = Effort(rounds=2, seconds=0.2, warm_seconds=0.2)
 
 def remote(agent, settings=PLAIN, **more):
     return RemoteDevice(agent.url, settings, token=agent.token, **more)
-
-
-def told(function, *arguments):
-    """Return the one line of an error."""
-    with pytest.raises(MixnasError) as caught:
-        function(*arguments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_a_network_is_measured_elsewhere(agent, small, monkeypatch):
@@ -42,7 +38,7 @@ def test_a_network_is_measured_elsewhere(agent, small, monkeypatch):
     assert (first.resolution, first.source) == (64, "measured")
     assert first.conditions == second.conditions == device.conditions
     assert 0 < first.low_ms <= first.median_ms <= first.high_ms
-    assert (first.median_ms, first.p90_ms) != (second.median_ms, second.p90_ms)  # measured anew
+    assert (first.median_ms, first.p90_ms) != (second.median_ms, second.p90_ms)  # measured again
 
 
 @pytest.mark.slow
@@ -53,54 +49,38 @@ def test_networks_take_the_forms_that_are_fastest_there(agent, small):
 
 
 @pytest.mark.slow
-def test_int8_networks_are_quantised_here(agent, small):
-    latency = remote(agent, MeasurementSettings(1, 1, "int8", True)).measure(small, QUICK)
+def test_int8_networks_are_quantized_here(agent, small):
+    latency = remote(agent, MeasurementSettings(threads=1, precision="int8")).measure(small, QUICK)
     assert (latency.precision, latency.source) == ("int8", "measured")
 
 
 def test_the_token_comes_from_a_file_or_is_missed(agent, tmp_path, monkeypatch):
     monkeypatch.delenv("MIXNAS_TOKEN", raising=False)
-    assert "needs its token" in told(RemoteDevice, agent.url, PLAIN)
+    assert "needs its token" in error_of(RemoteDevice, agent.url, PLAIN)
     path = tmp_path / "token"
     monkeypatch.setenv("MIXNAS_TOKEN_FILE", str(path))
-    assert "cannot be read" in told(RemoteDevice, agent.url, PLAIN)
+    assert "cannot be read" in error_of(RemoteDevice, agent.url, PLAIN)
     path.write_text(agent.token + "\n")
     assert RemoteDevice(agent.url, PLAIN).conditions.device == agent.url
     path.write_text("two words\n")
-    assert "without blanks" in told(RemoteDevice, agent.url, PLAIN)
+    assert "without spaces" in error_of(RemoteDevice, agent.url, PLAIN)
 
 
-def test_a_wrong_token_is_told(agent):
+def test_a_wrong_token_is_reported(agent):
     device = RemoteDevice(agent.url, PLAIN, token="a-wrong-token-of-ours")
-    assert "refuses the token; set MIXNAS_TOKEN" in told(device.prepare)
+    assert "rejects the token; set MIXNAS_TOKEN" in error_of(device.prepare)
 
 
-@pytest.mark.parametrize("url", ["http://", "http://board:port", "http://board:1?x=1", "ftp://a"])
-def test_what_is_no_address_is_told(url):
-    assert "write http://HOST:PORT" in told(RemoteDevice, url, PLAIN)
-
-
-def test_no_password_in_an_address():
-    assert "leave the password out" in told(RemoteDevice, "http://a:b@board:7070", PLAIN)
-
-
-def test_nobody_there():
-    device = RemoteDevice("http://127.0.0.1:9", PLAIN, token="a-token", patience=1.0)
-    message = told(device.prepare)
-    assert message.startswith("http://127.0.0.1:9 does not answer (")
-    assert "`python -m nas.device serve` runs there" in message
-
-
-def test_too_large_a_network_is_told(start_agent, small):
+def test_too_large_a_network_is_reported(start_agent, small):
     agent = start_agent("--max-megabytes", "0.5")
-    message = told(remote(agent).measure, small, QUICK)
-    assert "as too large (a model has at most 500,000 bytes here)" in message
+    message = error_of(remote(agent).measure, small, QUICK)
+    assert "as too large (models may have at most 500,000 bytes)" in message
     assert "--max-megabytes" in message
     agent.stop()
 
 
 def in_background(function):
-    """Run something beside the test; return what gives its result."""
+    """Call a function in a thread; return a function that waits for its result."""
     results = []
     thread = threading.Thread(target=lambda: results.append(function()), daemon=True)
     thread.start()
@@ -112,12 +92,12 @@ def in_background(function):
     return result
 
 
-def test_a_crash_there_is_told_here(agent, small):
+def test_a_crash_of_the_runtime_is_reported(agent, small):
     device = remote(agent)
     device.prepare()
-    result = in_background(lambda: told(device.measure, small, QUICK))
+    result = in_background(lambda: error_of(device.measure, small, QUICK))
     agent.worker().send_signal(signal.SIGSEGV)
-    assert result() == f"{agent.url} cannot do it: the runtime crashed (signal 11, SIGSEGV)"
+    assert result() == f"{agent.url} failed: the runtime crashed (signal 11, SIGSEGV)"
     assert device.measure(small, QUICK).n > 0
 
 
@@ -134,74 +114,87 @@ def test_a_measurement_outlives_a_restart_of_the_agent(start_agent, small):
     agent.stop()
 
 
-# -- what is not an agent, or a strange one ----------------------------------------------------
+# -- answers -----------------------------------------------------------------------------------
 
 
-@contextmanager
-def stub(*answers):
-    """Serve answers one after the other, the last one for ever; yield the address and requests."""
-    left, asked = list(answers), []
+@pytest.fixture
+def answering(monkeypatch):
+    """Make a device whose agent gives certain answers, by path; and the requests it gets."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            status, body, headers = left.pop(0) if len(left) > 1 else left[0]
-            asked.append(self.path)
-            self.send_response(status)
-            for name, value in {"Content-Length": len(body), **headers}.items():
-                self.send_header(name, str(value))
-            self.end_headers()
-            self.wfile.write(body)
+    def make(**answers):
+        device = RemoteDevice("http://board:1", PLAIN, token="a-token")
+        requests = []
 
-        def log_message(self, *arguments):
-            pass
+        def ask(method, path, params, content=None):
+            requests.append((method, path, params))
+            answer = answers[path.split("/")[1]]
+            status, content = answer.pop(0) if len(answer) > 1 else answer[0]
+            return AgentResponse(status, json.dumps(content).encode())
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", asked
-        finally:
-            server.shutdown()
-            thread.join()
+        monkeypatch.setattr(device._client, "ask", ask)
+        return device, requests
+
+    return make
 
 
-def conditions(**changes):
-    known = {
-        "device": "onnxruntime:cpu",
-        "runtime": "onnxruntime 1.0",
-        "machine": "a board",
-        "threads": 1,
-        "batch": 1,
-        "precision": "fp32",
-        "lowered": False,
-    }
-    return json.dumps({**known, **changes}).encode()
+HERE = {"device": "onnxruntime:cpu", "lowered": False}
+CONDITIONS_THERE = dataclasses.asdict(latency(**HERE).conditions)
+ID = "0" * 64
 
 
-def test_an_agent_that_is_away_or_busy_is_asked_again():
-    answers = [(503, b"", {}), (429, b"{}", {"Retry-After": "1"}), (202, b"{}", {})]
-    with stub(*answers, (200, conditions(), {})) as (url, asked):
-        assert RemoteDevice(url, PLAIN, token="a-token").conditions.machine == "a board"
-        assert len(asked) == 4
+def measured(**changes):
+    return dataclasses.asdict(latency(**HERE, **changes))
+
+
+def test_a_measurement_is_sent_again_when_the_agent_was_restarted(answering, small):
+    device, requests = answering(
+        conditions=[(200, CONDITIONS_THERE)],
+        measurements=[
+            (202, {"id": ID}),
+            (404, {}),
+            (202, {"id": ID}),
+            (202, {}),
+            (200, measured()),
+        ],
+    )
+    assert device.measure(small, QUICK) == latency(device="http://board:1", lowered=False)
+    sent = [params for method, _, params in requests if method == "POST"]
+    assert sent[0] == sent[1]  # the same take: an agent that still knows it does not repeat it
+    assert {"rounds": 2, "seconds": 0.2, "precision_of_ratio": 0.005}.items() <= sent[0].items()
+    assert (sent[0]["resolution"], sent[0]["threads"], sent[0]["lowered"]) == (64, 1, False)
+    assert requests[1][:2] == ("GET", f"/measurements/{ID}")
+    assert requests[1][2] == {"wait": 15.0}
+
+
+def test_an_agent_that_restarts_again_and_again_is_given_up(answering, small):
+    device, requests = answering(measurements=[(202, {"id": ID}), (404, {})] * 3)
+    message = error_of(device.measure, small, QUICK)
+    assert message.startswith("http://board:1 was restarted 3 times during the measurement of ")
+    assert len(requests) == 6
 
 
 @pytest.mark.parametrize(
-    ("answer", "message"),
+    ("changes", "message"),
     [
-        ((200, b"<html>", {}), "none of a mixnas agent"),
-        ((200, b"{}", {}), "none of a mixnas agent"),
-        ((200, b"0" * 5_000_000, {}), "more than 4,000,000 bytes"),
-        ((200, conditions(batch=2), {}), r"other conditions than it was asked for (batch 2)"),
-        ((302, b"", {"Location": "http://elsewhere/"}), "status 302"),
-        ((500, b'{"detail": "two\\nlines"}', {}), "status 500 (twolines)"),
-        ((422, b'{"detail": "no such thing"}', {}), "cannot do it: no such thing"),
-        ((503, b"", {}), "does not answer (status 503)"),
+        ({"machine": "another"}, r"other than the requested ones (machine another, not m)"),
+        ({"resolution": 32}, "(a measured latency at 32 pixels)"),
+        ({"source": "predicted"}, "(a predicted latency at 64 pixels)"),
     ],
 )
-def test_strange_answers_are_told(answer, message):
-    with stub(answer) as (url, _):
-        device = RemoteDevice(url, PLAIN, token="a-token", patience=1.0)
-        assert message in told(lambda: device.conditions)
+def test_a_latency_for_other_conditions_is_refused(answering, small, changes, message):
+    device, _ = answering(
+        conditions=[(200, CONDITIONS_THERE)],
+        measurements=[(202, {"id": ID}), (200, measured(**changes))],
+    )
+    assert message in error_of(device.measure, small, QUICK)
+
+
+def test_a_profile_for_other_conditions_is_refused(answering):
+    profile = DeviceProfile(latency(device="onnxruntime:cpu", batch=2).conditions, 1.0)
+    device, _ = answering(
+        conditions=[(200, CONDITIONS_THERE)], profile=[(200, dataclasses.asdict(profile))]
+    )
+    assert "(batch 2, not 1; lowered True, not False)" in error_of(device.prepare)
 
 
 # -- TLS ---------------------------------------------------------------------------------------
@@ -219,10 +212,10 @@ def test_tls_is_verified(start_agent, tmp_path, monkeypatch):
     )
     agent = start_agent("--tls-cert", str(cert), "--tls-key", str(key))
     assert agent.url.startswith("https://")
-    assert "is not trusted" in told(lambda: remote(agent).conditions)
+    assert "is not trusted" in error_of(lambda: remote(agent).conditions)
     assert remote(agent, ca_file=str(cert)).conditions.threads == 1
     monkeypatch.setenv("MIXNAS_CA_FILE", str(cert))
     assert remote(agent).conditions.threads == 1
     monkeypatch.setenv("MIXNAS_CA_FILE", str(key))
-    assert "holds no certificates" in told(remote, agent)
+    assert "has no PEM certificates" in error_of(remote, agent)
     agent.stop()

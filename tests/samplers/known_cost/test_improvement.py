@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.samplers.known_cost.improvement import (
-    MOST_COSTS,
+    MAX_COSTS,
     HypervolumeImprovement,
     RewardImprovement,
     reference_accuracy,
@@ -14,7 +14,7 @@ from nas.samplers.known_cost.model import Prediction
 
 
 def volume(accuracies, costs, reference, ends):
-    """What networks dominate up to the reference point, by another's hand."""
+    """Return the hypervolume that networks dominate, computed independently."""
     points = np.column_stack([-np.asarray(accuracies, float), costs])
     return moocore.hypervolume(points, ref=[-reference, *ends])
 
@@ -25,8 +25,8 @@ def certain(accuracies):
 
 @st.composite
 def problems(draw):
-    """Networks on a coarse grid, so that there are ties, and some beyond the reference."""
-    k = draw(st.integers(1, MOST_COSTS))
+    """Draw networks on a coarse grid, with ties and duplicates, some beyond the reference point."""
+    k = draw(st.integers(1, MAX_COSTS))
     rows = st.lists(st.integers(0, 6), min_size=k + 1, max_size=k + 1)
     observed = np.array(draw(st.lists(rows, min_size=1, max_size=8))) / 5
     fresh = np.array(draw(st.lists(rows, min_size=1, max_size=5))) / 5
@@ -47,7 +47,7 @@ def test_a_certain_network_adds_the_volume_that_it_adds(problem):
 
 
 @pytest.mark.parametrize("reference", [0, 0.0])
-def test_a_reference_of_nothing_is_a_number_as_any(reference):
+def test_a_reference_accuracy_of_zero_is_valid(reference):
     improvement = HypervolumeImprovement(
         np.array([0.5]), np.array([[0.5]]), reference, np.array([1.0])
     )
@@ -76,7 +76,7 @@ def test_the_expectation_is_the_mean_over_accuracies(k, max_score):
         assert expected[i] == pytest.approx(np.mean(gains), abs=4 * error + 1e-5)
 
 
-def test_many_candidates_are_weighed_as_each():
+def test_many_candidates_are_evaluated_like_single_ones():
     rng = np.random.default_rng(0)
     observed, costs = rng.uniform(0, 1, 200), rng.uniform(0, 1, (200, 3))
     improvement = HypervolumeImprovement(observed, costs, 0.0, np.ones(3))
@@ -95,7 +95,8 @@ def test_many_candidates_are_weighed_as_each():
 def test_a_front_of_hundreds_is_exact_or_nearly_so(k, n, error):
     rng = np.random.default_rng(0)
     points = np.abs(rng.standard_normal((n, k + 1)))
-    points /= np.linalg.norm(points, axis=1, keepdims=True)  # on a sphere: none dominates another
+    # On a sphere, no network dominates another.
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
     accuracies, costs = points[:, 0], 1 - points[:, 1:]
     improvement = HypervolumeImprovement(accuracies, costs, 0.0, np.ones(k))
     fresh = rng.uniform(0, 0.8, (6, k))
@@ -136,7 +137,7 @@ def test_the_expected_reward_is_the_mean_over_accuracies(slope):
         assert expected[i] == pytest.approx(gains.mean(), abs=4 * error + 1e-6)
 
 
-def test_what_cannot_beat_the_best_adds_nothing():
+def test_networks_that_cannot_beat_the_best_add_nothing():
     improvement = RewardImprovement(
         lambda accuracy, costs: accuracy - costs[0], np.array([0.9]), np.array([[0.0]])
     )
@@ -152,3 +153,7 @@ def test_the_reference_lies_a_tenth_below_the_front():
     assert alike == pytest.approx(0.72)
     assert reference_accuracy(np.zeros(2), np.ones((2, 1))) == pytest.approx(-0.1)
     assert reference_accuracy(np.full(2, -5.0), np.ones((2, 1))) == pytest.approx(-5.5)
+    # Duplicates count once, and of equally accurate networks the cheaper one is on the front.
+    accuracies = np.array([0.5, 0.5, 0.5, 0.7])
+    tied = reference_accuracy(accuracies, np.array([[1.0, 2], [1, 2], [1, 3], [2, 1]]))
+    assert tied == pytest.approx(0.5 - 0.02)

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from nas.errors import LimitError, MixnasError
 from nas.limits import parse_limits
 from nas.samplers import KnownCostSampler, ParameterDomain, distributions
-from nas.samplers.known_cost.sampler import LearnedCost, _even, _milestone
+from nas.samplers.known_cost.costs import LearnedCost
 from nas.space import load_space
 from tests.sampling import BOTH, KINDS, PARAMETERS, accuracy, cost, keys, made_up, run, tried
 from tests.space.test_space import tiny
@@ -64,7 +64,7 @@ def volume(found):
 
 
 @pytest.mark.parametrize("max_score", [1.0, 100.0, None])
-def test_it_finds_a_better_front_than_chance(max_score):
+def test_the_front_is_better_than_that_of_random_search(max_score):
     domain = ParameterDomain(PARAMETERS)
     for seed in range(2):
         rng = random.Random(seed)
@@ -76,7 +76,7 @@ def test_it_finds_a_better_front_than_chance(max_score):
         assert volume(found) > volume(chance)
 
 
-def test_it_starts_with_a_spread_over_the_cost():
+def test_initial_networks_are_spread_over_the_cost():
     first, second, *rest = (cost(p) for p in tried(KnownCostSampler(PARAMETERS, [cost]), 6))
     assert first < min(rest)
     assert second > max(rest)
@@ -119,16 +119,21 @@ def test_other_directions_are_refused(directions):
 @pytest.mark.parametrize(
     ("space", "costs", "more", "words"),
     [
-        (mixnet, ["flops"], {}, "'flops' is no cost that follows from a network; name one of"),
+        (mixnet, ["flops"], {}, "'flops' is not an exact cost of a network; name one of"),
         (PARAMETERS, ["madds"], {}, "plain parameters have no cost named 'madds'"),
-        (mixnet, [], {}, "0 costs were given; 1 to 3 can be weighed"),
+        (mixnet, [], {}, "0 costs were given; 1 to 3 are supported"),
         (mixnet, ["madds"] * 4, {}, "4 costs were given"),
         (mixnet, ["madds"], {"feasible": bool}, "not 'feasible'"),
-        (PARAMETERS, [cost], {"limits": parse_limits(["madds=1M"])}, "plain parameters take"),
+        (
+            PARAMETERS,
+            [cost],
+            {"limits": parse_limits(["madds=1M"])},
+            "use 'feasible'",
+        ),
         ({"x": FloatDistribution(0, 1)}, [cost], {}, "'x' has no finite set of values"),
     ],
 )
-def test_what_does_not_go_together_is_refused(space, costs, more, words):
+def test_contradictory_arguments_are_refused(space, costs, more, words):
     with pytest.raises(MixnasError, match=words):
         KnownCostSampler(space, costs, **more)
 
@@ -136,14 +141,14 @@ def test_what_does_not_go_together_is_refused(space, costs, more, words):
 def test_other_parameters_are_refused():
     study = optuna.create_study(directions=BOTH, sampler=KnownCostSampler(PARAMETERS, [cost]))
     trial = study.ask(PARAMETERS)
-    with pytest.raises(MixnasError, match="'extra' is no variable of 'the parameters'"):
+    with pytest.raises(MixnasError, match="'extra' is not a variable of 'the parameters'"):
         trial.suggest_int("extra", 0, 1)
 
 
-# -- what is asked for ----------------------------------------------------------------------
+# -- options --------------------------------------------------------------------------------
 
 
-def test_the_feasible_alone_is_proposed():
+def test_only_feasible_parameters_are_proposed():
     sampler = KnownCostSampler(PARAMETERS, [cost], feasible=lambda p: p["depth0"] < p["depth1"])
     found = tried(sampler, 20)
     assert all(p["depth0"] < p["depth1"] for p in found)
@@ -154,7 +159,7 @@ def test_the_feasible_alone_is_proposed():
 
 
 @pytest.mark.parametrize("costs", [["madds", "params"], ["params", "peak_memory", "madds"]])
-def test_several_costs_are_weighed(costs):
+def test_several_costs_are_supported(costs):
     sampler = KnownCostSampler(tiny, costs)
     study = optuna.create_study(
         directions=["maximize", *["minimize"] * len(costs)], sampler=sampler
@@ -169,7 +174,7 @@ def test_several_costs_are_weighed(costs):
     assert len(found) == 18
 
 
-def test_a_reward_is_raised():
+def test_a_reward_is_maximized():
     def reward(accuracy, costs):
         return accuracy - 0.01 * float(costs[0])
 
@@ -192,10 +197,10 @@ def test_a_reward_is_raised():
     assert study.best_value > np.quantile(drawn, 0.998)
 
 
-def test_hints_tell_of_accuracy():
+def test_covariates_inform_of_accuracy():
     parameters = {name: CategoricalDistribution(range(4)) for name in "abcdefgh"}
 
-    def secret(p):  # nothing that could be learned from parameters
+    def secret(p):  # cannot be learned from the parameters
         return random.Random(str(p)).random()
 
     def spent(p):
@@ -209,11 +214,11 @@ def test_hints_tell_of_accuracy():
             trial = study.ask(parameters)
             study.tell(trial, [secret(trial.params), spent(trial.params)])
         reached.append(np.mean([t.values[0] for t in study.trials[10:]]))
-    without, with_hint = reached
-    assert with_hint > without + 0.15
+    without, with_covariate = reached
+    assert with_covariate > without + 0.15
 
 
-def test_costs_and_hints_may_be_nothing_or_negative():
+def test_costs_and_covariates_may_be_zero_or_negative():
     sampler = KnownCostSampler(
         PARAMETERS, [lambda p: cost(p) - 8.0], covariates=[lambda p: -p["depth0"], lambda p: 0.0]
     )
@@ -225,7 +230,7 @@ def test_a_cost_may_be_learned():
     class Learned:
         factor = 1.0
         seen = ()
-        sure = True
+        ready = True
 
         def learn_from(self, past):
             before, self.factor = self.factor, 2.0 if len(past) >= 5 else 1.0
@@ -243,35 +248,20 @@ def test_a_cost_may_be_learned():
     assert learned.factor == 2.0
     assert len(learned.seen) == 13
     genotypes = [sampler.domain.from_parameters(p) for p in found]
-    assert sampler._costs(genotypes)[:, 0].tolist() == [2.0 * cost(p) for p in found]
+    assert sampler._known.costs(genotypes)[:, 0].tolist() == [2.0 * cost(p) for p in found]
 
 
-# -- small parts ----------------------------------------------------------------------------
-
-
-def test_an_even_spread_halves_the_gaps():
-    assert [_even(i) for i in range(9)] == [
-        0, 1, 0.5, 0.25, 0.75, 0.125, 0.625, 0.375, 0.875
-    ]  # fmt: skip
-
-
-def test_hyperparameters_are_fitted_the_more_seldom_the_more_is_known():
-    milestones = [_milestone(n) for n in range(2, 3000)]
-    assert milestones[:31] == list(range(2, 33))
-    assert all(m <= n for n, m in enumerate(milestones, start=2))
-    assert milestones == sorted(milestones)
-    assert len(set(milestones)) < 80
-
-
-def test_percent_under_a_ceiling_of_one_is_refused():
+def test_percentages_with_a_maximum_score_of_one_are_refused():
     study = optuna.create_study(
         directions=["maximize", "minimize"], sampler=KnownCostSampler(PARAMETERS, [cost])
     )
     study.tell(study.ask(PARAMETERS), [93.1, 1.0])
-    with pytest.raises(MixnasError, match=r"93\.1 is above the ceiling of 1; give .* ceiling=100"):
+    with pytest.raises(
+        MixnasError, match=r"93\.1 exceeds the maximum score of 1; pass max_s.*=100"
+    ):
         study.ask(PARAMETERS)
 
 
-def test_a_reward_needs_to_know_where_accuracy_is():
-    with pytest.raises(MixnasError, match="say by 'accuracy' where a trial has its accuracy"):
+def test_a_reward_requires_a_function_for_the_accuracy():
+    with pytest.raises(MixnasError, match="a trial's value is not its accuracy; pass a function"):
         KnownCostSampler(PARAMETERS, [cost], reward=lambda accuracy, costs: accuracy)

@@ -1,11 +1,11 @@
-"""The known-cost sampler in users' own scripts, which hand it all sorts of things."""
+"""The known-cost sampler in users' own scripts: unusual costs, limits, enqueued trials."""
 
 import random
 
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.distributions import IntDistribution
 from optuna.trial import TrialState
 
 from nas.errors import MixnasError
@@ -34,7 +34,7 @@ def asked(study, n, accuracy=quality, cost=sum):
     return found
 
 
-def test_a_cost_that_is_always_the_same_leaves_accuracy_to_search():
+def test_with_a_constant_cost_accuracy_is_searched():
     sampler = KnownCostSampler(DIGITS, [lambda p: 5.0])
     study = optuna.create_study(directions=BOTH, sampler=sampler)
     found = asked(study, 40, cost=lambda _: 5.0)
@@ -44,7 +44,7 @@ def test_a_cost_that_is_always_the_same_leaves_accuracy_to_search():
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), None])
-def test_a_cost_that_is_no_number_is_told_with_its_parameters(number):
+def test_a_cost_that_is_not_finite_is_reported_with_its_parameters(number):
     study = optuna.create_study(
         directions=BOTH, sampler=KnownCostSampler(DIGITS, [lambda p: number])
     )
@@ -52,11 +52,11 @@ def test_a_cost_that_is_no_number_is_told_with_its_parameters(number):
         study.ask(DIGITS)
     sampler = KnownCostSampler(DIGITS, [lambda p: 1.0], covariates=[lambda p: number])
     study = optuna.create_study(directions=BOTH, sampler=sampler)
-    with pytest.raises(MixnasError, match="a hint of"):
+    with pytest.raises(MixnasError, match="a covariate of"):
         study.ask(DIGITS)
 
 
-def test_optimize_ends_by_itself_when_everything_was_tried():
+def test_optimize_ends_when_all_networks_were_tried():
     study = optuna.create_study(
         directions=BOTH, sampler=KnownCostSampler(SQUARE, [lambda p: p["a"]])
     )
@@ -69,7 +69,7 @@ def test_optimize_ends_by_itself_when_everything_was_tried():
     assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 4 + [TrialState.PRUNED]
 
 
-def test_an_enqueued_trial_keeps_its_values_and_the_rest_is_made_feasible():
+def test_an_enqueued_trial_keeps_its_values_and_the_rest_becomes_feasible():
     study = optuna.create_study(
         directions=BOTH,
         sampler=KnownCostSampler(DIGITS, [lambda p: p["c"]], feasible=lambda p: p["a"] < p["b"]),
@@ -84,21 +84,6 @@ def test_an_enqueued_trial_keeps_its_values_and_the_rest_is_made_feasible():
     assert params[3] == {"a": 3, "b": 3, "c": 1}
 
 
-def test_categories_that_are_numbers_have_an_order():
-    choices = [16, 24, 32, 48]
-    domain = ParameterDomain({
-        "width": CategoricalDistribution(choices),
-        "mixed": CategoricalDistribution([3, "auto"]),
-        "on": CategoricalDistribution([False, True]),
-    })  # fmt: skip
-    encoded = domain.encode([(i, 0, 0) for i in range(4)])
-    assert encoded[:, 0].tolist() == [0, 0.25, 0.5, 1]
-    assert encoded.shape == (4, 1 + 2 + 2)
-    assert [ordered for _, _, ordered in domain.variables()] == [True, False, False]
-    falling = ParameterDomain({"width": CategoricalDistribution(choices[::-1])})
-    assert falling.variables() == [("width", 4, False)]
-
-
 def test_a_sampler_forgets_an_earlier_study():
     def cheap(p):
         return sum(p.values())
@@ -111,7 +96,7 @@ def test_a_sampler_forgets_an_earlier_study():
     assert len({tuple(t.params.items()) for t in second.trials}) == 15
 
 
-def test_costs_are_held_to_their_limits():
+def test_costs_meet_their_limits():
     sampler = KnownCostSampler(
         DIGITS, [lambda p: sum(p.values())], cost_limits={0: [Limit("latency", 4, 6)]}
     )
@@ -119,7 +104,7 @@ def test_costs_are_held_to_their_limits():
     assert all(4 <= sum(p.values()) <= 6 for p in found[1:])
 
 
-def test_the_start_goes_on_past_trials_that_fail():
+def test_the_initial_spread_continues_past_failed_trials():
     study = optuna.create_study(
         directions=BOTH, sampler=KnownCostSampler(DIGITS, [lambda p: sum(p.values())])
     )
@@ -127,7 +112,7 @@ def test_the_start_goes_on_past_trials_that_fail():
     for _ in range(12):
         trial = study.ask(DIGITS)
         spent.append(sum(trial.params.values()))
-        if spent[-1] > 18:  # as when large networks do not fit into memory
+        if spent[-1] > 18:  # for example because large networks do not fit into memory
             study.tell(trial, state=TrialState.FAIL)
         else:
             study.tell(trial, [quality(trial.params), spent[-1]])
@@ -136,7 +121,7 @@ def test_the_start_goes_on_past_trials_that_fail():
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
-def test_several_costs_are_all_brought_down(k):
+def test_several_costs_are_all_reduced(k):
     def spent(p):
         return [p[name] for name in "abc"[:k]]
 
@@ -144,7 +129,7 @@ def test_several_costs_are_all_brought_down(k):
         return 0.9 - 0.3 * np.exp(-sum(p.values()) / 9)
 
     def dominated_share(found):
-        """Of even points between cheap and dear, how many some network is better than."""
+        """Return the share of random targets that some network reaches or exceeds."""
         points = [(p, gain(p)) for p in found]
         rng = np.random.default_rng(0)
         targets = zip(rng.uniform(0.6, 0.9, 400), rng.uniform(0, 9, (400, k)), strict=True)

@@ -1,9 +1,8 @@
-"""What may happen to the known-cost sampler in a study: failures, resumption, threads, ends."""
+"""The known-cost sampler in the course of a study: failures, resumption, threads, exhaustion."""
 
 import copy
 import random
 
-import numpy as np
 import optuna
 import pytest
 from optuna.distributions import IntDistribution
@@ -11,7 +10,6 @@ from optuna.trial import TrialState, create_trial
 
 from nas.errors import ExhaustedError
 from nas.samplers import KnownCostSampler, ParameterDomain
-from nas.samplers.known_cost.sampler import _telling
 from nas.samplers.known_cost.model import KEEP_MOST
 from tests.sampling import (
     BOTH,
@@ -25,7 +23,7 @@ from tests.sampling import (
 )
 
 
-def test_what_is_under_way_sends_others_elsewhere():
+def test_running_trials_keep_others_at_a_distance():
     study = optuna.create_study(directions=BOTH, sampler=KnownCostSampler(PARAMETERS, [cost]))
     tried(None, 12, study=study)
     waiting = [study.ask(PARAMETERS).params for _ in range(6)]
@@ -33,19 +31,19 @@ def test_what_is_under_way_sends_others_elsewhere():
         assert all(apart(one, two) > 1 for two in waiting[:i])
 
 
-def test_all_may_be_asked_before_any_is_told():
+def test_all_trials_may_be_asked_before_any_result():
     study = optuna.create_study(directions=BOTH, sampler=KnownCostSampler(PARAMETERS, [cost]))
     trials = [study.ask(PARAMETERS) for _ in range(20)]
     assert len(set(keys(t.params for t in trials))) == 20
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0, -3.0])
-def test_constant_accuracies_are_survived(value):
+def test_constant_accuracies_are_accepted(value):
     found = tried(KnownCostSampler(PARAMETERS, [cost]), 14, lambda p: (value, cost(p)))
     assert len(set(keys(found))) == 14
 
 
-def test_trials_that_fail_are_not_learned_from_nor_repeated():
+def test_failed_trials_are_neither_learned_from_nor_repeated():
     def objective(trial):
         parameters = {n: trial._suggest(n, d) for n, d in PARAMETERS.items()}
         if trial.number % 3 == 0:
@@ -63,12 +61,12 @@ def test_trials_that_fail_are_not_learned_from_nor_repeated():
     assert len(set(keys(t.params for t in study.trials))) == 24
 
 
-def test_trials_without_an_accuracy_are_passed_over():
+def test_trials_without_an_accuracy_are_ignored():
     sampler = KnownCostSampler(PARAMETERS, [cost], accuracy=lambda trial: None)
     assert len(set(keys(tried(sampler, 14)))) == 14
 
 
-def test_a_small_set_is_tried_to_the_end():
+def test_a_small_set_is_exhausted():
     def spent(p):
         return p["a"] + p["c"]
 
@@ -104,7 +102,7 @@ def add(study, n, seed=0):
         study.add_trial(create_trial(values=values, params=parameters, distributions=PARAMETERS))
 
 
-def test_thousands_of_observations_are_thinned():
+def test_the_model_keeps_a_part_of_thousands_of_observations():
     study = optuna.create_study(directions=BOTH, sampler=KnownCostSampler(PARAMETERS, [cost]))
     add(study, 3 * KEEP_MOST)
     known = {tuple(sorted(t.params.items())) for t in study.trials}
@@ -113,17 +111,7 @@ def test_thousands_of_observations_are_thinned():
     assert len(study.sampler._model._process.X_train_) == KEEP_MOST
 
 
-def test_the_thinned_hold_the_front():
-    rng = np.random.default_rng(0)
-    accuracies, costs = rng.uniform(0, 1, 3000), rng.uniform(0, 1, (3000, 1))
-    kept = _telling(accuracies, costs)
-    assert len(np.unique(kept)) == KEEP_MOST
-    order = np.argsort(costs[:, 0])
-    front = order[accuracies[order] == np.maximum.accumulate(accuracies[order])]
-    assert set(front) <= set(kept)
-
-
-def test_a_search_goes_on_with_a_new_sampler():
+def test_a_search_continues_with_a_new_sampler():
     study = optuna.create_study(directions=BOTH, sampler=KnownCostSampler(PARAMETERS, [cost]))
     before = tried(None, 15, study=study)
     proposals = []
@@ -138,13 +126,13 @@ def test_a_search_goes_on_with_a_new_sampler():
     assert len(set(keys([*before, *after]))) == 20
 
 
-def test_trials_that_were_enqueued_are_learned_from():
+def test_enqueued_trials_are_learned_from():
     sampler = KnownCostSampler(PARAMETERS, [cost])
     study = optuna.create_study(directions=BOTH, sampler=sampler)
-    wanted = {**ParameterDomain(PARAMETERS).view((0,) * 9), "rate": 0.3}
-    study.enqueue_trial(wanted)
+    enqueued = {**ParameterDomain(PARAMETERS).view((0,) * 9), "rate": 0.3}
+    study.enqueue_trial(enqueued)
     found = tried(None, 12, study=study)
-    assert found[0] == wanted
+    assert found[0] == enqueued
     assert len(set(keys(found))) == 12
     assert len(sampler._past(study, 12)) == 12
 
@@ -160,7 +148,7 @@ def test_threads_share_a_sampler():
     assert len(set(keys(t.params for t in study.trials))) == 20
 
 
-def test_what_a_trial_has_not_shown_yet_is_not_proposed_again():
+def test_proposals_that_are_not_visible_yet_are_not_repeated():
     sampler = KnownCostSampler(FEW, [lambda p: p["a"] + p["c"]], start=2)
     study = optuna.create_study(directions=BOTH, sampler=sampler)
     waiting = [study.ask() for _ in range(18)]
@@ -170,7 +158,7 @@ def test_what_a_trial_has_not_shown_yet_is_not_proposed_again():
     assert len(set(keys(trial.params for trial in waiting))) == 18
 
 
-def test_a_copy_of_a_sampler_goes_on_as_it_would():
+def test_a_copy_of_a_sampler_proposes_the_same():
     study = optuna.create_study(directions=BOTH, sampler=KnownCostSampler(PARAMETERS, [cost]))
     tried(None, 12, study=study)
     other = copy.deepcopy(study)

@@ -1,0 +1,213 @@
+"""The contract of executors: they take networks from a queue, have them judged, and report back.
+
+A search owns a `TaskQueue` and has an `Executor` drain it. The executor calls, in this order:
+
+1. `TaskQueue.adopt`, from `Executor.recover`, with the tasks that an earlier process left running
+   and that this executor can continue;
+2. `TaskQueue.take` whenever workers may be idle, until `TaskQueue.finished` holds and nothing runs;
+3. `TaskQueue.finish` with the result of a task, or `TaskQueue.give_up` if the executor stopped it
+   early, exactly once for every task taken or adopted.
+
+`nas.testing.executors` has the tests that every executor must pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import psutil
+
+from nas.accuracy.base import Estimate
+from nas.machine import usable_cores
+from nas.spec import NetworkSpec
+from nas.units import GIBIBYTE
+
+Key = Any
+"""Identifies a task: any hashable value that the queue chooses."""
+_WORKER_GIBIBYTES = 1.5  # memory that a training process needs at the least, torch included
+_MEMORY_SHARE = 0.9  # share of the machine's memory that all workers together may take
+
+
+@dataclass(frozen=True)
+class Task:
+    """One network to judge.
+
+    Attributes:
+        spec: The network.
+        seed: Seed of its training.
+    """
+
+    spec: NetworkSpec
+    seed: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A network that could not be judged.
+
+    Attributes:
+        reason: Why, in words.
+        died: Whether the process that judged it ended; the network need not be the cause.
+    """
+
+    reason: str
+    died: bool = False
+
+
+Result = Estimate | Failure
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The outcome of one stage of an estimate.
+
+    Attributes:
+        result: The estimate, or why there is none.
+        number: Number of the stage, from 1 on.
+        last: Whether the task is done with it.
+    """
+
+    result: Result
+    number: int = 1
+    last: bool = True
+
+
+@dataclass(frozen=True)
+class Resources:
+    """How a machine is shared among worker processes.
+
+    Attributes:
+        workers: Number of processes.
+        threads: Threads of each process.
+        seconds: Wall-clock limit of one task, in seconds; None for no limit.
+        memory: Bytes of memory that one worker may take; None for an equal share of the machine's.
+    """
+
+    workers: int
+    threads: int = 1
+    seconds: float | None = None
+    memory: int | None = None
+
+    @property
+    def allowance(self) -> int:
+        """Bytes of memory that one worker may take."""
+        equal_share = int(_MEMORY_SHARE * psutil.virtual_memory().total / self.workers)
+        return self.memory or equal_share
+
+    @property
+    def node_allowance(self) -> int:
+        """Bytes of memory that one worker may take on a node that is full of its kind."""
+        share = min(1.0, self.threads / usable_cores())
+        return self.memory or int(_MEMORY_SHARE * psutil.virtual_memory().total * share)
+
+
+def default_resources() -> tuple[int, int]:
+    """Return the numbers of workers and threads with the highest throughput.
+
+    Networks of this size train fastest with one process per core, since a second thread speeds a
+    small layer up by less than a factor of two. Only memory may forbid it.
+    """
+    cores = usable_cores()
+    fitting = int(psutil.virtual_memory().total / GIBIBYTE / _WORKER_GIBIBYTES)
+    workers = max(1, min(cores, fitting))
+    return workers, max(1, cores // workers)
+
+
+class TaskQueue(Protocol):
+    """Hands tasks to an executor and receives their results; see the module for the call order."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether no task will follow, provided that none of those under way fails."""
+        ...
+
+    def take(self, waiting: int, running: int, workers: int) -> Mapping[Key, Task]:
+        """Return tasks to run next, the first ones first; none if there is no room.
+
+        Args:
+            waiting: Number of tasks that were taken and that no worker has begun.
+            running: Number of tasks under way.
+            workers: Number of tasks that can run at the same time.
+        """
+        ...
+
+    def adopt(self, keys: Collection[Key]) -> bool:
+        """Continue tasks that an earlier process left running: all of them, or none.
+
+        Returns:
+            Whether they are continued; False if one of them is over or unknown.
+        """
+        ...
+
+    def finish(self, key: Key, result: Result) -> None:
+        """Receive the result of a task."""
+        ...
+
+    def give_up(self, key: Key, stage: Stage) -> None:
+        """Learn that a task was stopped after a stage, because others were better."""
+        ...
+
+
+class Executor(Protocol):
+    """Judges networks in processes of their own. Use it as a context manager."""
+
+    def __enter__(self) -> Executor:
+        """Return the executor."""
+        ...
+
+    def __exit__(self, *exception: object) -> None:
+        """Stop everything that still runs."""
+        ...
+
+    def recover(self, queue: TaskQueue) -> list[Key]:
+        """Adopt the tasks that an earlier process left running; return their keys."""
+        ...
+
+    def drain(self, queue: TaskQueue) -> None:
+        """Judge what the queue hands out until it has finished.
+
+        Raises:
+            MixnasError: If the queue raises it, or the executor cannot continue.
+        """
+        ...
+
+
+class FixedQueue:
+    """A queue of tasks that are known in advance.
+
+    Attributes:
+        results: The results so far, by key.
+    """
+
+    def __init__(self, tasks: Mapping[Key, Task]) -> None:
+        """Take the tasks.
+
+        Args:
+            tasks: Tasks by key, in the order in which they are to run.
+        """
+        self._tasks: dict[Hashable, Task] = dict(tasks)
+        self.results: dict[Hashable, Result] = {}
+
+    @property
+    def finished(self) -> bool:
+        """See `TaskQueue`."""
+        return not self._tasks
+
+    def take(self, waiting: int, running: int, workers: int) -> Mapping[Key, Task]:
+        """See `TaskQueue`."""
+        free = max(0, workers - waiting - running)
+        return {key: self._tasks.pop(key) for key in list(self._tasks)[:free]}
+
+    def adopt(self, keys: Collection[Key]) -> bool:
+        """See `TaskQueue`; nothing was left running."""
+        return not keys
+
+    def finish(self, key: Key, result: Result) -> None:
+        """See `TaskQueue`."""
+        self.results[key] = result
+
+    def give_up(self, key: Key, stage: Stage) -> None:
+        """See `TaskQueue`; the result of the stage counts."""
+        self.results[key] = stage.result

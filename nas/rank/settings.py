@@ -1,0 +1,27 @@
+"""What a ranking is asked to do, and the defaults of everything that nobody specifies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FEWEST_NETWORKS = 3
+"""Networks with a score that a ranking card needs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankingSettings:
+    """What a ranking is asked to do; ``ranking.yaml`` in its folder holds it.
+
+    Attributes:
+        table: Path of the trained networks (see `nas.accuracy.table`).
+        estimator: Estimator to judge, with its settings behind a colon.
+        data: Name or path of the data set.
+        n: Number of networks to draw from the table.
+        seed: Random seed of the drawing, the estimator and the bootstrap.
+    """
+
+    table: str
+    estimator: str = "supernet"
+    data: str = "digits"
+    n: int = 60
+    seed: int = 0

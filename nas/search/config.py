@@ -1,0 +1,126 @@
+"""What a search is asked to do, and the defaults of everything that nobody specifies."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from nas.document import read_document, validate
+
+AtLeastOne = Annotated[int, Field(ge=1, le=1_000_000)]
+
+RETRAINED_NETWORKS = 2
+"""Networks of the front that are retrained at the end, unless the user gives a number."""
+RETRAINING_SEEDS = 3
+"""Trainings of every retrained network."""
+RETRAINING_EPOCHS = 2
+"""Passes over the training part, as far as they lie within the two numbers of images."""
+FEWEST_IMAGES, MOST_IMAGES = 4_800, 100_000
+TRAINABLE = ("short", "zero-cost", "supernet")
+"""Estimators that judge networks on the data set itself, so that retraining on it makes sense."""
+
+
+def _default_workers() -> int:
+    from nas.executors.base import default_resources
+
+    return default_resources()[0]
+
+
+def _default_threads() -> int:
+    from nas.executors.base import default_resources
+
+    return default_resources()[1]
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class SearchConfig:
+    """What a search is asked to do; ``config.yaml`` of its run directory holds it.
+
+    Attributes:
+        space: Name of the space, or path of its YAML file.
+        limits: Limits by metric, as written on the command line.
+        data: Name or path of the data set.
+        estimator: Estimator of accuracy, with its settings behind a colon.
+        device: Device on which latency is measured.
+        sampler: Sampler that proposes networks.
+        references: Networks that are trained and measured for comparison.
+        trials: Number of networks to judge.
+        seed: Random seed.
+        workers: Number of training processes.
+        threads: Threads of each training process.
+        objective: What the search optimizes.
+        target: Latency that a reward aims at, as written on the command line.
+        latency: ``measured``, ``predicted``, or ``auto``: predicted if a predictor fits.
+        storage: URL of the study's storage, without a password; None for ``study.db``.
+        study: Name of the study in its storage.
+        trial_timeout: Wall-clock limit of one trial's training, in seconds; None for no limit.
+        ray: Ray cluster on which trials run; None for worker processes on this machine.
+        gpus: GPUs of one trial, on Ray.
+        confirm: Networks of the front to retrain at the end, in addition to the references;
+            None to decide by the estimator (see `networks_to_retrain`).
+        retrain: Settings of the retraining (see `nas.search.retraining.retraining`).
+        command: Command line that the configuration came from.
+        version: Version of mixnas.
+    """
+
+    space: str = "mixnet"
+    limits: dict[str, str] = dataclasses.field(default_factory=dict)
+    data: str = "digits"
+    estimator: str = "supernet"
+    device: str = "onnxruntime:cpu"
+    sampler: str = "known-cost"
+    references: list[str] = dataclasses.field(
+        default_factory=lambda: ["mixnet_s", "mixnet_m", "mobilenet_v2", "efficientnet_b0"]
+    )
+    trials: AtLeastOne = 24
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    workers: AtLeastOne = dataclasses.field(default_factory=_default_workers)
+    threads: AtLeastOne = dataclasses.field(default_factory=_default_threads)
+    objective: str = "pareto"
+    target: str | None = None
+    storage: str | None = None
+    study: str = "search"
+    trial_timeout: Annotated[float, Field(gt=0)] | None = None
+    ray: str | None = None
+    gpus: Annotated[float, Field(ge=0)] = 0.0
+    confirm: Annotated[int, Field(ge=0)] | None = None
+    retrain: str = ""
+    latency: Literal["auto", "measured", "predicted"] = "auto"
+    command: str = ""
+    version: str = ""
+
+    @property
+    def networks_to_retrain(self) -> int:
+        """Number of networks of the front to retrain.
+
+        If nobody gives one, some are retrained, provided that the estimator judges networks on the
+        data set itself.
+        """
+        if self.confirm is not None:
+            return self.confirm
+        kind = self.estimator.partition(":")[0]
+        return RETRAINED_NETWORKS if self.retrain or kind in TRAINABLE else 0
+
+
+def default_of(name: str) -> Any:
+    """Return the default of a field of `SearchConfig` that does not depend on the machine."""
+    for field in dataclasses.fields(SearchConfig):
+        if field.name == name:
+            if field.default is not dataclasses.MISSING:
+                return field.default
+            assert field.default_factory is not dataclasses.MISSING
+            return field.default_factory()
+    raise KeyError(name)
+
+
+def read_config(path: Path) -> SearchConfig:
+    """Read a search's configuration; what it does not mention has its default.
+
+    Raises:
+        DocumentError: If the file is missing, or is not a configuration.
+    """
+    return validate(SearchConfig, read_document(path))

@@ -1,0 +1,69 @@
+"""What a running search shows: a progress bar on a terminal, one line per trial elsewhere."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from analysis.read.runs import score_text
+from nas import cli
+from nas.accuracy import Estimate
+from nas.executors.base import Failure, Result
+from nas.study import OpenTrial, SearchStudy
+from nas.units import format_count
+
+
+@dataclass
+class SearchMonitor:
+    """Shows the progress of a search.
+
+    Attributes:
+        study: Study of the search.
+        trials: Number of trials to complete.
+        console: Where to show it.
+        best: The best network so far, in words.
+    """
+
+    study: SearchStudy
+    trials: int
+    console: Console
+    best: str = "training"
+    _best: tuple[float, float] = (-math.inf, 0.0)
+
+    def __post_init__(self) -> None:
+        self.progress = cli.new_progress(self.console)
+        done = self.study.completed()
+        self._bar = self.progress.add_task("measuring", total=self.trials, completed=done)
+
+    def say(self, text: str) -> None:
+        """Show what the search is doing."""
+        self.progress.update(self._bar, description=text, refresh=True)
+
+    def trial_ended(self, trial: OpenTrial, result: Result) -> None:
+        """Show the result of a trial."""
+        if isinstance(result, Estimate) and trial.latency is not None:
+            rank = (result.score, -trial.latency.steady_ms)
+            if rank > self._best:
+                self._best = rank
+                score = score_text(result.score, result.by_accuracy)
+                self.best = f"best {score} at {trial.latency.steady_ms:.2f} ms"
+        completed = self.study.completed()
+        if self.console.is_terminal:
+            self.progress.update(
+                self._bar, completed=completed, description=self.best, refresh=True
+            )
+            return
+        line = f"[{completed}/{self.trials}] {_line(trial, result)}"
+        self.progress.console.print(line, markup=False, soft_wrap=True)
+
+
+def _line(trial: OpenTrial, result: Result) -> str:
+    if isinstance(result, Failure):
+        return f"trial {trial.number} failed: {result.reason}"
+    latency = trial.latency.steady_ms if trial.latency else math.nan
+    return (
+        f"trial {trial.number}: {score_text(result.score, result.by_accuracy)}, {latency:.2f} ms, "
+        f"{format_count(trial.cost.madds)} MAdds, {result.seconds:.0f} s"
+    )

@@ -1,0 +1,94 @@
+"""Reference networks: well-known networks that are trained and measured as the trials are."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from nas.accuracy import Estimate
+from nas.cost import count
+from nas.errors import UnrunnableError
+from nas.executors.base import Failure
+from nas.formats.arch_string import arch_string
+from nas.latency import Device, Latency, measure_quietly
+from nas.spec import NetworkSpec
+from nas.study.table import estimate_columns, latency_columns
+
+RESULT_COLUMNS = [
+    "name",
+    "accuracy",
+    "score",
+    "latency_ms",
+    "latency_p10_ms",
+    "latency_p90_ms",
+    "latency_source",
+    "latency_noise",
+    "madds",
+    "params",
+]
+"""Columns of ``trials.csv`` and ``references.csv`` that the final table shows."""
+
+
+class References:
+    """The reference networks of a search and what is known of them.
+
+    Attributes:
+        specs: The networks, by name.
+        rows: One row for every reference judged so far, with the columns of the trials.
+    """
+
+    def __init__(self, specs: dict[str, NetworkSpec], table: pd.DataFrame | None) -> None:
+        """Take the networks, and the rows that an earlier process left."""
+        self.specs = specs
+        self.rows = [] if table is None else records(table)
+
+    def missing(self) -> list[str]:
+        """Return the names of those that have no row yet."""
+        known = {row["name"] for row in self.rows}
+        return [name for name in self.specs if name not in known]
+
+    def measure(self, device: Device) -> dict[str, Latency]:
+        """Measure those that have no row yet; one that the device cannot run gets a failed row."""
+        latencies = {}
+        for name in self.missing():
+            try:
+                latencies[name] = measure_quietly(device, self.specs[name])
+            except UnrunnableError as error:
+                self._add(name, {}, Failure(str(error)), 0)
+        return latencies
+
+    def add(self, name: str, latency: Latency, result: Estimate | Failure, seed: int) -> None:
+        """Add the row of a reference that was judged."""
+        self._add(name, latency.to_dict(), result, seed)
+
+    def _add(
+        self, name: str, latency: dict[str, Any], result: Estimate | Failure, seed: int
+    ) -> None:
+        failed = isinstance(result, Failure)
+        self.rows.append(
+            {
+                "name": name,
+                "state": "fail" if failed else "complete",
+                "reason": result.reason if isinstance(result, Failure) else "",
+                "spec_hash": self.specs[name].digest(),
+                "architecture": arch_string(self.specs[name]),
+                **asdict(count(self.specs[name])),
+                **estimate_columns({} if isinstance(result, Failure) else asdict(result)),
+                **latency_columns(latency),
+                "seed": seed,
+            }
+        )
+
+    def table(self) -> pd.DataFrame:
+        """Return the rows as a table, which has its columns even if it is empty."""
+        return pd.DataFrame(self.rows) if self.rows else pd.DataFrame(columns=RESULT_COLUMNS)
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a table's rows as plain data, with None for missing values."""
+    return [
+        {str(key): None if pd.isna(value) else value for key, value in row.items()}
+        for row in table.to_dict("records")
+    ]

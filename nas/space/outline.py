@@ -1,0 +1,55 @@
+"""The outline of a space document: its keys, and the types of the fields in it."""
+
+from __future__ import annotations
+
+import typing
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from nas.blocks import BLOCKS
+from nas.blocks.fields import Channels
+from nas.ir import Padding
+from nas.space.loader import SCHEMA
+from nas.spec import Norm
+
+Depth = Annotated[int, Field(ge=1, le=64)]
+Op = typing.Literal[tuple(BLOCKS)]  # type: ignore[valid-type]
+RESERVED = ("stem", "head", "input", "derive")
+STAGE_KEYS = ("op", "stride", "depth", "channels", "first", "rest", "each")
+KINDS: dict[str, Any] = {"op": Op, "depth": Depth, "channels": Channels}
+"""Type of every field of a stage and of its blocks."""
+
+for _block in BLOCKS.values():
+    for _name, _hint in typing.get_type_hints(_block, include_extras=True).items():
+        KINDS.setdefault(_name, _hint)
+BLOCK_FIELDS = tuple(key for key in KINDS if key not in ("op", "depth", "channels", "stride"))
+
+
+def _as_text(value: Any) -> Any:
+    """Accept ``400000000`` for ``"400000000"``."""
+    return str(value) if isinstance(value, (int, float)) else value
+
+
+class SpaceDocument(BaseModel):
+    """A space document whose expressions are not parsed yet; see `nas.space.choices`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_: str = Field(SCHEMA, alias="schema")
+    name: str = ""
+    description: str = ""
+    source: str = ""
+    base: str | None = None
+    input: dict[str, Any] = {}
+    num_classes: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    padding: Padding = "symmetric"
+    norm: Norm = Norm()
+    variables: dict[str, Any] = {}
+    stem: dict[str, Any]
+    defaults: dict[str, Any] = {}
+    stages: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    head: dict[str, Any] = {}
+    derive: dict[str, Any] | None = None
+    restrictions: list[str] = []
+    limits: dict[str, Annotated[str, BeforeValidator(_as_text)]] = {}

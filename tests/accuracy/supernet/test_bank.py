@@ -1,0 +1,164 @@
+import math
+import random
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.overrides import TorchFunctionMode
+
+from nas.accuracy.supernet.bank import WeightBank, fresh_buffers, skeleton, weight_slices
+from nas.space import load_space, sample
+from nas.torch_model import build, zero_residuals
+from tests.networks import DEEP, TINY
+
+space = load_space("mixnet").with_classes(10)
+
+
+@given(st.integers(0, 10_000))
+def test_slices_are_the_parameters_of_every_network(seed):
+    """Names and shapes are those of the network's own module, whatever the space draws."""
+    spec = space.decode(sample(space, random.Random(seed)).genotype)
+    expected = {name: tuple(p.shape) for name, p in skeleton(spec).named_parameters()}
+    assert {part.name: part.shape for part in weight_slices(spec)} == expected
+
+
+def test_a_network_alone_in_a_bank_is_the_network():
+    """With the bank's tensors as weights, bank and module compute the same."""
+    torch.manual_seed(0)
+    bank = WeightBank().train()
+    bank.add(DEEP)
+    images = torch.randn(4, 3, 32, 32)
+    module = build(DEEP, 0).train()
+    module.load_state_dict({**bank.weights(DEEP), **fresh_buffers(DEEP)})
+    assert torch.allclose(bank(DEEP, images, fresh_buffers(DEEP)), module(images), atol=1e-5)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10_000))
+def test_residual_branches_of_a_bank_start_at_zero(seed):
+    """At those scales that `zero_residuals` sets in the network's own module, and no others."""
+    spec = space.decode(sample(space, random.Random(seed)).genotype)
+    module = build(spec, 0)
+    zero_residuals(module)
+    expected = {name for name, weight in module.named_parameters() if not weight.any()}
+    for zero in (True, False):
+        bank = WeightBank(zero)
+        bank.add(spec)
+        found = {name for name, weight in bank.weights(spec).items() if not weight.any()}
+        biases = {name for name in expected if name.endswith("bias")}
+        assert found == (expected if zero else biases)
+
+
+def test_kernel_groups_share_the_center_of_the_kernels_of_their_channels():
+    torch.manual_seed(0)
+    bank = WeightBank()
+    bank.add(DEEP)
+    bank.add(DEEP.replace(stages=_with_kernels((3, 9))))
+    large = bank.tensors["stages/0/0/depthwise/conv/weight_grouped1"]
+    assert tuple(large.shape) == (48, 1, 9, 9)
+    weights = bank.weights(DEEP)  # kernels 3 and 5, 24 channels each
+    assert torch.equal(weights["stages.0.0.depthwise.conv.0.weight"], large[:24, :, 3:6, 3:6])
+    assert torch.equal(weights["stages.0.0.depthwise.conv.1.weight"], large[24:, :, 2:7, 2:7])
+
+
+def test_grouped_1x1_convolutions_are_the_diagonal_blocks_of_dense_ones():
+    bank = WeightBank()
+    bank.add(DEEP)
+    dense = bank.tensors["stages/0/1/expand/conv/weight_dense"]
+    assert tuple(dense.shape) == (144, 24, 1, 1)
+    weights = bank.weights(DEEP)
+    assert torch.equal(weights["stages.0.1.expand.conv.0.weight"], dense[:72, :12])
+    assert torch.equal(weights["stages.0.1.expand.conv.1.weight"], dense[72:, 12:])
+
+
+def test_enlarging_keeps_the_weights():
+    torch.manual_seed(0)
+    bank = WeightBank()
+    bank.add(DEEP)
+    before = {name: tensor.detach().clone() for name, tensor in bank.weights(DEEP).items()}
+    larger = DEEP.replace(stages=_with_kernels((9,)))
+    # The bank has the central 5x5 of the 9x9 kernels of 48 channels, and everything else.
+    total = sum(math.prod(part.shape) for part in weight_slices(larger))
+    assert bank.missing_share(larger) == pytest.approx(48 * (81 - 25) / total)
+    assert bank.missing_share(DEEP) == 0
+    bank.add(DEEP.replace(stages=_with_kernels((9,))))
+    assert all(torch.equal(bank.weights(DEEP)[name], tensor) for name, tensor in before.items())
+
+
+def _with_kernels(kernels):
+    (first, second), (third,) = DEEP.stages
+    return ((_replace(first, kernels), second), (third,))
+
+
+def _replace(block, kernels):
+    return type(block)(**{**vars(block), "kernels": kernels})
+
+
+class Fills(TorchFunctionMode):
+    """Counts calls of functions that fill tensors."""
+
+    count = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.count += func.__name__ in ("normal_", "kaiming_uniform_", "uniform_", "zero_", "fill_")
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_skeleton_has_every_tensor_of_a_network_and_fills_none():
+    with Fills() as fills:
+        full = build(DEEP, 0)
+    assert fills.count > 50
+    with Fills() as fills:
+        empty = skeleton(DEEP)
+    assert fills.count == 0
+    assert {name: tensor.shape for name, tensor in empty.state_dict().items()} == {
+        name: tensor.shape for name, tensor in full.state_dict().items()
+    }
+    assert all(tensor.is_meta for tensor in empty.state_dict().values())
+
+
+def test_a_skeleton_takes_momentum_and_drops():
+    norms = [
+        module
+        for module in skeleton(TINY, momentum=None).modules()
+        if isinstance(module, torch.nn.BatchNorm2d)
+    ]
+    assert norms
+    assert all(norm.momentum is None for norm in norms)
+    dropped = skeleton(DEEP, drops=(0.3, 0.6))
+    assert dropped.classifier.dropout == 0.3
+    assert dropped.stages.get_submodule("0.1").drop_path == pytest.approx(0.2)  # block 1 of 3
+
+
+def test_a_bank_has_no_weights_of_networks_that_were_never_added():
+    bank = WeightBank()
+    assert bank.missing_share(TINY) == 1
+    with pytest.raises(AttributeError, match="stem/conv/weight_dense"):
+        bank.weights(TINY)
+    bank.add(TINY)
+    assert bank.missing_share(TINY) == 0
+    with pytest.raises(RuntimeError, match="exceeds dimension size"):
+        bank.weights(TINY.replace(stem=type(TINY.stem)(channels=64)))
+
+
+def test_weights_are_initialized_as_those_of_a_single_network():
+    """He et al. 2015 with fan-out for convolutions, a deviation of 0.01 for the classifier."""
+    torch.manual_seed(0)
+    bank = WeightBank()
+    wide = TINY.replace(stem=type(TINY.stem)(channels=128), head=type(TINY.head)(channels=512))
+    bank.add(wide)
+    weights = bank.weights(wide)
+    stem = weights["stem.conv.weight"]
+    assert tuple(stem.shape) == (128, 3, 3, 3)
+    assert float(stem.detach().std()) == pytest.approx((2 / (9 * 128)) ** 0.5, rel=0.05)
+    assert float(weights["classifier.weight"].detach().std()) == pytest.approx(0.01, rel=0.05)
+    depthwise = weights["stages.0.0.depthwise.conv.0.weight"].detach()
+    assert float(depthwise.std()) == pytest.approx((2 / 9) ** 0.5, rel=0.1)
+
+
+def test_fresh_buffers_are_those_of_a_new_network():
+    expected = dict(build(DEEP, 0).named_buffers())
+    buffers = fresh_buffers(DEEP)
+    assert buffers.keys() == expected.keys()
+    assert all(torch.equal(buffers[name], expected[name]) for name in expected)

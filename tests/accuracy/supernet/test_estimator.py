@@ -1,0 +1,152 @@
+import dataclasses
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from nas.accuracy.base import EstimateError, PortableEstimator
+from nas.accuracy.pool import ListedPool, SpacePool
+from nas.accuracy.supernet import Supernet
+from nas.accuracy.supernet.estimator import (
+    CHECKPOINT_SECONDS,
+    MOST_UNTRAINED,
+    _SampledPaths,
+    _trained_bank,
+)
+from nas.space import load_space
+from nas.train.recipe import Recipe
+from tests.networks import DEEP, TINY
+
+space = load_space("mixnet").with_classes(10)
+
+
+@pytest.fixture
+def supernet(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path))
+    torch.set_num_threads(1)
+
+    def made(**changes):
+        settings = {"images": 1_600, "resolution": 16, "validation": 200, "calibration": 256}
+        return Supernet("digits", ListedPool([TINY, DEEP]), **{**settings, **changes})
+
+    return made
+
+
+@pytest.mark.parametrize("paths", [1, 3])
+def test_a_trained_supernet_is_better_than_chance(supernet, paths):
+    trained = supernet(images=16_000 // paths, paths=paths)
+    trained.prepare()
+    estimate = trained.estimate(TINY, 0)
+    assert estimate.score > 0.3
+    assert estimate.accuracy is None
+    assert trained.estimate(TINY, 0).score == estimate.score
+
+
+def test_the_epochs_of_a_small_data_set_are_bounded(supernet):
+    steps = []
+    supernet(images=100_000, most_epochs=2).prepare(lambda *step: steps.append(step))
+    assert steps[-1] == (32, 32)  # 1,078 images in batches of 64
+
+
+def test_an_interrupted_training_is_resumed_exactly(supernet, monkeypatch):
+    whole = supernet()
+    whole.prepare()
+    expected = whole.path.read_bytes()
+    whole.path.unlink()
+    monkeypatch.setattr("nas.accuracy.supernet.estimator.CHECKPOINT_SECONDS", -1.0)
+
+    def interrupt(done, total):
+        if done == 9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        supernet().prepare(interrupt)
+    assert not whole.path.exists()
+    steps = []
+    supernet().prepare(lambda done, total: steps.append((done, total)))
+    assert steps[0] == (9, 25)  # step 9 was done, but not saved
+    assert whole.path.read_bytes() == expected
+    assert CHECKPOINT_SECONDS > 0
+
+
+def test_the_weights_can_be_copied_to_other_machines(supernet):
+    trained = supernet()
+    untrained = trained.fingerprint()
+    trained.prepare()
+    state, fingerprint = trained.export_state(), trained.fingerprint()
+    assert fingerprint != untrained
+    arrived = pickle.loads(pickle.dumps(trained))  # noqa: S301
+    assert isinstance(arrived, PortableEstimator)
+    assert (arrived.pool, arrived.path) == (None, trained.path)
+    trained.path.unlink()  # like a machine on which it was never trained
+    with pytest.raises(EstimateError, match="has not been trained"):
+        arrived.estimate(TINY, 0)
+    for present in (None, b"trained differently"):
+        if present is not None:
+            trained.path.write_bytes(present)
+        arrived.import_state(state)
+        assert arrived.fingerprint() == fingerprint
+    assert 0 <= arrived.estimate(TINY, 0).score <= 1
+
+
+def test_settings_of_the_evaluation_do_not_change_the_weights(supernet):
+    assert supernet(validation=100).path == supernet(validation=200).path
+    assert supernet(validation=100).fingerprint() != supernet(validation=200).fingerprint()
+    assert supernet(images=900).path != supernet(images=901).path
+
+
+def test_simultaneous_searches_train_one_supernet(supernet):
+    steps = []
+    with ThreadPoolExecutor() as pool:
+        both = [pool.submit(supernet().prepare, lambda *step: steps.append(step)) for _ in "ab"]
+        assert [done.result() for done in both] == [[], []]
+    assert steps == [(step, 25) for step in range(1, 26)]
+
+
+def test_networks_of_another_space_are_refused(supernet):
+    trained = supernet()
+    trained.prepare()
+    wide = TINY.replace(stem=type(TINY.stem)(channels=64))
+    with pytest.raises(EstimateError, match="% of its weights are not in the supernet"):
+        trained.estimate(wide, 0)
+
+
+def test_another_space_has_another_supernet(supernet):
+    listed = supernet().fingerprint()
+    spaced = Supernet("digits", SpacePool(space)).fingerprint()
+    assert listed["networks"] != spaced.get("networks")
+    assert "space" in spaced
+
+
+def test_a_slightly_larger_network_leaves_the_trained_weights_alone(supernet):
+    """Up to 2% of its weights may be untrained; they are initialized for it alone."""
+    trained = supernet()
+    trained.prepare()
+    before = trained.estimate(DEEP, 0)
+    head = DEEP.head.channels
+    larger = DEEP.replace(head=dataclasses.replace(DEEP.head, channels=head + 1))
+    bank = _trained_bank(trained.path)
+    assert 0 < bank.missing_share(larger) < MOST_UNTRAINED
+    first, second = trained.estimate(larger, 0), trained.estimate(larger, 0)
+    assert (first.score, first.loss) == (second.score, second.loss)
+    assert bank.missing_share(larger) > 0
+    after = trained.estimate(DEEP, 0)
+    assert (after.score, after.loss) == (before.score, before.loss)
+
+
+def test_the_sandwich_trains_the_extremes_and_random_networks():
+    """Yu and Huang 2019: the largest and the smallest of the networks, then random ones."""
+    pool = ListedPool([TINY, DEEP])
+    torch.manual_seed(0)
+    model = _SampledPaths(pool.draw, 4, Recipe())
+    passed = []
+    model.bank.forward = lambda spec, images, *_: (passed.append(spec), images.new_zeros(2, 10))[1]
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (8, 10)
+    assert passed[:2] == [DEEP, TINY]
+    assert len(passed) == 4
+    single = _SampledPaths(pool.draw, 1, Recipe())
+    single.bank.forward = model.bank.forward
+    passed.clear()
+    assert [single(torch.zeros(2, 3, 32, 32)).shape for _ in range(20)] == [(2, 10)] * 20
+    assert {spec.name for spec in passed} == {"tiny", "deep"}

@@ -1,0 +1,66 @@
+import math
+
+import pytest
+
+from nas.accuracy.base import (
+    Estimate,
+    PortableEstimator,
+    PreparedEstimator,
+    StagedEstimator,
+    in_stages,
+    label_of,
+    max_score_of,
+    number_of_stages,
+)
+from tests.networks import TINY
+
+
+class Plain:
+    def fingerprint(self):
+        return {"estimator": "plain"}
+
+    def estimate(self, spec, seed):
+        return Estimate(accuracy=0.5, loss=None, seconds=0.0, seed=seed)
+
+
+class Staged(Plain):
+    stages = 3
+    label = "speed"
+    max_score = None
+
+    def estimates(self, spec, seed):
+        for stage in range(3):
+            yield Estimate(accuracy=None, loss=None, seconds=0.0, seed=seed, score=stage)
+
+
+def test_the_score_is_the_accuracy_unless_it_is_given():
+    assert Estimate(accuracy=0.7, loss=1.0, seconds=2.0, seed=3).score == 0.7
+    assert Estimate(accuracy=0.7, loss=1.0, seconds=2.0, seed=3, score=0.2).score == 0.2
+    assert Estimate(accuracy=0.7, loss=1.0, seconds=2.0, seed=3, score=0.0).score == 0.0
+    assert math.isnan(Estimate(accuracy=None, loss=None, seconds=2.0, seed=3).score)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "score", "expected"), [(0.7, 0.7, True), (0.7, 0.2, False), (None, 0.2, False)]
+)
+def test_an_estimate_knows_whether_its_score_is_the_accuracy(accuracy, score, expected):
+    estimate = Estimate(accuracy=accuracy, loss=None, seconds=0.0, seed=0, score=score)
+    assert estimate.by_accuracy is expected
+
+
+def test_labels_and_bounds_have_defaults():
+    assert (label_of(Plain()), max_score_of(Plain())) == ("validation accuracy", 1.0)
+    assert (label_of(Staged()), max_score_of(Staged())) == ("speed", None)
+
+
+def test_an_estimator_without_stages_has_one():
+    assert number_of_stages(Plain()) == 1
+    (only,) = in_stages(Plain(), TINY, 4)
+    assert (only.accuracy, only.seed) == (0.5, 4)
+    assert number_of_stages(Staged()) == 3
+    assert [estimate.score for estimate in in_stages(Staged(), TINY, 4)] == [0, 1, 2]
+
+
+def test_abilities_are_recognized_by_their_methods():
+    assert isinstance(Staged(), StagedEstimator)
+    assert not isinstance(Plain(), StagedEstimator | PreparedEstimator | PortableEstimator)

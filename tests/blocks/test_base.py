@@ -1,0 +1,36 @@
+import pytest
+
+from nas.blocks import BLOCKS, DEFAULTS, FIELDS, ConvBlock, DSConv, MBConv, Rules
+from nas.ir import Residual
+
+
+def test_skips():
+    assert isinstance(MBConv(channels=16).expand(16, Rules()), Residual)
+    for block in (
+        MBConv(channels=16, skip=False),
+        MBConv(channels=24),
+        MBConv(channels=16, stride=2),
+        DSConv(channels=16),
+        ConvBlock(channels=16),
+    ):
+        assert not isinstance(block.expand(16, Rules()), Residual)
+
+
+@pytest.mark.parametrize("op", BLOCKS)
+def test_trusted_blocks_are_equal_to_checked_ones(op):
+    kind = BLOCKS[op]
+    values = {**DEFAULTS[op], "channels": 24}
+    assert set(values) == FIELDS[op]
+    assert kind.trusted(values) == kind(channels=24)
+    assert hash(kind.trusted(values)) == hash(kind(channels=24))
+
+
+def test_a_skip_needs_stride_one_and_equal_channels():
+    for kind in (DSConv, ConvBlock):
+        assert isinstance(kind(channels=16, skip=True).expand(16, Rules()), Residual)
+        assert not isinstance(kind(channels=16, skip=True).expand(24, Rules()), Residual)
+        assert not isinstance(kind(channels=16, skip=True, stride=2).expand(16, Rules()), Residual)
+
+
+def test_a_block_names_its_family():
+    assert {kind(channels=8).family for kind in BLOCKS.values()} == set(BLOCKS)

@@ -1,0 +1,52 @@
+import dataclasses
+import json
+
+from nas.cost import Cost
+
+
+def test_command_prints_integers(command):
+    result = command("nas.cost", "mixnet_m", "--json")
+    assert result.returncode == 0
+    data = json.loads(result.stdout)
+    fields = [field.name for field in dataclasses.fields(Cost)]
+    assert all(type(data[name]) is int for name in fields)
+    assert (data["params"], data["madds"]) == (5_014_382, 339_172_672)
+
+
+def test_command_says_its_convention_and_checks_against_fvcore(command):
+    result = command("nas.cost", "mixnet_s", "--check", "--layers")
+    assert result.returncode == 0
+    assert "239,173,360" in result.stdout
+    assert "BN and activations excluded" in " ".join(result.stdout.split())
+    assert "stages.5.2.project.norm" in result.stdout
+
+
+def test_command_refuses_unknown_names(refused):
+    assert "did you mean 'mixnet_m'" in refused("nas.cost", "mixnet_mm")
+    assert "no such file" in refused("nas.cost", "missing.yaml")
+    assert "greater than or equal to 8" in refused("nas.cost", "mixnet_m", "--resolution", "4")
+    assert "--classes: input should be greater than or equal to 1; found 0" in refused(
+        "nas.cost", "mixnet_m", "--classes", "0"
+    )
+
+
+def test_resolution_and_classes_replace_the_specs(command):
+    words = ("nas.cost", "mixnet_m", "--resolution", "64", "--classes", "10", "--json")
+    data = json.loads(command(*words).stdout)
+    assert data["resolution"] == 64
+    assert data["params"] == 3_492_752
+    # Published: 30.082 million at 1000 classes, of which the classifier loses 990.
+    assert round((data["madds"] + 990 * 1536) / 1e6, 3) == 30.082
+
+
+def test_layers_add_up_to_the_network(command):
+    data = json.loads(command("nas.cost", "mobilenet_v2", "--layers", "--json").stdout)
+    for key in ("params", "madds"):
+        assert sum(layer[key] for layer in data["layers"]) == data[key]
+    assert data["layers"][0] == {
+        "path": "stem.conv",
+        "kind": "Conv",
+        "output": "32x112x112",
+        "params": 3 * 3 * 3 * 32,
+        "madds": 3 * 3 * 3 * 32 * 112 * 112,
+    }

@@ -1,0 +1,127 @@
+"""Amounts of work, computed by hand."""
+
+import pytest
+
+from nas.ir import (
+    Activation,
+    BatchNorm,
+    Conv,
+    GlobalPool,
+    Linear,
+    MixConv,
+    Pad,
+    Residual,
+    Seq,
+    SqueezeExcite,
+)
+from nas.latency.prediction.features import latency_features
+from nas.lowering import lowered_tree
+from nas.spec import load_network
+
+
+def work(node, shape, batch=1):
+    """Return the work of one layer, without kinds that it has none of."""
+    found = latency_features(Seq((("layer", node),)), shape, batch)
+    return {kind: amount for kind, amount in found.items() if amount}
+
+
+def test_features_are_sums_over_layers():
+    spec = load_network("mobilenet_v1")
+    tree = lowered_tree(spec.tree(), spec.in_shape)
+    work = latency_features(tree, spec.in_shape)
+    assert work["linear weights"] == 1024 * 1000
+    assert work["pointwise madds"] == sum(
+        c * d * s * s
+        for c, d, s in [
+            (32, 64, 112),
+            (64, 128, 56),
+            (128, 128, 56),
+            (128, 256, 28),
+            (256, 256, 28),
+            (256, 512, 14),
+            *[(512, 512, 14)] * 5,
+            (512, 1024, 7),
+            (1024, 1024, 7),
+        ]
+    )
+    assert latency_features(tree, spec.in_shape, batch=4)["elements"] == 4 * work["elements"]
+
+
+def test_pointwise_convolutions_compute_whole_blocks_of_channels():
+    # 20 and 30 channels fill 32 each.
+    assert work(Conv(20, 30), (20, 4, 5), batch=2) == {
+        "pointwise madds": 32 * 32 * 20 * 2,
+        "weights": 600,
+        "elements": (400 + 600) * 2,
+        "layers": 1,
+    }
+
+
+def test_dense_and_grouped_convolutions():
+    dense = work(Conv(16, 16, 3, stride=2), (16, 8, 8))
+    assert dense["dense madds"] == 9 * 16 * 16 * 16
+    grouped = work(Conv(16, 32, 3, groups=4), (16, 8, 8))
+    assert grouped["grouped madds"] == 9 * 4 * 32 * 64
+    assert "weights" not in grouped
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_depthwise_convolutions(stride):
+    found = work(Conv(20, 20, 5, stride=stride, groups=20), (20, 6, 6))
+    side = 6 // stride
+    outputs = 32 * side * side
+    kinds = ("depthwise",) if stride == 1 else ("depthwise", "strided depthwise")
+    expected = {}
+    for kind in kinds:
+        expected |= {
+            f"{kind} outputs": outputs,
+            f"{kind} rows of taps": 5 * outputs,
+            f"{kind} taps": 25 * outputs,
+        }
+    # At most 4 outputs of a row reach over an edge, and there are no more than the row has.
+    expected["edge taps"] = 32 * side * min(side, 4) * 5
+    expected |= {"elements": 20 * (36 + side * side), "layers": 1}
+    assert found == expected
+
+
+def test_convolutions_without_columns_of_padding_have_no_edges():
+    assert "edge taps" not in work(Conv(8, 8, 3, groups=8, padding="rows"), (8, 6, 8))
+
+
+def test_mixed_convolutions_copy_their_slices():
+    mix = MixConv((Conv(4, 4, 3, groups=4), Conv(4, 4, 5, groups=4)))
+    found = work(mix, (8, 5, 5))
+    assert found["copied elements"] == found["elements"] == 400
+    assert found["layers"] == 2
+    assert found["depthwise taps"] == 16 * 25 * (9 + 25)
+
+
+def test_other_layers():
+    se = SqueezeExcite(Conv(12, 3), Conv(3, 12), "relu")
+    assert work(se, (12, 5, 5)) == {
+        "gated elements": 300,
+        "gate weights": 72,
+        "gates": 1,
+        "elements": 600,
+    }
+    assert work(Activation("swish"), (12, 5, 5), batch=2) == {"swish elements": 600}
+    assert work(Pad(2), (12, 5, 5)) == {"padded elements": 12 * 5 * 9, "layers": 1}
+    assert work(BatchNorm(12), (12, 5, 5)) == {"normalised elements": 300}
+    assert work(GlobalPool(), (12, 5, 5)) == {"pooled elements": 300}
+    assert work(Linear(12, 7), (12, 1, 1), batch=4) == {"linear weights": 84}
+
+
+def test_elements_beyond_the_caches():
+    small, large = 1 << 17, 1 << 19
+    # A convolution of 32 channels that reads and writes 64 elements a pixel.
+    found = work(Conv(32, 32), (32, 1, 8192))
+    assert found["elements"] == large
+    assert found[f"elements beyond {small}"] == large - small
+    assert f"elements beyond {large}" not in found
+    assert f"elements beyond {small}" not in work(Conv(32, 32), (32, 1, 2048))
+
+
+def test_residual_sums_are_counted_with_nested_ones():
+    inner = Residual((("act", Activation("relu")),))
+    tree = Seq((("down", Conv(4, 4, 3, stride=2)), ("outer", Residual((("inner", inner),)))))
+    assert latency_features(tree, (4, 8, 8), batch=3)["skip elements"] == 3 * 2 * 4 * 16

@@ -1,0 +1,81 @@
+"""ONNX Runtime and the models that it takes."""
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+
+from nas.errors import MixnasError, UnrunnableError
+from nas.latency.runtimes.base import noise
+from nas.latency.runtimes.onnxruntime_runtime import OnnxRuntime, providers
+from nas.machine import other_cores, usable_cores
+
+
+def model(*inputs, kind=TensorProto.FLOAT):
+    """Return a serialized model whose output is its first input."""
+    values = [helper.make_tensor_value_info(f"x{i}", kind, s) for i, s in enumerate(inputs)]
+    out = helper.make_tensor_value_info("out", kind, None)
+    graph = helper.make_graph([helper.make_node("Identity", ["x0"], ["out"])], "m", values, [out])
+    opset = [helper.make_opsetid("", 20)]
+    return helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString()
+
+
+@pytest.fixture
+def runtime():
+    return OnnxRuntime("cpu", threads=1, batch=2)
+
+
+def test_providers_have_short_names():
+    assert providers()["cpu"] == "CPUExecutionProvider"
+
+
+def test_a_run_feeds_a_batch_of_noise(runtime, monkeypatch):
+    feeds = []
+    run = onnxruntime.InferenceSession.run
+    monkeypatch.setattr(
+        onnxruntime.InferenceSession,
+        "run",
+        lambda self, outputs, feed: feeds.append(feed) or run(self, outputs, feed),
+    )
+    milliseconds = runtime.load_graph(model(["batch", 3, 8, 4]))()
+    assert 0 < milliseconds < 60_000
+    assert list(feeds[0]) == ["x0"]
+    np.testing.assert_array_equal(feeds[0]["x0"], noise(2, (3, 8, 4)))
+
+
+@pytest.mark.parametrize("threads", [1, 2, None])
+def test_threads_are_pinned_and_do_not_spin(threads):
+    runtime = OnnxRuntime("cpu", threads, 1)
+    options = runtime._options()
+    count = threads or usable_cores()
+    assert runtime.threads == options.intra_op_num_threads == count
+    assert options.inter_op_num_threads == 1
+    assert options.get_session_config_entry("session.force_spinning_stop") == "1"
+    cores = other_cores(count)
+    if cores:
+        key = "session.intra_op_thread_affinities"
+        assert options.get_session_config_entry(key) == cores
+
+
+@pytest.mark.parametrize(
+    ("graph", "message"),
+    [
+        (model(["batch", 3, 8]), r"inputs are \(x0: tensor\(float\) \['batch', 3, 8\]\); it must"),
+        (model(["batch", 3, "height", 8]), "with fixed channels, height and width"),
+        (model(["batch", 3, 8, 8], ["batch", 3, 8, 8]), r"inputs are \(x0: .*, x1: .*\)"),
+        (model(["batch", 3, 8, 8], kind=TensorProto.DOUBLE), r"tensor\(double\)"),
+        (model([4, 3, 8, 8]), "batch size is fixed at 4; make it dynamic"),
+    ],
+)
+def test_models_without_one_image_input_are_refused(runtime, graph, message):
+    with pytest.raises(MixnasError, match=message):
+        runtime.load_graph(graph)
+
+
+def test_a_fixed_batch_size_of_one_is_taken(runtime):
+    assert callable(runtime.load_graph(model([1, 3, 8, 8])))
+
+
+def test_what_is_not_a_model_is_refused(runtime):
+    with pytest.raises(UnrunnableError, match=r"ONNX Runtime rejects the model: [^\n]+$"):
+        runtime.load_graph(b"\x08garbage")

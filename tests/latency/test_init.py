@@ -1,0 +1,39 @@
+"""Devices by name."""
+
+import pytest
+
+from nas.errors import MixnasError
+from nas.latency import LocalDevice, MeasurementSettings, open_device, usable_cores
+from nas.latency.remote.device import RemoteDevice
+from nas.testing.fakes import InstantDevice
+
+
+def test_a_runtime_of_this_machine():
+    settings = MeasurementSettings(threads=1)
+    device = open_device("onnxruntime:cpu", settings)
+    assert isinstance(device, LocalDevice)
+    assert (device.name, device.settings, device.local) == ("onnxruntime:cpu", settings, True)
+    assert open_device("onnxruntime:cpu").conditions.threads == usable_cores()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_agent(scheme, monkeypatch):
+    monkeypatch.setenv("MIXNAS_TOKEN", "a-token")
+    device = open_device(f"{scheme}://board:7070/", MeasurementSettings(batch=2))
+    assert isinstance(device, RemoteDevice)
+    assert (device.name, device.settings.batch) == (f"{scheme}://board:7070", 2)
+    assert not device.local
+
+
+def test_a_device_of_the_user_gets_the_settings():
+    settings = MeasurementSettings(threads=3)
+    device = open_device("nas.testing.fakes:InstantDevice", settings)
+    assert isinstance(device, InstantDevice)
+    assert device.settings is settings
+
+
+def test_unknown_devices_are_refused():
+    with pytest.raises(MixnasError, match="unknown device 'tflite:cpu'"):
+        open_device("tflite:cpu")
+    with pytest.raises(MixnasError, match=r"device no\.where:Device: there is no module 'no'"):
+        open_device("no.where:Device")

@@ -1,0 +1,112 @@
+"""Device profiles: their files, and the forms that they choose."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+
+from nas.ir import Conv, MixConv, SqueezeExcite
+from nas.latency.profile import DeviceProfile, Finding, LayerSignature, load_profile
+from nas.lowering import Form
+from tests.latency.records import CONDITIONS
+
+
+def depthwise(channels, size, kernel, **more):
+    values = {"kind": "depthwise", "groups": 2, "aligned": False, **more}
+    return LayerSignature(channels=channels, size=size, kernel=kernel, **values)
+
+
+PROFILE = DeviceProfile(
+    conditions=CONDITIONS,
+    reference_ms=1.0,
+    findings=(
+        Finding(depthwise(480, 14, 9), "padded", {"merge": 1.0, "padded": 0.8}),
+        Finding(depthwise(144, 56, 5), "merge", {}),
+        Finding(depthwise(144, 56, 5, stride=2), "split", {}),
+        Finding(LayerSignature(kind="gate", channels=480, size=14), "wide", {}),
+        Finding(LayerSignature(kind="gate", channels=144, size=56), "plain", {}),
+    ),
+)
+
+
+def mix(channels, kernels, stride=1):
+    width = channels // len(kernels)
+    return MixConv(tuple(Conv(width, width, k, stride, groups=width) for k in kernels))
+
+
+def test_layers_take_the_form_of_the_most_similar_one():
+    assert PROFILE.form(mix(400, (3, 9)), (400, 14, 14)) == Form((2,), padded=True)
+    assert PROFILE.form(mix(120, (3, 5)), (120, 56, 56)) == Form((2,))
+    assert PROFILE.form(mix(120, (3, 5), 2), (120, 56, 56)) == Form((1, 1))
+    se = SqueezeExcite(Conv(480, 20), Conv(20, 480), "relu")
+    assert PROFILE.wide_gate(se, (480, 14, 14))
+    assert not PROFILE.wide_gate(se, (480, 56, 56))
+
+
+def test_layers_unlike_all_measured_ones_take_the_default_form():
+    assert PROFILE.form(MixConv((Conv(32, 64),) * 2), (64, 14, 14)) == Form((2,))
+    empty = dataclasses.replace(PROFILE, findings=())
+    assert empty.form(mix(400, (3, 9)), (400, 14, 14)) == Form((2,))
+    assert not empty.wide_gate(SqueezeExcite(Conv(4, 1), Conv(1, 4), "relu"), (4, 7, 7))
+
+
+def test_a_form_that_the_layer_does_not_have_is_not_taken():
+    # The most similar layer was fastest padded, which dilated kernels at stride 2 cannot be.
+    finding = Finding(depthwise(144, 56, 5, stride=2), "padded", {})
+    profile = dataclasses.replace(PROFILE, findings=(finding,))
+    assert profile.form(mix(144, (3, 5), 2), (144, 56, 56)) == Form((2,))
+
+
+def test_signatures_of_layers():
+    assert LayerSignature.of(mix(480, (3, 5, 9), 2), (480, 14, 10)) == LayerSignature(
+        kind="depthwise", channels=480, size=14, kernel=9, stride=2, groups=3, aligned=False
+    )
+    dilated = MixConv((Conv(8, 8, 3, groups=8, dilation=2), Conv(8, 8, 5, groups=8)))
+    signature = LayerSignature.of(dilated, (16, 7, 7))
+    assert (signature.kernel, signature.aligned) == (5, True)  # both reach over five pixels
+    blocks = LayerSignature.of(MixConv((Conv(16, 32),) * 2), (32, 7, 7))
+    assert (blocks.kind, blocks.channels, blocks.aligned) == ("pointwise", 32, True)
+    assert not LayerSignature.of(MixConv((Conv(12, 72),) * 2), (24, 7, 7)).aligned
+    se = SqueezeExcite(Conv(480, 20), Conv(20, 480), "relu")
+    assert LayerSignature.of(se, (480, 14, 14)) == LayerSignature("gate", 480, 14)
+
+
+def test_distances_between_layers():
+    layer = depthwise(100, 14, 5)
+    assert layer.distance(layer) == 0
+    # An octave of channels counts 1, an octave of size 2, two steps of kernel size 2, a group 1/4.
+    assert layer.distance(depthwise(200, 14, 5)) == pytest.approx(1)
+    assert layer.distance(depthwise(100, 7, 5)) == pytest.approx(2)
+    assert layer.distance(depthwise(100, 14, 7)) == pytest.approx(2)
+    assert layer.distance(depthwise(100, 14, 5, groups=3)) == pytest.approx(0.25)
+    for changes in ({"kind": "pointwise"}, {"aligned": True}, {"stride": 2}, {"groups": 1}):
+        other = dataclasses.replace(layer, **changes)
+        assert layer.distance(other) == other.distance(layer) == math.inf
+
+
+def test_the_digest_depends_on_what_decides_latencies():
+    digest = PROFILE.digest()
+    for other in (
+        dataclasses.replace(PROFILE, reference_ms=1.1),
+        dataclasses.replace(PROFILE, findings=PROFILE.findings[1:]),
+    ):
+        assert other.digest() != digest
+    first, *rest = PROFILE.findings
+    timed = dataclasses.replace(first, times={"merge": 1.0, "padded": 0.5})
+    assert dataclasses.replace(PROFILE, findings=(timed, *rest)).digest() == digest
+    chosen = dataclasses.replace(first, best="merge")
+    assert dataclasses.replace(PROFILE, findings=(chosen, *rest)).digest() != digest
+
+
+def test_a_profile_is_loaded_for_its_own_conditions_only(own_cache):
+    path = PROFILE.save()
+    assert load_profile(CONDITIONS) == PROFILE
+    assert load_profile(dataclasses.replace(CONDITIONS, batch=2)) is None
+    content = json.loads(path.read_text())
+    damaged = ["{", json.dumps({**content, "schema": "mixnas.device/0"})]
+    damaged.append(json.dumps({**content, "reference_ms": 0}))
+    foreign = {**content["conditions"], "machine": "another"}
+    for text in (*damaged, json.dumps({**content, "conditions": foreign})):
+        path.write_text(text)
+        assert load_profile(CONDITIONS) is None

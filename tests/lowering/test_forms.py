@@ -1,0 +1,79 @@
+"""The forms of layers, and the choice that needs no measurement."""
+
+import pytest
+
+from nas.ir import Conv, MixConv, SqueezeExcite
+from nas.lowering import MERGE_ALL, Form, can_be_padded, candidates, default_form, is_pointwise
+
+
+def test_forms_of_a_depthwise_mix():
+    mix = MixConv(tuple(Conv(8, 8, k, groups=8) for k in (3, 5, 7)))
+    names = {name: str(form) for name, form in candidates(mix).items()}
+    assert names == {"merge": "3", "padded": "padded 3", "halves": "2+1", "split": "1+1+1"}
+    strided = MixConv(tuple(Conv(8, 8, k, 2, groups=8) for k in (3, 5)))
+    assert list(candidates(strided)) == ["merge", "split"]
+    wide = MixConv((Conv(8, 8, 3, groups=4), Conv(8, 8, 5, groups=8)))  # group widths differ
+    assert list(candidates(wide)) == ["split"]
+
+
+def test_forms_of_pointwise_slices():
+    even, uneven = MixConv((Conv(8, 16),) * 2), MixConv((Conv(9, 16), Conv(8, 16)))
+    assert list(candidates(even)) == ["grouped", "dense", "split"]
+    assert list(candidates(uneven)) == ["dense", "split"]
+    assert MERGE_ALL.form(MixConv((Conv(16, 32),) * 2), (32, 7, 7)) == Form((2,))
+    assert MERGE_ALL.form(even, (16, 7, 7)) == Form((2,), dense=True)
+
+
+def depthwise(*kernels, width=8, **more):
+    return MixConv(tuple(Conv(width, width, k, groups=width, **more) for k in kernels))
+
+
+@pytest.mark.parametrize(("count", "halves"), [(2, None), (3, (2, 1)), (4, (2, 2)), (5, (3, 2))])
+def test_halves_put_the_middle_kernel_with_the_smaller_ones(count, halves):
+    forms = candidates(depthwise(*(3, 5, 7, 9, 11)[:count]))
+    assert (forms["halves"].runs if "halves" in forms else None) == halves
+
+
+def test_one_depthwise_convolution_is_merged_or_padded():
+    forms = candidates(depthwise(5))
+    assert forms == {"merge": Form((1,)), "padded": Form((1,), padded=True)}
+
+
+def test_what_can_be_padded():
+    assert can_be_padded(depthwise(3, 5))
+    assert not can_be_padded(depthwise(3, 5, stride=2))
+    assert not can_be_padded(depthwise(1, 3))  # a 1x1 kernel has no padding
+    assert not can_be_padded(MixConv((Conv(8, 8, 3, groups=4), Conv(8, 8, 3, groups=8))))
+
+
+def test_one_dense_convolution_makes_the_layer_no_pointwise_one():
+    assert is_pointwise(MixConv((Conv(8, 8),) * 2))
+    assert not is_pointwise(MixConv((Conv(8, 8), Conv(8, 8, groups=8))))
+    assert not is_pointwise(depthwise(3))
+
+
+@pytest.mark.parametrize(
+    ("mix", "form"),
+    [
+        (depthwise(3, 5), "merge"),
+        (MixConv((Conv(8, 8, 3, groups=4), Conv(8, 8, 5, groups=8))), "split"),
+        (MixConv((Conv(16, 48),) * 2), "grouped"),
+        (MixConv((Conv(16, 40),) * 2), "dense"),  # outputs fill no whole blocks of 16
+        (MixConv((Conv(24, 48),) * 2), "dense"),  # nor do inputs
+        (MixConv((Conv(16, 48), Conv(32, 48))), "dense"),  # slices of two sizes
+    ],
+)
+def test_default_forms(mix, form):
+    assert default_form(mix) == form
+    assert MERGE_ALL.form(mix, (8, 7, 7)) == candidates(mix)[form]
+
+
+def test_gates_are_narrow_without_measurement():
+    se = SqueezeExcite(Conv(8, 2), Conv(2, 8), "relu")
+    assert MERGE_ALL.wide_gate(se, (8, 7, 7)) is False
+
+
+def test_names_of_forms():
+    assert str(Form((2, 1))) == "2+1"
+    assert str(Form((3,), dense=True)) == "dense 3"
+    assert str(Form((3,), padded=True)) == "padded 3"

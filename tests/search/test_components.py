@@ -1,0 +1,88 @@
+import dataclasses
+import io
+
+import pytest
+from rich.console import Console
+
+from nas.errors import MixnasError
+from nas.executors.local import LocalExecutor
+from nas.samplers.random import RandomSampler
+from nas.search.components import open_components, open_executor
+from nas.search.config import SearchConfig
+from nas.space import load_space, space_from_yaml
+from nas.testing.fakes import Instant
+from tests.searching import SPACE, write_space
+
+CONFIG = SearchConfig(
+    space="small",
+    limits={"madds": "3M", "latency": "8ms"},
+    estimator="nas.testing.fakes:Instant",
+    device="nas.testing.fakes:InstantDevice",
+    sampler="random",
+    references=["mixnet_s"],
+    workers=3,
+    threads=2,
+    trial_timeout=7.0,
+)
+
+
+@pytest.fixture
+def space(tmp_path):
+    return load_space(str(write_space(tmp_path)))
+
+
+def test_everything_that_a_configuration_names_is_opened(space):
+    found = open_components(CONFIG, space)
+    assert found.space.num_classes == found.references["mixnet_s"].num_classes == 10
+    assert [str(limit) for limit in found.limits] == ["madds <= 3M", "latency <= 8ms"]
+    assert [str(limit) for limit in found.latency_limits] == ["latency <= 8ms"]
+    assert isinstance(found.estimator, Instant)
+    assert found.retraining is None
+    predictor, sampler = found.prepare(CONFIG, Console(file=io.StringIO()))
+    assert predictor is None
+    assert isinstance(sampler, RandomSampler)
+
+
+def test_networks_are_retrained_if_somebody_asks(space):
+    found = open_components(dataclasses.replace(CONFIG, retrain="images=640"), space)
+    assert found.retraining is not None
+    assert found.retraining.short.images == 640
+
+
+def test_a_predictor_that_is_demanded_must_be_there(space):
+    config = dataclasses.replace(CONFIG, latency="predicted")
+    found = open_components(config, space)
+    with pytest.raises(MixnasError, match="there is no latency predictor for 'small'"):
+        found.prepare(config, Console(file=io.StringIO()))
+
+
+def test_spaces_of_gray_images_are_refused(space):
+    gray = space_from_yaml(SPACE.replace("{resolution: 32}", "{resolution: 32, channels: 1}"))
+    with pytest.raises(
+        MixnasError, match=r"takes images of \(1,\) channels, but the data set has 3"
+    ):
+        open_components(CONFIG, gray)
+
+
+def test_rewards_need_accuracies(space):
+    config = dataclasses.replace(
+        CONFIG, estimator="zero-cost:params", objective="mnasnet", target="8ms"
+    )
+    with pytest.raises(MixnasError, match="combines accuracies between 0 and 1, which the"):
+        open_components(config, space)
+
+
+def test_trials_run_in_worker_processes_unless_a_cluster_is_named(tmp_path):
+    executor = open_executor(CONFIG, Instant(), tmp_path)
+    assert isinstance(executor, LocalExecutor)
+    resources = executor.resources
+    assert (resources.workers, resources.threads, resources.seconds) == (3, 2, 7.0)
+
+
+@pytest.mark.slow
+def test_runs_of_the_same_name_have_states_of_their_own_on_a_cluster(tmp_path):
+    config = dataclasses.replace(CONFIG, ray="local")
+    one, two, again = (
+        open_executor(config, Instant(), tmp_path / name / "run") for name in ("a", "b", "a")
+    )
+    assert one._folder == again._folder != two._folder

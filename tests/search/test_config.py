@@ -1,0 +1,88 @@
+import dataclasses
+import inspect
+import re
+
+import pytest
+
+from nas.errors import MixnasError
+from nas.search.__main__ import search
+from nas.search.config import RETRAINED_NETWORKS, SearchConfig, default_of, read_config
+from tests.conftest import ROOT
+
+
+def test_networks_are_retrained_where_they_are_for_the_data():
+    def wanted(**changes):
+        return SearchConfig(**changes).networks_to_retrain
+
+    assert wanted(estimator="short:images=9") == wanted(estimator="supernet") == RETRAINED_NETWORKS
+    assert wanted(estimator="table:x.csv") == wanted(estimator="my.module:Mine") == 0
+    assert wanted(estimator="my.module:Mine", retrain="images=900") == RETRAINED_NETWORKS
+    assert wanted(estimator="supernet", confirm=0) == 0
+    assert wanted(estimator="table:x.csv", confirm=5) == 5
+
+
+def test_defaults_stand_in_the_dataclass_alone(tmp_path):
+    (tmp_path / "config.yaml").write_text("trials: 7\n", encoding="utf-8")
+    config = read_config(tmp_path / "config.yaml")
+    assert config == dataclasses.replace(SearchConfig(), trials=7)
+    assert (default_of("space"), default_of("limits"), default_of("target")) == ("mixnet", {}, None)
+    with pytest.raises(KeyError, match="spice"):
+        default_of("spice")
+
+
+def test_options_have_no_defaults_of_their_own():
+    parameters = inspect.signature(search).parameters
+    assert {name for name, p in parameters.items() if p.default is not None} == {"json"}
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("trials", r"judges (\d+) of them"),
+        ("data", r"`--data` takes `(\w+)` \(the default"),
+        ("estimator", r"\| `(\w+)` \(default\) \| validation accuracy with"),
+        ("sampler", r"\| `([\w-]+)` \(default\) \| what adds most"),
+        ("objective", r"`--objective (\w+)` \(the default\)"),
+    ],
+)
+def test_the_readme_tells_the_defaults(name, sentence):
+    found = re.search(sentence, (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert found, sentence
+    assert found[1] == str(default_of(name))
+
+
+def test_the_readme_names_the_references():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = {"mixnet_s": "MixNet-S", "mixnet_m": "MixNet-M", "mobilenet_v2": "MobileNetV2",
+             "efficientnet_b0": "EfficientNet-B0"}  # fmt: skip
+    assert set(named) == set(default_of("references"))
+    first = text[text.index("The first command") : text.index("## What it does")]
+    assert all(name in first for name in named.values())
+
+
+def test_a_damaged_configuration_names_what_is_wrong(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("trials: 0\ndevices: none\n", encoding="utf-8")
+    with pytest.raises(MixnasError) as told:
+        read_config(path)
+    assert "config.yaml:1: trials: input should be greater than or equal to 1; found 0" in str(
+        told.value
+    )
+    assert "unknown key 'devices' (did you mean 'device'?)" in str(told.value)
+
+
+def test_all_commands_measure_on_the_same_device_by_default():
+    from nas import device, measure
+    from nas.train.__main__ import train
+
+    commands = (train, measure.measure, device.serve, device.fit, device.examine)
+    found = {inspect.signature(command).parameters["device"].default for command in commands}
+    assert found == {default_of("device")}
+
+
+def test_ranking_judges_as_a_search_does_by_default():
+    from nas.rank.settings import RankingSettings
+
+    defaults = {field.name: field.default for field in dataclasses.fields(RankingSettings)}
+    assert defaults["estimator"] == default_of("estimator")
+    assert defaults["data"] == default_of("data")

@@ -1,0 +1,59 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from nas.accuracy import Estimate
+from nas.executors.base import Failure
+from nas.search.monitor import SearchMonitor
+
+
+@pytest.fixture
+def monitor_of():
+    def make(search, terminal=False):
+        console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
+        return SearchMonitor(search.study, search.config.trials, console)
+
+    return make
+
+
+def test_a_line_for_every_trial_where_there_is_no_terminal(bench, monitor_of):
+    search = bench(wanted=2)
+    monitor = monitor_of(search)
+    search.runner.begin(2)
+    good = Estimate(0.912, 0.1, 12.4, 5)
+    for number, result in ((0, good), (1, Failure("[a] bug"))):
+        trial = search.runner.end(number, result)
+        monitor.trial_ended(trial, result)
+    first, second = monitor.console.file.getvalue().splitlines()
+    assert first.startswith("[1/2] trial 0: 91.2")
+    assert first.endswith(" MAdds, 12 s")
+    assert second == "[1/2] trial 1 failed: [a] bug"
+
+
+def test_the_best_network_is_the_most_accurate_then_the_fastest(bench, monitor_of):
+    search = bench(wanted=9)
+    monitor = monitor_of(search)
+    trials = [search.runner.running[n] for n in search.runner.begin(3)]
+    fast, slow = sorted(trials, key=lambda trial: trial.latency.steady_ms)[::2]
+    monitor.trial_ended(slow, Estimate(0.9, 0.1, 1.0, 5))
+    monitor.trial_ended(fast, Estimate(0.9, 0.1, 1.0, 5))
+    monitor.trial_ended(slow, Estimate(0.8, 0.1, 1.0, 5))
+    assert monitor.best == f"best 90.0% at {fast.latency.steady_ms:.2f} ms"
+    monitor.trial_ended(fast, Failure("a bug"))
+    assert monitor.best.startswith("best 90.0%")
+
+
+def test_a_bar_on_a_terminal_counts_the_trials(bench, monitor_of):
+    search = bench(wanted=3)
+    monitor = monitor_of(search, terminal=True)
+    (number,) = search.runner.begin(1)
+    result = Estimate(0.5, 0.1, 1.0, 5)
+    trial = search.runner.end(number, result)
+    with monitor.progress:
+        monitor.say("measuring the front")
+        monitor.trial_ended(trial, result)
+    shown = monitor.console.file.getvalue()
+    assert "measuring the front" in shown
+    assert "1/3" in shown
+    assert "best 50.0%" in shown

@@ -1,0 +1,47 @@
+import dataclasses
+from importlib import metadata
+
+from nas.latency.prediction.predictor import ErrorCard, Predictor
+from nas.search.provenance import provenance
+from nas.testing.fakes import CONDITIONS, Instant, InstantDevice
+
+CARD = ErrorCard(
+    n=4,
+    within_5=0.5,
+    within_10=1.0,
+    spearman=0.9,
+    spearman_in_band=None,
+    n_in_band=1,
+    mean_error=0.04,
+    errors=(-0.05, 0.01, 0.02, 0.08),
+)
+
+
+def predictor(card):
+    return Predictor(
+        conditions=CONDITIONS,
+        space="small",
+        space_digest="0",
+        profile_digest="1",
+        features=({"layers": 1.0},),
+        latencies_ms=(1.0,),
+        trust=(1.0,),
+        card=card,
+    )
+
+
+def test_what_figures_rest_on_is_plain_data():
+    found = provenance(Instant(), InstantDevice(), None)
+    assert found["scores"] == {"estimator": "Instant"}
+    assert found["latencies"] == dataclasses.asdict(CONDITIONS)
+    assert found["versions"]["optuna"] == metadata.version("optuna")
+    assert found["cores"] >= 1
+    assert found["machine"]
+    assert "predictor" not in found
+
+
+def test_a_predictor_brings_its_errors_without_every_single_one():
+    found = provenance(Instant(), InstantDevice(), predictor(CARD))
+    assert found["predictor"]["within_10"] == 1.0
+    assert "errors" not in found["predictor"]
+    assert "predictor" not in provenance(Instant(), InstantDevice(), predictor(None))

@@ -1,0 +1,123 @@
+import pandas as pd
+import pytest
+
+from nas.accuracy import Estimate
+from nas.errors import MixnasError
+from nas.limits import parse_limit
+from nas.search.retraining import CONFIRMED_COLUMNS
+from nas.spec import load_network
+from tests.search.conftest import NoisyDevice
+
+
+def complete(search, scores):
+    """Complete a trial for every score; returns the trials."""
+    trials = [search.runner.running[number] for number in search.runner.begin(len(scores))]
+    for trial, score in zip(trials, scores, strict=True):
+        search.runner.end(trial.number, Estimate(score, 0.1, 1.0, 5))
+    return trials
+
+
+def test_the_front_and_the_best_network_are_kept(bench):
+    search = bench()
+    trials = complete(search, [0.5, 0.9, 0.7])
+    search.tables.save()
+    front = pd.read_csv(search.directory.path / "pareto.csv")
+    assert 1 in set(front["number"])
+    faster = [t.number for t in trials if t.latency.steady_ms < trials[1].latency.steady_ms]
+    assert set(front["number"]) - {1} <= set(faster)
+    best = load_network(str(search.directory.path / "best.yaml"))
+    assert best.digest() == trials[1].spec.digest()
+    assert best.name == "small_trial_1"
+    assert not (search.directory.path / "references.csv").exists()
+
+
+def test_networks_beyond_a_latency_limit_are_marked_and_not_best(bench):
+    search = bench()
+    trials = complete(search, [0.5, 0.9])
+    slow, fast = sorted(trials, key=lambda t: -t.latency.steady_ms)
+    between = (slow.latency.steady_ms + fast.latency.steady_ms) / 2
+    search.tables.latency_limits.append(parse_limit("latency", f"{between}ms"))
+    search.tables.save()
+    table = pd.read_csv(search.directory.path / "trials.csv").set_index("number")
+    assert table["within_limits"].to_dict() == {slow.number: False, fast.number: True}
+    best = load_network(str(search.directory.path / "best.yaml"))
+    assert best.digest() == fast.spec.digest()
+    search.tables.latency_limits.append(parse_limit("latency", "1us"))
+    search.tables.save()
+    assert not (search.directory.path / "best.yaml").exists()
+
+
+def test_a_reward_decides_where_there_is_one(bench):
+    search = bench(reward="0.5ms")
+    trials = complete(search, [0.5, 0.52, 0.51, 0.50])
+    rewards = search.study.table()["reward"]
+    search.tables.save()
+    best = load_network(str(search.directory.path / "best.yaml"))
+    assert best.digest() == trials[int(rewards.idxmax())].spec.digest()
+    assert list(search.tables.best_networks(2)) == [
+        f"trial_{number}" for number in rewards.sort_values(ascending=False).index[:2]
+    ]
+
+
+def test_retrainings_decide_which_network_of_the_front_is_best(bench):
+    search = bench()
+    trials = sorted(complete(search, [0.5, 0.5, 0.5]), key=lambda t: t.latency.steady_ms)
+    # The slowest scores best, so both ends are on the front.
+    extra = search.study
+    assert extra.completed() == 3
+    fast = trials[0]
+    rows = [(f"trial_{fast.number}", "front", seed, 0.8, 0.8, 100, 1.0, "rx") for seed in (6, 7)]
+    table = pd.DataFrame(rows, columns=CONFIRMED_COLUMNS)
+    search.directory.write_table("confirmed", table)
+    search.tables.save()
+    best = load_network(str(search.directory.path / "best.yaml"))
+    assert best.digest() == fast.spec.digest()
+
+
+def test_noisy_members_of_the_front_are_measured_again(bench):
+    search = bench(device=NoisyDevice(times=4))  # two attempts for each of two trials
+    complete(search, [0.5, 0.9])
+    assert set(search.study.table()["latency_noise"]) == {"a neighbour"}
+    rounds = []
+    search.tables.measure_front(search.runner.device, lambda: rounds.append(1))
+    table = search.study.table().set_index("number")
+    assert rounds
+    assert table["latency_noise"][1] == ""
+
+
+def test_a_machine_that_stays_noisy_is_not_measured_for_ever(bench):
+    search = bench(device=NoisyDevice(times=10_000))
+    complete(search, [0.5, 0.9, 0.7])
+    rounds = []
+    search.tables.measure_front(search.runner.device, lambda: rounds.append(1))
+    assert len(rounds) <= 3
+
+
+def test_tables_that_cannot_be_written_are_told_with_what_to_do(bench, monkeypatch):
+    search = bench()
+    complete(search, [0.5])
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("nas.search.directory.write_atomic", full)
+    with pytest.raises(MixnasError, match=r"cannot be written: .*No space.* --resume"):
+        search.tables.save()
+
+
+def test_the_report_prints_the_front_as_json(bench, capsys):
+    import json
+
+    search = bench(references=["mixnet_s"])
+    tasks = search.runner.begin_references()
+    assert set(tasks) == {"mixnet_s"}
+    search.runner.end("mixnet_s", Estimate(0.95, 0.1, 1.0, 5))
+    complete(search, [0.5, 0.9])
+    search.tables.save()
+    search.tables.report(json=True)
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["completed"] == 2
+    assert "trial_1" in {row["name"] for row in shown["pareto"]}
+    assert [row["name"] for row in shown["references"]] == ["mixnet_s"]
+    assert shown["confirmed"] == shown["differences"] == []
+    assert (search.directory.path / "report.html").is_file()

@@ -1,0 +1,182 @@
+"""The commands that examine, predict and serve devices."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from nas import device
+from nas.errors import MixnasError
+from nas.latency import LocalDevice
+from nas.latency.prediction.predictor import ErrorCard
+from nas.latency.profile import DeviceProfile, Finding, LayerSignature
+from tests.latency.records import CONDITIONS
+
+
+def test_a_token_is_created_if_there_is_none(tmp_path):
+    env = {name: value for name, value in os.environ.items() if name != "MIXNAS_TOKEN"}
+    command = [sys.executable, "-m", "nas.device", "serve", "--port", "0", "--host", "0.0.0.0"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            url = process.stdout.readline().split(" on ")[-1].split(";")[0]
+            token = process.stdout.readline().strip().rpartition(" ")[2]
+            warning = process.stderr.readline()
+            answer = httpx.get(
+                f"{url.replace('0.0.0.0', '127.0.0.1')}/measurements/x",
+                headers={"Authorization": f"Bearer {token}"},
+            )
+        finally:
+            process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    assert answer.status_code == 404
+    assert warning.startswith("warning: without TLS the token is sent unencrypted")
+    assert process.returncode == 130
+
+
+def test_what_cannot_be_served_is_refused(refused, tmp_path, monkeypatch):
+    short = tmp_path / "token"
+    short.write_text("secret\n")
+    assert "16 or more" in refused("nas.device", "serve", "--token-file", short)
+    assert "cannot be read" in refused("nas.device", "serve", "--token-file", tmp_path / "none")
+    assert "needs both" in refused("nas.device", "serve", "--tls-cert", short)
+    pair = ("--tls-cert", short, "--tls-key", short)
+    assert "not a certificate and its key" in refused("nas.device", "serve", *pair)
+    assert "write onnxruntime:PROVIDER" in refused("nas.device", "serve", "--device", "torch:cpu")
+    unknown = refused("nas.device", "serve", "--device", "onnxruntime:cpx")
+    assert "did you mean 'cpu'?" in unknown
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert "choose another" in refused("nas.device", "serve", "--port", port)
+
+
+def test_the_token_comes_from_a_file_or_the_environment(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MIXNAS_TOKEN", " from-the-environment\n")
+    path = tmp_path / "token"
+    path.write_text("from-the-file-of-16\n")
+    path.chmod(0o600)
+    loaded = device._load_token(path)
+    assert (loaded.text, loaded.new) == ("from-the-file-of-16", False)
+    assert device._load_token(None).text == "from-the-environment"
+    assert capsys.readouterr().err == ""
+    monkeypatch.delenv("MIXNAS_TOKEN")
+    first, second = device._load_token(None), device._load_token(None)
+    assert first.new
+    assert len(first.text) >= device.SHORTEST_TOKEN
+    assert first.text != second.text
+
+
+def test_a_token_that_others_can_read_is_reported(tmp_path, capsys):
+    path = tmp_path / "token"
+    path.write_text("a-token-that-is-long-enough")
+    path.chmod(0o640)
+    assert device._load_token(path).text == "a-token-that-is-long-enough"
+    assert f"warning: other users of this machine can read {path}" in capsys.readouterr().err
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("text", ["fifteen-letters", "sixteen letters!", "sixteen-lettérs!", ""])
+def test_bad_tokens_are_refused(monkeypatch, tmp_path, text):
+    (tmp_path / "token").write_text(text)
+    with pytest.raises(MixnasError, match="a token needs 16 or more ASCII characters without sp"):
+        device._load_token(tmp_path / "token")
+    monkeypatch.setenv("MIXNAS_TOKEN", "fifteen-letters")
+    with pytest.raises(MixnasError, match="the environment variable MIXNAS_TOKEN: a token needs"):
+        device._load_token(None)
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [("127.0.0.1", "127.0.0.1"), pytest.param("::1", "[::1]", id="IPv6")]
+)
+def test_the_greeting_names_the_address(host, shown, capsys):
+    try:
+        listener = device._listen(host, 0)
+    except MixnasError:
+        pytest.skip("this machine has no IPv6")
+    with listener:
+        port = listener.getsockname()[1]
+        device._print_greeting(listener, "d", device._Token("secret", new=False), tls=True)
+        device._print_greeting(listener, "d", device._Token("secret", new=True), tls=False)
+    output = capsys.readouterr()
+    assert output.out.splitlines() == [
+        f"serving d on https://{shown}:{port}; Ctrl-C to stop",
+        f"serving d on http://{shown}:{port}; Ctrl-C to stop",
+        "token (not shown again): secret",
+    ]
+    assert output.err == ""  # nobody else can listen to a loopback address
+
+
+FIT = ("nas.device", "fit", "--device", "nas.testing.fakes:InstantDevice", "--networks", "12")
+
+
+def test_a_predictor_is_made_and_saved(here, tmp_path, monkeypatch):
+    monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path / "cache"))
+    result = here(*FIT, "--checks", "6", "--budget", "400M", "--json")
+    assert result.returncode == 0, result.stderr
+    card = json.loads(result.stdout)
+    assert (card["space"], card["networks"], card["n"]) == ("mixnet", 12, 6)
+    assert len(card["errors"]) == 6
+    assert card["conditions"]["device"] == "nas.testing.fakes:InstantDevice"
+    (saved,) = (tmp_path / "cache" / "predictors").iterdir()
+    assert card["path"] == str(saved)
+    assert len(json.loads(saved.read_text())["latencies_ms"]) == 12
+
+
+def test_an_error_card_is_a_table(here, tmp_path, monkeypatch):
+    monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path / "cache"))
+    result = here(*FIT, "--checks", "5")
+    assert result.returncode == 0, result.stderr
+    assert "Error card: latency of 'mixnet' on nas.testing.fakes:InstantDevice, 5" in result.stdout
+    assert "predictor: " in result.stdout
+
+
+def test_figures_of_an_error_card(capsys):
+    card = ErrorCard(
+        n=30,
+        within_5=0.9,
+        within_10=1.0,
+        spearman=None,
+        spearman_in_band=0.51249,
+        n_in_band=7,
+        mean_error=0.0234,
+        errors=(),
+    )
+    device._print_card(card, "latency")
+    row = next(line for line in capsys.readouterr().out.splitlines() if "90%" in line)
+    assert [cell.strip() for cell in row.strip("│┃| ").split("│")] == [
+        "90%",
+        "100%",
+        "2.3%",
+        "-",
+        "0.512 (7 networks)",
+    ]
+
+
+def test_a_device_is_examined_again(here, refused, monkeypatch):
+    layer = LayerSignature(
+        kind="depthwise", channels=480, size=14, kernel=9, stride=2, groups=4, aligned=False
+    )
+    profile = DeviceProfile(CONDITIONS, 3.217, (Finding(layer, "halves", {}),))
+    examined = []
+
+    def examine(self, step):
+        examined.append(self.settings)
+        return profile
+
+    monkeypatch.setattr(LocalDevice, "examine", examine)
+    result = here("nas.device", "examine", "--threads", "1", "--plain")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == [
+        "the reference network takes 3.22 ms",
+        "depthwise 9x9, 480 channels at 14x14, stride 2: halves",
+    ]
+    assert (examined[0].threads, examined[0].lowered) == (1, False)
+    error = refused("nas.device", "examine", "--device", "http://board:7070")
+    assert error.startswith("a remote device examines itself; run this command on the machine of")

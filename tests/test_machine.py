@@ -1,0 +1,134 @@
+"""Cores, load and the lock of this machine."""
+
+import os
+import subprocess
+import sys
+from collections import namedtuple
+
+import psutil
+import pytest
+
+from nas import machine as machine_module
+from nas.machine import MachineLoad, machine_for, other_cores, pinned, usable_cores
+
+Times = namedtuple("Times", "user idle iowait steal guest", defaults=(0.0,) * 5)
+Clock = namedtuple("Clock", "current max")
+needs_affinity = pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity"), reason="this system cannot pin threads"
+)
+
+
+@pytest.fixture
+def four_cores(monkeypatch):
+    monkeypatch.setattr(machine_module, "_affinity", lambda: [0, 2, 3, 5])
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Return the remarks for the seconds that were spent since the observation began."""
+
+    def remarks(own=0.0, clock=None, **spent):
+        monkeypatch.setattr(psutil, "cpu_count", lambda: 4)
+        monkeypatch.setattr(psutil, "cpu_freq", lambda: clock)
+        monkeypatch.setattr(psutil, "cpu_times", lambda: Times(100.0, 200.0))
+        monkeypatch.setattr(MachineLoad, "_process_seconds", staticmethod(lambda: 50.0))
+        observed = MachineLoad()
+        now = Times(100.0, 200.0)
+        now = now._replace(**{name: getattr(now, name) + s for name, s in spent.items()})
+        monkeypatch.setattr(psutil, "cpu_times", lambda: now)
+        monkeypatch.setattr(MachineLoad, "_process_seconds", staticmethod(lambda: 50.0 + own))
+        return observed.remarks()
+
+    return remarks
+
+
+def test_other_processes_are_reported_above_a_quarter_of_a_core(load):
+    # 40 core seconds; a quarter of one of four cores is 2.5 of them.
+    assert load(own=10.0, user=12.4, idle=27.6) == []
+    assert load(own=10.0, user=12.8, idle=27.2) == ["other processes used 7% of the processor"]
+    assert load(own=10.0, user=30.0, idle=6.0, iowait=4.0) == [
+        "other processes used 50% of the processor"
+    ]
+
+
+def test_time_of_virtual_machines_is_counted_once(load):
+    assert load(user=20.0, idle=20.0, guest=20.0) == ["other processes used 50% of the processor"]
+
+
+def test_stolen_time_is_reported(load):
+    assert load(own=10.0, user=10.0, idle=28.0, steal=2.0) == []
+    assert load(own=10.0, user=10.0, idle=26.0, steal=4.0) == ["the host took 10% of the processor"]
+
+
+def test_a_low_clock_is_reported(load):
+    assert load(idle=40.0, clock=Clock(1600.0, 2000.0)) == []
+    assert load(idle=40.0, clock=Clock(1599.0, 2000.0)) == ["the clock ran at 1599 of 2000 MHz"]
+    assert load(idle=40.0, clock=Clock(1600.0, 0.0)) == []  # the maximum is unknown
+
+
+def test_other_cores_are_all_but_the_first(four_cores):
+    assert usable_cores() == 4
+    # ONNX Runtime counts cores from 1.
+    assert other_cores(3) == "3;4"
+    assert other_cores(4) == "3;4;6"
+    assert other_cores(1) == ""
+    assert other_cores(5) == ""
+
+
+def test_threads_are_pinned_to_the_first_cores(four_cores, monkeypatch):
+    calls = []
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cores: calls.append(cores))
+    for threads, alone in ((2, True), (2, False), (4, False), (5, False)):
+        with pinned(threads, alone):
+            calls.append("block")
+    everything = {0, 2, 3, 5}
+    assert calls == [
+        *({0}, "block", everything),
+        *({0, 2}, "block", everything),
+        *(everything, "block", everything),
+        "block",  # more threads than cores: nothing is pinned
+    ]
+
+
+@needs_affinity
+def test_the_calling_thread_is_pinned_and_released():
+    before = os.sched_getaffinity(0)
+    with pinned(usable_cores(), alone=True):
+        assert len(os.sched_getaffinity(0)) == 1
+    assert os.sched_getaffinity(0) == before
+    with pytest.raises(KeyError), pinned(1, alone=True):
+        raise KeyError
+    assert os.sched_getaffinity(0) == before
+
+
+WAIT = """
+import sys, time
+from nas.machine import machine_for
+with machine_for(sys.argv[1]):
+    print("in", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+def test_a_process_that_measures_has_the_machine_to_itself(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path))
+
+    def start(use, seconds):
+        words = [sys.executable, "-c", WAIT, use, str(seconds)]
+        return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+
+    trains = [start("training", 60), start("training", 60)]
+    assert [process.stdout.readline() for process in trains] == ["in\n", "in\n"]
+    measures = start("measuring", 0)
+    with pytest.raises(subprocess.TimeoutExpired):
+        measures.wait(3)
+    for process in trains:
+        process.kill()  # the lock of a killed process is released
+        process.wait()
+    assert measures.stdout.readline() == "in\n"
+    assert measures.wait(10) == 0
+    for process in (*trains, measures):
+        process.stdout.close()
+    assert "waiting: another mixnas process is measuring or training" in capfd.readouterr().err
+    with machine_for("measuring"):
+        pass

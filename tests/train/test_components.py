@@ -1,0 +1,81 @@
+import pytest
+import torch
+import yaml
+from rich.console import Console
+from safetensors.torch import save_file
+
+from nas.errors import MixnasError
+from nas.spec import load_network
+from nas.torch_model import build
+from nas.train.components import NETWORK, open_training
+from nas.train.placement import Placement
+from nas.train.recipe import Recipe
+from nas.train.settings import SETTINGS, TrainingSettings, read_training_settings
+from tests.networks import TINY
+
+RECIPE = Recipe(epochs=1, batch_size=64)
+
+
+def opened(path, settings, new=True):
+    return open_training(
+        path=path,
+        settings=settings,
+        placement=Placement(),
+        workers=0,
+        new=new,
+        console=Console(quiet=True),
+    )
+
+
+@pytest.fixture
+def settings(saved):
+    return TrainingSettings(network=saved, recipe=RECIPE, resolution=16, seed=3)
+
+
+def test_a_new_folder_holds_settings_and_network(tmp_path, settings):
+    training = opened(tmp_path / "a" / "run", settings)
+    assert read_training_settings(tmp_path / "a" / "run") == settings
+    spec = load_network(str(tmp_path / "a" / "run" / NETWORK))
+    assert (spec.input.resolution, spec.num_classes) == (16, 10)
+    assert training.costs["params"] == sum(p.numel() for p in training.model.module.parameters())
+    assert (training.trainer.seed, training.trainer.total) == (3, 16)  # 1,077 images by 64
+    assert training.about["network"] == spec.digest()
+    assert training.about["data"] == "e5f8c33fd2d9f787"
+
+
+def test_a_folder_in_use_is_refused(tmp_path, settings):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").touch()
+    with pytest.raises(MixnasError, match="run already exists; resume it with --resume, or choose"):
+        opened(tmp_path / "run", settings)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
+    training = opened(tmp_path / "other", settings)
+    with pytest.raises(MixnasError, match=r"another process is working in .*other"):
+        opened(tmp_path / "other", settings, new=False)
+    assert training.rows == []
+
+
+def test_a_mistake_leaves_no_folder(tmp_path, saved):
+    with pytest.raises(MixnasError, match="unknown teacher 'mixnet_m'"):
+        opened(tmp_path / "run", TrainingSettings(network=saved, teacher="mixnet_m"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_resumed_training_has_its_own_copy_of_the_network(tmp_path, settings):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / SETTINGS).write_text(yaml.safe_dump({"network": settings.network}))
+    TINY.replace(name="copied").save(tmp_path / "run" / NETWORK)
+    assert opened(tmp_path / "run", settings, new=False).model.name == "copied"
+
+
+def test_weights_to_start_from_are_kept(tmp_path, settings, saved):
+    weights = build(TINY, 9).state_dict()
+    save_file(weights, tmp_path / "w.safetensors")
+    started = TrainingSettings(
+        network=saved, recipe=RECIPE, resolution=16, weights=str(tmp_path / "w.safetensors")
+    )
+    trainer = opened(tmp_path / "run", started).trainer
+    state = trainer.model.state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in weights.items())
+    assert not trainer.recipe.zero_residuals
+    assert opened(tmp_path / "plain", settings).trainer.recipe.zero_residuals

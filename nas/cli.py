@@ -25,7 +25,7 @@ from rich.table import Table
 from nas.errors import MixnasError
 from nas.imports import missing_package
 
-JSON_HELP = "Print JSON for machines in place of a table."
+JSON_HELP = "Print JSON instead of a table."
 Threads = Annotated[
     int | None,
     typer.Option(min=1, max=1024, help="Number of runtime threads. [one per usable core]"),
@@ -36,8 +36,8 @@ Precision = Annotated[
 ]
 
 
-def new_app(help_text: str) -> typer.Typer:
-    """Return a command-line application."""
+def new_app(help_text: str | None = None) -> typer.Typer:
+    """Return a command-line application; one with a single command shows that command's help."""
     return typer.Typer(
         help=help_text,
         add_completion=False,

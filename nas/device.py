@@ -125,7 +125,7 @@ def fit(
     ] = 100,
     checks: Annotated[
         int,
-        typer.Option(min=5, max=10_000, help="Number of further networks to check it against."),
+        typer.Option(min=5, max=10_000, help="Number of other networks to validate it on."),
     ] = 30,
     budget: Annotated[
         str | None, typer.Option(help="Limit on the MAdds of the networks, such as 400M.")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 CACHE_VARIABLE = "MIXNAS_CACHE"
 RUNS = Path("runs")
-"""Where commands put the folders that nobody named."""
+"""Parent of the folders that commands create unless --out names one."""
 
 
 def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> None:

@@ -1,4 +1,4 @@
-"""Importing what may be missing: parts of a user's own by their import path, optional packages."""
+"""Imports that may fail: a user's own components by import path, and optional packages."""
 
 from __future__ import annotations
 
@@ -48,43 +48,37 @@ def named_object(name: str, what: str) -> Any:
 
 
 _EXTRAS = {
-    "agent": (
-        "a machine that only measures",
-        ("fastapi", "onnx", "onnxruntime", "starlette", "uvicorn"),
-    ),
+    "agent": ("fastapi", "onnx", "onnxruntime", "starlette", "uvicorn"),
     "search": (
-        "a desk",
-        (
-            "accelerate",
-            "fvcore",
-            "httpx",
-            "jinja2",
-            "kornia",
-            "matplotlib",
-            "moocore",
-            "optuna",
-            "pandas",
-            "pytorch_optimizer",
-            "ray",
-            "safetensors",
-            "scipy",
-            "sklearn",
-            "sqlalchemy",
-            "torch",
-        ),
+        "accelerate",
+        "fvcore",
+        "httpx",
+        "jinja2",
+        "kornia",
+        "matplotlib",
+        "moocore",
+        "optuna",
+        "pandas",
+        "pytorch_optimizer",
+        "ray",
+        "safetensors",
+        "scipy",
+        "sklearn",
+        "sqlalchemy",
+        "torch",
     ),
-    "timm": ("training timm's networks", ("timm", "torchvision")),
-    "postgresql": ("a study on a PostgreSQL server", ("psycopg",)),
+    "timm": ("timm", "torchvision"),
+    "postgresql": ("psycopg",),
 }
 
 
 def missing_package(error: ModuleNotFoundError) -> str | None:
-    """Say which extra brings a package that is not installed; None when none of ours does."""
+    """Say how to install a package that is missing; return None if no extra brings it."""
     package = (error.name or "").partition(".")[0]
-    for extra, (what, packages) in _EXTRAS.items():
+    for extra, packages in _EXTRAS.items():
         if package in packages:
             return (
-                f"the package '{package}' is not installed; what {what} needs comes with "
+                f"the package '{package}' is not installed; install it with "
                 f"pip install 'mixnas[{extra}]'"
             )
     return None

@@ -84,7 +84,9 @@ def parse_limit(metric: str, text: str | float) -> Limit:
     if lower is None and upper is None:
         raise LimitError(f"limit on {metric}: '{text}' has no bound; write 400M or 390M..400M")
     if lower is not None and upper is not None and lower > upper:
-        raise LimitError(f"limit on {metric}: '{text}' is empty; write the smaller end first")
+        raise LimitError(
+            f"limit on {metric}: '{text}' is an empty range; put the lower bound first"
+        )
     return Limit(metric, lower, upper)
 
 

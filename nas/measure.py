@@ -12,11 +12,7 @@ from nas.latency.conditions import measurement_settings
 from nas.latency.device import refuse_noise
 from nas.spec import NetworkSpec, load_network
 
-app = cli.new_app(
-    "Measure the latency of networks on a device. By default each network is lowered to the forms "
-    "that are fastest on the device. Its runs alternate with those of a reference network, which "
-    "shows whether the machine is quiet."
-)
+app = cli.new_app()
 
 
 @app.command()
@@ -45,15 +41,19 @@ def measure(
     attempts: Annotated[
         int,
         typer.Option(
-            min=1, max=100, help="Maximum number of measurements until the machine is quiet."
+            min=1, max=100, help="Maximum number of attempts to measure on a quiet machine."
         ),
     ] = 3,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Fail if every measurement was disturbed.")
+        bool, typer.Option("--strict", help="Fail if all attempts were noisy.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
 ) -> None:
-    """Measure the latency of networks one after the other."""
+    """Measure the latency of networks on a device.
+
+    By default each network is lowered to the forms that are fastest on the device. Its runs
+    alternate with those of a reference network, which shows whether the machine is quiet.
+    """
     forms = [True, False] if both else [not plain]
     settings = [measurement_settings(threads, batch, precision, lowered) for lowered in forms]
     specs = [load_network(name).at(resolution) for name in networks]

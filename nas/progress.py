@@ -1,6 +1,6 @@
-"""How long work tells of itself, to whoever shows it."""
+"""Progress of long work, reported to whoever shows it."""
 
 from collections.abc import Callable
 
 Step = Callable[[int, int], None]
-"""Told how much of something long is done, and of how much."""
+"""Called with the amount of work done and the total amount, in the same unit."""

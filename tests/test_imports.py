@@ -103,8 +103,8 @@ def test_a_command_without_its_packages_ends_with_one_line():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == (
-        "error: the package 'fastapi' is not installed; what a machine that only measures needs "
-        "comes with pip install 'mixnas[agent]'\n"
+        "error: the package 'fastapi' is not installed; install it with "
+        "pip install 'mixnas[agent]'\n"
     )
 
 

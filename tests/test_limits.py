@@ -20,7 +20,7 @@ def test_forms():
         ("param=3", "did you mean 'params'"),
         ("params", "write metric=value"),
         ("params=..", "has no bound"),
-        ("params=5M..3M", "smaller end first"),
+        ("params=5M..3M", "put the lower bound first"),
         ("latency=8", "accepted forms: 8ms"),
         ("params=many", "accepted forms: 400M"),
     ],

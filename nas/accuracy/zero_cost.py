@@ -89,7 +89,7 @@ class ZeroCost:
         torch.manual_seed(derive_seed(seed))
         value = SCORES[self.score](model, self._batches(seed))
         if not math.isfinite(value):
-            raise EstimateError(f"its {self.score} score is {value}")
+            raise EstimateError(f"the {self.score} score is {value}")
         return Estimate(
             accuracy=None,
             loss=None,

@@ -15,7 +15,7 @@ from nas.ir import Layer, walk
 from nas.spec import NetworkSpec, load_network, reference_names
 from nas.units import format_count
 
-app = cli.new_app("Print the exact parameters, MAdds, activations and peak memory of networks.")
+app = cli.new_app()
 
 
 @app.command()
@@ -38,7 +38,7 @@ def cost(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
 ) -> None:
-    """Print the exact costs of networks, counted from their specs."""
+    """Print the exact parameters, MAdds, activations and peak memory of networks."""
     specs = [
         _adjusted(load_network(name), resolution, classes) for name in networks or reference_names()
     ]

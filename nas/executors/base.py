@@ -146,7 +146,7 @@ class TaskQueue(Protocol):
         ...
 
     def give_up(self, key: Key, stage: Stage) -> None:
-        """Learn that a task was stopped after a stage, because others were better."""
+        """Receive the last stage of a task that was stopped early, because others were better."""
         ...
 
 

@@ -13,7 +13,7 @@ from nas.spec import load_network
 
 FORMATS = {"onnx": ".onnx"}
 
-app = cli.new_app("Write a network in the format of another tool and check it against torch.")
+app = cli.new_app()
 
 
 @app.command()
@@ -32,7 +32,10 @@ def export(
         Path | None, typer.Option(help="File to write. [NAME.onnx next to the spec file]")
     ] = None,
     lowered: Annotated[
-        bool, typer.Option("--lowered", help="Write the equivalent, faster deployed form.")
+        bool,
+        typer.Option(
+            "--lowered", help="Lower the network first, to an equivalent that runs faster."
+        ),
     ] = False,
     device: Annotated[
         str | None,
@@ -44,7 +47,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
 ) -> None:
-    """Export a network."""
+    """Export a network to the format of another tool, and check it against torch."""
     if file_format not in FORMATS:
         raise MixnasError(unknown("format", file_format, FORMATS))
     spec = load_network(network)

@@ -18,10 +18,7 @@ if TYPE_CHECKING:
     from nas.accuracy.table import TrainedNetwork
     from nas.rank.run import RankingRun
 
-app = cli.new_app(
-    "Judge an accuracy estimator on networks that were fully trained: does it rank them correctly, "
-    "and better than their parameters and multiply-adds do?"
-)
+app = cli.new_app()
 
 
 @app.command()
@@ -46,14 +43,16 @@ def rank(
         typer.Option("-n", min=FEWEST_NETWORKS, help="Number of networks to draw from the table."),
     ] = RankingSettings.n,
     seed: Annotated[
-        int, typer.Option(min=0, help="Random seed of the drawing, the estimator, the bootstrap.")
+        int,
+        typer.Option(min=0, help="Random seed of the sampling, the estimator and the bootstrap."),
     ] = RankingSettings.seed,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Networks judged at once. [one per core]")
+        int | None,
+        typer.Option(min=1, help="Number of networks to judge at the same time. [one per core]"),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each worker.")] = 1,
     trial_timeout: Annotated[
-        str | None, typer.Option(help="Time limit of one network, such as 600s. [no limit]")
+        str | None, typer.Option(help="Time limit per network, such as 600s. [no limit]")
     ] = None,
     out: Annotated[
         Path | None,
@@ -61,7 +60,11 @@ def rank(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
 ) -> None:
-    """Print Kendall's tau, Spearman's rho and precision at k, beside those of simple baselines."""
+    """Report how well an accuracy estimator ranks networks that were fully trained.
+
+    Kendall's tau, Spearman's rho and precision at k are compared with those of simple baselines:
+    the numbers of parameters and multiply-adds, and depth.
+    """
     from nas.accuracy.naming import open_estimator
     from nas.accuracy.pool import ListedPool
     from nas.accuracy.preparation import prepare_estimator
@@ -120,7 +123,7 @@ def _print(run: RankingRun, card: RankingCard) -> None:
     without_score = summary["without_score"]
     notes = [
         "95% bootstrap intervals",
-        f"like MAdds: the {card.rankings[0].band_pairs} pairs whose MAdds differ by less than "
+        f"similar MAdds: the {card.rankings[0].band_pairs} pairs whose MAdds differ by less than "
         f"{MADDS_TOLERANCE:.0%}",
         "best k: share of the k best networks by score that are among the k truly best",
         f"{summary['seconds_per_network']:g} s per network",

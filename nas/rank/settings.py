@@ -1,4 +1,4 @@
-"""What a ranking is asked to do, and the defaults of everything that nobody specifies."""
+"""The settings of a ranking, and their defaults."""
 
 from __future__ import annotations
 

@@ -46,11 +46,7 @@ CHANGEABLE = {
 """Options that may change when a run is resumed: how much is run and where, not what."""
 MANY_WORKERS = 1_024  # more than a cluster has room for; it runs as many as it can
 
-app = cli.new_app(
-    "Search a space for networks that are both accurate and fast. Candidates are judged with "
-    "weights that they share, their latency is measured, the best ones are retrained, and the "
-    "Pareto front is shown together with reference networks."
-)
+app = cli.new_app()
 
 
 @app.command()
@@ -64,19 +60,19 @@ def search(
     ] = None,
     limit: Annotated[
         list[str] | None,
-        typer.Option(help="Further limit, such as params=5M or latency=8ms; may be repeated."),
+        typer.Option(help="Additional limit, such as params=5M or latency=8ms; may be repeated."),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
-            help=f"Data set: a folder with a folder for each class, or digits. "
+            help="Data set: digits, a folder with one subfolder per class, or an .npz file. "
             f"[{default_of('data')}]"
         ),
     ] = None,
     estimator: Annotated[
         str | None,
         typer.Option(
-            help="Estimator of accuracy: supernet, short, zero-cost, table:FILE, or an import "
+            help="Accuracy estimator: supernet, short, zero-cost, table:FILE, or an import "
             "path. Settings follow a colon, as in supernet:images=400000 or zero-cost:zico. "
             f"[{default_of('estimator')}]"
         ),
@@ -100,12 +96,13 @@ def search(
         ),
     ] = None,
     target: Annotated[
-        str | None, typer.Option(help="Latency that a reward aims at, such as 8ms.")
+        str | None, typer.Option(help="Target latency of a reward, such as 8ms.")
     ] = None,
     latency: Annotated[
         str | None,
         typer.Option(
-            help="measured, predicted, or auto: predicted if a predictor fits. "
+            help="Where latency comes from: measured, predicted, or auto (predicted if there is a "
+            "matching predictor). "
             f"[{default_of('latency')}]"
         ),
     ] = None,
@@ -118,21 +115,24 @@ def search(
     ] = None,
     trials: Annotated[
         int | None,
-        typer.Option(min=1, help=f"Number of networks to judge. [{default_of('trials')}]"),
+        typer.Option(min=1, help=f"Number of trials: networks to judge. [{default_of('trials')}]"),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help=f"Random seed. [{default_of('seed')}]")
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Training processes. [one per core, or all that a cluster has]"),
+        typer.Option(
+            min=1,
+            help="Number of worker processes. [one per core, or as many as a cluster has room for]",
+        ),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of each training process. [1]")
+        int | None, typer.Option(min=1, help="Threads of each worker process. [1]")
     ] = None,
     trial_timeout: Annotated[
         str | None,
-        typer.Option(help="Time limit of one training, such as 600s or 2h. [no limit]"),
+        typer.Option(help="Time limit per trial, such as 600s or 2h. [no limit]"),
     ] = None,
     storage: Annotated[
         str | None,
@@ -151,29 +151,31 @@ def search(
         float | None,
         typer.Option(
             min=0,
-            help=f"GPUs of one trial, on Ray; 0.5 shares one. [{default_of('gpus'):g}]",
+            help="GPUs per trial (Ray only); 0.5 puts two trials on one GPU. "
+            f"[{default_of('gpus'):g}]",
         ),
     ] = None,
     confirm: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help=f"Best networks to retrain at the end, with {RETRAINING_SEEDS} seeds. "
-            f"[{RETRAINED_NETWORKS}]",
+            help="Number of best networks to retrain at the end, with "
+            f"{RETRAINING_SEEDS} seeds each. [{RETRAINED_NETWORKS}]",
         ),
     ] = None,
     retrain: Annotated[
         str | None,
         typer.Option(
-            help="Settings of the retraining, such as images=200000,flip=true. "
-            f"[{RETRAINING_EPOCHS} epochs, between {FEWEST_IMAGES:,} and {MOST_IMAGES:,} images]"
+            help="Retraining settings, such as images=200000,flip=true. "
+            f"[{RETRAINING_EPOCHS} epochs, but at least {FEWEST_IMAGES:,} and at most "
+            f"{MOST_IMAGES:,} images]"
         ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Run directory to create. [runs/SPACE-TIME]")
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Run directory to continue, with its own settings.")
+        Path | None, typer.Option(help="Run directory to resume; its own settings are used.")
     ] = None,
     config: Annotated[
         Path | None,
@@ -181,7 +183,12 @@ def search(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
 ) -> None:
-    """Search, and leave a run directory with tables, figures, a report and the best network."""
+    """Search a space for networks that are both accurate and fast.
+
+    Candidates are judged with weights that they share, their latency is measured, the best ones are
+    retrained, and the Pareto front is shown together with reference networks. The run directory
+    holds tables, figures, a report and the best network.
+    """
     options = {
         "space": space,
         "limits": _limits(budget, limit),

@@ -1,4 +1,4 @@
-"""What a search is asked to do, and the defaults of everything that nobody specifies."""
+"""The configuration of a search, and its defaults."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Results:
         known = self.references.reindex(columns=RESULT_COLUMNS).dropna(subset=["latency_ms"])
         rows += [("reference", row) for row in records(known)]
         cli.print_table(
-            f"Pareto front of {self.front.n} networks, and the references",
+            f"Pareto front of {self.front.n} networks, with the references",
             ["network", "", self.label, "latency (ms)", "p10 to p90", "", "MAdds", "params"],
             [_cells(kind, row) for kind, row in sorted(rows, key=lambda r: r[1]["latency_ms"])],
             f"{self.label}: on {data}, one seed; latency: on {device}, one image, deployed form",
@@ -81,7 +81,7 @@ class Results:
     def _print_retrained(self) -> None:
         cli.print_table(
             f"Retrained for longer, {max(row.n for row in confirmed(self.retrained))} times each",
-            ["network", "", "validation", "test", "best minus this one (95%)", ""],
+            ["network", "", "validation", "test", "best minus this one (95% CI)", ""],
             [list(row.values()) for row in confirmed_rows(self.retrained, self.best)],
             "Mean and standard deviation over seeds, in percent. The test part was read for this "
             "table only. The intervals include the noise of training and of the test images.",

@@ -166,9 +166,9 @@ class TrialRunner:
         kinds = Counter(reason.partition(" breaks ")[2] or reason for reason in reasons)
         reason, times = kinds.most_common(1)[0]
         raise MixnasError(
-            f"{len(reasons)} trials ended without a result and {completed} with one; {times} of "
-            f"them for this reason: {reason}. Remove the cause, then continue with --resume "
-            f"{self.path}; or start again with other limits: --config "
+            f"{len(reasons)} trials ended without a result and {completed} with one; the most "
+            f"common reason ({times} times): {reason}. Remove the cause, then continue with "
+            f"--resume {self.path}; or start again with other limits: --config "
             f"{self.path / 'config.yaml'} --limit ..."
         )
 

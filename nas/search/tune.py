@@ -1,7 +1,7 @@
 """Trials on a Ray cluster: Ray Tune with OptunaSearch, around the search's own study.
 
-The study holds the truth. Tune decides where and when a trial runs, starts it again if its node
-dies, and stops bad ones early if the estimator has stages.
+The study is the source of truth. Tune decides where and when a trial runs, starts it again if its
+node dies, and stops bad ones early if the estimator has stages.
 """
 
 from __future__ import annotations

@@ -20,7 +20,9 @@ from nas.space.size import upper_bound
 from nas.spec import NetworkSpec, load_network
 from nas.units import format_count
 
-app = cli.new_app("Inspect, sample and validate search spaces, and test membership.")
+app = cli.new_app(
+    "Inspect, sample and validate search spaces, and check whether a network belongs to one."
+)
 SpaceName = Annotated[str, typer.Argument(help="Name of a space or path of its YAML file.")]
 Json = Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)]
 

@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     from nas.train.placement import Placement
 
 RECIPES = "experiments/recipes/*.yaml"
-app = cli.new_app(
-    "Train a network in full, with checkpoints to resume from, a log and learning curves. The test "
-    "part of the data is evaluated once, at the end."
-)
+app = cli.new_app()
 
 
 @app.command()
@@ -41,13 +38,15 @@ def train(
     recipe: Annotated[
         Path | None,
         typer.Option(
-            help=f"YAML file that says how to train, such as {RECIPES}. "
+            help=f"Training recipe, a YAML file such as {RECIPES}. "
             f"[{DEFAULT_RECIPE.epochs:g} epochs of {DEFAULT_RECIPE.optimiser}]"
         ),
     ] = None,
     change: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change a value of the recipe: epochs=30; may be repeated."),
+        typer.Option(
+            "--set", help="Override a value of the recipe, such as epochs=30; may be repeated."
+        ),
     ] = None,
     resolution: Annotated[
         int | None,
@@ -100,7 +99,10 @@ def train(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
 ) -> None:
-    """Train a network, and leave its weights, log, learning curves and results in a folder."""
+    """Train a network in full, and write its weights, log, learning curves and results to a folder.
+
+    Checkpoints make it possible to resume. The test part of the data is evaluated once, at the end.
+    """
     import torch
 
     from nas.latency import open_device

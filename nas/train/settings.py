@@ -1,4 +1,4 @@
-"""What a full training is asked to do, and the defaults of everything that nobody specifies.
+"""The settings of a full training, and their defaults.
 
 This module imports no torch, so that help texts can show the defaults.
 """

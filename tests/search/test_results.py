@@ -50,7 +50,7 @@ def results():
 def test_the_front_and_the_references_are_printed_fastest_first(results, capsys):
     results.print("pets", "onnxruntime:cpu")
     shown = capsys.readouterr().out
-    assert "Pareto front of 3 networks, and the references" in shown
+    assert "Pareto front of 3 networks, with the references" in shown
     names = [line.split("│")[1].strip() for line in shown.splitlines() if "│" in line]
     first = names[: names.index("slow") + 1]
     assert [name for name in first if name.startswith(("trial", "slow"))] == [

@@ -114,7 +114,8 @@ def test_a_search_that_gets_nowhere_ends_with_the_commonest_reason(bench):
     with pytest.raises(MixnasError) as told:
         search.runner.check_progress()
     assert str(told.value).startswith(
-        "8 trials ended without a result and 0 with one; 5 of them for this reason: a. Remove the"
+        "8 trials ended without a result and 0 with one; the most common reason (5 "
+        "times): a. Remove the cause"
     )
     judged(search.runner, search.runner.begin(1))  # three more are borne for each success
     search.runner.check_progress()

@@ -124,8 +124,7 @@ def test_a_missing_psycopg_is_reported_with_its_extra(command, fakes, tmp_path, 
     )
     words = (*SEARCH, *INSTANT, "--storage", "postgresql://me@127.0.0.1/db", "--out", "run")
     assert refusal(command(*words)) == (
-        "the package 'psycopg' is not installed; what a study on a PostgreSQL server needs comes "
-        "with pip install 'mixnas[postgresql]'"
+        "the package 'psycopg' is not installed; install it with pip install 'mixnas[postgresql]'"
     )
     assert not (tmp_path / "run").exists()
 

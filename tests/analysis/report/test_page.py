@@ -78,7 +78,7 @@ def test_the_page_holds_the_networks(run_folder):
 
 
 def test_what_the_figures_rest_on_is_shown(run_folder):
-    assert "rests" not in write_report(run_folder).read_text(encoding="utf-8")
+    assert 'id="conditions"' not in write_report(run_folder).read_text(encoding="utf-8")
     known = {
         "versions": {"torch": "2.13.0"},
         "scores": {"estimator": "supernet", "weights": None},

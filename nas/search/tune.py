@@ -27,8 +27,11 @@ from nas.executors.ray_cluster import cluster_cpus
 from nas.files import cache_folder
 from nas.spec import NetworkSpec
 
-DEATHS = 2  # of a trial's process or node, before the trial has failed
+# Restarts of a trial whose process or node died, before the trial has failed. What a network does
+# ends its child process alone, so such a death is the cluster's fault.
+RESTARTS = 6
 REDUCTION = 3  # factor from one stage to the next by which ASHA reduces the number of trials
+_LONGEST_PAUSE = 10.0  # seconds before a trial is restarted
 _LIVE = "live.json"
 _LAST_MOMENTS = 3.0  # seconds between a child's death and this process's, on a node that goes down
 
@@ -113,6 +116,18 @@ class NetworkTrial(tune.Trainable):  # type: ignore[misc]
             self._executor.stop()
 
 
+class PatientRestarts(tune.Callback):  # type: ignore[misc]
+    """Waits before a trial is restarted, longer each time.
+
+    When a node dies, the actors on it are unavailable before they are dead. Until Ray has noticed,
+    Tune would give the trial to the same actor again and again within a second.
+    """
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Wait 1 s after the first failure of a trial, 2 s after the second, and so on."""
+        time.sleep(min(2.0 ** (trial.num_failures - 1), _LONGEST_PAUSE))
+
+
 class StudySearch(OptunaSearch):  # type: ignore[misc]
     """Hands the tasks of a queue to Tune, and Tune's results to the queue.
 
@@ -190,7 +205,7 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]
 
 def _result(result: dict[str, Any] | None, error: bool) -> Result:
     if error or result is None:
-        return Failure(f"its worker or its node died {DEATHS + 1} times")
+        return Failure(f"its worker or its node died {RESTARTS + 1} times")
     if result["failure"] is not None:
         return Failure(result["failure"])
     return Estimate(**{field.name: result[field.name] for field in fields(Estimate)})
@@ -299,7 +314,8 @@ def _new_tuner(
             name=folder.name,
             storage_path=str(folder.parent),
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=DEATHS),
+            callbacks=[PatientRestarts()],
+            failure_config=tune.FailureConfig(max_failures=RESTARTS),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )

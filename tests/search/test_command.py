@@ -161,7 +161,7 @@ def test_a_users_own_images_are_searched_with(command, space, tmp_path):
         path.unlink()
     (root / "train" / "ant" / "000.png").write_bytes(b"another")
     told = refusal(command("nas.search", "--resume", "run", "--trials", "4"))
-    assert "at least 5 images to train with, but ant has 1" in told
+    assert "at least 5 training images, but ant has 1" in told
 
 
 @pytest.mark.slow

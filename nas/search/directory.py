@@ -18,10 +18,26 @@ import pandas as pd
 import yaml
 from sqlalchemy import URL
 
-from nas.errors import MixnasError
+from nas.document import read_document
+from nas.errors import DocumentError, MixnasError
 from nas.files import claim_folder, is_occupied, refuse_occupied, write_atomic
 from nas.search.config import SearchConfig, read_config
 from nas.study.storage import study_exists, without_password
+
+RECORDED = (
+    "space",
+    "limits",
+    "data",
+    "estimator",
+    "device",
+    "sampler",
+    "references",
+    "trials",
+    "seed",
+    "workers",
+    "threads",
+)
+"""Settings that every run directory's configuration holds."""
 
 
 class RunDirectory:
@@ -119,9 +135,18 @@ class RunDirectory:
         """Read what the search was asked to do.
 
         Raises:
-            DocumentError: If the file is damaged.
+            DocumentError: If the file is damaged, or lacks a setting that every run records: with
+                the default in its place, another search would continue.
         """
-        return read_config(self.path / "config.yaml")
+        path = self.path / "config.yaml"
+        document = read_document(path)
+        recorded = document.data if isinstance(document.data, dict) else {}
+        missing = [name for name in RECORDED if name not in recorded]
+        if missing:
+            raise DocumentError(
+                f"{path}: {', '.join(missing)} missing; restore the file, or start a new run"
+            )
+        return read_config(path)
 
     def write_conditions(self, conditions: dict[str, Any]) -> None:
         """Write what the run's figures rest on (see `nas.search.provenance`)."""

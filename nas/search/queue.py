@@ -51,7 +51,8 @@ class TrialQueue:
             raise KeyboardInterrupt
         self.runner.check_progress()
         tasks: dict[Key, Task] = {}
-        if not self._references_begun:
+        # Adopted trials may be training here, which would disturb the references' latency.
+        if not self._references_begun and not (running and self.runner.needs_quiet):
             self._references_begun = True
             tasks |= self.runner.begin_references()
         room = self.runner.room(waiting + len(tasks), running, workers)
@@ -73,6 +74,7 @@ class TrialQueue:
             self._tables_written = time.monotonic()
         if trial is not None:
             self.monitor.trial_ended(trial, result)
+        self.runner.check_progress()
 
     def give_up(self, key: Key, stage: Stage) -> None:
         """See `TaskQueue`."""

@@ -170,9 +170,10 @@ class SearchStudy:
 
     def reopen(self, number: int) -> OpenTrial | None:
         """Return a running trial, so that it can be continued; None if the trial is not running."""
-        trial = self._trials()[number]
-        if trial.state != TrialState.RUNNING:
+        trials = self._trials()
+        if not 0 <= number < len(trials) or trials[number].state != TrialState.RUNNING:
             return None
+        trial = trials[number]
         genotype = self.space.from_params(trial.params)
         latency = trial.user_attrs.get("latency")
         return OpenTrial(

@@ -88,3 +88,13 @@ def test_paths_with_characters_that_mean_something_in_a_url_work(tmp_path):
 
     assert open_storage(run.storage).get_all_studies() == []
     assert (run.path / "study.db").is_file()
+
+
+def test_a_configuration_that_lost_a_setting_does_not_become_another_search(tmp_path):
+    run = RunDirectory.create(tmp_path / "run")
+    run.write_config(CONFIG)
+    path = run.path / "config.yaml"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith("seed:")))
+    with pytest.raises(MixnasError, match=r"config\.yaml: seed missing; restore the file"):
+        run.read_config()

@@ -103,3 +103,28 @@ def test_trials_are_adopted_and_references_are_not(bench, queue_of):
     assert search.runner.running == {}
     assert queue.adopt([0])
     assert list(search.runner.running) == [0]
+
+
+def test_trials_that_the_study_does_not_have_are_not_adopted(bench, queue_of):
+    assert not queue_of(bench()).adopt([2])
+
+
+def test_references_wait_until_adopted_trials_have_ended(bench, queue_of):
+    search = bench(references=["mixnet_s"])
+    search.runner.begin(1)
+    search.runner.running.clear()
+    queue = queue_of(search)
+    assert queue.adopt([0])
+    assert queue.take(waiting=0, running=1, workers=1) == {}
+    queue.finish(0, Failure("a bug"))
+    assert "mixnet_s" in queue.take(waiting=0, running=0, workers=1)
+
+
+def test_a_hopeless_search_ends_with_the_trial_that_shows_it(bench, queue_of):
+    search = bench(wanted=99)
+    queue = queue_of(search)
+    keys = list(queue.take(waiting=0, running=0, workers=10))
+    for key in keys[:7]:
+        queue.finish(key, Failure("a bug"))
+    with pytest.raises(MixnasError, match="8 trials ended without a result"):
+        queue.finish(keys[7], Failure("a bug"))

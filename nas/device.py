@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nas import cli
+from nas import cli, defaults
 from nas.errors import MixnasError
 from nas.latency.runtimes import EXAMPLES
 from nas.latency.token import TOKEN, can_be_token
@@ -43,7 +43,7 @@ def device() -> None:
 def serve(
     device: Annotated[
         str, typer.Option(help="Device to serve: an execution provider of ONNX Runtime.")
-    ] = "onnxruntime:cpu",
+    ] = defaults.DEVICE,
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 for all addresses of the machine.")
     ] = "127.0.0.1",
@@ -116,10 +116,10 @@ def serve(
 def fit(
     space: Annotated[
         str, typer.Option(help="Name of a search space, or path of its YAML file.")
-    ] = "mixnet",
+    ] = defaults.SPACE,
     device: Annotated[
         str, typer.Option(help=f"Device to measure latency on; for example {EXAMPLES}.")
-    ] = "onnxruntime:cpu",
+    ] = defaults.DEVICE,
     networks: Annotated[
         int, typer.Option(min=10, max=10_000, help="Number of networks to fit the predictor to.")
     ] = 100,
@@ -209,7 +209,7 @@ def _print_card(card: ErrorCard, subject: str) -> None:
 def examine(
     device: Annotated[
         str, typer.Option(help="Device to examine; for example onnxruntime:cpu.")
-    ] = "onnxruntime:cpu",
+    ] = defaults.DEVICE,
     threads: cli.Threads = None,
     batch: cli.Batch = 1,
     precision: cli.Precision = "fp32",

@@ -8,7 +8,7 @@ import json
 import os
 import types
 import typing
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -162,6 +162,23 @@ def _items(
             )
         seen[key.value] = line
         yield value, (*path, key.value), line
+
+
+def require_keys(document: Document, keys: Iterable[str]) -> None:
+    """Refuse a document without some keys, for a file of ours that always holds them.
+
+    Its kind may have defaults for them, but a file that has lost a key would then say something
+    else than was written.
+
+    Raises:
+        DocumentError: If keys are missing.
+    """
+    known = document.data if isinstance(document.data, dict) else {}
+    missing = [key for key in keys if key not in known]
+    if missing:
+        raise DocumentError(
+            f"{document.source}: {', '.join(missing)} missing; restore the file, or start anew"
+        )
 
 
 @lru_cache(maxsize=256)

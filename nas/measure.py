@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nas import cli
+from nas import cli, defaults
 from nas.latency import EXAMPLES, Device, Latency, measure_quietly, open_device
 from nas.latency.conditions import measurement_settings
 from nas.latency.device import refuse_noise
@@ -22,7 +22,7 @@ def measure(
     ],
     device: Annotated[
         str, typer.Option(help=f"Device to measure latency on; for example {EXAMPLES}.")
-    ] = "onnxruntime:cpu",
+    ] = defaults.DEVICE,
     plain: Annotated[
         bool, typer.Option("--plain", help="Measure the form as trained, not the lowered form.")
     ] = False,

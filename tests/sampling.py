@@ -6,30 +6,13 @@ import numpy as np
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from nas.samplers import distributions
 from nas.samplers.random import RandomSampler
+from nas.testing.samplers import accuracy as made_up
+from nas.testing.samplers import search as run
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 BOTH = ["maximize", "minimize"]
-
-
-def made_up(space, genotype):
-    """Return an artificial accuracy that grows with the number of parameters."""
-    return 0.95 - 0.4 * (1e6 / (1e6 + space.cost(genotype).params)) ** 0.5
-
-
-def run(sampler, space, trials, directions=BOTH, study=None):
-    """Run trials of a space with artificial accuracies and MAdds; return their genotypes."""
-    study = study or optuna.create_study(directions=directions, sampler=sampler)
-    genotypes = []
-    for _ in range(trials):
-        trial = study.ask(distributions(space))
-        genotype = space.from_params(trial.params)
-        accuracy = made_up(space, genotype)
-        trial.set_user_attr("estimate", {"accuracy": accuracy})
-        study.tell(trial, [accuracy, space.cost(genotype).madds][: len(directions)])
-        genotypes.append(genotype)
-    return genotypes
+__all__ = ["made_up", "run"]
 
 
 def create_random(problem):

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
+from nas import defaults
 from nas.accuracy.base import Estimate, EstimateError
 from nas.accuracy.fidelity import (
     AtLeastOne,
@@ -52,7 +53,7 @@ class ShortTraining:
         recipe: How to train; the number of epochs follows from `images`.
     """
 
-    data: str = "digits"
+    data: str = defaults.DATA
     images: AtLeastOne = 72_000
     most_epochs: AtLeastOne = 10
     resolution: Resolution = 36

@@ -19,6 +19,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nas import defaults
 from nas.accuracy.base import Estimate, EstimateError
 from nas.accuracy.fidelity import Resolution, prepare_data, shared_data
 from nas.cost import count
@@ -48,7 +49,7 @@ class ZeroCost:
         max_score: None, since no score has an upper bound.
     """
 
-    data: str = "digits"
+    data: str = defaults.DATA
     score: str = "naswot"
     resolution: Resolution = 32
     batch_size: Annotated[int, Field(ge=2)] = 64

@@ -13,7 +13,7 @@ A search owns a `TaskQueue` and has an `Executor` drain it. The executor calls, 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -172,42 +172,3 @@ class Executor(Protocol):
             MixnasError: If the queue raises it, or the executor cannot continue.
         """
         ...
-
-
-class FixedQueue:
-    """A queue of tasks that are known in advance.
-
-    Attributes:
-        results: The results so far, by key.
-    """
-
-    def __init__(self, tasks: Mapping[Key, Task]) -> None:
-        """Take the tasks.
-
-        Args:
-            tasks: Tasks by key, in the order in which they are to run.
-        """
-        self._tasks: dict[Hashable, Task] = dict(tasks)
-        self.results: dict[Hashable, Result] = {}
-
-    @property
-    def finished(self) -> bool:
-        """See `TaskQueue`."""
-        return not self._tasks
-
-    def take(self, waiting: int, running: int, workers: int) -> Mapping[Key, Task]:
-        """See `TaskQueue`."""
-        free = max(0, workers - waiting - running)
-        return {key: self._tasks.pop(key) for key in list(self._tasks)[:free]}
-
-    def adopt(self, keys: Collection[Key]) -> bool:
-        """See `TaskQueue`; nothing was left running."""
-        return not keys
-
-    def finish(self, key: Key, result: Result) -> None:
-        """See `TaskQueue`."""
-        self.results[key] = result
-
-    def give_up(self, key: Key, stage: Stage) -> None:
-        """See `TaskQueue`; the result of the stage counts."""
-        self.results[key] = stage.result

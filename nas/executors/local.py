@@ -91,11 +91,8 @@ class LocalExecutor:
                 if not self.free:
                     break
                 self.submit(key, waiting.pop(key))
-            for key, stage in self.wait():
-                if stage.last:
-                    queue.finish(key, stage.result)
-                else:
-                    self.proceed(key)
+            for key, result in self._finished():
+                queue.finish(key, result)
 
     def run(self, tasks: Mapping[Key, Task]) -> Iterator[tuple[Key, Result]]:
         """Judge networks that are known in advance; yield (key, result) as they finish."""
@@ -104,11 +101,15 @@ class LocalExecutor:
             while left and self.free:
                 key = next(iter(left))
                 self.submit(key, left.pop(key))
-            for key, stage in self.wait():
-                if stage.last:
-                    yield key, stage.result
-                else:
-                    self.proceed(key)
+            yield from self._finished()
+
+    def _finished(self) -> Iterator[tuple[Key, Result]]:
+        """Wait for stages; yield the results of tasks that ended, and continue all others."""
+        for key, stage in self.wait():
+            if stage.last:
+                yield key, stage.result
+            else:
+                self.proceed(key)
 
     # -- single tasks -----------------------------------------------------------------------
 

@@ -81,10 +81,10 @@ class RankingRun:
         """
         self.check()
         requested = {**asdict(self.settings), "fingerprint": digest(self.estimator.fingerprint())}
-        if not self._settings_file.is_file():
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_atomic(self._settings_file, yaml.safe_dump(requested, sort_keys=False))
+        self.path.mkdir(parents=True, exist_ok=True)
         self._lock = claim_folder(self.path)  # released with this object, at the latest
+        if not self._settings_file.is_file():
+            write_atomic(self._settings_file, yaml.safe_dump(requested, sort_keys=False))
         if self._saved_settings() != requested:
             self._refuse()
         self._read_scores()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nas import defaults
+
 FEWEST_NETWORKS = 3
 """Networks with a score that a ranking card needs."""
 
@@ -21,7 +23,7 @@ class RankingSettings:
     """
 
     table: str
-    estimator: str = "supernet"
-    data: str = "digits"
+    estimator: str = defaults.ESTIMATOR
+    data: str = defaults.DATA
     n: int = 60
     seed: int = 0

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from nas import defaults
 from nas.document import read_document, validate
 
 AtLeastOne = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -67,11 +68,11 @@ class SearchConfig:
         version: Version of mixnas.
     """
 
-    space: str = "mixnet"
+    space: str = defaults.SPACE
     limits: dict[str, str] = dataclasses.field(default_factory=dict)
-    data: str = "digits"
-    estimator: str = "supernet"
-    device: str = "onnxruntime:cpu"
+    data: str = defaults.DATA
+    estimator: str = defaults.ESTIMATOR
+    device: str = defaults.DEVICE
     sampler: str = "known-cost"
     references: list[str] = dataclasses.field(
         default_factory=lambda: ["mixnet_s", "mixnet_m", "mobilenet_v2", "efficientnet_b0"]

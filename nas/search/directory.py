@@ -18,10 +18,10 @@ import pandas as pd
 import yaml
 from sqlalchemy import URL
 
-from nas.document import read_document
-from nas.errors import DocumentError, MixnasError
+from nas.document import read_document, require_keys, validate
+from nas.errors import MixnasError
 from nas.files import claim_folder, is_occupied, refuse_occupied, write_atomic
-from nas.search.config import SearchConfig, read_config
+from nas.search.config import SearchConfig
 from nas.study.storage import study_exists, without_password
 
 RECORDED = (
@@ -138,15 +138,10 @@ class RunDirectory:
             DocumentError: If the file is damaged, or lacks a setting that every run records: with
                 the default in its place, another search would continue.
         """
-        path = self.path / "config.yaml"
-        document = read_document(path)
-        recorded = document.data if isinstance(document.data, dict) else {}
-        missing = [name for name in RECORDED if name not in recorded]
-        if missing:
-            raise DocumentError(
-                f"{path}: {', '.join(missing)} missing; restore the file, or start a new run"
-            )
-        return read_config(path)
+        document = read_document(self.path / "config.yaml")
+        config: SearchConfig = validate(SearchConfig, document)
+        require_keys(document, RECORDED)
+        return config
 
     def write_conditions(self, conditions: dict[str, Any]) -> None:
         """Write what the run's figures rest on (see `nas.search.provenance`)."""

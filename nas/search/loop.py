@@ -45,6 +45,7 @@ class Search:
         retraining: Estimator that retrains the best networks; None to retrain none.
         runner: Begins and ends the trials.
         tables: Tables of the run: what was found so far.
+        resumed: Whether an earlier process began the run, and may have left trials unfinished.
     """
 
     config: SearchConfig
@@ -52,6 +53,7 @@ class Search:
     retraining: RetrainingEstimator | None
     runner: TrialRunner
     tables: RunTables
+    resumed: bool = False
     _interrupted: bool = False
 
     @staticmethod
@@ -133,7 +135,8 @@ class Search:
         with monitor.progress:
             monitor.say("measuring")
             with open_executor(self.config, self.estimator, path) as executor:
-                self.runner.study.requeue(executor.recover(queue))
+                if self.resumed:
+                    self.runner.study.requeue(executor.recover(queue))
                 executor.drain(queue)
             if self.runner.exhausted:
                 console.print("the space has no other network within the limits")
@@ -207,4 +210,4 @@ def _assemble(
         latency_limits=limits,
         label=label_of(estimator),
     )
-    return Search(config, estimator, components.retraining, runner, tables)
+    return Search(config, estimator, components.retraining, runner, tables, resumed=not new)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import platform
 import time
 from dataclasses import asdict, fields
@@ -123,9 +124,22 @@ class PatientRestarts(tune.Callback):  # type: ignore[misc]
     Tune would give the trial to the same actor again and again within a second.
     """
 
+    def __init__(self) -> None:
+        """Start without a pause behind it."""
+        self._failures = 0  # of the trial that paused last
+        self._ended = -math.inf  # when the last pause ended
+
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Wait 1 s after the first failure of a trial, 2 s after the second, and so on."""
+        """Wait 1 s at the first failure of a trial, 2 s at the second, and so on.
+
+        The trials of one node fail together and share a pause, since Tune does nothing else
+        meanwhile.
+        """
+        recent = time.monotonic() - self._ended < _LONGEST_PAUSE
+        if recent and trial.num_failures <= self._failures:
+            return
         time.sleep(min(2.0 ** (trial.num_failures - 1), _LONGEST_PAUSE))
+        self._failures, self._ended = trial.num_failures, time.monotonic()
 
 
 class StudySearch(OptunaSearch):  # type: ignore[misc]
@@ -247,12 +261,14 @@ class TuneExecutor:
         """
         try:
             live: dict[str, Key] = json.loads((self._folder / _LIVE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            keys = list(live.values())
+        except (OSError, ValueError, AttributeError):  # none, damaged, or not a mapping
             return []
-        if not queue.adopt(list(live.values())):
+        # First of all whether Tune can, since what a queue was told to adopt must be finished.
+        if not tune.Tuner.can_restore(str(self._folder)) or not queue.adopt(keys):
             return []
         self._live = live
-        return list(live.values())
+        return keys
 
     def drain(self, queue: TaskQueue) -> None:
         """See `Executor`."""
@@ -267,7 +283,7 @@ class TuneExecutor:
 
     def _tuner(self, search: StudySearch, workers: int) -> tune.Tuner:
         trainable = self._trainable()
-        if self._live and tune.Tuner.can_restore(str(self._folder)):
+        if self._live:
             tuner = tune.Tuner.restore(str(self._folder), trainable, resume_unfinished=True)
             # The restored tuner has a copy of the searcher without the queue.
             tuner._local_tuner._tune_config.search_alg = search

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from nas.accuracy.base import Estimate, Estimator
 from nas.errors import MixnasError
-from nas.executors.base import Executor, Failure, FixedQueue, Key, Resources, Task
+from nas.executors.base import Executor, Failure, Key, Resources, Result, Stage, Task
 from nas.spec import load_network
 from nas.testing.fakes import Scripted, Staged
 
@@ -17,6 +17,54 @@ NETWORK = load_network("mixnet_s")
 def tasks(*seeds: int) -> dict[Key, Task]:
     """Return tasks for `nas.testing.fakes.Scripted`, whose seeds decide what happens."""
     return {seed: Task(NETWORK, seed) for seed in seeds}
+
+
+class FixedQueue:
+    """A queue of tasks that are known in advance.
+
+    Attributes:
+        results: The results so far, by key.
+    """
+
+    def __init__(self, tasks: Mapping[Key, Task]) -> None:
+        """Take the tasks.
+
+        Args:
+            tasks: Tasks by key, in the order in which they are to run.
+        """
+        self._tasks: dict[Key, Task] = dict(tasks)
+        self._taken: set[Key] = set()
+        self.results: dict[Key, Result] = {}
+
+    @property
+    def finished(self) -> bool:
+        """See `TaskQueue`."""
+        return not self._tasks
+
+    def take(self, waiting: int, running: int, workers: int) -> Mapping[Key, Task]:
+        """See `TaskQueue`."""
+        free = max(0, workers - waiting - running)
+        taken = {key: self._tasks.pop(key) for key in list(self._tasks)[:free]}
+        self._taken |= taken.keys()
+        return taken
+
+    def adopt(self, keys: Collection[Key]) -> bool:
+        """See `TaskQueue`; nothing was left running."""
+        return not keys
+
+    def finish(self, key: Key, result: Result) -> None:
+        """See `TaskQueue`.
+
+        Raises:
+            AssertionError: If the task was never taken, or has a result already.
+        """
+        assert key in self._taken, f"task {key} was never taken"
+        assert key not in self.results, f"task {key} has a result already"
+        self.results[key] = result
+
+    def give_up(self, key: Key, stage: Stage) -> None:
+        """See `TaskQueue`; the result of the stage counts."""
+        self.finish(key, stage.result)
 
 
 class ExecutorContract:
@@ -60,6 +108,28 @@ class ExecutorContract:
         queue = self.drain(Staged(), Resources(1), 1, 2, 3)
         assert set(queue.results) == {1, 2, 3}
         assert all(isinstance(result, Estimate) for result in queue.results.values())
+
+    def test_a_process_that_dies_costs_its_own_task(self) -> None:
+        """A crash of native code is a failure of that network, and the others go on."""
+        results = self.drain(Scripted(), Resources(2), 1, 666, 2).results
+        assert isinstance(results[666], Failure)
+        assert "signal 9" in results[666].reason
+        assert (_accuracy(results[1]), _accuracy(results[2])) == (0.01, 0.02)
+
+    def test_a_queue_that_has_nothing_for_a_while_is_asked_again(self) -> None:
+        """A queue need not hand anything out at once: its proposals may all have been refused."""
+
+        class Hesitant(FixedQueue):
+            asked = 0
+
+            def take(self, waiting: int, running: int, workers: int) -> Mapping[Key, Task]:
+                self.asked += 1
+                return super().take(waiting, running, workers) if self.asked % 3 == 0 else {}
+
+        queue = Hesitant(tasks(1, 2, 3))
+        with self.executor(Scripted(), Resources(1)) as executor:
+            executor.drain(queue)
+        assert set(queue.results) == {1, 2, 3}
 
     def test_an_error_of_the_queue_ends_the_work(self) -> None:
         """What a queue raises reaches whoever asked for the work."""

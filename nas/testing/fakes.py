@@ -166,6 +166,25 @@ class Staged(Instant):
         return last
 
 
+def exact_latency(conditions: Conditions, spec: NetworkSpec, milliseconds: float) -> Latency:
+    """Return a latency without any spread, as measured on a quiet machine."""
+    return Latency(
+        **vars(conditions),
+        median_ms=milliseconds,
+        p10_ms=milliseconds,
+        p90_ms=milliseconds,
+        low_ms=milliseconds,
+        high_ms=milliseconds,
+        n=3,
+        steady_ms=milliseconds,
+        reference_ms=1.0,
+        noise=(),
+        resolution=spec.input.resolution,
+        source="measured",
+        when="2026-01-01T00:00:00Z",
+    )
+
+
 class InstantDevice:
     """A device whose latency follows from the multiply-adds at once."""
 
@@ -191,22 +210,7 @@ class InstantDevice:
 
     def measure(self, spec: NetworkSpec, effort: Effort | None = None) -> Latency:
         """See `Device`."""
-        ms = round(0.1 + count(spec).madds / 1e8, 4)
-        return Latency(
-            **vars(self.conditions),
-            median_ms=ms,
-            p10_ms=ms,
-            p90_ms=ms,
-            low_ms=ms,
-            high_ms=ms,
-            n=3,
-            steady_ms=ms,
-            reference_ms=1.0,
-            noise=(),
-            resolution=spec.input.resolution,
-            source="measured",
-            when="2026-01-01T00:00:00Z",
-        )
+        return exact_latency(self.conditions, spec, round(0.1 + count(spec).madds / 1e8, 4))
 
 
 class BrokenDevice(InstantDevice):

@@ -22,6 +22,32 @@ _SIX = (
 )
 
 
+def accuracy(space: Space, genotype: Genotype) -> float:
+    """Return a made-up accuracy that grows with the number of parameters."""
+    return float(0.95 - 0.4 * (1e6 / (1e6 + space.cost(genotype).params)) ** 0.5)
+
+
+def search(
+    sampler: GenotypeSampler,
+    space: Space,
+    trials: int,
+    directions: Sequence[Direction] = tuple(PARETO_DIRECTIONS),
+    study: optuna.Study | None = None,
+) -> list[Genotype]:
+    """Ask and tell accuracies and multiply-adds; return the genotypes that were proposed."""
+    study = study or optuna.create_study(directions=list(directions), sampler=sampler)
+    genotypes = []
+    for _ in range(trials):
+        trial = study.ask(distributions(space))
+        genotype = space.from_params(trial.params)
+        score = accuracy(space, genotype)
+        trial.set_user_attr("estimate", {"accuracy": score})
+        values = [score, space.cost(genotype).madds]
+        study.tell(trial, values[: len(directions)])
+        genotypes.append(genotype)
+    return genotypes
+
+
 class SamplerContract:
     """Tests of a sampler; a subclass implements `sampler`.
 
@@ -37,32 +63,11 @@ class SamplerContract:
     def sampler(self, problem: SearchProblem) -> GenotypeSampler:
         """Return a new sampler for a problem."""
 
-    def search(
-        self,
-        sampler: GenotypeSampler,
-        space: Space,
-        trials: int,
-        directions: Sequence[Direction] = tuple(PARETO_DIRECTIONS),
-        study: optuna.Study | None = None,
-    ) -> list[Genotype]:
-        """Ask and tell accuracies and multiply-adds; return the genotypes that were proposed."""
-        study = study or optuna.create_study(directions=list(directions), sampler=sampler)
-        genotypes = []
-        for _ in range(trials):
-            trial = study.ask(distributions(space))
-            genotype = space.from_params(trial.params)
-            score = accuracy(space, genotype)
-            trial.set_user_attr("estimate", {"accuracy": score})
-            values = [score, space.cost(genotype).madds]
-            study.tell(trial, values[: len(directions)])
-            genotypes.append(genotype)
-        return genotypes
-
     def test_proposals_are_new_members_within_the_limits(self) -> None:
         """No network is proposed twice, and all are inside the space and its limits."""
         space, limits = load_space("mixnet"), tuple(parse_limits(["madds=300M..320M"]))
         sampler = self.sampler(SearchProblem(space, limits, seed=1))
-        genotypes = self.search(sampler, space, self.trials)
+        genotypes = search(sampler, space, self.trials)
         assert len(set(genotypes)) == self.trials
         for genotype in genotypes:
             assert space.contains(space.decode(genotype))
@@ -74,7 +79,7 @@ class SamplerContract:
             pytest.skip("the sampler is not repeatable")
         space = load_space("mixnet")
         one, two, other = (
-            self.search(self.sampler(SearchProblem(space, seed=seed)), space, self.trials)
+            search(self.sampler(SearchProblem(space, seed=seed)), space, self.trials)
             for seed in (3, 3, 4)
         )
         assert one == two
@@ -85,15 +90,15 @@ class SamplerContract:
         space = space_from_yaml(_SIX)
         sampler = self.sampler(SearchProblem(space))
         study = optuna.create_study(directions=PARETO_DIRECTIONS, sampler=sampler)
-        assert len(set(self.search(sampler, space, 6, study=study))) == 6
+        assert len(set(search(sampler, space, 6, study=study))) == 6
         with pytest.raises(ExhaustedError):
-            self.search(sampler, space, 1, study=study)
+            search(sampler, space, 1, study=study)
 
     def test_a_reward_is_a_single_objective(self) -> None:
         """A search for one number works as well."""
         space = load_space("mixnet")
         problem = SearchProblem(space, objective=open_objective("mnasnet", "3ms"))
-        genotypes = self.search(self.sampler(problem), space, self.trials, ["maximize"])
+        genotypes = search(self.sampler(problem), space, self.trials, ["maximize"])
         assert len(set(genotypes)) == self.trials
 
     def test_failed_and_pruned_trials_are_not_proposed_again(self) -> None:
@@ -106,7 +111,7 @@ class SamplerContract:
             trial = study.ask(distributions(space))
             ended.append(space.from_params(trial.params))
             study.tell(trial, state=state)
-        rest = self.search(sampler, space, 4, study=study)
+        rest = search(sampler, space, 4, study=study)
         assert len({*ended, *rest}) == 6
 
     def test_parallel_workers_are_given_different_networks(self) -> None:
@@ -125,13 +130,8 @@ class SamplerContract:
         """What was learned from one study does not leak into the next one."""
         space = load_space("mixnet")
         sampler = self.sampler(SearchProblem(space, seed=2))
-        first = self.search(sampler, space, self.trials)
-        again = self.search(sampler, space, self.trials)
+        first = search(sampler, space, self.trials)
+        again = search(sampler, space, self.trials)
         assert len(set(again)) == self.trials
         if self.repeats:
             assert again == first
-
-
-def accuracy(space: Space, genotype: Genotype) -> float:
-    """Return a made-up accuracy that grows with the number of parameters."""
-    return float(0.95 - 0.4 * (1e6 / (1e6 + space.cost(genotype).params)) ** 0.5)

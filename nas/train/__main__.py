@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
-from nas import cli
+from nas import cli, defaults
 from nas.document import Document, validate
 from nas.errors import MixnasError
 from nas.files import new_run_path
@@ -89,7 +89,7 @@ def train(
     ] = None,
     device: Annotated[
         str, typer.Option(help="Device to measure latency on at the end, or 'none'.")
-    ] = "onnxruntime:cpu",
+    ] = defaults.DEVICE,
     out: Annotated[
         Path | None, typer.Option(help="Folder to create. [runs/train-NAME-TIME]")
     ] = None,

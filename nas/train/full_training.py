@@ -115,7 +115,8 @@ class FullTraining:
             for done in trainer.steps(until=epoch_end):
                 if step is not None and trainer.placement.main:
                     step(done, trainer.total)
-                checkpointer.save_if_due()
+                if done < min(epoch_end, trainer.total):  # the epoch's end has a checkpoint itself
+                    checkpointer.save_if_due()
             self._log_epoch()
             checkpointer.save_if_due(epoch_ended=True)
 

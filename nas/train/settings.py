@@ -11,7 +11,8 @@ from typing import Literal
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from nas.document import read_document, validate
+from nas import defaults
+from nas.document import read_document, require_keys, validate
 from nas.errors import MixnasError
 from nas.train.recipe import Recipe
 
@@ -38,7 +39,7 @@ class TrainingSettings:
     """
 
     network: str
-    data: str = "digits"
+    data: str = defaults.DATA
     recipe: Recipe = DEFAULT_RECIPE
     seed: int = 0
     resolution: int | None = None
@@ -55,4 +56,7 @@ def read_training_settings(path: Path) -> TrainingSettings:
     """
     if not (path / SETTINGS).is_file():
         raise MixnasError(f"{path} is not the folder of a training: it has no {SETTINGS}")
-    return validate(TrainingSettings, read_document(path / SETTINGS))
+    document = read_document(path / SETTINGS)
+    settings: TrainingSettings = validate(TrainingSettings, document)
+    require_keys(document, ("network", "data", "recipe"))
+    return settings

@@ -1,32 +1,8 @@
 import psutil
 import pytest
 
-from nas.accuracy import Estimate
-from nas.executors.base import Failure, FixedQueue, Resources, Stage, Task, default_resources
+from nas.executors.base import Resources, default_resources
 from nas.machine import usable_cores
-from nas.spec import load_network
-
-SPEC = load_network("mixnet_s")
-
-
-def test_a_fixed_queue_hands_out_what_there_is_room_for():
-    queue = FixedQueue({name: Task(SPEC, 0) for name in "abcde"})
-    assert list(queue.take(waiting=0, running=0, workers=2)) == ["a", "b"]
-    assert list(queue.take(waiting=1, running=1, workers=2)) == []
-    assert list(queue.take(waiting=3, running=3, workers=2)) == []
-    assert not queue.finished
-    assert list(queue.take(waiting=0, running=1, workers=9)) == ["c", "d", "e"]
-    assert queue.finished
-
-
-def test_a_fixed_queue_keeps_results():
-    queue = FixedQueue({"a": Task(SPEC, 0), "b": Task(SPEC, 0)})
-    queue.finish("a", Failure("lost"))
-    early = Estimate(0.5, 0.1, 0.0, 0)
-    queue.give_up("b", Stage(early, number=1, last=False))
-    assert queue.results == {"a": Failure("lost"), "b": early}
-    assert queue.adopt([])
-    assert not queue.adopt(["a"])
 
 
 def test_nodes_give_a_worker_the_share_of_its_threads(monkeypatch):

@@ -13,40 +13,9 @@ from nas.executors.base import Failure, Resources, Stage, Task, default_resource
 from nas.executors.local import LocalExecutor
 from nas.machine import machine_for
 from nas.spec import load_network
+from nas.testing.fakes import Scripted
 from nas.units import GIBIBYTE
 from tests.conftest import ROOT
-
-
-class Scripted:
-    """Does what the seed says; stands in for a training in worker processes."""
-
-    def fingerprint(self):
-        return {"estimator": "scripted"}
-
-    def estimate(self, spec, seed):
-        if seed == 666:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if seed == 11:
-            os.kill(os.getpid(), signal.SIGSEGV)
-        if seed == 12:
-            sys.exit(7)
-        if seed == 13:
-            raise EstimateError("the training loss is nan in epoch 1")
-        if seed == 14:
-            raise RuntimeError("a bug")
-        if seed == 15:
-            time.sleep(3600)
-        if seed == 16:
-            return Estimate(float("nan"), 0.0, 0.0, seed)
-        if seed == 17:
-            raise MemoryError
-        if seed == 19:
-            return Estimate(94.3, 0.0, 0.0, seed)
-        if seed == 18:
-            taken = bytearray(GIBIBYTE)
-            time.sleep(3600)
-            return Estimate(len(taken), 0.0, 0.0, seed)
-        return Estimate(seed / 100, 0.0, 0.0, seed)
 
 
 class Telling:

@@ -76,7 +76,14 @@ def test_ctrl_c_ends_a_search_with_how_to_continue(config, tmp_path, monkeypatch
     assert not search.run(said)
     path = tmp_path / "run"
     assert f"stopped; continue with: python -m nas.search --resume {path}" in said.file.getvalue()
-    assert len(pd.read_csv(path / "trials.csv")) >= 2
+    states = pd.read_csv(path / "trials.csv")["state"].tolist()
+    assert states.count("complete") >= 2
+    assert len(states) <= 5
+    del search
+    monkeypatch.undo()
+    resumed = Search.resume(RunDirectory.open(path), config, console())
+    assert resumed.run(console())
+    check_nothing_lost_or_double(trials(tmp_path), 5)
 
 
 def test_a_run_whose_estimator_changed_is_not_resumed(config, tmp_path):

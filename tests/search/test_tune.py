@@ -179,15 +179,3 @@ def test_no_cluster_is_told_in_one_line(tmp_path):
     message = finish(process, code=2)
     assert "error: there is no Ray cluster at '127.0.0.1:1'" in message
     assert not (tmp_path / "run").exists()
-
-
-def test_a_trial_is_restarted_after_a_pause_that_grows(monkeypatch):
-    from types import SimpleNamespace
-
-    from nas.search.tune import PatientRestarts
-
-    pauses = []
-    monkeypatch.setattr("time.sleep", pauses.append)
-    for failures in (1, 2, 3, 6):
-        PatientRestarts().on_trial_recover(0, [], SimpleNamespace(num_failures=failures))
-    assert pauses == [1.0, 2.0, 4.0, 10.0]

@@ -4,9 +4,10 @@ import uuid
 
 import pytest
 
-from nas.executors.base import Failure
+from nas.accuracy import Estimate
+from nas.executors.base import Failure, Stage, Task
 from nas.executors.local import LocalExecutor
-from nas.testing.executors import ExecutorContract
+from nas.testing.executors import NETWORK, ExecutorContract, FixedQueue
 
 
 class TestLocalExecutor(ExecutorContract):
@@ -31,6 +32,47 @@ def ray_here():
     connect("local", 2)
     yield
     ray.shutdown()
+
+
+def test_the_contract_notices_a_result_that_comes_twice():
+    class Repeats(LocalExecutor):
+        def drain(self, queue):
+            finish = queue.finish
+
+            def twice(key, result):
+                finish(key, result)
+                finish(key, result)
+
+            queue.finish = twice
+            super().drain(queue)
+
+    class Contract(ExecutorContract):
+        def executor(self, estimator, resources):
+            return Repeats(estimator, resources)
+
+    with pytest.raises(AssertionError, match="has a result already"):
+        Contract().test_every_task_has_one_result()
+
+
+def test_a_fixed_queue_hands_out_what_there_is_room_for():
+    queue = FixedQueue({name: Task(NETWORK, 0) for name in "abcde"})
+    assert list(queue.take(waiting=0, running=0, workers=2)) == ["a", "b"]
+    assert list(queue.take(waiting=1, running=1, workers=2)) == []
+    assert list(queue.take(waiting=3, running=3, workers=2)) == []
+    assert not queue.finished
+    assert list(queue.take(waiting=0, running=1, workers=9)) == ["c", "d", "e"]
+    assert queue.finished
+
+
+def test_a_fixed_queue_keeps_results():
+    queue = FixedQueue({"a": Task(NETWORK, 0), "b": Task(NETWORK, 0)})
+    queue.take(waiting=0, running=0, workers=2)
+    queue.finish("a", Failure("lost"))
+    early = Estimate(0.5, 0.1, 0.0, 0)
+    queue.give_up("b", Stage(early, number=1, last=False))
+    assert queue.results == {"a": Failure("lost"), "b": early}
+    assert queue.adopt([])
+    assert not queue.adopt(["a"])
 
 
 def test_the_contract_notices_a_lost_result():

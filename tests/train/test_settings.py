@@ -36,6 +36,12 @@ def test_other_folders_and_settings_are_refused(tmp_path):
         read_training_settings(tmp_path)
 
 
+def test_a_file_that_lost_its_data_set_does_not_become_another_training(tmp_path):
+    (tmp_path / SETTINGS).write_text("network: mixnet_s\nrecipe: {epochs: 2}\n", encoding="utf-8")
+    with pytest.raises(MixnasError, match=r"training\.yaml: data missing; restore the file"):
+        read_training_settings(tmp_path)
+
+
 def test_help_shows_the_defaults_without_importing_torch():
     code = (
         "import sys, nas.train.__main__ as command\n"

@@ -11,24 +11,7 @@ import yaml
 from analysis.errors import AnalysisError
 from analysis.read.population import read_populations
 from analysis.statistics.comparison import compare, comparison_data
-
-
-def searches(tmp_path, number, size=40):
-    rng = np.random.default_rng(0)
-    paths = []
-    for i in range(number):
-        cost = rng.random(size)
-        rows = pd.DataFrame(
-            {
-                "accuracy": 0.5 + 0.3 * cost + 0.05 * rng.standard_normal(size),
-                "latency_ms": 1 + 9 * cost,
-                "madds": 1e8 + 3e8 * cost,
-                "seconds": 2.0,
-            }
-        )
-        rows.to_csv(tmp_path / f"seed{i}.csv", index=False)
-        paths.append(str(tmp_path / f"seed{i}.csv"))
-    return paths
+from tests.analysis.searches import searches
 
 
 def test_searches_share_a_reference_point(tmp_path):

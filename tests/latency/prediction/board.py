@@ -4,11 +4,12 @@ import dataclasses
 
 import numpy as np
 
-from nas.latency.conditions import Conditions, Latency, utc_now
+from nas.latency.conditions import Conditions
 from nas.latency.prediction.predictor import network_features
 from nas.latency.profile import DeviceProfile
 from nas.lowering import MERGE_ALL
 from nas.space import load_space
+from nas.testing.fakes import exact_latency
 
 CONDITIONS = Conditions(
     device="board:cpu",
@@ -53,18 +54,4 @@ class Board:
     def measure(self, spec, effort=None):
         self.measured += 1
         ms = self.milliseconds(spec) * (1 + self.noise * self.rng.standard_normal())
-        return Latency(
-            **dataclasses.asdict(self.conditions),
-            median_ms=ms,
-            p10_ms=ms,
-            p90_ms=ms,
-            low_ms=ms,
-            high_ms=ms,
-            n=30,
-            steady_ms=ms,
-            reference_ms=1.0,
-            noise=(),
-            resolution=spec.input.resolution,
-            source="measured",
-            when=utc_now(),
-        )
+        return exact_latency(self.conditions, spec, ms)

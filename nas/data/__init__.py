@@ -1,4 +1,4 @@
-"""Image data sets with a fixed split: train and validation to search with, test for the end."""
+"""Image data sets with fixed splits: train and validation for the search, test for the end."""
 
 from __future__ import annotations
 
@@ -10,38 +10,57 @@ from nas.data.digits import load_digits
 from nas.data.folder import FolderData, load_folder
 from nas.data.images import PARTS, ImageData, Part
 from nas.data.published import is_published, load_published
+from nas.data.shards import ShardData, is_shards, load_shards
+from nas.data.subset import reduced
 from nas.errors import MixnasError, unknown
 
 DATA: dict[str, Callable[[], ImageData]] = {"digits": load_digits}
 DataSource = ImageData | FolderData
-"""A data set with `name`, `classes`, `fingerprint()` and `at(resolution)`."""
+"""A data set with `name`, `classes`, `fingerprint()`, `own_side()` and `at(resolution)`."""
+_KINDS = "a folder of class folders, an .npz file, or .tar shards"
 
 
-def load_data(name: str) -> DataSource:
+def load_data(name: str, images_per_class: int | None = None) -> DataSource:
     """Return a data set by name or path.
 
     Args:
         name: ``digits``; or the path of a folder of class folders, of a folder with the published
-            files of CIFAR-10, CIFAR-100 or MNIST, or of an .npz file.
+            files of CIFAR-10, CIFAR-100 or MNIST, of an .npz file, or of shards of WebDataset, such
+            as ``train-{000..146}.tar`` (see `nas.data.shards`).
+        images_per_class: Number of training images and of validation images of each class, at
+            most, for a smaller stand-in (see `nas.data.subset.reduced`); None for all.
 
     Raises:
         MixnasError: If there is no such data set, or it cannot be read.
     """
+    data = _whole(name)
+    return data if images_per_class is None else reduced(data, images_per_class)
+
+
+def _whole(name: str) -> DataSource:
     if name in DATA:
         return DATA[name]()
     path = Path(name).expanduser()
     if path.is_dir():
         return load_published(path) if is_published(path) else load_folder(name)
+    if is_shards(name):
+        return load_shards(name)
     if path.is_file():
         if path.suffix == ".npz":
             return load_npz(path)
-        raise MixnasError(
-            f"{name} is not a data set; give a folder of class folders, or an .npz file"
-        )
+        raise MixnasError(f"{name} is not a data set; give {_KINDS}")
     if path.suffix or len(path.parts) > 1:
-        raise MixnasError(f"there is no data set at {name}")
-    hint = "; or give a folder of class folders, or an .npz file"
-    raise MixnasError(unknown("data set", name, DATA) + hint)
+        raise MixnasError(f"there is no data set at {name}; give digits, {_KINDS}")
+    raise MixnasError(f"{unknown('data set', name, DATA)}; or give {_KINDS}")
 
 
-__all__ = ["DATA", "PARTS", "DataSource", "FolderData", "ImageData", "Part", "load_data"]
+__all__ = [
+    "DATA",
+    "PARTS",
+    "DataSource",
+    "FolderData",
+    "ImageData",
+    "Part",
+    "ShardData",
+    "load_data",
+]

@@ -1,4 +1,4 @@
-"""Data sets given as arrays: checked, split into three parts, and turned into `ImageData`."""
+"""Data sets given as arrays: checked, divided into splits, and turned into `ImageData`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from nas.data.images import PARTS, ImageData, Part, split_in_three, split_off_validation
 from nas.errors import MixnasError
 
-MIN_IMAGES_PER_CLASS = 5  # so that each of the three parts gets at least one
+MIN_IMAGES_PER_CLASS = 5  # so that each of the three splits gets at least one
 Arrays = tuple[np.ndarray, np.ndarray]
 _ARRAY_NAMES: tuple[Mapping[Part, tuple[str, str]], ...] = (
     {
@@ -34,9 +34,9 @@ def load_npz(path: Path) -> ImageData:
     """Read a data set from an .npz file.
 
     Its arrays are named `images` and `labels`; or `train_images`, `train_labels`, `val_images`,
-    ..., `test_labels`; or `x_train`, `y_train`, `x_val`, ..., `y_test`. The validation and the test
-    part may be missing. Images are uint8 of shape (N, H, W), (N, H, W, C) or (N, C, H, W) with one
-    or three channels; labels are integers from 0, of shape (N,) or (N, 1).
+    ..., `test_labels`; or `x_train`, `y_train`, `x_val`, ..., `y_test`. The validation and test
+    splits may be missing. Images are uint8 of shape (N, H, W), (N, H, W, C) or (N, C, H, W) with
+    one or three channels; labels are integers from 0, of shape (N,) or (N, 1).
 
     Raises:
         MixnasError: If the file is damaged, or its arrays have other names, types or shapes.
@@ -63,13 +63,13 @@ def load_npz(path: Path) -> ImageData:
 def assemble(
     name: str, given: Mapping[Part, Arrays], classes: Sequence[str] | None = None
 ) -> ImageData:
-    """Make a data set of the parts that are given.
+    """Make a data set of the given splits.
 
-    See `split` for how missing parts are split off.
+    See `split` for how missing ones are split off.
 
     Args:
         name: Name of the data set, as given on the command line.
-        given: Images and labels of the parts; train must be among them.
+        given: Images and labels of the splits; train must be among them.
         classes: Names of the classes; None for their numbers.
 
     Raises:
@@ -98,17 +98,17 @@ def assemble(
 
 
 def split(labels: Mapping[Part, np.ndarray]) -> dict[Part, tuple[Part, np.ndarray]]:
-    """Assign the members of the parts that are given to the three parts.
+    """Assign the members of the given splits to the three splits.
 
-    Missing parts are split off: validation from train, and both validation and test from train if
-    only train is given. A validation part without a test part becomes the test part, as is usual
+    Missing ones are split off: validation from train, and both validation and test from train if
+    only train is given. A validation split without a test split becomes the test split, as is usual
     for ImageNet.
 
     Args:
-        labels: Labels of the given parts, shape (N,) each; train must be among them.
+        labels: Labels of the given splits, shape (N,) each; train must be among them.
 
     Returns:
-        For each of the three parts, the given part it is taken from and the indices of its members.
+        For each of the three splits, the given one it is taken from and its members' indices.
     """
     train = labels["train"]
     if set(labels) == {"train"}:
@@ -125,11 +125,11 @@ def split(labels: Mapping[Part, np.ndarray]) -> dict[Part, tuple[Part, np.ndarra
 
 
 def check_counts(name: str, labels: np.ndarray, classes: Sequence[str]) -> None:
-    """Refuse a training part in which a class is missing or has too few images to be split.
+    """Refuse a training split in which a class is missing or has too few images to be split.
 
     Args:
         name: Name of the data set, for the message.
-        labels: Labels of the training part, shape (N,).
+        labels: Labels of the training split, shape (N,).
         classes: Names of the classes.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Folders of class folders with image files, which are decoded once for each resolution.
+"""Folders of class folders with image files.
 
 ::
 
@@ -10,58 +10,50 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-import json
-import os
-import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
-from filelock import FileLock
-from PIL import Image, ImageOps
-from torch import Tensor
 
 from nas.data.arrays import check_counts, split
+from nas.data.cache import Entry, PixelCache, pixel_bytes
+from nas.data.decoding import ImageFile, shorter_side
 from nas.data.images import PARTS, ImageData, Part
 from nas.errors import MixnasError
-from nas.files import cache_folder, write_atomic
 from nas.progress import Step
 
 IMAGE_SUFFIXES = frozenset(
     [".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"]
 )
-_PART_FOLDERS: dict[str, Part] = {
+PART_NAMES: Mapping[str, Part] = {
     "train": "train",
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
     "test": "test",
 }
-_CHUNK = 256  # images decoded between two reports of progress
-Box = tuple[float, float, float, float]
-"""Left, upper, right and lower edge of a crop, in pixels."""
+"""Splits by the names that users give them."""
+_SAMPLE = 64  # images whose headers tell the side of all
 
 
 @dataclass(frozen=True)
 class FolderData:
-    """Image files by part and class; nothing is decoded yet.
+    """Image files by split and class; nothing is decoded yet.
 
     Attributes:
         name: Path of the folder, as given on the command line.
         classes: Names of the class folders, sorted.
-        files: Path and label of each file of a part.
+        files: Each file and its label, by split.
     """
 
     name: str
     classes: tuple[str, ...]
-    files: dict[Part, tuple[tuple[Path, int], ...]]
+    files: Mapping[Part, Sequence[Entry]]
 
     @property
     def num_classes(self) -> int:
@@ -69,18 +61,82 @@ class FolderData:
         return len(self.classes)
 
     def count(self, part: Part) -> int:
-        """Return the number of files of a part, including any that cannot be read."""
+        """Return the number of files in a split, including any that cannot be read."""
         return len(self.files[part])
 
+    def labels_of(self, part: Part) -> np.ndarray:
+        """Return the labels of the files in a split, int64, shape (N,)."""
+        return np.array([label for _, label in self.files[part]], np.int64)
+
+    def name_of(self, file: ImageFile) -> str:
+        """Return the name of a file within the data set; it stays when the set is moved."""
+        assert isinstance(file, Path)
+        return file.relative_to(Path(self.name).expanduser()).as_posix()
+
+    def size_of(self, file: ImageFile) -> int:
+        """Return the size of a file in bytes."""
+        assert isinstance(file, Path)
+        return file.stat().st_size
+
     def fingerprint(self) -> str:
-        """Return 16 hexadecimal digits that change with the path and the size of any file."""
+        """Return 16 hexadecimal digits that change with the name and the size of any file."""
         digest = hashlib.sha256()
-        root = Path(self.name).expanduser()
         for part in PARTS:
-            for path, label in self.files[part]:
-                name = path.relative_to(root).as_posix()
-                digest.update(f"{part}/{label}/{name}/{path.stat().st_size}\n".encode())
+            for file, label in self.files[part]:
+                entry = f"{part}/{label}/{self.name_of(file)}/{self.size_of(file)}\n"
+                digest.update(entry.encode("utf-8", "surrogateescape"))
         return digest.hexdigest()[:16]
+
+    def only(self, chosen: Mapping[Part, np.ndarray]) -> FolderData:
+        """Return the data set with some of its files.
+
+        Args:
+            chosen: Indices of the files to keep, by split; splits that are not named stay whole.
+        """
+        kept: dict[Part, Sequence[Entry]] = {
+            part: tuple(self.files[part][i] for i in index) for part, index in chosen.items()
+        }
+        return dataclasses.replace(self, files={**self.files, **kept})
+
+    def own_side(self) -> int:
+        """Return the side that the images have in their files, in pixels.
+
+        It is the median of the shorter sides of at most 64 training images, whose headers are read
+        at the first call.
+
+        Raises:
+            MixnasError: If none of these images can be read.
+        """
+        return self._own_side
+
+    @cached_property
+    def _own_side(self) -> int:
+        files = self.files["train"]
+        index = np.linspace(0, len(files) - 1, min(len(files), _SAMPLE)).astype(int)
+        found = [shorter_side(files[i][0]) for i in index]
+        sides = [side for side in found if side is not None]
+        if not sides:
+            raise MixnasError(
+                f"{self.name}: none of {len(found)} training images can be read, the first being "
+                f"{files[0][0]}; are these image files?"
+            )
+        return statistics.median_low(sides)
+
+    def cached_bytes(self, resolution: int) -> int:
+        """Return the bytes that the decoded images take in the cache (see `at`)."""
+        return pixel_bytes(sum(len(entries) for entries in self.files.values()), resolution)
+
+    def cache_fits(self, resolution: int) -> bool:
+        """Tell whether the decoded images are in the cache, or its disk has room for them.
+
+        Raises:
+            MixnasError: If the folder of the cache cannot be created.
+        """
+        return self._cache(resolution).fits()
+
+    def cache_is_filled(self, resolution: int) -> bool:
+        """Tell whether the decoded images are in the cache."""
+        return self._cache(resolution).is_filled()
 
     def at(self, resolution: int, step: Step | None = None) -> ImageData:
         """Decode the central square of all images at a resolution.
@@ -93,117 +149,17 @@ class FolderData:
             step: Called with the number of decoded images and their total.
 
         Raises:
-            MixnasError: If a class has too few images that can be read.
+            MixnasError: If a class has too few images that can be read, or the disk of the cache
+                has no room for the pixels (see `cache_fits`).
         """
-        base = cache_folder("data") / f"{self.fingerprint()}-{resolution}"
-        pixels, index = base.with_suffix(".npy"), base.with_suffix(".json")
-        with FileLock(base.with_suffix(".lock")):
-            if not index.is_file():
-                self._decode(pixels, index, resolution, step)
-        contents = json.loads(index.read_text(encoding="utf-8"))
-        data = _open_mapped(self.name, self.classes, pixels, contents)
+        cache = self._cache(resolution)
+        cache.fill(step)
+        data = cache.open(self.classes)
         check_counts(self.name, data.labels["train"].numpy(), self.classes)
         return data
 
-    def _decode(self, pixels: Path, index: Path, resolution: int, step: Step | None) -> None:
-        """Write the pixels of all images that can be read, then the index that names them.
-
-        The index is written last: where it exists, the pixels are complete.
-        """
-        total = sum(len(self.files[part]) for part in PARTS)
-        labels: dict[str, list[int]] = {part: [] for part in PARTS}
-        broken: list[str] = []
-        shape = (total, 3, resolution, resolution)
-        with _atomic_path(pixels) as path:
-            rows = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-            row = done = 0
-            for part in PARTS:
-                for (file, label), image in _decoded(self.files[part], resolution):
-                    if isinstance(image, str):
-                        broken.append(f"{file}: {image}")
-                    else:
-                        rows[row] = image
-                        row += 1
-                        labels[part].append(label)
-                    done += 1
-                    if step is not None and (done % _CHUNK == 0 or done == total):
-                        step(done, total)
-            rows.flush()
-        write_atomic(index, json.dumps({"labels": labels, "broken": broken}))
-
-
-def _open_mapped(
-    name: str, classes: Sequence[str], pixels: Path, contents: dict[str, Any]
-) -> ImageData:
-    """Return the data set whose pixels are mapped from a file, without reading them."""
-    rows = torch.from_numpy(np.load(pixels, mmap_mode="c", allow_pickle=False))
-    parts: dict[Part, Tensor] = {}
-    labels: dict[Part, Tensor] = {}
-    begin = 0
-    for part in PARTS:
-        labels[part] = torch.tensor(contents["labels"][part], dtype=torch.int64)
-        parts[part] = rows[begin : begin + len(labels[part])]
-        begin += len(labels[part])
-    return ImageData(
-        name=name,
-        classes=tuple(classes),
-        images=parts,
-        labels=labels,
-        broken=tuple(contents["broken"]),
-    )
-
-
-def _decoded(
-    files: Sequence[tuple[Path, int]], resolution: int
-) -> Iterator[tuple[tuple[Path, int], np.ndarray | str]]:
-    """Yield each file with its pixels (3, R, R), or with the reason why it cannot be read."""
-    with ThreadPoolExecutor() as pool:  # decoding releases the GIL
-        for begin in range(0, len(files), _CHUNK):
-            chunk = files[begin : begin + _CHUNK]
-            images = pool.map(lambda entry: read_image(entry[0], resolution), chunk)
-            yield from zip(chunk, images, strict=True)
-
-
-def read_image(
-    path: Path, resolution: int, crop: Callable[[int, int], Box] | None = None
-) -> np.ndarray | str:
-    """Read an image file, turned upright and resized to a square.
-
-    Args:
-        path: Path of the file.
-        resolution: Side R of the result, in pixels.
-        crop: Returns the crop for a width and a height; None for the central square.
-
-    Returns:
-        Pixels, uint8, shape (3, R, R); or the reason why the file cannot be read.
-    """
-    size = (resolution, resolution)
-    try:
-        with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter("ignore")  # about odd metadata; real failures are returned
-            image.draft("RGB", (2 * resolution, 2 * resolution))  # decodes large photographs faster
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-            if crop is None:
-                square = ImageOps.fit(upright, size, Image.Resampling.BILINEAR)
-            else:
-                box = crop(*upright.size)
-                square = upright.resize(size, Image.Resampling.BILINEAR, box, reducing_gap=2.0)
-            return np.asarray(square).transpose(2, 0, 1)
-    except Exception as error:  # decoders raise all kinds on damaged files
-        return f"{type(error).__name__}: {error}".partition("\n")[0]
-
-
-@contextmanager
-def _atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path to write to, which replaces `path` at the end unless it fails."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        yield Path(name)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    def _cache(self, resolution: int) -> PixelCache:
+        return PixelCache(self.name, self.fingerprint(), self.files, resolution)
 
 
 # -- finding the files ----------------------------------------------------------------------------
@@ -222,7 +178,7 @@ def load_folder(name: str) -> FolderData:
     parts = {
         part: folder
         for folder in _subfolders(root)
-        if (part := _PART_FOLDERS.get(folder.name.lower())) is not None
+        if (part := PART_NAMES.get(folder.name.lower())) is not None
     }
     if "train" not in parts:
         parts = {"train": root}
@@ -237,7 +193,7 @@ def load_folder(name: str) -> FolderData:
     images = {part: _images(folder, classes) for part, folder in parts.items()}
     labels = {part: np.array([n for _, n in entries]) for part, entries in images.items()}
     check_counts(name, labels["train"], classes)
-    files: dict[Part, tuple[tuple[Path, int], ...]] = {
+    files: dict[Part, tuple[Entry, ...]] = {
         part: tuple(images[origin][i] for i in index)
         for part, (origin, index) in split(labels).items()
     }
@@ -255,19 +211,24 @@ def _is_image(path: Path) -> bool:
 
 
 def _images(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
-    """Return the image files of a part with their labels.
+    """Return the image files of a split with their labels.
 
     Raises:
-        MixnasError: If the part has a class that the training part lacks, or no images.
+        MixnasError: If the split has a class that the training split lacks, or no images.
     """
     numbers = {name: i for i, name in enumerate(classes)}
     unknown = [p.name for p in _subfolders(folder) if p.name not in numbers]
     if unknown:
-        raise MixnasError(f"{folder} has a class '{unknown[0]}' that the training part lacks")
+        raise MixnasError(
+            f"{folder} has a class '{unknown[0]}' that the training split lacks; every class needs "
+            "training images"
+        )
     images = []
     for name, number in numbers.items():
         paths = (folder / name).rglob("*") if (folder / name).is_dir() else ()
         images += [(path, number) for path in sorted(paths) if _is_image(path)]
     if not images:
-        raise MixnasError(f"{folder} has no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise MixnasError(
+            f"{folder} has no images; supported types: {', '.join(sorted(IMAGE_SUFFIXES))}"
+        )
     return images

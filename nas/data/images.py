@@ -1,4 +1,4 @@
-"""Images in memory, in three parts: train and validation to search with, test for the end."""
+"""Images in memory, in three splits: train and validation for the search, test for the end."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from nas.progress import Step
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
-MAX_VALIDATION = 10_000  # images that are split off the training part
+MAX_VALIDATION = 10_000  # images that are split off the training split
 _CHUNK = 1_024  # images that are converted at once
 
 
 @dataclass(frozen=True)
 class ImageData:
-    """A data set in three parts.
+    """A data set in three splits.
 
     Attributes:
         name: Name of the data set, as given on the command line.
         classes: Names of the classes, in the order of the labels.
-        images: Images of each part, uint8, shape (N, 3, H, W).
-        labels: Labels of each part, int64, shape (N,).
-        broken: Files that could not be read, with the reasons; they are in none of the parts.
+        images: Images of each split, uint8, shape (N, 3, H, W).
+        labels: Labels of each split, int64, shape (N,).
+        broken: Files that could not be read, with the reasons; they are in none of the splits.
     """
 
     name: str
@@ -49,8 +49,12 @@ class ImageData:
         """Side of the images, in pixels."""
         return int(self.images["train"].shape[-1])
 
+    def own_side(self) -> int:
+        """Return the side of the images as they are given, in pixels."""
+        return self.resolution
+
     def count(self, part: Part) -> int:
-        """Return the number of images of a part."""
+        """Return the number of images in a split."""
         return len(self.labels[part])
 
     def remark(self, names: int = 3) -> str:
@@ -82,8 +86,19 @@ class ImageData:
         images = {part: _resized(tensor, resolution) for part, tensor in self.images.items()}
         return dataclasses.replace(self, images=images)
 
+    def to(self, device: str) -> ImageData:
+        """Return the data set with its tensors on a device; its statistics are those of here."""
+        statistics = self.statistics()
+        moved = dataclasses.replace(
+            self,
+            images={part: images.to(device) for part, images in self.images.items()},
+            labels={part: labels.to(device) for part, labels in self.labels.items()},
+        )
+        vars(moved)["_statistics"] = statistics  # fills the cached property
+        return moved
+
     def statistics(self) -> tuple[Tensor, Tensor]:
-        """Return mean and standard deviation of the training part by channel, (3,) in 0..1."""
+        """Return mean and standard deviation of the training split by channel, (3,) in 0..1."""
         return self._statistics
 
     @cached_property
@@ -120,10 +135,10 @@ def split_in_three(labels: np.ndarray, seed: int = 0) -> dict[Part, np.ndarray]:
         seed: Random seed; the same labels and seed give the same split.
 
     Returns:
-        Sorted indices of each part.
+        Sorted indices of each split.
 
     Raises:
-        ValueError: If a class has too few members to be in every part.
+        ValueError: If a class has too few members to be in every split.
     """
     rest, test = _split(np.arange(len(labels)), labels, len(labels) / 5, seed)
     train, validation = _split(rest, labels, len(rest) / 4, seed)
@@ -131,10 +146,10 @@ def split_in_three(labels: np.ndarray, seed: int = 0) -> dict[Part, np.ndarray]:
 
 
 def split_off_validation(labels: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Split off a fifth of a training part, but at most `MAX_VALIDATION`, stratified by class.
+    """Split off a fifth of a training split, but at most `MAX_VALIDATION`, stratified by class.
 
     Returns:
-        Sorted indices of the remaining training part and of the validation part.
+        Sorted indices of the remaining training split and of the validation split.
     """
     size = min(len(labels) / 5, MAX_VALIDATION)
     rest, held_out = _split(np.arange(len(labels)), labels, size, seed)

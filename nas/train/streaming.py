@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +12,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from nas.data import FolderData, Part
-from nas.data.folder import Box, read_image
+from nas.data.cache import Entry
+from nas.data.decoding import Box, read_image
 from nas.train.batches import ShardedBatches, derive_seed, epoch_order
 
 MAX_ASPECT_RATIO = 4 / 3  # of a crop, and its inverse the minimum (Szegedy et al. 2015)
@@ -23,7 +23,7 @@ Item = tuple[int, int | None]  # number of an image, and seed of its crop
 
 
 class StreamedBatches(ShardedBatches[FolderData]):
-    """A `BatchSource` of image files, of any number and size.
+    """A `BatchSource` of image files in folders or shards, of any number and size.
 
     The crop of an image depends only on the seed, the epoch and the number of the image, so that
     neither the number of workers nor an interruption changes a training.
@@ -115,19 +115,19 @@ class StreamedBatches(ShardedBatches[FolderData]):
 class _ImageFiles(Dataset[tuple[Tensor, int] | str]):
     """Decodes one image at a time; a file that cannot be read gives the reason instead."""
 
-    def __init__(self, files: Sequence[tuple[Path, int]], resolution: int, crop: float) -> None:
+    def __init__(self, files: Sequence[Entry], resolution: int, crop: float) -> None:
         self._files, self._resolution, self._crop = files, resolution, crop
 
     def __getitem__(self, item: Item) -> tuple[Tensor, int] | str:
         number, seed = item
-        path, label = self._files[number]
+        file, label = self._files[number]
         crop = None
         if seed is not None and self._crop < 1:
             crop = RandomBox(seed, self._crop)
-        pixels = read_image(path, self._resolution, crop)
+        pixels = read_image(file, self._resolution, crop)
         if isinstance(pixels, str):
-            return f"{path}: {pixels}"
-        return torch.from_numpy(pixels.copy()), label
+            return f"{file}: {pixels}"
+        return torch.from_numpy(pixels), label
 
 
 class RandomBox:

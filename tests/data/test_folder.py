@@ -1,12 +1,12 @@
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from nas.data import load_data
-from nas.data.folder import read_image
+from nas.data import folder, load_data
 from nas.errors import MixnasError
 from tests.data.writing import write_folder
 
@@ -134,23 +134,41 @@ def test_folders_that_are_no_data_are_refused(tmp_path):
     shutil.rmtree(tmp_path / "bee")
     write_folder(tmp_path, ("train", "test"), n=30)
     write_folder(tmp_path, ("test",), n=30, classes=("dog", "eel"))
-    assert "has a class 'dog' that the training part lacks" in told()
+    assert "has a class 'dog' that the training split lacks" in told()
     shutil.rmtree(tmp_path / "test")
     (tmp_path / "test").mkdir()
     assert "test has no images" in told()
 
 
-def test_a_crop_is_cut_out_and_resized(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (20, 40, 3), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "a.png")
-    seen = []
+def test_the_side_of_files_is_read_from_their_headers(tmp_path, monkeypatch):
+    root = write_folder(tmp_path / "pets", n=300)
+    assert load_data(str(root)).own_side() == 24
+    for path in sorted(root.rglob("*.png"))[::3]:
+        Image.new("RGB", (50, 40)).save(path)
+    opened = []
+    monkeypatch.setattr(folder, "shorter_side", lambda file: opened.append(file) or 70)
+    data = load_data(str(root))
+    assert (data.own_side(), data.own_side()) == (70, 70)
+    assert len(opened) == len(set(opened)) == 64
+    monkeypatch.undo()
+    whole = (root / "ant" / "000.png").read_bytes()
+    for path in root.rglob("*.png"):
+        path.write_bytes(whole[:60])  # the header, without pixels
+    assert load_data(str(root)).own_side() == 40
+    for path in root.rglob("*.png"):
+        path.write_bytes(b"no image")
+    with pytest.raises(MixnasError, match="none of 64 training images can be read, the first"):
+        load_data(str(root)).own_side()
 
-    def crop(width, height):
-        seen.append((width, height))
-        return (28.0, 9.0, 38.0, 19.0)
 
-    square = read_image(tmp_path / "a.png", 10, crop)
-    assert seen == [(40, 20)]
-    assert (square == pixels[9:19, 28:38].transpose(2, 0, 1)).all()
-    assert read_image(tmp_path / "a.png", 4, crop).shape == (3, 4, 4)
-    assert read_image(tmp_path / "none.png", 4).startswith("FileNotFoundError: ")
+def test_the_cache_is_known_before_it_is_filled(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path / "cache"))
+    data = load_data(str(write_folder(tmp_path / "pets")))
+    assert data.cached_bytes(16) == 30 * 3 * 16 * 16 + 128
+    assert data.cache_fits(16)
+    data.at(16)
+    (pixels,) = (tmp_path / "cache" / "data").glob("*.npy")
+    assert pixels.stat().st_size == data.cached_bytes(16)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    assert data.cache_fits(16)  # it is there
+    assert not data.cache_fits(20)

@@ -1,15 +1,16 @@
 import numpy as np
 import pytest
 
-from nas.data import FolderData, ImageData, load_data
+from nas.data import FolderData, ImageData, ShardData, load_data
 from nas.errors import MixnasError
-from tests.data.writing import pictures, write_folder, write_idx
+from tests.data.writing import pictures, samples, write_folder, write_idx, write_shard
 
 
 def test_unknown_data_is_refused():
     with pytest.raises(MixnasError, match=r"unknown data set 'digit' \(did you mean 'digits'\?\)"):
         load_data("digit")
-    with pytest.raises(MixnasError, match="there is no data set at pets/cats"):
+    kinds = r"give digits, a folder of class folders, an \.npz file, or \.tar shards"
+    with pytest.raises(MixnasError, match=f"there is no data set at pets/cats; {kinds}"):
         load_data("pets/cats")
 
 
@@ -18,11 +19,13 @@ def test_a_data_set_is_found_by_name_or_by_what_its_path_holds(tmp_path):
     np.savez(tmp_path / "a.npz", images=images, labels=labels)
     write_folder(tmp_path / "pets")
     write_idx(tmp_path / "mnist")
+    write_shard(tmp_path / "a.tar", samples(30))
     kinds = {
         "digits": ImageData,
         str(tmp_path / "a.npz"): ImageData,
         str(tmp_path / "mnist"): ImageData,
         str(tmp_path / "pets"): FolderData,
+        str(tmp_path / "a.tar"): ShardData,
     }
     for name, kind in kinds.items():
         data = load_data(name)

@@ -1,8 +1,10 @@
 """Small data sets, written as their publishers and users write them."""
 
 import gzip
+import io
 import pickle
 import struct
+import tarfile
 
 import numpy as np
 from PIL import Image
@@ -73,3 +75,40 @@ def write_idx(root, n=30, packed=False):
             path = root / f"{name}-{what}-ubyte{'.gz' if packed else ''}"
             path.write_bytes(gzip.compress(raw) if packed else raw)
     return root
+
+
+def jpeg(side=32, color=(90, 20, 30), **options):
+    """A JPEG file of side x (side + 8) pixels."""
+    content = io.BytesIO()
+    Image.new("RGB", (side, side + 8), color).save(content, "JPEG", **options)
+    return content.getvalue()
+
+
+def photograph(width=200, height=150, seed=0):
+    """An image with structures of all sizes."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (9, 12, 3), np.uint8))
+    smooth = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), np.float32)
+    noisy = smooth + rng.normal(0, 8, smooth.shape)
+    return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
+
+
+def samples(n=30, classes=3, begin=0):
+    """Members of a shard: JPEG files and labels, class i of brightness i."""
+    members = {}
+    for index in range(begin, begin + n):
+        label = index % classes
+        members[f"{index:04}.jpg"] = jpeg(color=(80 * label + 10,) * 3)
+        members[f"{index:04}.cls"] = str(label).encode()
+    return members
+
+
+def write_shard(path, members):
+    """A tar file of members, given by name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, content in members.items():
+            about = tarfile.TarInfo(name)
+            about.size = len(content)
+            tar.addfile(about, io.BytesIO(content))
+    return path

@@ -1,10 +1,12 @@
 import torch
 
+from nas.data import load_data
 from nas.train.loop import Trainer
 from nas.train.placement import Placement
 from nas.train.recipe import Recipe
 from nas.train.sources import open_batches
 from nas.train.streaming import RandomBox, StreamedBatches
+from tests.data.writing import samples, write_shard
 
 
 def labels_and_sums(batches):
@@ -17,6 +19,15 @@ def test_neither_workers_nor_an_interruption_change_the_batches(folder):
     assert labels_and_sums(two.train(1)) == whole
     assert labels_and_sums(none.train(1, begin=2)) == whole[2:]
     assert labels_and_sums(none.train(0)) != whole
+
+
+def test_images_in_shards_are_streamed(tmp_path):
+    data = load_data(str(write_shard(tmp_path / "a.tar", samples(60))))
+    none, two = (StreamedBatches(data, 16, 8, 0, 0.5, workers=n) for n in (0, 2))
+    for (a, b), (c, d) in zip(none.train(0), two.train(0), strict=True):
+        assert torch.equal(a, c)
+        assert torch.equal(b, d)
+    assert sum(len(labels) for _, labels in none.evaluate("test")) == 12
 
 
 def test_evaluation_goes_through_a_part_once_and_names_what_is_broken(folder):

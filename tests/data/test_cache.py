@@ -1,0 +1,90 @@
+import errno
+import json
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from nas.data import cache, load_data
+from nas.data.cache import PixelCache, pixel_bytes
+from nas.errors import MixnasError
+from tests.data.writing import write_folder
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "data"
+
+
+@pytest.fixture
+def data(tmp_path, home):
+    return load_data(str(write_folder(tmp_path / "pets")))
+
+
+def test_pixels_that_were_decoded_otherwise_are_not_used(data, home, monkeypatch):
+    data.at(16)
+    monkeypatch.setattr(cache, "DECODING", cache.DECODING + 1)
+    steps = []
+    data.at(16, lambda *done: steps.append(done))
+    assert steps
+    assert len(list(home.glob("*.npy"))) == 2
+
+
+def test_a_disk_that_is_too_small_is_told_before_decoding(data, home, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=3 << 30))
+    assert data.cache_fits(16)
+    assert not data.cache_fits(8000)
+    with pytest.raises(MixnasError) as error:
+        data.at(8000, lambda *_: pytest.fail("decoded"))
+    told = str(error.value)
+    assert f"the decoded images of {data.name} at 8000x8000 need 5.4 GiB" in told
+    assert f"the disk of the cache {home} has 3.0 GiB free" in told
+    assert "set MIXNAS_CACHE to a folder on a larger disk" in told
+    assert "stream the images" in told
+    assert not list(home.glob("*.npy"))
+
+
+def test_a_disk_that_becomes_full_is_told_and_left_clean(data, home, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cache.os, "fsync", full)
+    with pytest.raises(MixnasError, match=r"cannot be written to the cache .*No space left"):
+        data.at(16)
+    monkeypatch.undo()
+    assert not [path for path in home.iterdir() if path.suffix != ".lock"]
+
+
+def test_what_a_killed_process_left_is_removed(data, home):
+    data.cache_fits(16)  # creates the folder
+    name = f"{data.fingerprint()}-16-{cache.DECODING}.npy"
+    (home / f".{name}.abcd").write_bytes(b"half")
+    data.at(16)
+    assert not [path for path in home.iterdir() if path.name.startswith(".")]
+
+
+def test_images_that_cannot_be_read_leave_no_gaps(tmp_path, home):
+    root = write_folder(tmp_path / "pets")
+    (root / "ant" / "000.png").write_bytes(b"no image")
+    source = load_data(str(root))
+    found = source.at(16)
+    assert len(found.broken) == 1
+    (pixels,) = home.glob("*.npy")
+    assert pixels.stat().st_size == source.cached_bytes(16) == pixel_bytes(30, 16)
+    assert np.load(pixels).shape == (30, 3, 16, 16)
+    (index,) = home.glob("*.json")
+    assert sum(map(len, json.loads(index.read_text())["labels"].values())) == 29
+    for part, labels in found.labels.items():
+        brightness = found.images[part][:, 0].float().mean((1, 2))
+        assert (brightness == labels * 80.0 + 10).all()
+
+
+def test_what_it_is_filled_with_can_be_opened(tmp_path, data):
+    store = PixelCache("pets", "0123", data.files, 8)
+    assert not store.is_filled()
+    store.fill()
+    assert store.is_filled()
+    assert store.fits()
+    assert store.open(data.classes).images["train"].shape == (18, 3, 8, 8)

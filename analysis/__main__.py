@@ -31,31 +31,51 @@ Source = Annotated[
     ),
 ]
 ErrorColumn = Annotated[
-    str | None, typer.Option("--error", help="Column of the error, which is minimized.")
+    str | None,
+    typer.Option("--error", metavar="COLUMN", help="Column of the error, which is minimized."),
 ]
 ScoreColumn = Annotated[
     str | None,
-    typer.Option("--score", help="Column of a score, which is maximized, instead of an error."),
+    typer.Option(
+        "--score",
+        metavar="COLUMN",
+        help="Column of a score, which is maximized, instead of an error.",
+    ),
 ]
 Costs = Annotated[
     list[str] | None,
-    typer.Option("--cost", help="Column of a cost, which is minimized; may be repeated."),
+    typer.Option(
+        "--cost", metavar="COLUMN", help="Column of a cost, which is minimized; may be repeated."
+    ),
 ]
-Study = Annotated[str | None, typer.Option(help="Name of the study in the Optuna storage.")]
+Study = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Name of the study in the Optuna storage.")
+]
 Against = Annotated[
     str | None,
-    typer.Option(help="'baselines' to compare with published networks with similar multiply-adds."),
+    typer.Option(
+        metavar="SET",
+        help="'baselines' to compare with published networks with similar multiply-adds.",
+    ),
 ]
 Families = Annotated[
     list[str] | None,
-    typer.Option("--family", help="Family of published networks; may be repeated."),
+    typer.Option(
+        "--family", metavar="FAMILY", help="Family of published networks; may be repeated."
+    ),
 ]
 Reference = Annotated[
     str | None,
-    typer.Option(help="Reference point of the hypervolume, as accuracy=0.5,latency_ms=20."),
+    typer.Option(
+        metavar="POINT",
+        help="Reference point of the hypervolume, such as accuracy=0.5,latency_ms=20.",
+    ),
 ]
-Out = Annotated[Path | None, typer.Option(help="Folder to write the figures to (SVG and PNG).")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Folder to write the figures to (SVG and PNG)."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
 @app.command()
@@ -71,7 +91,7 @@ def pareto(
     out: Out = None,
     json: Json = False,
 ) -> None:
-    """Show the Pareto front of a search or table of networks."""
+    """Show the Pareto front of a search or a table of networks."""
     _fronts([source], (error, score, cost, study), (against, family, reference), out, json)
 
 
@@ -88,7 +108,7 @@ def compare(
     out: Out = None,
     json: Json = False,
 ) -> None:
-    """Compare the Pareto fronts of several searches, and show what most of them attain."""
+    """Compare the Pareto fronts of searches by hypervolume, distance and attainment surface."""
     _fronts(sources, (error, score, cost, study), (against, family, reference), out, json)
 
 
@@ -122,22 +142,28 @@ def _fronts(
 def population(
     sources: Sources,
     split: Annotated[
-        str | None, typer.Option(help="Column whose values split the networks into populations.")
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="Column whose values split the networks into populations."
+        ),
     ] = None,
     complexity: Annotated[
         str | None,
-        typer.Option(help="Column by which to normalize distributions, as madds or params."),
+        typer.Option(
+            metavar="COLUMN", help="Column by which to normalize distributions, such as madds."
+        ),
     ] = None,
     error: ErrorColumn = None,
     score: ScoreColumn = None,
     variable: Annotated[
-        list[str] | None, typer.Option(help="Column of a design variable; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Column of a design variable; may be repeated."),
     ] = None,
     study: Study = None,
     against: Against = None,
     family: Families = None,
     out: Out = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Random seed.")] = 0,
     json: Json = False,
 ) -> None:
     """Show how good the networks of search spaces are, and which design choices matter."""
@@ -168,15 +194,16 @@ def report(
     ranking: Annotated[
         Path | None,
         typer.Option(
+            metavar="PATH",
             help="Ranking card of the search's estimator, from python -m nas.rank; it is copied "
-            "into the run directory."
+            "into the run directory.",
         ),
     ] = None,
     against: Against = None,
     family: Families = None,
     json: Json = False,
 ) -> None:
-    """Write report.html and the figures of run directories."""
+    """Write report.html and figures into run directories."""
     from analysis.commands.report import write_reports
 
     write_reports(

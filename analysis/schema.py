@@ -16,7 +16,7 @@ with a user's column."""
 ARCHITECTURE = "architecture"
 """Column of networks written as text; see `analysis.read.architectures`."""
 RETRAINING_COLUMNS = ("name", "kind", "seed", "validation", "test", "test_images", "seconds")
-"""Columns of a table of retrainings, one row per training run."""
+"""Columns of a table of retraining results, one row per training run."""
 ERROR = "error"
 """Label of errors that are shares of misclassified images, between 0 and 1."""
 NEGATED = "less "

@@ -1,4 +1,4 @@
-"""What all commands share: how they end, and how they speak."""
+"""Shared by all commands: exit codes, error messages, tables and progress bars."""
 
 from __future__ import annotations
 
@@ -28,11 +28,16 @@ from nas.imports import missing_package
 JSON_HELP = "Print JSON instead of a table."
 Threads = Annotated[
     int | None,
-    typer.Option(min=1, max=1024, help="Number of runtime threads. [one per usable core]"),
+    typer.Option(
+        min=1, max=1024, metavar="N", help="Number of runtime threads. [one per usable core]"
+    ),
 ]
-Batch = Annotated[int, typer.Option(min=1, max=4096, help="Number of images per run.")]
+Batch = Annotated[int, typer.Option(min=1, max=4096, metavar="N", help="Number of images per run.")]
 Precision = Annotated[
-    str, typer.Option(help="Precision of the arithmetic: fp32, or int8 (ONNX Runtime only).")
+    str,
+    typer.Option(
+        metavar="PRECISION", help="Arithmetic precision: fp32, or int8 (ONNX Runtime only)."
+    ),
 ]
 
 
@@ -48,7 +53,7 @@ def new_app(help_text: str | None = None) -> typer.Typer:
 
 
 def run(app: typer.Typer) -> NoReturn:
-    """Run an application; a user's mistake is one line without a traceback, and exit code 2."""
+    """Run an application; a user's mistake prints one line and exits with code 2."""
     try:
         code = app(standalone_mode=False)
     except MixnasError as error:
@@ -63,7 +68,7 @@ def run(app: typer.Typer) -> NoReturn:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    except OSError as error:  # a full disk, a folder that may not be written
+    except OSError as error:  # a full disk, a folder without write permission
         if isinstance(error, BrokenPipeError):  # as when the output goes to `head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
@@ -84,14 +89,14 @@ def print_json(data: Any) -> None:
 
 
 def error_console() -> Console:
-    """Return where progress and remarks go, so that standard output holds results alone."""
+    """Return the console for progress and remarks, so that standard output holds only results."""
     return Console(stderr=True, highlight=False)
 
 
 def print_table(
     title: str, columns: list[str], rows: list[list[str]], caption: str | None = None
 ) -> None:
-    """Print a table whose cells are already text; columns of numbers stand right."""
+    """Print a table whose cells are already text; columns of numbers are right-aligned."""
     width = None if sys.stdout.isatty() else 160
     table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
     for index, column in enumerate(columns):
@@ -106,8 +111,7 @@ def print_table(
 def new_progress(console: Console, transient: bool = False) -> Progress:
     """Return progress bars for a terminal; nothing is shown where there is none.
 
-    They draw when they are told to, never in between: a thread that draws would disturb
-    measurements.
+    They are only redrawn on updates, since a drawing thread would disturb measurements.
     """
     return Progress(
         TextColumn("{task.description}"),
@@ -127,7 +131,7 @@ def progress_bar(console: Console, text: str) -> Iterator[Callable[[int, int], N
     """Show a bar on a terminal, from the first step on until the block ends.
 
     Yields:
-        What to call with the number of steps done and of all.
+        What to call with the number of steps done and their total number.
     """
     bar = new_progress(console, transient=True)
     task = bar.add_task(text, total=None, visible=False)

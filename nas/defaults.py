@@ -1,4 +1,4 @@
-"""Defaults that several commands share; each command's own stand with its settings."""
+"""Defaults that several commands share; those of a single command are defined with its settings."""
 
 DATA = "digits"
 DEVICE = "onnxruntime:cpu"

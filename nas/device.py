@@ -42,45 +42,54 @@ def device() -> None:
 @app.command()
 def serve(
     device: Annotated[
-        str, typer.Option(help="Device to serve: an execution provider of ONNX Runtime.")
+        str,
+        typer.Option(metavar="DEVICE", help="Device to serve: an ONNX Runtime execution provider."),
     ] = defaults.DEVICE,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 for all addresses of the machine.")
+        str,
+        typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for all interfaces."),
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free port.")
+        int,
+        typer.Option(min=0, max=65535, metavar="PORT", help="Port to listen on; 0 for a free one."),
     ] = 7070,
     token_file: Annotated[
         Path | None,
         typer.Option(
+            metavar="FILE",
             help=f"File with the token. [the environment variable {TOKEN}, or a new token, "
-            "printed once]"
+            "printed once]",
         ),
     ] = None,
     tls_cert: Annotated[
-        Path | None, typer.Option(help="Certificate chain for TLS, as a PEM file.")
+        Path | None, typer.Option(metavar="FILE", help="Certificate chain for TLS, as a PEM file.")
     ] = None,
     tls_key: Annotated[
-        Path | None, typer.Option(help="Private key of the certificate, as a PEM file.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Private key of the certificate, as a PEM file."),
     ] = None,
     max_megabytes: Annotated[
-        float, typer.Option(min=0.001, help="Maximum size of a model, in megabytes.")
+        float, typer.Option(min=0.001, metavar="MB", help="Maximum size of a model, in megabytes.")
     ] = 256,
     max_seconds: Annotated[
-        float, typer.Option(min=1, max=86_400, help="Time limit for a measurement, in seconds.")
+        float,
+        typer.Option(
+            min=1, max=86_400, metavar="SECONDS", help="Time limit for a measurement, in seconds."
+        ),
     ] = 120,
     max_memory: Annotated[
         int | None,
         typer.Option(
             min=64,
+            metavar="MB",
             help="Memory limit for a measurement, in megabytes (Linux). "
             "[three quarters of the machine's memory]",
         ),
     ] = None,
 ) -> None:
-    """Measure the ONNX models that other machines send, one at a time, until Ctrl-C.
+    """Measure ONNX models sent by other machines, one at a time, until Ctrl-C.
 
-    On the other machine: MIXNAS_TOKEN=... python -m nas.measure mixnet_s --device http://HOST:PORT
+    On the other machine, run MIXNAS_TOKEN=... python -m nas.measure mixnet_s --device http://HOST:PORT
     """
     import psutil
 
@@ -115,24 +124,30 @@ def serve(
 @app.command()
 def fit(
     space: Annotated[
-        str, typer.Option(help="Name of a search space, or path of its YAML file.")
+        str, typer.Option(metavar="SPACE", help="Name of a search space, or path of its YAML file.")
     ] = defaults.SPACE,
     device: Annotated[
-        str, typer.Option(help=f"Device to measure latency on; for example {EXAMPLES}.")
+        str,
+        typer.Option(metavar="DEVICE", help=f"Device to measure latency on, such as {EXAMPLES}."),
     ] = defaults.DEVICE,
     networks: Annotated[
-        int, typer.Option(min=10, max=10_000, help="Number of networks to fit the predictor to.")
+        int,
+        typer.Option(min=10, max=10_000, metavar="N", help="Number of networks for the fit."),
     ] = 100,
     checks: Annotated[
         int,
-        typer.Option(min=5, max=10_000, help="Number of other networks to validate it on."),
+        typer.Option(min=5, max=10_000, metavar="N", help="Number of networks for validation."),
     ] = 30,
     budget: Annotated[
-        str | None, typer.Option(help="Limit on the MAdds of the networks, such as 400M.")
+        str | None,
+        typer.Option(metavar="RANGE", help="Limit on the MAdds of the networks, such as 400M."),
     ] = None,
     limit: Annotated[
         list[str] | None,
-        typer.Option(help="Another limit, such as params=5M; can be given several times."),
+        typer.Option(
+            metavar="METRIC=RANGE",
+            help="Limit on another cost, such as params=5M; may be repeated.",
+        ),
     ] = None,
     threads: cli.Threads = None,
     batch: cli.Batch = 1,
@@ -140,14 +155,14 @@ def fit(
     plain: Annotated[
         bool, typer.Option("--plain", help="Measure the form as trained, not the lowered form.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Random seed.")] = 0,
     json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
 ) -> None:
-    """Make a latency predictor for a device: measure networks of a space, fit, check and save.
+    """Fit a latency predictor for a device: measure networks of a space, fit, validate and save.
 
-    Searches of the space on the device then predict latency for each candidate and measure the
-    Pareto front at the end. Searches use all cores, batch size 1 and fp32; a predictor for other
-    conditions can be used from Python only.
+    Searches of the space on the device then predict the latency of each candidate and measure the
+    Pareto front at the end. Searches use all cores, batch size 1 and fp32; a predictor fitted under
+    other conditions can only be used from Python.
     """
     from nas.latency import open_device
     from nas.latency.conditions import measurement_settings
@@ -208,26 +223,26 @@ def _print_card(card: ErrorCard, subject: str) -> None:
 @app.command()
 def examine(
     device: Annotated[
-        str, typer.Option(help="Device to examine; for example onnxruntime:cpu.")
+        str, typer.Option(metavar="DEVICE", help="Device to examine, such as onnxruntime:cpu.")
     ] = defaults.DEVICE,
     threads: cli.Threads = None,
     batch: cli.Batch = 1,
     precision: cli.Precision = "fp32",
     plain: Annotated[
-        bool, typer.Option("--plain", help="Examine for networks as trained, not lowered.")
+        bool, typer.Option("--plain", help="Examine the form as trained, not the lowered form.")
     ] = False,
 ) -> None:
-    """Measure a device's usual speed and its fastest forms of layers again.
+    """Remeasure a device's usual speed and the layer forms that are fastest on it.
 
-    This is done automatically once and the result is saved. Repeat it if the machine was busy at
-    the time. Latency predictors must be made again afterwards.
+    This is done automatically on first use, and the result is saved. Repeat it if the machine was
+    busy at the time. Latency predictors must be refitted afterwards.
     """
     from nas.latency import LocalDevice
     from nas.latency.conditions import measurement_settings
 
     if device.startswith("http"):
         raise MixnasError(
-            f"a remote device examines itself; run this command on the machine of {device}"
+            f"{device} is a remote device, which examines itself; run this command on that machine"
         )
     settings = measurement_settings(threads, batch, precision, not plain)
     with cli.progress_bar(cli.error_console(), f"examining {device}") as step:
@@ -278,15 +293,15 @@ def _load_token(path: Path | None) -> _Token:
 
 def _check_tls(certificate: Path | None, key: Path | None) -> None:
     if (certificate is None) != (key is None):
-        raise MixnasError("TLS needs both --tls-cert and --tls-key")
+        raise MixnasError("TLS needs both --tls-cert and --tls-key; give both or neither")
     if certificate is not None and key is not None:
         try:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate, key, password="")
         except (OSError, ValueError) as error:  # SSLError is an OSError
             raise MixnasError(
-                f"{certificate} and {key} are not a certificate and its key as unencrypted PEM "
-                f"files ({error})"
+                f"{certificate} and {key} are not a certificate and its private key as unencrypted "
+                f"PEM files ({error})"
             ) from None
 
 
@@ -352,7 +367,7 @@ def _print_greeting(listener: socket.socket, description: str, token: _Token, *,
     if not tls and not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
         print(
             "warning: without TLS the token is sent unencrypted; use --tls-cert and --tls-key, or "
-            "only a network that you trust",
+            "serve only on a network that you trust",
             file=sys.stderr,
         )
     sys.stdout.flush()

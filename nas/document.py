@@ -1,4 +1,4 @@
-"""YAML and JSON documents whose every error names the file, the line and the remedy."""
+"""YAML and JSON documents whose errors name the file, the line and the remedy."""
 
 from __future__ import annotations
 
@@ -165,10 +165,9 @@ def _items(
 
 
 def require_keys(document: Document, keys: Iterable[str]) -> None:
-    """Refuse a document without some keys, for a file of ours that always holds them.
+    """Refuse a document that lacks some keys, for files that this program always writes in full.
 
-    Its kind may have defaults for them, but a file that has lost a key would then say something
-    else than was written.
+    The type may have defaults for them, but these could differ from the values that were lost.
 
     Raises:
         DocumentError: If keys are missing.
@@ -177,7 +176,8 @@ def require_keys(document: Document, keys: Iterable[str]) -> None:
     missing = [key for key in keys if key not in known]
     if missing:
         raise DocumentError(
-            f"{document.source}: {', '.join(missing)} missing; restore the file, or start anew"
+            f"{document.source}: missing keys: {', '.join(missing)}; restore the file, or start a "
+            "new run"
         )
 
 

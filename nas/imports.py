@@ -21,14 +21,14 @@ def looks_like_import(name: str) -> bool:
 
 
 def named_object(name: str, what: str) -> Any:
-    """Import what a path names; the current folder is looked in as well.
+    """Import an object by its import path; the working directory is searched as well.
 
     Args:
-        name: as ``my_package.my_module:MyClass``.
-        what: it is meant to be, for the message.
+        name: Import path, such as ``my_package.my_module:MyClass``.
+        what: Kind of the object, for the message.
 
     Raises:
-        MixnasError: when it cannot be imported.
+        MixnasError: If the object cannot be imported.
     """
     module, _, attribute = name.partition(":")
     here = str(Path.cwd())
@@ -37,13 +37,18 @@ def named_object(name: str, what: str) -> Any:
     try:
         imported = importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise MixnasError(f"{what} {name}: there is no module '{error.name}' to import") from None
+        raise MixnasError(
+            f"{what} {name}: there is no module '{error.name}' to import; install it, or run the "
+            "command in the folder that contains it"
+        ) from None
     except Exception as error:
         raise MixnasError(
             f"{what} {name}: importing it raised {type(error).__name__}: {error}"
         ) from error
     if not hasattr(imported, attribute):
-        raise MixnasError(f"{what} {name}: module '{module}' has no '{attribute}'")
+        raise MixnasError(
+            f"{what} {name}: module '{module}' has no '{attribute}'; write MODULE:NAME"
+        )
     return getattr(imported, attribute)
 
 
@@ -73,7 +78,7 @@ _EXTRAS = {
 
 
 def missing_package(error: ModuleNotFoundError) -> str | None:
-    """Say how to install a package that is missing; return None if no extra brings it."""
+    """Return how to install a missing package; None if no extra provides it."""
     package = (error.name or "").partition(".")[0]
     for extra, packages in _EXTRAS.items():
         if package in packages:

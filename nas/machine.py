@@ -1,12 +1,16 @@
-"""This machine: its cores, its load, and the lock that keeps measurements undisturbed."""
+"""This machine: its cores, its load, its GPUs, and the locks that keep measurements undisturbed."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import platform
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +24,7 @@ OTHERS = 0.25  # cores used by other processes
 STOLEN = 0.05  # share of the processor's time that the host takes from a virtual machine
 CLOCK = 0.8  # clock frequency as a share of the maximum
 _PATIENCE = 2.0  # seconds of waiting for the lock before a message is printed
+_BOUND = "MIXNAS_GPU"  # environment variable: the only GPU that a process may use
 
 
 def usable_cores() -> int:
@@ -28,7 +33,7 @@ def usable_cores() -> int:
 
 
 def _affinity() -> list[int]:
-    """Return the cores on which this process may run; empty if the system does not tell."""
+    """Return the cores on which this process may run; empty if the system does not report them."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
@@ -135,24 +140,118 @@ def _acquire_in_steps(acquire: Callable[..., object]) -> None:
 
 
 @contextmanager
-def machine_for(use: Literal["measuring", "training"]) -> Iterator[None]:
-    """Wait until this machine is free for a use, and hold it for the duration of the block.
+def machine_for(use: Literal["measuring", "training"], device: str = "cpu") -> Iterator[None]:
+    """Wait until a device of this machine is free for a use, and hold it during the block.
 
-    Any number of processes may train at the same time, but a process that measures has exclusive
-    use of the machine, since training would distort the latencies. The lock of a process that dies
-    is released. The lock file is in the user's cache, so it is shared by the processes that share
-    a cache.
+    Any number of processes may train on a device at the same time, but a process that measures has
+    exclusive use of it, since training would distort the latencies. What computes on a GPU is
+    launched by the processor: while the processor is measured, nothing trains anywhere; while a GPU
+    is measured, nothing trains on it or on the processor, but other GPUs may train. The locks of a
+    process that dies are released. The lock files are in the user's cache, so they are shared by
+    the processes that share a cache.
+
+    Args:
+        use: What the device is needed for.
+        device: Device, as torch names it.
     """
-    lock = ReadWriteLock(cache_folder() / "machine.lock", is_singleton=False)
-    acquire = lock.acquire_write if use == "measuring" else lock.acquire_read
+    measuring, cpu = use == "measuring", device == "cpu"
+    # All processes take their locks in this order, so that no two wait for each other.
+    locks = [("machine", measuring and cpu)]
+    if cpu != measuring:  # a training on the processor, or a measurement elsewhere
+        locks.append(("machine-cores", measuring))
+    if not cpu:
+        locks.append((f"machine-{accelerator_identifier(device)}", measuring))
+    with ExitStack() as held:
+        for name, exclusive in locks:
+            held.enter_context(_locked(name, exclusive))
+        yield
+
+
+@contextmanager
+def _locked(name: str, exclusive: bool) -> Iterator[None]:
+    lock = ReadWriteLock(cache_folder() / f"{name}.lock", is_singleton=False)
+    acquire = lock.acquire_write if exclusive else lock.acquire_read
     try:
         try:
             acquire(timeout=_PATIENCE)
         except Timeout:
-            other = "measuring" if use == "training" else "measuring or training"
+            other = "measuring or training" if exclusive else "measuring"
             print(f"waiting: another mixnas process is {other} on this machine", file=sys.stderr)
             _acquire_in_steps(acquire)
         yield
     finally:
         lock.release(force=True)
         lock.close()
+
+
+# -- accelerators ---------------------------------------------------------------------------------
+
+
+def bind_gpu(identifier: str) -> None:
+    """Restrict this process to one GPU; must be called before torch looks for GPUs.
+
+    Args:
+        identifier: Number or UUID of the GPU, as in ``CUDA_VISIBLE_DEVICES``.
+    """
+    os.environ["CUDA_VISIBLE_DEVICES"] = identifier
+    os.environ[_BOUND] = identifier
+
+
+def name_here(device: str) -> str:
+    """Return a device's name in this process; one bound to a GPU sees that GPU alone.
+
+    Args:
+        device: Device, as the process that was started by the user names it.
+    """
+    return "cuda" if device.startswith("cuda") and _BOUND in os.environ else device
+
+
+def gpu_identifier(device: str) -> str:
+    """Return the number or UUID of a GPU, as ``CUDA_VISIBLE_DEVICES`` has them.
+
+    Args:
+        device: GPU, as torch names it in this process: ``cuda`` or ``cuda:1``.
+    """
+    number = int(device.partition(":")[2] or 0)
+    visible = [text.strip() for text in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    return visible[number] if number < len(visible) and visible[number] else str(number)
+
+
+def accelerator_identifier(device: str) -> str:
+    """Return what identifies an accelerator to all processes of this machine, such as ``cuda-1``.
+
+    Args:
+        device: Device, as torch names it in this process: ``cuda``, ``cuda:1`` or ``mps``.
+    """
+    kind, _, number = device.partition(":")
+    identifier = gpu_identifier(device) if kind == "cuda" else number or "0"
+    return f"{kind}-{identifier.replace('/', '-')}"
+
+
+# -- child processes ------------------------------------------------------------------------------
+
+
+@contextmanager
+def interrupts_blocked() -> Iterator[None]:
+    """Block Ctrl-C: here during the block, and for good in processes started within it.
+
+    Ctrl-C reaches the whole process group, including a process that is still importing.
+    """
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def end_with_parent() -> None:
+    """End this process when its parent is gone, as after kill -9; it would wait forever."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -21,7 +21,8 @@ def measure(
         list[str], typer.Argument(help="Names of reference networks, or paths of spec files.")
     ],
     device: Annotated[
-        str, typer.Option(help=f"Device to measure latency on; for example {EXAMPLES}.")
+        str,
+        typer.Option(metavar="DEVICE", help=f"Device to measure latency on, such as {EXAMPLES}."),
     ] = defaults.DEVICE,
     plain: Annotated[
         bool, typer.Option("--plain", help="Measure the form as trained, not the lowered form.")
@@ -34,14 +35,20 @@ def measure(
     resolution: Annotated[
         int | None,
         typer.Option(
-            min=8, max=2048, help="Side length of the images in pixels. [the network's own]"
+            min=8,
+            max=2048,
+            metavar="PIXELS",
+            help="Side length of the images in pixels. [the network's own]",
         ),
     ] = None,
     precision: cli.Precision = "fp32",
     attempts: Annotated[
         int,
         typer.Option(
-            min=1, max=100, help="Maximum number of attempts to measure on a quiet machine."
+            min=1,
+            max=100,
+            metavar="N",
+            help="Maximum number of attempts to obtain a quiet measurement.",
         ),
     ] = 3,
     strict: Annotated[
@@ -51,7 +58,7 @@ def measure(
 ) -> None:
     """Measure the latency of networks on a device.
 
-    By default each network is lowered to the forms that are fastest on the device. Its runs
+    By default, each network is lowered to the layer forms that are fastest on the device. Its runs
     alternate with those of a reference network, which shows whether the machine is quiet.
     """
     forms = [True, False] if both else [not plain]

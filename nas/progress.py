@@ -1,4 +1,4 @@
-"""Progress of long work, reported to whoever shows it."""
+"""The callback by which long-running work reports its progress."""
 
 from collections.abc import Callable
 

@@ -48,7 +48,7 @@ def test_what_cannot_be_served_is_refused(refused, tmp_path, monkeypatch):
     assert "cannot be read" in refused("nas.device", "serve", "--token-file", tmp_path / "none")
     assert "needs both" in refused("nas.device", "serve", "--tls-cert", short)
     pair = ("--tls-cert", short, "--tls-key", short)
-    assert "not a certificate and its key" in refused("nas.device", "serve", *pair)
+    assert "not a certificate and its private key" in refused("nas.device", "serve", *pair)
     assert "write onnxruntime:PROVIDER" in refused("nas.device", "serve", "--device", "torch:cpu")
     unknown = refused("nas.device", "serve", "--device", "onnxruntime:cpx")
     assert "did you mean 'cpu'?" in unknown
@@ -179,4 +179,4 @@ def test_a_device_is_examined_again(here, refused, monkeypatch):
     ]
     assert (examined[0].threads, examined[0].lowered) == (1, False)
     error = refused("nas.device", "examine", "--device", "http://board:7070")
-    assert error.startswith("a remote device examines itself; run this command on the machine of")
+    assert "is a remote device, which examines itself; run this command on that machine" in error

@@ -9,7 +9,16 @@ import psutil
 import pytest
 
 from nas import machine as machine_module
-from nas.machine import MachineLoad, machine_for, other_cores, pinned, usable_cores
+from nas.machine import (
+    MachineLoad,
+    accelerator_identifier,
+    bind_gpu,
+    machine_for,
+    name_here,
+    other_cores,
+    pinned,
+    usable_cores,
+)
 
 Times = namedtuple("Times", "user idle iowait steal guest", defaults=(0.0,) * 5)
 Clock = namedtuple("Clock", "current max")
@@ -104,19 +113,33 @@ def test_the_calling_thread_is_pinned_and_released():
 WAIT = """
 import sys, time
 from nas.machine import machine_for
-with machine_for(sys.argv[1]):
+with machine_for(sys.argv[1], sys.argv[2]):
     print("in", flush=True)
-    time.sleep(float(sys.argv[2]))
+    time.sleep(float(sys.argv[3]))
 """
 
 
-def test_a_process_that_measures_has_the_machine_to_itself(tmp_path, monkeypatch, capfd):
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """Start a process that uses a device of this machine for some seconds."""
     monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    started = []
 
-    def start(use, seconds):
-        words = [sys.executable, "-c", WAIT, use, str(seconds)]
-        return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    def start(use, seconds, device="cpu", **environment):
+        words = [sys.executable, "-c", WAIT, use, device, str(seconds)]
+        environment = {**os.environ, **environment}
+        started.append(subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment))
+        return started[-1]
 
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_a_process_that_measures_has_the_machine_to_itself(start, capfd):
     trains = [start("training", 60), start("training", 60)]
     assert [process.stdout.readline() for process in trains] == ["in\n", "in\n"]
     measures = start("measuring", 0)
@@ -127,8 +150,49 @@ def test_a_process_that_measures_has_the_machine_to_itself(tmp_path, monkeypatch
         process.wait()
     assert measures.stdout.readline() == "in\n"
     assert measures.wait(10) == 0
-    for process in (*trains, measures):
-        process.stdout.close()
     assert "waiting: another mixnas process is measuring or training" in capfd.readouterr().err
     with machine_for("measuring"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("holder", "other", "together"),
+    [
+        (("training", "cuda:1"), ("training", "cuda:1"), True),
+        (("training", "cuda:1"), ("training", "cpu"), True),
+        (("training", "cuda:1"), ("measuring", "cpu"), False),
+        (("training", "cuda:1"), ("measuring", "cuda:1"), False),
+        (("training", "cuda:1"), ("measuring", "cuda:0"), True),
+        (("training", "cpu"), ("measuring", "cuda:0"), False),
+        (("measuring", "cuda"), ("training", "cuda:0"), False),
+        (("measuring", "cpu"), ("training", "cuda:0"), False),
+    ],
+)
+def test_a_device_is_not_trained_on_while_it_is_measured(start, holder, other, together):
+    first = start(holder[0], 60, holder[1])
+    assert first.stdout.readline() == "in\n"
+    second = start(other[0], 0, other[1])
+    if together:
+        assert second.wait(30) == 0
+        return
+    with pytest.raises(subprocess.TimeoutExpired):
+        second.wait(2)
+    first.kill()
+    assert second.wait(30) == 0
+
+
+def test_a_bound_process_knows_its_gpu_as_the_only_one(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("MIXNAS_GPU", raising=False)
+    assert accelerator_identifier("cuda") == accelerator_identifier("cuda:0") == "cuda-0"
+    assert accelerator_identifier("cuda:3") == "cuda-3"
+    assert accelerator_identifier("mps") == "mps-0"
+    assert name_here("cuda:3") == "cuda:3"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, GPU-8a2f")
+    assert accelerator_identifier("cuda") == "cuda-4"
+    assert accelerator_identifier("cuda:1") == "cuda-GPU-8a2f"
+    monkeypatch.setenv("MIXNAS_GPU", "")
+    bind_gpu("GPU-8a2f")
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-8a2f"
+    assert (name_here("cuda:1"), name_here("cpu"), name_here("mps")) == ("cuda", "cpu", "mps")
+    assert accelerator_identifier(name_here("cuda:1")) == "cuda-GPU-8a2f"

@@ -89,7 +89,7 @@ def parse_reference(text: str | None) -> dict[str, float] | None:
             equals = ""
         if not equals:
             raise AnalysisError(
-                f"'{part}' is not part of a reference point; write NAME=NUMBER, as latency_ms=20"
+                f"'{part}' is not part of a reference point; write NAME=NUMBER: latency_ms=20"
             )
     return point
 

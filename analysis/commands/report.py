@@ -34,7 +34,7 @@ def write_reports(
         AnalysisError: If several runs are to be watched, or a run or ranking card cannot be read.
     """
     if watch and len(runs) > 1:
-        raise AnalysisError(f"--watch follows one run, not {len(runs)}")
+        raise AnalysisError(f"--watch follows one run, not {len(runs)}; name a single run")
     for run in runs:
         if ranking is not None:
             keep_card(ranking, run)

@@ -157,7 +157,7 @@ def attainment_figure(comparison: Comparison) -> Figure | None:
         color=FRONT, alpha=0.2, lw=0, label="attained by 25% to 75% of the searches",
     )  # fmt: skip
     xs, ys = _staircase(median, across, up, comparison.objectives)
-    axes.plot(x_factor * xs, y_factor * ys, color=FRONT, label="attained by 50%")
+    axes.plot(x_factor * xs, y_factor * ys, color=FRONT, label="attained by 50% of the searches")
     axes.set_title(f"{len(comparison.searches)} searches", fontsize=10, loc="left")
     legend(axes)
     return figure

@@ -41,7 +41,7 @@ def _taus(axes: Axes, card: RankingCard) -> None:
         for ranking in card.rankings
     ]
     if card.seeds is not None:
-        rows.append(("another full training", card.seeds, None))
+        rows.append(("second training run", card.seeds, None))
     heights = np.arange(len(rows))[::-1]
     for height, (name, tau, band) in zip(heights, rows, strict=True):
         color = FRONT if name == SCORE_NAMES["score"] else REFERENCE

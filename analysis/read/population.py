@@ -1,7 +1,7 @@
 """Populations: tables of networks with one error each, read from any source.
 
-Sources are run directories, table files and Optuna storages. Reading finds out which column says
-how good a network is, turns it into an error to minimize, and finds costs and design variables.
+Sources are run directories, table files and Optuna storages. Reading finds the column of the error
+or score, turns it into an error to minimize, and finds costs and design variables.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def read_population(source: str, reading: ReadOptions | None = None) -> Populati
         reading: How to interpret the columns; inferred from their names if None.
 
     Raises:
-        AnalysisError: If the source cannot be read, or no column says how good a network is.
+        AnalysisError: If the source cannot be read, or has no known error or score column.
     """
     reading = reading or ReadOptions()
     if "://" in source:
@@ -241,7 +241,7 @@ def _population(
 def _quality_column(
     table: pd.DataFrame, reading: ReadOptions, directions: Mapping[str, Direction]
 ) -> tuple[str, Direction]:
-    """Return the column that says how good a network is, and its direction."""
+    """Return the column of the error or score of networks, and its direction."""
     if reading.error and reading.score:
         raise AnalysisError("give --error or --score, not both")
     if reading.error:
@@ -258,8 +258,8 @@ def _quality_column(
     present = [name for name in usual if name in table]
     if not present:
         raise AnalysisError(
-            "no column is known to say how good a network is; name one with --error COLUMN or "
-            f"--score COLUMN; the columns are {', '.join(map(str, table.columns))}"
+            "no known error or score column was found; name one with --error COLUMN or --score "
+            f"COLUMN; the columns are {', '.join(map(str, table.columns))}"
         )
     return present[0], usual[present[0]]
 
@@ -269,7 +269,7 @@ def _costs(
 ) -> dict[str, Direction]:
     """Return the cost objectives: the named ones, the study's own, or the first of `COSTS`."""
     if quality in reading.costs:
-        raise AnalysisError(f"'{quality}' cannot be both the quality of a network and a cost")
+        raise AnalysisError(f"'{quality}' cannot be both the error or score and a cost; remove one")
     if reading.costs:
         numbers(table, reading.costs)  # raises an error for text
         return {name: directions.get(name, "min") for name in reading.costs}

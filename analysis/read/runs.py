@@ -43,7 +43,7 @@ class Run:
         config: Configuration of the search.
         trials: One row per trial, whatever its state.
         references: Reference networks in the columns of `trials`, and their ``name``.
-        retrained: Retrainings of the best networks, with `RETRAINING_COLUMNS`.
+        retrained: Retraining results of the best networks, with `RETRAINING_COLUMNS`.
         conditions: Machine, versions and data behind the results; empty if unknown.
         best: Name of the trial whose network is in ``best.yaml``; empty if there is none.
     """
@@ -79,10 +79,24 @@ class Run:
 
     @property
     def label(self) -> str:
-        """Name of the scores."""
+        """Name of the scores, with the side of the images that they rest on."""
+        name = f"score of {self.config.get('estimator', 'the estimator')}"
         if self.by_accuracy:
-            return "validation accuracy"
-        return f"score of {self.config.get('estimator', 'the estimator')}"
+            name = "validation accuracy"
+        return f"{name}{self.side_text('scores')}"
+
+    def side_text(self, what: str) -> str:
+        """Return the side of the images that numbers rest on, such as " at 36 px".
+
+        Args:
+            what: Key of the estimator in `conditions`: ``scores`` or ``retraining``.
+
+        Returns:
+            The text; empty if the side is not known.
+        """
+        estimator = self.conditions.get(what)
+        side = estimator.get("resolution") if isinstance(estimator, dict) else None
+        return f" at {side} px" if isinstance(side, int) else ""
 
     def score_text(self, score: float) -> str:
         """Return a score as text, in percent if it is an accuracy."""

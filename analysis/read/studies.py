@@ -59,7 +59,7 @@ def read_study(url: str, name: str | None) -> StudyTable:
         names = optuna.get_all_study_names(storage)
         if name is None and len(names) != 1:
             raise AnalysisError(
-                f"choose a study of the storage with --study; it has {', '.join(names) or 'none'}"
+                f"name a study of the storage with --study; it has {', '.join(names) or 'none'}"
             )
         if name is not None and name not in names:
             raise AnalysisError(f"the storage has no study '{name}'; it has {', '.join(names)}")

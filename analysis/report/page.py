@@ -49,7 +49,7 @@ CAPTIONS = {
     "progress": "Hypervolume of the networks evaluated so far.",
     "madds_latency": "Latency against multiply-adds.",
     "random_search": "Expected result of the best of m networks sampled at random from those "
-    "evaluated; the band holds the result in 95% of all draws.",
+    "evaluated; the band contains the result of 95% of all draws.",
     "edf": "Empirical distribution of network quality: the share of networks that are at least "
     "that good, with a 95% confidence band (Dvoretzky-Kiefer-Wolfowitz).",
     "importance": "Importance of the design variables: on the left for being among the best 10% of "
@@ -230,6 +230,7 @@ def write_page(report: Report, refresh: int = 0) -> Path:
         config=flat({key: value for key, value in run.config.items() if key != "command"}),
         conditions=flat(run.conditions),
         retrained=confirmed_rows(run.retrained, run.best),
+        retraining_side=run.side_text("retraining"),
         picture=_Pictures(
             {file.stem: file.read_bytes() for file in files if file.suffix == ".png"}
         ),

@@ -56,7 +56,7 @@ def ranking_rows(card: RankingCard) -> list[list[str]]:
     ]
     if card.seeds is not None:
         tops = len(card.rankings[0].precision)
-        rows.append(["another full training", interval_text(card.seeds), *[""] * (2 + tops)])
+        rows.append(["second training run", interval_text(card.seeds), *[""] * (2 + tops)])
     return rows
 
 

@@ -18,7 +18,7 @@ def _latencies(run: Run) -> str:
     if error_rows(run):
         return (
             "Latencies were predicted during the search and measured for the networks on the "
-            "front. Errors of the predictor on networks that it was not fitted to:"
+            "front. The table shows the predictor's errors on networks that it was not fitted to."
         )
     sources = run.completed.get("latency_source")
     if sources is not None and (sources == "predicted").any():
@@ -29,9 +29,9 @@ def _latencies(run: Run) -> str:
 def _scores(run: Run, ranking: SavedCard | None) -> str:
     if ranking is None:
         return (
-            "It is not yet known how well these scores rank networks. python -m nas.rank tests the "
-            "estimator on fully trained networks; add its ranking card to this page with "
-            "python -m analysis report RUN --ranking FOLDER."
+            "It is not known how well these scores rank networks. python -m nas.rank tests the "
+            "estimator on fully trained networks; python -m analysis report RUN --ranking FOLDER "
+            "adds the resulting ranking card to this page."
         )
     tau = interval_text(ranking.card.rankings[0].tau)
     used = run.config.get("estimator", "")
@@ -45,8 +45,8 @@ def _scores(run: Run, ranking: SavedCard | None) -> str:
         f"networks of {ranking.table} with a Kendall tau of {tau}, at {ranking.seconds:.3g} s per "
         "network. A tau of 0 is chance, 1 the true order. A useful score ranks better than "
         "parameters, MAdds and depth, which cost nothing to compute; no score can be expected to "
-        "rank better than another full training of the same networks. Networks have similar MAdds "
-        f"if they differ by at most 5%.{other}"
+        "rank better than a second full training run of the same networks. MAdds count as similar "
+        f"if they differ by less than 5%.{other}"
     )
 
 

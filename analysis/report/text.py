@@ -138,9 +138,9 @@ def _retrained(run: Run) -> list[str]:
     seeds = int(run.retrained.groupby(["name", "kind"])["seed"].nunique().max())
     count = "one seed" if seeds == 1 else f"{seeds} seeds"
     return [
-        f"{run.best} and the reference networks were retrained with {count} and evaluated on the "
-        f"test split, which played no part in any decision. {run.best} compared with each "
-        f"reference: {verdicts}."
+        f"{run.best} and the reference networks were retrained with {count}"
+        f"{run.side_text('retraining')} and evaluated on the test split, which played no part in "
+        f"any decision. {run.best} compared with each reference: {verdicts}."
     ]
 
 

@@ -141,7 +141,7 @@ def condition_mismatch(populations: Sequence[Population]) -> str:
     for key in ("data", "device"):
         values = list(dict.fromkeys(p.about[key] for p in populations if key in p.about))
         if len(values) > 1:
-            differences.append(f"not the same {key}: {', '.join(values)}")
+            differences.append(f"different {key}: {', '.join(values)}")
     return "; ".join(differences)
 
 

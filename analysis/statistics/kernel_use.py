@@ -39,7 +39,7 @@ class MeanContrast:
         """Whether the good networks have more, less, or no significant difference."""
         if self.low > 0:
             return "more"
-        return "less" if self.high < 0 else "no difference beyond chance"
+        return "less" if self.high < 0 else "no significant difference"
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,15 @@ class KernelUse:
     def claim(self) -> str:
         """A sentence on whether kernels grow with depth in the good networks."""
         low, high = self.growth_interval
-        trend = "grow" if low > 0 else "shrink" if high < 0 else "neither grow nor shrink clearly"
+        unclear = "neither grow nor shrink significantly"
+        trend = "grow" if low > 0 else "shrink" if high < 0 else unclear
         contrast = {"more": "more than in", "less": "less than in"}.get(
-            self.growth.verdict, "not clearly different from"
+            self.growth.verdict, "not significantly different from"
         )
         return (
             f"In the best {self.n_good} of {self.n} networks, kernels {trend} with depth "
-            f"({self.growth.good:+.2f} from first to last block, {low:+.2f} to {high:+.2f}), "
+            f"({self.growth.good:+.2f} from first to last block, 95% interval {low:+.2f} to "
+            f"{high:+.2f}), "
             f"{contrast} the others ({self.growth.others:+.2f})."
         )
 

@@ -152,7 +152,7 @@ class _Pairs:
         self._sign = np.sign(np.subtract.outer(score, score) * np.subtract.outer(truth, truth))
         larger = np.maximum.outer(madds, madds)
         self._alike = np.abs(np.subtract.outer(madds, madds)) < MADDS_TOLERANCE * larger
-        # A network that is drawn twice makes a pair with itself, which says nothing.
+        # A network that is drawn twice makes a pair with itself, which carries no information.
         np.fill_diagonal(self._alike, False)
 
     @property

@@ -1,6 +1,6 @@
 """Comparison of the best network with references after retraining with several seeds.
 
-Retraining uses more epochs than the search, and the test part, which no choice has seen.
+Retraining uses more epochs than the search, and the test split, which no decision has used.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class RetrainedNetwork:
         name: Name of the network.
         kind: ``front`` or ``reference``.
         n: Training runs.
-        validation: Mean accuracy on the validation part, as a share.
+        validation: Mean accuracy on the validation split, as a share.
         validation_std: Standard deviation over seeds (n - 1); NaN for a single run.
-        test: Mean accuracy on the test part, as a share.
+        test: Mean accuracy on the test split, as a share.
         test_std: Standard deviation over seeds (n - 1); NaN for a single run.
     """
 
@@ -61,8 +61,8 @@ class AccuracyDifference:
         if self.low > 0:
             return "better"
         if math.isinf(self.low):
-            return "noise unknown after one training run"
-        return "worse" if self.high < 0 else "no difference beyond noise"
+            return "significance unknown after one training run"
+        return "worse" if self.high < 0 else "no significant difference"
 
 
 def confirmed(table: pd.DataFrame) -> list[RetrainedNetwork]:

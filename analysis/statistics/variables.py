@@ -33,7 +33,7 @@ class Importance:
             (Watanabe et al. 2023); the sum is 1.
         permutation: By variable, loss of R^2 of a random forest on unseen networks when the
             variable is shuffled among them (Breiman 2001), and its standard deviation.
-        r2: R^2 of the forest on unseen networks; if it is low, `permutation` says nothing.
+        r2: R^2 of the forest on unseen networks; if it is low, `permutation` is not meaningful.
         n: Networks used.
         dropped: Networks left out because their error is not finite.
         seed: Random seed of drawing networks, of the forest and of shuffling.

@@ -1,10 +1,10 @@
-"""What the device agent answers to 1,000 bad requests, and what they cost it.
+"""Responses of the device agent to 1,000 bad requests, and its memory use.
 
     python -m experiments.benchmarks.agent_robustness [--requests 1000] [--record]
 
-The requests are malformed, oversized, without the token, cut short, or models that are none; a
-few models crash or hang the runtime's process. Then one network is measured. The agent's memory is
-its resident set, after as many requests as warm it up and after all.
+The requests are malformed, oversized, unauthenticated, truncated, or contain invalid models; in a
+few, the runtime's process is made to crash or hang. Then one network is measured. The agent's
+memory is its resident set, after a number of warm-up requests and after all requests.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class Attacker:
         self.rng = random.Random(0)
 
     def send(self, text: bytes, then: str = "wait") -> str:
-        """Send bytes on a connection of their own; return the status of the answer."""
+        """Send bytes on a new connection; return the status of the answer."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=30) as line:
-            with suppress(ConnectionError):  # the agent may have said all it has to say
+            with suppress(ConnectionError):  # the agent may have answered and closed already
                 line.sendall(text)
             if then == "close":
                 line.shutdown(socket.SHUT_WR)
@@ -70,7 +70,7 @@ class Attacker:
         return "\r\n".join([*lines, "", ""]).encode()
 
     def malformed(self) -> str:
-        """Send what is no HTTP, no query, or no body of a model."""
+        """Send malformed HTTP, an invalid query, or a body that is not a model."""
         rng = self.rng
         kind = "Content-Type: application/octet-stream"
         return self.send(
@@ -94,7 +94,7 @@ class Attacker:
         )
 
     def oversized(self) -> str:
-        """Send a head or a body that is too large, by its own words or as it comes."""
+        """Send a head or a body that is too large, as declared or only as received."""
         kind = "Content-Type: application/octet-stream"
         if self.rng.random() < 0.3:
             return self.send(self.post("X: " + "x" * 200_000))
@@ -106,19 +106,19 @@ class Attacker:
         )
 
     def unauthenticated(self) -> str:
-        """Send no token, or almost the token."""
+        """Send no token, or one that is nearly correct."""
         token = self.rng.choice(["", "wrong", self.token[:-1], self.token + "x", "\x7f"])
         body = b"\x08" * self.rng.choice([0, 1, 300_000])
         return self.send(self.post(f"Content-Length: {len(body)}", token=token) + body)
 
     def cut_short(self) -> str:
-        """Close the connection amid the head or the body."""
+        """Close the connection in the middle of the head or the body."""
         kind = "Content-Type: application/octet-stream"
         whole = self.post("Content-Length: 100000", kind) + b"\x08" * 1000
         return self.send(whole[: self.rng.randrange(1, len(whole))], "close")
 
     def no_model(self) -> str:
-        """Send what begins as a model does; the reason comes with the result."""
+        """Send a body that only begins like a model; the result gives the reason."""
         with httpx.Client(
             base_url=f"http://127.0.0.1:{self.port}",
             headers={"Authorization": f"Bearer {self.token}"},
@@ -150,7 +150,7 @@ def started(folder: Path, token: str) -> tuple[subprocess.Popen[str], int]:
 
 
 def crash(device: RemoteDevice, agent: psutil.Process) -> str:
-    """Break the runtime's process amid a measurement; return what the client is told."""
+    """Kill the runtime's process during a measurement; return the error that the client sees."""
     told: list[str] = []
     network = load_network("mixnet_s").replace(input=Input(resolution=64))
 
@@ -165,7 +165,7 @@ def crash(device: RemoteDevice, agent: psutil.Process) -> str:
     thread.start()
     while thread.is_alive():
         for child in agent.children():
-            # Until it has become another program, a child looks like the agent.
+            # Until it has executed another program, a child looks like the agent.
             if "nas.latency.agent.worker" in child.cmdline():
                 child.send_signal(signal.SIGSEGV)
                 thread.join()

@@ -1,12 +1,12 @@
-"""How long the analysis of large populations takes.
+"""Run time of the analysis of large populations.
 
     python -m experiments.benchmarks.analysis_scale [--record]
 
 A million networks as a table: their distribution, front, progress, and the best values of a
 variable; then all that `pareto` and `population` compute of them, from a Parquet file on. Then
-the report of a search of ten thousand networks of `mixnet`, with made-up accuracies and latencies,
-its size, and, where there are playwright and Chromium, how long a reader waits for what he does on
-the page: from an event until the browser has drawn a frame after it.
+the report of a search of ten thousand networks of `mixnet`, with synthetic accuracies and
+latencies: its size and, if playwright and Chromium are available, the response time of the page,
+from an event until the browser has drawn the next frame.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ def main() -> None:
     for name, took in seconds.items():
         print(f"{name:40} {took:6.2f} s")
     for name, took in waits.items():
-        print(f"{'a reader waits: ' + name:40} {took:6.0f} ms")
+        print(f"{'page response: ' + name:40} {took:6.0f} ms")
     print(f"report.html {size / 1e6:.2f} MB")
     packages = ("pandas", "numpy", "scipy", "moocore", "matplotlib", "plotly")
     result = {"seconds": seconds, "waits_ms": waits, "report_bytes": size}
     record("analysis_scale", result, *packages, write=arguments.record)
 
 
-# Every act is done until the frame after it is drawn; the promise gives its milliseconds.
+# An action lasts until the frame after it is drawn; the promise gives its time in milliseconds.
 ACT = """act => new Promise(done => {
   const begun = performance.now();
   new Function(act)();
@@ -87,7 +87,7 @@ REPEATS = 9
 
 
 def _waits(page_file: Path) -> dict[str, float]:
-    """Return the median milliseconds of what a reader does; nothing without a browser."""
+    """Return the median response times of the page in milliseconds; empty without a browser."""
     chromium = shutil.which("chromium")
     if chromium is None or importlib.util.find_spec("playwright") is None:
         return {}
@@ -150,7 +150,7 @@ def _statistics() -> dict[str, Callable[[], Any]]:
 
 
 def _commands(folder: Path) -> dict[str, Callable[[], Any]]:
-    """Return what the commands do with a million networks."""
+    """Return the work of the commands on a million networks, by name."""
     rng = np.random.default_rng(1)
     depth = rng.integers(4, 30, ROWS)
     rows = {

@@ -1,4 +1,4 @@
-"""What benchmark programs share: conditions, tables and records."""
+"""Shared by the benchmark programs: conditions, tables and records."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ RESULTS = Path(__file__).parent.parent / "results"
 
 
 def conditions(*packages: str) -> dict[str, Any]:
-    """Return what a result was measured under."""
+    """Return the conditions under which a result was measured."""
     spec = sys.modules["__main__"].__spec__
     name = spec.name if spec else Path(sys.argv[0]).name
     return {
-        # Where a machine keeps its files is nobody else's business.
+        # Paths on the machine are not recorded.
         "command": shlex.join(["python", "-m", name, *map(_without_folders, sys.argv[1:])]),
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine_name(),
@@ -36,7 +36,7 @@ def _without_folders(word: str) -> str:
 
 
 def recorded(name: str) -> dict[str, Any]:
-    """Return what was recorded before, or nothing."""
+    """Return the existing record; empty if there is none."""
     path = RESULTS / f"{name}.json"
     if not path.exists():
         return {}
@@ -45,7 +45,7 @@ def recorded(name: str) -> dict[str, Any]:
 
 
 def record(name: str, result: dict[str, Any], *packages: str, write: bool) -> None:
-    """Print a result as JSON, and keep it below experiments/results/ when asked to."""
+    """Print a result as JSON, and save it below experiments/results/ if requested."""
     text = json.dumps({**conditions(*packages), **result}, indent=2)
     print(text)
     if write:

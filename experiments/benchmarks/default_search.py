@@ -1,15 +1,14 @@
-r"""The default search from nothing: how long, what it favours, and whether its best is better.
+r"""The default search with an empty cache: its time, its bias, and whether its best network wins.
 
     python -m experiments.benchmarks.default_search [--record]
     python -m experiments.benchmarks.default_search --data CIFAR-10 --retrain images=30000 \
         --name cifar10_search --record
 
 Reports the wall-clock time of ``python -m nas.search --space mixnet --budget 400M`` with an empty
-cache (the supernet is trained in it), what was retrained, and Kendall's tau of the scores with
-depth, MAdds and parameters. The trials are the sampler's choice, which is for small networks with
-high scores, so that tau is lower than among networks drawn at random. With ``--name`` and
-``--record``, the report and the tables are kept below ``experiments/results/``, in a folder of
-that name.
+cache (including the training of the supernet), the retrained networks, and Kendall's tau of the
+scores with depth, MAdds and parameters. The sampler prefers small networks with high scores, so tau
+is lower than among networks drawn at random. With ``--name`` and ``--record``, the report and the
+tables are saved below ``experiments/results/``, in a folder of that name.
 """
 
 from __future__ import annotations
@@ -35,9 +34,9 @@ KEPT = ("report.html", "trials.csv", "references.csv", "pareto.csv", "confirmed.
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", help="images to search with, in place of the default's")
-    parser.add_argument("--retrain", help="as of nas.search")
-    parser.add_argument("--name", help="of the record; the run's report is kept beside it")
+    parser.add_argument("--data", help="data set, instead of the default one")
+    parser.add_argument("--retrain", help="retraining settings, as for nas.search")
+    parser.add_argument("--name", help="name of the record and of the report's folder")
     parser.add_argument("--record", action="store_true", help="write experiments/results/")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -70,7 +69,7 @@ def main() -> None:
 
 
 def searched(run: Path, data: str | None, retrain: str | None) -> tuple[float, dict[str, Any]]:
-    """Search with an empty cache; return the seconds, and the search's own summary."""
+    """Search with an empty cache; return the time in seconds and the search's own summary."""
     words = ["nas.search", "--space", "mixnet", "--budget", "400M", "--out", str(run), "--json"]
     words += ["--data", data] if data else []
     words += ["--retrain", retrain] if retrain else []
@@ -85,7 +84,7 @@ def searched(run: Path, data: str | None, retrain: str | None) -> tuple[float, d
 
 
 def show(seconds: float, summary: dict[str, Any], taus: dict[str, float]) -> None:
-    """Print what was found."""
+    """Print the results."""
     front = summary["pareto"]
     print(f"{summary['completed']} trials in {seconds:.0f} s; {len(front)} on the front")
     for name, tau in taus.items():
@@ -93,12 +92,12 @@ def show(seconds: float, summary: dict[str, Any], taus: dict[str, float]) -> Non
     for row in front:
         print(f"{row['name']:18} {row['score']:.4f}  {row['latency_ms']:6.2f} ms")
     for row in summary["confirmed"]:
-        spread = 100 * (row["test_std"] or 0)  # none of a single training
+        spread = 100 * (row["test_std"] or 0)  # none for a single run
         print(f"{row['name']:18} {100 * row['test']:.2f} +- {spread:.2f} % retrained")
 
 
 def keep(run: Path, folder: Path, data: str | None) -> None:
-    """Copy a run's report and tables, without the place of the data on this machine."""
+    """Copy a run's report and tables, without the path of the data on this machine."""
     folder.mkdir(parents=True, exist_ok=True)
     places = {str(run.parent): "runs"}
     if data:

@@ -1,8 +1,9 @@
-"""How fast networks are counted and drawn, beside fvcore's count of the same networks.
+"""Speed of counting and sampling networks, compared with fvcore's count of the same networks.
 
     python -m experiments.benchmarks.describing [--record]
 
-One core, without importing torch for our own part. Times are of a fresh process, caches empty.
+It uses one core; mixnas is timed without importing torch. Times are those of a fresh process with
+empty caches.
 """
 
 from __future__ import annotations

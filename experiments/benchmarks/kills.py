@@ -1,10 +1,10 @@
-"""What kill -9 costs: one search of cheap trials, killed at random moments and resumed each time.
+"""Cost of kill -9: a search of cheap trials, killed at random moments and resumed each time.
 
     python -m experiments.benchmarks.kills [--kills 50] [--trials 200] [--record]
 
-Some kills fall into the start of the process, the others between its first trial and its last; some
-take the search alone, others its workers with it. After each the study's file is examined: all that
-was told to be complete must be there, and stay there unchanged.
+Some kills occur at the start of the process, the others between its first and its last trial; some
+hit only the search, others its workers, too. After each kill, the study's file is examined: all
+trials that were reported as complete must be in it, and must remain unchanged.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ Complete = dict[int, tuple[Any, ...]]
 
 @dataclass
 class Toll:
-    """What a run went through.
+    """The effects of the kills on a run.
 
     Attributes:
-        kills: that hit the search while it ran.
-        complete: trials at the end.
-        interrupted: trials that a kill ended; their networks were begun again.
-        lost: trials that were complete, or told to be, and were not after a kill.
-        changed: complete trials whose values were others after a kill.
-        double: networks that are complete more than once.
-        damaged: times that SQLite found its file damaged.
-        seconds: for all of it.
+        kills: Number of kills that hit the search while it ran.
+        complete: Number of complete trials at the end.
+        interrupted: Number of trials ended by a kill; their networks were started again.
+        lost: Number of trials that were complete, or reported as such, but not after a kill.
+        changed: Number of complete trials whose values differed after a kill.
+        double: Number of networks that are complete more than once.
+        damaged: Number of times that SQLite found its file damaged.
+        seconds: Total time, in seconds.
     """
 
     kills: int = 0
@@ -73,17 +73,17 @@ class Toll:
 def kill_and_resume(
     folder: Path, kills: int, trials: int, seed: int = 0, sampler: str = "random"
 ) -> Toll:
-    """Run a search, kill it so often, resume it every time, and let it come to its end.
+    """Run a search, kill and resume it repeatedly, and let it finish.
 
     Args:
-        folder: empty, to run in.
-        kills: how often; all of them hit while there are trials left.
-        trials: to complete.
-        seed: of the moments.
-        sampler: of the search.
+        folder: Empty folder to run in.
+        kills: Number of kills, all of them while there are trials left.
+        trials: Number of trials to complete.
+        seed: Random seed of the moments of the kills.
+        sampler: Sampler of the search.
 
     Raises:
-        RuntimeError: when the search ends by itself before its last trial.
+        RuntimeError: If the search ends by itself before its last trial.
     """
     rng = random.Random(seed)
     toll, started = Toll(), time.perf_counter()
@@ -126,7 +126,7 @@ def _start(words: list[str]) -> subprocess.Popen[str]:
 
 
 def _live(process: subprocess.Popen[str], rng: random.Random | None, most: int) -> set[int]:
-    """Let a search live until its moment, or to its end; return the trials it told complete."""
+    """Let a search run until its kill or its end; return the trials it reported as complete."""
     told: set[int] = set()
     lines: list[str] = []
     early = threading.Timer(0, lambda: None)
@@ -152,7 +152,7 @@ def _live(process: subprocess.Popen[str], rng: random.Random | None, most: int) 
 
 
 def _kill(process: subprocess.Popen[str], whole: bool) -> None:
-    """Kill a search, with its workers or without; those that are left end by themselves."""
+    """Kill a search, with or without its workers; remaining ones end by themselves."""
     with suppress(ProcessLookupError):
         if whole:
             os.killpg(process.pid, signal.SIGKILL)
@@ -161,7 +161,7 @@ def _kill(process: subprocess.Popen[str], whole: bool) -> None:
 
 
 def _complete(path: Path, toll: Toll) -> Complete:
-    """Return what a study's file says of complete trials, by number."""
+    """Return the complete trials in a study's file, by number."""
     if not path.exists():
         return {}
     with closing(sqlite3.connect(path)) as database:

@@ -1,10 +1,10 @@
-"""Search problems whose best possible front is known, to compare samplers on.
+"""Search problems with a known best possible front, for comparing samplers.
 
 - ``nas-bench-macro``: 6,561 networks trained three times each (Su et al. 2021, MCT-NAS); a sampler
-  sees one seed's accuracy, and is judged by the mean of the three.
-- ``mixnet``: the whole space of 10^40 networks with its exact MAdds. Accuracy is made up: a random
-  but reproducible sum of preferences of stages, blocks and neighbouring stages, bent by a
-  saturating curve, with noise. Stages interact through their channels alone, so the true front
+  sees the accuracy of one seed and is scored by the mean of the three.
+- ``mixnet``: the whole space of 10^40 networks with its exact MAdds. Accuracy is synthetic: a
+  random but reproducible sum of preferences of stages, blocks and neighboring stages, mapped by a
+  saturating curve, with noise. Stages interact only through their channels, so the true front
   follows by dynamic programming.
 - ``mixnet-small``: the same with other preferences, and a limit that under 1% of the space meets.
 """
@@ -32,21 +32,21 @@ Params = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Problem:
-    """Maximise accuracy, minimise one known cost.
+    """A search problem: maximize accuracy and minimize one known cost.
 
     Attributes:
-        name: of the problem.
-        distributions: of its parameters.
-        cost: of parameters.
-        covariates: other numbers known of parameters.
-        observed: accuracy as an evaluation with a seed shows it.
-        truth: accuracy that a network is judged by.
-        max_score: of accuracies: 1 or 100.
-        reference: accuracy and cost that are worth nothing.
-        full: the hypervolume of the best possible front.
-        about: what else a record should say.
-        space: the parameters' space, if they have one.
-        limits: on its costs.
+        name: Name of the problem.
+        distributions: Distributions of the parameters.
+        cost: Cost as a function of the parameters.
+        covariates: Further known functions of the parameters.
+        observed: Accuracy that an evaluation with a seed returns.
+        truth: True accuracy, by which samplers are scored.
+        max_score: Upper bound of accuracies: 1 or 100.
+        reference: Accuracy and cost of the reference point.
+        full: Hypervolume of the best possible front.
+        about: Further facts for the record.
+        space: Space of the parameters, if there is one.
+        limits: Limits on costs.
     """
 
     name: str
@@ -107,12 +107,12 @@ def nas_bench_macro(path: Path | None = None) -> Problem:
 
 
 def mixnet(seed: int = 1) -> Problem:
-    """Make up accuracies for the whole space."""
+    """Return the problem of synthetic accuracies on the whole space."""
     return _made_up("mixnet", seed, None)
 
 
 def mixnet_small(seed: int = 2) -> Problem:
-    """Make up accuracies, and allow the smallest networks alone."""
+    """Return the problem of synthetic accuracies with only the smallest networks allowed."""
     return _made_up("mixnet-small", seed, 135e6)
 
 

@@ -1,12 +1,12 @@
-"""How well a latency predictor that is made in minutes knows networks that it has not seen.
+"""Accuracy of a latency predictor, fitted within minutes, on unseen networks.
 
     python -m experiments.benchmarks.latency_predictor [--device onnxruntime:cpu] [--networks 100]
                                                        [--fresh 100] [--seed 0] [--record]
 
-Networks to learn from are designed as `python -m nas.device fit` does; fresh ones are drawn as a
-search draws, one half from the whole space and one half with MAdds within 5% of its median, where
-MAdds say nothing. Printed beside: the Spearman correlation of MAdds alone, and the error that
-repeated measurements of the same networks have.
+Training networks are chosen as by `python -m nas.device fit`; test networks are drawn as in a
+search, half of them from the whole space and half with MAdds within 5% of its median, where MAdds
+are uninformative. The Spearman correlation of MAdds alone and the error of repeated measurements of
+the same networks are printed for comparison.
 """
 
 from __future__ import annotations

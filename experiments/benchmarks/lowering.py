@@ -1,13 +1,13 @@
-"""What lowering brings: latency of lowered networks beside the plain ones and EfficientNet-B0.
+"""Gain of lowering: latency of lowered networks, compared with plain ones and EfficientNet-B0.
 
     python -m experiments.benchmarks.lowering [--device onnxruntime:cpu] [--batch 1] [--specs 100]
                                               [--threads N] [--record]
 
-Networks of one kind of comparison are timed in turns, round by round, so that ratios hold on a
-noisy machine. References: MixNet-S, -M, -L lowered (by the device's profile, and with everything
-merged), MixNet-M plain, EfficientNet-B0 plain and lowered. Then random members of `mixnet`, each
-lowered and plain. At the end, where the time of lowered MixNet-M goes, by ONNX Runtime's profiler,
-and the arithmetic limit: its multiply-adds at the rate that one large 1x1 convolution reaches.
+Networks that are compared are timed in alternation, so that their ratios are reliable on a noisy
+machine. First, MixNet-S, -M and -L lowered (by the device's profile, and with everything merged),
+MixNet-M plain, and EfficientNet-B0 plain and lowered; then random members of `mixnet`, each lowered
+and plain. Finally, the time of lowered MixNet-M by operator, from ONNX Runtime's profiler, and the
+arithmetic limit: its multiply-adds at the rate that one large 1x1 convolution reaches.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> None:
     with machine_for("measuring"), pinned(device.runtime.threads, device.runtime.pins_threads):
         references = compare_references(device)
         specs = compare_specs(device, arguments.specs)
-    # Outside, since their threads would all be kept on the calling one's core.
+    # Outside the pinned block, since all their threads would inherit the calling thread's core.
     breakdown = profile(device) if arguments.device == "onnxruntime:cpu" else {}
     limit = arithmetic_limit(device)
     ratios = np.array([spec["ratio"] for spec in specs])
@@ -110,7 +110,7 @@ def compare_references(device: LocalDevice) -> dict[str, float]:
         for form, choice in choices.items()
     }
     medians = in_turns(runs, ROUNDS)
-    # Each round has its own speed; the middle of the ratios is what all rounds agree on.
+    # The machine's speed varies between rounds, so ratios are formed within each round.
     base = np.array(medians["efficientnet_b0 plain"])
     usual = float(np.median(base))
     return {name: usual * float(np.median(values / base)) for name, values in medians.items()}

@@ -63,10 +63,10 @@ def _block(digit: str, channels: int, position: int) -> Block | None:
 
 
 def read_macro(path: Path | None = None) -> dict[str, Any]:
-    """Return the table by code, from a path or from where the environment says.
+    """Return the table by code, from a path or that of the environment variable.
 
     Raises:
-        MixnasError: when nobody says where it is.
+        MixnasError: If no path is given.
     """
     if path is None:
         if MACRO not in os.environ:
@@ -83,7 +83,7 @@ def networks(table: dict[str, Any]) -> list[TrainedNetwork]:
     """Return the networks of the table with their test accuracies, in the order of the codes.
 
     Raises:
-        ValueError: when a network has not the multiply-adds that the table gives it.
+        ValueError: If a network's multiply-adds differ from those in the table.
     """
     found = []
     for code, row in sorted(table.items()):

@@ -1,10 +1,11 @@
-"""What the engine itself takes for a trial: a thousand trials that do nothing, here and on Ray.
+"""Overhead of the search engine per trial: a thousand empty trials, locally and on Ray.
 
     python -m experiments.benchmarks.overhead [--trials 1000] [--where local ray] [--record]
 
-Whole searches over `mixnet` within 400M MAdds with even draws, an estimator and a device that
-answer at once, and two workers: drawing, storing (SQLite), sending to a worker process and back,
-telling, tables. The time is of `Search.run`, from the start of the workers to the last table.
+Whole searches over `mixnet` within 400M MAdds, with random sampling, an estimator and a device that
+answer at once, and two workers. This includes sampling, storing trials (SQLite), communication with
+worker processes, and writing tables. The time is that of `Search.run`, from the start of the
+workers to the last table.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from rich.console import Console
 
 from experiments.benchmarks.common import record
-from nas.search.directory import SearchConfig
+from nas.search.config import SearchConfig
 from nas.search.loop import Search
 
 TARGETS = {"local": 50.0, "ray": 100.0}
@@ -69,7 +70,7 @@ def measure(where: str, trials: int) -> dict[str, Any]:
         started = time.perf_counter()
         search.run(console)
         seconds = time.perf_counter() - started
-        completed = search.trials.study.completed()
+        completed = search.runner.study.completed()
     return {
         "seconds": round(seconds, 2),
         "milliseconds_a_trial": round(1e3 * seconds / trials, 2),

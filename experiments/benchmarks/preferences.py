@@ -1,4 +1,4 @@
-"""Accuracies of `mixnet`'s networks that are made up, with a true Pareto front that is known."""
+"""Synthetic accuracies for the networks of `mixnet`, with a known Pareto front."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOISE = 0.003  # standard deviation of accuracy between seeds
 
 
 class Preferences:
-    """A random but reproducible sum of what stages, blocks and neighbouring stages are worth."""
+    """A random but reproducible sum of contributions of stages, blocks and neighboring stages."""
 
     def __init__(self, space: Space, seed: int) -> None:
         """Draw preferences."""
@@ -43,7 +43,7 @@ class Preferences:
         return accuracy(self.score(self.space.values(genotype)))
 
     def observed(self, genotype: Genotype, seed: int) -> float:
-        """Return what one training with a seed shows."""
+        """Return the accuracy observed in one training run with a seed."""
         rng = random.Random(f"{genotype}/{seed}")
         return self.truth(genotype) + rng.gauss(0, NOISE)
 
@@ -79,8 +79,8 @@ class Preferences:
     def front(self) -> list[tuple[float, float]]:
         """Return all (MAdds, accuracy) of the true front, by dynamic programming over stages.
 
-        Of networks within the same 20,000 MAdds the best stands for all, at the lower end, so
-        the front is never too low, and too good by less than a thousandth of the cost.
+        Networks within the same 20,000 MAdds are represented by the best one, at the lower end, so
+        the front is never too low, and too optimistic by less than a thousandth of the cost.
         """
         spec = self.space.decode(self.space.draw(random.Random(0)))
         widths = self._options("width")
@@ -149,7 +149,7 @@ _FIELDS = ("kernels", "project_groups", "expansion", "expand_groups")
 
 @dataclass(frozen=True)
 class _Taste:
-    """What one block of a stage is best made of."""
+    """The preferred choices of one block of a stage."""
 
     kernel: float
     spread: float
@@ -191,7 +191,7 @@ class _Taste:
 
 
 def accuracy(score: float) -> float:
-    """Bend a sum of preferences into an accuracy that saturates at 95%."""
+    """Map a sum of preferences to an accuracy that saturates at 95%."""
     return 0.95 - 0.45 / (1 + math.exp(0.9 * (score - 1.0)))
 
 

@@ -1,4 +1,4 @@
-"""Ranking cards on NAS-Bench-Macro with real CIFAR-10 images: what an estimate's price buys.
+"""Ranking cards on NAS-Bench-Macro with real CIFAR-10 images: quality against cost.
 
     NAS_BENCH_MACRO=nas-bench-macro_cifar10.json python -m experiments.benchmarks.ranking \
         --data CIFAR-10 [--only naswot short-middle ...] [-n 60] [--record]
@@ -75,14 +75,14 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """An estimator to be judged.
+    """An estimator to test.
 
     Attributes:
-        name: of the card.
-        estimator: its name and settings.
-        table: name of the trained networks.
-        networks: these.
-        population: what the estimator prepares for.
+        name: Name of the card.
+        estimator: Name and settings of the estimator.
+        table: Name of the table of trained networks.
+        networks: The trained networks.
+        population: Networks that the estimator prepares for.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Job:
 
 
 def card(job: Job, arguments: argparse.Namespace, path: Path) -> dict[str, Any]:
-    """Judge one estimator; return its card with its price."""
+    """Test one estimator; return its card with its cost."""
     estimator = open_estimator(job.estimator, arguments.data, job.population, arguments.seed)
     started = time.perf_counter()
     torch.set_num_threads(usable_cores())
@@ -120,7 +120,7 @@ def card(job: Job, arguments: argparse.Namespace, path: Path) -> dict[str, Any]:
 
 
 def other_scores(rows: pd.DataFrame) -> dict[str, float]:
-    """Return Kendall's tau of what else a training tells: validation accuracy, validation loss."""
+    """Return Kendall's tau of the other scores of a training run: validation accuracy and loss."""
     signs = {"estimated_accuracy": 1, "estimated_loss": -1}
     return {
         name.removeprefix("estimated_"): round(
@@ -143,7 +143,7 @@ def line(name: str, result: dict[str, Any]) -> str:
 
 
 def keep(record: str, name: str, result: dict[str, Any]) -> None:
-    """Put a card into a record."""
+    """Add a card to a record."""
     cards = recorded(record).get("cards", {})
     cards[name] = result
     RESULTS.mkdir(exist_ok=True)

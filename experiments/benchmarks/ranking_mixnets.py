@@ -1,12 +1,12 @@
-"""Ranking cards on MixNets, of the space that searches take by default.
+"""Ranking cards on MixNets from the default search space.
 
     python -m experiments.benchmarks.ranking_mixnets --data CIFAR-10 [--only supernet] [--record]
 
-There is no table of trained MixNets, so that some are trained here first: drawn from `mixnet` at
-no more than 400M multiply-adds, at full width, with 60,000 images each (two minutes on two cores).
-So short a training has its own order (the deeper networks are behind), but shares no weight. The
-table, ``experiments/results/mixnets_cifar10.json``, is kept network by network, and gone on with;
-`nas.rank` reads it.
+There is no table of trained MixNets, so some are trained here first: drawn from `mixnet` with at
+most 400M multiply-adds, and trained at full width on 60,000 images each (two minutes on two cores).
+Such short training favors shallower networks, but shares no weights. The table,
+``experiments/results/mixnets_cifar10.json``, is saved after each network, and an interrupted run
+continues it; `nas.rank` reads it.
 """
 
 from __future__ import annotations

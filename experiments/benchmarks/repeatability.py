@@ -1,9 +1,9 @@
-"""Whether a network measures the same in processes minutes apart.
+"""Repeatability of latencies across processes that are minutes apart.
 
     python -m experiments.benchmarks.repeatability [--processes 5] [--pause 60] [--record]
 
-Each process measures every network by ``python -m nas.measure``; shown are the medians, and the
-times at the machine's usual speed, with the largest difference between any two processes.
+Each process measures every network with ``python -m nas.measure``. The medians and the times at the
+machine's usual speed are printed, with the largest difference between any two processes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="onnxruntime:cpu")
     parser.add_argument("--processes", type=int, default=5)
-    parser.add_argument("--pause", type=float, default=60.0, help="seconds between them")
+    parser.add_argument("--pause", type=float, default=60.0, help="seconds between processes")
     parser.add_argument("--record", action="store_true", help="write experiments/results/")
     arguments = parser.parse_args()
     rows: list[list[dict[str, Any]]] = []

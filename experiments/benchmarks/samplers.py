@@ -1,12 +1,13 @@
-"""How few evaluations samplers need: share of the full hypervolume, on problems with known fronts.
+"""Sample efficiency of samplers: share of the full hypervolume on problems with known fronts.
 
     python -m experiments.benchmarks.samplers [--seeds 8] [--problems nas-bench-macro mixnet ...]
                                               [--samplers known-cost random ...] [--record]
 
-Every sampler has one setting, the same on all problems. Each evaluation shows one seed's
-accuracy; what was tried is judged by the true one. Then the time of one `ask` of the known-cost
-sampler on one core, with 150 and with 2,000 observations. `landscapes` has the problems;
-NAS-Bench-Macro's table is looked for where the environment variable NAS_BENCH_MACRO says.
+Every sampler uses the same settings on all problems. Each evaluation returns the accuracy of one
+seed; the evaluated networks are scored by their true accuracy. Then the time of one `ask` of the
+known-cost sampler on one core is measured, with 150 and with 2,000 observations. The problems are
+defined in `landscapes`; the environment variable NAS_BENCH_MACRO gives the path of the table of
+NAS-Bench-Macro.
 """
 
 from __future__ import annotations
@@ -133,8 +134,8 @@ def main() -> None:
 def compare(problem: Problem, name: str, seeds: int) -> dict[str, Any]:
     """Run one sampler with several seeds; return shares at the checkpoints, and print a line.
 
-    A sampler that takes longer than `PATIENCE` on a problem is given fewer seeds, and its last run
-    is cut: Optuna's Gaussian processes take seconds an ask in 61 dimensions.
+    A sampler that takes longer than `PATIENCE` on a problem gets fewer seeds, and its last run is
+    cut short: Optuna's Gaussian processes take seconds per ask in 61 dimensions.
     """
     deadline = time.monotonic() + PATIENCE
     runs = []
@@ -180,7 +181,7 @@ def run(
 
 
 def ask_seconds(problem: Problem, observations: int, repeats: int = 5) -> float:
-    """Return the median time of an ask on one core, after some evenly drawn observations."""
+    """Return the median time of an ask on one core, after some random observations."""
     sampler = known_cost(problem, seed=0)
     assert isinstance(sampler, GenotypeSampler)
 

@@ -1,10 +1,10 @@
-"""A full training that is killed (kill -9) again and again, against one that is not: the same bits?
+"""Exact resumption: a training run that is killed repeatedly, compared with one that is not.
 
     python -m experiments.benchmarks.training_kills [--kills 10] [--record]
 
-Both train MixNet-S on digits with a moving average, augmentation and dropout. The killed one is
-stopped at random times and gone on with by ``--resume``; then all weights, and the logs but for
-their seconds, are compared.
+Both train MixNet-S on digits with a moving average, augmentation and dropout. The killed run is
+stopped at random times and continued with ``--resume``. Then all weights are compared, and the logs
+except for their times.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def run(words: list[str]) -> subprocess.Popen[bytes]:
 
 
 def kill_and_resume(words: list[str], path: Path, arguments: argparse.Namespace) -> list[int]:
-    """Train to the end, killed on the way; return the steps that checkpoints held at the kills."""
+    """Train to the end with kills on the way; return the steps of the checkpoints at the kills."""
     rng = random.Random(arguments.seed)
     steps: list[int] = []
     while len(steps) < arguments.kills:
@@ -95,20 +95,20 @@ def kill_and_resume(words: list[str], path: Path, arguments: argparse.Namespace)
 
 
 def changed(path: Path) -> int:
-    """Return when the checkpoint was written, 0 for never."""
+    """Return when the checkpoint was written; 0 if there is none."""
     file = path / "checkpoint.safetensors"
     return file.stat().st_mtime_ns if file.exists() else 0
 
 
 def step_of(path: Path) -> int:
-    """Return the step that the checkpoint is of."""
+    """Return the step of the checkpoint."""
     with safe_open(path / "checkpoint.safetensors", "pt") as file:
         facts: str = file.metadata()["facts"]
     return int(facts.partition('"step": ')[2].partition(",")[0])
 
 
 def same_weights(one: Path, other: Path) -> tuple[int, int]:
-    """Return how many tensors are equal, and of how many."""
+    """Return the number of equal tensors and their total number."""
     first, second = (load_file(path / "weights.safetensors") for path in (one, other))
     return sum(torch.equal(first[name], second[name]) for name in first), len(first)
 

@@ -1,10 +1,10 @@
-"""Training throughput on the CPU: mixnas' loop against the plain one, in turns.
+"""Training throughput on the CPU: mixnas' loop against a plain one, in alternation.
 
     python -m experiments.benchmarks.training_throughput [--network mixnet_s] [--record]
 
-The rival is what one writes at first: the same network in torch's usual memory format (NCHW), plain
-convolutions, SGD as it comes. Both see the same images of digits, at the same batch size, in the
-same process; rounds alternate, and the ratio of their medians is reported.
+The baseline is a straightforward loop: the same network in torch's default memory format (NCHW),
+with plain convolutions and default SGD. Both see the same images of digits, at the same batch size,
+in the same process; rounds alternate, and the ratio of their medians is reported.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--network", default="mixnet_s")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--steps", type=int, default=4, help="of a round")
+    parser.add_argument("--steps", type=int, default=4, help="steps per round")
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--record", action="store_true", help="write experiments/results/")
     arguments = parser.parse_args()
@@ -84,7 +84,7 @@ def ours(network: str) -> Callable[[], None]:
 
 
 def plain(network: str) -> Callable[[], None]:
-    """Return a step of a loop without any of mixnas' means."""
+    """Return a step of a loop without mixnas' optimizations."""
     data = load_data("digits").at(RESOLUTION)
     images = data.images["train"].float() / 255
     images = (images - images.mean((0, 2, 3), keepdim=True)) / images.std()
@@ -103,7 +103,7 @@ def plain(network: str) -> Callable[[], None]:
 
 
 def with_plain_convolutions(model: nn.Module) -> nn.Module:
-    """Turn convolutions that leave out what only meets padding into torch's own."""
+    """Replace mixnas' convolutions, which skip kernel taps that only meet padding, by torch's."""
     for module in model.modules():
         if type(module) is SymmetricConv2d:
             module.__class__ = nn.Conv2d  # type: ignore[assignment]

@@ -10,6 +10,7 @@ from nas.accuracy.base import (
     StagedEstimator,
     label_of,
     max_score_of,
+    side_of,
 )
 from nas.accuracy.naming import ESTIMATORS, open_estimator
 
@@ -23,4 +24,5 @@ __all__ = [
     "label_of",
     "max_score_of",
     "open_estimator",
+    "side_of",
 ]

@@ -19,7 +19,7 @@ from nas.spec import NetworkSpec
 
 
 class EstimateError(Exception):
-    """A network that cannot be judged; the text is recorded as the reason why its trial failed."""
+    """A network that cannot be evaluated; the text is recorded as the reason its trial failed."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,12 @@ class Estimate:
     """The estimated accuracy of a network.
 
     Attributes:
-        accuracy: Accuracy on the validation part, 0..1; None if nothing was trained.
-        loss: Cross entropy on the validation part; None if there is none.
+        accuracy: Accuracy on the validation split, 0..1; None if nothing was trained.
+        loss: Cross entropy on the validation split; None if there is none.
         seconds: Wall-clock time spent, in seconds.
         seed: Seed of weights, order of the images and augmentation.
         score: Figure by which networks are ranked, higher is better; by default the accuracy.
+        remark: Anything out of the ordinary, for the table of trials; usually empty.
     """
 
     accuracy: float | None
@@ -39,6 +40,7 @@ class Estimate:
     seconds: float
     seed: int
     score: float = math.nan
+    remark: str = ""
 
     def __post_init__(self) -> None:
         """Fill in the accuracy if no score is given."""
@@ -52,7 +54,7 @@ class Estimate:
 
 
 class Estimator(Protocol):
-    """Judges networks. Instances are sent to worker processes, so they hold settings, not data.
+    """Evaluates networks. Instances are sent to worker processes: they hold settings, not data.
 
     An estimator whose scores are not accuracies may have two further attributes: ``label``, the
     name of its scores in tables and figures, and ``max_score``, the score that no network exceeds,
@@ -64,17 +66,17 @@ class Estimator(Protocol):
         ...
 
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
-        """Judge one network; the same seed gives the same estimate on the same machine.
+        """Evaluate one network; the same seed gives the same estimate on the same machine.
 
         Raises:
-            EstimateError: If the network cannot be judged.
+            EstimateError: If the network cannot be evaluated.
         """
         ...
 
 
 @runtime_checkable
 class StagedEstimator(Estimator, Protocol):
-    """Judges networks in stages (fidelities), so that poor ones can be stopped early.
+    """Evaluates networks in stages (fidelities), so that poor ones can be stopped early.
 
     Attributes:
         stages: Number of stages.
@@ -86,7 +88,7 @@ class StagedEstimator(Estimator, Protocol):
         """Yield an estimate after every stage; the last one equals that of `estimate`.
 
         Raises:
-            EstimateError: If the network cannot be judged.
+            EstimateError: If the network cannot be evaluated.
         """
         ...
 
@@ -99,7 +101,7 @@ class PreparedEstimator(Estimator, Protocol):
         """Do the work.
 
         Args:
-            step: Called with the number of steps done and of all.
+            step: Called with the number of steps done and their total number.
 
         Returns:
             Remarks for the user, one line each.
@@ -112,7 +114,7 @@ class PreparedEstimator(Estimator, Protocol):
 
 @runtime_checkable
 class PortableEstimator(Estimator, Protocol):
-    """Depends on a state that other machines lack, and that can be copied to them."""
+    """Depends on state that other machines lack and that can be copied to them."""
 
     def export_state(self) -> bytes:
         """Return the state of this machine."""
@@ -134,11 +136,29 @@ def label_of(estimator: Estimator) -> str:
     return str(getattr(estimator, "label", "validation accuracy"))
 
 
+def side_of(estimator: Estimator) -> int | None:
+    """Return the side of the images that scores rest on, in pixels; None if it is not known.
+
+    It is the attribute ``resolution`` of an estimator, if it has one.
+    """
+    side: int | None = getattr(estimator, "resolution", None)
+    return side
+
+
+def device_of(estimator: Estimator) -> str:
+    """Return the device that an estimator computes on, as torch names it; the CPU by default.
+
+    An estimator that computes elsewhere has an attribute ``placement`` with a name ``on``, so that
+    nobody measures latency there meanwhile.
+    """
+    return str(getattr(getattr(estimator, "placement", None), "on", "cpu"))
+
+
 def in_stages(estimator: Estimator, spec: NetworkSpec, seed: int) -> Iterator[Estimate]:
     """Yield the estimates of any estimator; one without stages yields one.
 
     Raises:
-        EstimateError: If the network cannot be judged.
+        EstimateError: If the network cannot be evaluated.
     """
     if isinstance(estimator, StagedEstimator):
         yield from estimator.estimates(spec, seed)

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from nas.blocks.parts import make_divisible
-from nas.data import ImageData, load_data
+from nas.data import PARTS, DataSource, FolderData, ImageData, load_data
+from nas.files import cache_folder
 from nas.ir import GlobalPool, walk
+from nas.machine import usable_cores
 from nas.progress import Step
 from nas.spec import NetworkSpec
+from nas.train.batches import Batches, placed
+from nas.train.placement import Placement
+from nas.train.streaming import StreamedBatches
+from nas.units import GIBIBYTE
 
 MOST_SIDE = 2_048  # pixels
+LARGE_ENOUGH = 112
+"""Side of photographs, in pixels, at which accuracies mean something for what is deployed."""
 _SIDE_STEP = 4  # pixels
 
 AtLeastOne = Annotated[int, Field(ge=1)]
@@ -25,25 +36,124 @@ WidthFactor = Annotated[float, Field(gt=0, le=4)]
 """Factor by which all channels of a network are multiplied."""
 
 
-@lru_cache(maxsize=2)
-def shared_data(name: str, resolution: int, validation: int | None = None) -> ImageData:
-    """Load a data set at a resolution, once per process.
+@dataclass(frozen=True)
+class Images:
+    """The images that networks are estimated on, without the images themselves.
 
-    Args:
+    Attributes:
         name: Name or path of the data set.
         resolution: Height and width of the images, in pixels.
+        per_class: Number of images of each class to keep, at most; None for all.
         validation: Number of validation images to keep, at most; None for all. They are drawn at
             random, but are the same for all networks.
+    """
+
+    name: str
+    resolution: int
+    per_class: int | None = None
+    validation: int | None = None
+
+    def source(self) -> DataSource:
+        """Return the data set as it is given.
+
+        Raises:
+            MixnasError: If there is no such data set, or it cannot be read.
+        """
+        return load_data(self.name, self.per_class)
+
+    def batches(self, size: int, seed: int, placement: Placement) -> Batches | StreamedBatches:
+        """Return the images in batches; they are loaded once per process and device.
+
+        They lie on the device that trains, if it has room for them. Image files whose pixels do not
+        fit onto the disk are decoded as they are needed.
+
+        Args:
+            size: Images per step, of all processes together.
+            seed: Random seed of the order of the images.
+            placement: Where networks are trained.
+
+        Raises:
+            MixnasError: If there is no such data set, or it cannot be read.
+        """
+        if (streamed := _streamed(self)) is not None:
+            return StreamedBatches(
+                data=streamed,
+                resolution=self.resolution,
+                size=size,
+                seed=seed,
+                # A worker of an executor is a daemon, which may not start processes.
+                workers=0 if multiprocessing.current_process().daemon else usable_cores(),
+                rank=placement.rank,
+                world=placement.world,
+            )
+        data, staged = _placed(self, placement.device)
+        return Batches(data, size, seed, placement.rank, placement.world, staged)
+
+    def prepare(self, on: str, step: Step | None) -> list[str]:
+        """Read the images, so that worker processes find them in the cache.
+
+        Args:
+            on: Kind of the device that networks are trained on.
+            step: Called with the number of images read and their total number.
+
+        Returns:
+            Remarks for the user, one line each.
+
+        Raises:
+            MixnasError: If there is no such data set, or it cannot be read.
+        """
+        remarks = self._remarks_on_side(on)
+        if _streamed(self) is not None:
+            return remarks
+        data = self.source().at(self.resolution, step)
+        return [data.remark(), *remarks] if data.broken else remarks
+
+    def decoding(self) -> str | None:
+        """Return a line for the user on what decoding takes; None if there is nothing to decode."""
+        source = self.source()
+        if not isinstance(source, FolderData) or source.cache_is_filled(self.resolution):
+            return None
+        number = sum(source.count(part) for part in PARTS)
+        size = source.cached_bytes(self.resolution) / GIBIBYTE
+        if _streamed(self) is None:
+            return (
+                f"decoding {number:,} images once at {self.resolution} px, {size:.2f} GiB on disk"
+            )
+        return (
+            f"the pixels of {number:,} images at {self.resolution} px take {size:.2f} GiB, for "
+            f"which the disk of {cache_folder('data')} has no room: they are decoded anew for "
+            "every network; MIXNAS_CACHE can name another folder"
+        )
+
+    def _remarks_on_side(self, on: str) -> list[str]:
+        own = self.source().own_side()
+        larger = min(own, LARGE_ENOUGH)
+        if on != "cpu" or larger < 2 * self.resolution:
+            return []
+        return [
+            f"images of {own} px are used at {self.resolution} px, which is quick on a CPU; the "
+            f"estimator's setting resolution={larger} shows more detail and takes about "
+            f"{(larger / self.resolution) ** 2:.0f} times as long"
+        ]
+
+
+def decoding_of(estimator: object) -> str | None:
+    """Return a line for the user on what decoding an estimator's images takes; None for nothing."""
+    shown = getattr(estimator, "shown", None)
+    return shown.decoding() if isinstance(shown, Images) else None
+
+
+@lru_cache(maxsize=2)
+def shared_data(images: Images) -> ImageData:
+    """Load images at their resolution, once per process.
 
     Raises:
         MixnasError: If there is no such data set, or it cannot be read.
     """
-    data = load_data(name).at(resolution)
-    count = len(data.labels["validation"])
-    if validation is None or validation >= count:
+    data = images.source().at(images.resolution)
+    index = _validation_index(data.count("validation"), images.validation)
+    if index is None:
         return data
-    drawn = torch.randperm(count, generator=torch.Generator().manual_seed(0))[:validation]
-    index = drawn.sort().values
     return dataclasses.replace(
         data,
         images={**data.images, "validation": data.images["validation"][index]},
@@ -51,22 +161,27 @@ def shared_data(name: str, resolution: int, validation: int | None = None) -> Im
     )
 
 
-def prepare_data(name: str, resolution: int, step: Step | None) -> list[str]:
-    """Read a data set at a resolution, so that worker processes find it in the cache.
+def _validation_index(count: int, most: int | None) -> Tensor | None:
+    """Return which validation images to keep, in order; None for all."""
+    if most is None or most >= count:
+        return None
+    drawn = torch.randperm(count, generator=torch.Generator().manual_seed(0))[:most]
+    return drawn.sort().values
 
-    Args:
-        name: Name or path of the data set.
-        resolution: Height and width of the images, in pixels.
-        step: Called with the number of images read and of all.
 
-    Returns:
-        Remarks for the user, one line each.
+@lru_cache(maxsize=2)
+def _streamed(images: Images) -> FolderData | None:
+    """Return image files whose pixels do not fit onto the disk; None if they do."""
+    source = images.source()
+    if not isinstance(source, FolderData) or source.cache_fits(images.resolution):
+        return None
+    index = _validation_index(source.count("validation"), images.validation)
+    return source if index is None else source.only({"validation": index.numpy()})
 
-    Raises:
-        MixnasError: If there is no such data set, or it cannot be read.
-    """
-    data = load_data(name).at(resolution, step)
-    return [data.remark()] if data.broken else []
+
+@lru_cache(maxsize=2)
+def _placed(images: Images, device: str) -> tuple[ImageData, bool]:
+    return placed(shared_data(images), device)
 
 
 def least_resolution(spec: NetworkSpec, least: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -13,16 +14,58 @@ from nas.accuracy.base import Estimator
 from nas.accuracy.pool import NetworkPool
 from nas.errors import MixnasError, unknown
 from nas.imports import looks_like_import, named_object
+from nas.train.settings import ON_THE_CPU, PlacementSettings
 
 T = TypeVar("T")
-EstimatorFactory = Callable[[str, str, NetworkPool | None, int], Estimator]
-"""Takes the settings as text, the data set, the networks to be judged, and a seed."""
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What an estimator rests on, beside its own settings.
+
+    Attributes:
+        data: Name or path of the data set.
+        pool: Networks that may have to be evaluated, for estimators that prepare for them.
+        seed: Random seed of the preparation.
+        placement: Where networks are trained and evaluated, and how precisely.
+        images_per_class: Number of images of each class to use, at most; None for all.
+    """
+
+    data: str
+    pool: NetworkPool | None = None
+    seed: int = 0
+    placement: PlacementSettings = ON_THE_CPU
+    images_per_class: int | None = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Fields of an estimator that follow from this, and that its settings cannot change."""
+        return {
+            "data": self.data,
+            "placement": self.placement,
+            "images_per_class": self.images_per_class,
+        }
+
+
+EstimatorFactory = Callable[[str, Basis], Estimator]
+"""Takes the settings as text, and what the estimator rests on."""
+FORMER_NAMES = {
+    "ceiling": "max_score",
+    "luggage": "export_state",
+    "unpack": "import_state",
+}
+"""Names that optional abilities of an estimator had before, and those that they have."""
 ANY_NUMBER = 1 << 30
-"""In place of an upper bound: more than any data set has."""
+"""Stands for no upper bound: more epochs than any data set needs."""
 
 
 def open_estimator(
-    name: str, data: str, pool: NetworkPool | None = None, seed: int = 0
+    name: str,
+    data: str,
+    pool: NetworkPool | None = None,
+    seed: int = 0,
+    placement: PlacementSettings = ON_THE_CPU,
+    images_per_class: int | None = None,
 ) -> Estimator:
     """Return an estimator for a data set.
 
@@ -30,75 +73,95 @@ def open_estimator(
         name: One of `ESTIMATORS`, optionally with settings behind a colon; or the import path of a
             factory that takes the name of the data set.
         data: Name or path of the data set.
-        pool: Networks that may have to be judged, for estimators that prepare for them.
+        pool: Networks that may have to be evaluated, for estimators that prepare for them.
         seed: Random seed of the preparation.
+        placement: Where networks are trained and evaluated, and how precisely; an estimator of the
+            user's own decides for itself.
+        images_per_class: Number of images of each class to use, at most; None for all.
 
     Raises:
         MixnasError: If there is no such estimator, or it has no such setting.
     """
     kind, _, settings = name.partition(":")
     if kind in ESTIMATORS:
-        return ESTIMATORS[kind](settings, data, pool, seed)
+        return ESTIMATORS[kind](settings, Basis(data, pool, seed, placement, images_per_class))
     if looks_like_import(name):
         estimator: Estimator = named_object(name, "estimator")(data)
+        _refuse_former_names(name, estimator)
         return estimator
     raise MixnasError(unknown("estimator", kind, ESTIMATORS))
 
 
-def _short(settings: str, data: str, pool: NetworkPool | None, _: int) -> Estimator:
+def _refuse_former_names(name: str, estimator: Estimator) -> None:
+    """Refuse an estimator with an ability under its former name, which nobody would call."""
+    for former, current in FORMER_NAMES.items():
+        if hasattr(estimator, former) and not hasattr(estimator, current):
+            raise MixnasError(
+                f"the estimator {name} has '{former}', which is now called '{current}'; rename it"
+            )
+
+
+def _short(settings: str, basis: Basis) -> Estimator:
     from nas.accuracy.short import ShortTraining
 
     what = "estimator short"
     pairs = parse_settings(what, settings)
-    defaults = {**_resolution(pool, 24), **_unlimited_epochs(pairs)}
+    defaults = {**_resolution(basis, 24), **_unlimited_epochs(pairs)}
     return configured(
-        what=what, kind=ShortTraining, given={"data": data}, defaults=defaults, pairs=pairs
+        what=what, kind=ShortTraining, given=basis.given, defaults=defaults, pairs=pairs
     )
 
 
-def _zero_cost(settings: str, data: str, pool: NetworkPool | None, _: int) -> Estimator:
+def _zero_cost(settings: str, basis: Basis) -> Estimator:
     from nas.accuracy.zero_cost import ZeroCost
 
     what = "estimator zero-cost"
     pairs = parse_settings(what, settings, first="score")
-    defaults = _resolution(pool, 32)
-    return configured(
-        what=what, kind=ZeroCost, given={"data": data}, defaults=defaults, pairs=pairs
-    )
+    defaults = _resolution(basis, 32)
+    return configured(what=what, kind=ZeroCost, given=basis.given, defaults=defaults, pairs=pairs)
 
 
-def _supernet(settings: str, data: str, pool: NetworkPool | None, seed: int) -> Estimator:
+def _supernet(settings: str, basis: Basis) -> Estimator:
     from nas.accuracy.supernet import Supernet
 
     what = "estimator supernet"
     pairs = parse_settings(what, settings)
-    defaults = {"seed": seed, **_resolution(pool, 16), **_unlimited_epochs(pairs)}
-    given = {"data": data, "pool": pool}
+    defaults = {"seed": basis.seed, **_resolution(basis, 16), **_unlimited_epochs(pairs)}
+    given = {**basis.given, "pool": basis.pool}
     return configured(what=what, kind=Supernet, given=given, defaults=defaults, pairs=pairs)
 
 
-def _table(path: str, data: str, pool: NetworkPool | None, seed: int) -> Estimator:
+def _table(path: str, basis: Basis) -> Estimator:
     from nas.accuracy.table import TableLookup
 
     if not path:
-        raise MixnasError("the estimator 'table' needs a file: table:FILE")
+        raise MixnasError("the estimator 'table' needs a file; write table:FILE")
     return TableLookup(path)
 
 
-def _resolution(pool: NetworkPool | None, least: int) -> dict[str, Any]:
-    """Return the default resolution, which depends on the networks; nothing if none are known.
+def _resolution(basis: Basis, least: int) -> dict[str, Any]:
+    """Return the default resolution; nothing if the networks are not known.
+
+    On the CPU it is as small as the networks allow. On an accelerator it is large enough to mean
+    something for what is deployed, but not larger than the images themselves.
 
     Args:
-        pool: Networks that may have to be judged.
+        basis: Networks, data and placement.
         least: Resolution at which the estimator ranks best for its cost on images of 32 pixels.
             Networks that are trained one by one benefit from larger images than networks that
             share their weights (`experiments/results/ranking.json`).
     """
-    if pool is None:
+    if basis.pool is None:
         return {}
-    from nas.accuracy.fidelity import least_resolution
+    from nas.accuracy.fidelity import LARGE_ENOUGH, least_resolution
 
-    return {"resolution": least_resolution(pool.draw(random.Random(0)), least)}
+    smallest = least_resolution(basis.pool.draw(random.Random(0)), least)
+    if basis.placement.kind == "cpu":
+        return {"resolution": smallest}
+    from nas.data import load_data
+
+    own = load_data(basis.data, basis.images_per_class).own_side()
+    return {"resolution": max(smallest, min(own, LARGE_ENOUGH))}
 
 
 def _unlimited_epochs(pairs: dict[str, str]) -> dict[str, Any]:

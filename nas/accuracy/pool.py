@@ -1,4 +1,4 @@
-"""The networks that an estimator may have to judge, for estimators that prepare for all of them."""
+"""The networks that an estimator may have to evaluate, for those that prepare for all of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Preparing an estimator in a command: with a progress bar, and with its remarks printed."""
+"""Preparing an estimator in a command, with a progress bar and printed remarks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nas.progress import Step
 
 
 def prepare_estimator(estimator: Estimator, text: str, console: Console) -> None:
-    """Prepare an estimator, show how far it is, and print its remarks.
+    """Prepare an estimator, show the progress, and print its remarks.
 
     Args:
         estimator: Estimator to prepare; one that has nothing to prepare is left alone.

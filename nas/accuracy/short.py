@@ -1,4 +1,4 @@
-"""Short training: a network is trained alone on some tens of thousands of images."""
+"""Short training: each network is trained on its own on some tens of thousands of images."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Literal
 
+import torch
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
@@ -15,35 +16,35 @@ from nas import defaults
 from nas.accuracy.base import Estimate, EstimateError
 from nas.accuracy.fidelity import (
     AtLeastOne,
+    Images,
     Resolution,
     WidthFactor,
-    prepare_data,
-    shared_data,
     widened,
 )
-from nas.data import load_data
+from nas.accuracy.memory import HALVED, with_halved_batches
 from nas.progress import Step
 from nas.spec import NetworkSpec
 from nas.torch_model import build
-from nas.train.batches import Batches
 from nas.train.loop import Trainer, TrainingError
+from nas.train.placement import open_placement, to_host
 from nas.train.recipe import Recipe
+from nas.train.settings import ON_THE_CPU, PlacementSettings
 
 ScoreName = Literal["accuracy", "loss", "speed"]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class ShortTraining:
-    """Trains every network for a short while, at a cost that its fidelities set.
+    """Trains every network briefly, at a cost that its fidelities determine.
 
     Attributes:
         data: Name or path of the data set.
         images: Number of images seen in training, over all epochs; a fraction of an epoch if it is
-            less than the training part.
+            less than the training split.
         most_epochs: Upper bound on the number of epochs.
-        resolution: Height and width of the images, in pixels, whatever the network's own.
-        width: Factor of all channels.
-        validation: Number of validation images that a network is judged on, at most.
+        resolution: Height and width of the images, in pixels, regardless of the network's own.
+        width: Width multiplier.
+        validation: Maximum number of validation images that a network is evaluated on.
         score: Figure by which networks are ranked: their validation ``accuracy``; ``loss``, the
             geometric mean of the likelihoods of the validation labels, exp(-cross entropy); or
             ``speed``, the same of the training labels over the second half of the steps (Ru et al.
@@ -51,6 +52,8 @@ class ShortTraining:
             (`experiments/results/ranking.json`).
         stages: Number of stages, the last one included, after which a network may be stopped.
         recipe: How to train; the number of epochs follows from `images`.
+        placement: Where to train, and how precisely.
+        images_per_class: Number of images of each class to use, at most; None for all.
     """
 
     data: str = defaults.DATA
@@ -66,6 +69,13 @@ class ShortTraining:
             batch_size=32, optimiser="adamw", learning_rate=0.004, weight_decay=0.02
         )
     )
+    placement: PlacementSettings = ON_THE_CPU
+    images_per_class: int | None = None
+
+    @property
+    def shown(self) -> Images:
+        """The images that networks are shown."""
+        return Images(self.data, self.resolution, self.images_per_class, self.validation)
 
     @property
     def label(self) -> str:
@@ -79,18 +89,20 @@ class ShortTraining:
     def fingerprint(self) -> dict[str, Any]:
         """See `Estimator.fingerprint`."""
         settings = dataclasses.asdict(self)
-        # The data set is identified by its content, not its name; the recipe follows below.
-        del settings["recipe"], settings["data"]
+        # The data set is identified by its content, not its name; the others follow below.
+        for name in ("recipe", "data", "images_per_class", "placement"):
+            del settings[name]
         return {
             "estimator": "short",
-            "data_fingerprint": load_data(self.data).fingerprint(),
+            "data_fingerprint": self.shown.source().fingerprint(),
             **settings,
             **self.recipe.settings(),
+            **self.placement.facts(self.resolution),
         }
 
     def prepare(self, step: Step | None = None) -> list[str]:
         """See `PreparedEstimator`; decodes the images."""
-        return prepare_data(self.data, self.resolution, step)
+        return self.shown.prepare(self.placement.kind, step)
 
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
         """See `Estimator.estimate`."""
@@ -103,9 +115,12 @@ class ShortTraining:
         Before the last stage nothing is evaluated: whatever `score` is, the score of such a stage
         is the likelihood of its training labels, exp(-mean training loss).
         """
+        return with_halved_batches(lambda parts: self._estimates(spec, seed, parts))
+
+    def _estimates(self, spec: NetworkSpec, seed: int, parts: int) -> Iterator[Estimate]:
         started = time.perf_counter()
         try:
-            trainer = self.trainer(spec, seed)
+            trainer = self.trainer(spec, seed, parts)
             losses: list[float] = []
             for stage in range(1, self.stages):
                 begin = len(losses)
@@ -135,20 +150,28 @@ class ShortTraining:
             seconds=seconds,
             seed=seed,
             score=scores[self.score],
+            remark=HALVED if parts > 1 else "",
         )
 
-    def trainer(self, spec: NetworkSpec, seed: int) -> Trainer:
-        """Return the training of a network, before its first step."""
-        data = shared_data(self.data, self.resolution, self.validation)
-        source = Batches(data, self.recipe.batch_size, seed)
+    def trainer(self, spec: NetworkSpec, seed: int, parts: int = 1) -> Trainer:
+        """Return the training of a network, before its first step.
+
+        Args:
+            spec: The network.
+            seed: Random seed of weights, order of the images and augmentation.
+            parts: Number of parts in which the gradients of a batch are computed.
+        """
+        placement = open_placement(self.placement, self.resolution)
+        source = self.shown.batches(self.recipe.batch_size, seed, placement)
         recipe = self.recipe.replace(epochs=source.epochs(self.images, self.most_epochs))
         model = build(widened(spec, self.width), seed, recipe.dropout, recipe.drop_path)
-        return Trainer(model, source, recipe, seed)
+        return Trainer(model, source, recipe, seed, placement, parts=parts)
 
 
 def _losses(trainer: Trainer, until: int) -> list[float]:
     """Continue a training up to a step; return the loss of every step done."""
-    return [float(trainer.last_loss) for _ in trainer.steps(until)]
+    losses = [trainer.last_loss for _ in trainer.steps(until)]
+    return to_host(torch.stack(losses)).tolist() if losses else []
 
 
 def _likelihood(losses: list[float]) -> float:

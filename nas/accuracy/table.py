@@ -4,7 +4,7 @@ A table is one of
 
 - JSON: ``{"networks": [{"spec": ..., "accuracy": 0.93, "accuracies": [0.929, 0.931]}]}``, where
   ``spec`` is a network as in its YAML document, or the path of such a document relative to the
-  table's folder; ``accuracies``, if there are any, are those of several trainings and take
+  table's folder; ``accuracies``, if there are any, are those of several training runs and take
   precedence over ``accuracy``;
 - CSV with the columns ``spec`` (a path as above) and ``accuracy``;
 - the ``trials.csv`` of a search, whose networks are decoded with the ``space.yaml`` beside it.
@@ -37,7 +37,7 @@ class TrainedNetwork:
 
     Attributes:
         spec: The network.
-        accuracies: Accuracies of its trainings, 0..1; at least one.
+        accuracies: Accuracies of its training runs, 0..1; at least one.
     """
 
     spec: NetworkSpec
@@ -45,7 +45,7 @@ class TrainedNetwork:
 
     @property
     def accuracy(self) -> float:
-        """Mean accuracy of its trainings."""
+        """Mean accuracy of its training runs."""
         return sum(self.accuracies) / len(self.accuracies)
 
 
@@ -63,7 +63,9 @@ def read_networks(path: Path, classes: int | None = None) -> list[TrainedNetwork
     try:
         rows = _json_rows(path) if path.suffix == ".json" else _csv_rows(path, classes)
     except FileNotFoundError:
-        raise MixnasError(f"there is no table {path}") from None
+        raise MixnasError(
+            f"there is no table {path}; give the path of a JSON or CSV file"
+        ) from None
     except (OSError, ValueError) as error:
         raise MixnasError(f"{path} cannot be read: {error}") from None
     if not rows:
@@ -153,11 +155,11 @@ class TableLookup:
         return []
 
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
-        """See `Estimator.estimate`; the seed chooses one of several trainings."""
+        """See `Estimator.estimate`; the seed chooses one of several training runs."""
         table = _accuracies(self.path)
         accuracies = table.get(_identity(spec))
         if accuracies is None:
-            raise EstimateError(f"the table has no such network ({len(table)} others)")
+            raise EstimateError(f"the network is not among the {len(table)} of the table")
         accuracy = accuracies[seed % len(accuracies)]
         return Estimate(accuracy=accuracy, loss=None, seconds=0.0, seed=seed)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -21,16 +21,18 @@ from torch.nn import functional as F
 
 from nas import defaults
 from nas.accuracy.base import Estimate, EstimateError
-from nas.accuracy.fidelity import Resolution, prepare_data, shared_data
+from nas.accuracy.fidelity import Images, Resolution
+from nas.accuracy.memory import out_of_memory
 from nas.cost import count
-from nas.data import load_data
 from nas.errors import MixnasError, unknown
 from nas.progress import Step
 from nas.spec import NetworkSpec
 from nas.torch_model import Network, build
 from nas.train.augment import Augmentation
-from nas.train.batches import Batches, derive_seed
+from nas.train.batches import derive_seed
+from nas.train.placement import Placement, open_placement, to_host
 from nas.train.recipe import Recipe
+from nas.train.settings import ON_THE_CPU, PlacementSettings
 
 BATCHES = 2  # the smallest number that has a variance (Li et al. 2023, section 3.3)
 Batch = tuple[Tensor, Tensor]
@@ -39,7 +41,7 @@ Score = Callable[[Network, list[Batch]], float]
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class ZeroCost:
-    """Scores networks with their initial weights, on two batches of the training part.
+    """Scores networks with their initial weights, on two batches of the training split.
 
     Attributes:
         data: Name or path of the data set.
@@ -47,6 +49,8 @@ class ZeroCost:
         resolution: Height and width of the images, in pixels.
         batch_size: Number of images in a batch.
         max_score: None, since no score has an upper bound.
+        placement: Where to compute scores, and how precisely.
+        images_per_class: Number of images of each class to use, at most; None for all.
     """
 
     data: str = defaults.DATA
@@ -54,6 +58,8 @@ class ZeroCost:
     resolution: Resolution = 32
     batch_size: Annotated[int, Field(ge=2)] = 64
     max_score: None = None
+    placement: PlacementSettings = ON_THE_CPU
+    images_per_class: int | None = None
 
     def __post_init__(self) -> None:
         """Check the score.
@@ -65,6 +71,11 @@ class ZeroCost:
             raise MixnasError(unknown("zero-cost score", self.score, SCORES))
 
     @property
+    def shown(self) -> Images:
+        """The images that networks are shown."""
+        return Images(self.data, self.resolution, self.images_per_class)
+
+    @property
     def label(self) -> str:
         """See `Estimator.label`."""
         return self.score
@@ -73,22 +84,30 @@ class ZeroCost:
         """See `Estimator.fingerprint`."""
         return {
             "estimator": f"zero-cost:{self.score}",
-            "data_fingerprint": load_data(self.data).fingerprint(),
+            "data_fingerprint": self.shown.source().fingerprint(),
             "resolution": self.resolution,
             "batch_size": self.batch_size,
+            **self.placement.facts(self.resolution),
         }
 
     def prepare(self, step: Step | None = None) -> list[str]:
         """See `PreparedEstimator`; decodes the images."""
-        return prepare_data(self.data, self.resolution, step)
+        return self.shown.prepare(self.placement.kind, step)
 
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
         """See `Estimator.estimate`; the estimate has a score, but no accuracy."""
         started = time.perf_counter()
+        placement = open_placement(self.placement, self.resolution)
+        if placement.kind == "mps" and self.score in DOUBLE:
+            raise EstimateError(f"{self.score} needs double precision, which mps lacks; use cpu")
         model = build(spec, seed)
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        placement.place(model)
         torch.manual_seed(derive_seed(seed))
-        value = SCORES[self.score](model, self._batches(seed))
+        try:
+            with placement.autocast():
+                value = SCORES[self.score](model, self._batches(seed, placement))
+        except torch.OutOfMemoryError as error:
+            raise EstimateError(out_of_memory(error)) from None
         if not math.isfinite(value):
             raise EstimateError(f"the {self.score} score is {value}")
         return Estimate(
@@ -99,15 +118,15 @@ class ZeroCost:
             score=value,
         )
 
-    def _batches(self, seed: int) -> list[Batch]:
+    def _batches(self, seed: int, placement: Placement) -> list[Batch]:
         """Return batches of normalized images, without augmentation."""
-        data = shared_data(self.data, self.resolution)
         # A small set is halved: two batches of the same images would differ by rounding alone.
-        size = min(self.batch_size, len(data.labels["train"]) // BATCHES)
-        source = Batches(data, size, seed)
-        augmentation = Augmentation(Recipe(), source.statistics())
+        size = min(self.batch_size, self.shown.source().count("train") // BATCHES)
+        source = self.shown.batches(size, seed, placement)
+        augmentation = Augmentation(Recipe(), source.statistics(), placement.device)
         drawn = itertools.islice(source.train(0), BATCHES)
-        return [(augmentation.normalise(images), labels) for images, labels in drawn]
+        placed = (placement.to_device(images, labels) for images, labels in drawn)
+        return [(augmentation.normalise(images), labels) for images, labels in placed]
 
 
 def naswot(model: Network, batches: list[Batch]) -> float:
@@ -122,7 +141,8 @@ def naswot(model: Network, batches: list[Batch]) -> float:
         batches: Batches, of which the first is used: images (B, 3, H, W) and labels (B,).
     """
     images, _ = batches[0]
-    agreement = torch.zeros(len(images), len(images), dtype=torch.float64)
+    shape = (len(images), len(images))
+    agreement = torch.zeros(shape, dtype=torch.float64, device=images.device)
 
     def add_agreement(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         on = (inputs[0].flatten(1) > 0).float()
@@ -137,7 +157,7 @@ def naswot(model: Network, batches: list[Batch]) -> float:
         model.train()(images)
     for handle in handles:
         handle.remove()
-    return float(torch.linalg.slogdet(agreement)[1])
+    return float(to_host(torch.linalg.slogdet(agreement)[1]))
 
 
 _ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.Mish, nn.GELU)
@@ -158,7 +178,7 @@ def zico(model: Network, batches: list[Batch]) -> float:
     for images, labels in batches:
         model.zero_grad()
         F.cross_entropy(model(images), labels).backward()  # type: ignore[no-untyped-call]
-        by_batch.append([gradient.clone() for gradient in _gradients(model)])
+        by_batch.append(_on_host(_gradients(model)))
     total = 0.0
     for gradients in zip(*by_batch, strict=True):
         stacked = torch.stack(gradients)
@@ -184,12 +204,13 @@ def synflow(model: Network, batches: list[Batch]) -> float:
     with torch.no_grad():
         for weight in model.parameters():
             weight.abs_()
-    ones = torch.ones(1, *images.shape[1:], dtype=torch.float64)
+    ones = torch.ones(1, *images.shape[1:], dtype=torch.float64, device=images.device)
     with _without_norms(model):
         out = model(ones).sum()
         out.backward()
     pairs = [(w.detach(), w.grad) for w in model.parameters() if w.grad is not None]
-    flow = sum(float((weight * gradient).sum()) for weight, gradient in pairs)
+    sums = [(weight * gradient).sum() for weight, gradient in pairs]
+    flow = sum(to_host(torch.stack(sums)).tolist())
     return math.log(flow) if flow > 0 else -math.inf
 
 
@@ -218,7 +239,18 @@ def gradient_norm(model: Network, batches: list[Batch]) -> float:
     """
     images, labels = batches[0]
     F.cross_entropy(model.train()(images), labels).backward()  # type: ignore[no-untyped-call]
-    return sum(float(gradient.norm()) for gradient in _gradients(model))
+    norms = [gradient.norm() for gradient in _gradients(model)]
+    total: float = sum(to_host(torch.stack(norms)).tolist())
+    return total
+
+
+def _on_host(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """Copy tensors to main memory, all at once."""
+    tensors = list(tensors)
+    numbers = to_host(torch.cat([tensor.flatten() for tensor in tensors]))
+    sizes = [tensor.numel() for tensor in tensors]
+    pieces = zip(torch.split(numbers, sizes), tensors, strict=True)
+    return [piece.view(tensor.shape) for piece, tensor in pieces]
 
 
 def _gradients(model: nn.Module) -> Iterator[Tensor]:
@@ -236,3 +268,5 @@ SCORES: dict[str, Score] = {
     "params": lambda model, _: float(count(model.spec).params),
     "madds": lambda model, _: float(count(model.spec).madds),
 }
+DOUBLE = ("naswot", "synflow")
+"""Scores that need numbers in double precision."""

@@ -27,9 +27,11 @@ def cost(
         ),
     ] = None,
     resolution: Annotated[
-        int | None, typer.Option(help="Input resolution in pixels. [the spec's]")
+        int | None, typer.Option(metavar="PIXELS", help="Input resolution in pixels. [the spec's]")
     ] = None,
-    classes: Annotated[int | None, typer.Option(help="Number of classes. [the spec's]")] = None,
+    classes: Annotated[
+        int | None, typer.Option(metavar="N", help="Number of output classes. [the spec's]")
+    ] = None,
     layers: Annotated[
         bool, typer.Option("--layers", help="Also print a table with one row per layer.")
     ] = False,

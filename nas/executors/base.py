@@ -1,4 +1,4 @@
-"""The contract of executors: they take networks from a queue, have them judged, and report back.
+"""The contract of executors: they take networks from a queue, evaluate them and report back.
 
 A search owns a `TaskQueue` and has an `Executor` drain it. The executor calls, in this order:
 
@@ -32,7 +32,7 @@ _MEMORY_SHARE = 0.9  # share of the machine's memory that all workers together m
 
 @dataclass(frozen=True)
 class Task:
-    """One network to judge.
+    """One network to evaluate.
 
     Attributes:
         spec: The network.
@@ -45,11 +45,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Failure:
-    """A network that could not be judged.
+    """A network that could not be evaluated.
 
     Attributes:
         reason: Why, in words.
-        died: Whether the process that judged it ended; the network need not be the cause.
+        died: Whether the process that evaluated it died; the network need not be the cause.
     """
 
     reason: str
@@ -83,12 +83,15 @@ class Resources:
         threads: Threads of each process.
         seconds: Wall-clock limit of one task, in seconds; None for no limit.
         memory: Bytes of memory that one worker may take; None for an equal share of the machine's.
+        gpus: GPUs that are divided among the workers, by number or UUID; each worker sees one of
+            them. Empty if workers see what this process sees.
     """
 
     workers: int
     threads: int = 1
     seconds: float | None = None
     memory: int | None = None
+    gpus: tuple[str, ...] = ()
 
     @property
     def allowance(self) -> int:
@@ -98,7 +101,7 @@ class Resources:
 
     @property
     def node_allowance(self) -> int:
-        """Bytes of memory that one worker may take on a node that is full of its kind."""
+        """Bytes of memory that one worker may take on a node filled with such workers."""
         share = min(1.0, self.threads / usable_cores())
         return self.memory or int(_MEMORY_SHARE * psutil.virtual_memory().total * share)
 
@@ -151,7 +154,7 @@ class TaskQueue(Protocol):
 
 
 class Executor(Protocol):
-    """Judges networks in processes of their own. Use it as a context manager."""
+    """Evaluates networks in separate processes. Use it as a context manager."""
 
     def __enter__(self) -> Executor:
         """Return the executor."""
@@ -166,7 +169,7 @@ class Executor(Protocol):
         ...
 
     def drain(self, queue: TaskQueue) -> None:
-        """Judge what the queue hands out until it has finished.
+        """Evaluate what the queue hands out until it has finished.
 
         Raises:
             MixnasError: If the queue raises it, or the executor cannot continue.

@@ -1,17 +1,17 @@
 """Worker processes on this machine.
 
-Networks are trained in processes of their own, so that one that dies (out of memory, a crash in
-native code), hangs or takes too much memory costs its own trial and no other.
+Networks are trained in separate processes, so that one that dies (out of memory, a crash in native
+code), hangs or takes too much memory costs only its own trial.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import pickle
-import signal
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from multiprocessing import resource_tracker
@@ -25,6 +25,7 @@ from nas.accuracy.base import Estimator
 from nas.cost import count
 from nas.executors.base import Failure, Key, Resources, Result, Stage, Task, TaskQueue
 from nas.executors.worker import work
+from nas.machine import interrupts_blocked
 from nas.units import GIBIBYTE
 
 _CHECK_SECONDS = 0.5  # between two looks at the memory and time that workers have used
@@ -36,6 +37,7 @@ _EXIT_SECONDS = 5.0  # for a process to end after its pipe was closed
 class _Worker:
     process: SpawnProcess
     connection: Connection
+    gpu: str | None = None  # the only one that it sees
     key: Key = None
     submitted: float = 0.0
     started: float | None = None  # None until it has imported what it needs
@@ -44,7 +46,7 @@ class _Worker:
 
 @dataclass
 class LocalExecutor:
-    """Judges networks in worker processes on this machine; an `Executor`.
+    """Evaluates networks in worker processes on this machine; an `Executor`.
 
     Attributes:
         estimator: Estimator of accuracy, sent to the workers.
@@ -95,7 +97,7 @@ class LocalExecutor:
                 queue.finish(key, result)
 
     def run(self, tasks: Mapping[Key, Task]) -> Iterator[tuple[Key, Result]]:
-        """Judge networks that are known in advance; yield (key, result) as they finish."""
+        """Evaluate networks that are known in advance; yield (key, result) as they finish."""
         left = dict(tasks)
         while left or self.running:
             while left and self.free:
@@ -153,14 +155,20 @@ class LocalExecutor:
     def _start(self) -> _Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
+        gpu = self._idlest_gpu()
         process = context.Process(
-            target=work, args=(theirs, self._pickled, self.resources.threads), daemon=True
+            target=work, args=(theirs, self._pickled, self.resources.threads, gpu), daemon=True
         )
         resource_tracker.ensure_running()  # it would let interrupts through when it starts
-        with _interrupts_blocked():
+        with interrupts_blocked():
             process.start()
         theirs.close()
-        return _Worker(process, ours)
+        return _Worker(process, ours, gpu)
+
+    def _idlest_gpu(self) -> str | None:
+        """Return the GPU with the fewest workers; None if there are none to divide."""
+        taken = Counter(worker.gpu for worker in self._workers)
+        return min(self.resources.gpus, key=lambda gpu: taken[gpu], default=None)
 
     def _drop(self, worker: _Worker) -> None:
         self._workers.remove(worker)
@@ -198,6 +206,8 @@ class LocalExecutor:
             worker.started = time.monotonic()
             return []
         worker.busy = not stage.last
+        if isinstance(stage.result, Failure) and stage.result.died:
+            self._drop(worker)  # its GPU context is lost, and it could evaluate no other network
         return [(worker.key, stage)]
 
     def _end_overdue(self, workers: Iterable[_Worker]) -> list[tuple[Key, Stage]]:
@@ -225,22 +235,9 @@ class LocalExecutor:
             allowance = self.resources.allowance / GIBIBYTE
             return (
                 f"out of memory: it took {used / GIBIBYTE:.1f} GiB, but a worker may take "
-                f"{allowance:.1f} GiB (fewer --workers leave more to each)"
+                f"{allowance:.1f} GiB (use fewer --workers to leave more for each)"
             )
         return None
-
-
-@contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Block Ctrl-C: for the moment here, for good in a process that is started meanwhile.
-
-    Ctrl-C reaches the whole process group, including a process that is still importing.
-    """
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _end(worker: _Worker) -> None:

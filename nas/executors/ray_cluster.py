@@ -26,14 +26,14 @@ _RESTARTS = 3  # of the device's actor, when its node or its process goes away
 
 
 def connect(address: str, cpus: int | None = None) -> None:
-    """Connect to a Ray cluster, or start one on this machine; nothing happens when connected.
+    """Connect to a Ray cluster, or start one on this machine; do nothing if connected already.
 
     Args:
-        address: ``local``, ``auto`` (the one that runs on this machine), or HOST:PORT.
-        cpus: that a local one offers.
+        address: ``local``, ``auto`` (the cluster that runs on this machine), or HOST:PORT.
+        cpus: Number of CPUs that a local cluster offers.
 
     Raises:
-        MixnasError: when there is none.
+        MixnasError: If there is no such cluster.
     """
     if ray.is_initialized():
         return
@@ -69,19 +69,24 @@ def _import_path() -> str:
 
 
 def cluster_cpus() -> int:
-    """Return the CPUs that a cluster offers to trainings, over all nodes."""
+    """Return the number of CPUs that a cluster offers for training, over all nodes."""
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
+def cluster_gpus() -> float:
+    """Return the number of GPUs that a cluster offers for training, over all nodes."""
+    return float(ray.cluster_resources().get("GPU", 0.0))
+
+
 def cluster_device(name: str, settings: MeasurementSettings) -> Device:
-    """Return a device: that of the node with `DEVICE_RESOURCE`, else as without a cluster."""
+    """Return the device of the node with `DEVICE_RESOURCE`, or else as without a cluster."""
     if DEVICE_RESOURCE in ray.cluster_resources() and not name.startswith("http"):
         return RayDevice(name, settings)
     return open_device(name, settings)
 
 
 class _DeviceHost:
-    """Runs on the node that has the device; errors travel as values, so that they stay ours."""
+    """Runs on the node that has the device; it returns errors, since Ray would wrap them."""
 
     def __init__(self, name: str, settings: MeasurementSettings) -> None:
         self._device = open_device(name, settings)
@@ -109,7 +114,7 @@ class RayDevice:
         self._settings = settings
         self._conditions: Conditions | None = None
         self._profile: DeviceProfile | None = None
-        # Any share of the resource will do: the actor is alone with the device by being one.
+        # Any share of the resource will do: a single actor has exclusive use of the device.
         host = ray.remote(_DeviceHost).options(
             num_cpus=0,
             resources={DEVICE_RESOURCE: 0.01},

@@ -1,34 +1,33 @@
-"""The process that judges networks: it receives tasks through a pipe and sends results back."""
+"""The process that evaluates networks: it receives tasks through a pipe and returns results."""
 
 from __future__ import annotations
 
 import gc
 import math
-import multiprocessing
 import os
 import pickle
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from typing import Any
 
 from nas.accuracy.base import (
     Estimate,
     EstimateError,
     Estimator,
+    device_of,
     in_stages,
     max_score_of,
     number_of_stages,
 )
 from nas.executors.base import Failure, Stage, Task
-from nas.machine import machine_for
+from nas.machine import bind_gpu, end_with_parent, machine_for, name_here
 from nas.spec import NetworkSpec
 
 
-def work(connection: Connection, pickled: bytes, threads: int) -> None:
-    """Judge what arrives until the pipe is closed or the parent is gone.
+def work(connection: Connection, pickled: bytes, threads: int, gpu: str | None = None) -> None:
+    """Evaluate incoming networks until the pipe is closed or the parent is gone.
 
     A task is answered with True when it begins, then with its stages. After every stage but the
     last one, the parent answers whether to continue.
@@ -37,8 +36,11 @@ def work(connection: Connection, pickled: bytes, threads: int) -> None:
         connection: Pipe to the parent.
         pickled: The estimator.
         threads: Threads of this process.
+        gpu: The only GPU that this process may see; None for those that its parent sees.
     """
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
+    if gpu is not None:
+        bind_gpu(gpu)  # before the estimator arrives, which imports torch
     os.environ["OMP_NUM_THREADS"] = str(threads)  # for libraries that are imported from here on
     estimator = _loaded(pickled)
     if "torch" in sys.modules:  # the estimator has imported it
@@ -50,8 +52,10 @@ def work(connection: Connection, pickled: bytes, threads: int) -> None:
         except EOFError:
             return
         connection.send(True)
-        for stage in _while_training(_judged(estimator, task)):
+        for stage in _while_training(_judged(estimator, task), device_of(estimator)):
             connection.send(stage)
+            if isinstance(stage.result, Failure) and stage.result.died:
+                return
             if not stage.last and not connection.recv():
                 break
         gc.collect()  # otherwise a network's reference cycles stay until the next one
@@ -60,14 +64,14 @@ def work(connection: Connection, pickled: bytes, threads: int) -> None:
             first = False
 
 
-def _while_training(stages: Iterator[Stage]) -> Iterator[Stage]:
+def _while_training(stages: Iterator[Stage], device: str) -> Iterator[Stage]:
     """Keep others from measuring latency on this machine while a stage is computed.
 
     Between two stages they may: whoever decides whether to continue may measure first, or never
     answer.
     """
     while True:
-        with machine_for("training"):
+        with machine_for("training", name_here(device)):
             stage = next(stages, None)
         if stage is None:
             return
@@ -76,7 +80,7 @@ def _while_training(stages: Iterator[Stage]) -> Iterator[Stage]:
 
 @dataclass(frozen=True)
 class _Unloadable:
-    """Takes the place of an estimator that cannot be loaded, so that trials say why."""
+    """Takes the place of an estimator that cannot be loaded, so that trials record the reason."""
 
     reason: str
 
@@ -94,14 +98,6 @@ def _loaded(pickled: bytes) -> Estimator:
     except Exception as error:
         return _Unloadable(f"the estimator cannot be loaded: {type(error).__name__}: {error}")
     return estimator
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent is gone, as after kill -9; it would wait forever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 def _invalid(estimate: Estimate, max_score: float | None) -> str | None:
@@ -133,4 +129,17 @@ def _judged(estimator: Estimator, task: Task) -> Iterator[Stage]:
     except MemoryError:
         yield Stage(Failure("out of memory"), number + 1)
     except Exception as error:  # an error in one network's training must not end the search
-        yield Stage(Failure(f"{type(error).__name__}: {error}"), number + 1)
+        reason = f"{type(error).__name__}: {error}"
+        yield Stage(Failure(reason, died=_lost_its_gpu(error)), number + 1)
+
+
+def _lost_its_gpu(error: Exception) -> bool:
+    """Tell whether an error leaves torch's connection to the GPU unusable in this process.
+
+    What a kernel did wrong stays with the process: whatever it computes next fails, too. The error
+    is known by its text, since torch need not have been imported here.
+    """
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if "OutOfMemoryError" in kinds:
+        return False
+    return "AcceleratorError" in kinds or str(error).startswith("CUDA error")

@@ -22,14 +22,17 @@ def export(
         str, typer.Argument(help="Name of a reference network, or path of a spec file.")
     ],
     file_format: Annotated[
-        str, typer.Option("--format", help=f"File format: {', '.join(FORMATS)}.")
+        str, typer.Option("--format", metavar="FORMAT", help=f"File format: {', '.join(FORMATS)}.")
     ] = "onnx",
     weights: Annotated[
         Path | None,
-        typer.Option(help="File with trained weights (.safetensors). [random weights]"),
+        typer.Option(
+            metavar="FILE", help="File with trained weights, .safetensors. [random weights]"
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="File to write. [NAME.onnx next to the spec file]")
+        Path | None,
+        typer.Option(metavar="FILE", help="File to write. [NAME.onnx next to the spec file]"),
     ] = None,
     lowered: Annotated[
         bool,
@@ -40,8 +43,9 @@ def export(
     device: Annotated[
         str | None,
         typer.Option(
-            help="Device for whose fastest forms the network is lowered. "
-            "[one convolution per layer, on any device]"
+            metavar="DEVICE",
+            help="Device whose fastest layer forms are used (with --lowered). "
+            "[one convolution per layer, on any device]",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
@@ -54,11 +58,17 @@ def export(
     spec_path = Path(network) if Path(network).is_file() else Path(f"{network}.yaml")
     path = out or spec_path.with_suffix(FORMATS[file_format])
     if path.exists() and not force:
-        raise MixnasError(f"{path} already exists; choose another --out or give --force")
+        raise MixnasError(
+            f"{path} already exists; choose another --out, or replace it with --force"
+        )
     if not path.parent.is_dir():
-        raise MixnasError(f"folder {path.parent} does not exist; create it first")
+        raise MixnasError(
+            f"the folder {path.parent} does not exist; create it or choose another --out"
+        )
     if device is not None and not lowered:
-        raise MixnasError(f"--device {device} applies to --lowered only; give both")
+        raise MixnasError(
+            f"--device {device} only has an effect with --lowered; give both or neither"
+        )
     # Importing torch and ONNX Runtime is slow, so the options are checked first.
     from nas.export.onnx_file import export_onnx
     from nas.latency import open_device
@@ -84,7 +94,9 @@ def export(
         return
     print(f"{path}: outputs within {difference:.1e} of torch's")
     if weights is None:
-        cli.error_console().print("note: the weights are random; give --weights for trained ones")
+        cli.error_console().print(
+            "note: the weights are random; use --weights FILE to export trained ones"
+        )
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ from nas.spec import NetworkSpec, load_network
 
 REFERENCE = "mobilenet_v2"
 _REFERENCE_SECONDS = 1.5
+GPU_PROCESSORS = ("cuda", "tensorrt")
+"""Processors of runtimes, or providers of ONNX Runtime, that compute on the first GPU."""
 
 
 class Device(Protocol):
@@ -192,7 +194,9 @@ class LocalDevice:
     @contextmanager
     def _measuring(self) -> Iterator[None]:
         alone = self.runtime.pins_threads
-        with machine_for("measuring"), pinned(self.runtime.threads, alone):
+        processor = self.name.partition(":")[2]
+        device = "cuda" if processor in GPU_PROCESSORS else "cpu"
+        with machine_for("measuring", device), pinned(self.runtime.threads, alone):
             yield
 
     def program(self, spec: NetworkSpec) -> Program:

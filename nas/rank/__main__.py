@@ -11,6 +11,7 @@ from nas import cli
 from nas.errors import MixnasError
 from nas.files import new_run_path
 from nas.rank.settings import FEWEST_NETWORKS, RankingSettings
+from nas.train.settings import ON_HELP, PRECISION_HELP
 from nas.units import parse_seconds
 
 if TYPE_CHECKING:
@@ -24,67 +25,110 @@ app = cli.new_app()
 @app.command()
 def rank(
     table: Annotated[
-        Path, typer.Option(help="Trained networks: JSON, CSV, or the trials.csv of a search.")
+        Path,
+        typer.Option(
+            metavar="FILE", help="Trained networks: JSON, CSV, or the trials.csv of a search."
+        ),
     ],
     estimator: Annotated[
         str,
         typer.Option(
             "--estimator",
             "-e",
-            help="Estimator to judge, as for nas.search: supernet, short, zero-cost:zico, or an "
+            metavar="ESTIMATOR",
+            help="Estimator to test, as for nas.search: supernet, short, zero-cost:zico, or an "
             "import path.",
         ),
     ] = RankingSettings.estimator,
     data: Annotated[
-        str, typer.Option(help="Data set that the networks were trained on.")
+        str, typer.Option(metavar="DATA", help="Data set that the networks were trained on.")
     ] = RankingSettings.data,
+    images_per_class: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Most images of each class to use. [all]"),
+    ] = None,
     n: Annotated[
         int,
-        typer.Option("-n", min=FEWEST_NETWORKS, help="Number of networks to draw from the table."),
+        typer.Option(
+            "-n",
+            min=FEWEST_NETWORKS,
+            metavar="N",
+            help="Number of networks to draw from the table.",
+        ),
     ] = RankingSettings.n,
     seed: Annotated[
         int,
-        typer.Option(min=0, help="Random seed of the sampling, the estimator and the bootstrap."),
+        typer.Option(
+            min=0, metavar="N", help="Random seed of the sampling, the estimator and the bootstrap."
+        ),
     ] = RankingSettings.seed,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of networks to judge at the same time. [one per core]"),
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Number of networks to evaluate at the same time. [one per core]",
+        ),
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of each worker.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, metavar="N", help="Threads of each worker.")] = 1,
+    on: Annotated[str, typer.Option(metavar="DEVICE", help=ON_HELP)] = "auto",
+    precision: Annotated[str, typer.Option(metavar="PRECISION", help=PRECISION_HELP)] = "auto",
+    gpus: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="GPUs per network; 0.5 lets two networks share a GPU. [1 on GPUs, else 0]",
+        ),
+    ] = None,
     trial_timeout: Annotated[
-        str | None, typer.Option(help="Time limit per network, such as 600s. [no limit]")
+        str | None,
+        typer.Option(metavar="TIME", help="Time limit per network, such as 600s. [no limit]"),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder to create, or to continue a ranking in. [runs/rank-TIME]"),
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder to create, or folder of a ranking to continue. [runs/rank-TIME]",
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
 ) -> None:
     """Report how well an accuracy estimator ranks networks that were fully trained.
 
     Kendall's tau, Spearman's rho and precision at k are compared with those of simple baselines:
-    the numbers of parameters and multiply-adds, and depth.
+    number of parameters, multiply-adds and depth.
     """
+    from nas.accuracy.fidelity import decoding_of
     from nas.accuracy.naming import open_estimator
     from nas.accuracy.pool import ListedPool
     from nas.accuracy.preparation import prepare_estimator
     from nas.executors.base import Resources, default_resources
+    from nas.executors.gpus import remark_on, with_gpus
     from nas.rank.run import RankingRun, draw_networks
+    from nas.train.placement import find_placement
 
     settings = RankingSettings(table=str(table), estimator=estimator, data=data, n=n, seed=seed)
     limit = None if trial_timeout is None else parse_seconds(trial_timeout)
     networks = _trained_networks(table, data)
     pool = ListedPool([network.spec for network in networks])
-    opened = open_estimator(estimator, data, pool, seed)
+    placement = find_placement(on, precision)
+    opened = open_estimator(estimator, data, pool, seed, placement, images_per_class)
+    resources = Resources(workers or default_resources()[0], threads, limit)
+    resources = with_gpus(resources, placement, gpus)
     path = out or new_run_path("rank")
     run = RankingRun(path, opened, draw_networks(networks, n, seed), settings)
     run.check()
     console = cli.error_console()
+    remark = remark_on(placement, resources)
+    for line in (remark, decoding_of(opened)):
+        if line is not None:
+            console.print(line, markup=False, soft_wrap=True)
     prepare_estimator(opened, f"preparing {estimator} on {data}", console)
     run.open()
     try:
-        with cli.progress_bar(console, "judging networks") as step:
-            run.run(Resources(workers or default_resources()[0], threads, limit), step)
+        with cli.progress_bar(console, "evaluating networks") as step:
+            run.run(resources, step)
     except KeyboardInterrupt:
         console.print(
             f"stopped; continue with the same command and --out {path}",

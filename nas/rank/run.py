@@ -1,4 +1,4 @@
-"""Judging an estimator on networks that were fully trained; behind ``python -m nas.rank``.
+"""Testing an estimator on networks that were fully trained; behind ``python -m nas.rank``.
 
 ::
 
@@ -46,8 +46,8 @@ class RankingRun:
 
     Attributes:
         path: Folder of the ranking.
-        estimator: Estimator to judge.
-        networks: Networks that it is judged on.
+        estimator: Estimator to test.
+        networks: Networks that it is tested on.
         settings: What was asked for; a folder with other settings is refused.
         results: What became of a network, by its position in `networks`.
     """
@@ -112,15 +112,16 @@ class RankingRun:
             self.results = {int(number): dict(result) for number, result in saved.items()}
         except (ValueError, TypeError, AttributeError) as error:
             raise MixnasError(
-                f"{self._scores_file} is damaged ({error}); remove it to judge all networks again"
+                f"{self._scores_file} is damaged ({error}); remove it to evaluate all networks "
+                "again"
             ) from None
 
     def run(self, resources: Resources, step: Step) -> None:
-        """Judge all networks that have not been judged yet.
+        """Evaluate all networks that have not been evaluated yet.
 
         Args:
             resources: How the machine is shared among the workers.
-            step: Called with the number of networks judged and of all.
+            step: Called with the number of networks evaluated and their total number.
         """
         missing = [i for i in range(len(self.networks)) if i not in self.results]
         tasks = {i: Task(self.networks[i].spec, self.settings.seed) for i in missing}
@@ -182,9 +183,9 @@ class RankingRun:
         )
 
     def _replicates(self, has_score: np.ndarray) -> np.ndarray | None:
-        """Return the accuracies (networks, trainings) of networks that were trained repeatedly.
+        """Return the accuracies (networks, runs) of networks that were trained repeatedly.
 
-        All networks have as many trainings as the one with the fewest; None if that has one only.
+        All networks have as many runs as the one with the fewest; None if that has only one.
         """
         trainings = [
             network.accuracies

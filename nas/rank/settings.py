@@ -16,7 +16,7 @@ class RankingSettings:
 
     Attributes:
         table: Path of the trained networks (see `nas.accuracy.table`).
-        estimator: Estimator to judge, with its settings behind a colon.
+        estimator: Estimator to test, with its settings behind a colon.
         data: Name or path of the data set.
         n: Number of networks to draw from the table.
         seed: Random seed of the drawing, the estimator and the bootstrap.

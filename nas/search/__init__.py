@@ -1,1 +1,1 @@
-"""The search: from its configuration over its trials to its report."""
+"""The search, from its configuration to its report."""

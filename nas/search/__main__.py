@@ -27,6 +27,7 @@ from nas.search.config import (
     default_of,
     read_config,
 )
+from nas.train.settings import ON_HELP, PRECISION_HELP
 from nas.units import parse_seconds
 
 if TYPE_CHECKING:
@@ -53,112 +54,147 @@ app = cli.new_app()
 def search(
     space: Annotated[
         str | None,
-        typer.Option(help=f"Name of a space, or path of its YAML file. [{default_of('space')}]"),
+        typer.Option(
+            metavar="SPACE",
+            help=f"Name of a space, or path of its YAML file. [{default_of('space')}]",
+        ),
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="Limit on MAdds: 400M (at most), or 390M..400M.")
+        str | None,
+        typer.Option(metavar="RANGE", help="Limit on MAdds: 400M (at most), or 390M..400M."),
     ] = None,
     limit: Annotated[
         list[str] | None,
-        typer.Option(help="Additional limit, such as params=5M or latency=8ms; may be repeated."),
+        typer.Option(
+            metavar="METRIC=RANGE",
+            help="Additional limit, such as params=5M or latency=8ms; may be repeated.",
+        ),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
-            help="Data set: digits, a folder with one subfolder per class, or an .npz file. "
-            f"[{default_of('data')}]"
+            metavar="DATA",
+            help="Data set: digits, a folder with one subfolder per class, an .npz file, or "
+            f"WebDataset shards such as 'train-{{000..146}}.tar'. [{default_of('data')}]",
         ),
+    ] = None,
+    images_per_class: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Most images of each class to use. [all]"),
     ] = None,
     estimator: Annotated[
         str | None,
         typer.Option(
+            metavar="ESTIMATOR",
             help="Accuracy estimator: supernet, short, zero-cost, table:FILE, or an import "
             "path. Settings follow a colon, as in supernet:images=400000 or zero-cost:zico. "
-            f"[{default_of('estimator')}]"
+            f"[{default_of('estimator')}]",
         ),
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(help=f"Device to measure latency on. [{default_of('device')}]"),
+        typer.Option(
+            metavar="DEVICE", help=f"Device to measure latency on. [{default_of('device')}]"
+        ),
     ] = None,
     sampler: Annotated[
         str | None,
         typer.Option(
+            metavar="SAMPLER",
             help="Sampler that proposes networks: known-cost, random, evolution, controller, tpe, "
-            f"nsga2, nsga3, gp, qmc, or an import path. [{default_of('sampler')}]"
+            f"nsga2, nsga3, gp, qmc, or an import path. [{default_of('sampler')}]",
         ),
     ] = None,
     objective: Annotated[
         str | None,
         typer.Option(
-            help="What to optimize: pareto, or a reward: mnasnet, mnasnet-hard, absolute. "
-            f"[{default_of('objective')}]"
+            metavar="OBJECTIVE",
+            help="Objective: pareto, or one of the rewards mnasnet, mnasnet-hard and absolute. "
+            f"[{default_of('objective')}]",
         ),
     ] = None,
     target: Annotated[
-        str | None, typer.Option(help="Target latency of a reward, such as 8ms.")
+        str | None, typer.Option(metavar="TIME", help="Target latency of a reward, such as 8ms.")
     ] = None,
     latency: Annotated[
         str | None,
         typer.Option(
-            help="Where latency comes from: measured, predicted, or auto (predicted if there is a "
+            metavar="SOURCE",
+            help="Source of latencies: measured, predicted, or auto (predicted if there is a "
             "matching predictor). "
-            f"[{default_of('latency')}]"
+            f"[{default_of('latency')}]",
         ),
     ] = None,
     reference: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="NETWORK",
             help="Reference network to measure and retrain for comparison; may be repeated; "
-            f"'none' for none. [{', '.join(default_of('references'))}]"
+            f"'none' for none. [{', '.join(default_of('references'))}]",
         ),
     ] = None,
     trials: Annotated[
         int | None,
-        typer.Option(min=1, help=f"Number of trials: networks to judge. [{default_of('trials')}]"),
+        typer.Option(
+            min=1,
+            metavar="N",
+            help=f"Number of trials: networks to evaluate. [{default_of('trials')}]",
+        ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help=f"Random seed. [{default_of('seed')}]")
+        int | None, typer.Option(min=0, metavar="N", help=f"Random seed. [{default_of('seed')}]")
     ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
             min=1,
+            metavar="N",
             help="Number of worker processes. [one per core, or as many as a cluster has room for]",
         ),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of each worker process. [1]")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Threads of each worker process. [cores per worker]"),
     ] = None,
     trial_timeout: Annotated[
         str | None,
-        typer.Option(help="Time limit per trial, such as 600s or 2h. [no limit]"),
+        typer.Option(metavar="TIME", help="Time limit per trial, such as 600s or 2h. [no limit]"),
     ] = None,
     storage: Annotated[
         str | None,
         typer.Option(
+            metavar="URL",
             help="Storage of the study: postgresql://user@host/database. "
-            "[SQLite file in the run directory]"
+            "[SQLite file in the run directory]",
         ),
     ] = None,
     ray: Annotated[
         str | None,
         typer.Option(
-            help="Ray cluster to train on: local, auto or HOST:PORT; 'none' for this machine."
+            metavar="ADDRESS",
+            help="Ray cluster to train on: local, auto or HOST:PORT; 'none' for this machine.",
         ),
+    ] = None,
+    on: Annotated[
+        str | None, typer.Option(metavar="DEVICE", help=f"{ON_HELP} [{default_of('on')}]")
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(metavar="PRECISION", help=f"{PRECISION_HELP} [{default_of('precision')}]"),
     ] = None,
     gpus: Annotated[
         float | None,
         typer.Option(
             min=0,
-            help="GPUs per trial (Ray only); 0.5 puts two trials on one GPU. "
-            f"[{default_of('gpus'):g}]",
+            metavar="N",
+            help="GPUs per trial; 0.5 lets two trials share a GPU. [1 on GPUs, else 0]",
         ),
     ] = None,
     confirm: Annotated[
         int | None,
         typer.Option(
             min=0,
+            metavar="N",
             help="Number of best networks to retrain at the end, with "
             f"{RETRAINING_SEEDS} seeds each. [{RETRAINED_NETWORKS}]",
         ),
@@ -166,26 +202,31 @@ def search(
     retrain: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME=VALUE,...",
             help="Retraining settings, such as images=200000,flip=true. "
             f"[{RETRAINING_EPOCHS} epochs, but at least {FEWEST_IMAGES:,} and at most "
-            f"{MOST_IMAGES:,} images]"
+            f"{MOST_IMAGES:,} images]",
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Run directory to create. [runs/SPACE-TIME]")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Run directory to create. [runs/SPACE-TIME]"),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Run directory to resume; its own settings are used.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Run directory to resume, with its own settings."),
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="config.yaml of a run to repeat; options take precedence over it."),
+        typer.Option(
+            metavar="FILE", help="config.yaml of a run to repeat; options take precedence over it."
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
 ) -> None:
     """Search a space for networks that are both accurate and fast.
 
-    Candidates are judged with weights that they share, their latency is measured, the best ones are
+    Candidates are evaluated with shared weights and their latency is measured. The best ones are
     retrained, and the Pareto front is shown together with reference networks. The run directory
     holds tables, figures, a report and the best network.
     """
@@ -193,6 +234,7 @@ def search(
         "space": space,
         "limits": _limits(budget, limit),
         "data": data,
+        "images_per_class": images_per_class,
         "estimator": estimator,
         "device": device,
         "sampler": sampler,
@@ -207,6 +249,8 @@ def search(
         "trial_timeout": None if trial_timeout is None else parse_seconds(trial_timeout),
         "storage": storage,
         "ray": ray,
+        "on": on,
+        "precision": precision,
         "gpus": gpus,
         "confirm": confirm,
         "retrain": retrain,
@@ -285,7 +329,7 @@ def _absolute(path: str) -> str:
 
 
 def _default_workers(ray: str) -> int:
-    """Return how many trainings run at once: what the machine, or the cluster, has room for."""
+    """Return how many training runs fit on the machine, or on the cluster, at once."""
     here = ray in ("none", "local")
     return SearchConfig().workers if here else MANY_WORKERS
 
@@ -319,7 +363,7 @@ def _resumed(
 
 
 def _check_same_storage(given: str, recorded: str | None, path: Path) -> None:
-    """Let --storage bring a password to a resumed run, and nothing else.
+    """Let --storage supply a resumed run with a password, and nothing else.
 
     Raises:
         MixnasError: If it names another storage.
@@ -328,7 +372,10 @@ def _check_same_storage(given: str, recorded: str | None, path: Path) -> None:
 
     if recorded is None or without_password(given) != recorded:
         where = recorded or f"{path / 'study.db'}"
-        raise MixnasError(f"the run's study is in {where}; a study cannot move to another storage")
+        raise MixnasError(
+            f"the run's study is in {where} and cannot be moved; omit --storage, which may only "
+            "add the password of that storage"
+        )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from nas import cli
 from nas.accuracy import Estimator, max_score_of, open_estimator
+from nas.accuracy.fidelity import decoding_of
 from nas.accuracy.pool import SpacePool
 from nas.accuracy.preparation import prepare_estimator
 from nas.data import load_data
@@ -23,6 +24,7 @@ from nas.limits import Limit, parse_limit
 from nas.objective import Objective, open_objective
 from nas.samplers import GenotypeSampler, SamplerFactory, SearchProblem, find_sampler
 from nas.search.config import SearchConfig
+from nas.search.placements import SearchPlacements, find_placements
 from nas.search.retraining import RetrainingEstimator, retraining
 from nas.space import Space
 from nas.spec import NetworkSpec, load_network
@@ -41,6 +43,7 @@ class SearchComponents:
         objective: What the search optimizes.
         sampler: Opens the sampler.
         references: Reference networks, by name.
+        placements: Where networks are trained.
     """
 
     space: Space
@@ -51,6 +54,7 @@ class SearchComponents:
     objective: Objective
     sampler: SamplerFactory
     references: dict[str, NetworkSpec]
+    placements: SearchPlacements
 
     @property
     def latency_limits(self) -> list[Limit]:
@@ -68,6 +72,10 @@ class SearchComponents:
         Raises:
             MixnasError: If one of them cannot be used.
         """
+        remark = self.placements.remark(self.placements.resources_here(Resources(config.workers)))
+        for line in (remark, decoding_of(self.estimator)):
+            if line is not None:
+                console.print(line, markup=False, soft_wrap=True)
         prepare_estimator(self.estimator, f"preparing {config.estimator} on {config.data}", console)
         predictor = self._prepare_device(config, console)
         return predictor, self._open_sampler(config, predictor)
@@ -76,7 +84,7 @@ class SearchComponents:
         """Examine the device if necessary; return its predictor if there is a use for one.
 
         Raises:
-            MixnasError: If a predictor is demanded, and none fits.
+            MixnasError: If a predictor is required, but none matches.
         """
         with cli.progress_bar(console, f"examining {config.device}") as step:
             self.device.prepare(step)
@@ -98,7 +106,7 @@ class SearchComponents:
         """Open the sampler; a predictor tells it the latency, or it learns it from the trials.
 
         Raises:
-            MixnasError: If a sampler of the user's own is not one.
+            MixnasError: If a user-defined sampler is not a `GenotypeSampler`.
         """
         latency = GenotypeLatency(
             self.space,
@@ -122,9 +130,9 @@ def open_components(config: SearchConfig, space: Space) -> SearchComponents:
     """Open everything that a configuration names.
 
     Raises:
-        MixnasError: If something does not exist, or does not fit the rest.
+        MixnasError: If a component does not exist, or is incompatible with another one.
     """
-    classes = load_data(config.data).num_classes
+    classes = load_data(config.data, config.images_per_class).num_classes
     space = space.with_classes(classes)
     if space.input_channels != (3,):
         raise MixnasError(
@@ -133,7 +141,12 @@ def open_components(config: SearchConfig, space: Space) -> SearchComponents:
         )
     limits = [parse_limit(metric, text) for metric, text in config.limits.items()]
     pool = SpacePool(space, tuple(limits))
-    estimator = open_estimator(config.estimator, config.data, pool, config.seed)
+    if config.ray is not None:
+        from nas.executors.ray_cluster import connect  # Ray takes seconds to import
+
+        connect(config.ray, config.workers * config.threads)
+    placements = find_placements(config)
+    estimator = open_estimator(config.estimator, config.data, pool, config.seed, placements.trials)
     objective = open_objective(config.objective, config.target)
     if objective.target_ms is not None and max_score_of(estimator) != 1:
         raise MixnasError(
@@ -146,38 +159,48 @@ def open_components(config: SearchConfig, space: Space) -> SearchComponents:
         limits=limits,
         device=_open_device(config),
         estimator=estimator,
-        retraining=retraining(estimator, config.data, config.retrain) if retrains else None,
+        retraining=retraining(
+            estimator, config.data, config.retrain, placements.here, config.images_per_class
+        )
+        if retrains
+        else None,
         objective=objective,
         sampler=find_sampler(config.sampler),
         references={
             name: load_network(name).replace(num_classes=classes, name=name)
             for name in config.references
         },
+        placements=placements,
     )
 
 
 def _open_device(config: SearchConfig) -> Device:
     if config.ray is None:
         return open_device(config.device)
-    from nas.executors.ray_cluster import cluster_device, connect  # Ray takes seconds to import
+    from nas.executors.ray_cluster import cluster_device
 
-    connect(config.ray, config.workers * config.threads)
     return cluster_device(config.device, MeasurementSettings())
 
 
-def open_executor(config: SearchConfig, estimator: Estimator, directory: Path) -> Executor:
+def open_executor(
+    config: SearchConfig, estimator: Estimator, placements: SearchPlacements, directory: Path
+) -> Executor:
     """Return what runs the trials: worker processes on this machine, or a Ray cluster.
 
     Args:
         config: Configuration of the search.
         estimator: Estimator of accuracy.
+        placements: Where networks are trained.
         directory: Run directory; together with the study it names the state that Ray Tune keeps.
+
+    Raises:
+        MixnasError: If this machine's GPUs cannot be divided as the configuration says.
     """
     resources = Resources(config.workers, config.threads, config.trial_timeout)
     if config.ray is None:
-        return LocalExecutor(estimator, resources)
+        return LocalExecutor(estimator, placements.resources_here(resources))
     from nas.search.tune import TuneExecutor
 
     # Two run directories may have the same name, but not the same path.
     name = f"{config.study}-{digest(str(directory.resolve()))}"
-    return TuneExecutor(estimator, resources, config.gpus, name)
+    return TuneExecutor(estimator, resources, placements.gpus_per_trial, name)

@@ -17,12 +17,12 @@ AtLeastOne = Annotated[int, Field(ge=1, le=1_000_000)]
 RETRAINED_NETWORKS = 2
 """Networks of the front that are retrained at the end, unless the user gives a number."""
 RETRAINING_SEEDS = 3
-"""Trainings of every retrained network."""
+"""Training runs per retrained network."""
 RETRAINING_EPOCHS = 2
-"""Passes over the training part, as far as they lie within the two numbers of images."""
+"""Passes over the training split, unless that is outside the two numbers of images."""
 FEWEST_IMAGES, MOST_IMAGES = 4_800, 100_000
 TRAINABLE = ("short", "zero-cost", "supernet")
-"""Estimators that judge networks on the data set itself, so that retraining on it makes sense."""
+"""Estimators that evaluate networks on the data set, so that retraining on it makes sense."""
 
 
 def _default_workers() -> int:
@@ -39,17 +39,18 @@ def _default_threads() -> int:
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class SearchConfig:
-    """What a search is asked to do; ``config.yaml`` of its run directory holds it.
+    """The configuration of a search, saved as ``config.yaml`` in its run directory.
 
     Attributes:
         space: Name of the space, or path of its YAML file.
         limits: Limits by metric, as written on the command line.
         data: Name or path of the data set.
+        images_per_class: Number of images of each class to use, at most; None for all.
         estimator: Estimator of accuracy, with its settings behind a colon.
         device: Device on which latency is measured.
         sampler: Sampler that proposes networks.
         references: Networks that are trained and measured for comparison.
-        trials: Number of networks to judge.
+        trials: Number of networks to evaluate.
         seed: Random seed.
         workers: Number of training processes.
         threads: Threads of each training process.
@@ -60,7 +61,9 @@ class SearchConfig:
         study: Name of the study in its storage.
         trial_timeout: Wall-clock limit of one trial's training, in seconds; None for no limit.
         ray: Ray cluster on which trials run; None for worker processes on this machine.
-        gpus: GPUs of one trial, on Ray.
+        on: Device that networks are trained on, as torch names it, or ``auto``.
+        precision: Precision of training: ``fp32``, ``bf16``, ``fp16`` or ``auto``.
+        gpus: GPUs of one trial; None for one if it is trained on GPUs, else for none.
         confirm: Networks of the front to retrain at the end, in addition to the references;
             None to decide by the estimator (see `networks_to_retrain`).
         retrain: Settings of the retraining (see `nas.search.retraining.retraining`).
@@ -71,6 +74,7 @@ class SearchConfig:
     space: str = defaults.SPACE
     limits: dict[str, str] = dataclasses.field(default_factory=dict)
     data: str = defaults.DATA
+    images_per_class: AtLeastOne | None = None
     estimator: str = defaults.ESTIMATOR
     device: str = defaults.DEVICE
     sampler: str = "known-cost"
@@ -87,7 +91,9 @@ class SearchConfig:
     study: str = "search"
     trial_timeout: Annotated[float, Field(gt=0)] | None = None
     ray: str | None = None
-    gpus: Annotated[float, Field(ge=0)] = 0.0
+    on: str = "auto"
+    precision: str = "auto"
+    gpus: Annotated[float, Field(ge=0)] | None = None
     confirm: Annotated[int, Field(ge=0)] | None = None
     retrain: str = ""
     latency: Literal["auto", "measured", "predicted"] = "auto"
@@ -98,8 +104,7 @@ class SearchConfig:
     def networks_to_retrain(self) -> int:
         """Number of networks of the front to retrain.
 
-        If nobody gives one, some are retrained, provided that the estimator judges networks on the
-        data set itself.
+        By default, some are retrained if the estimator evaluates networks on the data set itself.
         """
         if self.confirm is not None:
             return self.confirm
@@ -119,7 +124,7 @@ def default_of(name: str) -> Any:
 
 
 def read_config(path: Path) -> SearchConfig:
-    """Read a search's configuration; what it does not mention has its default.
+    """Read a search's configuration; missing keys take their defaults.
 
     Raises:
         DocumentError: If the file is missing, or is not a configuration.

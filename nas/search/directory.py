@@ -122,7 +122,7 @@ class RunDirectory:
         return there
 
     def write_config(self, config: SearchConfig) -> None:
-        """Write what the search was asked to do, without the storage's password."""
+        """Write the configuration, without the storage's password."""
         values = dataclasses.asdict(config)
         if config.storage is not None:
             values["storage"] = without_password(config.storage)
@@ -132,7 +132,7 @@ class RunDirectory:
         self._write_yaml("config", values)
 
     def read_config(self) -> SearchConfig:
-        """Read what the search was asked to do.
+        """Read the configuration.
 
         Raises:
             DocumentError: If the file is damaged, or lacks a setting that every run records: with
@@ -141,6 +141,8 @@ class RunDirectory:
         document = read_document(self.path / "config.yaml")
         config: SearchConfig = validate(SearchConfig, document)
         require_keys(document, RECORDED)
+        if "on" not in document.data:  # begun by a version that trained on the CPU only
+            config = dataclasses.replace(config, on="cpu")
         return config
 
     def write_conditions(self, conditions: dict[str, Any]) -> None:
@@ -148,7 +150,7 @@ class RunDirectory:
         self._write_yaml("conditions", json.loads(json.dumps(conditions)))  # YAML has no tuples
 
     def write_space(self, document: Any) -> None:
-        """Keep the space as it was, whatever becomes of the file that it came from."""
+        """Save the space, so that later changes to its original file have no effect."""
         self._write_yaml("space", document)
 
     def _write_yaml(self, name: str, data: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -12,7 +12,7 @@ import optuna
 from rich.console import Console
 
 from nas import cli
-from nas.accuracy import Estimator, label_of
+from nas.accuracy import Estimator, label_of, side_of
 from nas.accuracy.preparation import prepare_estimator
 from nas.errors import MixnasError
 from nas.executors.base import Resources, default_resources
@@ -22,6 +22,7 @@ from nas.search.components import SearchComponents, open_components, open_execut
 from nas.search.config import SearchConfig
 from nas.search.directory import RunDirectory
 from nas.search.monitor import SearchMonitor
+from nas.search.placements import SearchPlacements
 from nas.search.provenance import provenance
 from nas.search.queue import TrialQueue
 from nas.search.references import References
@@ -40,17 +41,19 @@ class Search:
     """One search, from its configuration to its report.
 
     Attributes:
-        config: What the search was asked to do.
+        config: Configuration of the search.
         estimator: Estimator of accuracy.
         retraining: Estimator that retrains the best networks; None to retrain none.
+        placements: Where networks are trained.
         runner: Begins and ends the trials.
-        tables: Tables of the run: what was found so far.
+        tables: Tables of the results so far.
         resumed: Whether an earlier process began the run, and may have left trials unfinished.
     """
 
     config: SearchConfig
     estimator: Estimator
     retraining: RetrainingEstimator | None
+    placements: SearchPlacements
     runner: TrialRunner
     tables: RunTables
     resumed: bool = False
@@ -58,7 +61,7 @@ class Search:
 
     @staticmethod
     def prepare(config: SearchConfig, path: Path, console: Console) -> Search:
-        """Check everything that can be wrong, then create the run directory.
+        """Check all settings, then create the run directory.
 
         Raises:
             MixnasError: If a setting is not possible; nothing has been written then.
@@ -74,12 +77,14 @@ class Search:
         directory = RunDirectory.create(path)
         directory.lock()
         directory.write_space(document.data)
+        # Wherever the run is resumed, its scores must come from the same kind of device.
+        config = replace(config, on=components.placements.trials.on)
         directory.write_config(config)
         return _assemble(directory, config, components, predictor, sampler, new=True)
 
     @staticmethod
     def resume(directory: RunDirectory, config: SearchConfig, console: Console) -> Search:
-        """Open a run that was interrupted, or that more trials are wanted of.
+        """Open a run that was interrupted, or that is to be extended by more trials.
 
         Raises:
             MixnasError: If its files cannot be used.
@@ -134,7 +139,8 @@ class Search:
         path = self.tables.directory.path
         with monitor.progress:
             monitor.say("measuring")
-            with open_executor(self.config, self.estimator, path) as executor:
+            executor = open_executor(self.config, self.estimator, self.placements, path)
+            with executor:
                 if self.resumed:
                     self.runner.study.requeue(executor.recover(queue))
                 executor.drain(queue)
@@ -158,7 +164,9 @@ class Search:
         # On this machine, whatever cluster the trials ran on. The time limit of a trial does not
         # apply: a retraining takes longer.
         workers, _ = default_resources()
-        resources = Resources(min(self.config.workers, workers), self.config.threads)
+        resources = self.placements.resources_here(
+            Resources(min(self.config.workers, workers), self.config.threads)
+        )
         with cli.progress_bar(console, "retraining the best") as step:
             failures = retraining_run.run(networks, resources, step)
         for failure in failures:
@@ -189,7 +197,7 @@ def _assemble(
     # The profile holds the machine's usual speed, which scales latencies.
     profile = {"profile": device.profile.digest()}
     study.check_facts("latencies", {**asdict(device.conditions), **profile})
-    directory.write_conditions(provenance(estimator, device, predictor))
+    directory.write_conditions(provenance(estimator, device, predictor, components.retraining))
     references = References(components.references, directory.read_table("references"))
     limits = components.latency_limits
     runner = TrialRunner(
@@ -209,5 +217,15 @@ def _assemble(
         references=references,
         latency_limits=limits,
         label=label_of(estimator),
+        side=side_of(estimator),
+        retraining_side=None if components.retraining is None else components.retraining.resolution,
     )
-    return Search(config, estimator, components.retraining, runner, tables, resumed=not new)
+    return Search(
+        config=config,
+        estimator=estimator,
+        retraining=components.retraining,
+        placements=components.placements,
+        runner=runner,
+        tables=tables,
+        resumed=not new,
+    )

@@ -1,4 +1,4 @@
-"""What a running search shows: a progress bar on a terminal, one line per trial elsewhere."""
+"""The progress of a search: a bar on a terminal, one line per trial elsewhere."""
 
 from __future__ import annotations
 

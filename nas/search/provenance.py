@@ -1,4 +1,4 @@
-"""What the figures of a run rest on: machine, versions, settings, the predictor's errors."""
+"""The conditions behind a run's results: machine, versions, settings, the predictor's errors."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ from nas.machine import machine_name, usable_cores
 PACKAGES = ("mixnas", "torch", "onnxruntime", "optuna", "ray", "numpy")
 
 
-def provenance(estimator: Estimator, device: Device, predictor: Predictor | None) -> dict[str, Any]:
-    """Return what scores and latencies of a run depend on, as plain data.
+def provenance(
+    estimator: Estimator,
+    device: Device,
+    predictor: Predictor | None,
+    retraining: Estimator | None = None,
+) -> dict[str, Any]:
+    """Return what the scores and latencies of a run depend on, as plain data.
 
     Args:
         estimator: Estimator that gives the scores.
         device: Device that measures the latencies.
         predictor: Predictor of latency that the search uses, if any.
+        retraining: Estimator that retrains the best networks, if any are retrained.
     """
     found = {
         "machine": machine_name(),
@@ -31,6 +37,8 @@ def provenance(estimator: Estimator, device: Device, predictor: Predictor | None
         "scores": estimator.fingerprint(),
         "latencies": asdict(device.conditions),
     }
+    if retraining is not None:
+        found["retraining"] = retraining.fingerprint()
     if predictor is not None and predictor.card is not None:
         card = asdict(predictor.card)
         del card["errors"]

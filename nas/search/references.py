@@ -36,7 +36,7 @@ class References:
 
     Attributes:
         specs: The networks, by name.
-        rows: One row for every reference judged so far, with the columns of the trials.
+        rows: One row for every reference evaluated so far, with the columns of the trials.
     """
 
     def __init__(self, specs: dict[str, NetworkSpec], table: pd.DataFrame | None) -> None:
@@ -60,7 +60,7 @@ class References:
         return latencies
 
     def add(self, name: str, latency: Latency, result: Estimate | Failure, seed: int) -> None:
-        """Add the row of a reference that was judged."""
+        """Add the row of a reference that was evaluated."""
         self._add(name, latency.to_dict(), result, seed)
 
     def _add(

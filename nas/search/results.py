@@ -1,4 +1,4 @@
-"""What a search prints when it ends: the Pareto front, the references, the retrainings."""
+"""The results that a search prints at its end: Pareto front, references, retraining."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ class Results:
         label: What the scores are called.
         retrained: One row for each retraining.
         best: Name of the network in ``best.yaml``.
+        side: Side of the images that scores rest on, in pixels; None if it is not known.
+        retraining_side: The same of the retrained networks.
     """
 
     path: Path
@@ -37,6 +39,8 @@ class Results:
     label: str
     retrained: pd.DataFrame
     best: str
+    side: int | None = None
+    retraining_side: int | None = None
 
     def _members(self) -> pd.DataFrame:
         rows = self.front.rows
@@ -55,6 +59,7 @@ class Results:
             "reference_point": self.front.reference,
             "pareto": records(self._members()[RESULT_COLUMNS]),
             "score": self.label,
+            "resolution": self.side,
             "references": records(self.references.reindex(columns=RESULT_COLUMNS)),
             "confirmed": [plain(asdict(row)) for row in confirmed(self.retrained)],
             "differences": [plain(asdict(row)) for row in differences(self.retrained, self.best)],
@@ -71,7 +76,8 @@ class Results:
             f"Pareto front of {self.front.n} networks, with the references",
             ["network", "", self.label, "latency (ms)", "p10 to p90", "", "MAdds", "params"],
             [_cells(kind, row) for kind, row in sorted(rows, key=lambda r: r[1]["latency_ms"])],
-            f"{self.label}: on {data}, one seed; latency: on {device}, one image, deployed form",
+            f"{self.label}: on {data}{_at(self.side)}, one seed; "
+            f"latency: on {device}, one image, deployed form",
         )
         if len(self.retrained):
             self._print_retrained()
@@ -79,13 +85,18 @@ class Results:
         print(f"best:   {self.path / 'best.yaml'}")
 
     def _print_retrained(self) -> None:
+        times = max(row.n for row in confirmed(self.retrained))
         cli.print_table(
-            f"Retrained for longer, {max(row.n for row in confirmed(self.retrained))} times each",
+            f"Retrained for longer{_at(self.retraining_side)}, {times} times each",
             ["network", "", "validation", "test", "best minus this one (95% CI)", ""],
             [list(row.values()) for row in confirmed_rows(self.retrained, self.best)],
-            "Mean and standard deviation over seeds, in percent. The test part was read for this "
+            "Mean and standard deviation over seeds, in percent. The test split was used for this "
             "table only. The intervals include the noise of training and of the test images.",
         )
+
+
+def _at(side: int | None) -> str:
+    return "" if side is None else f" at {side} px"
 
 
 def _cells(kind: str, row: dict[str, Any]) -> list[str]:
@@ -102,7 +113,7 @@ def _cells(kind: str, row: dict[str, Any]) -> list[str]:
 
 
 def _caveat(row: dict[str, Any]) -> str:
-    """Return why a latency is to be taken with care; nothing if it is not."""
+    """Return the caveat that applies to a latency; empty if there is none."""
     if row["latency_source"] == "predicted":
         return "predicted"
     return "noisy" if row["latency_noise"] else ""

@@ -1,13 +1,13 @@
 """Retraining: at the end of a search the best networks are trained for longer, with several seeds.
 
-This is the only place of a search that reads the test part: once for every retrained network, after
-its training.
+A search reads the test split nowhere else: once per retrained network, after its training.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import pandas as pd
 
 from analysis.schema import RETRAINING_COLUMNS
 from nas.accuracy.base import Estimate, EstimateError, Estimator
+from nas.accuracy.memory import HALVED, with_halved_batches
 from nas.accuracy.naming import ANY_NUMBER, configured, parse_settings
 from nas.accuracy.short import ShortTraining
 from nas.accuracy.supernet import Supernet
@@ -33,6 +34,7 @@ from nas.search.config import (
 from nas.search.directory import RunDirectory
 from nas.spec import NetworkSpec
 from nas.train.loop import TrainingError
+from nas.train.settings import ON_THE_CPU, PlacementSettings
 
 LONGER = 2  # times the cost of a short training, at the least
 TRAINING = "training"  # the column that identifies how a network was retrained
@@ -41,7 +43,7 @@ CONFIRMED_COLUMNS = [*RETRAINING_COLUMNS, TRAINING]
 
 @dataclass(frozen=True)
 class RetrainingEstimator:
-    """Trains a network and reads the test part afterwards; an `Estimator` for the end of a search.
+    """Trains a network and reads the test split afterwards; an `Estimator` for the end of a search.
 
     Attributes:
         short: How to train.
@@ -58,48 +60,72 @@ class RetrainingEstimator:
         return self.short.prepare(step)
 
     @property
+    def resolution(self) -> int:
+        """See `side_of`."""
+        return self.short.resolution
+
+    @property
+    def placement(self) -> PlacementSettings:
+        """See `device_of`."""
+        return self.short.placement
+
+    @property
     def test_images(self) -> int:
-        """Number of images in the test part."""
-        data = load_data(self.short.data)
-        if isinstance(data, FolderData):  # some of its files may be unreadable
-            data = data.at(self.short.resolution)
+        """Number of images in the test split."""
+        data = self.short.shown.source()
+        side = self.short.resolution
+        if isinstance(data, FolderData) and data.cache_fits(side):
+            data = data.at(side)  # some of its files may be unreadable
         return data.count("test")
 
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
-        """See `Estimator.estimate`; the score is the accuracy on the test part."""
+        """See `Estimator.estimate`; the score is the accuracy on the test split."""
+        (estimate,) = with_halved_batches(lambda parts: self._estimates(spec, seed, parts))
+        return estimate
+
+    def _estimates(self, spec: NetworkSpec, seed: int, parts: int) -> Iterator[Estimate]:
         started = time.perf_counter()
         try:
-            trainer = self.short.trainer(spec, seed)
+            trainer = self.short.trainer(spec, seed, parts)
             for _ in trainer.steps():
                 pass
             validation, test = trainer.evaluate("validation"), trainer.evaluate("test")
         except TrainingError as error:
             raise EstimateError(str(error)) from None
-        return Estimate(
+        yield Estimate(
             accuracy=validation.accuracy,
             loss=validation.loss,
             seconds=round(time.perf_counter() - started, 3),
             seed=seed,
             score=test.accuracy,
+            remark=HALVED if parts > 1 else "",
         )
 
 
-def retraining(estimator: Estimator, data: str, settings: str = "") -> RetrainingEstimator:
-    """Return how a search retrains: at full width, judged on all validation images.
+def retraining(
+    estimator: Estimator,
+    data: str,
+    settings: str = "",
+    placement: PlacementSettings = ON_THE_CPU,
+    images_per_class: int | None = None,
+) -> RetrainingEstimator:
+    """Return how a search retrains: at full width, evaluated on all validation images.
 
-    A retraining passes over the training part twice, but sees at least 4,800 and at most 100,000
+    A retraining passes over the training split twice, but sees at least 4,800 and at most 100,000
     images, at the search's resolution. If the search itself trains networks for a short while, the
     retraining follows the same recipe and costs at least twice as much.
 
     Args:
         estimator: Estimator of the search.
         data: Name or path of the data set.
-        settings: Settings that differ, as those of a short training (``images=200000,flip=true``).
+        settings: Settings to change, those of `ShortTraining` (``images=200000,flip=true``).
+        placement: Where to train, and how precisely.
+        images_per_class: Number of images of each class to use, at most; None for all.
 
     Raises:
         MixnasError: If there is no such setting.
     """
-    train = load_data(data).count("train")
+    train = load_data(data, images_per_class).count("train")
     images = min(MOST_IMAGES, max(FEWEST_IMAGES, RETRAINING_EPOCHS * train))
     unlimited = {"validation": ANY_NUMBER, "most_epochs": ANY_NUMBER}
     defaults: dict[str, Any] = {**unlimited, "width": 1.0, "stages": 1}
@@ -109,7 +135,12 @@ def retraining(estimator: Estimator, data: str, settings: str = "") -> Retrainin
         defaults["recipe"] = estimator.recipe
         seen = min(estimator.images, estimator.most_epochs * train)
         images = max(images, math.ceil(LONGER * seen * estimator.width**2))
-    fixed = {"data": data, "score": "accuracy"}
+    fixed = {
+        "data": data,
+        "score": "accuracy",
+        "placement": placement,
+        "images_per_class": images_per_class,
+    }
     pairs = parse_settings("--retrain", settings)
     defaults["images"] = images
     return RetrainingEstimator(configured("--retrain", ShortTraining, fixed, defaults, pairs))
@@ -117,13 +148,13 @@ def retraining(estimator: Estimator, data: str, settings: str = "") -> Retrainin
 
 @dataclass
 class RetrainingRun:
-    """The retrainings of a run and their results; a run's ``confirmed.csv``.
+    """The retraining of a run's best networks, and its results in ``confirmed.csv``.
 
     Attributes:
         directory: Run directory.
         estimator: Retrains the networks.
-        seed: Seed of the search; retrainings use the ones after it.
-        seeds: Number of trainings of every network.
+        seed: Seed of the search; retraining uses the following ones.
+        seeds: Number of training runs per network.
     """
 
     directory: RunDirectory
@@ -142,10 +173,10 @@ class RetrainingRun:
         Args:
             networks: Networks by name and kind (``front`` or ``reference``).
             resources: How the machine is shared among the workers.
-            step: Called with the number of trainings done and of all.
+            step: Called with the number of training runs done and their total number.
 
         Returns:
-            Why trainings failed, one line each.
+            The reasons why training runs failed, one line each.
         """
         # The letter keeps pandas from reading the digest as a number.
         training = f"r{digest(self.estimator.fingerprint())}"
@@ -174,7 +205,7 @@ class RetrainingRun:
         return failures
 
     def _earlier(self, training: str) -> pd.DataFrame:
-        """Return the retrainings of earlier processes; those of other settings are set aside."""
+        """Return the results of earlier processes; those with other settings are set aside."""
         table = retrained(self.directory)
         same = table[TRAINING] == training
         for other, rows in table[~same].fillna({TRAINING: "before"}).groupby(TRAINING):
@@ -183,7 +214,7 @@ class RetrainingRun:
 
 
 def retrained(directory: RunDirectory) -> pd.DataFrame:
-    """Return a run's retrainings, one row each."""
+    """Return a run's retraining results, one row per training run."""
     table = directory.read_table("confirmed")
     if table is None:
         return pd.DataFrame(columns=CONFIRMED_COLUMNS)

@@ -33,12 +33,14 @@ class RunTables:
 
     Attributes:
         directory: Run directory that holds them.
-        config: What the search was asked to do.
+        config: Configuration of the search.
         space: Space of the trials' networks.
         study: Study that records the trials.
         references: Reference networks.
         latency_limits: Limits on latency.
         label: What the estimator's scores are called.
+        side: Side of the images that scores rest on, in pixels; None if it is not known.
+        retraining_side: The same of the retrained networks.
     """
 
     directory: RunDirectory
@@ -48,6 +50,8 @@ class RunTables:
     references: References
     latency_limits: list[Limit]
     label: str
+    side: int | None = None
+    retraining_side: int | None = None
 
     def save(self) -> None:
         """Write all tables and the best network.
@@ -119,7 +123,7 @@ class RunTables:
     def _best_row(self, table: pd.DataFrame) -> pd.Series | None:
         """Return the best network of the front, or the one with the highest reward.
 
-        Retrainings decide, as far as there are any; otherwise scores do.
+        Retraining results decide if there are any; otherwise scores do.
         """
         within = self._within(table)
         if within.empty:
@@ -174,6 +178,8 @@ class RunTables:
             front=front,
             references=self.references.table(),
             label=self.label,
+            side=self.side,
+            retraining_side=self.retraining_side,
             retrained=retrained(self.directory),
             best="" if best is None else f"trial_{best['number']}",
         )

@@ -50,7 +50,7 @@ class TrialRunner:
     _reference_latencies: dict[str, Latency] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Count what an earlier process left: whoever resumes may have removed the cause."""
+        """Count the trials that ended before; a resumed search ignores earlier failures."""
         self._earlier = (len(self.study.ended_without()), self.study.completed())
 
     @property
@@ -120,7 +120,7 @@ class TrialRunner:
         return measure_quietly(self.device, spec, ATTEMPTS)
 
     def begin_references(self) -> dict[Key, Task]:
-        """Measure the references that have not been judged; return their tasks, by name."""
+        """Measure the references that have not been evaluated; return their tasks, by name."""
         self._reference_latencies = self.references.measure(self.device)
         return {
             name: Task(self.references.specs[name], self.study.seed)
@@ -150,11 +150,11 @@ class TrialRunner:
         return trial
 
     def give_up(self, number: int, reason: str) -> None:
-        """End a trial whose first stages do not justify the rest."""
+        """End a trial whose early stages do not justify the remaining ones."""
         self.study.prune(self.running.pop(number), reason)
 
     def check_progress(self) -> None:
-        """End a search that gets nowhere.
+        """End a search that makes no progress.
 
         Raises:
             MixnasError: If trial after trial ends without a result; with the most common reason.
@@ -174,7 +174,7 @@ class TrialRunner:
 
 
 def _surely_broken(limit: Limit, latency: Latency) -> bool:
-    """Return whether a latency breaks a limit; a predicted one must do so with its error bar."""
+    """Return whether a latency breaks a limit; a predicted one, throughout its error bar."""
     if latency.source == "measured":
         return limit.violation(latency.steady_ms) > 0
     return min(limit.violation(latency.low_ms), limit.violation(latency.high_ms)) > 0

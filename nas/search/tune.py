@@ -10,6 +10,7 @@ import dataclasses
 import json
 import math
 import platform
+import sys
 import time
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -24,7 +25,7 @@ from nas.accuracy.base import Estimate, Estimator, PortableEstimator, number_of_
 from nas.errors import MixnasError
 from nas.executors.base import Failure, Key, Resources, Result, Stage, Task, TaskQueue
 from nas.executors.local import LocalExecutor
-from nas.executors.ray_cluster import cluster_cpus
+from nas.executors.ray_cluster import cluster_cpus, cluster_gpus
 from nas.files import cache_folder
 from nas.spec import NetworkSpec
 
@@ -38,7 +39,7 @@ _LAST_MOMENTS = 3.0  # seconds between a child's death and this process's, on a 
 
 
 class NetworkTrial(tune.Trainable):  # type: ignore[misc]
-    """Judges one network after the other in a process of its own, as the local executor does."""
+    """Evaluates networks one at a time in a process of its own, as the local executor does."""
 
     def setup(
         self,
@@ -99,7 +100,7 @@ class NetworkTrial(tune.Trainable):  # type: ignore[misc]
                 return stage
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take the next network, in the process that is warm."""
+        """Take the next network, in the process that is already running."""
         if self._answer and self._executor is not None:
             self._executor.proceed(0, further=False)
         self._begin(new_config)
@@ -118,7 +119,7 @@ class NetworkTrial(tune.Trainable):  # type: ignore[misc]
 
 
 class PatientRestarts(tune.Callback):  # type: ignore[misc]
-    """Waits before a trial is restarted, longer each time.
+    """Waits before a trial is restarted, longer after each failure.
 
     When a node dies, the actors on it are unavailable before they are dead. Until Ray has noticed,
     Tune would give the trial to the same actor again and again within a second.
@@ -226,7 +227,7 @@ def _result(result: dict[str, Any] | None, error: bool) -> Result:
 
 
 class TuneExecutor:
-    """Judges networks on a Ray cluster, under Ray Tune; an `Executor`."""
+    """Evaluates networks on a Ray cluster, under Ray Tune; an `Executor`."""
 
     def __init__(self, estimator: Estimator, resources: Resources, gpus: float, name: str) -> None:
         """Take what trials need; `nas.executors.ray_cluster.connect` was called.
@@ -244,6 +245,7 @@ class TuneExecutor:
         # may come from somebody else.
         self._folder = cache_folder("ray") / name
         self._live: dict[str, Key] = {}
+        self._restored: tune.Tuner | None = None  # what an earlier process left
 
     def __enter__(self) -> TuneExecutor:
         """Return the executor."""
@@ -265,15 +267,29 @@ class TuneExecutor:
         except (OSError, ValueError, AttributeError):  # none, damaged, or not a mapping
             return []
         # First of all whether Tune can, since what a queue was told to adopt must be finished.
-        if not tune.Tuner.can_restore(str(self._folder)) or not queue.adopt(keys):
+        restored = self._restore()
+        if restored is None or not queue.adopt(keys):
             return []
-        self._live = live
+        self._live, self._restored = live, restored
         return keys
+
+    def _restore(self) -> tune.Tuner | None:
+        """Return Tune's state of an earlier process; None if there is none that can be used."""
+        if not tune.Tuner.can_restore(str(self._folder)):
+            return None
+        try:
+            return tune.Tuner.restore(str(self._folder), self._trainable(), resume_unfinished=True)
+        except Exception as error:  # the state is pickled: another version cannot load it
+            print(
+                f"Ray Tune cannot restore its state ({type(error).__name__}: {error}); "
+                "the unfinished trials start over",
+                file=sys.stderr,
+            )
+            return None
 
     def drain(self, queue: TaskQueue) -> None:
         """See `Executor`."""
-        threads = self._resources.threads
-        workers = min(self._resources.workers, max(1, cluster_cpus() // threads))
+        workers = trials_at_once(self._resources, self._gpus)
         search = StudySearch(queue, self._live, workers)
         self._tuner(search, workers).fit()
         if search.problem is not None:
@@ -282,15 +298,12 @@ class TuneExecutor:
             raise MixnasError("Ray Tune ended before all trials were done; continue with --resume")
 
     def _tuner(self, search: StudySearch, workers: int) -> tune.Tuner:
-        trainable = self._trainable()
-        if self._live:
-            tuner = tune.Tuner.restore(str(self._folder), trainable, resume_unfinished=True)
+        if self._restored is not None:
             # The restored tuner has a copy of the searcher without the queue.
-            tuner._local_tuner._tune_config.search_alg = search
-            return tuner
-        return _new_tuner(
-            trainable, search, workers, number_of_stages(self._estimator), self._folder
-        )
+            self._restored._local_tuner._tune_config.search_alg = search
+            return self._restored
+        stages = number_of_stages(self._estimator)
+        return _new_tuner(self._trainable(), search, workers, stages, self._folder)
 
     def _trainable(self) -> Any:
         estimator = self._estimator
@@ -304,6 +317,19 @@ class TuneExecutor:
             tune.with_parameters(NetworkTrial, **parameters),
             {"cpu": self._resources.threads, "gpu": self._gpus},
         )
+
+
+def trials_at_once(resources: Resources, gpus: float) -> int:
+    """Return how many trials a cluster has room for, at least one and at most all workers.
+
+    Args:
+        resources: Resources of one trial's process, and the number of workers.
+        gpus: GPUs of one trial.
+    """
+    room = cluster_cpus() // resources.threads
+    if gpus > 0:
+        room = min(room, math.floor(cluster_gpus() / gpus + 1e-9))
+    return min(resources.workers, max(1, room))
 
 
 def _new_tuner(

@@ -131,17 +131,30 @@ def sample_command(
     name: SpaceName,
     n: Annotated[
         int,
-        typer.Option("-n", "--number", min=1, max=1_000_000, help="Number of networks to sample."),
+        typer.Option(
+            "-n",
+            "--number",
+            min=1,
+            max=1_000_000,
+            metavar="N",
+            help="Number of networks to sample.",
+        ),
     ] = 1,
     budget: Annotated[
-        str | None, typer.Option(help="Limit on MAdds: 400M (at most) or 390M..400M.")
+        str | None,
+        typer.Option(metavar="RANGE", help="Limit on MAdds: 400M (at most), or 390M..400M."),
     ] = None,
     limit: Annotated[
-        list[str] | None, typer.Option(help="Limit on another cost, such as params=5M; repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="METRIC=RANGE",
+            help="Limit on another cost, such as params=5M; may be repeated.",
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = 0,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write the sampled specs to, as YAML files.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder to write the sampled specs to, as YAML files."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -150,7 +163,8 @@ def sample_command(
     limits = parse_limits(with_budget(budget, limit))
     if any(one.metric == "latency" for one in (*space.limits, *limits)):
         raise MixnasError(
-            "latency cannot be computed from a spec; `python -m nas.search` measures it"
+            "latency cannot be computed from a spec, so it cannot be limited here; omit the limit "
+            "and use `python -m nas.search`, which measures latency"
         )
     rng = random.Random(seed)
     samples = [sample(space, rng, limits) for _ in range(n)]
@@ -180,7 +194,7 @@ def _write_specs(specs: list[NetworkSpec], folder: Path) -> None:
     paths = [folder / f"{spec.name}.yaml" for spec in specs]
     for path in paths:
         if path.exists():
-            raise MixnasError(f"{path} exists; choose another --out")
+            raise MixnasError(f"{path} already exists; choose another --out")
     for path, spec in zip(paths, specs, strict=True):
         write_atomic(path, spec.to_yaml())
 

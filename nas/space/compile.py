@@ -112,7 +112,10 @@ class _Compiler:
         unused = set(outline.variables) - set(self.names)
         if unused:
             first = sorted(unused)[0]
-            self._fail(("variables", first), f"'{first}' is never used; write ${first} somewhere")
+            self._fail(
+                ("variables", first),
+                f"'{first}' is never used; refer to it as ${first}, or remove it",
+            )
         return Plans(
             name=outline.name,
             description=outline.description,
@@ -143,9 +146,7 @@ class _Compiler:
                         (section, name), f"'{name}' is not a valid name; use letters, digits and _"
                     )
                 if name in RESERVED or (section == "variables" and name in outline.stages):
-                    self._fail(
-                        (section, name), f"'{name}' has another meaning here; choose another name"
-                    )
+                    self._fail((section, name), f"'{name}' is a reserved name; choose another name")
 
     def _fail(self, at: Location, message: str) -> NoReturn:
         self.document.fail(at, message)
@@ -183,7 +184,7 @@ class _Compiler:
             self.values.append((values, weights))
         index = self.names[name]
         if self.values[index][0] != values:
-            self._fail(at, f"'{name}' has different values in the places that share it")
+            self._fail(at, f"'{name}' would have different values in the fields that share it")
         return ValueSource(None, index, values)
 
     def _fixed(self, name: str, value: Any) -> ValueSource:
@@ -249,7 +250,7 @@ class _Compiler:
             self._use(channels, Site())
             shared["channels"] = channels
         elif clash := {"depth", "channels"} & set(stage):
-            self._fail((*at, min(clash)), "is derived and cannot be given here as well")
+            self._fail((*at, min(clash)), "is derived by the rule; remove it here")
         self._check_roles(stage, at, allowed)
         max_depth = max(depth.options) if depth else 2
         each = bool(stage.get("each"))

@@ -92,7 +92,7 @@ def trial_table(
         row = {
             "number": trial.number,
             "state": trial.state.name.lower(),
-            "reason": attributes.get("reason", ""),
+            "reason": attributes.get("reason") or attributes.get("estimate", {}).get("remark", ""),
             "spec_hash": attributes.get("spec_hash", ""),
             "architecture": attributes.get("architecture", ""),
             **attributes.get("cost", {}),

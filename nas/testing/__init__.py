@@ -1,8 +1,8 @@
-"""Stand-ins and contract suites: for our own tests, and for parts that users write themselves.
+"""Fakes and contract suites, for our own tests and for components that users write themselves.
 
 - `fakes`: estimators and a device that answer at once, or fail in a certain way.
-- `samplers`, `estimators`, `runtimes`, `executors`: one class each, whose tests every such part
-  must pass. To test a part of your own with pytest, subclass the class and create the part::
+- `samplers`, `estimators`, `runtimes`, `executors`: one class each, whose tests every such
+  component must pass. To test your own with pytest, subclass the class and create the component::
 
       from nas.testing.samplers import SamplerContract
 

@@ -1,4 +1,4 @@
-"""What every accuracy estimator must do, as tests to subclass (pytest)."""
+"""The contract of accuracy estimators, as pytest tests to subclass."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class EstimatorContract:
 
     @abstractmethod
     def network(self) -> NetworkSpec:
-        """Return a network that it can judge."""
+        """Return a network that it can evaluate."""
 
     @pytest.fixture
     def prepared(self) -> Estimator:
@@ -51,7 +51,7 @@ class EstimatorContract:
         assert fingerprint
 
     def test_it_travels_to_worker_processes(self, prepared: Estimator) -> None:
-        """It can be pickled once it is prepared, and judges alike at the other end."""
+        """It can be pickled once it is prepared, and gives the same estimates after unpickling."""
         arrived: Estimator = pickle.loads(pickle.dumps(prepared))  # noqa: S301
         assert arrived.fingerprint() == prepared.fingerprint()
         assert _figures(arrived.estimate(self.network(), 1)) == _figures(

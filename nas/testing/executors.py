@@ -1,4 +1,4 @@
-"""What every executor must do, as tests to subclass (pytest)."""
+"""The contract of executors, as pytest tests to subclass."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ class ExecutorContract:
 
     @abstractmethod
     def executor(self, estimator: Estimator, resources: Resources) -> Executor:
-        """Return an executor that judges networks by an estimator."""
+        """Return an executor that evaluates networks with an estimator."""
 
     def drain(self, estimator: Estimator, resources: Resources, *seeds: int) -> FixedQueue:
-        """Judge the networks of some tasks; return the queue with their results."""
+        """Evaluate the networks of some tasks; return the queue with their results."""
         queue = FixedQueue(tasks(*seeds))
         with self.executor(estimator, resources) as executor:
             assert executor.recover(queue) == []
@@ -132,7 +132,7 @@ class ExecutorContract:
         assert set(queue.results) == {1, 2, 3}
 
     def test_an_error_of_the_queue_ends_the_work(self) -> None:
-        """What a queue raises reaches whoever asked for the work."""
+        """An exception raised by the queue reaches the caller."""
 
         class Broken(FixedQueue):
             def take(self, waiting: int, running: int, workers: int) -> Mapping[Key, Task]:

@@ -1,4 +1,4 @@
-"""Stand-ins for what takes long: estimators and devices that answer at once, or fail as told."""
+"""Fakes of slow components: estimators and devices that answer at once, or fail as told."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class Scripted(Instant):
 
 
 class Portable(Instant):
-    """Judges nothing on a machine to which its state was not brought."""
+    """Fails on a machine to which its state was not copied."""
 
     @property
     def file(self) -> Path:
@@ -214,7 +214,7 @@ class InstantDevice:
 
 
 class BrokenDevice(InstantDevice):
-    """A device that is gone when it is needed."""
+    """A device that is no longer available when it is needed."""
 
     def prepare(self, step: Step | None = None) -> None:
         """Refuse."""

@@ -1,4 +1,4 @@
-"""What every latency runtime must do, as tests to subclass (pytest)."""
+"""The contract of latency runtimes, as pytest tests to subclass."""
 
 from __future__ import annotations
 

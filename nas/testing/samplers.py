@@ -1,4 +1,4 @@
-"""What every sampler of searches must do, as tests to subclass (pytest)."""
+"""The contract of samplers, as pytest tests to subclass."""
 
 from __future__ import annotations
 

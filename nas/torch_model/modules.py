@@ -163,20 +163,40 @@ def _conv(node: Conv) -> nn.Conv2d:
     )
 
 
-def to_module(node: Node, dropout: float = 0.0, drop_path: float = 0.0) -> nn.Module:
+LeafMaker = Callable[[Node, float], nn.Module]
+"""Makes the module of a leaf of a layer tree; takes the leaf, and dropout as for `leaf_module`."""
+
+
+def to_module(
+    node: Node,
+    dropout: float = 0.0,
+    drop_path: float = 0.0,
+    make_leaf: LeafMaker | None = None,
+) -> nn.Module:
     """Return a layer tree as a torch module with random weights.
 
     Args:
         node: Layer tree.
         dropout: Probability of zeroing a feature before a linear layer, in training.
         drop_path: Probability of dropping a residual branch, in training.
+        make_leaf: Makes the modules of its leaves; None for `leaf_module`.
+    """
+    if isinstance(node, Seq | Residual):
+        children = [(n, to_module(c, dropout, drop_path, make_leaf)) for n, c in node.children]
+        if isinstance(node, Seq):
+            return Sequential(children)
+        return ResidualSequential(children, drop_path)
+    return (make_leaf or leaf_module)(node, dropout)
+
+
+def leaf_module(node: Node, dropout: float = 0.0) -> nn.Module:
+    """Return a leaf of a layer tree as a torch module with random weights.
+
+    Args:
+        node: The leaf.
+        dropout: Probability of zeroing a feature before a linear layer, in training.
     """
     match node:
-        case Seq() | Residual():
-            children = [(n, to_module(c, dropout, drop_path)) for n, c in node.children]
-            if isinstance(node, Seq):
-                return Sequential(children)
-            return ResidualSequential(children, drop_path)
         case Conv():
             return _conv(node)
         case MixConv():
@@ -193,6 +213,7 @@ def to_module(node: Node, dropout: float = 0.0, drop_path: float = 0.0) -> nn.Mo
             return nn.AdaptiveAvgPool2d(1)
         case Linear():
             return Classifier(node.in_features, node.out_features, dropout)
+    raise TypeError(f"{type(node).__name__} is not a leaf of a layer tree")
 
 
 def to_loaded_module(tree: Node, weights: Mapping[str, np.ndarray]) -> nn.Module:

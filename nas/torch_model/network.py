@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.spec import NetworkSpec
-from nas.torch_model.modules import ResidualSequential, to_module
+from nas.torch_model.modules import LeafMaker, ResidualSequential, to_module
 
 
 class Network(nn.Module):
@@ -35,19 +35,42 @@ class Network(nn.Module):
                 residual branch with probability drop_path * i / n.
         """
         super().__init__()
+        self._assemble(spec, dropout, drop_path, None)
+        self.apply(_initialise)
+
+    @classmethod
+    def of_leaves(
+        cls, spec: NetworkSpec, make_leaf: LeafMaker, dropout: float = 0.0, drop_path: float = 0.0
+    ) -> Network:
+        """Return a network of modules made elsewhere, whose weights are left as they are.
+
+        Args:
+            spec: Spec of the network.
+            make_leaf: Makes the modules of the layer tree's leaves.
+            dropout: See `Network`.
+            drop_path: See `Network`.
+        """
+        network = cls.__new__(cls)
+        nn.Module.__init__(network)
+        network._assemble(spec, dropout, drop_path, make_leaf)
+        return network
+
+    def _assemble(
+        self, spec: NetworkSpec, dropout: float, drop_path: float, make_leaf: LeafMaker | None
+    ) -> None:
         self.spec = spec
         number, total = 0, max(1, len(spec.blocks))
         for name, node in spec.tree().children:
             if not name.startswith("stages."):
-                self.add_module(name, to_module(node, dropout))
+                self.add_module(name, to_module(node, dropout, make_leaf=make_leaf))
                 continue
             if number == 0:  # registered here, so that modules are in the order they run in
                 self.stages = nn.ModuleList(nn.ModuleList() for _ in spec.stages)
-            block = to_module(node, drop_path=drop_path * number / total)
+            rate = drop_path * number / total
+            block = to_module(node, drop_path=rate, make_leaf=make_leaf)
             _, stage, index = name.split(".")
             self.stages.get_submodule(stage).add_module(index, block)
             number += 1
-        self.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         x = self.stem(x)

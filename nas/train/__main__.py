@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,13 @@ from nas.document import Document, validate
 from nas.errors import MixnasError
 from nas.files import new_run_path
 from nas.train.recipe import Recipe, load_recipe
-from nas.train.settings import DEFAULT_RECIPE, TrainingSettings, read_training_settings
+from nas.train.settings import (
+    DEFAULT_RECIPE,
+    ON_HELP,
+    PRECISION_HELP,
+    TrainingSettings,
+    read_training_settings,
+)
 
 if TYPE_CHECKING:
     from nas.latency import Device
@@ -33,75 +40,107 @@ def train(
         typer.Argument(help="Path of a spec, name of a reference network, or timm:NAME."),
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help=f"Data set, as for nas.search. [{TrainingSettings.data}]")
+        str | None,
+        typer.Option(
+            metavar="DATA", help=f"Data set, as for nas.search. [{TrainingSettings.data}]"
+        ),
+    ] = None,
+    images_per_class: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Most images of each class to use. [all]"),
     ] = None,
     recipe: Annotated[
         Path | None,
         typer.Option(
+            metavar="FILE",
             help=f"Training recipe, a YAML file such as {RECIPES}. "
-            f"[{DEFAULT_RECIPE.epochs:g} epochs of {DEFAULT_RECIPE.optimiser}]"
+            f"[{DEFAULT_RECIPE.epochs:g} epochs of {DEFAULT_RECIPE.optimiser}]",
         ),
     ] = None,
     change: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", help="Override a value of the recipe, such as epochs=30; may be repeated."
+            "--set",
+            metavar="NAME=VALUE",
+            help="Override a value of the recipe, such as epochs=30; may be repeated.",
         ),
     ] = None,
     resolution: Annotated[
         int | None,
         typer.Option(
-            min=8, max=2048, help="Side of the images in pixels. [the network's own resolution]"
+            min=8,
+            max=2048,
+            metavar="PIXELS",
+            help="Side length of the images in pixels. [the network's own]",
         ),
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(help="Weights to start from: a .safetensors file, or timm:NAME. [random]"),
+        typer.Option(
+            metavar="FILE|timm:NAME",
+            help="Weights to start from: a .safetensors file, or timm:NAME. [random]",
+        ),
     ] = None,
     teacher: Annotated[
         str | None,
         typer.Option(
-            help="Network to distill from, as timm:NAME (see distill in the recipe). [none]"
+            metavar="timm:NAME",
+            help="Network to distill from, as timm:NAME (see distill in the recipe). [none]",
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help=f"Random seed. [{TrainingSettings.seed}]")
+        int | None, typer.Option(min=0, metavar="N", help=f"Random seed. [{TrainingSettings.seed}]")
     ] = None,
-    on: Annotated[str, typer.Option(help="Where to train: cpu, cuda, or auto.")] = "auto",
-    precision: Annotated[
-        str, typer.Option(help="fp32, bf16, fp16, or auto: bf16 on CUDA, fp32 elsewhere.")
-    ] = "auto",
-    compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
+    on: Annotated[str, typer.Option(metavar="DEVICE", help=ON_HELP)] = "auto",
+    precision: Annotated[str, typer.Option(metavar="PRECISION", help=PRECISION_HELP)] = "auto",
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the network with torch.compile.")
+    ] = False,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, max=1024, help="Threads to train with on the CPU. [all usable cores]"),
+        typer.Option(
+            min=1,
+            max=1024,
+            metavar="N",
+            help="Number of CPU threads for training. [one per usable core]",
+        ),
     ] = None,
     reading: Annotated[
         str | None,
         typer.Option(
-            help="How to read image files: memory (decode once and keep), stream (decode as "
-            f"needed), or auto. [{TrainingSettings.reading}]"
+            metavar="MODE",
+            help="Mode of reading image files: memory (decode once and keep), stream (decode as "
+            f"needed), or auto. [{TrainingSettings.reading}]",
         ),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=0, help="Processes that decode streamed images. [one per core]"),
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Number of processes that decode streamed images. [one per core]",
+        ),
     ] = None,
     device: Annotated[
-        str, typer.Option(help="Device to measure latency on at the end, or 'none'.")
+        str,
+        typer.Option(metavar="DEVICE", help="Device to measure latency on at the end, or 'none'."),
     ] = defaults.DEVICE,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to create. [runs/train-NAME-TIME]")
+        Path | None, typer.Option(metavar="FOLDER", help="Folder to create. [runs/train-NAME-TIME]")
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(help="Folder of a training to resume, with the settings it was started with."),
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder of a training run to resume, with its own settings.",
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
 ) -> None:
     """Train a network in full, and write its weights, log, learning curves and results to a folder.
 
-    Checkpoints make it possible to resume. The test part of the data is evaluated once, at the end.
+    An interrupted run can be resumed from its checkpoint. The test split is evaluated only once, at
+    the end.
     """
     import torch
 
@@ -112,6 +151,7 @@ def train(
     options = {
         "network": network,
         "data": data,
+        "images_per_class": images_per_class,
         "seed": seed,
         "resolution": resolution,
         "weights": weights,
@@ -124,13 +164,14 @@ def train(
         superfluous = [*given, *(name for name, value in others.items() if value)]
         if superfluous:
             raise MixnasError(
-                "--resume uses the settings the training was started with; leave out "
+                "--resume uses the settings the training run was started with; omit "
                 f"{', '.join(superfluous)}"
             )
         path, settings = resume, read_training_settings(resume)
     elif network is None:
         raise MixnasError(
-            "give a network to train: path of a spec, name of a reference network, or timm:NAME"
+            "no network was given; name one: path of a spec, name of a reference network, or "
+            "timm:NAME"
         )
     else:
         settings = _checked_settings({**given, "recipe": _read_recipe(recipe, change)})
@@ -138,15 +179,15 @@ def train(
     latency_device = None if device == "none" else open_device(device)
     console = cli.error_console()
     torch.set_num_threads(threads or usable_cores())
-    placement = _open_placement(on, precision, compiled)
     training = open_training(
         path=path,
         settings=settings,
-        placement=placement,
+        open_placement=_placement_opener(on, precision, compiled),
         workers=workers,
         new=resume is None,
         console=console,
     )
+    placement = training.trainer.placement
     if placement.main and console.is_terminal:
         console.print(f"folder: {path}")
     card = _train(training, latency_device)
@@ -187,25 +228,22 @@ def _short_name(network: str) -> str:
     return network.rpartition(":")[2] if network.startswith("timm:") else Path(network).stem
 
 
-def _open_placement(on: str, precision: str, compiled: bool) -> Placement:
-    import torch
-
-    from nas.train.placement import AcceleratePlacement, Placement
+def _placement_opener(on: str, precision: str, compiled: bool) -> Callable[[int], Placement]:
+    """Return a function that opens the placement for images of a side, in pixels."""
+    from nas.train.placement import AcceleratePlacement, find_placement, open_placement
+    from nas.train.settings import PlacementSettings
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # started by `accelerate launch`
         from accelerate import Accelerator
 
         # The placement handles precision, whatever the launcher was configured for.
         accelerator = Accelerator(cpu=on == "cpu", mixed_precision="no")
-        cuda = accelerator.device.type == "cuda"
-        return AcceleratePlacement(accelerator, _best_precision(precision, cuda), compiled)
-    if on == "auto":
-        on = "cuda" if torch.cuda.is_available() else "cpu"
-    return Placement(on, _best_precision(precision, on.startswith("cuda")), compiled)
-
-
-def _best_precision(precision: str, cuda: bool) -> str:
-    return ("bf16" if cuda else "fp32") if precision == "auto" else precision
+        found = PlacementSettings(accelerator.device.type, precision)
+        return lambda resolution: AcceleratePlacement(
+            accelerator, found.precision_at(resolution), compiled
+        )
+    found = find_placement(on, precision)
+    return lambda resolution: open_placement(found, resolution, compiled)
 
 
 def _train(training: FullTraining, device: Device | None) -> dict[str, Any]:
@@ -215,7 +253,8 @@ def _train(training: FullTraining, device: Device | None) -> dict[str, Any]:
 
     console = cli.error_console()
     try:
-        with cli.progress_bar(console, "training") as step, machine_for("training"):
+        where = training.trainer.placement.device
+        with cli.progress_bar(console, "training") as step, machine_for("training", where):
             training.run(step)
         return training.finish(lambda: _measure_latency(training, device))
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,6 +48,14 @@ class MixedLabels:
         second = F.cross_entropy(logits, self.second, label_smoothing=smoothing, reduction="none")
         return ((1 - self.share) * first + self.share * second).mean()
 
+    def chunk(self, parts: int) -> list[MixedLabels]:
+        """Return the labels of the parts into which ``Tensor.chunk`` divides the batch."""
+        first, second = self.first.chunk(parts), self.second.chunk(parts)
+        shares: Sequence[Tensor | None] = [self.share] * len(first)
+        if self.share is not None and self.share.ndim:
+            shares = self.share.chunk(parts)
+        return [MixedLabels(*each) for each in zip(first, second, shares, strict=True)]
+
     def accuracy(self, logits: Tensor) -> Tensor:
         """Return the share of predictions that equal the label of an image's larger part."""
         predicted = logits.argmax(1).view(-1, len(self.first))
@@ -62,18 +71,22 @@ class Augmentation:
     All randomness comes from torch's global generator, which the training loop seeds at each step.
     """
 
-    def __init__(self, recipe: Recipe, statistics: tuple[Tensor, Tensor]) -> None:
+    def __init__(
+        self, recipe: Recipe, statistics: tuple[Tensor, Tensor], device: str = "cpu"
+    ) -> None:
         """Prepare the operations.
 
         Args:
             recipe: Recipe that names the operations.
-            statistics: Mean and standard deviation of the training part by channel, in 0..1,
+            statistics: Mean and standard deviation of the training split by channel, in 0..1,
                 shape (3,) each.
+            device: Device of the images.
         """
         mean, std = statistics
         if recipe.normalisation == "imagenet":
             mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
-        self.mean, self.std = mean.view(1, 3, 1, 1), std.view(1, 3, 1, 1)
+        self.mean, self.std = mean.view(1, 3, 1, 1).to(device), std.view(1, 3, 1, 1).to(device)
+        self._mean_255, self._std_255 = 255 * self.mean, 255 * self.std
         self._shift = recipe.shift
         self._before, self._after = _kornia_operations(recipe)
         self._mixers: list[_Mixup | _CutMix] = []
@@ -92,8 +105,7 @@ class Augmentation:
 
     def normalise(self, images: Tensor) -> Tensor:
         """Normalize a batch without augmenting it, as for evaluation."""
-        mean, std = self.mean.to(images.device), self.std.to(images.device)
-        floats = (images.float() - 255 * mean) / (255 * std)
+        floats = (images.float() - self._mean_255) / self._std_255
         return floats.contiguous(memory_format=torch.channels_last)
 
     def mix(self, images: Tensor, labels: Tensor) -> tuple[Tensor, MixedLabels]:
@@ -120,7 +132,7 @@ def _kornia_operations(recipe: Recipe) -> tuple[nn.Module | None, nn.Module | No
     """Return the operations before and after normalization; None if there are none."""
     if not (recipe.flip or recipe.crop < 1 or recipe.randaugment or recipe.erasing):
         return None, None
-    import kornia.augmentation as kornia  # takes seconds, and most short trainings do without
+    import kornia.augmentation as kornia  # takes seconds; short training rarely needs it
 
     before: list[nn.Module] = []
     if recipe.crop < 1:

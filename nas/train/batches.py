@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
-from typing import Generic, Protocol, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from nas.data import DataSource, ImageData, Part
+from nas.train.placement import has_room_for
 
+BATCHES_AHEAD = 3  # gathered while the device computes
 EVALUATION_BATCH = 128
 Data = TypeVar("Data", bound=DataSource)
 
@@ -22,7 +27,7 @@ class BatchSource(Protocol):
         ...
 
     def statistics(self) -> tuple[Tensor, Tensor]:
-        """Return mean and standard deviation of the training part by channel, (3,) in 0..1."""
+        """Return mean and standard deviation of the training split by channel, (3,) in 0..1."""
         ...
 
     def train(self, epoch: int, begin: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
@@ -30,7 +35,7 @@ class BatchSource(Protocol):
         ...
 
     def evaluate(self, part: Part) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the images of a part in order, in batches."""
+        """Yield the images of a split in order, in batches."""
         ...
 
 
@@ -46,7 +51,7 @@ class ShardedBatches(Generic[Data]):
     """
 
     def __init__(self, data: Data, size: int, seed: int, rank: int = 0, world: int = 1) -> None:
-        """Take the data; a batch larger than the training part is reduced to that part."""
+        """Take the data; a batch larger than the training split is reduced to its size."""
         self.data = data
         self.size = max(1, min(size, data.count("train")))
         self.seed = seed
@@ -63,21 +68,48 @@ class ShardedBatches(Generic[Data]):
         """Return the number of epochs in which `images` images are seen, but at most `most`."""
         return min(most, images / (len(self) * self.size))
 
-    def steps(self, epoch: int, begin: int = 0) -> Iterator[Tensor]:
-        """Yield the indices of this process's images at each step of an epoch."""
-        order = epoch_order(self.data.count("train"), self.seed, epoch)
+    def steps(self, epoch: int, begin: int = 0, device: Any = "cpu") -> Iterator[Tensor]:
+        """Yield the indices of this process's images at each step of an epoch, on a device."""
+        order = epoch_order(self.data.count("train"), self.seed, epoch).to(device)
         for step in range(begin, len(self)):
             yield order[step * self.size : (step + 1) * self.size][self.rank :: self.world]
 
     def chunks(self, part: Part) -> Iterator[slice]:
-        """Yield the slices of a part that this process evaluates, in order."""
+        """Yield the slices of a split that this process evaluates, in order."""
         count, stride = self.data.count(part), EVALUATION_BATCH * self.world
         for start in range(EVALUATION_BATCH * self.rank, count, stride):
             yield slice(start, min(start + EVALUATION_BATCH, count))
 
 
 class Batches(ShardedBatches[ImageData]):
-    """A `BatchSource` of images in memory, which have the resolution to train at."""
+    """A `BatchSource` of images in memory, which have the resolution to train at.
+
+    The images are wherever the data set's tensors are: in main memory, or on the device (see
+    `placed`). Their order does not depend on it.
+    """
+
+    def __init__(
+        self,
+        data: ImageData,
+        size: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        staged: bool = False,
+    ) -> None:
+        """Take the images; see `ShardedBatches`.
+
+        Args:
+            data: Images at the resolution to train at.
+            size: Images per step, of all processes together.
+            seed: Random seed of the order of the images.
+            rank: Number of this process, from 0.
+            world: Number of processes.
+            staged: Whether a thread gathers batches ahead, in pinned memory, from which they are
+                copied to a GPU while it computes.
+        """
+        super().__init__(data, size, seed, rank=rank, world=world)
+        self._staged = staged
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """See `BatchSource.statistics`."""
@@ -85,15 +117,50 @@ class Batches(ShardedBatches[ImageData]):
 
     def train(self, epoch: int, begin: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """See `BatchSource.train`."""
-        images, labels = self.data.images["train"], self.data.labels["train"]
-        for index in self.steps(epoch, begin):
-            yield images[index], labels[index]
+        device = self.data.images["train"].device
+        return self._gathered("train", self.steps(epoch, begin, device))
 
     def evaluate(self, part: Part) -> Iterator[tuple[Tensor, Tensor]]:
         """See `BatchSource.evaluate`."""
+        return self._gathered(part, self.chunks(part))
+
+    def _gathered(
+        self, part: Part, indices: Iterator[Tensor] | Iterator[slice]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         images, labels = self.data.images[part], self.data.labels[part]
-        for chunk in self.chunks(part):
-            yield images[chunk], labels[chunk]
+        if not self._staged:
+            for index in indices:
+                yield images[index], labels[index]
+            return
+
+        def gather(index: Any) -> tuple[Tensor, Tensor]:
+            return images[index].pin_memory(), labels[index].pin_memory()
+
+        with ThreadPoolExecutor(1) as pool:
+            ahead = deque(pool.submit(gather, index) for index in islice(indices, BATCHES_AHEAD))
+            while ahead:
+                batch = ahead.popleft().result()
+                ahead.extend(pool.submit(gather, index) for index in islice(indices, 1))
+                yield batch
+
+
+def placed(data: ImageData, device: str) -> tuple[ImageData, bool]:
+    """Move a data set to the device that trains on it, if it has room for it.
+
+    Args:
+        data: Images in main memory.
+        device: Device that trains, as torch names it.
+
+    Returns:
+        The data set; and whether batches of it should be staged (see `Batches`), because it stays
+        in main memory while a GPU trains.
+    """
+    if device == "cpu":
+        return data, False
+    size = sum(images.numel() for images in data.images.values())  # bytes, one per value
+    if has_room_for(size, device):
+        return data.to(device), False
+    return data, device.startswith("cuda")
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Checkpoints: a training in one safetensors file, from which it resumes bit for bit."""
+"""Checkpoints: a training run in one safetensors file, from which it resumes bit for bit."""
 
 from __future__ import annotations
 
@@ -44,18 +44,20 @@ def load_checkpoint(trainer: Trainer, path: Path, about: dict[str, Any]) -> None
         about: Plain data that identifies the training; must equal what was saved.
 
     Raises:
-        MixnasError: If the file is damaged, or belongs to another training.
+        MixnasError: If the file is damaged, or belongs to another training run.
     """
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if metadata.get("form") != _FORMAT:
-            raise MixnasError(f"{path} is not the checkpoint of a training")
+            raise MixnasError(f"{path} is not the checkpoint of a training run")
         _check_same(json.loads(metadata["about"]), about, path)
         _restore(trainer, tensors, json.loads(metadata["facts"]))
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise MixnasError(f"{path} cannot be resumed ({error}); start a new training") from None
+        raise MixnasError(
+            f"{path} cannot be resumed from ({error}); start a new training run"
+        ) from None
 
 
 def _check_same(saved: dict[str, Any], about: dict[str, Any], path: Path) -> None:
@@ -63,7 +65,7 @@ def _check_same(saved: dict[str, Any], about: dict[str, Any], path: Path) -> Non
     for name in sorted({*saved, *about}):
         if saved.get(name) != about.get(name):
             raise MixnasError(
-                f"{path} belongs to another training: {name} was {saved.get(name)}, "
+                f"{path} belongs to another training run: {name} was {saved.get(name)}, "
                 f"but is {about.get(name)} now"
             )
 

@@ -1,8 +1,9 @@
-"""Opening a full training: everything that its settings name is loaded, checked and assembled."""
+"""Opening a full training run: everything that its settings name is loaded and checked."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -26,17 +27,17 @@ NETWORK = "network.yaml"
 def open_training(
     path: Path,
     settings: TrainingSettings,
-    placement: Placement,
+    open_placement: Callable[[int], Placement],
     workers: int | None,
     new: bool,
     console: Console,
 ) -> FullTraining:
-    """Assemble a training, create its folder, and resume from its checkpoint if there is one.
+    """Assemble a training run, create its folder, and resume from its checkpoint, if any.
 
     Args:
         path: Folder of the training.
         settings: What to train.
-        placement: Device and processes to train on.
+        open_placement: Opens device and processes to train on, for images of a side in pixels.
         workers: Number of processes that decode streamed images; None for one per core.
         new: Whether the folder must be new.
         console: Console for progress and remarks.
@@ -44,8 +45,9 @@ def open_training(
     Raises:
         MixnasError: If the training is not possible; a new folder is not created in this case.
     """
-    data = load_data(settings.data)
+    data = load_data(settings.data, settings.images_per_class)
     model = _open_network(path, settings, data.num_classes, new)
+    placement = open_placement(model.resolution)
     if new and placement.main:
         refuse_occupied(path, "resume it with --resume, or choose another --out")
     costs = model.costs()

@@ -1,4 +1,4 @@
-"""Full training of one network: its folder with log, checkpoint, weights, curves and result."""
+"""Full training of one network: its folder with log, checkpoint, weights, curves and results."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LOG_COLUMNS = (
 
 @dataclass
 class FullTraining:
-    """One training and its folder.
+    """One training run and its folder.
 
     Attributes:
         path: Folder of the training.
@@ -83,7 +83,7 @@ class FullTraining:
         """Start the clock, and resume from the folder's checkpoint if there is one.
 
         Raises:
-            MixnasError: If the checkpoint is damaged, or belongs to another training.
+            MixnasError: If the checkpoint is damaged, or belongs to another training run.
         """
         self._started = time.monotonic()
         if self.checkpoint.is_file():
@@ -147,7 +147,7 @@ class FullTraining:
             write_atomic(self.log, table.to_csv(index=False, lineterminator="\n"))
 
     def finish(self, latency: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
-        """Evaluate on the test part, once; write weights, curves and the card.
+        """Evaluate on the test split, once; write weights, curves and the card.
 
         Args:
             latency: Measures the latency of the network in deployed form; called when the weights
@@ -157,7 +157,7 @@ class FullTraining:
             The card: accuracies, costs and latency of the trained network.
 
         Raises:
-            TrainingError: If the loss on the test part is not finite.
+            TrainingError: If the loss on the test split is not finite.
         """
         main = self.trainer.placement.main
         if main:

@@ -1,4 +1,4 @@
-"""The training loop, and the evaluation of a network on a part of the data."""
+"""The training loop, and the evaluation of a network on a split of the data."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from nas.torch_model import zero_residuals
 from nas.train.augment import Augmentation, MixedLabels
 from nas.train.batches import BatchSource, derive_seed
 from nas.train.optimisers import open_optimiser
-from nas.train.placement import Placement
+from nas.train.placement import Placement, to_host
 from nas.train.recipe import Recipe
 
 CHECK_INTERVAL = 32  # steps between two checks of the loss, which on a GPU wait for the device
 
 
 class TrainingError(Exception):
-    """A training that cannot continue; trials record its text as the reason for their failure."""
+    """Training that cannot continue; trials record the text as the reason for their failure."""
 
 
 class Teacher(Protocol):
@@ -39,7 +39,7 @@ class Teacher(Protocol):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Result of a network on a part of the data.
+    """Result of a network on a split of the data.
 
     Attributes:
         accuracy: Top-1 accuracy, 0..1.
@@ -76,6 +76,7 @@ class Trainer:
         seed: int,
         placement: Placement | None = None,
         teacher: Teacher | None = None,
+        parts: int = 1,
     ) -> None:
         """Prepare the training of a freshly built model, which is trained in place.
 
@@ -86,6 +87,8 @@ class Trainer:
             seed: Random seed of augmentation and dropout.
             placement: Device and processes to train on; None for the CPU.
             teacher: Network to distill from; None for none.
+            parts: Number of parts in which the gradients of a batch are computed one after the
+                other, so that they need less memory; batch normalization sees one part at a time.
 
         Raises:
             MixnasError: If the recipe cannot be used with this placement, or names an unknown
@@ -98,7 +101,8 @@ class Trainer:
         if recipe.sam and self.placement.precision == "fp16":
             raise MixnasError("sharpness-aware minimization cannot be used with fp16; use bf16")
         self.source, self.recipe, self.seed, self.teacher = source, recipe, seed, teacher
-        self.augmentation = Augmentation(recipe, source.statistics())
+        self._parts = parts
+        self.augmentation = Augmentation(recipe, source.statistics(), self.placement.device)
         self.optimiser = open_optimiser(self.model, recipe)
         self.average = _average(self.model, recipe.ema) if recipe.ema else None
         self._training_module = self.placement.training_module(self.model)
@@ -107,7 +111,7 @@ class Trainer:
         self.losses: list[float] = []
         self.last_loss = torch.zeros(())
         self.accuracies: list[float] = []
-        self.sums = torch.zeros(2, dtype=torch.float64)
+        self.sums = self.placement.accumulator(2)
 
     @property
     def epoch_steps(self) -> int:
@@ -163,15 +167,31 @@ class Trainer:
     def _compute_gradients(self, images: Tensor, target: MixedLabels) -> tuple[Tensor, Tensor]:
         """Compute the gradients of a batch; return its loss and its accuracy."""
         self.optimiser.zero_grad(set_to_none=True)
+        parts = min(self._parts, len(images))
+        if parts == 1:
+            loss, accuracy = self._add_gradients(images, target, 1.0)
+        else:
+            pieces = zip(images.chunk(parts), target.chunk(parts), strict=True)
+            shares = [(piece, len(piece[0]) / len(images)) for piece in pieces]
+            results = [(share, *self._add_gradients(*piece, share)) for piece, share in shares]
+            loss = torch.stack([share * value for share, value, _ in results]).sum()
+            accuracy = torch.stack([share * value for share, _, value in results]).sum()
+        self.placement.finish_gradients(self.optimiser)
+        if self.recipe.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        return loss, accuracy
+
+    def _add_gradients(
+        self, images: Tensor, target: MixedLabels, share: float
+    ) -> tuple[Tensor, Tensor]:
+        """Add the gradients of images that are a share of their batch."""
         with self.placement.autocast():
             logits = self._training_module(images)
         logits = logits.float()
         loss = target.loss(logits, self.recipe.label_smoothing)
         if self.teacher is not None:
             loss = self._distilled(loss, logits, images)
-        self.placement.backward(loss, self.optimiser)
-        if self.recipe.clip:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        self.placement.backward(loss if share == 1 else share * loss)
         return loss.detach(), target.accuracy(logits.detach())
 
     def _distilled(self, loss: Tensor, logits: Tensor, images: Tensor) -> Tensor:
@@ -195,7 +215,7 @@ class Trainer:
             TrainingError: If the loss is no longer finite.
         """
         self.last_loss = loss
-        self.sums = self.sums.to(loss.device) + torch.stack([loss, accuracy])
+        self.sums = self.sums + torch.stack([loss, accuracy])
         self.step += 1
         epoch_ended = self.step % self.epoch_steps == 0 or self.step == self.total
         if loss.is_cpu or epoch_ended or self.step % CHECK_INTERVAL == 0:
@@ -203,12 +223,13 @@ class Trainer:
         if epoch_ended:
             steps = (self.step - 1) % self.epoch_steps + 1  # the last epoch may be a part of one
             means = self.placement.sum_over_processes(self.sums) / self.placement.world / steps
-            self.losses.append(float(means[0]))
-            self.accuracies.append(float(means[1]))
+            mean_loss, mean_accuracy = to_host(means).tolist()
+            self.losses.append(mean_loss)
+            self.accuracies.append(mean_accuracy)
             self.sums = torch.zeros_like(self.sums)
 
     def _check_finite(self) -> None:
-        loss = float(self.sums[0])
+        loss, _ = to_host(self.sums).tolist()
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the training loss is {loss} at step {self.step} of {self.total}; try a learning "
@@ -216,7 +237,7 @@ class Trainer:
             )
 
     def evaluate(self, part: Part) -> Evaluation:
-        """Evaluate `evaluated_model` on a part of the data, all processes together.
+        """Evaluate `evaluated_model` on a split of the data, all processes together.
 
         Raises:
             TrainingError: If the loss is not finite.
@@ -252,16 +273,17 @@ def _average(model: nn.Module, decay: float) -> AveragedModel:
     follows the first steps quickly.
     """
 
-    def update(averages: Any, values: Any, count: Any) -> None:
-        steps = float(count)
+    def update(averages: Any, values: Any, _: Any) -> None:
+        # This copy of the count is in main memory; the one that is passed is on the device.
+        steps = float(averaged.n_averaged)
         weight = 1 - min(decay, (1 + steps) / (10 + steps))
-        for average, value in zip(averages, values, strict=True):
-            if average.is_floating_point():
-                average.lerp_(value.to(average.device), weight)
-            else:
-                average.copy_(value)
+        if averages[0].is_floating_point():  # all of them are of one type
+            torch._foreach_lerp_(averages, values, weight)
+        else:
+            torch._foreach_copy_(averages, values)
 
-    return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
+    averaged = AveragedModel(model, multi_avg_fn=update, use_buffers=True)
+    return averaged
 
 
 @torch.no_grad()
@@ -272,12 +294,12 @@ def evaluate(
     augmentation: Augmentation,
     placement: Placement,
 ) -> Evaluation:
-    """Evaluate a model on a part of the data, all processes together.
+    """Evaluate a model on a split of the data, all processes together.
 
     Args:
         model: Network: normalized images (B, 3, H, W) -> logits (B, classes).
         source: Source of the images.
-        part: Part to evaluate on.
+        part: Split to evaluate on.
         augmentation: Augmentation of the training, whose normalization is used.
         placement: Device and processes of the model.
 
@@ -285,7 +307,7 @@ def evaluate(
         TrainingError: If the loss is not finite.
     """
     model.eval()
-    sums = torch.zeros(4, dtype=torch.float64)
+    sums = placement.accumulator(4)
     for images, labels in source.evaluate(part):
         images, labels = placement.to_device(images, labels)
         with placement.autocast():
@@ -293,10 +315,10 @@ def evaluate(
         logits = logits.float()
         hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
         loss = F.cross_entropy(logits, labels, reduction="sum")
-        counts = [hits[:, 0].sum(), hits.any(1).sum(), loss, torch.tensor(len(labels))]
-        sums += torch.stack([number.double().cpu() for number in counts])
-    (local,) = placement.to_device(sums)
-    top1, top5, loss_sum, images_seen = placement.sum_over_processes(local).tolist()
+        seen = labels.new_full((), len(labels))
+        counts = [hits[:, 0].sum(), hits.any(1).sum(), loss, seen]
+        sums += torch.stack([number.to(sums.dtype) for number in counts])
+    top1, top5, loss_sum, images_seen = to_host(placement.sum_over_processes(sums)).tolist()
     if not math.isfinite(loss_sum):
         raise TrainingError(f"the {part} loss is {loss_sum}")
     return Evaluation(top1 / images_seen, top5 / images_seen, loss_sum / images_seen)

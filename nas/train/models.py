@@ -80,7 +80,10 @@ def open_model(
         )
     spec = load_network(name).replace(num_classes=classes).at(resolution)
     if spec.input.channels != 3:
-        raise MixnasError(f"{name} takes images of {spec.input.channels} channels; the data has 3")
+        raise MixnasError(
+            f"{name} takes images of {spec.input.channels} channels; the data has 3, so choose a "
+            "network with 3 input channels"
+        )
     module = build(spec, seed, recipe.dropout, recipe.drop_path)
     return Model(spec.name or Path(name).stem, module, spec, spec.input.resolution)
 

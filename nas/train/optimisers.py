@@ -11,6 +11,7 @@ from nas.errors import MixnasError
 from nas.train.recipe import Recipe
 
 BUILT_IN = ("sgd", "rmsprop", "adamw")
+FUSED = ("cpu", "cuda", "mps")  # devices whose optimizers update all weights with one kernel
 
 
 def open_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -29,7 +30,8 @@ def open_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         },
         {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    kind, options = _optimiser_class(recipe)
+    device = next(model.parameters()).device.type
+    kind, options = _optimiser_class(recipe, device)
     try:
         if recipe.sam:
             from pytorch_optimizer import SAM
@@ -48,20 +50,26 @@ def open_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return optimiser
 
 
-def _optimiser_class(recipe: Recipe) -> tuple[Any, dict[str, Any]]:
-    """Return the class of a recipe's optimizer and its arguments."""
+def _optimiser_class(recipe: Recipe, device: str) -> tuple[Any, dict[str, Any]]:
+    """Return the class of a recipe's optimizer and its arguments.
+
+    Args:
+        recipe: Recipe that names the optimizer.
+        device: Kind of the device of the weights.
+    """
     rate: dict[str, Any] = {"lr": recipe.learning_rate}
     if recipe.optimiser == "sgd":
         return torch.optim.SGD, {
             **rate,
             "momentum": recipe.momentum,
             "nesterov": recipe.momentum > 0,
-            "fused": True,
+            "fused": device in FUSED,
         }
     if recipe.optimiser == "rmsprop":
         return TensorFlowRMSprop, {**rate, "alpha": 0.9, "momentum": recipe.momentum, "eps": 1e-3}
     if recipe.optimiser == "adamw":
-        return torch.optim.AdamW, rate
+        # On the CPU the fused kernel rounds differently, and earlier runs would not resume.
+        return torch.optim.AdamW, {**rate, "fused": True} if device == "cuda" else rate
     import pytorch_optimizer
 
     try:
@@ -82,21 +90,30 @@ class TensorFlowRMSprop(torch.optim.RMSprop):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """Take one step."""
+        """Take one step, with the same few kernels for all weights of a group."""
         for group in self.param_groups:
-            for weights in group["params"]:
-                if weights.grad is not None:
-                    self._update(weights, weights.grad, group)
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            if weights:
+                self._update(weights, [weight.grad for weight in weights], group)
 
-    def _update(self, weights: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[weights]
+    def _update(
+        self, weights: list[Tensor], gradients: list[Tensor], group: dict[str, Any]
+    ) -> None:
+        states = [self._state_of(weight) for weight in weights]
+        squares = [state["square_avg"] for state in states]
+        velocities = [state["momentum_buffer"] for state in states]
+        decayed = torch._foreach_add(gradients, weights, alpha=group["weight_decay"])
+        torch._foreach_lerp_(squares, torch._foreach_mul(decayed, decayed), 1 - group["alpha"])
+        scales = torch._foreach_sqrt(torch._foreach_add(squares, group["eps"]))
+        steps = torch._foreach_div(decayed, scales)
+        torch._foreach_mul_(velocities, group["momentum"])
+        torch._foreach_add_(velocities, steps, alpha=group["lr"])
+        torch._foreach_sub_(weights, velocities)
+
+    def _state_of(self, weight: Tensor) -> dict[str, Any]:
+        state: dict[str, Any] = self.state[weight]
         if not state:
             state["step"] = torch.zeros(())  # torch's load_state_dict expects it
-            state["square_avg"] = torch.ones_like(weights)
-            state["momentum_buffer"] = torch.zeros_like(weights)
-        gradient = gradient.add(weights, alpha=group["weight_decay"])
-        square, velocity = state["square_avg"], state["momentum_buffer"]
-        square.lerp_(gradient.square(), 1 - group["alpha"])
-        step = gradient / (square + group["eps"]).sqrt()
-        velocity.mul_(group["momentum"]).add_(step, alpha=group["lr"])
-        weights.sub_(velocity)
+            state["square_avg"] = torch.ones_like(weight)
+            state["momentum_buffer"] = torch.zeros_like(weight)
+        return state

@@ -10,11 +10,117 @@ import torch
 from torch import Tensor, nn
 
 from nas.errors import MixnasError, unknown
+from nas.machine import name_here
+from nas.train.settings import PlacementSettings
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+DATA_SHARE = 0.25  # largest share of a device's free memory that a data set may take
+
+
+def check_device(device: str) -> None:
+    """Check the name of a device, and that it is there.
+
+    Raises:
+        MixnasError: If it is unknown, or this machine has no such device.
+    """
+    kind, _, number = device.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or not (number.isdigit() or not number):
+        raise MixnasError(
+            f"unknown device '{device}'; allowed: cpu, cuda, cuda:0, ..., mps, or auto"
+        )
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise MixnasError(f"torch finds no CUDA device, so nothing can run on {device}; use cpu")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        last = torch.cuda.device_count() - 1
+        raise MixnasError(f"there is no {device}; torch finds cuda:0 to cuda:{last}")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise MixnasError("torch finds no Apple GPU, so nothing can run on mps; use cpu")
+
+
+def find_placement(on: str, precision: str) -> PlacementSettings:
+    """Return where to train on this machine: ``auto`` is the accelerator that is there, or the CPU.
+
+    Args:
+        on: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ... or ``mps``.
+        precision: ``auto``, or one of `PRECISIONS`.
+
+    Raises:
+        MixnasError: If one of them is unknown, or this machine has no such device.
+    """
+    if precision not in ("auto", *PRECISIONS):
+        raise MixnasError(unknown("precision", precision, ("auto", *PRECISIONS)))
+    if on == "auto":
+        on = "cpu"
+        if torch.cuda.is_available():
+            on = "cuda"
+        elif torch.backends.mps.is_available():
+            on = "mps"
+    check_device(on)
+    return PlacementSettings(on, precision)
+
+
+def describe(settings: PlacementSettings) -> str:
+    """Return the name of a device for people, such as ``cuda (2 x NVIDIA H100)``."""
+    if settings.kind != "cuda":
+        return settings.on
+    name = torch.cuda.get_device_name(settings.on)
+    count = len(gpus_of(settings))
+    return f"{settings.on} ({f'{count} x ' if count > 1 else ''}{name})"
+
+
+def gpus_of(settings: PlacementSettings) -> list[str]:
+    """Return the GPUs that a placement may use, as torch names them here; none but on CUDA.
+
+    Plain ``cuda`` stands for all of them, a number for one.
+    """
+    if settings.kind != "cuda":
+        return []
+    if settings.on != "cuda":
+        return [settings.on]
+    return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+
+
+def open_placement(
+    settings: PlacementSettings, resolution: int, compiled: bool = False
+) -> Placement:
+    """Return the placement of a training of one process.
+
+    Args:
+        settings: Where to train.
+        resolution: Side of the images, in pixels, on which automatic precision depends.
+        compiled: Whether networks are compiled with `torch.compile`.
+
+    Raises:
+        MixnasError: If this machine has no such device.
+    """
+    return Placement(name_here(settings.on), settings.precision_at(resolution), compiled)
+
+
+def has_room_for(size: int, device: str) -> bool:
+    """Tell whether a data set can be kept on a device beside networks in training.
+
+    Args:
+        size: Size of the data set, in bytes.
+        device: Device, as torch names it.
+    """
+    if device.startswith("cuda"):
+        free, _ = torch.cuda.mem_get_info(device)
+        return size <= DATA_SHARE * free
+    if device == "mps":
+        return size <= DATA_SHARE * torch.mps.recommended_max_memory()
+    return True
+
+
+def to_host(tensor: Tensor) -> Tensor:
+    """Wait for the device, and return a tensor in main memory.
+
+    All waiting for the numbers that a step or a score computes happens here, so that tests can see
+    how often it does: a device that is waited for at every step is idle most of the time.
+    """
+    return tensor.cpu()
 
 
 @dataclass
@@ -44,18 +150,24 @@ class Placement:
         """
         if self.precision not in PRECISIONS:
             raise MixnasError(unknown("precision", self.precision, PRECISIONS))
-        kind, _, number = self.device.partition(":")
-        if kind not in ("cpu", "cuda", "mps") or not (number.isdigit() or not number):
-            raise MixnasError(f"unknown device '{self.device}'; allowed: cpu, cuda, cuda:0, ...")
-        if self.device.startswith("cuda") and not torch.cuda.is_available():
-            raise MixnasError("torch finds no CUDA device; train on cpu")
-        if self.precision == "fp16" and self.device.startswith("cuda"):
+        check_device(self.device)
+        if self.precision == "fp16" and self.kind == "cuda":
             self._scaler = torch.amp.GradScaler()
 
     @property
     def main(self) -> bool:
         """Whether this is the process that writes files and prints."""
         return self.rank == 0
+
+    @property
+    def kind(self) -> str:
+        """Kind of the device, without its number."""
+        return self.device.partition(":")[0]
+
+    def accumulator(self, *shape: int) -> Tensor:
+        """Return zeros on the device that sums are added to, in double precision if it has it."""
+        dtype = torch.float32 if self.kind == "mps" else torch.float64
+        return torch.zeros(shape, dtype=dtype, device=self.device)
 
     def place(self, model: nn.Module) -> nn.Module:
         """Move a model to the device in place, in the channels-last format."""
@@ -68,7 +180,7 @@ class Placement:
 
     def to_device(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Move tensors to the device."""
-        if self.device == "cpu":
+        if self.kind == "cpu":
             return tensors
         return tuple(tensor.to(self.device, non_blocking=True) for tensor in tensors)
 
@@ -77,15 +189,18 @@ class Placement:
         dtype = PRECISIONS[self.precision]
         if dtype is None:
             return nullcontext()
-        return torch.autocast(self.device.partition(":")[0], dtype)
+        return torch.autocast(self.kind, dtype)
 
-    def backward(self, loss: Tensor, optimiser: torch.optim.Optimizer) -> None:
-        """Compute the gradients; those of fp16 are unscaled, so that they can be clipped."""
-        if self._scaler is None:
-            loss.backward()  # type: ignore[no-untyped-call]
-            return
-        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        self._scaler.unscale_(optimiser)
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of a loss to those of the weights."""
+        if self._scaler is not None:
+            loss = self._scaler.scale(loss)
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def finish_gradients(self, optimiser: torch.optim.Optimizer) -> None:
+        """Unscale the gradients of fp16 when those of a batch are complete."""
+        if self._scaler is not None:
+            self._scaler.unscale_(optimiser)
 
     def step(self, optimiser: torch.optim.Optimizer) -> None:
         """Take a step of the optimizer."""
@@ -123,7 +238,7 @@ class AcceleratePlacement(Placement):
 
     def place(self, model: nn.Module) -> nn.Module:
         """See `Placement.place`; on GPUs, batch normalization uses the images of all processes."""
-        if self.device.startswith("cuda"):
+        if self.kind == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         return super().place(model)
 

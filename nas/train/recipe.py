@@ -1,4 +1,4 @@
-"""Recipes: how to train, both in the short trainings of a search and in full training."""
+"""Recipes: how to train, both in the short training of a search and in full training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Recipe:
     """How to train a network. A value of zero disables an ingredient.
 
     Attributes:
-        epochs: Passes over the training part; 0.5 is half a pass.
+        epochs: Passes over the training split; 0.5 is half a pass.
         batch_size: Images per step. Small batches give the many steps that ranking networks needs.
         optimiser: ``sgd`` (with Nesterov momentum), ``rmsprop`` (TensorFlow's variant, as for
             MnasNet), ``adamw``, or a name that the package pytorch_optimizer knows, such as
@@ -52,7 +52,7 @@ class Recipe:
         mixup: Parameter of the Beta distribution of mixup (Zhang et al. 2018).
         cutmix: Parameter of the Beta distribution of CutMix (Yun et al. 2019); if mixup is used as
             well, each step uses one of the two at random.
-        normalisation: Whether images are normalized by the statistics of the training part
+        normalisation: Whether images are normalized by the statistics of the training split
             (``data``) or by those of ImageNet (``imagenet``).
         distill: Share of the loss that comes from the teacher, if there is one.
         temperature: Temperature of the distillation (Hinton et al. 2015).

@@ -1,4 +1,4 @@
-"""The settings of a full training, and their defaults.
+"""The settings of full training, and of where any training runs, with their defaults.
 
 This module imports no torch, so that help texts can show the defaults.
 """
@@ -6,7 +6,7 @@ This module imports no torch, so that help texts can show the defaults.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
@@ -19,16 +19,65 @@ from nas.train.recipe import Recipe
 SETTINGS = "training.yaml"
 ReadingMode = Literal["auto", "memory", "stream"]
 DEFAULT_RECIPE = Recipe(epochs=30, batch_size=64, learning_rate=0.05, warmup=0.1)
-"""Recipe of a full training if none is given: longer than the short trainings of a search."""
+"""Recipe of a full training if none is given: longer than the short training of a search."""
+MIXED_FROM = 128
+"""Side of the images, in pixels, from which automatic precision is mixed on a GPU. Steps on smaller
+images are bound by the launches of kernels, of which mixed precision has more: on an H100 at 32
+pixels, bf16 was a third slower than fp32 (`experiments/results/on_gpu.json`)."""
+ON_HELP = (
+    "Device to train on: cpu, cuda, cuda:1, mps, or auto: an accelerator if there is one, else cpu."
+)
+PRECISION_HELP = (
+    "Arithmetic precision: fp32, bf16, fp16, or auto: bf16 on CUDA for images of "
+    f"{MIXED_FROM} px or more, else fp32."
+)
+
+
+@dataclass(frozen=True)
+class PlacementSettings:
+    """Where networks are trained and evaluated, and how precisely.
+
+    Attributes:
+        on: Device, as torch names it: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        precision: ``fp32``, ``bf16``, ``fp16``; or ``auto``: bf16 on a GPU from `MIXED_FROM` pixels
+            on, fp32 otherwise.
+    """
+
+    on: str = "cpu"
+    precision: str = "auto"
+
+    @property
+    def kind(self) -> str:
+        """Kind of the device, without its number."""
+        return self.on.partition(":")[0]
+
+    def precision_at(self, resolution: int) -> str:
+        """Return the precision for images of a side, in pixels."""
+        if self.precision != "auto":
+            return self.precision
+        return "bf16" if self.kind == "cuda" and resolution >= MIXED_FROM else "fp32"
+
+    def facts(self, resolution: int) -> dict[str, Any]:
+        """Return what scores depend on; nothing for fp32 on the CPU, the usual case.
+
+        The device counts since it has random numbers of its own, for augmentation and dropout.
+        """
+        precision = self.precision_at(resolution)
+        device = {} if self.kind == "cpu" else {"trained_on": self.kind}
+        return device if precision == "fp32" else {**device, "precision": precision}
+
+
+ON_THE_CPU = PlacementSettings()
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class TrainingSettings:
-    """What a full training is asked to do; ``training.yaml`` of its folder holds it.
+    """The settings of a full training run, saved as ``training.yaml`` in its folder.
 
     Attributes:
         network: Path of a spec, name of a reference network, or ``timm:NAME``.
         data: Name or path of the data set.
+        images_per_class: Number of images of each class to use, at most; None for all.
         recipe: How to train.
         seed: Random seed.
         resolution: Side of the images, in pixels; None for the network's own resolution.
@@ -40,6 +89,7 @@ class TrainingSettings:
 
     network: str
     data: str = defaults.DATA
+    images_per_class: int | None = None
     recipe: Recipe = DEFAULT_RECIPE
     seed: int = 0
     resolution: int | None = None
@@ -55,7 +105,7 @@ def read_training_settings(path: Path) -> TrainingSettings:
         MixnasError: If the folder holds no training, or its settings are invalid.
     """
     if not (path / SETTINGS).is_file():
-        raise MixnasError(f"{path} is not the folder of a training: it has no {SETTINGS}")
+        raise MixnasError(f"{path} is not the folder of a training run: it has no {SETTINGS}")
     document = read_document(path / SETTINGS)
     settings: TrainingSettings = validate(TrainingSettings, document)
     require_keys(document, ("network", "data", "recipe"))

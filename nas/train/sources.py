@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nas.data import DataSource, FolderData
 from nas.progress import Step
-from nas.train.batches import Batches, BatchSource
+from nas.train.batches import Batches, BatchSource, placed
 from nas.train.placement import Placement
 from nas.train.recipe import Recipe
 from nas.train.settings import ReadingMode
@@ -24,10 +24,11 @@ def open_batches(
     workers: int = 2,
     step: Step | None = None,
 ) -> tuple[BatchSource, Recipe, list[str]]:
-    """Return the batches of a training, and the part of the recipe that they leave to do.
+    """Return the batches of a training run, and the part of the recipe that is left to apply.
 
-    Image files are streamed if there are many of them, or if training crops are cut from them: a
-    crop of the original image shows more detail than a crop of a small square.
+    Image files are streamed if there are many of them, if the disk has no room for their pixels,
+    or if training crops are cut from them: a crop of the original image shows more detail than a
+    crop of a small square.
 
     Args:
         data: Data set.
@@ -60,11 +61,14 @@ def open_batches(
         return batches, recipe.replace(crop=1.0), []
     images = data.at(resolution, step)
     remarks = [images.remark()] if images.broken else []
-    return Batches(images, recipe.batch_size, seed, rank=rank, world=world), recipe, remarks
+    images, staged = placed(images, placement.device)
+    in_memory = Batches(images, recipe.batch_size, seed, rank=rank, world=world, staged=staged)
+    return in_memory, recipe, remarks
 
 
 def _should_stream(data: FolderData, resolution: int, recipe: Recipe, reading: ReadingMode) -> bool:
     if reading != "auto":
         return reading == "stream"
-    count = sum(len(files) for files in data.files.values())
-    return recipe.crop < 1 or 3 * count * resolution**2 > MAX_CACHED_BYTES
+    if recipe.crop < 1 or data.cached_bytes(resolution) > MAX_CACHED_BYTES:
+        return True
+    return not data.cache_fits(resolution)

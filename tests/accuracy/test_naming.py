@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 
 from nas.accuracy import label_of, max_score_of, open_estimator
@@ -5,6 +7,8 @@ from nas.accuracy.naming import ANY_NUMBER, parse_settings
 from nas.accuracy.pool import ListedPool
 from nas.errors import MixnasError
 from nas.spec import load_network
+from nas.testing.fakes import Instant
+from nas.train.settings import PlacementSettings
 from tests.networks import TINY
 
 
@@ -47,7 +51,7 @@ def test_the_default_resolution_follows_from_the_networks(name, least):
         ("short:learning_rate=-1", "estimator short: learning_rate is '-1'.*greater than 0"),
         ("short:epochs=3", "unknown setting of estimator short 'epochs'"),
         ("zero-cost:zicco", r"unknown zero-cost score 'zicco' \(did you mean 'zico'"),
-        ("table:", "needs a file: table:FILE"),
+        ("table:", "needs a file; write table:FILE"),
         ("my_module:Missing", "there is no module 'my_module'"),
     ],
 )
@@ -79,6 +83,45 @@ def test_the_supernet_takes_pool_and_seed():
         open_estimator("supernet:pool=x", "digits", pool)
 
 
+@pytest.mark.parametrize(
+    ("on", "own", "expected"),
+    [
+        ("cpu", 500, 36),  # as small as the networks allow
+        ("cuda", 500, 112),
+        ("mps", 80, 80),  # never above the images' own side ...
+        ("cuda", 8, 36),  # ... but large enough for all kernels to count
+    ],
+)
+def test_the_default_resolution_follows_from_device_and_images(monkeypatch, on, own, expected):
+    monkeypatch.setattr("nas.data.load_data", lambda *_: SimpleNamespace(own_side=lambda: own))
+    pool = ListedPool([load_network("mixnet_s")])
+    for name in ("supernet", "short", "zero-cost:naswot"):
+        estimator = open_estimator(name, "photographs", pool, 0, PlacementSettings(on))
+        assert (estimator.resolution, estimator.placement.on) == (expected, on)
+    given = open_estimator("short:resolution=64", "photographs", pool, 0, PlacementSettings(on))
+    assert given.resolution == 64
+
+
 def test_an_import_path_is_called_with_the_data_set():
     estimator = open_estimator("nas.testing.fakes:Instant", "somewhere")
     assert (type(estimator).__name__, estimator.data) == ("Instant", "somewhere")
+
+
+class Former(Instant):
+    """An estimator that was written for an earlier version."""
+
+    def luggage(self):
+        return b""
+
+
+class Current(Former):
+    """One that serves both."""
+
+    def export_state(self):
+        return b""
+
+
+def test_an_ability_under_its_former_name_is_refused():
+    with pytest.raises(MixnasError, match="'luggage', which is now called 'export_state'"):
+        open_estimator(f"{__name__}:Former", "digits")
+    assert isinstance(open_estimator(f"{__name__}:Current", "digits"), Current)

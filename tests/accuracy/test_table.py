@@ -42,7 +42,7 @@ def test_the_estimator_looks_up_networks(table):
     assert lookup.estimate(TINY, 3).accuracy == 0.9
     assert [lookup.estimate(DEEP, seed).accuracy for seed in (0, 1, 2)] == [0.93, 0.95, 0.93]
     assert lookup.estimate(TINY.replace(name="other", num_classes=7), 0).accuracy == 0.9
-    with pytest.raises(EstimateError, match=r"no such network \(2 others\)"):
+    with pytest.raises(EstimateError, match=r"the network is not among the 2 of the table"):
         lookup.estimate(TINY.replace(padding="same"), 0)
 
 

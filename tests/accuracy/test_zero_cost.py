@@ -5,11 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from nas.accuracy import zero_cost
+from nas.accuracy import fidelity, zero_cost
 from nas.accuracy.zero_cost import SCORES, ZeroCost
 from nas.cost import count
 from nas.data import load_data
 from nas.torch_model import build
+from nas.train.placement import Placement
 from tests.networks import DEEP, TINY
 
 
@@ -84,8 +85,10 @@ def test_a_small_set_is_halved(monkeypatch):
         images={part: images[:20] for part, images in data.images.items()},
         labels={part: labels[:20] for part, labels in data.labels.items()},
     )
-    monkeypatch.setattr(zero_cost, "shared_data", lambda *_: few)
-    one, two = ZeroCost(batch_size=64, resolution=16)._batches(0)
+    monkeypatch.setattr(fidelity, "load_data", lambda *_: few)
+    fidelity.shared_data.cache_clear()
+    fidelity._placed.cache_clear()
+    one, two = ZeroCost(data="few", batch_size=64, resolution=16)._batches(0, Placement())
     assert len(one[0]) == len(two[0]) == 10
     rows = torch.cat([one[0], two[0]]).flatten(1)
     assert len(torch.unique(rows, dim=0)) == len(

@@ -4,14 +4,16 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
+import torch
 
 from nas.accuracy import Estimate, EstimateError
 from nas.executors.base import Failure, Resources, Stage, Task, default_resources
 from nas.executors.local import LocalExecutor
-from nas.machine import machine_for
+from nas.machine import machine_for, name_here
 from nas.spec import load_network
 from nas.testing.fakes import Scripted
 from nas.units import GIBIBYTE
@@ -39,6 +41,33 @@ class Telling:
     def estimate(self, spec, seed):
         *_, last = self.estimates(spec, seed)
         return last
+
+
+class Bound:
+    """Says which GPUs its process sees, by the loss; fails as a lost GPU does for seed 13."""
+
+    placement = SimpleNamespace(on="cuda:1")
+
+    def __init__(self):
+        self.seen = None
+
+    def __setstate__(self, state):
+        # The environment when the estimator arrives, before which torch must not look for GPUs.
+        self.seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+
+    def __getstate__(self):
+        return {"seen": None}
+
+    def fingerprint(self):
+        return {}
+
+    def estimate(self, spec, seed):
+        if seed == 13:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        if seed == 14:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        assert name_here("cuda:1") == "cuda"
+        return Estimate(0.5, float(self.seen), 0.0, os.getpid(), score=0.5)
 
 
 class SlowToCome(Scripted):
@@ -95,6 +124,23 @@ def test_every_task_has_one_result():
     assert again[3].accuracy == 0.03
 
 
+def test_each_worker_sees_one_gpu():
+    with LocalExecutor(Bound(), Resources(4, gpus=("5", "7"))) as executor:
+        found = dict(executor.run(tasks(*range(8))))
+    by_process = {result.seed: result.loss for result in found.values()}
+    assert sorted(by_process.values()) == [5, 5, 7, 7]
+
+
+def test_a_lost_gpu_costs_its_worker_only():
+    with LocalExecutor(Bound(), Resources(1, gpus=("5",))) as executor:
+        found = dict(executor.run(tasks(1, 13, 2, 14, 3)))
+    assert found[13] == Failure(
+        "RuntimeError: CUDA error: an illegal memory access was encountered", died=True
+    )
+    assert found[14] == Failure("OutOfMemoryError: CUDA out of memory")
+    assert found[1].seed != found[2].seed == found[3].seed
+
+
 def test_failures_are_results_with_reasons():
     results = results_of(Scripted(), Resources(1), 1, 13, 14, 16, 17, 19)
     assert results[13] == Failure("the training loss is nan in epoch 1")
@@ -145,7 +191,7 @@ def test_a_task_that_takes_too_much_memory_is_ended_with_its_reason():
     results = results_of(Scripted(), Resources(1, memory=GIBIBYTE), 1, 18, 2)
     assert isinstance(results[18], Failure)
     assert results[18].reason.startswith("out of memory: it took 1.")
-    assert "a worker may take 1.0 GiB (fewer --workers leave more to each)" in results[18].reason
+    assert "may take 1.0 GiB (use fewer --workers to leave more for each)" in results[18].reason
     assert all(isinstance(results[seed], Estimate) for seed in (1, 2))
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from tests.conftest import ROOT
 
@@ -22,7 +23,15 @@ def test_every_part_gives_its_figures_on_the_cpu(tmp_path):
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     parts = json.loads((tmp_path / "on_gpu.json").read_text())["parts"]
-    assert set(parts) == {"training", "latency", "kills"}
+    assert set(parts) == {"tests", "training", "supernet", "latency", "search", "kills"}
+    (row,) = parts["tests"]["rows"]
+    assert row["failures"] == ""
+    assert row["skipped" if not torch.cuda.is_available() else "passed"] > 5
+    (row,) = parts["supernet"]["rows"]
+    assert min(row["steps/s"], row["img/s"], row["seconds a score"]) > 0
+    found = {row["phase"]: row["seconds"] for row in parts["search"]["rows"]}
+    assert found["trials"] > 0
+    assert list(found)[-1] == "report"
     assert all(row["mixnas img/s"] > 0 for row in parts["training"]["rows"])
     assert all(row["trained ms"] > 0 for row in parts["latency"]["rows"])
     (row,) = parts["kills"]["rows"]

@@ -24,7 +24,7 @@ def test_the_deployed_form_is_written(command, refused, tmp_path):
     assert "Split" not in kinds
     assert "BatchNormalization" not in kinds
     error = refused("nas.export", "mixnet_s", "--device", "onnxruntime:cpu", "--out", "b.onnx")
-    assert "--device onnxruntime:cpu applies to --lowered only" in error
+    assert "--device onnxruntime:cpu only has an effect with --lowered" in error
 
 
 def test_mistakes_are_refused(refused, tmp_path):

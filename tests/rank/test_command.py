@@ -32,7 +32,7 @@ def test_a_card_is_printed_and_saved(table, here, tmp_path):
     words = ("nas.rank", "--table", table, "-e", "zero-cost:params", "--out", tmp_path / "r")
     result = here(*words, "--workers", "1")
     assert result.returncode == 0, result.stderr
-    for name in ("the estimator", "parameters", "MAdds", "depth", "another full training"):
+    for name in ("the estimator", "parameters", "MAdds", "depth", "second training run"):
         assert name in result.stdout
     card = json.loads((tmp_path / "r" / "card.json").read_text(encoding="utf-8"))
     assert card["n"] == 12

@@ -86,7 +86,7 @@ def test_a_folder_is_claimed_while_the_ranking_lives(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("scores.json", "{", r"scores\.json is damaged .*remove it to judge all networks again"),
+        ("scores.json", "{", r"scores\.json is damaged .*remove it to evaluate all networks again"),
         ("scores.json", '{"x": {}}', "is damaged"),
         ("scores.json", "[1]", "is damaged"),
         ("ranking.yaml", "a: [", r"ranking\.yaml:1: not valid YAML"),

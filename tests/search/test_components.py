@@ -9,10 +9,13 @@ from nas.executors.local import LocalExecutor
 from nas.samplers.random import RandomSampler
 from nas.search.components import open_components, open_executor
 from nas.search.config import SearchConfig
+from nas.search.placements import SearchPlacements
 from nas.space import load_space, space_from_yaml
 from nas.testing.fakes import Instant
+from nas.train.settings import ON_THE_CPU
 from tests.searching import SPACE, write_space
 
+HERE = SearchPlacements(ON_THE_CPU, ON_THE_CPU, gpus=None, cluster=False)
 CONFIG = SearchConfig(
     space="small",
     limits={"madds": "3M", "latency": "8ms"},
@@ -73,7 +76,7 @@ def test_rewards_need_accuracies(space):
 
 
 def test_trials_run_in_worker_processes_unless_a_cluster_is_named(tmp_path):
-    executor = open_executor(CONFIG, Instant(), tmp_path)
+    executor = open_executor(CONFIG, Instant(), HERE, tmp_path)
     assert isinstance(executor, LocalExecutor)
     resources = executor.resources
     assert (resources.workers, resources.threads, resources.seconds) == (3, 2, 7.0)
@@ -83,6 +86,6 @@ def test_trials_run_in_worker_processes_unless_a_cluster_is_named(tmp_path):
 def test_runs_of_the_same_name_have_states_of_their_own_on_a_cluster(tmp_path):
     config = dataclasses.replace(CONFIG, ray="local")
     one, two, again = (
-        open_executor(config, Instant(), tmp_path / name / "run") for name in ("a", "b", "a")
+        open_executor(config, Instant(), HERE, tmp_path / name / "run") for name in ("a", "b", "a")
     )
     assert one._folder == again._folder != two._folder

@@ -38,7 +38,7 @@ def test_options_have_no_defaults_of_their_own():
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("trials", r"judges (\d+) of them"),
+        ("trials", r"evaluates (\d+) of them"),
         ("data", r"`--data` takes `(\w+)` \(the default"),
         ("estimator", r"\| `(\w+)` \(default\) \| validation accuracy with"),
         ("sampler", r"\| `([\w-]+)` \(default\) \| what adds most"),

@@ -96,5 +96,5 @@ def test_a_configuration_that_lost_a_setting_does_not_become_another_search(tmp_
     path = run.path / "config.yaml"
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(line for line in lines if not line.startswith("seed:")))
-    with pytest.raises(MixnasError, match=r"config\.yaml: seed missing; restore the file"):
+    with pytest.raises(MixnasError, match=r"config\.yaml: missing keys: seed; restore the file"):
         run.read_config()

@@ -38,6 +38,9 @@ def test_what_figures_rest_on_is_plain_data():
     assert found["cores"] >= 1
     assert found["machine"]
     assert "predictor" not in found
+    assert "retraining" not in found
+    with_retraining = provenance(Instant(), InstantDevice(), None, Instant())
+    assert with_retraining["retraining"] == {"estimator": "Instant"}
 
 
 def test_a_predictor_brings_its_errors_without_every_single_one():

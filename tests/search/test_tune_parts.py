@@ -67,11 +67,49 @@ def test_nothing_is_adopted_that_tune_cannot_go_on_with(live, tmp_path, monkeypa
     assert queue.adopted == ()
 
 
-def test_what_tune_can_go_on_with_is_adopted(tmp_path, monkeypatch):
+@pytest.fixture
+def left_behind(tmp_path, monkeypatch):
+    """An executor whose earlier process left two trials running, as far as files tell."""
     monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path))
     monkeypatch.setattr(tune.tune.Tuner, "can_restore", lambda folder: True)
     executor = tune.TuneExecutor(Instant(), Resources(1), 0, "run")
     (tmp_path / "ray" / "run").mkdir()
     (tmp_path / "ray" / "run" / "live.json").write_text('{"a": 1, "b": 4}')
+    return executor
+
+
+def test_what_tune_can_go_on_with_is_adopted(left_behind, monkeypatch):
+    monkeypatch.setattr(tune.tune.Tuner, "restore", lambda folder, *_, **options: object())
     queue = Queue()
-    assert executor.recover(queue) == [1, 4] == list(queue.adopted)
+    assert left_behind.recover(queue) == [1, 4] == list(queue.adopted)
+
+
+def test_the_state_of_another_version_starts_over(left_behind, monkeypatch, capsys):
+    def restore(folder, *_, **options):
+        raise ModuleNotFoundError("No module named 'nas.executors.ray_tune'")
+
+    monkeypatch.setattr(tune.tune.Tuner, "restore", restore)
+    queue = Queue()
+    assert left_behind.recover(queue) == []
+    assert queue.adopted == ()
+    assert "cannot restore its state (ModuleNotFoundError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "share", "expected"),
+    [
+        (16, 0, 0, 8),
+        (16, 4, 1, 4),
+        (16, 4, 0.5, 8),
+        (16, 1, 0.1, 8),
+        (3, 8, 1, 1),
+        (40, 8, 0.1, 20),
+    ],
+)
+def test_no_more_trials_are_proposed_than_a_cluster_has_room_for(
+    cpus, gpus, share, expected, monkeypatch
+):
+    monkeypatch.setattr(tune, "cluster_cpus", lambda: cpus)
+    monkeypatch.setattr(tune, "cluster_gpus", lambda: gpus)
+    assert tune.trials_at_once(Resources(100, threads=2), share) == expected
+    assert tune.trials_at_once(Resources(2, threads=2), share) == min(2, expected)

@@ -26,7 +26,7 @@ from tests.space.test_space import TINY
         ("first: {expansion: {choice: [2, 3]}}", "first: 5", "first: must be a mapping of fields"),
         ("each: {kernels: {choice: [3, 5, 7]}}", "each: 5", "each: must be a mapping of fields"),
         ("first: {expansion", "first: {kernels: 5, expansion", "also appears in 'each'"),
-        ("  b:", "  stem:", "'stem' has another meaning here"),
+        ("  b:", "  stem:", "'stem' is a reserved name"),
         ("  b:", "  b.c:", "'b.c' is not a valid name"),
         ("name: tiny", "name: ../tiny", "'../tiny' is not a valid name"),
         ("{choice: [16, 24]}", "{times: [.inf], of: 8}", "finite number"),
@@ -131,7 +131,7 @@ def test_chains_are_split_and_limits_parsed():
 
 def test_derived_widths_exclude_given_ones():
     rule = "derive: {depth: 8, w0: 16, wa: 8, wm: 2}"
-    with pytest.raises(DocumentError, match=r"s.yaml:1: stages.a.channels: is derived and cannot"):
+    with pytest.raises(DocumentError, match=r"s.yaml:1: stages.a.channels: is derived by the"):
         small("kernels: 3", rule)
     with pytest.raises(DocumentError, match=r"unknown rule 'anynet'; allowed: regnet"):
         small("kernels: 3", rule.replace("depth: 8", "rule: anynet"))

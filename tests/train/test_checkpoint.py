@@ -45,7 +45,7 @@ def test_a_restored_training_ends_with_the_same_bits(tmp_path, changes):
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     save_checkpoint(trainer(Recipe()), tmp_path / "c.safetensors", ABOUT)
-    with pytest.raises(MixnasError, match="another training: seed was 0, but is 1 now"):
+    with pytest.raises(MixnasError, match="another training run: seed was 0, but is 1 now"):
         load_checkpoint(trainer(Recipe()), tmp_path / "c.safetensors", {**ABOUT, "seed": 1})
 
 
@@ -107,7 +107,7 @@ def test_checkpoints_are_saved_at_intervals_and_after_epochs(tmp_path, monkeypat
 def test_other_files_are_no_checkpoints(tmp_path):
     path = tmp_path / "c.safetensors"
     save_file({"a": torch.zeros(1)}, path)
-    with pytest.raises(MixnasError, match=r"c\.safetensors is not the checkpoint of a training"):
+    with pytest.raises(MixnasError, match=r"safetensors is not the checkpoint of a training run"):
         load_checkpoint(trainer(Recipe()), path, ABOUT)
     with pytest.raises(MixnasError, match=r"none cannot be resumed .*start a new training"):
         load_checkpoint(trainer(Recipe()), tmp_path / "none", ABOUT)

@@ -20,7 +20,7 @@ def opened(path, settings, new=True):
     return open_training(
         path=path,
         settings=settings,
-        placement=Placement(),
+        open_placement=lambda resolution: Placement(),
         workers=0,
         new=new,
         console=Console(quiet=True),

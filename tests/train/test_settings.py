@@ -29,7 +29,7 @@ def test_settings_are_read_from_the_folder_of_a_training(tmp_path):
 
 
 def test_other_folders_and_settings_are_refused(tmp_path):
-    with pytest.raises(MixnasError, match=r"is not the folder of a training: it has no training\."):
+    with pytest.raises(MixnasError, match=r"folder of a training run: it has no training\."):
         read_training_settings(tmp_path)
     (tmp_path / SETTINGS).write_text("network: mixnet_s\nreading: tape\n", encoding="utf-8")
     with pytest.raises(MixnasError, match=r"training\.yaml:2: reading: .*allowed: auto, memory"):
@@ -38,7 +38,7 @@ def test_other_folders_and_settings_are_refused(tmp_path):
 
 def test_a_file_that_lost_its_data_set_does_not_become_another_training(tmp_path):
     (tmp_path / SETTINGS).write_text("network: mixnet_s\nrecipe: {epochs: 2}\n", encoding="utf-8")
-    with pytest.raises(MixnasError, match=r"training\.yaml: data missing; restore the file"):
+    with pytest.raises(MixnasError, match=r"training\.yaml: missing keys: data; restore the file"):
         read_training_settings(tmp_path)
 
 

@@ -12,16 +12,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.overrides import TorchFunctionMode
 
+from nas.accuracy.supernet.skeletons import SkeletonPool
 from nas.ir import BatchNorm, Conv, Layer, Linear, MixConv, SqueezeExcite, residual_ends, walk
 from nas.spec import NetworkSpec
-from nas.torch_model import Network
 
 RESIDUAL = "weight_residual"
 """Suffix of the keys of those scales that end a residual branch."""
@@ -60,6 +59,7 @@ class WeightBank(nn.Module):
         super().__init__()
         self.tensors = nn.ParameterDict()
         self._residual_scale = 0.0 if zero_residuals else 1.0
+        self._skeletons = SkeletonPool()
 
     def add(self, spec: NetworkSpec) -> None:
         """Make room for a network: enlarge tensors that are too small, and keep their weights."""
@@ -116,60 +116,9 @@ class WeightBank(nn.Module):
             buffers: Batch-normalization statistics by name; updated in training mode.
             drops: Dropout and drop path of the network (see `Network`).
         """
-        network = skeleton(spec, drops=drops).train(self.training)
+        network = self._skeletons.network(spec, drops).train(self.training)
         logits: Tensor = functional_call(network, {**self.weights(spec), **buffers}, (images,))
         return logits
-
-
-# -- modules without weights ------------------------------------------------------------------
-
-
-def skeleton(
-    spec: NetworkSpec, momentum: float | None = 0.1, drops: tuple[float, float] = (0.0, 0.0)
-) -> Network:
-    """Return a network whose tensors are on the meta device.
-
-    Args:
-        spec: The network.
-        momentum: Momentum of the batch-normalization statistics; None to average over all batches.
-        drops: Dropout and drop path of the network (see `Network`).
-    """
-    with torch.device("meta"), _SkipInitialization():
-        network = Network(spec, *drops)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = momentum
-    return network
-
-
-class _SkipInitialization(TorchFunctionMode):
-    """Skips functions that fill tensors: they take long even on the meta device."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func in _INITIALIZERS:
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **kwargs)
-
-
-_INITIALIZERS = {
-    *(nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_, nn.init.constant_),
-    *(Tensor.zero_, Tensor.fill_),
-}
-
-
-def fresh_buffers(spec: NetworkSpec) -> dict[str, Tensor]:
-    """Return the batch-normalization buffers of a network that has seen no images, by name."""
-    buffers: dict[str, Tensor] = {}
-    for layer in walk(spec.tree(), spec.in_shape):
-        if isinstance(layer.leaf, BatchNorm):
-            channels = layer.leaf.channels
-            buffers[f"{layer.path}.running_mean"] = torch.zeros(channels)
-            buffers[f"{layer.path}.running_var"] = torch.ones(channels)
-            buffers[f"{layer.path}.num_batches_tracked"] = torch.tensor(0)
-    return buffers
 
 
 # -- where the weights of a network are -------------------------------------------------------

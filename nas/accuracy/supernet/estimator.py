@@ -5,11 +5,10 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
-import os
-import random
+import math
 import time
-from collections.abc import Callable
 from functools import cached_property, lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,46 +17,43 @@ from filelock import FileLock
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from nas.accuracy.base import Estimate, EstimateError
 from nas.accuracy.fidelity import (
     AtLeastOne,
+    Images,
     Resolution,
     WidthFactor,
-    prepare_data,
-    shared_data,
     widened,
 )
-from nas.accuracy.pool import NetworkPool
-from nas.accuracy.supernet.bank import WeightBank, fresh_buffers, skeleton
-from nas.cost import count
-from nas.data import ImageData, load_data
+from nas.accuracy.memory import out_of_memory
+from nas.accuracy.supernet.bank import WeightBank
+from nas.accuracy.supernet.skeletons import fresh_buffers, skeleton
+from nas.accuracy.supernet.training import (
+    CHECKPOINT_SECONDS,
+    FEWEST_IMAGES,
+    SupernetTraining,
+)
 from nas.document import digest
 from nas.errors import MixnasError
 from nas.files import cache_folder, write_atomic
-from nas.machine import machine_for
 from nas.progress import Step
 from nas.spec import NetworkSpec
 from nas.train.augment import Augmentation
-from nas.train.batches import Batches
-from nas.train.checkpoint import Checkpointer, load_checkpoint, save_weights
-from nas.train.loop import Evaluation, Trainer, TrainingError, evaluate
-from nas.train.placement import Placement
+from nas.train.loop import Evaluation, TrainingError, evaluate
+from nas.train.placement import Placement, gpus_of, open_placement
 from nas.train.recipe import Recipe
+from nas.train.settings import ON_THE_CPU, PlacementSettings
 
 _TRAINING_SETTINGS = ("images", "most_epochs", "resolution", "width", "paths", "seed")
-SCANNED = 2_000  # networks drawn to find out how large the shared weights must be
-MOST_UNTRAINED = 0.02  # largest share of untrained weights of a network that is judged
-CHECKPOINT_SECONDS = 30.0  # time between two checkpoints
-CACHED_KERNELS = 100_000  # compiled kernels that oneDNN keeps, some kilobytes each
+MOST_UNTRAINED = 0.02  # largest share of untrained weights of a network that is evaluated
 EVALUATION_BATCH = 128  # images
-DrawNetwork = Callable[[random.Random], NetworkSpec]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class Supernet:
-    """Judges networks by their validation accuracy with weights that all networks share.
+    """Evaluates networks by their validation accuracy with weights that all networks share.
 
     Attributes:
         data: Name or path of the data set.
@@ -65,18 +61,22 @@ class Supernet:
         images: Number of images seen in training, over all epochs.
         most_epochs: Upper bound on the number of epochs, which small data sets reach.
         resolution: Height and width of the images, in pixels.
-        width: Factor of all channels.
+        width: Width multiplier.
         paths: Number of networks trained on every batch: 1 for a single path (Guo et al. 2020);
             from 2 on the sandwich rule (Yu and Huang 2019): the largest network, the smallest one,
             then random ones.
         calibration: Number of training images from which the batch-normalization statistics of a
-            network are estimated before it is judged, rounded up to whole batches of 128.
-        validation: Number of validation images that a network is judged on, at most.
+            network are estimated before it is evaluated, rounded up to whole batches of 128.
+        validation: Maximum number of validation images that a network is evaluated on.
         recipe: How to train; the number of epochs follows from `images`. After few steps, AdamW
             ranks networks better than SGD (`experiments/results/ranking.json`). Residual branches
             start at zero: otherwise the networks of the large MixNet space are 12 percentage points
             less accurate and are ranked worse (`experiments/results/ranking_mixnets.json`).
         seed: Random seed of the training.
+        processes: Number of processes that train together, with a path and a share of each batch
+            for every one; None for one, or one per GPU as long as each has `FEWEST_IMAGES`.
+        placement: Where to train and evaluate, and how precisely.
+        images_per_class: Number of images of each class to use, at most; None for all.
     """
 
     data: str
@@ -98,8 +98,16 @@ class Supernet:
         )
     )
     seed: int = 0
+    processes: AtLeastOne | None = None
+    placement: PlacementSettings = ON_THE_CPU
+    images_per_class: int | None = None
 
     label = "accuracy with shared weights"
+
+    @property
+    def shown(self) -> Images:
+        """The images that networks are shown."""
+        return Images(self.data, self.resolution, self.images_per_class, self.validation)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the pool, which only training needs: workers find trained weights."""
@@ -130,11 +138,30 @@ class Supernet:
         """Everything that the trained weights depend on, apart from the machine."""
         return {
             "estimator": "supernet",
-            "data_fingerprint": load_data(self.data).fingerprint(),
+            "data_fingerprint": self.shown.source().fingerprint(),
             **{name: getattr(self, name) for name in _TRAINING_SETTINGS},
             **self.pool.fingerprint(),
             **self.recipe.settings(),
+            **self.placement.facts(self.resolution),
+            **({"processes": self._processes} if self._processes > 1 else {}),
         }
+
+    @property
+    def _processes(self) -> int:
+        """Number of processes that train together.
+
+        Raises:
+            MixnasError: If there are not as many GPUs.
+        """
+        gpus = len(gpus_of(self.placement))
+        if self.processes is None:
+            return max(1, min(gpus, self.recipe.batch_size // FEWEST_IMAGES))
+        if gpus and self.processes > gpus:
+            raise MixnasError(
+                f"the supernet cannot be trained by {self.processes} processes, since "
+                f"{self.placement.on} has {gpus} of the GPUs; set processes to {gpus} or less"
+            )
+        return self.processes
 
     @property
     def path(self) -> Path:
@@ -145,58 +172,37 @@ class Supernet:
 
     def prepare(self, step: Step | None = None) -> list[str]:
         """See `PreparedEstimator`; trains the supernet, or resumes an interrupted training."""
-        remarks = prepare_data(self.data, self.resolution, step)
+        remarks = self.shown.prepare(self.placement.kind, step)
         with FileLock(self.path.with_suffix(".lock")):  # another search may train the same one
             if not self.path.is_file():
-                self._prepare(step)
+                remarks += self._training().run(self._processes, step)
         return remarks
 
-    def _prepare(self, step: Step | None) -> None:
-        data = shared_data(self.data, self.resolution)
-        # Nearly every step has layers of different shapes, which oneDNN would compile again.
-        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(CACHED_KERNELS))
-        batches = Batches(data, self.recipe.batch_size, self.seed)
-        recipe = self.recipe.replace(epochs=batches.epochs(self.images, self.most_epochs))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            model = _SampledPaths(self._draw, self.paths, recipe)
-            trainer = Trainer(model, batches, recipe, self.seed)
-            checkpoint = self.path.with_suffix(".checkpoint")
-            about = {"supernet": digest(self._training_facts)}
-            if checkpoint.is_file():
-                load_checkpoint(trainer, checkpoint, about)
-            try:
-                with machine_for("training"):
-                    self._train(trainer, checkpoint, about, step)
-            except TrainingError as error:
-                checkpoint.unlink(missing_ok=True)
-                raise MixnasError(f"the supernet: {error}") from None
-        trained: Any = trainer.evaluated_model
-        save_weights(trained.bank, self.path, {})
-        checkpoint.unlink(missing_ok=True)
+    def _training(self) -> SupernetTraining:
+        return SupernetTraining(
+            shown=dataclasses.replace(self.shown, validation=None),
+            pool=self.pool,
+            images=self.images,
+            most_epochs=self.most_epochs,
+            width=self.width,
+            paths=self.paths,
+            recipe=self.recipe,
+            seed=self.seed,
+            placement=self.placement,
+            path=self.path,
+            about={"supernet": digest(self._training_facts)},
+            save_every=CHECKPOINT_SECONDS,
+        )
 
-    def _draw(self, rng: random.Random) -> NetworkSpec:
-        pool: NetworkPool = self.pool
-        return widened(pool.draw(rng), self.width)
-
-    @staticmethod
-    def _train(
-        trainer: Trainer, checkpoint: Path, about: dict[str, Any], step: Step | None
-    ) -> None:
-        checkpointer = Checkpointer(trainer, checkpoint, about, CHECKPOINT_SECONDS)
-        for done in trainer.steps():
-            if step is not None:
-                step(done, trainer.total)
-            checkpointer.save_if_due()
-
-    # -- judging ----------------------------------------------------------------------------
+    # -- evaluation -------------------------------------------------------------------------
 
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
         """See `Estimator.estimate`; the seed chooses the images that calibrate a network."""
         started = time.perf_counter()
         if not self.path.is_file():
             raise EstimateError(f"the supernet {self.path} has not been trained")
-        bank = _trained_bank(self.path)
+        placement = open_placement(self.placement, self.resolution)
+        bank = _trained_bank(self.path, placement.device)
         spec = widened(spec, self.width)
         untrained = bank.missing_share(spec)
         if untrained > MOST_UNTRAINED:
@@ -208,11 +214,13 @@ class Supernet:
             bank = copy.deepcopy(bank)  # the untrained weights must not affect other networks
             torch.manual_seed(self.seed)
             bank.add(spec)
-        data = shared_data(self.data, self.resolution, self.validation)
+            bank.to(placement.device)
         try:
-            evaluation = self._evaluated(bank, spec, data, seed)
+            evaluation = self._evaluated(bank, spec, placement, seed)
         except TrainingError as error:
             raise EstimateError(str(error)) from None
+        except torch.OutOfMemoryError as error:
+            raise EstimateError(out_of_memory(error)) from None
         seconds = round(time.perf_counter() - started, 3)
         return Estimate(
             accuracy=None,
@@ -224,63 +232,25 @@ class Supernet:
 
     @torch.no_grad()
     def _evaluated(
-        self, bank: WeightBank, spec: NetworkSpec, data: ImageData, seed: int
+        self, bank: WeightBank, spec: NetworkSpec, placement: Placement, seed: int
     ) -> Evaluation:
         """Calibrate batch normalization on training images, then evaluate on validation images."""
         network = skeleton(spec, momentum=None)
-        state = {**bank.weights(spec), **fresh_buffers(spec)}
+        state = {**bank.weights(spec), **fresh_buffers(spec, placement.device)}
         network.load_state_dict(state, assign=True)
-        batches = Batches(data, EVALUATION_BATCH, seed)
-        augmentation = Augmentation(self.recipe, batches.statistics())
+        batches = self.shown.batches(EVALUATION_BATCH, seed, placement)
+        augmentation = Augmentation(self.recipe, batches.statistics(), placement.device)
         network.train()
-        for number, (images, _) in enumerate(batches.train(0)):
-            if number * EVALUATION_BATCH >= self.calibration:
-                break
-            network(augmentation.normalise(images))
-        return evaluate(network, batches, "validation", augmentation, Placement())
-
-
-class _SampledPaths(nn.Module):
-    """The supernet in training: every batch passes through one network or several.
-
-    Attributes:
-        bank: The shared weights; the checkpoints of a training name them by this attribute.
-    """
-
-    def __init__(self, draw: DrawNetwork, paths: int, recipe: Recipe) -> None:
-        super().__init__()
-        self.bank = WeightBank(recipe.zero_residuals)
-        self._draw, self._paths = draw, paths
-        self._drops = (recipe.dropout, recipe.drop_path)
-        scanned = [draw(random.Random(seed)) for seed in range(SCANNED)]
-        for spec in scanned:
-            self.bank.add(spec)
-        by_cost = sorted(scanned, key=lambda spec: count(spec).madds)
-        self._extremes = [by_cost[-1], by_cost[0]]
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the logits (paths x B, classes) of networks drawn with torch's random generator.
-
-        Args:
-            images: Images, (B, 3, H, W).
-        """
-        rng = random.Random(int(torch.randint(1 << 62, ())))
-        specs = self._extremes[: self._paths] if self._paths > 1 else []
-        specs = [*specs, *(self._draw_fitting(rng) for _ in range(self._paths - len(specs)))]
-        logits = [self.bank(spec, images, fresh_buffers(spec), self._drops) for spec in specs]
-        return torch.cat(logits)
-
-    def _draw_fitting(self, rng: random.Random) -> NetworkSpec:
-        """Draw a network that the bank has room for, as it has for nearly all of them."""
-        while True:
-            spec = self._draw(rng)
-            if not self.bank.missing_share(spec):
-                return spec
+        for images, _ in islice(batches.train(0), math.ceil(self.calibration / EVALUATION_BATCH)):
+            (images,) = placement.to_device(images)
+            with placement.autocast():
+                network(augmentation.normalise(images))
+        return evaluate(network, batches, "validation", augmentation, placement)
 
 
 @lru_cache(maxsize=1)
-def _trained_bank(path: Path) -> WeightBank:
+def _trained_bank(path: Path, device: str) -> WeightBank:
     bank = WeightBank()
     for name, tensor in load_file(path).items():
         bank.tensors[name.removeprefix("tensors.")] = nn.Parameter(tensor)
-    return bank
+    return bank.to(device)

@@ -5,9 +5,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.overrides import TorchFunctionMode
 
-from nas.accuracy.supernet.bank import WeightBank, fresh_buffers, skeleton, weight_slices
+from nas.accuracy.supernet.bank import WeightBank, weight_slices
+from nas.accuracy.supernet.skeletons import fresh_buffers, skeleton
 from nas.space import load_space, sample
 from nas.torch_model import build, zero_residuals
 from tests.networks import DEEP, TINY
@@ -95,42 +95,6 @@ def _replace(block, kernels):
     return type(block)(**{**vars(block), "kernels": kernels})
 
 
-class Fills(TorchFunctionMode):
-    """Counts calls of functions that fill tensors."""
-
-    count = 0
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        self.count += func.__name__ in ("normal_", "kaiming_uniform_", "uniform_", "zero_", "fill_")
-        return func(*args, **(kwargs or {}))
-
-
-def test_a_skeleton_has_every_tensor_of_a_network_and_fills_none():
-    with Fills() as fills:
-        full = build(DEEP, 0)
-    assert fills.count > 50
-    with Fills() as fills:
-        empty = skeleton(DEEP)
-    assert fills.count == 0
-    assert {name: tensor.shape for name, tensor in empty.state_dict().items()} == {
-        name: tensor.shape for name, tensor in full.state_dict().items()
-    }
-    assert all(tensor.is_meta for tensor in empty.state_dict().values())
-
-
-def test_a_skeleton_takes_momentum_and_drops():
-    norms = [
-        module
-        for module in skeleton(TINY, momentum=None).modules()
-        if isinstance(module, torch.nn.BatchNorm2d)
-    ]
-    assert norms
-    assert all(norm.momentum is None for norm in norms)
-    dropped = skeleton(DEEP, drops=(0.3, 0.6))
-    assert dropped.classifier.dropout == 0.3
-    assert dropped.stages.get_submodule("0.1").drop_path == pytest.approx(0.2)  # block 1 of 3
-
-
 def test_a_bank_has_no_weights_of_networks_that_were_never_added():
     bank = WeightBank()
     assert bank.missing_share(TINY) == 1
@@ -155,10 +119,3 @@ def test_weights_are_initialized_as_those_of_a_single_network():
     assert float(weights["classifier.weight"].detach().std()) == pytest.approx(0.01, rel=0.05)
     depthwise = weights["stages.0.0.depthwise.conv.0.weight"].detach()
     assert float(depthwise.std()) == pytest.approx((2 / 9) ** 0.5, rel=0.1)
-
-
-def test_fresh_buffers_are_those_of_a_new_network():
-    expected = dict(build(DEEP, 0).named_buffers())
-    buffers = fresh_buffers(DEEP)
-    assert buffers.keys() == expected.keys()
-    assert all(torch.equal(buffers[name], expected[name]) for name in expected)

@@ -8,14 +8,9 @@ import torch
 from nas.accuracy.base import EstimateError, PortableEstimator
 from nas.accuracy.pool import ListedPool, SpacePool
 from nas.accuracy.supernet import Supernet
-from nas.accuracy.supernet.estimator import (
-    CHECKPOINT_SECONDS,
-    MOST_UNTRAINED,
-    _SampledPaths,
-    _trained_bank,
-)
+from nas.accuracy.supernet.estimator import MOST_UNTRAINED, _trained_bank
+from nas.accuracy.supernet.training import CHECKPOINT_SECONDS
 from nas.space import load_space
-from nas.train.recipe import Recipe
 from tests.networks import DEEP, TINY
 
 space = load_space("mixnet").with_classes(10)
@@ -126,27 +121,10 @@ def test_a_slightly_larger_network_leaves_the_trained_weights_alone(supernet):
     before = trained.estimate(DEEP, 0)
     head = DEEP.head.channels
     larger = DEEP.replace(head=dataclasses.replace(DEEP.head, channels=head + 1))
-    bank = _trained_bank(trained.path)
+    bank = _trained_bank(trained.path, "cpu")
     assert 0 < bank.missing_share(larger) < MOST_UNTRAINED
     first, second = trained.estimate(larger, 0), trained.estimate(larger, 0)
     assert (first.score, first.loss) == (second.score, second.loss)
     assert bank.missing_share(larger) > 0
     after = trained.estimate(DEEP, 0)
     assert (after.score, after.loss) == (before.score, before.loss)
-
-
-def test_the_sandwich_trains_the_extremes_and_random_networks():
-    """Yu and Huang 2019: the largest and the smallest of the networks, then random ones."""
-    pool = ListedPool([TINY, DEEP])
-    torch.manual_seed(0)
-    model = _SampledPaths(pool.draw, 4, Recipe())
-    passed = []
-    model.bank.forward = lambda spec, images, *_: (passed.append(spec), images.new_zeros(2, 10))[1]
-    assert model(torch.zeros(2, 3, 32, 32)).shape == (8, 10)
-    assert passed[:2] == [DEEP, TINY]
-    assert len(passed) == 4
-    single = _SampledPaths(pool.draw, 1, Recipe())
-    single.bank.forward = model.bank.forward
-    passed.clear()
-    assert [single(torch.zeros(2, 3, 32, 32)).shape for _ in range(20)] == [(2, 10)] * 20
-    assert {spec.name for spec in passed} == {"tiny", "deep"}

@@ -88,6 +88,24 @@ def test_scores_of_earlier_versions_were_accuracies(folder):
 
 
 @pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        (
+            {"scores": {"resolution": 36}, "retraining": {"resolution": 64}},
+            (" at 36 px", " at 64 px"),
+        ),
+        ({"scores": {"estimator": "table"}}, ("", "")),
+        ({"scores": ["odd"], "retraining": {"resolution": "large"}}, ("", "")),
+    ],
+)
+def test_the_side_of_the_images_stands_beside_scores(folder, conditions, expected):
+    write(folder, "conditions.yaml", conditions)
+    run = read_run(folder)
+    assert (run.side_text("scores"), run.side_text("retraining")) == expected
+    assert run.label == f"validation accuracy{expected[0]}"
+
+
+@pytest.mark.parametrize(
     ("file", "text", "message"),
     [
         ("config.yaml", "3", r"config\.yaml is damaged: it must have the keys space, data, device"),

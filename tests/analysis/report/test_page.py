@@ -191,12 +191,12 @@ def test_a_ranking_card_is_shown_and_kept(command, refused, run_folder, tmp_path
     card = tmp_path / "card.json"
     card.write_text(json.dumps(document), encoding="utf-8")
     before = Page(write_report(run_folder).read_text(encoding="utf-8")).text
-    assert "It is not yet known how well these scores rank networks" in before
+    assert "It is not known how well these scores rank networks" in before
     result = command("analysis", "report", run_folder, "--ranking", card, "--json")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["ranking"] == json.loads(json.dumps(found.to_dict()))
     after = Page(write_report(run_folder).read_text(encoding="utf-8")).text
-    assert "It is not yet known" not in after
+    assert "It is not known" not in after
     assert re.search(r"the estimator\s*1\.00 \(1\.00 to 1\.00\)", after)
     assert "this search used a different estimator" in after
     assert "no such file" in refused("analysis", "report", run_folder, "--ranking", tmp_path / "x")

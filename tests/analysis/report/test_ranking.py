@@ -70,7 +70,7 @@ def test_the_table_ends_with_the_ceiling(card):
         "best 3",
         "best 8",
     ]
-    assert [row[0] for row in rows] == ["the estimator", "even", "another full training"]
+    assert [row[0] for row in rows] == ["the estimator", "even", "second training run"]
     assert all(len(row) == len(header) for row in rows)
     assert rows[0][1] == interval_text(card.rankings[0].tau)
     assert rows[0][4].count("%") == 3

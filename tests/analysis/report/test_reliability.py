@@ -40,7 +40,7 @@ CARD = {"n": 40, "within_5": 0.8, "within_10": 0.975}
     [
         ({}, ("measured", "measured"), "All latencies were measured on the device."),
         ({}, ("measured", "predicted"), "the predictor's error is not known"),
-        ({"predictor": CARD}, ("predicted", "measured"), "Errors of the predictor on networks"),
+        ({"predictor": CARD}, ("predicted", "measured"), "the predictor's errors on networks"),
     ],
 )
 def test_latencies_say_where_they_come_from(conditions, sources, text):

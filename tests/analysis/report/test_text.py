@@ -88,7 +88,7 @@ def test_the_front_turns_where_more_score_costs_most():
 
 @pytest.mark.parametrize(
     ("seeds", "told"),
-    [(1, "mixnet_s: noise unknown after one training run"), (3, "were retrained with 3 seeds")],
+    [(1, "mixnet_s: significance unknown after one training"), (3, "were retrained with 3 seeds")],
 )
 def test_retrainings_tell_their_seeds(seeds, told):
     kinds = [("trial_0", "front", 0.9), ("mixnet_s", "reference", 0.8)]

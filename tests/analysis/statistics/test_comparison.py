@@ -90,7 +90,7 @@ def test_runs_of_other_kinds_are_told_apart(tmp_path):
     first = run_folder(tmp_path / "a", "digits", "onnxruntime:cpu")
     other = run_folder(tmp_path / "b", "pets", "onnxruntime:cpu")
     found = compare(read_populations([first, other]))
-    assert comparison_data(found)["mixed"] == "not the same data: digits, pets"
+    assert comparison_data(found)["mixed"] == "different data: digits, pets"
     assert comparison_data(compare(read_populations([first])))["mixed"] == ""
     scores = run_folder(tmp_path / "c", "digits", "onnxruntime:cpu", accuracy=False)
     with pytest.raises(

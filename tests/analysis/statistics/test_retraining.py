@@ -40,7 +40,7 @@ def test_few_test_images_make_a_difference_doubtful():
     front, reference = [0.90, 0.901, 0.902], [0.88, 0.881, 0.882]
     many, few = (differences(table(front, reference, n), "trial_3")[0] for n in (100_000, 300))
     assert many.verdict == "better"
-    assert few.verdict == "no difference beyond noise"
+    assert few.verdict == "no significant difference"
     assert many.value == few.value
 
 
@@ -51,7 +51,7 @@ def test_the_interval_covers_as_often_as_it_says():
     for _ in range(runs):
         shares = []
         for truth in (0.9, 0.88):
-            # One draw of images for all trainings of a network, as it is the same test part.
+            # One draw of images for all trainings of a network, as it is the same test split.
             shift = rng.normal(0, math.sqrt(truth * (1 - truth) / 1000))
             shares.append(truth + shift + rng.normal(0, 0.004, 3))
         found = differences(table(*shares, images=1000), "trial_3")[0]
@@ -61,7 +61,7 @@ def test_the_interval_covers_as_often_as_it_says():
 
 def test_one_training_shows_no_noise():
     rows = confirmed_rows(table([0.9], [0.8]), "trial_3")
-    assert [row["verdict"] for row in rows] == ["", "noise unknown after one training run"]
+    assert [row["verdict"] for row in rows] == ["", "significance unknown after one training run"]
     assert rows[1]["difference"] == "+10.00"
     assert rows[0]["test"] == "90.00"
 

@@ -1,0 +1,152 @@
+"""Several processes that train one supernet together, one per GPU, started by the search itself.
+
+Each trains a path of its own on its share of a batch. torch's DistributedDataParallel averages the
+gradients of the shared weights: a weight that a path leaves out counts as zero there, and one that
+all paths leave out has none, as in a single process.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import socket
+import warnings
+from contextlib import suppress
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import TYPE_CHECKING
+
+import torch
+
+from nas.errors import MixnasError
+from nas.machine import end_with_parent, interrupts_blocked, usable_cores
+from nas.progress import Step
+from nas.train.placement import AcceleratePlacement
+
+if TYPE_CHECKING:
+    from nas.accuracy.supernet.training import SupernetTraining
+
+_HOST = "127.0.0.1"
+
+
+def train_together(training: SupernetTraining, count: int, parts: int, step: Step | None) -> None:
+    """Train a supernet in several processes; all of them end with this call.
+
+    Args:
+        training: The training.
+        count: Number of processes.
+        parts: Number of parts in which each computes the gradients of its share of a batch.
+        step: Called with the number of steps taken and their total number.
+
+    Raises:
+        MixnasError: If one of the processes cannot continue.
+        torch.OutOfMemoryError: If the memory of one of their devices does not suffice.
+    """
+    # torch's warnings that a path leaves no weight out, which is as it should be; it reads this
+    # when it is imported.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    context = multiprocessing.get_context("spawn")
+    pickled, port = pickle.dumps(training), _free_port()
+    processes: list[SpawnProcess] = []
+    pipes: list[Connection] = []
+    try:
+        resource_tracker.ensure_running()  # it would let interrupts through when it starts
+        for rank in range(count):
+            ours, theirs = context.Pipe(duplex=False)
+            arguments = (pickled, parts, rank, count, port, theirs)
+            process = context.Process(target=_train, args=arguments, daemon=True)
+            with interrupts_blocked():
+                process.start()
+            theirs.close()
+            processes.append(process)
+            pipes.append(ours)
+        _supervise(processes, pipes, step)
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+        for pipe in pipes:
+            pipe.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind((_HOST, 0))
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def _supervise(processes: list[SpawnProcess], pipes: list[Connection], step: Step | None) -> None:
+    """Pass on what the processes report, until all have ended or one has failed."""
+    running = dict(zip(pipes, processes, strict=True))
+    while running:
+        for pipe in wait(list(running)):
+            assert isinstance(pipe, Connection)
+            try:
+                kind, *content = pipe.recv()
+            except (EOFError, OSError):  # it has ended
+                process = running.pop(pipe)
+                process.join()
+                if process.exitcode:
+                    raise MixnasError(
+                        f"a process that trains the supernet died (exit code {process.exitcode}); "
+                        "repeat the command to continue from its last checkpoint"
+                    ) from None
+                continue
+            if kind == "memory":
+                raise torch.OutOfMemoryError(*content)
+            if kind == "failure":
+                raise MixnasError(*content)
+            if step is not None:
+                step(*content)
+
+
+def _train(pickled: bytes, parts: int, rank: int, world: int, port: int, pipe: Connection) -> None:
+    """Train in one of the processes, and report to the one that started them."""
+    end_with_parent()
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(world),
+        "LOCAL_WORLD_SIZE": str(world),
+        "MASTER_ADDR": _HOST,
+        "MASTER_PORT": str(port),
+    }
+    torch.set_num_threads(max(1, usable_cores() // world))
+    # Slices of weights have gradients of another memory format; they are copied anyway.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+    # It comes from the parent, as everything that `multiprocessing` sends.
+    training: SupernetTraining = pickle.loads(pickled)  # noqa: S301
+    report = _reporter(pipe) if rank == 0 else None
+    try:
+        training.train(_placement(training), parts, report)
+    except torch.OutOfMemoryError as error:
+        pipe.send(("memory", str(error)))
+    except MixnasError as error:
+        pipe.send(("failure", str(error)))
+    pipe.close()
+    # Without this, NCCL and gloo wait for each other's threads at exit, and warn.
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+
+
+def _placement(training: SupernetTraining) -> AcceleratePlacement:
+    from accelerate import Accelerator, DistributedDataParallelKwargs  # takes a second
+
+    accelerator = Accelerator(
+        cpu=training.placement.kind == "cpu",
+        mixed_precision="no",  # the placement handles precision
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+    precision = training.placement.precision_at(training.shown.resolution)
+    return AcceleratePlacement(accelerator, precision, compiled=False)
+
+
+def _reporter(pipe: Connection) -> Step:
+    def report(done: int, total: int) -> None:
+        with suppress(OSError):  # the parent is gone, and this process will be, too
+            pipe.send(("step", done, total))
+
+    return report

@@ -1,0 +1,197 @@
+"""The training of the supernet: paths are sampled at every step, by one process or by several."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nas.accuracy.fidelity import Images, widened
+from nas.accuracy.memory import HALVED, out_of_memory, release_memory
+from nas.accuracy.pool import NetworkPool
+from nas.accuracy.supernet.bank import WeightBank
+from nas.accuracy.supernet.processes import train_together
+from nas.accuracy.supernet.skeletons import fresh_buffers
+from nas.cost import count
+from nas.errors import MixnasError
+from nas.machine import machine_for
+from nas.progress import Step
+from nas.spec import NetworkSpec
+from nas.train.checkpoint import Checkpointer, load_checkpoint, save_weights
+from nas.train.loop import Trainer, TrainingError
+from nas.train.placement import Placement, open_placement
+from nas.train.recipe import Recipe
+from nas.train.settings import PlacementSettings
+
+SCANNED = 2_000  # networks drawn to find out how large the shared weights must be
+CHECKPOINT_SECONDS = 30.0  # time between two checkpoints
+CACHED_KERNELS = 100_000  # compiled kernels that oneDNN keeps, some kilobytes each
+FEWEST_IMAGES = 32
+"""Images of a batch for each process, at the least: batch normalization needs as many."""
+DrawNetwork = Callable[[random.Random], NetworkSpec]
+
+
+@dataclass(frozen=True)
+class SupernetTraining:
+    """One training of the shared weights; it is sent to the processes that train together.
+
+    Attributes:
+        shown: The images.
+        pool: Networks to train.
+        images: Number of images seen, over all epochs.
+        most_epochs: Upper bound on the number of epochs.
+        width: Factor of all channels.
+        paths: Number of networks trained on every batch.
+        recipe: How to train; the number of epochs follows from `images`.
+        seed: Random seed.
+        placement: Where to train, and how precisely.
+        path: File for the trained weights; the checkpoint lies beside it.
+        about: Plain data that identifies the training.
+        save_every: Time between two checkpoints, in seconds.
+    """
+
+    shown: Images
+    pool: NetworkPool
+    images: int
+    most_epochs: int
+    width: float
+    paths: int
+    recipe: Recipe
+    seed: int
+    placement: PlacementSettings
+    path: Path
+    about: dict[str, Any]
+    save_every: float = CHECKPOINT_SECONDS
+
+    @property
+    def checkpoint(self) -> Path:
+        """Path of the checkpoint."""
+        return self.path.with_suffix(".checkpoint")
+
+    def run(self, processes: int, step: Step | None) -> list[str]:
+        """Train to the end, from the checkpoint if there is one, and write the weights.
+
+        Args:
+            processes: Number of processes that train together.
+            step: Called with the number of steps taken and their total number.
+
+        Returns:
+            Remarks for the user, one line each.
+
+        Raises:
+            MixnasError: If the training cannot continue.
+        """
+        try:
+            self._run(processes, 1, step)
+            return []
+        except torch.OutOfMemoryError:
+            pass  # from here on nothing refers to the first attempt, and its memory can be used
+        release_memory()
+        try:
+            self._run(processes, 2, step)
+        except torch.OutOfMemoryError as error:
+            raise MixnasError(f"the supernet: {out_of_memory(error)}") from None
+        return [f"supernet: {HALVED}"]
+
+    def _run(self, processes: int, parts: int, step: Step | None) -> None:
+        if processes > 1:
+            train_together(self, processes, parts, step)
+        else:
+            self.train(open_placement(self.placement, self.shown.resolution), parts, step)
+
+    def train(self, placement: Placement, parts: int, step: Step | None) -> None:
+        """Train in this process, together with the others of a placement.
+
+        Args:
+            placement: Device and processes; the main one writes.
+            parts: Number of parts in which the gradients of a batch are computed.
+            step: Called with the number of steps taken and their total number.
+
+        Raises:
+            MixnasError: If the loss is no longer finite, or the checkpoint is damaged.
+            torch.OutOfMemoryError: If the device's memory does not suffice.
+        """
+        # Nearly every step has layers of different shapes, which oneDNN would compile again.
+        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(CACHED_KERNELS))
+        with torch.random.fork_rng(devices=[]), machine_for("training", placement.device):
+            trainer = self.trainer(placement, parts)
+            if self.checkpoint.is_file():
+                load_checkpoint(trainer, self.checkpoint, self.about)
+            checkpointer = Checkpointer(trainer, self.checkpoint, self.about, self.save_every)
+            try:
+                for done in trainer.steps():
+                    if step is not None:
+                        step(done, trainer.total)
+                    checkpointer.save_if_due()
+            except TrainingError as error:
+                self.checkpoint.unlink(missing_ok=True)
+                raise MixnasError(f"the supernet: {error}") from None
+        if placement.main:
+            trained: Any = trainer.evaluated_model
+            save_weights(trained.bank, self.path, {})
+            self.checkpoint.unlink(missing_ok=True)
+
+    def trainer(self, placement: Placement, parts: int = 1) -> Trainer:
+        """Return the training before its first step; seeds torch's random generator."""
+        batches = self.shown.batches(self.recipe.batch_size, self.seed, placement)
+        recipe = self.recipe.replace(epochs=batches.epochs(self.images, self.most_epochs))
+        torch.manual_seed(self.seed)
+        model = SampledPaths(self._draw, self.paths, recipe)
+        return Trainer(model, batches, recipe, self.seed, placement, parts=parts)
+
+    def _draw(self, rng: random.Random) -> NetworkSpec:
+        return widened(self.pool.draw(rng), self.width)
+
+
+class SampledPaths(nn.Module):
+    """The supernet in training: every batch passes through one network or several.
+
+    Attributes:
+        bank: The shared weights; the checkpoints of a training name them by this attribute.
+    """
+
+    def __init__(self, draw: DrawNetwork, paths: int, recipe: Recipe) -> None:
+        """Make room for the networks.
+
+        Args:
+            draw: Draws a network.
+            paths: Number of networks that a batch passes through.
+            recipe: How to train.
+        """
+        super().__init__()
+        self.bank = WeightBank(recipe.zero_residuals)
+        self._draw, self._paths = draw, paths
+        self._drops = (recipe.dropout, recipe.drop_path)
+        scanned = [draw(random.Random(seed)) for seed in range(SCANNED)]
+        for spec in scanned:
+            self.bank.add(spec)
+        by_cost = sorted(scanned, key=lambda spec: count(spec).madds)
+        self._extremes = [by_cost[-1], by_cost[0]]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits (paths x B, classes) of networks drawn with torch's random generator.
+
+        Args:
+            images: Images, (B, 3, H, W).
+        """
+        rng = random.Random(int(torch.randint(1 << 62, ())))
+        specs = self._extremes[: self._paths] if self._paths > 1 else []
+        specs = [*specs, *(self._draw_fitting(rng) for _ in range(self._paths - len(specs)))]
+        device = str(images.device)
+        logits = [
+            self.bank(spec, images, fresh_buffers(spec, device), self._drops) for spec in specs
+        ]
+        return torch.cat(logits)
+
+    def _draw_fitting(self, rng: random.Random) -> NetworkSpec:
+        """Draw a network that the bank has room for, as it has for nearly all of them."""
+        while True:
+            spec = self._draw(rng)
+            if not self.bank.missing_share(spec):
+                return spec

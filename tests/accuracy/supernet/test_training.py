@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from nas.accuracy.memory import HALVED
+from nas.accuracy.pool import ListedPool
+from nas.accuracy.supernet.training import SampledPaths
+from nas.errors import MixnasError
+from nas.train.loop import Trainer
+from nas.train.recipe import Recipe
+from tests.networks import DEEP, TINY
+
+
+def test_the_sandwich_trains_the_extremes_and_random_networks():
+    """Yu and Huang 2019: the largest and the smallest of the networks, then random ones."""
+    pool = ListedPool([TINY, DEEP])
+    torch.manual_seed(0)
+    model = SampledPaths(pool.draw, 4, Recipe())
+    passed = []
+    model.bank.forward = lambda spec, images, *_: (passed.append(spec), images.new_zeros(2, 10))[1]
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (8, 10)
+    assert passed[:2] == [DEEP, TINY]
+    assert len(passed) == 4
+    single = SampledPaths(pool.draw, 1, Recipe())
+    single.bank.forward = model.bank.forward
+    passed.clear()
+    assert [single(torch.zeros(2, 3, 32, 32)).shape for _ in range(20)] == [(2, 10)] * 20
+    assert {spec.name for spec in passed} == {"tiny", "deep"}
+
+
+def test_a_batch_that_does_not_fit_is_computed_in_halves(training, monkeypatch):
+    take_step, parts = Trainer._take_step, []
+
+    def full(self, images, labels):
+        parts.append(self._parts)
+        if self._parts == 1 and self.step == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.\nMore")
+        take_step(self, images, labels)
+
+    monkeypatch.setattr(Trainer, "_take_step", full)
+    assert training.run(1, None) == [f"supernet: {HALVED}"]
+    assert parts == [1] * 3 + [2] * 10
+    assert training.path.is_file()
+
+
+def test_a_network_that_never_fits_is_told(training, monkeypatch):
+    def full(self, images, labels):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.\nMore")
+
+    monkeypatch.setattr(Trainer, "_take_step", full)
+    said = "the supernet: out of GPU memory, even with the batch halved: CUDA out of memory. Tried"
+    with pytest.raises(MixnasError, match=said):
+        training.run(1, None)

@@ -118,6 +118,7 @@ def kernel_use(
     sizes = tuple(sorted({k for network in ranked for block in network for k in block.kernels}))
     stages = tuple(sorted({block.stage for network in ranked for block in network}))
     means = np.array([_stage_means(network, stages) for network in ranked])
+    means = means.reshape(len(ranked), len(stages), 2)  # even if no network has a block
     shares = np.array([_stage_shares(network, stages, sizes) for network in ranked])
     growth = np.array([_growth(network) for network in ranked])
     good_growth = growth[:n_good]

@@ -85,6 +85,7 @@ class Images:
                 workers=0 if multiprocessing.current_process().daemon else usable_cores(),
                 rank=placement.rank,
                 world=placement.world,
+                pinned=placement.kind == "cuda",
             )
         data, staged = _placed(self, placement.device)
         return Batches(data, size, seed, placement.rank, placement.world, staged)
@@ -182,6 +183,12 @@ def _streamed(images: Images) -> FolderData | None:
 @lru_cache(maxsize=2)
 def _placed(images: Images, device: str) -> tuple[ImageData, bool]:
     return placed(shared_data(images), device)
+
+
+def forget_images() -> None:
+    """Let go of the images that this process has loaded, on devices and in main memory."""
+    for loaded in (_placed, _streamed, shared_data):
+        loaded.cache_clear()
 
 
 def least_resolution(spec: NetworkSpec, least: int) -> int:

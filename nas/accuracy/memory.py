@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 
 import torch
@@ -29,23 +30,29 @@ def with_halved_batches(estimates: Callable[[int], Iterator[Estimate]]) -> Itera
             done += 1
         return
     except torch.OutOfMemoryError:
-        pass  # from here on nothing refers to the first attempt, and its memory can be used
+        pass  # from here on nothing but cycles refers to the first attempt
     release_memory()
     try:
         for number, estimate in enumerate(estimates(2)):
             if number >= done:  # the stages before were answered by the first attempt
                 yield estimate
     except torch.OutOfMemoryError as error:
-        raise EstimateError(out_of_memory(error)) from None
+        raise EstimateError(out_of_memory(error, halved=True)) from None
 
 
-def out_of_memory(error: torch.OutOfMemoryError) -> str:
-    """Return the reason why a network does not fit, in one line."""
+def out_of_memory(error: torch.OutOfMemoryError, halved: bool = False) -> str:
+    """Return the reason why a network does not fit, in one line.
+
+    Args:
+        error: What torch raised.
+        halved: Whether the batch was halved before.
+    """
     first = str(error).partition("\n")[0]
-    return f"out of GPU memory, even with the batch halved: {first}"
+    return f"out of GPU memory{', even with the batch halved' if halved else ''}: {first}"
 
 
 def release_memory() -> None:
     """Give memory back that torch keeps for later, since other processes may share the GPU."""
+    gc.collect()  # trainings contain reference cycles
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

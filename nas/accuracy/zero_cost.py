@@ -49,7 +49,7 @@ class ZeroCost:
         resolution: Height and width of the images, in pixels.
         batch_size: Number of images in a batch.
         max_score: None, since no score has an upper bound.
-        placement: Where to compute scores, and how precisely.
+        placement: Where to compute scores; always in fp32.
         images_per_class: Number of images of each class to use, at most; None for all.
     """
 
@@ -76,6 +76,11 @@ class ZeroCost:
         return Images(self.data, self.resolution, self.images_per_class)
 
     @property
+    def _exactly(self) -> PlacementSettings:
+        """The placement in fp32: scores of networks differ by less than bf16 can tell."""
+        return PlacementSettings(self.placement.on, "fp32")
+
+    @property
     def label(self) -> str:
         """See `Estimator.label`."""
         return self.score
@@ -87,7 +92,7 @@ class ZeroCost:
             "data_fingerprint": self.shown.source().fingerprint(),
             "resolution": self.resolution,
             "batch_size": self.batch_size,
-            **self.placement.facts(self.resolution),
+            **self._exactly.facts(self.resolution),
         }
 
     def prepare(self, step: Step | None = None) -> list[str]:
@@ -97,15 +102,14 @@ class ZeroCost:
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
         """See `Estimator.estimate`; the estimate has a score, but no accuracy."""
         started = time.perf_counter()
-        placement = open_placement(self.placement, self.resolution)
+        placement = open_placement(self._exactly, self.resolution)
         if placement.kind == "mps" and self.score in DOUBLE:
             raise EstimateError(f"{self.score} needs double precision, which mps lacks; use cpu")
         model = build(spec, seed)
         placement.place(model)
         torch.manual_seed(derive_seed(seed))
         try:
-            with placement.autocast():
-                value = SCORES[self.score](model, self._batches(seed, placement))
+            value = SCORES[self.score](model, self._batches(seed, placement))
         except torch.OutOfMemoryError as error:
             raise EstimateError(out_of_memory(error)) from None
         if not math.isfinite(value):

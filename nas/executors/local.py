@@ -228,9 +228,11 @@ class LocalExecutor:
         if started is None and time.monotonic() - worker.submitted > _START_SECONDS:
             return f"its worker did not start within {_START_SECONDS:g} s"
         try:
-            used = psutil.Process(worker.process.pid).memory_info().rss
+            memory = psutil.Process(worker.process.pid).memory_info()
         except psutil.Error:
             return None  # it has just ended, and its pipe will say so
+        # Pages of mapped images are shared, and the system takes them back when it needs to.
+        used = memory.rss - getattr(memory, "shared", 0)
         if used > self.resources.allowance:
             allowance = self.resources.allowance / GIBIBYTE
             return (

@@ -25,6 +25,8 @@ from nas.executors.base import Failure, Stage, Task
 from nas.machine import bind_gpu, end_with_parent, machine_for, name_here
 from nas.spec import NetworkSpec
 
+_LOST = ("CUDA error", "cuDNN error", "NCCL error")  # how errors of a GPU that is lost begin
+
 
 def work(connection: Connection, pickled: bytes, threads: int, gpu: str | None = None) -> None:
     """Evaluate incoming networks until the pipe is closed or the parent is gone.
@@ -59,6 +61,7 @@ def work(connection: Connection, pickled: bytes, threads: int, gpu: str | None =
             if not stage.last and not connection.recv():
                 break
         gc.collect()  # otherwise a network's reference cycles stay until the next one
+        _give_back_memory()
         if first:
             gc.freeze()  # what was imported stays, and scanning it takes 60 ms each time
             first = False
@@ -142,4 +145,11 @@ def _lost_its_gpu(error: Exception) -> bool:
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if "OutOfMemoryError" in kinds:
         return False
-    return "AcceleratorError" in kinds or str(error).startswith("CUDA error")
+    return "AcceleratorError" in kinds or str(error).startswith(_LOST)
+
+
+def _give_back_memory() -> None:
+    """Give back the GPU memory that torch keeps for later: other workers may share the GPU."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

@@ -11,7 +11,7 @@ from nas import cli
 from nas.errors import MixnasError
 from nas.files import new_run_path
 from nas.rank.settings import FEWEST_NETWORKS, RankingSettings
-from nas.train.settings import ON_HELP, PRECISION_HELP
+from nas.train.settings import ON_HELP, ON_THE_CPU, PRECISION_HELP
 from nas.units import parse_seconds
 
 if TYPE_CHECKING:
@@ -108,12 +108,22 @@ def rank(
     from nas.rank.run import RankingRun, draw_networks
     from nas.train.placement import find_placement
 
-    settings = RankingSettings(table=str(table), estimator=estimator, data=data, n=n, seed=seed)
     limit = None if trial_timeout is None else parse_seconds(trial_timeout)
     networks = _trained_networks(table, data)
     pool = ListedPool([network.spec for network in networks])
     placement = find_placement(on, precision)
     opened = open_estimator(estimator, data, pool, seed, placement, images_per_class)
+    if on == "auto" and not hasattr(opened, "placement"):
+        placement = ON_THE_CPU  # it does not train, or decides for itself
+    settings = RankingSettings(
+        table=str(table),
+        estimator=estimator,
+        data=data,
+        n=n,
+        seed=seed,
+        on=placement.kind,
+        images_per_class=images_per_class,
+    )
     resources = Resources(workers or default_resources()[0], threads, limit)
     resources = with_gpus(resources, placement, gpus)
     path = out or new_run_path("rank")

@@ -70,8 +70,7 @@ class RankingRun:
             return
         saved = self._saved_settings()
         saved.pop("fingerprint", None)
-        if saved != asdict(self.settings):
-            self._refuse()
+        self._compare(saved, asdict(self.settings))
 
     def open(self) -> None:
         """Create the folder, or continue the ranking in it; no other process may work in it then.
@@ -85,8 +84,7 @@ class RankingRun:
         self._lock = claim_folder(self.path)  # released with this object, at the latest
         if not self._settings_file.is_file():
             write_atomic(self._settings_file, yaml.safe_dump(requested, sort_keys=False))
-        if self._saved_settings() != requested:
-            self._refuse()
+        self._compare(self._saved_settings(), requested)
         self._read_scores()
 
     @property
@@ -99,10 +97,18 @@ class RankingRun:
 
     def _saved_settings(self) -> dict[str, Any]:
         document = read_document(self._settings_file)
-        return document.data if isinstance(document.data, dict) else {}
+        saved = document.data if isinstance(document.data, dict) else {}
+        # Versions that trained on the CPU only, on all images, did not write so.
+        return {"on": "cpu", "images_per_class": None, **saved}
 
-    def _refuse(self) -> None:
-        raise MixnasError(f"{self.path} is a ranking with other settings; {_REMEDY}")
+    def _compare(self, saved: dict[str, Any], requested: dict[str, Any]) -> None:
+        """Refuse settings that differ from those of the folder."""
+        for name in sorted({*saved, *requested}):
+            if saved.get(name) != requested.get(name):
+                raise MixnasError(
+                    f"{self.path} is a ranking with other settings ({name} was {saved.get(name)}, "
+                    f"and is {requested.get(name)} now); {_REMEDY}"
+                )
 
     def _read_scores(self) -> None:
         if not self._scores_file.is_file():

@@ -20,6 +20,8 @@ class RankingSettings:
         data: Name or path of the data set.
         n: Number of networks to draw from the table.
         seed: Random seed of the drawing, the estimator and the bootstrap.
+        on: Kind of the device that networks are trained on.
+        images_per_class: Number of images of each class to use, at most; None for all.
     """
 
     table: str
@@ -27,3 +29,5 @@ class RankingSettings:
     data: str = defaults.DATA
     n: int = 60
     seed: int = 0
+    on: str = "cpu"
+    images_per_class: int | None = None

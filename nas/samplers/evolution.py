@@ -12,6 +12,7 @@ import moocore
 import numpy as np
 from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
+from scipy.stats import rankdata
 
 from nas.samplers.base import GenotypeSampler, PastTrial, Proposal
 from nas.samplers.domain import Domain
@@ -58,7 +59,9 @@ class RegularizedEvolution(GenotypeSampler):
         entrants = rng.sample(alive, min(self._tournament, len(alive)))
         signs = [1 if d == StudyDirection.MINIMIZE else -1 for d in study.directions]
         losses = np.array([p.trial.values for p in entrants]) * signs
-        nondominated = moocore.is_nondominated(losses, keep_weakly=True)
+        # Ranks dominate each other as the values do, and moocore cannot deal with infinite ones.
+        ranks = rankdata(losses, method="dense", axis=0)
+        nondominated = moocore.is_nondominated(ranks, keep_weakly=True)
         winners = [p for p, wins in zip(entrants, nondominated, strict=True) if wins]
         return Proposal(self._child(rng.choice(winners).genotype, rng))
 

@@ -40,6 +40,7 @@ CHANGEABLE = {
     "trial_timeout",
     "storage",
     "ray",
+    "on",
     "gpus",
     "confirm",
     "retrain",
@@ -356,10 +357,25 @@ def _resumed(
     recorded = run.read_config()
     if "storage" in given:
         _check_same_storage(given["storage"], recorded.storage, path)
+    _check_same_device(given.get("on"), recorded.on)
     settings = dataclasses.replace(recorded, **given)
     if settings.ray == "none":
         settings = dataclasses.replace(settings, ray=None)
     return run, settings
+
+
+def _check_same_device(given: str | None, recorded: str) -> None:
+    """Let --on choose another device of the same kind for a resumed run.
+
+    Raises:
+        MixnasError: If it is of another kind, whose scores could not be compared.
+    """
+    kind = recorded.partition(":")[0]
+    if given is not None and kind not in ("auto", given.partition(":")[0]):
+        raise MixnasError(
+            f"--on {given}: the run's networks were trained on {recorded}, and scores of different "
+            f"kinds of devices cannot be compared; give {kind}, or start a new run"
+        )
 
 
 def _check_same_storage(given: str, recorded: str | None, path: Path) -> None:

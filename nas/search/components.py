@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +12,9 @@ from nas.accuracy import Estimator, max_score_of, open_estimator
 from nas.accuracy.fidelity import decoding_of
 from nas.accuracy.pool import SpacePool
 from nas.accuracy.preparation import prepare_estimator
+from nas.accuracy.short import ShortTraining
+from nas.accuracy.supernet import Supernet
+from nas.accuracy.zero_cost import ZeroCost
 from nas.data import load_data
 from nas.document import digest
 from nas.errors import MixnasError
@@ -61,6 +64,22 @@ class SearchComponents:
         """The limits that are kept by measuring: the space's own and the given ones."""
         return [limit for limit in (*self.space.limits, *self.limits) if limit.metric == "latency"]
 
+    def recorded(self, config: SearchConfig) -> SearchConfig:
+        """Return a configuration with what was chosen for it, as a run directory keeps it.
+
+        Wherever a run is resumed, its scores must come from the same kind of device, and from a
+        supernet that as many processes have trained.
+        """
+        if isinstance(self.estimator, ShortTraining | Supernet | ZeroCost):
+            config = replace(config, on=self.placements.trials.on)
+        processes = getattr(self.estimator, "trained_by", 1)
+        if processes > 1 and getattr(self.estimator, "processes", None) is None:
+            separator = "," if ":" in config.estimator else ":"
+            config = replace(
+                config, estimator=f"{config.estimator}{separator}processes={processes}"
+            )
+        return config
+
     def prepare(
         self, config: SearchConfig, console: Console
     ) -> tuple[Predictor | None, GenotypeSampler]:
@@ -72,7 +91,7 @@ class SearchComponents:
         Raises:
             MixnasError: If one of them cannot be used.
         """
-        remark = self.placements.remark(self.placements.resources_here(Resources(config.workers)))
+        remark = self.placements.remark(self.placements.for_trials(Resources(config.workers)))
         for line in (remark, decoding_of(self.estimator)):
             if line is not None:
                 console.print(line, markup=False, soft_wrap=True)
@@ -146,7 +165,14 @@ def open_components(config: SearchConfig, space: Space) -> SearchComponents:
 
         connect(config.ray, config.workers * config.threads)
     placements = find_placements(config)
-    estimator = open_estimator(config.estimator, config.data, pool, config.seed, placements.trials)
+    estimator = open_estimator(
+        name=config.estimator,
+        data=config.data,
+        pool=pool,
+        seed=config.seed,
+        placement=placements.trials,
+        images_per_class=config.images_per_class,
+    )
     objective = open_objective(config.objective, config.target)
     if objective.target_ms is not None and max_score_of(estimator) != 1:
         raise MixnasError(
@@ -198,7 +224,7 @@ def open_executor(
     """
     resources = Resources(config.workers, config.threads, config.trial_timeout)
     if config.ray is None:
-        return LocalExecutor(estimator, placements.resources_here(resources))
+        return LocalExecutor(estimator, placements.for_trials(resources))
     from nas.search.tune import TuneExecutor
 
     # Two run directories may have the same name, but not the same path.

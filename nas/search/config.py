@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from nas import defaults
-from nas.document import read_document, validate
+from nas.document import Document, read_document, validate
 
 AtLeastOne = Annotated[int, Field(ge=1, le=1_000_000)]
 
@@ -129,4 +129,17 @@ def read_config(path: Path) -> SearchConfig:
     Raises:
         DocumentError: If the file is missing, or is not a configuration.
     """
-    return validate(SearchConfig, read_document(path))
+    document = read_document(path)
+    return adapted(validate(SearchConfig, document), document)
+
+
+def adapted(config: SearchConfig, document: Document) -> SearchConfig:
+    """Return a configuration without what only meant something to versions that had no ``on``.
+
+    They recorded ``gpus: 0``, which would now leave networks that are trained on GPUs without one.
+    """
+    recorded = document.data if isinstance(document.data, dict) else {}
+    kind = config.estimator.partition(":")[0]
+    if "on" in recorded or kind not in TRAINABLE:
+        return config
+    return dataclasses.replace(config, gpus=None)

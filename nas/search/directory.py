@@ -21,7 +21,7 @@ from sqlalchemy import URL
 from nas.document import read_document, require_keys, validate
 from nas.errors import MixnasError
 from nas.files import claim_folder, is_occupied, refuse_occupied, write_atomic
-from nas.search.config import SearchConfig
+from nas.search.config import SearchConfig, adapted
 from nas.study.storage import study_exists, without_password
 
 RECORDED = (
@@ -142,7 +142,7 @@ class RunDirectory:
         config: SearchConfig = validate(SearchConfig, document)
         require_keys(document, RECORDED)
         if "on" not in document.data:  # begun by a version that trained on the CPU only
-            config = dataclasses.replace(config, on="cpu")
+            config = dataclasses.replace(adapted(config, document), on="cpu")
         return config
 
     def write_conditions(self, conditions: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 
@@ -77,8 +77,7 @@ class Search:
         directory = RunDirectory.create(path)
         directory.lock()
         directory.write_space(document.data)
-        # Wherever the run is resumed, its scores must come from the same kind of device.
-        config = replace(config, on=components.placements.trials.on)
+        config = components.recorded(config)
         directory.write_config(config)
         return _assemble(directory, config, components, predictor, sampler, new=True)
 
@@ -164,7 +163,7 @@ class Search:
         # On this machine, whatever cluster the trials ran on. The time limit of a trial does not
         # apply: a retraining takes longer.
         workers, _ = default_resources()
-        resources = self.placements.resources_here(
+        resources = self.placements.for_retraining(
             Resources(min(self.config.workers, workers), self.config.threads)
         )
         with cli.progress_bar(console, "retraining the best") as step:

@@ -9,7 +9,7 @@ from nas.executors.base import Resources
 from nas.executors.gpus import remark_on, with_gpus
 from nas.search.config import TRAINABLE, SearchConfig
 from nas.train.placement import find_placement
-from nas.train.settings import PlacementSettings
+from nas.train.settings import ON_THE_CPU, PlacementSettings
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,21 @@ class SearchPlacements:
             return self.gpus
         return 1.0 if self.trials.kind == "cuda" else 0.0
 
-    def resources_here(self, resources: Resources) -> Resources:
-        """Return the resources of workers on this machine, divided among its GPUs if need be.
+    def for_trials(self, resources: Resources) -> Resources:
+        """Return the resources of trials, divided among the GPUs of this machine if need be.
 
         Raises:
             MixnasError: If the GPUs cannot be divided in this way.
         """
-        share = None if self.cluster else self.gpus
-        return with_gpus(resources, self.here, share)
+        return resources if self.cluster else with_gpus(resources, self.trials, self.gpus)
+
+    def for_retraining(self, resources: Resources) -> Resources:
+        """Return the resources of the retraining, divided among this machine's GPUs if need be.
+
+        Raises:
+            MixnasError: If the GPUs cannot be divided in this way.
+        """
+        return with_gpus(resources, self.here, None if self.cluster else self.gpus)
 
     def remark(self, resources: Resources) -> str | None:
         """Return a line for the user on the accelerator in use; None on the CPU.
@@ -61,11 +68,13 @@ def find_placements(config: SearchConfig) -> SearchPlacements:
     Raises:
         MixnasError: If there is no such device, or its GPUs are of no use to the estimator.
     """
+    kind = config.estimator.partition(":")[0]
     if config.ray is None:
         here = trials = find_placement(config.on, config.precision)
     else:
         here, trials = _with_cluster(config)
-    kind = config.estimator.partition(":")[0]
+    if config.on == "auto" and kind not in TRAINABLE:
+        trials = ON_THE_CPU  # a table needs no GPU; who has an estimator that does gives --on
     if config.gpus and trials.kind != "cuda" and kind in TRAINABLE:
         raise MixnasError(
             f"--gpus {config.gpus:g} gives GPUs to trials that are trained on {trials.on}; leave "
@@ -74,7 +83,7 @@ def find_placements(config: SearchConfig) -> SearchPlacements:
     found = SearchPlacements(here, trials, config.gpus, config.ray is not None)
     if trials.kind == "cuda" and found.gpus_per_trial == 0:
         raise MixnasError("--gpus 0 leaves trials that are trained on cuda without a GPU")
-    found.resources_here(Resources(1))  # raises if the share is not possible
+    found.for_trials(Resources(1))  # raises if the share is not possible
     return found
 
 

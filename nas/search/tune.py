@@ -16,6 +16,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import cloudpickle, tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -28,11 +29,13 @@ from nas.executors.local import LocalExecutor
 from nas.executors.ray_cluster import cluster_cpus, cluster_gpus
 from nas.files import cache_folder
 from nas.spec import NetworkSpec
+from nas.units import GIBIBYTE
 
 # Restarts of a trial whose process or node died, before the trial has failed. What a network does
 # ends its child process alone, so such a death is the cluster's fault.
 RESTARTS = 6
 REDUCTION = 3  # factor from one stage to the next by which ASHA reduces the number of trials
+GPU_WORKER_BYTES = 8 * GIBIBYTE  # main memory that a process on a GPU may take at the least
 _LONGEST_PAUSE = 10.0  # seconds before a trial is restarted
 _LIVE = "live.json"
 _LAST_MOMENTS = 3.0  # seconds between a child's death and this process's, on a node that goes down
@@ -55,7 +58,10 @@ class NetworkTrial(tune.Trainable):  # type: ignore[misc]
         self._executor: LocalExecutor | None = None
         self._answer = False
         try:
-            resources = dataclasses.replace(resources, memory=resources.node_allowance)
+            memory = resources.node_allowance
+            if ray.get_gpu_ids():  # its context alone takes gigabytes, however few its cores are
+                memory = max(memory, GPU_WORKER_BYTES)
+            resources = dataclasses.replace(resources, memory=memory)
             loaded = cloudpickle.loads(estimator)
             if state is not None:
                 loaded.import_state(state)

@@ -93,4 +93,9 @@ class Counter:
 
 def _picker(positions: tuple[int, ...]) -> Callable[[Genotype], Any]:
     """Return a function that picks the values at some positions of a genotype."""
-    return itemgetter(*positions) if positions else lambda genotype: ()
+    return itemgetter(*positions) if positions else _nothing
+
+
+def _nothing(genotype: Genotype) -> tuple[()]:
+    # A function with a name: spaces are sent to other processes, and a lambda cannot be.
+    return ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -237,6 +238,10 @@ def _placement_opener(on: str, precision: str, compiled: bool) -> Callable[[int]
         from accelerate import Accelerator
 
         # The placement handles precision, whatever the launcher was configured for.
+        if on not in ("auto", "cpu", "cuda"):
+            raise MixnasError(
+                f"--on {on}: several processes take a GPU each; give auto, cpu or cuda"
+            )
         accelerator = Accelerator(cpu=on == "cpu", mixed_precision="no")
         found = PlacementSettings(accelerator.device.type, precision)
         return lambda resolution: AcceleratePlacement(
@@ -253,8 +258,10 @@ def _train(training: FullTraining, device: Device | None) -> dict[str, Any]:
 
     console = cli.error_console()
     try:
-        where = training.trainer.placement.device
-        with cli.progress_bar(console, "training") as step, machine_for("training", where):
+        placement = training.trainer.placement
+        # One lock for all processes: they wait for each other, and must not for a measurement.
+        lock = machine_for("training", placement.device) if placement.main else nullcontext()
+        with cli.progress_bar(console, "training") as step, lock:
             training.run(step)
         return training.finish(lambda: _measure_latency(training, device))
     except KeyboardInterrupt:

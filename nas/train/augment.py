@@ -168,7 +168,8 @@ class _Mixup:
 
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, MixedLabels]:
         order = torch.randperm(len(labels), device=labels.device)
-        share = self._beta.sample().to(images.device)
+        # Filled in on the device: copying a tensor there would wait for it.
+        share = torch.full((), float(self._beta.sample()), device=images.device)
         return images.lerp(images[order], share), MixedLabels(labels, labels[order], share)
 
 

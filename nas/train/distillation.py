@@ -33,15 +33,15 @@ class FixedTeacher:
         """
         self._module = placement.place(module).eval().requires_grad_(requires_grad=False)
         self._placement = placement
-        self._mean = torch.tensor(mean).view(1, 3, 1, 1)
-        self._std = torch.tensor(std).view(1, 3, 1, 1)
+        self._mean = torch.tensor(mean).view(1, 3, 1, 1).to(placement.device)
+        self._std = torch.tensor(std).view(1, 3, 1, 1).to(placement.device)
 
     @torch.no_grad()
     def __call__(self, images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
         """See `Teacher`."""
         device = images.device
         pixels = images * std.to(device) + mean.to(device)
-        normalized = (pixels - self._mean.to(device)) / self._std.to(device)
+        normalized = (pixels - self._mean) / self._std
         with self._placement.autocast():
             logits: Tensor = self._module(normalized)
         return logits

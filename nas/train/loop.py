@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -104,7 +104,7 @@ class Trainer:
         self._parts = parts
         self.augmentation = Augmentation(recipe, source.statistics(), self.placement.device)
         self.optimiser = open_optimiser(self.model, recipe)
-        self.average = _average(self.model, recipe.ema) if recipe.ema else None
+        self.average = _average(self.model) if recipe.ema else None
         self._training_module = self.placement.training_module(self.model)
         self.total = max(1, round(recipe.epochs * len(source)))
         self.step = 0
@@ -161,7 +161,7 @@ class Trainer:
         else:
             self.placement.step(self.optimiser)
         if self.average is not None:
-            self.average.update_parameters(self.model)
+            _update(self.average, self.model, self.recipe.ema)
         self._record(loss, accuracy)
 
     def _compute_gradients(self, images: Tensor, target: MixedLabels) -> tuple[Tensor, Tensor]:
@@ -266,24 +266,32 @@ class Trainer:
             to_training()
 
 
-def _average(model: nn.Module, decay: float) -> AveragedModel:
-    """Return an exponential moving average of a model's parameters and buffers.
+def _average(model: nn.Module) -> AveragedModel:
+    """Return an exponential moving average of a model's parameters and buffers."""
+    return AveragedModel(model, use_buffers=True)
+
+
+@torch.no_grad()
+def _update(averaged: AveragedModel, model: nn.Module, decay: float) -> None:
+    """Move an average towards a model.
 
     As in TensorFlow, the decay after n steps is min(decay, (1 + n) / (10 + n)), so that the average
-    follows the first steps quickly.
+    follows the first steps quickly. torch's own method waits for the device at every step.
     """
-
-    def update(averages: Any, values: Any, _: Any) -> None:
-        # This copy of the count is in main memory; the one that is passed is on the device.
-        steps = float(averaged.n_averaged)
-        weight = 1 - min(decay, (1 + steps) / (10 + steps))
-        if averages[0].is_floating_point():  # all of them are of one type
-            torch._foreach_lerp_(averages, values, weight)
-        else:
-            torch._foreach_copy_(averages, values)
-
-    averaged = AveragedModel(model, multi_avg_fn=update, use_buffers=True)
-    return averaged
+    steps = float(averaged.n_averaged)  # in main memory, wherever the model is
+    weight = 1 - min(decay, (1 + steps) / (10 + steps)) if steps else 1.0
+    pairs: list[tuple[Tensor, Tensor]] = []
+    pairs += [*zip(averaged.module.parameters(), model.parameters(), strict=True)]
+    pairs += [*zip(averaged.module.buffers(), model.buffers(), strict=True)]
+    moving = [pair for pair in pairs if steps and pair[0].is_floating_point()]
+    copied = [pair for pair in pairs if not (steps and pair[0].is_floating_point())]
+    for kind in {average.dtype for average, _ in moving}:
+        group = [pair for pair in moving if pair[0].dtype == kind]
+        averages, values = zip(*group, strict=True)
+        torch._foreach_lerp_(averages, values, weight)
+    for average, value in copied:
+        average.copy_(value)
+    averaged.n_averaged += 1
 
 
 @torch.no_grad()

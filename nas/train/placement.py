@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ def check_device(device: str) -> None:
         MixnasError: If it is unknown, or this machine has no such device.
     """
     kind, _, number = device.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or not (number.isdigit() or not number):
+    if re.fullmatch(r"cpu|mps|cuda(:[0-9]{1,3})?", device) is None:
         raise MixnasError(
             f"unknown device '{device}'; allowed: cpu, cuda, cuda:0, ..., mps, or auto"
         )
@@ -151,6 +152,8 @@ class Placement:
         if self.precision not in PRECISIONS:
             raise MixnasError(unknown("precision", self.precision, PRECISIONS))
         check_device(self.device)
+        if self.precision == "fp16" and self.kind == "mps":
+            raise MixnasError("fp16 needs scaled gradients, which mps lacks; use bf16 or fp32")
         if self.precision == "fp16" and self.kind == "cuda":
             self._scaler = torch.amp.GradScaler()
 
@@ -182,7 +185,9 @@ class Placement:
         """Move tensors to the device."""
         if self.kind == "cpu":
             return tensors
-        return tuple(tensor.to(self.device, non_blocking=True) for tensor in tensors)
+        # Other devices than CUDA may still be copying when the source is gone.
+        unblocked = self.kind == "cuda"
+        return tuple(tensor.to(self.device, non_blocking=unblocked) for tensor in tensors)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the context in which to run a forward pass."""
@@ -232,7 +237,8 @@ class AcceleratePlacement(Placement):
 
     def __init__(self, accelerator: Accelerator, precision: str, compiled: bool) -> None:
         """Join the other processes."""
-        super().__init__(str(accelerator.device), precision, compiled)
+        device = accelerator.device
+        super().__init__("cpu" if device.type == "cpu" else str(device), precision, compiled)
         self.accelerator = accelerator
         self.rank, self.world = accelerator.process_index, accelerator.num_processes
 

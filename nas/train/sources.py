@@ -57,6 +57,7 @@ def open_batches(
             workers=workers,
             rank=rank,
             world=world,
+            pinned=placement.kind == "cuda",
         )
         return batches, recipe.replace(crop=1.0), []
     images = data.at(resolution, step)

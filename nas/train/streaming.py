@@ -43,6 +43,7 @@ class StreamedBatches(ShardedBatches[FolderData]):
         workers: int = 2,
         rank: int = 0,
         world: int = 1,
+        pinned: bool = False,
     ) -> None:
         """Take the files; nothing is decoded yet.
 
@@ -55,8 +56,10 @@ class StreamedBatches(ShardedBatches[FolderData]):
             workers: Number of processes that decode images; 0 to decode in this process.
             rank: Number of this training process, from 0.
             world: Number of training processes.
+            pinned: Whether batches are in pinned memory, from which a GPU copies them by itself.
         """
         super().__init__(data, size, seed, rank=rank, world=world)
+        self._pinned = pinned
         self.resolution, self.crop, self.workers = resolution, crop, workers
         self.broken: dict[str, None] = {}
 
@@ -100,7 +103,7 @@ class StreamedBatches(ShardedBatches[FolderData]):
             batch_sampler=batches,  # type: ignore[arg-type]
             num_workers=min(self.workers, len(batches)),
             collate_fn=_collate,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=self._pinned,
         )
         for images, labels, broken in loader:
             self.broken |= dict.fromkeys(broken)

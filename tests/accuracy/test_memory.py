@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from nas.accuracy.base import Estimate, EstimateError
-from nas.accuracy.memory import with_halved_batches
+from nas.accuracy.memory import out_of_memory, with_halved_batches
 
 FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has ...")
 
@@ -44,4 +44,10 @@ def test_a_network_that_does_not_fit_at_all_says_so_in_one_line():
     assert str(caught.value) == (
         "out of GPU memory, even with the batch halved: CUDA out of memory. Tried to allocate "
         "2.00 GiB."
+    )
+
+
+def test_where_nothing_was_halved_nothing_is_said_of_it():
+    assert out_of_memory(FULL) == (
+        "out of GPU memory: CUDA out of memory. Tried to allocate 2.00 GiB."
     )

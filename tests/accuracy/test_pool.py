@@ -1,3 +1,4 @@
+import pickle
 import random
 
 import pytest
@@ -53,3 +54,10 @@ def test_the_fingerprint_of_a_list_follows_from_its_networks():
     assert both == ListedPool([TINY.replace(name="other"), DEEP]).fingerprint()
     assert both != ListedPool([TINY]).fingerprint()
     assert both != ListedPool([DEEP, TINY]).fingerprint()
+
+
+@pytest.mark.parametrize("name", ["mixnet", "mixnet_ladder", "mnasnet"])
+def test_a_pool_can_be_sent_to_other_processes(name):
+    pool = SpacePool(load_space(name), tuple(parse_limits(["madds=400M"])))
+    expected = pool.draw(random.Random(0))
+    assert pickle.loads(pickle.dumps(pool)).draw(random.Random(0)) == expected  # noqa: S301

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from types import SimpleNamespace
 
 import psutil
@@ -106,11 +107,14 @@ def results_of(estimator, shape, *seeds):
 
 
 def workers_of_this_process():
-    return [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if process.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(process.cmdline())
-    ]
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it may end at any moment
+            if process.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(
+                process.cmdline()
+            ):
+                found.append(process)
+    return found
 
 
 def test_every_task_has_one_result():

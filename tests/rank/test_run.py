@@ -53,7 +53,10 @@ def test_a_new_folder_holds_the_settings(tmp_path):
 def test_a_ranking_with_other_settings_is_refused(tmp_path, change):
     ranking(tmp_path / "r").open()
     other = ranking(tmp_path / "r", settings=dataclasses.replace(SETTINGS, **change))
-    with pytest.raises(MixnasError, match="r is a ranking with other settings; choose another"):
+    with pytest.raises(
+        MixnasError,
+        match=r"r is a ranking with other settings \(.* was .*, and is .* now\); choose another",
+    ):
         other.check()
 
 

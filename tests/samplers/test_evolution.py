@@ -63,6 +63,21 @@ def test_with_two_objectives_none_in_the_tournament_dominates_the_parent():
         assert any(apart(trials[n].params, parent.params) == 1 for parent in front)
 
 
+def test_infinite_values_of_three_objectives_compete_as_others_do():
+    """The best in one objective always wins, however bad the others are."""
+
+    def values(parameters):
+        lost = float("inf") if parameters["x1"] % 2 else parameters["x1"]
+        return [sum(parameters.values()), lost, -lost]
+
+    directions = ["maximize", "minimize", "maximize"]
+    trials = run_study(40, values, directions, population=6, tournament=6).trials
+    assert len(trials) == 40
+    for n in range(6, 40):
+        alive = trials[n - 6 : n]
+        assert any(apart(trials[n].params, parent.params) == 1 for parent in alive)
+
+
 def test_values_rise():
     trials = run_study(150, total, ["maximize"]).trials
     means = [sum(t.value for t in trials[at : at + 20]) / 20 for at in (0, 130)]

@@ -1,5 +1,6 @@
 import dataclasses
 import io
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -89,3 +90,22 @@ def test_runs_of_the_same_name_have_states_of_their_own_on_a_cluster(tmp_path):
         open_executor(config, Instant(), HERE, tmp_path / name / "run") for name in ("a", "b", "a")
     )
     assert one._folder == again._folder != two._folder
+
+
+def test_images_per_class_reach_everything_that_trains(space):
+    config = dataclasses.replace(
+        CONFIG, estimator="short", images_per_class=10, retrain="images=640"
+    )
+    found = open_components(config, space)
+    assert found.estimator.shown.source().count("train") == 100
+    assert found.retraining.short.shown.source().count("train") == 100
+
+
+def test_what_was_chosen_is_recorded(space):
+    config = dataclasses.replace(CONFIG, estimator="short:images=640")
+    found = open_components(config, space)
+    assert found.recorded(config) == dataclasses.replace(config, on="cpu")
+    assert open_components(CONFIG, space).recorded(CONFIG) == CONFIG
+    several = dataclasses.replace(found, estimator=SimpleNamespace(trained_by=4, processes=None))
+    assert several.recorded(config).estimator == "short:images=640,processes=4"
+    assert several.recorded(CONFIG).estimator == f"{CONFIG.estimator},processes=4"

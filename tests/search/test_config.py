@@ -86,3 +86,13 @@ def test_ranking_judges_as_a_search_does_by_default():
     defaults = {field.name: field.default for field in dataclasses.fields(RankingSettings)}
     assert defaults["estimator"] == default_of("estimator")
     assert defaults["data"] == default_of("data")
+
+
+def test_gpus_of_versions_without_a_device_mean_nothing_now(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("estimator: supernet\ngpus: 0.0\n")
+    assert read_config(path).gpus is None
+    path.write_text("estimator: supernet\ngpus: 0.0\n'on': cuda\n")
+    assert read_config(path).gpus == 0
+    path.write_text("estimator: lab.own:Estimator\ngpus: 2.0\n")
+    assert read_config(path).gpus == 2

@@ -43,7 +43,7 @@ def test_auto_is_the_accelerator_that_is_there(machine):
     assert find(on="cuda:1", gpus=0.5) == ("cuda:1", "cuda:1", 0.5)
     assert find(on="cpu") == ("cpu", "cpu", 0)
     found = find_placements(dataclasses.replace(CONFIG, gpus=0.5))
-    resources = found.resources_here(Resources(8))
+    resources = found.for_trials(Resources(8))
     assert (resources.workers, resources.gpus) == (4, ("0", "1"))
     assert found.remark(resources) == "training on cuda (2 x H100), 4 networks at a time"
 
@@ -66,7 +66,7 @@ def test_a_cluster_s_gpus_do_not_limit_the_trainings_here(machine):
     machine(here=2, cluster=8)
     found = find_placements(dataclasses.replace(CONFIG, ray="auto", gpus=4))
     assert found.gpus_per_trial == 4
-    assert found.resources_here(Resources(8)).workers == 2
+    assert found.for_retraining(Resources(8)).workers == 2
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,18 @@ def test_what_cannot_be_had_is_one_line(machine, gpus, changes, said):
 def test_an_estimator_of_one_s_own_may_use_gpus_by_itself(machine):
     machine(here=0, cluster=8)
     assert find(ray="auto", estimator="lab.own:Estimator", on="cpu", gpus=2) == ("cpu", "cpu", 2)
+
+
+def test_what_does_not_train_leaves_the_gpus_alone_unless_it_is_told(machine):
+    machine(here=1, cluster=8)
+    for kind in ("table:networks.json", "lab.own:Estimator"):
+        assert find(estimator=kind) == ("cuda", "cpu", 0)  # the retraining is on the GPU
+        assert find(estimator=kind, ray="auto") == ("cuda", "cpu", 0)
+        assert find(estimator=kind, on="cuda") == ("cuda", "cuda", 1)
+    found = find_placements(dataclasses.replace(CONFIG, estimator="table:networks.json"))
+    assert found.for_trials(Resources(8)).workers == 8
+    assert found.for_retraining(Resources(8)).workers == 1
+    assert found.remark(found.for_trials(Resources(8))) is None
 
 
 def test_precision_follows_the_images_unless_it_is_given():

@@ -26,6 +26,8 @@ def test_the_plain_placement_is_one_process_on_the_cpu():
         ({"precision": "fp8"}, "unknown precision 'fp8'.*; allowed: bf16, fp16, fp32"),
         ({"device": "gpu"}, "unknown device 'gpu'; allowed: cpu, cuda, cuda:0"),
         ({"device": "cuda:first"}, "unknown device 'cuda:first'"),
+        ({"device": "cuda:"}, "unknown device 'cuda:'"),
+        ({"device": "cpu:3"}, "unknown device 'cpu:3'"),
     ],
 )
 def test_unknown_devices_and_precisions_are_refused(options, said):
@@ -68,3 +70,10 @@ def test_a_step_follows_the_gradient():
     assert weight.grad.item() == 6.0
     placement.step(optimiser)
     assert weight.item() == 0.0
+
+
+def test_half_precision_needs_scaled_gradients(monkeypatch):
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    with pytest.raises(MixnasError, match="fp16 needs scaled gradients, which mps lacks"):
+        Placement("mps", "fp16")
+    assert Placement("mps", "bf16").kind == "mps"

@@ -25,9 +25,10 @@ from nas.accuracy.fidelity import (
     Images,
     Resolution,
     WidthFactor,
+    forget_images,
     widened,
 )
-from nas.accuracy.memory import out_of_memory
+from nas.accuracy.memory import out_of_memory, release_memory
 from nas.accuracy.supernet.bank import WeightBank
 from nas.accuracy.supernet.skeletons import fresh_buffers, skeleton
 from nas.accuracy.supernet.training import (
@@ -143,25 +144,30 @@ class Supernet:
             **self.pool.fingerprint(),
             **self.recipe.settings(),
             **self.placement.facts(self.resolution),
-            **({"processes": self._processes} if self._processes > 1 else {}),
+            **({"processes": self.trained_by} if self.trained_by > 1 else {}),
         }
 
     @property
-    def _processes(self) -> int:
-        """Number of processes that train together.
+    def trained_by(self) -> int:
+        """Number of processes that train together."""
+        if self.processes is not None:
+            return self.processes
+        gpus = len(gpus_of(self.placement))
+        return max(1, min(gpus, self.recipe.batch_size // FEWEST_IMAGES))
+
+    def _check_processes(self) -> None:
+        """Check that there is a GPU for every process.
 
         Raises:
-            MixnasError: If there are not as many GPUs.
+            MixnasError: If there are not as many.
         """
         gpus = len(gpus_of(self.placement))
-        if self.processes is None:
-            return max(1, min(gpus, self.recipe.batch_size // FEWEST_IMAGES))
-        if gpus and self.processes > gpus:
+        if gpus and self.trained_by > gpus:
             raise MixnasError(
-                f"the supernet cannot be trained by {self.processes} processes, since "
-                f"{self.placement.on} has {gpus} of the GPUs; set processes to {gpus} or less"
+                f"the supernet cannot be trained by {self.trained_by} processes, since "
+                f"{self.placement.on} stands for {gpus} of the GPUs; set processes to {gpus} or "
+                "less, or train it where there are more"
             )
-        return self.processes
 
     @property
     def path(self) -> Path:
@@ -175,7 +181,13 @@ class Supernet:
         remarks = self.shown.prepare(self.placement.kind, step)
         with FileLock(self.path.with_suffix(".lock")):  # another search may train the same one
             if not self.path.is_file():
-                remarks += self._training().run(self._processes, step)
+                self._check_processes()
+                try:
+                    remarks += self._training().run(self.trained_by, step)
+                finally:
+                    if self.placement.kind != "cpu":  # workers will need the device's memory
+                        forget_images()
+                        release_memory()
         return remarks
 
     def _training(self) -> SupernetTraining:

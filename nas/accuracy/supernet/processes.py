@@ -12,7 +12,8 @@ import os
 import pickle
 import socket
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -21,9 +22,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from nas.errors import MixnasError
-from nas.machine import end_with_parent, interrupts_blocked, usable_cores
+from nas.machine import end_with_parent, interrupts_blocked, machine_for, usable_cores
 from nas.progress import Step
-from nas.train.placement import AcceleratePlacement
+from nas.train.placement import AcceleratePlacement, gpus_of
 
 if TYPE_CHECKING:
     from nas.accuracy.supernet.training import SupernetTraining
@@ -47,10 +48,22 @@ def train_together(training: SupernetTraining, count: int, parts: int, step: Ste
     # torch's warnings that a path leaves no weight out, which is as it should be; it reads this
     # when it is imported.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    devices = gpus_of(training.placement)[:count] or [training.placement.on]
+    with ExitStack() as held:
+        for device in devices:
+            held.enter_context(machine_for("training", device))
+        processes = held.enter_context(_processes(training, count, parts))
+        _supervise(processes, step)
+
+
+@contextmanager
+def _processes(
+    training: SupernetTraining, count: int, parts: int
+) -> Iterator[dict[Connection, SpawnProcess]]:
+    """Start the processes, and end them with the block; they are given by their pipes."""
     context = multiprocessing.get_context("spawn")
     pickled, port = pickle.dumps(training), _free_port()
-    processes: list[SpawnProcess] = []
-    pipes: list[Connection] = []
+    started: dict[Connection, SpawnProcess] = {}
     try:
         resource_tracker.ensure_running()  # it would let interrupts through when it starts
         for rank in range(count):
@@ -60,14 +73,12 @@ def train_together(training: SupernetTraining, count: int, parts: int, step: Ste
             with interrupts_blocked():
                 process.start()
             theirs.close()
-            processes.append(process)
-            pipes.append(ours)
-        _supervise(processes, pipes, step)
+            started[ours] = process
+        yield started
     finally:
-        for process in processes:
+        for pipe, process in started.items():
             process.kill()
             process.join()
-        for pipe in pipes:
             pipe.close()
 
 
@@ -78,29 +89,43 @@ def _free_port() -> int:
     return port
 
 
-def _supervise(processes: list[SpawnProcess], pipes: list[Connection], step: Step | None) -> None:
+def _supervise(processes: dict[Connection, SpawnProcess], step: Step | None) -> None:
     """Pass on what the processes report, until all have ended or one has failed."""
-    running = dict(zip(pipes, processes, strict=True))
+    running, talking = dict(processes), set(processes)
     while running:
-        for pipe in wait(list(running)):
-            assert isinstance(pipe, Connection)
-            try:
-                kind, *content = pipe.recv()
-            except (EOFError, OSError):  # it has ended
-                process = running.pop(pipe)
-                process.join()
-                if process.exitcode:
-                    raise MixnasError(
-                        f"a process that trains the supernet died (exit code {process.exitcode}); "
-                        "repeat the command to continue from its last checkpoint"
-                    ) from None
-                continue
+        wait([*talking, *(process.sentinel for process in running.values())])
+        for pipe, process in list(running.items()):
+            ended = process.exitcode is not None  # before reading: nothing comes after it
+            if pipe in talking and not _pass_on(pipe, step):
+                talking.remove(pipe)
+            if ended and process.exitcode:
+                raise MixnasError(
+                    f"a process that trains the supernet died (exit code {process.exitcode}); "
+                    "repeat the command to continue from its last checkpoint"
+                )
+            if ended:
+                del running[pipe]
+                talking.discard(pipe)
+
+
+def _pass_on(pipe: Connection, step: Step | None) -> bool:
+    """Pass on what has arrived; return whether more may come.
+
+    Raises:
+        MixnasError, torch.OutOfMemoryError: If the process says so.
+    """
+    try:
+        while pipe.poll():
+            kind, *content = pipe.recv()
             if kind == "memory":
                 raise torch.OutOfMemoryError(*content)
             if kind == "failure":
                 raise MixnasError(*content)
             if step is not None:
                 step(*content)
+    except (EOFError, ConnectionError):
+        return False
+    return True
 
 
 def _train(pickled: bytes, parts: int, rank: int, world: int, port: int, pipe: Connection) -> None:
@@ -124,10 +149,10 @@ def _train(pickled: bytes, parts: int, rank: int, world: int, port: int, pipe: C
         training.train(_placement(training), parts, report)
     except torch.OutOfMemoryError as error:
         pipe.send(("memory", str(error)))
-    except MixnasError as error:
+    except (MixnasError, OSError) as error:
         pipe.send(("failure", str(error)))
-    pipe.close()
-    # Without this, NCCL and gloo wait for each other's threads at exit, and warn.
+    # Without this, NCCL and gloo wait for each other's threads at exit, and warn. After a failure
+    # the others do not come, and the process that started all of them ends them.
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,12 +92,12 @@ class SupernetTraining:
             self._run(processes, 1, step)
             return []
         except torch.OutOfMemoryError:
-            pass  # from here on nothing refers to the first attempt, and its memory can be used
+            pass  # from here on nothing but cycles refers to the first attempt
         release_memory()
         try:
             self._run(processes, 2, step)
         except torch.OutOfMemoryError as error:
-            raise MixnasError(f"the supernet: {out_of_memory(error)}") from None
+            raise MixnasError(f"the supernet: {out_of_memory(error, halved=True)}") from None
         return [f"supernet: {HALVED}"]
 
     def _run(self, processes: int, parts: int, step: Step | None) -> None:
@@ -119,7 +120,10 @@ class SupernetTraining:
         """
         # Nearly every step has layers of different shapes, which oneDNN would compile again.
         os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(CACHED_KERNELS))
-        with torch.random.fork_rng(devices=[]), machine_for("training", placement.device):
+        # Several processes train under the locks of the one that started them: were each to ask
+        # for its own, one might get it and wait for another that a measurement keeps waiting.
+        lock = machine_for("training", placement.device) if placement.world == 1 else nullcontext()
+        with torch.random.fork_rng(devices=[]), lock:
             trainer = self.trainer(placement, parts)
             if self.checkpoint.is_file():
                 load_checkpoint(trainer, self.checkpoint, self.about)

@@ -10,7 +10,9 @@ from nas.accuracy.pool import ListedPool, SpacePool
 from nas.accuracy.supernet import Supernet
 from nas.accuracy.supernet.estimator import MOST_UNTRAINED, _trained_bank
 from nas.accuracy.supernet.training import CHECKPOINT_SECONDS
+from nas.errors import MixnasError
 from nas.space import load_space
+from nas.train.recipe import Recipe
 from tests.networks import DEEP, TINY
 
 space = load_space("mixnet").with_classes(10)
@@ -128,3 +130,15 @@ def test_a_slightly_larger_network_leaves_the_trained_weights_alone(supernet):
     assert bank.missing_share(larger) > 0
     after = trained.estimate(DEEP, 0)
     assert (after.score, after.loss) == (before.score, before.loss)
+
+
+def test_the_processes_follow_from_the_gpus_unless_they_are_given(supernet, monkeypatch):
+    monkeypatch.setattr("nas.accuracy.supernet.estimator.gpus_of", lambda _: ["cuda:0", "cuda:1"])
+    assert supernet().trained_by == 2  # 64 images, 32 for each
+    assert supernet(recipe=Recipe(batch_size=32)).trained_by == 1
+    assert supernet().fingerprint()["processes"] == 2
+    assert "processes" not in supernet(processes=1).fingerprint()
+    with pytest.raises(
+        MixnasError, match="cannot be trained by 3 processes, since cpu stands for 2"
+    ):
+        supernet(processes=3).prepare()

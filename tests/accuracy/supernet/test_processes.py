@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import psutil
 import pytest
@@ -78,6 +79,27 @@ def test_several_processes_resume_from_their_checkpoint(training):
     assert 1 < steps[0] <= 8
     found = load_file(training.path)
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+def test_a_full_disk_is_told_by_the_process_that_meets_it(training, tmp_path):
+    lost = dataclasses.replace(training, path=tmp_path / "missing" / "weights.safetensors")
+    with pytest.raises(MixnasError, match="No such file or directory"):
+        lost.run(2, None)
+
+
+def test_the_processes_train_under_one_lock(training, monkeypatch):
+    """Each with its own, one could wait for a measurement that waits for another of them."""
+    held = []
+
+    @contextmanager
+    def lock(use, device):
+        held.append((use, device))
+        yield
+        held.append("released")
+
+    monkeypatch.setattr("nas.accuracy.supernet.processes.machine_for", lock)
+    training.run(2, lambda done, total: held.append(done))
+    assert held == [("training", "cpu"), *range(1, 11), "released"]
 
 
 def test_a_failure_of_one_process_ends_all_and_is_told(training):

@@ -61,6 +61,10 @@ class Images:
         """
         return load_data(self.name, self.per_class)
 
+    def train_count(self) -> int:
+        """Return the number of training images, which is found out once per process."""
+        return _train_count(self)
+
     def batches(self, size: int, seed: int, placement: Placement) -> Batches | StreamedBatches:
         """Return the images in batches; they are loaded once per process and device.
 
@@ -142,6 +146,11 @@ def decoding_of(estimator: object) -> str | None:
     """Return a line for the user on what decoding an estimator's images takes; None for nothing."""
     shown = getattr(estimator, "shown", None)
     return shown.decoding() if isinstance(shown, Images) else None
+
+
+@lru_cache(maxsize=8)
+def _train_count(images: Images) -> int:
+    return images.source().count("train")
 
 
 @lru_cache(maxsize=2)

@@ -125,7 +125,7 @@ class ZeroCost:
     def _batches(self, seed: int, placement: Placement) -> list[Batch]:
         """Return batches of normalized images, without augmentation."""
         # A small set is halved: two batches of the same images would differ by rounding alone.
-        size = min(self.batch_size, self.shown.source().count("train") // BATCHES)
+        size = min(self.batch_size, self.shown.train_count() // BATCHES)
         source = self.shown.batches(size, seed, placement)
         augmentation = Augmentation(Recipe(), source.statistics(), placement.device)
         drawn = itertools.islice(source.train(0), BATCHES)

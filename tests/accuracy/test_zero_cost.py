@@ -88,6 +88,7 @@ def test_a_small_set_is_halved(monkeypatch):
     monkeypatch.setattr(fidelity, "load_data", lambda *_: few)
     fidelity.shared_data.cache_clear()
     fidelity._placed.cache_clear()
+    fidelity._train_count.cache_clear()
     one, two = ZeroCost(data="few", batch_size=64, resolution=16)._batches(0, Placement())
     assert len(one[0]) == len(two[0]) == 10
     rows = torch.cat([one[0], two[0]]).flatten(1)

@@ -58,6 +58,7 @@ def test_two_processes_train_as_one_with_the_whole_batch(training):
     assert not training.checkpoint.exists()
 
 
+@pytest.mark.slow
 def test_several_processes_resume_from_their_checkpoint(training):
     training.run(2, None)
     expected = load_file(training.path)
@@ -81,6 +82,7 @@ def test_several_processes_resume_from_their_checkpoint(training):
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_by_the_process_that_meets_it(training, tmp_path):
     lost = dataclasses.replace(training, path=tmp_path / "missing" / "weights.safetensors")
     with pytest.raises(MixnasError, match="No such file or directory"):
@@ -122,6 +124,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_survives_the_one_that_started_it(how, tmp_path):
     script = tmp_path / "search.py"

@@ -41,7 +41,7 @@ def phases(config: SearchConfig, folder: Path) -> Iterator[tuple[str, float]]:
     yield "trials", _seconds(lambda: search._run_trials(console))
     yield "retraining", _seconds(lambda: search._retrain(console))
     yield "tables", _seconds(search.tables.save)
-    yield "report", _seconds(lambda: search.tables.report(json=True))
+    yield "report", _seconds(lambda: search.tables.report(json=False))
 
 
 def _seconds(step: Callable[[], object]) -> float:

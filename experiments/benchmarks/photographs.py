@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from PIL import Image
 
 from experiments.benchmarks.common import record
 from experiments.benchmarks.phases import phases
-from nas.data import load_data
+from nas.data import ImageData, load_data
 from nas.data.digits import load_digits
 from nas.machine import usable_cores
 from nas.search.config import SearchConfig
@@ -86,9 +87,14 @@ def make(folder: Path, count: int) -> int:
         return sum(pool.map(_write, ((folder, number) for number in range(count)), chunksize=200))
 
 
+@cache  # once in every process
+def _digits() -> ImageData:
+    return load_digits()
+
+
 def _write(task: tuple[Path, int]) -> int:
     folder, number = task
-    digits = load_digits()
+    digits = _digits()
     index = number % digits.count("train")
     scan = digits.images["train"][index].permute(1, 2, 0).numpy()
     label = int(digits.labels["train"][index])

@@ -39,6 +39,9 @@ Precision = Annotated[
         metavar="PRECISION", help="Arithmetic precision: fp32, or int8 (ONNX Runtime only)."
     ),
 ]
+ImagesPerClass = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Most images of each class to use. [all]")
+]
 
 
 def new_app(help_text: str | None = None) -> typer.Typer:

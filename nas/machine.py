@@ -10,9 +10,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from multiprocessing.connection import wait
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import psutil
 from filelock import ReadWriteLock, Timeout
@@ -231,8 +233,31 @@ def accelerator_identifier(device: str) -> str:
 # -- child processes ------------------------------------------------------------------------------
 
 
+def start_child(
+    target: Callable[..., None], *arguments: Any, duplex: bool = True
+) -> tuple[SpawnProcess, Connection]:
+    """Start a process that Ctrl-C does not reach and that ends with this one at the latest.
+
+    Args:
+        target: What it calls, with its end of a pipe and the arguments.
+        arguments: Further arguments; they are pickled.
+        duplex: Whether both ends of the pipe can send; otherwise only the new process can.
+
+    Returns:
+        The process, and this end of the pipe.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex)
+    process = context.Process(target=target, args=(theirs, *arguments), daemon=True)
+    resource_tracker.ensure_running()  # it would let interrupts through when it starts
+    with _interrupts_blocked():
+        process.start()
+    theirs.close()
+    return process, ours
+
+
 @contextmanager
-def interrupts_blocked() -> Iterator[None]:
+def _interrupts_blocked() -> Iterator[None]:
     """Block Ctrl-C: here during the block, and for good in processes started within it.
 
     Ctrl-C reaches the whole process group, including a process that is still importing.

@@ -107,10 +107,11 @@ class Images:
         Raises:
             MixnasError: If there is no such data set, or it cannot be read.
         """
-        remarks = self._remarks_on_side(on)
-        if _streamed(self) is not None:
+        source = self.source()
+        remarks = self._remarks_on_side(source.own_side(), on)
+        if _must_stream(source, self.resolution):
             return remarks
-        data = self.source().at(self.resolution, step)
+        data = source.at(self.resolution, step)
         return [data.remark(), *remarks] if data.broken else remarks
 
     def decoding(self) -> str | None:
@@ -120,7 +121,7 @@ class Images:
             return None
         number = sum(source.count(part) for part in PARTS)
         size = source.cached_bytes(self.resolution) / GIBIBYTE
-        if _streamed(self) is None:
+        if not _must_stream(source, self.resolution):
             return (
                 f"decoding {number:,} images once at {self.resolution} px, {size:.2f} GiB on disk"
             )
@@ -130,8 +131,7 @@ class Images:
             "every network; MIXNAS_CACHE can name another folder"
         )
 
-    def _remarks_on_side(self, on: str) -> list[str]:
-        own = self.source().own_side()
+    def _remarks_on_side(self, own: int, on: str) -> list[str]:
         larger = min(own, LARGE_ENOUGH)
         if on != "cpu" or larger < 2 * self.resolution:
             return []
@@ -177,6 +177,11 @@ def _validation_index(count: int, most: int | None) -> Tensor | None:
         return None
     drawn = torch.randperm(count, generator=torch.Generator().manual_seed(0))[:most]
     return drawn.sort().values
+
+
+def _must_stream(source: DataSource, resolution: int) -> bool:
+    """Tell whether a data set is of image files whose pixels do not fit onto the disk."""
+    return isinstance(source, FolderData) and not source.cache_fits(resolution)
 
 
 @lru_cache(maxsize=2)

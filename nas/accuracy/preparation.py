@@ -6,6 +6,7 @@ from rich.console import Console
 
 from nas import cli
 from nas.accuracy.base import Estimator, PreparedEstimator
+from nas.accuracy.fidelity import decoding_of
 from nas.progress import Step
 
 
@@ -22,6 +23,9 @@ def prepare_estimator(estimator: Estimator, text: str, console: Console) -> None
     """
     if not isinstance(estimator, PreparedEstimator):
         return
+    decoding = decoding_of(estimator)
+    if decoding is not None:
+        console.print(decoding, markup=False, soft_wrap=True)
     try:
         with cli.progress_bar(console, text) as step:
             remarks = estimator.prepare(step if console.is_terminal else _announce(text, console))

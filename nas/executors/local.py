@@ -6,7 +6,6 @@ code), hangs or takes too much memory costs only its own trial.
 
 from __future__ import annotations
 
-import multiprocessing
 import pickle
 import time
 from collections import Counter
@@ -14,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Literal
@@ -25,7 +23,7 @@ from nas.accuracy.base import Estimator
 from nas.cost import count
 from nas.executors.base import Failure, Key, Resources, Result, Stage, Task, TaskQueue
 from nas.executors.worker import work
-from nas.machine import interrupts_blocked
+from nas.machine import start_child
 from nas.units import GIBIBYTE
 
 _CHECK_SECONDS = 0.5  # between two looks at the memory and time that workers have used
@@ -153,17 +151,9 @@ class LocalExecutor:
         return self._workers[-1]
 
     def _start(self) -> _Worker:
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
         gpu = self._idlest_gpu()
-        process = context.Process(
-            target=work, args=(theirs, self._pickled, self.resources.threads, gpu), daemon=True
-        )
-        resource_tracker.ensure_running()  # it would let interrupts through when it starts
-        with interrupts_blocked():
-            process.start()
-        theirs.close()
-        return _Worker(process, ours, gpu)
+        process, connection = start_child(work, self._pickled, self.resources.threads, gpu)
+        return _Worker(process, connection, gpu)
 
     def _idlest_gpu(self) -> str | None:
         """Return the GPU with the fewest workers; None if there are none to divide."""

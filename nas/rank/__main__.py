@@ -43,10 +43,7 @@ def rank(
     data: Annotated[
         str, typer.Option(metavar="DATA", help="Data set that the networks were trained on.")
     ] = RankingSettings.data,
-    images_per_class: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Most images of each class to use. [all]"),
-    ] = None,
+    images_per_class: cli.ImagesPerClass = None,
     n: Annotated[
         int,
         typer.Option(
@@ -99,7 +96,6 @@ def rank(
     Kendall's tau, Spearman's rho and precision at k are compared with those of simple baselines:
     number of parameters, multiply-adds and depth.
     """
-    from nas.accuracy.fidelity import decoding_of
     from nas.accuracy.naming import open_estimator
     from nas.accuracy.pool import ListedPool
     from nas.accuracy.preparation import prepare_estimator
@@ -131,9 +127,8 @@ def rank(
     run.check()
     console = cli.error_console()
     remark = remark_on(placement, resources)
-    for line in (remark, decoding_of(opened)):
-        if line is not None:
-            console.print(line, markup=False, soft_wrap=True)
+    if remark is not None:
+        console.print(remark, markup=False, soft_wrap=True)
     prepare_estimator(opened, f"preparing {estimator} on {data}", console)
     run.open()
     try:

@@ -79,10 +79,7 @@ def search(
             f"WebDataset shards such as 'train-{{000..146}}.tar'. [{default_of('data')}]",
         ),
     ] = None,
-    images_per_class: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Most images of each class to use. [all]"),
-    ] = None,
+    images_per_class: cli.ImagesPerClass = None,
     estimator: Annotated[
         str | None,
         typer.Option(

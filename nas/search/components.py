@@ -9,7 +9,6 @@ from rich.console import Console
 
 from nas import cli
 from nas.accuracy import Estimator, max_score_of, open_estimator
-from nas.accuracy.fidelity import decoding_of
 from nas.accuracy.pool import SpacePool
 from nas.accuracy.preparation import prepare_estimator
 from nas.accuracy.short import ShortTraining
@@ -92,9 +91,8 @@ class SearchComponents:
             MixnasError: If one of them cannot be used.
         """
         remark = self.placements.remark(self.placements.for_trials(Resources(config.workers)))
-        for line in (remark, decoding_of(self.estimator)):
-            if line is not None:
-                console.print(line, markup=False, soft_wrap=True)
+        if remark is not None:
+            console.print(remark, markup=False, soft_wrap=True)
         prepare_estimator(self.estimator, f"preparing {config.estimator} on {config.data}", console)
         predictor = self._prepare_device(config, console)
         return predictor, self._open_sampler(config, predictor)

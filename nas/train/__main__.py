@@ -46,10 +46,7 @@ def train(
             metavar="DATA", help=f"Data set, as for nas.search. [{TrainingSettings.data}]"
         ),
     ] = None,
-    images_per_class: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Most images of each class to use. [all]"),
-    ] = None,
+    images_per_class: cli.ImagesPerClass = None,
     recipe: Annotated[
         Path | None,
         typer.Option(

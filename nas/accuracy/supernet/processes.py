@@ -7,14 +7,12 @@ all paths leave out has none, as in a single process.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import pickle
 import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING
@@ -22,7 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from nas.errors import MixnasError
-from nas.machine import end_with_parent, interrupts_blocked, machine_for, usable_cores
+from nas.machine import end_with_parent, machine_for, start_child, usable_cores
 from nas.progress import Step
 from nas.train.placement import AcceleratePlacement, gpus_of
 
@@ -61,19 +59,13 @@ def _processes(
     training: SupernetTraining, count: int, parts: int
 ) -> Iterator[dict[Connection, SpawnProcess]]:
     """Start the processes, and end them with the block; they are given by their pipes."""
-    context = multiprocessing.get_context("spawn")
     pickled, port = pickle.dumps(training), _free_port()
     started: dict[Connection, SpawnProcess] = {}
     try:
-        resource_tracker.ensure_running()  # it would let interrupts through when it starts
         for rank in range(count):
-            ours, theirs = context.Pipe(duplex=False)
-            arguments = (pickled, parts, rank, count, port, theirs)
-            process = context.Process(target=_train, args=arguments, daemon=True)
-            with interrupts_blocked():
-                process.start()
-            theirs.close()
-            started[ours] = process
+            arguments = (pickled, parts, rank, count, port)
+            process, pipe = start_child(_train, *arguments, duplex=False)
+            started[pipe] = process
         yield started
     finally:
         for pipe, process in started.items():
@@ -128,7 +120,7 @@ def _pass_on(pipe: Connection, step: Step | None) -> bool:
     return True
 
 
-def _train(pickled: bytes, parts: int, rank: int, world: int, port: int, pipe: Connection) -> None:
+def _train(pipe: Connection, pickled: bytes, parts: int, rank: int, world: int, port: int) -> None:
     """Train in one of the processes, and report to the one that started them."""
     end_with_parent()
     os.environ |= {

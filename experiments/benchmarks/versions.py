@@ -4,8 +4,9 @@
 
 FOLDER holds a checkout of the other version. Both run the same probes with the same interpreter, in
 turns: trainings with every ingredient of a recipe, zero-cost scores, a supernet and its scores, and
-a full training. The digests of weights and the scores must be equal; the seconds are compared by
-their medians. Needs no data.
+a full training. The digests of weights and the scores must be equal. Seconds are compared by their
+medians, on the clock and of the processor, which other work on the machine disturbs less. Needs no
+data.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def main() -> int:
     for found_row in rows:
         equal = "equal" if found_row["equal"] else "DIFFERENT"
         seconds = f"{found_row['base_s']:8.2f} {found_row['this_s']:8.2f} s"
-        print(f"{found_row['probe']:<22} {equal:<10} {seconds}  {found_row['ratio']:.2f}")
+        ratios = f"{found_row['ratio']:.2f}  of the processor {found_row['cpu_ratio']:.2f}"
+        print(f"{found_row['probe']:<22} {equal:<10} {seconds}  {ratios}")
     record(
         "versions", {"rounds": arguments.rounds, "probes": rows}, "torch", write=arguments.record
     )
@@ -85,10 +87,13 @@ def run(tree: Path) -> dict[str, Any]:
 def row(name: str, found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """Compare one probe: its values must be the same in all turns of both versions."""
     values = {json.dumps(turn[name]["value"]) for turns in found.values() for turn in turns}
-    seconds = {
-        version: statistics.median(turn[name]["seconds"] for turn in turns)
-        for version, turns in found.items()
-    }
+    seconds, cpu = (
+        {
+            version: statistics.median(turn[name][clock] for turn in turns)
+            for version, turns in found.items()
+        }
+        for clock in ("seconds", "cpu_seconds")
+    )
     return {
         "probe": name,
         "equal": len(values) == 1,
@@ -96,6 +101,7 @@ def row(name: str, found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
         "base_s": round(seconds["base"], 3),
         "this_s": round(seconds["this"], 3),
         "ratio": round(seconds["this"] / seconds["base"], 3),
+        "cpu_ratio": round(cpu["this"] / cpu["base"], 3),
     }
 
 
@@ -114,10 +120,20 @@ def probe() -> dict[str, Any]:
     }
     results = {}
     for name, measure in probes.items():
-        started = time.perf_counter()
+        started, busy = time.perf_counter(), processor_seconds()
         value = measure()
-        results[name] = {"value": value, "seconds": time.perf_counter() - started}
+        results[name] = {
+            "value": value,
+            "seconds": time.perf_counter() - started,
+            "cpu_seconds": processor_seconds() - busy,
+        }
     return results
+
+
+def processor_seconds() -> float:
+    """Return the processor's time of this process and of those that it has waited for."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def digest(tensors: Any) -> str:

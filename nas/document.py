@@ -22,8 +22,9 @@ T = TypeVar("T")
 Location = tuple[Hashable, ...]
 Mark = tuple[str, int]
 MAX_BYTES = 4_000_000
-MAX_PATHS = 500_000
+MAX_PATHS = 50_000
 MAX_DEPTH = 50
+_FREE_PATHS = 10_000  # that any document may have once its aliases are expanded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +61,12 @@ def digest(data: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def document_name(path: str | os.PathLike[str]) -> str:
+    """Return the name of a document's file, without its suffix; ``v1.2`` has none."""
+    path = Path(path)
+    return path.stem if path.suffix in (".yaml", ".yml", ".json") else path.name
+
+
 def format_location(location: Location) -> str:
     """Return a path as text, such as ``stages[2].first.kernels``."""
     text = ""
@@ -76,14 +83,38 @@ def read_document(path: str | os.PathLike[str]) -> Document:
     """
     path = Path(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
+        with path.open("rb") as file:  # its size is not asked for: devices and pipes have none
+            raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
             raise DocumentError(f"{path}: the file is larger than {MAX_BYTES:,} bytes, the maximum")
-        text = path.read_text(encoding="utf-8")
+        text = raw.decode("utf-8-sig")
     except FileNotFoundError:
         raise DocumentError(f"{path}: no such file; give the path of a YAML file") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # no UTF-8, or a name with a NUL
         raise DocumentError(f"{path}: cannot be read ({error})") from None
     return parse_document(text, str(path))
+
+
+class _DocumentLoader(yaml.SafeLoader):
+    """PyYAML's loader of plain values, which refuses deep documents before it recurses further."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = self._nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._nodes += 1
+        if self._depth > MAX_DEPTH or self._nodes > MAX_PATHS:
+            problem = f"it has more than {MAX_PATHS:,} values"
+            if self._depth > MAX_DEPTH:
+                problem = "it is nested too deeply"
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
 
 
 def parse_document(text: str, source: str) -> Document:
@@ -97,12 +128,12 @@ def parse_document(text: str, source: str) -> Document:
         DocumentError: If the text is empty or not valid YAML, or repeats a key.
     """
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _DocumentLoader(text)
         try:
             root = loader.get_single_node()
             if root is None:
                 raise DocumentError(f"{source}: the document is empty")
-            lines = dict(_lines(root, (), source))
+            lines = dict(_lines(root, (), source, min(MAX_PATHS, _FREE_PATHS + len(text))))
             return Document(source, loader.construct_document(root), lines)
         finally:
             loader.dispose()
@@ -111,21 +142,26 @@ def parse_document(text: str, source: str) -> Document:
         place = f"{source}:{mark.line + 1}" if mark else source
         problem = str(getattr(error, "problem", None) or error).splitlines()[0]
         raise DocumentError(f"{place}: not valid YAML: {problem}; correct the file") from None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        # PyYAML's constructors raise these for values such as 2001-99-99 or !!int abc.
+    except DocumentError:
+        raise
+    except Exception as error:
+        # PyYAML's constructors raise all kinds for values such as 2001-99-99 or !!int abc.
         reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise DocumentError(f"{source}: a value cannot be read ({reason}); correct it") from None
 
 
-def _lines(node: yaml.Node, path: Location, source: str) -> Iterator[tuple[Location, Mark]]:
+def _lines(
+    node: yaml.Node, path: Location, source: str, most: int
+) -> Iterator[tuple[Location, Mark]]:
     """Yield every path below a node with its line; values of an alias have their anchor's lines.
 
-    The number of paths is bounded, because a few lines of nested aliases can expand to billions.
+    The number of paths is bounded by `most`, because a few lines of nested aliases can expand to
+    billions.
 
     Raises:
         DocumentError: If the document is too large, too deep, or repeats a key.
     """
-    remaining = MAX_PATHS
+    remaining = most
     todo: list[tuple[yaml.Node, Location, int]] = [(node, path, node.start_mark.line)]
     while todo:
         node, path, line = todo.pop()

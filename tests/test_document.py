@@ -1,10 +1,15 @@
 import pytest
 
+from nas import document
 from nas.document import parse_document, read_document
 from nas.errors import DocumentError
+from tests.fuzzing import mutants, outcomes
 
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(
     f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)
+)
+MERGES = "a0: &a0 {x: 1}\n" + "".join(
+    f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}\n" for i in range(1, 40)
 )
 
 
@@ -21,7 +26,10 @@ LAUGHS = "a0: &a0 [x, x]\n" + "".join(
         ("a: !!timestamp abc", "a value cannot be read"),
         ("a: " + "9" * 5000, "a value cannot be read"),
         ("a: &x {b: *x}", "too large or too deeply nested once aliases are expanded"),
-        ("a: " + "[" * 200 + "]" * 200, "too large or too deeply nested|cannot be read"),
+        ("a:\n  b: " + "[" * 5_000 + "]" * 5_000, "d.yaml:2: .*it is nested too deeply"),
+        ("a:\n" + "".join(f"{' ' * i}b:\n" for i in range(1, 3_000)), "it is nested too deeply"),
+        ("x: " + "[" * 200_000, "it is nested too deeply"),
+        (MERGES, "too large or too deeply nested once aliases are expanded"),
         (LAUGHS, "too large or too deeply nested once aliases are expanded"),
         ("a: 1\na: 2", "d.yaml:2: key 'a' appears twice"),
         ("a: !!python/object/apply:os.system [ls]", "not valid YAML"),
@@ -56,3 +64,43 @@ def test_files_that_cannot_be_read(tmp_path):
     ):
         with pytest.raises(DocumentError, match=words):
             read_document(tmp_path / name)
+
+
+def test_aliases_take_what_a_document_of_their_size_may_take():
+    """A few hundred bytes of YAML took 4 GB."""
+
+    def read(text):
+        parse_document(text, "d.yaml")
+
+    assert outcomes(read, [LAUGHS, MERGES, "a: &a [1]\nb: [" + "*a, " * 90 + "]"], 25) == (1, 2)
+
+
+def test_the_number_of_values_is_bounded(monkeypatch):
+    monkeypatch.setattr(document, "MAX_PATHS", 1_000)
+    text = "a:\n" + "- 1\n" * 997
+    assert len(parse_document(text, "d.yaml").data["a"]) == 997
+    with pytest.raises(DocumentError, match=r"d\.yaml:999: .* it has more than 1,000 values"):
+        parse_document(text + "- 1\n", "d.yaml")
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbfa: 1\n")
+    assert read_document(tmp_path / "a.yaml").data == {"a": 1}
+
+
+def test_what_has_no_end_is_not_read_to_its_end():
+    with pytest.raises(DocumentError, match=r"/dev/zero: the file is larger than"):
+        read_document("/dev/zero")
+
+
+def test_whatever_is_in_a_document_it_is_read_or_refused(tmp_path):
+    text = "a: &x {b: [1, 2.5, yes], c: 2001-01-01}\nd:\n- *x\n- <<: *x\n  e: 'f'\n? g\n: {h: i}\n"
+    path = tmp_path / "d.yaml"
+
+    def read(raw):
+        path.write_bytes(raw)
+        read_document(path)
+
+    counts = outcomes(read, [text.encode(), *mutants(text.encode(), 300)], megabytes=30)
+    assert counts[0] >= 20
+    assert counts[1] >= 50

@@ -25,6 +25,7 @@ import pandas as pd
 from nas.accuracy.base import Estimate, EstimateError
 from nas.document import digest
 from nas.errors import MixnasError
+from nas.files import parsing
 from nas.progress import Step
 from nas.space import load_space
 from nas.space.rows import genotype_of_row
@@ -60,14 +61,9 @@ def read_networks(path: Path, classes: int | None = None) -> list[TrainedNetwork
     Raises:
         MixnasError: If there is no such file, it cannot be read, or a row is invalid.
     """
-    try:
-        rows = _json_rows(path) if path.suffix == ".json" else _csv_rows(path, classes)
-    except FileNotFoundError:
-        raise MixnasError(
-            f"there is no table {path}; give the path of a JSON or CSV file"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise MixnasError(f"{path} cannot be read: {error}") from None
+    if not path.is_file():
+        raise MixnasError(f"there is no table {path}; give the path of a JSON or CSV file")
+    rows = _json_rows(path) if path.suffix == ".json" else _csv_rows(path, classes)
     if not rows:
         raise MixnasError(
             f"{path} has no trained networks: no row has an accuracy (those of a search have one "
@@ -77,7 +73,8 @@ def read_networks(path: Path, classes: int | None = None) -> list[TrainedNetwork
 
 
 def _json_rows(path: Path) -> list[dict[str, Any]]:
-    data = json.loads(path.read_text(encoding="utf-8"))
+    with parsing(path):
+        data = json.loads(path.read_text(encoding="utf-8"))
     rows = data.get("networks") if isinstance(data, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise MixnasError(f'{path} is not a table of networks; expected {{"networks": [...]}}')
@@ -85,7 +82,9 @@ def _json_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _csv_rows(path: Path, classes: int | None) -> list[dict[str, Any]]:
-    table = pd.read_csv(path)
+    with parsing(path):
+        # Whatever the name ends in: few packed bytes may stand for more than memory holds.
+        table = pd.read_csv(path, compression=None)
     if "accuracy" not in table:
         raise MixnasError(f"{path} has no column 'accuracy'; add one with values from 0 to 1")
     table = table[table["accuracy"].notna()]
@@ -102,10 +101,12 @@ def _trial_rows(path: Path, table: pd.DataFrame, classes: int | None) -> list[di
     space = load_space(str(document))
     if classes is not None:
         space = space.with_classes(classes)
-    return [
-        {"spec": space.decode(genotype_of_row(row, space)), "accuracy": row["accuracy"]}
-        for row in table.to_dict("records")
-    ]
+    rows = []
+    for number, row in enumerate(table.to_dict("records"), start=1):
+        with parsing(f"{path}, network {number}"):
+            spec = space.decode(genotype_of_row(row, space))
+        rows.append({"spec": spec, "accuracy": row["accuracy"]})
+    return rows
 
 
 def _network(row: dict[str, Any], path: Path, number: int) -> TrainedNetwork:
@@ -115,7 +116,8 @@ def _network(row: dict[str, Any], path: Path, number: int) -> TrainedNetwork:
         spec = load_network(str(path.parent / spec))
     elif isinstance(spec, dict):
         try:
-            spec = NetworkSpec.from_dict(spec)
+            with parsing("its spec"):  # which may be nested deeply
+                spec = NetworkSpec.from_dict(spec)
         except MixnasError as error:
             raise MixnasError(f"{where}: {error}") from None
     if not isinstance(spec, NetworkSpec):
@@ -129,7 +131,8 @@ def _network(row: dict[str, Any], path: Path, number: int) -> TrainedNetwork:
 
 
 def _is_fraction(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 <= value <= 1
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 <= value <= 1
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from nas.data.arrays import load_npz
+from nas.data.arrays import absent_classes, load_npz
 from nas.data.digits import load_digits
 from nas.data.folder import FolderData, load_folder
 from nas.data.images import PARTS, ImageData, Part
@@ -13,10 +13,12 @@ from nas.data.published import is_published, load_published
 from nas.data.shards import ShardData, is_shards, load_shards
 from nas.data.subset import reduced
 from nas.errors import MixnasError, unknown
+from nas.files import is_built_in
 
 DATA: dict[str, Callable[[], ImageData]] = {"digits": load_digits}
 DataSource = ImageData | FolderData
 """A data set with `name`, `classes`, `fingerprint()`, `own_side()` and `at(resolution)`."""
+_SHOWN = 10  # classes whose names are shown
 _KINDS = "a folder of class folders, an .npz file, or .tar shards"
 
 
@@ -37,8 +39,24 @@ def load_data(name: str, images_per_class: int | None = None) -> DataSource:
     return data if images_per_class is None else reduced(data, images_per_class)
 
 
+def described(data: DataSource) -> list[str]:
+    """Return what was found in a data set, in lines for the user.
+
+    They tell the classes, the images of each split, and what was left out.
+    """
+    total = sum(data.count(part) for part in PARTS)
+    shown = list(data.classes) if data.num_classes <= _SHOWN else [*data.classes[:_SHOWN], "..."]
+    return [
+        f"{data.name}: {data.num_classes:,} classes ({', '.join(shown)}), {total:,} images: "
+        f"{data.count('train'):,} for training, {data.count('validation'):,} for validation, "
+        f"{data.count('test'):,} for the test",
+        *(f"not used: {sentence}" for sentence in getattr(data, "left_out", ())),
+        *absent_classes(data.classes, {part: data.labels_of(part) for part in PARTS}),
+    ]
+
+
 def _whole(name: str) -> DataSource:
-    if name in DATA:
+    if is_built_in(name, DATA, "data set"):
         return DATA[name]()
     path = Path(name).expanduser()
     if path.is_dir():
@@ -62,5 +80,6 @@ __all__ = [
     "ImageData",
     "Part",
     "ShardData",
+    "described",
     "load_data",
 ]

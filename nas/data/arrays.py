@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from nas.data.images import PARTS, ImageData, Part, split_in_three, split_off_validation
+from nas.data.images import (
+    PARTS,
+    ImageData,
+    Part,
+    split_by_key,
+    split_in_three,
+    split_off_validation,
+)
+from nas.data.layout import parts_in
+from nas.data.npz import npz_names, read_npz
 from nas.errors import MixnasError
 
 MIN_IMAGES_PER_CLASS = 5  # so that each of the three splits gets at least one
+MOST_CLASSES = 1_000_000
+_PAIRS: tuple[tuple[Part, Part], ...] = (
+    ("train", "test"),
+    ("train", "validation"),
+    ("validation", "test"),
+)
 Arrays = tuple[np.ndarray, np.ndarray]
 _ARRAY_NAMES: tuple[Mapping[Part, tuple[str, str]], ...] = (
     {
@@ -29,6 +44,8 @@ _ARRAY_NAMES: tuple[Mapping[Part, tuple[str, str]], ...] = (
     {"train": ("images", "labels")},
 )
 
+_KINDS_OF_ARRAYS = {"image", "images", "label", "labels", "x", "X", "y", "Y", "data", "targets"}
+
 
 def load_npz(path: Path) -> ImageData:
     """Read a data set from an .npz file.
@@ -41,23 +58,36 @@ def load_npz(path: Path) -> ImageData:
     Raises:
         MixnasError: If the file is damaged, or its arrays have other names, types or shapes.
     """
-    try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            for names in _ARRAY_NAMES:
-                if set(names["train"]) <= set(file.files):
-                    given = {
-                        part: (file[images], file[labels])
-                        for part, (images, labels) in names.items()
-                        if images in file.files and labels in file.files
-                    }
-                    return assemble(str(path), given)
-            contents = ", ".join(file.files) or "nothing"
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise MixnasError(f"{path} cannot be read: {error}") from None
+    found = npz_names(path)
+    for names in _ARRAY_NAMES:
+        if set(names["train"]) <= set(found):
+            pairs = {part: pair for part, pair in names.items() if set(pair) <= set(found)}
+            _refuse_unused(path, found, names, [name for pair in pairs.values() for name in pair])
+            arrays = read_npz(path, [name for pair in pairs.values() for name in pair])
+            given = {part: (arrays[pair[0]], arrays[pair[1]]) for part, pair in pairs.items()}
+            return assemble(str(path), given)
     raise MixnasError(
-        f"{path} contains {contents}; expected images and labels, or train_images, train_labels, "
-        "test_images and test_labels"
+        f"{path} contains {', '.join(found) or 'nothing'}; expected images and labels, or "
+        "train_images, train_labels, test_images and test_labels"
     )
+
+
+def _refuse_unused(
+    path: Path, found: Sequence[str], names: Mapping[Part, tuple[str, str]], used: Sequence[str]
+) -> None:
+    """Refuse arrays of a split that would be passed over because they are named differently.
+
+    Raises:
+        MixnasError: If there are such arrays.
+    """
+    kinds = _KINDS_OF_ARRAYS
+    unused = [n for n in found if n not in used and parts_in(n) and kinds & set(n.split("_"))]
+    if unused:
+        expected = ", ".join(name for pair in names.values() for name in pair)
+        raise MixnasError(
+            f"{path}: {', '.join(unused)} would not be used beside {used[0]}; the arrays of a "
+            f"split are called {expected}: rename them, or leave them out"
+        )
 
 
 def assemble(
@@ -77,6 +107,12 @@ def assemble(
     """
     arrays = {part: _checked(name, part, *pair) for part, pair in given.items()}
     count = 1 + max(int(labels.max()) for _, labels in arrays.values())
+    train = len(arrays["train"][1])
+    if classes is None and count > train:  # before a name is made for each of a billion classes
+        raise MixnasError(
+            f"{name}: there is a label {count - 1}, but only {train} training images; labels must "
+            "be 0, 1, 2 and so on, each with training images"
+        )
     if classes is None:
         classes = [str(i) for i in range(count)]
     if count > len(classes):
@@ -88,16 +124,26 @@ def assemble(
         raise MixnasError(f"{name} has only one class, '{classes[0]}'; give at least two")
     check_counts(name, arrays["train"][1], classes)
     labels = {part: labels for part, (_, labels) in arrays.items()}
-    members = split(labels).items()
+    members = split(labels)
+    digests = {part: [_digest(image) for image in images] for part, (images, _) in given.items()}
+    found = {part: [digests[of][i] for i in index] for part, (of, index) in members.items()}
+
+    def called(part: Part, row: int) -> str:
+        origin, index = members[part]
+        return f"image {index[row]} of those given for {origin}"
+
     return ImageData(
         name=name,
         classes=tuple(classes),
-        images={part: torch.from_numpy(arrays[of][0][index]) for part, (of, index) in members},
-        labels={part: torch.from_numpy(labels[of][index]) for part, (of, index) in members},
+        images={p: torch.from_numpy(arrays[of][0][index]) for p, (of, index) in members.items()},
+        labels={p: torch.from_numpy(labels[of][index]) for p, (of, index) in members.items()},
+        notes=tuple(repeated_images(found, called)),
     )
 
 
-def split(labels: Mapping[Part, np.ndarray]) -> dict[Part, tuple[Part, np.ndarray]]:
+def split(
+    labels: Mapping[Part, np.ndarray], keys: Callable[[], np.ndarray] | None = None
+) -> dict[Part, tuple[Part, np.ndarray]]:
     """Assign the members of the given splits to the three splits.
 
     Missing ones are split off: validation from train, and both validation and test from train if
@@ -106,43 +152,101 @@ def split(labels: Mapping[Part, np.ndarray]) -> dict[Part, tuple[Part, np.ndarra
 
     Args:
         labels: Labels of the given splits, shape (N,) each; train must be among them.
+        keys: Returns keys of the training images, by which to split them (see
+            `nas.data.images.split_by_key`); None to draw at random, with exact shares.
 
     Returns:
         For each of the three splits, the given one it is taken from and its members' indices.
     """
     train = labels["train"]
     if set(labels) == {"train"}:
-        return {part: ("train", index) for part, index in split_in_three(train).items()}
+        found = split_in_three(train) if keys is None else split_by_key(train, keys())
+        return {part: ("train", index) for part, index in found.items()}
     result: dict[Part, tuple[Part, np.ndarray]] = {
         part: (part, np.arange(len(labels[part]))) for part in PARTS if part in labels
     }
     if "test" not in labels:
         result["test"] = result.pop("validation")
     if "validation" not in result:
-        rest, held_out = split_off_validation(train)
+        if keys is None:
+            rest, held_out = split_off_validation(train)
+        else:
+            found = split_by_key(train, keys(), in_three=False)
+            rest, held_out = found["train"], found["validation"]
         result["train"], result["validation"] = ("train", rest), ("train", held_out)
     return {part: result[part] for part in PARTS}
 
 
-def check_counts(name: str, labels: np.ndarray, classes: Sequence[str]) -> None:
+def repeated_images(
+    digests: Mapping[Part, Sequence[bytes]], name: Callable[[Part, int], str]
+) -> list[str]:
+    """Return a remark for each two splits that share images, byte by byte.
+
+    Args:
+        digests: A digest of each image's content, by split; empty for unknown content.
+        name: Returns what to call an image, for its split and its index.
+    """
+    remarks = []
+    for one, other in _PAIRS:
+        known = {digest: i for i, digest in enumerate(digests[one]) if digest}
+        pairs = [(known[d], i) for i, d in enumerate(digests[other]) if d in known]
+        if pairs:
+            first, second = name(one, pairs[0][0]), name(other, pairs[0][1])
+            remarks.append(
+                f"{len(pairs):,} of {len(digests[other]):,} {other} images are {one} images as "
+                f"well, byte by byte ({second} is {first}): the {other} accuracy is too high; "
+                "remove one of each two"
+            )
+    return remarks
+
+
+def absent_classes(classes: Sequence[str], labels: Mapping[Part, np.ndarray]) -> list[str]:
+    """Return a remark for validation and test each if they lack images of some classes.
+
+    Args:
+        classes: Names of the classes.
+        labels: Labels by split, shape (N,) each.
+    """
+    remarks = []
+    for part in PARTS[1:]:
+        counts = np.bincount(labels[part], minlength=len(classes))
+        absent = [name for name, count in zip(classes, counts, strict=True) if count == 0]
+        if absent:
+            more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
+            remarks.append(
+                f"{len(absent)} of {len(classes)} classes have no {part} images, so that the "
+                f"{part} accuracy says nothing of them: {', '.join(absent[:5])}{more}"
+            )
+    return remarks
+
+
+def check_counts(
+    name: str, labels: np.ndarray, classes: Sequence[str], least: int = MIN_IMAGES_PER_CLASS
+) -> None:
     """Refuse a training split in which a class is missing or has too few images to be split.
 
     Args:
         name: Name of the data set, for the message.
         labels: Labels of the training split, shape (N,).
         classes: Names of the classes.
+        least: Number of images that every class needs; by default, as many as can be split.
 
     Raises:
         MixnasError: If there are such classes; the text names the first five.
     """
     counts = np.bincount(labels, minlength=len(classes))
-    too_few = [f"{classes[i]} has {n}" for i, n in enumerate(counts) if n < MIN_IMAGES_PER_CLASS]
+    too_few = [f"{classes[i]} has {n}" for i, n in enumerate(counts) if n < least]
     if too_few:
         more = f" and {len(too_few) - 5} more" if len(too_few) > 5 else ""
         raise MixnasError(
-            f"{name}: every class needs at least {MIN_IMAGES_PER_CLASS} training images, but "
+            f"{name}: every class needs at least {least} training "
+            f"{'images' if least > 1 else 'image that can be read'}, but "
             f"{', '.join(too_few[:5])}{more}"
         )
+
+
+def _digest(image: np.ndarray) -> bytes:
+    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
 
 
 def _checked(name: str, part: Part, images: np.ndarray, labels: np.ndarray) -> Arrays:
@@ -160,6 +264,10 @@ def _checked(name: str, part: Part, images: np.ndarray, labels: np.ndarray) -> A
         raise MixnasError(f"{where} are missing: the array is empty")
     if labels.min() < 0:
         raise MixnasError(f"{name}: there is a label {labels.min()}; labels must be 0 or more")
+    if labels.max() >= MOST_CLASSES:
+        raise MixnasError(
+            f"{name}: there is a label {labels.max()}; labels must be less than {MOST_CLASSES}"
+        )
     return in_three_channels(where, images), labels.astype(np.int64)
 
 
@@ -178,7 +286,7 @@ def in_three_channels(where: str, images: np.ndarray) -> np.ndarray:
         images = images[:, None]
     elif images.ndim == 4 and shape[3] in (1, 3):
         images = images.transpose(0, 3, 1, 2)
-    if images.ndim != 4 or images.shape[1] not in (1, 3):
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
         raise MixnasError(
             f"{where} have shape {shape}; expected (N, H, W), (N, H, W, 3) or (N, 3, H, W)"
         )

@@ -6,6 +6,7 @@ used.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -14,17 +15,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from filelock import FileLock
 from torch import Tensor
 
+from nas.data.arrays import absent_classes, repeated_images
 from nas.data.decoding import DECODING, ImageFile, read_image
 from nas.data.images import PARTS, ImageData, Part
 from nas.errors import MixnasError
-from nas.files import CACHE_VARIABLE, cache_folder, write_atomic
+from nas.files import CACHE_VARIABLE, cache_folder, printable, write_atomic
 from nas.progress import Step
 from nas.units import GIBIBYTE
 
@@ -66,11 +68,12 @@ class PixelCache:
         base = self._folder / f"{fingerprint}-{resolution}-{DECODING}"
         self._pixels, self._index = base.with_suffix(".npy"), base.with_suffix(".json")
         self._lock = base.with_suffix(".lock")
-        self.size = pixel_bytes(sum(len(entries) for entries in files.values()), resolution)
+        self._total = sum(len(entries) for entries in files.values())
+        self.size = pixel_bytes(self._total, resolution)
 
     def is_filled(self) -> bool:
         """Tell whether the images have been decoded already."""
-        return self._index.is_file()
+        return self._contents() is not None
 
     def fits(self) -> bool:
         """Tell whether the pixels are there, or the disk has room for them and a margin."""
@@ -96,20 +99,37 @@ class PixelCache:
             try:
                 self._decode(step)
             except OSError as error:
+                self.discard()  # pixels without an index would only take room
                 raise MixnasError(
                     f"the decoded images of {self._name} cannot be written to the cache "
-                    f"{self._folder} ({error}); they need {_in_gib(self.size)}: make room, or set "
-                    f"{CACHE_VARIABLE} to a folder on a larger disk"
+                    f"{self._folder} ({error}); they need {_in_bytes(self.size)}: make room, or "
+                    f"set {CACHE_VARIABLE} to a folder on a larger disk"
                 ) from None
+
+    def discard(self) -> None:
+        """Remove the pixels, as if they had never been decoded."""
+        for path in (self._index, self._pixels):
+            path.unlink(missing_ok=True)
 
     def open(self, classes: Sequence[str]) -> ImageData:
         """Return the data set with its pixels mapped into memory, without reading them.
 
         Args:
             classes: Names of the classes.
+
+        Raises:
+            MixnasError: If they are not there, or none of the images of a split can be read.
         """
-        contents = json.loads(self._index.read_text(encoding="utf-8"))
-        rows = torch.from_numpy(np.load(self._pixels, mmap_mode="c", allow_pickle=False))
+        contents = self._contents()
+        if contents is None:
+            raise MixnasError(
+                f"the decoded images of {self._name} have been removed from the cache "
+                f"{self._folder}; repeat the command"
+            )
+        total, side = self._total, self._resolution
+        shape = (total, 3, side, side)
+        begin = self.size - total * 3 * side**2
+        rows = torch.from_numpy(np.memmap(self._pixels, np.uint8, "c", offset=begin, shape=shape))
         images: dict[Part, Tensor] = {}
         labels: dict[Part, Tensor] = {}
         begin = 0
@@ -117,7 +137,28 @@ class PixelCache:
             labels[part] = torch.tensor(contents["labels"][part], dtype=torch.int64)
             images[part] = rows[begin : begin + len(labels[part])]
             begin += len(labels[part])
-        return ImageData(self._name, tuple(classes), images, labels, tuple(contents["broken"]))
+        broken = tuple(contents["broken"])
+        for part in PARTS:
+            if not len(labels[part]):
+                raise MixnasError(
+                    f"{self._name}: none of the {len(self._files[part])} {part} images can be "
+                    f"read: {broken[0]}, ..."
+                )
+        arrays = {part: values.numpy() for part, values in labels.items()}
+        absent = absent_classes(classes, arrays) if broken else []
+        notes = (*contents["repeated"], *absent)
+        return ImageData(self._name, tuple(classes), images, labels, broken, notes)
+
+    def _contents(self) -> dict[str, Any] | None:
+        """Return the labels of the decoded images, and remarks; None if they are incomplete."""
+        try:
+            contents: dict[str, Any] = json.loads(self._index.read_text(encoding="utf-8"))
+            decoded = sum(len(contents["labels"][part]) for part in PARTS)
+            is_whole = decoded + len(contents["broken"]) == self._total
+            is_whole &= self._pixels.stat().st_size == self.size
+            return contents if is_whole and isinstance(contents["repeated"], list) else None
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            return None
 
     def _free(self) -> int:
         return shutil.disk_usage(self._folder).free
@@ -128,9 +169,9 @@ class PixelCache:
     def _no_room(self) -> str:
         side = self._resolution
         return (
-            f"the decoded images of {self._name} at {side}x{side} need {_in_gib(self.size)}, but "
-            f"the disk of the cache {self._folder} has {_in_gib(self._free())} free (and "
-            f"{_in_gib(self._spare())} must stay free); make room, set {CACHE_VARIABLE} to a "
+            f"the decoded images of {self._name} at {side}x{side} need {_in_bytes(self.size)}, but "
+            f"the disk of the cache {self._folder} has {_in_bytes(self._free())} free (and "
+            f"{_in_bytes(self._spare())} must stay free); make room, set {CACHE_VARIABLE} to a "
             "folder on a larger disk, use a lower resolution or fewer images per class, or stream "
             "the images"
         )
@@ -140,18 +181,19 @@ class PixelCache:
 
         The index is written last: where it exists, the pixels are complete.
         """
-        total = sum(len(entries) for entries in self._files.values())
-        side = self._resolution
+        total, side = self._total, self._resolution
         labels: dict[str, list[int]] = {part: [] for part in PARTS}
+        digests: dict[Part, list[bytes]] = {part: [] for part in PARTS}
         broken: list[str] = []
         done = 0
         with _replacing(self._pixels) as file:
             _write_header(file, (total, 3, side, side))
             end = file.tell() + total * 3 * side**2
             for part in PARTS:
-                for (source, label), image in _decoded(self._files[part], side):
+                for (source, label), digest, image in _decoded(self._files[part], side):
+                    digests[part].append(digest)
                     if isinstance(image, str):
-                        broken.append(f"{source}: {image}")
+                        broken.append(printable(f"{source}: {image}"))
                     else:
                         # Written, not stored through a mapping: there, a full disk kills a process.
                         file.write(image.data)
@@ -160,7 +202,9 @@ class PixelCache:
                     if step is not None and (done % _CHUNK == 0 or done == total):
                         step(done, total)
             file.truncate(end)  # rows of images that cannot be read are empty, at the end
-        write_atomic(self._index, json.dumps({"labels": labels, "broken": broken}))
+        repeated = repeated_images(digests, lambda p, row: printable(str(self._files[p][row][0])))
+        contents = {"labels": labels, "broken": broken, "repeated": repeated}
+        write_atomic(self._index, json.dumps(contents))
 
 
 def pixel_bytes(images: int, resolution: int) -> int:
@@ -173,13 +217,31 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, about)
 
 
-def _decoded(entries: Sequence[Entry], resolution: int) -> Iterator[tuple[Entry, np.ndarray | str]]:
-    """Yield each file with its pixels (3, R, R), or with the reason why it cannot be read."""
+class _DigestedFile:
+    """An image file of which a digest is known once it has been read; empty if it cannot be."""
+
+    def __init__(self, file: ImageFile) -> None:
+        self._file, self.digest = file, b""
+
+    def read_bytes(self) -> bytes:
+        raw = self._file.read_bytes()
+        self.digest = hashlib.blake2b(raw, digest_size=16).digest()
+        return raw
+
+
+def _decoded(
+    entries: Sequence[Entry], resolution: int
+) -> Iterator[tuple[Entry, bytes, np.ndarray | str]]:
+    """Yield each file with a digest and its pixels (3, R, R), or why it cannot be read."""
+
+    def read(entry: Entry) -> tuple[Entry, bytes, np.ndarray | str]:
+        file = _DigestedFile(entry[0])
+        image = read_image(file, resolution)
+        return entry, file.digest, image
+
     with ThreadPoolExecutor() as pool:  # decoding and resizing release the GIL
         for begin in range(0, len(entries), _CHUNK):
-            chunk = entries[begin : begin + _CHUNK]
-            images = pool.map(lambda entry: read_image(entry[0], resolution), chunk)
-            yield from zip(chunk, images, strict=True)
+            yield from pool.map(read, entries[begin : begin + _CHUNK])
 
 
 @contextmanager
@@ -197,5 +259,6 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def _in_gib(size: int) -> str:
-    return f"{size / GIBIBYTE:.1f} GiB"
+def _in_bytes(size: int) -> str:
+    is_large = size >= GIBIBYTE / 10
+    return f"{size / GIBIBYTE:.1f} GiB" if is_large else f"{size * 1024 / GIBIBYTE:.1f} MiB"

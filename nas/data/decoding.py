@@ -18,11 +18,23 @@ import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch.nn import functional as F
 
-DECODING = 2
+DECODING = 3
 """Version of the pixels that `read_image` returns, which names of cached pixels contain."""
 Box = tuple[float, float, float, float]
 """Left, upper, right and lower edge of a crop, in pixels."""
 _UPRIGHT = 1  # value of the EXIF tag of the orientation
+# Pillow knows further formats; for some of them it starts other programs.
+_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "PPM")
+_MOST_BYTES = 1 << 30  # of an image file
+_ALWAYS_DECODED = 4_000_000  # pixels that any file may have
+_MOST_PIXELS_PER_BYTE = 1_000  # further ones; formats reach this for images of one colour
+_DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N")  # of 16 bits
+_DEEPEST = (1 << 16) - 1
+_BACKGROUND = (255, 255, 255, 255)  # white, as of paper and of web pages
+
+
+class _UnclearImageError(Exception):
+    """An image that is whole, but whose pixels have no certain meaning here."""
 
 
 class ImageFile(Protocol):
@@ -50,27 +62,41 @@ def read_image(
     """
     try:
         raw = file.read_bytes()
-        with warnings.catch_warnings(), Image.open(io.BytesIO(raw)) as image:
-            warnings.simplefilter("ignore")  # about odd metadata; real failures are returned
+        # Warnings are about odd metadata and large images; real failures are returned.
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(io.BytesIO(raw), formats=_FORMATS) as image,
+        ):
             size = image.size
             image.draft("RGB", (2 * resolution, 2 * resolution))  # decodes large photographs faster
+            _check_size(image, len(raw))
             if _is_plain_jpeg(image) and image.size == size:
                 return _resized(_jpeg_pixels(raw, image), resolution, crop)
             return _by_pillow(image, resolution, crop)
     except UnidentifiedImageError:  # its text would name an object in memory
         return "UnidentifiedImageError: the file is not an image of a known format"
+    except _UnclearImageError as error:
+        return str(error)
     except Exception as error:  # decoders raise all kinds on damaged files
         return f"{type(error).__name__}: {error}".partition("\n")[0]
+
+
+def _check_size(image: Image.Image, packed: int) -> None:
+    """Refuse an image whose header claims more pixels than its file can be expected to hold."""
+    width, height = image.size
+    if width * height > _ALWAYS_DECODED + _MOST_PIXELS_PER_BYTE * packed:
+        raise _UnclearImageError(f"it claims to have {width}x{height} pixels in {packed} bytes")
 
 
 def shorter_side(file: ImageFile) -> int | None:
     """Return the shorter side of an image in pixels, from its header; None if it has none."""
     try:
         source: Any = file if isinstance(file, Path) else io.BytesIO(file.read_bytes())
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(source) as image:
-                return min(image.size)
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(source, formats=_FORMATS) as image,
+        ):
+            return min(image.size)
     except Exception:  # as above
         return None
 
@@ -87,13 +113,55 @@ def _by_pillow(
 ) -> np.ndarray:
     """Decode and resize any image by Pillow."""
     size = (resolution, resolution)
-    upright = ImageOps.exif_transpose(image).convert("RGB")
+    upright = _in_colours(ImageOps.exif_transpose(image), image.format)
     if crop is None:
         square = ImageOps.fit(upright, size, Image.Resampling.BILINEAR)
     else:
         box = crop(*upright.size)
         square = upright.resize(size, Image.Resampling.BILINEAR, box, reducing_gap=2.0)
     return np.array(np.asarray(square).transpose(2, 0, 1), order="C")
+
+
+def _in_colours(image: Image.Image, kind: str | None) -> Image.Image:
+    """Return any image in RGB of 8 bits; `kind` is the format of its file.
+
+    16 bits are scaled to 8, floating-point numbers from 0..1. Transparent images are laid on white:
+    below transparency, files have any colour.
+
+    Raises:
+        _UnclearImageError: If numbers have no known range: floating-point ones beyond 0..1, and
+            whole ones of 32 bits, except those to which Pillow scales deep PGM files.
+    """
+    if image.mode in _DEEP_MODES or (image.mode == "I" and kind == "PPM"):
+        deep = np.asarray(image).astype(np.int64)
+        clear = image.info.get("transparency")
+        if isinstance(clear, int):
+            deep[deep == clear] = _DEEPEST
+        return _gray((deep * 255 + _DEEPEST // 2) // _DEEPEST)
+    if image.mode == "F":
+        values = np.asarray(image)
+        low, high = float(values.min()), float(values.max())
+        if not 0 <= low <= high <= 1:
+            raise _UnclearImageError(
+                f"its floating-point values are from {low:.4g} to {high:.4g}; convert it to 8 or "
+                "16 bits, or to values from 0 to 1"
+            )
+        return _gray(np.rint(values * 255))
+    if image.mode == "I":
+        raise _UnclearImageError(
+            "its values are signed or have 32 bits, so that their range is not known; convert it "
+            "to 8 or 16 bits"
+        )
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    drawing = image.convert("RGBA")
+    background = Image.new("RGBA", drawing.size, _BACKGROUND)
+    return Image.alpha_composite(background, drawing).convert("RGB")
+
+
+def _gray(values: np.ndarray) -> Image.Image:
+    """Return values 0..255, shape (H, W), as an image in RGB."""
+    return Image.fromarray(values.astype(np.uint8)).convert("RGB")
 
 
 def _jpeg_pixels(raw: bytes, image: Image.Image) -> np.ndarray:

@@ -2,10 +2,13 @@
 
 ::
 
-    root/CLASS/*.jpg                 split 60/20/20
+    root/CLASS/*.jpg                 split about 60/20/20
     root/{train,test}/CLASS/*.jpg    validation is split off train
     root/{train,val}/CLASS/*.jpg     as for ImageNet: val is the test, validation split off train
     root/{train,val,test}/CLASS/*    used as given
+
+What is split follows from the names of the files, so that images stay in their splits when others
+are added. See `nas.data.layout` for how folders are told apart.
 """
 
 from __future__ import annotations
@@ -20,25 +23,18 @@ from pathlib import Path
 
 import numpy as np
 
-from nas.data.arrays import check_counts, split
+from nas.data.arrays import check_counts, repeated_images, split
 from nas.data.cache import Entry, PixelCache, pixel_bytes
-from nas.data.decoding import ImageFile, shorter_side
-from nas.data.images import PARTS, ImageData, Part
+from nas.data.contents import ContentDigests
+from nas.data.decoding import ImageFile, read_image, shorter_side
+from nas.data.images import PARTS, ImageData, Part, key_of
+from nas.data.layout import IMAGE_SUFFIXES, find_layout, images_below, on_unread, subfolders
 from nas.errors import MixnasError
+from nas.files import printable
 from nas.progress import Step
 
-IMAGE_SUFFIXES = frozenset(
-    [".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"]
-)
-PART_NAMES: Mapping[str, Part] = {
-    "train": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
-"""Splits by the names that users give them."""
 _SAMPLE = 64  # images whose headers tell the side of all
+_PROBED_SIDE = 8  # pixels at which it is tried whether images can be read
 
 
 @dataclass(frozen=True)
@@ -49,11 +45,13 @@ class FolderData:
         name: Path of the folder, as given on the command line.
         classes: Names of the class folders, sorted.
         files: Each file and its label, by split.
+        left_out: What else the folder holds, and is not used: a sentence each.
     """
 
     name: str
     classes: tuple[str, ...]
     files: Mapping[Part, Sequence[Entry]]
+    left_out: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -70,22 +68,70 @@ class FolderData:
 
     def name_of(self, file: ImageFile) -> str:
         """Return the name of a file within the data set; it stays when the set is moved."""
-        assert isinstance(file, Path)
-        return file.relative_to(Path(self.name).expanduser()).as_posix()
+        return self.source_of(file).relative_to(self.root).as_posix()
 
-    def size_of(self, file: ImageFile) -> int:
-        """Return the size of a file in bytes."""
-        assert isinstance(file, Path)
-        return file.stat().st_size
+    @property
+    def root(self) -> Path:
+        """The folder that the files are in."""
+        return Path(self.name).expanduser()
 
-    def fingerprint(self) -> str:
-        """Return 16 hexadecimal digits that change with the name and the size of any file."""
+    def sources(self) -> list[Path]:
+        """Return the files that images are read from, each once."""
+        return [self.source_of(file) for part in PARTS for file, _ in self.files[part]]
+
+    def source_of(self, file: ImageFile) -> Path:
+        """Return the file that an image is read from."""
+        assert isinstance(file, Path)
+        return file
+
+    def is_known(self) -> bool:
+        """Tell whether `fingerprint` has to read no file."""
+        return ContentDigests(self.root).are_known(self.sources())
+
+    def fingerprint(self, step: Step | None = None) -> str:
+        """Return 16 hexadecimal digits that change with the content, name or split of any file.
+
+        All files are read, once: from then on, those that have not changed since are known.
+
+        Args:
+            step: Called with the number of files read and their total number.
+        """
+        sources = self.sources()
+        digests = dict(zip(sources, ContentDigests(self.root).of(sources, step), strict=True))
         digest = hashlib.sha256()
         for part in PARTS:
             for file, label in self.files[part]:
-                entry = f"{part}/{label}/{self.name_of(file)}/{self.size_of(file)}\n"
+                content = digests[self.source_of(file)].hex()
+                entry = f"{part}/{label}/{self.name_of(file)}/{content}\n"
                 digest.update(entry.encode("utf-8", "surrogateescape"))
         return digest.hexdigest()[:16]
+
+    def remarks(self) -> list[str]:
+        """Return what the user should know about images that are streamed, a line each."""
+        sources = {part: [self.source_of(file) for file, _ in self.files[part]] for part in PARTS}
+        if len(self.sources()) < sum(map(len, sources.values())):
+            return []  # of the images in shards, digests are not kept
+        known = ContentDigests(self.root)
+        digests = {
+            part: [digest if any(digest) else b"" for digest in known.of(paths)]
+            for part, paths in sources.items()
+        }
+        return repeated_images(digests, lambda part, row: printable(str(sources[part][row])))
+
+    def check_readable(self) -> None:
+        """Refuse files of which a split has none that can be read.
+
+        Raises:
+            MixnasError: If there is such a split.
+        """
+        for part in PARTS:
+            files = self.files[part]
+            reasons = (read_image(file, _PROBED_SIDE) for file, _ in files)
+            if all(isinstance(reason, str) for reason in reasons):  # stops at the first image
+                first = printable(f"{files[0][0]}: {read_image(files[0][0], _PROBED_SIDE)}")
+                raise MixnasError(
+                    f"{self.name}: none of the {len(files)} {part} images can be read: {first}, ..."
+                )
 
     def only(self, chosen: Mapping[Part, np.ndarray]) -> FolderData:
         """Return the data set with some of its files.
@@ -150,12 +196,21 @@ class FolderData:
 
         Raises:
             MixnasError: If a class has too few images that can be read, or the disk of the cache
-                has no room for the pixels (see `cache_fits`).
+                has no room for the pixels (see `cache_fits`), or files change meanwhile.
         """
-        cache = self._cache(resolution)
-        cache.fill(step)
+        known_as = self.fingerprint()
+        cache = PixelCache(self.name, known_as, self.files, resolution)
+        if not cache.is_filled():
+            cache.fill(step)
+            if self.fingerprint() != known_as:
+                cache.discard()
+                raise MixnasError(
+                    f"images of {self.name} changed while they were read; repeat the command when "
+                    "nothing writes to them"
+                )
         data = cache.open(self.classes)
-        check_counts(self.name, data.labels["train"].numpy(), self.classes)
+        # A class that is large enough to be split may have few images in its training split.
+        check_counts(self.name, data.labels["train"].numpy(), self.classes, least=1)
         return data
 
     def _cache(self, resolution: int) -> PixelCache:
@@ -174,15 +229,9 @@ def load_folder(name: str) -> FolderData:
     Raises:
         MixnasError: If there are no class folders, only one, or a class has too few images.
     """
-    root = Path(name).expanduser()
-    parts = {
-        part: folder
-        for folder in _subfolders(root)
-        if (part := PART_NAMES.get(folder.name.lower())) is not None
-    }
-    if "train" not in parts:
-        parts = {"train": root}
-    classes = tuple(folder.name for folder in _subfolders(parts["train"]))
+    layout = find_layout(name)
+    parts = layout.parts
+    classes = tuple(folder.name for folder in subfolders(parts["train"]))
     if not classes:
         raise MixnasError(
             f"{parts['train']} has no class folders; expected {name}/CLASS/*.jpg, or "
@@ -190,34 +239,31 @@ def load_folder(name: str) -> FolderData:
         )
     if len(classes) < 2:
         raise MixnasError(f"{name} has only one class, '{classes[0]}'; give at least two")
-    images = {part: _images(folder, classes) for part, folder in parts.items()}
+    unread: list[Path] = []
+    images = {part: _images(folder, classes, unread) for part, folder in parts.items()}
     labels = {part: np.array([n for _, n in entries]) for part, entries in images.items()}
     check_counts(name, labels["train"], classes)
+
+    def keys() -> np.ndarray:
+        names = (path.relative_to(parts["train"]).as_posix() for path, _ in images["train"])
+        return np.array([key_of(name) for name in names])
+
     files: dict[Part, tuple[Entry, ...]] = {
         part: tuple(images[origin][i] for i in index)
-        for part, (origin, index) in split(labels).items()
+        for part, (origin, index) in split(labels, keys).items()
     }
-    return FolderData(name, classes, files)
+    left_out = (*layout.left_out, *on_unread(unread))
+    return FolderData(name, tuple(map(printable, classes)), files, left_out)
 
 
-def _subfolders(root: Path) -> list[Path]:
-    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _is_image(path: Path) -> bool:
-    # A leading dot marks hidden files and the metadata of other systems, such as ._001.png.
-    named_so = path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    return named_so and path.is_file()
-
-
-def _images(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
-    """Return the image files of a split with their labels.
+def _images(folder: Path, classes: Sequence[str], unread: list[Path]) -> list[tuple[Path, int]]:
+    """Return the image files of a split with their labels; adds those that are not read to a list.
 
     Raises:
         MixnasError: If the split has a class that the training split lacks, or no images.
     """
     numbers = {name: i for i, name in enumerate(classes)}
-    unknown = [p.name for p in _subfolders(folder) if p.name not in numbers]
+    unknown = [p.name for p in subfolders(folder) if p.name not in numbers]
     if unknown:
         raise MixnasError(
             f"{folder} has a class '{unknown[0]}' that the training split lacks; every class needs "
@@ -225,8 +271,10 @@ def _images(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
         )
     images = []
     for name, number in numbers.items():
-        paths = (folder / name).rglob("*") if (folder / name).is_dir() else ()
-        images += [(path, number) for path in sorted(paths) if _is_image(path)]
+        if (folder / name).is_dir():
+            found, others = images_below(folder / name)
+            images += [(path, number) for path in found]
+            unread += others
     if not images:
         raise MixnasError(
             f"{folder} has no images; supported types: {', '.join(sorted(IMAGE_SUFFIXES))}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -19,6 +21,9 @@ Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 MAX_VALIDATION = 10_000  # images that are split off the training split
 _CHUNK = 1_024  # images that are converted at once
+_HELD_OUT = 0.2  # share of the images that each part gets that is split off
+_BEGINS: Mapping[Part, float] = {"test": 0.0, "validation": 0.2}
+"""Keys from which images are in a part that is split off; see `split_by_key`."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class ImageData:
         images: Images of each split, uint8, shape (N, 3, H, W).
         labels: Labels of each split, int64, shape (N,).
         broken: Files that could not be read, with the reasons; they are in none of the splits.
+        notes: What else the user should know about the images, a line each.
     """
 
     name: str
@@ -38,6 +44,7 @@ class ImageData:
     images: dict[Part, Tensor]
     labels: dict[Part, Tensor]
     broken: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -57,8 +64,15 @@ class ImageData:
         """Return the number of images in a split."""
         return len(self.labels[part])
 
-    def remark(self, names: int = 3) -> str:
-        """Return a remark on the files that could not be read, of which it names a few."""
+    def labels_of(self, part: Part) -> np.ndarray:
+        """Return the labels of a split, int64, shape (N,)."""
+        return self.labels[part].numpy()
+
+    def remarks(self) -> list[str]:
+        """Return what the user should know about the images before they are used, a line each."""
+        return [*([self._on_broken()] if self.broken else []), *self.notes]
+
+    def _on_broken(self, names: int = 3) -> str:
         total = len(self.broken) + sum(len(labels) for labels in self.labels.values())
         more = f"; and {len(self.broken) - names} more" if len(self.broken) > names else ""
         return (
@@ -166,3 +180,54 @@ def _split(
         indices, test_size=size / len(indices), stratify=labels[indices], random_state=seed
     )
     return rest, held_out
+
+
+def key_of(name: str) -> float:
+    """Return a number from 0 to 1 that follows from an image's name alone.
+
+    The keys of different names are spread evenly. A name is the same on every system, whichever of
+    the forms of Unicode the system gives it.
+    """
+    raw = unicodedata.normalize("NFC", name).encode("utf-8", "surrogateescape")
+    return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest()) / 2**64
+
+
+def split_by_key(
+    labels: np.ndarray, keys: np.ndarray, in_three: bool = True
+) -> dict[Part, np.ndarray]:
+    """Split so that each image stays in its part when others are added or removed.
+
+    About 20% are for validation, and 20% for the test if it is to be split off. The part of an
+    image follows from its key alone, with two exceptions: if a class would have no image in a part,
+    one is moved there; and of more than 50,000 images without a test to split off, about
+    `MAX_VALIDATION` are for validation.
+
+    Args:
+        labels: Shape (N,).
+        keys: Numbers from 0 to 1 (see `key_of`), shape (N,).
+        in_three: Whether to split off a test as well as validation.
+
+    Returns:
+        Sorted indices of each part.
+    """
+    share = _HELD_OUT if in_three else min(_HELD_OUT, MAX_VALIDATION / len(labels))
+    shares: dict[Part, float] = {"validation": share, **({"test": _HELD_OUT} if in_three else {})}
+    parts: tuple[Part, ...] = ("train", *shares)
+    part_of = np.zeros(len(labels), np.int64)
+    for number, part in enumerate(parts[1:], start=1):
+        begin = _BEGINS[part]
+        part_of[(begin <= keys) & (keys < begin + shares[part])] = number
+    counts = np.bincount(labels * len(parts) + part_of).astype(np.int64)
+    counts = np.pad(counts, (0, -len(counts) % len(parts))).reshape(-1, len(parts))
+    for label in np.unique(labels)[(counts[np.unique(labels)] == 0).any(1)]:
+        _fill_parts(np.flatnonzero(labels == label), part_of, keys, len(parts))
+    return {part: np.flatnonzero(part_of == number) for number, part in enumerate(parts)}
+
+
+def _fill_parts(members: np.ndarray, part_of: np.ndarray, keys: np.ndarray, parts: int) -> None:
+    """Move one image of a class to each part that has none, from the part that has most."""
+    for number in range(parts):
+        counts = np.bincount(part_of[members], minlength=parts)
+        if counts[number] == 0 and counts.max() > 1:
+            donors = members[part_of[members] == counts.argmax()]
+            part_of[donors[keys[donors].argmin()]] = number

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import gzip
-import io
-import pickle
+import math
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from nas.data.arrays import Arrays, assemble
 from nas.data.images import ImageData, Part
-from nas.errors import MixnasError
+from nas.data.npz import check_expansion, read_at_most
+from nas.data.pickles import plain_content
+from nas.files import parsing
 
 _SIDE, _PIXELS = 32, 3 * 32 * 32  # of a CIFAR image
 _TRAINING_BATCHES = [f"data_batch_{i}" for i in range(1, 6)]
 _UBYTE = 0x08  # code of unsigned bytes in IDX files
-_MAX_BYTES = 1 << 33  # of an uncompressed IDX file
 
 
 def is_published(folder: Path) -> bool:
@@ -35,10 +34,8 @@ def load_published(folder: Path) -> ImageData:
     """
     reader = _reader(folder)
     assert reader is not None  # callers ask `is_published` first
-    try:
+    with parsing(folder):
         return reader(folder)
-    except (OSError, EOFError, ValueError, KeyError, struct.error, pickle.UnpicklingError) as error:
-        raise MixnasError(f"{folder} cannot be read: {error}") from None
 
 
 def _reader(folder: Path) -> Callable[[Path], ImageData] | None:
@@ -98,37 +95,25 @@ def _cifar100_pickled(folder: Path) -> ImageData:
     return assemble(str(folder), {"train": train, "test": test}, classes)
 
 
-def _batch(path: Path, labels: bytes) -> Arrays:
-    batch = _unpickled(path)
-    images = np.asarray(batch[b"data"])
+def _batch(path: Path, key: bytes) -> Arrays:
+    with parsing(path):
+        batch = plain_content(path.read_bytes())
+        images, labels = batch[b"data"], batch[key]
+    if not isinstance(images, np.ndarray):
+        raise ValueError(f"{path.name} has images that are no array")
     if images.dtype != np.uint8 or images.ndim != 2 or images.shape[1] != _PIXELS:
         raise ValueError(f"{path.name} has images of type {images.dtype} and shape {images.shape}")
-    return images.reshape(-1, 3, _SIDE, _SIDE), np.asarray(batch[labels], np.int64)
+    # Lists in lists may stand for far more values than they take bytes in the file.
+    if not isinstance(labels, np.ndarray):
+        if type(labels) is not list or not all(type(label) is int for label in labels):
+            raise ValueError(f"{path.name} has labels that are no list of whole numbers")
+        labels = np.array(labels, np.int64)
+    return images.reshape(-1, 3, _SIDE, _SIDE), labels
 
 
 def _names(path: Path, key: bytes) -> list[str]:
-    return [name.decode() for name in _unpickled(path)[key]]
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Reads pickles of arrays and plain values; refuses all others, which could run code."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        module = module.replace("numpy._core", "numpy.core")
-        if (module, name) == ("numpy.core.multiarray", "_reconstruct"):
-            return np.empty(0).__reduce__()[0]
-        if (module, name) in {("numpy", "ndarray"), ("numpy", "dtype")}:
-            return getattr(np, name)
-        if (module, name) == ("_codecs", "encode"):
-            return str.encode
-        raise pickle.UnpicklingError(f"it needs {module}.{name}, but only arrays are allowed")
-
-
-def _unpickled(path: Path) -> dict[bytes, Any]:
-    content = _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="bytes").load()
-    if not isinstance(content, dict):
-        raise ValueError(f"{path.name} does not contain a dictionary")
-    return content
+    with parsing(path):
+        return [name.decode() for name in plain_content(path.read_bytes())[key]]
 
 
 def _joined(parts: list[Arrays]) -> Arrays:
@@ -169,17 +154,17 @@ def _idx(folder: Path) -> ImageData:
 
 
 def _idx_array(path: Path) -> np.ndarray:
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    packed = path.stat().st_size
+    is_packed = path.suffix == ".gz"
+    with gzip.open(path) if is_packed else path.open("rb") as file:
         zero, kind, dimensions = struct.unpack(">HBB", file.read(4))
         if zero or kind != _UBYTE or not 1 <= dimensions <= 4:
             raise ValueError(f"{path.name} is not an IDX file of bytes")
         shape = struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
-        size = int(np.prod(shape, dtype=np.int64))
-        if size > _MAX_BYTES:
-            raise ValueError(
-                f"{path.name} claims to have {size} bytes; at most {_MAX_BYTES} are read"
-            )
-        raw = file.read(size + 1)
+        size = math.prod(shape)
+        if is_packed:
+            check_expansion(str(path), size, packed)
+        raw = b"" if not is_packed and size > packed else read_at_most(file, size + 1)
     if len(raw) != size:
         raise ValueError(f"{path.name} is truncated or too long: its header says {size} bytes")
-    return np.frombuffer(raw, np.uint8).reshape(shape)
+    return np.frombuffer(bytes(raw), np.uint8).reshape(shape)

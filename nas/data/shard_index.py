@@ -11,22 +11,23 @@ import hashlib
 import io
 import json
 import tarfile
-import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from nas.data.folder import IMAGE_SUFFIXES
+from nas.data.arrays import MOST_CLASSES
+from nas.data.layout import IMAGE_SUFFIXES, is_hidden
+from nas.data.npz import read_npz
 from nas.errors import MixnasError
-from nas.files import cache_folder, write_atomic
+from nas.files import cache_folder, parsing, write_atomic
 
-MOST_CLASSES = 1_000_000
-_VERSION = 1  # of the cached indices
+_VERSION = 2  # of the cached indices
 _BLOCK = 512  # bytes of a tar file's header
+_MOST_IMAGE_BYTES = 1 << 30
 _MOST_LABEL_BYTES = {"cls": 64, "json": 1 << 20}
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")  # gzip, bzip2, xz, zstd
 _UTF8 = ("utf-8", "surrogateescape")  # names may have any bytes
@@ -50,6 +51,17 @@ class ShardIndex:
     sizes: np.ndarray
     labels: np.ndarray
 
+    def is_within(self, size: int) -> bool:
+        """Tell whether it is the index of a shard of some size in bytes, as far as can be seen."""
+        numbers = (self.ends, self.offsets, self.sizes, self.labels)
+        if any(array.shape != (len(self.ends),) or array.dtype != np.int64 for array in numbers):
+            return False
+        is_ordered = self.names.ndim == 1 and (np.diff(self.ends, prepend=0) >= 0).all()
+        is_there = (self.offsets >= 0).all() and (self.sizes >= 0).all()
+        is_there &= (self.offsets <= size).all() and (self.sizes <= size - self.offsets).all()
+        are_labels = (self.labels >= 0).all() and (self.labels < MOST_CLASSES).all()
+        return bool(len(self.ends) and is_ordered and is_there and are_labels)
+
     def name(self, row: int) -> str:
         """Return the name of a member."""
         begin = self.ends[row - 1] if row else 0
@@ -66,18 +78,17 @@ def read_index(shard: Path) -> ShardIndex:
         MixnasError: If it is damaged, or one of its images has no label.
     """
     about = shard.stat()
-    facts = f"{_VERSION}/{shard.resolve()}/{about.st_size}/{about.st_mtime_ns}"
+    # Times of modification can be set; those of the last change, which `stat` calls ctime, cannot.
+    times = f"{about.st_mtime_ns}/{about.st_ctime_ns}"
+    facts = f"{_VERSION}/{shard.resolve()}/{about.st_ino}/{about.st_size}/{times}"
     digest = hashlib.sha256(facts.encode(*_UTF8)).hexdigest()[:32]
     path = cache_folder("shards") / f"{digest}.npz"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return ShardIndex(**{name.name: file[name.name] for name in fields(ShardIndex)})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        pass  # not there yet, or damaged: read the shard again
-    try:
+    with suppress(MixnasError):  # not there yet, or damaged: read the shard again
+        kept = ShardIndex(**read_npz(path, [name.name for name in fields(ShardIndex)]))
+        if kept.is_within(about.st_size):
+            return kept
+    with parsing(shard):
         index = _indexed(shard)
-    except OSError as error:
-        raise MixnasError(f"{shard} cannot be read: {error}") from None
     content = io.BytesIO()
     np.savez(content, **vars(index))
     with suppress(OSError):  # it only saves time; a full disk is told where pixels are written
@@ -156,7 +167,9 @@ def _members(shard: Path, file: BinaryIO) -> Iterator[tarfile.TarInfo]:
             file.seek(tar.offset)  # tarfile ends without a word at a header that it cannot read
             if file.read(_BLOCK).strip(b"\0"):
                 raise tarfile.ReadError(f"there is no valid header at byte {tar.offset}")
-    except (tarfile.TarError, OSError, ValueError, OverflowError, RecursionError) as error:
+    except MixnasError:
+        raise
+    except Exception as error:  # tarfile raises all kinds on damaged files
         raise MixnasError(f"{shard} is damaged or no tar file: {error}") from None
 
 
@@ -172,12 +185,14 @@ def _take(
     stem, _, kind = base.partition(".")
     kind = kind.lower()
     is_image = f".{kind}" in IMAGE_SUFFIXES
-    if not stem or not (is_image or kind in _MOST_LABEL_BYTES):  # hidden, or of no use here
+    if not (is_image or kind in _MOST_LABEL_BYTES) or is_hidden(PurePosixPath(member.name).parts):
         return
     sample = samples.setdefault(f"{folder}{slash}{stem}", _Sample())
     if (sample.image is not None) if is_image else (kind in sample.labels):
         what = "image" if is_image else "label"
         raise MixnasError(f"{shard}: {member.name} is a second {what} of the same sample")
+    if is_image and member.size > _MOST_IMAGE_BYTES:
+        raise MixnasError(f"{shard}: {member.name} has {member.size} bytes, too many for an image")
     if is_image:
         sample.image = (member.name, member.offset_data, member.size)
         return

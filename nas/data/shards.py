@@ -2,20 +2,19 @@
 
 ::
 
-    pets.tar                                        split 60/20/20
+    pets.tar                                        split about 60/20/20
     shards-{000..146}.tar                           the same, of all shards together
     imagenet-train-{000..511}.tar::imagenet-val-{00..24}.tar    as for folders: val is the test,
                                                     and validation is split off train
     {train,val,test}-{000..010}.tar                 used as given
 
-A shard's split is told by the words train, val (or valid, validation) and test in its name, or
-else by the name of its folder. Classes have numbers for names. See `nas.data.shard_index` for what
-a shard contains.
+A shard's split is told by the words train, val and test in its name (or training, valid,
+validation, testing), or else by the name of its folder. What is split follows from the names of
+the images. Classes have numbers for names. See `nas.data.shard_index` for what a shard contains.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +26,9 @@ from nas.data.arrays import check_counts, split
 from nas.data.braces import SEPARATOR, expanded
 from nas.data.cache import Entry
 from nas.data.decoding import ImageFile
-from nas.data.folder import PART_NAMES, FolderData
-from nas.data.images import Part
+from nas.data.folder import FolderData
+from nas.data.images import Part, key_of
+from nas.data.layout import PART_NAMES, parts_in
 from nas.data.shard_index import ShardIndex, read_index
 from nas.errors import MixnasError
 
@@ -120,6 +120,16 @@ class ShardFiles(Sequence[Entry]):
             labels[here] = self._indices[number].labels[self._rows[here]]
         return labels
 
+    def shards(self) -> list[Path]:
+        """Return the shards that the images are in."""
+        return [self._shards[number] for number in np.unique(self._which)]
+
+    def keys(self) -> np.ndarray:
+        """Return a key of each image, shape (N,); see `nas.data.images.key_of`."""
+        places = zip(self._which.tolist(), self._rows.tolist(), strict=True)
+        names = (f"{self._shards[i].name}/{self._indices[i].name(row)}" for i, row in places)
+        return np.fromiter(map(key_of, names), np.float64, len(self))
+
     def take(self, index: np.ndarray) -> ShardFiles:
         """Return the images with some indices, shape (N,)."""
         return ShardFiles(self._shards, self._indices, self._which[index], self._rows[index])
@@ -145,10 +155,25 @@ class ShardData(FolderData):
         assert isinstance(file, ShardMember)
         return f"{file.shard.name}/{file.name}"
 
-    def size_of(self, file: ImageFile) -> int:
-        """See `FolderData.size_of`."""
+    @property
+    def root(self) -> Path:
+        """See `FolderData.root`; it is the folder of the first shard."""
+        return self.sources()[0].parent
+
+    def sources(self) -> list[Path]:
+        """See `FolderData.sources`; they are the shards."""
+        found: dict[Path, None] = {}
+        for files in self.files.values():
+            if isinstance(files, ShardFiles):
+                found |= dict.fromkeys(files.shards())
+            else:
+                found |= {self.source_of(file): None for file, _ in files}
+        return list(found)
+
+    def source_of(self, file: ImageFile) -> Path:
+        """See `FolderData.source_of`."""
         assert isinstance(file, ShardMember)
-        return file.size
+        return file.shard
 
 
 def is_shards(name: str) -> bool:
@@ -189,7 +214,7 @@ def load_shards(name: str) -> ShardData:
     labels = {part: files.labels() for part, files in given.items()}
     classes = _classes(name, labels)
     check_counts(name, labels["train"], classes)
-    members = split(labels).items()
+    members = split(labels, given["train"].keys).items()
     return ShardData(name, classes, {part: given[of].take(index) for part, (of, index) in members})
 
 
@@ -218,9 +243,18 @@ def _parts(name: str, shards: Sequence[Path]) -> list[Part]:
 
 
 def _part_of(shard: Path) -> Part | None:
-    words = re.findall("[a-z]+", shard.name.lower())
-    found = [PART_NAMES[word] for word in (*words, shard.parent.name.lower()) if word in PART_NAMES]
-    return found[0] if found else None
+    """Return the split that a shard's name tells, or else that of its folder.
+
+    Raises:
+        MixnasError: If it tells two.
+    """
+    folder = PART_NAMES.get(shard.parent.name.lower())
+    found = parts_in(shard.name) or ({folder} if folder else set())
+    if len(found) > 1:
+        raise MixnasError(
+            f"{shard} may be for {' or '.join(sorted(found))} by its name; let it tell one split"
+        )
+    return found.pop() if found else None
 
 
 def _classes(name: str, labels: dict[Part, np.ndarray]) -> tuple[str, ...]:

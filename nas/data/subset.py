@@ -9,8 +9,10 @@ from typing import overload
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from nas.data.arrays import MIN_IMAGES_PER_CLASS
+from nas.data.decoding import read_image
 from nas.data.folder import FolderData
 from nas.data.images import ImageData, Part
 from nas.errors import MixnasError
@@ -66,6 +68,34 @@ def _of_files(data: FolderData, part: Part, most: int) -> np.ndarray:
 def _of_arrays(data: ImageData, part: Part, most: int) -> np.ndarray:
     images = data.images[part].contiguous().numpy()
     return drawn(data.labels[part].numpy(), lambda row: images[row].tobytes(), most)
+
+
+def some_images(data: ImageData | FolderData, count: int, resolution: int) -> Tensor:
+    """Return some images of the validation split, spread evenly over it.
+
+    Of image files, no others are decoded, and nothing is kept.
+
+    Args:
+        data: The data set.
+        count: Number of images, at most.
+        resolution: Height and width of the result, in pixels.
+
+    Returns:
+        Pixels, uint8, shape (N, 3, R, R).
+
+    Raises:
+        MixnasError: If none of them can be read.
+    """
+    total = data.count("validation")
+    rows = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
+    if isinstance(data, ImageData):
+        few: dict[Part, Tensor] = {"train": data.images["validation"][torch.from_numpy(rows)]}
+        return dataclasses.replace(data, images=few).at(resolution).images["train"]
+    read = [read_image(data.files["validation"][int(row)][0], resolution) for row in rows]
+    pixels = [torch.from_numpy(image) for image in read if not isinstance(image, str)]
+    if not pixels:
+        raise MixnasError(f"{data.name}: none of {len(read)} validation images can be read")
+    return torch.stack(pixels)
 
 
 def drawn(labels: np.ndarray, key: Callable[[int], bytes], most: int) -> np.ndarray:

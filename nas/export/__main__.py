@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json as jsonlib
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nas import cli
 from nas.errors import MixnasError, unknown
-from nas.spec import load_network
+from nas.files import is_built_in, write_atomic
+from nas.spec import reference_names
 
+if TYPE_CHECKING:
+    from nas.export.onnx_file import Parity
+    from nas.export.trained import TrainedModel
+
+CHECKED_IMAGES = 16
 FORMATS = {"onnx": ".onnx"}
 
 app = cli.new_app()
@@ -19,7 +26,10 @@ app = cli.new_app()
 @app.command()
 def export(
     network: Annotated[
-        str, typer.Argument(help="Name of a reference network, or path of a spec file.")
+        str,
+        typer.Argument(
+            help="Folder of a training run, path of a spec file, or name of a reference network."
+        ),
     ],
     file_format: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help=f"File format: {', '.join(FORMATS)}.")
@@ -27,12 +37,18 @@ def export(
     weights: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="File with trained weights, .safetensors. [random weights]"
+            metavar="FILE",
+            help="File with trained weights, .safetensors. [those of the training run, else random "
+            "weights]",
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="File to write. [NAME.onnx next to the spec file]"),
+        typer.Option(
+            metavar="FILE",
+            help="File to write. [NAME.onnx next to the spec file, or in the "
+            "folder of the training run]",
+        ),
     ] = None,
     lowered: Annotated[
         bool,
@@ -54,13 +70,13 @@ def export(
     """Export a network to the format of another tool, and check it against torch."""
     if file_format not in FORMATS:
         raise MixnasError(unknown("format", file_format, FORMATS))
-    spec = load_network(network)
-    spec_path = Path(network) if Path(network).is_file() else Path(f"{network}.yaml")
-    path = out or spec_path.with_suffix(FORMATS[file_format])
-    if path.exists() and not force:
-        raise MixnasError(
-            f"{path} already exists; choose another --out, or replace it with --force"
-        )
+    path = out or _path_for(network, FORMATS[file_format])
+    about = path.with_name(f"{path.name}.json")
+    for file in (path, about):
+        if file.exists() and not force:
+            raise MixnasError(
+                f"{file} already exists; choose another --out, or replace it with --force"
+            )
     if not path.parent.is_dir():
         raise MixnasError(
             f"the folder {path.parent} does not exist; create it or choose another --out"
@@ -71,32 +87,59 @@ def export(
         )
     # Importing torch and ONNX Runtime is slow, so the options are checked first.
     from nas.export.onnx_file import export_onnx
+    from nas.export.trained import find_trained, images_for
     from nas.latency import open_device
     from nas.lowering import MERGE_ALL
     from nas.torch_model import build, load_weights
 
+    found = find_trained(network, weights)
     choice = open_device(device).form_choice() if device else MERGE_ALL if lowered else None
-
-    model = build(spec, seed=0)
-    if weights is not None:
-        load_weights(model, weights)
-    difference = export_onnx(model, path, choice)
+    model = build(found.spec, seed=0)
+    if found.weights is not None:
+        load_weights(model, found.weights)
+    images = images_for(found, CHECKED_IMAGES)
+    properties = {} if found.metadata is None else found.metadata.to_properties()
+    parity = export_onnx(model, path, choice, None if images is None else images[0], properties)
+    shown = "random noise" if images is None else images[1]
+    facts = {"file": path.name, "format": file_format, "lowered": lowered, **_checks(parity, shown)}
+    known = {"spec": found.spec.to_dict()} if found.metadata is None else found.metadata.to_dict()
+    write_atomic(about, jsonlib.dumps({**facts, **known}, indent=2))
     if json:
-        cli.print_json(
-            {
-                "path": str(path),
-                "format": file_format,
-                "lowered": lowered,
-                "trained": weights is not None,
-                "largest_relative_difference": difference,
-            }
-        )
-        return
-    print(f"{path}: outputs within {difference:.1e} of torch's")
-    if weights is None:
-        cli.error_console().print(
-            "note: the weights are random; use --weights FILE to export trained ones"
-        )
+        cli.print_json({"path": str(path), "trained": found.weights is not None, **facts})
+    else:
+        cli.print_text(f"{path}: outputs within {parity.difference:.1e} of torch's")
+        classes = "" if found.metadata is None else ", its classes and how to prepare images for it"
+        cli.print_text(f"{about}: the network{classes}")
+    for remark in _remarks(found):
+        cli.error_console().print(remark, markup=False, soft_wrap=True)
+
+
+def _path_for(network: str, suffix: str) -> Path:
+    """Return the file to write unless another one is named."""
+    path = Path(network)
+    if is_built_in(network, reference_names(), "network"):
+        return Path(f"{network}{suffix}")
+    if path.is_dir():
+        return path / f"network{suffix}"
+    if path.suffix in (".yaml", ".yml", ".json"):
+        return path.with_suffix(suffix)
+    return path.with_name(f"{path.name}{suffix}")  # a dot in a name such as v1.2 begins no suffix
+
+
+def _checks(parity: Parity, shown: str) -> dict[str, Any]:
+    """Return what the file was checked for."""
+    return {
+        "largest_relative_difference": parity.difference,
+        "checked_on": shown,
+        "checked_images": parity.images,
+        "same_class": parity.same_class,
+    }
+
+
+def _remarks(found: TrainedModel) -> list[str]:
+    if found.weights is None:
+        return ["note: the weights are random; use --weights FILE to export trained ones"]
+    return [f"note: {remark}" for remark in found.remarks]
 
 
 if __name__ == "__main__":

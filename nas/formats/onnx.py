@@ -172,7 +172,11 @@ class _Writer:
 
 
 def to_onnx(
-    tree: Node, shape: Shape, weights: Mapping[str, np.ndarray], name: str = ""
+    tree: Node,
+    shape: Shape,
+    weights: Mapping[str, np.ndarray],
+    name: str = "",
+    properties: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
     """Return a layer tree with its weights as an ONNX model.
 
@@ -181,6 +185,7 @@ def to_onnx(
         shape: Shape of one image (C, H, W); height and width are fixed, the batch size is dynamic.
         weights: Weights by name, as in the state dict of the tree's torch module.
         name: Name of the graph.
+        properties: Metadata of the model, texts by name.
 
     Returns:
         A checked model: ``images`` (batch, C, H, W) float32 -> ``logits`` (batch, classes).
@@ -204,5 +209,6 @@ def to_onnx(
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
     )
+    helper.set_model_props(model, dict(properties or {}))
     onnx.checker.check_model(model)
     return model

@@ -11,7 +11,7 @@ from nas.torch_model.modules import (
 )
 from nas.torch_model.network import Network, build, zero_residuals
 from nas.torch_model.timm_weights import load_timm_state_dict
-from nas.torch_model.weight_files import load_weights, read_weights
+from nas.torch_model.weight_files import load_weights, read_metadata, read_weights
 
 __all__ = [
     "Network",
@@ -22,6 +22,7 @@ __all__ = [
     "load_timm_state_dict",
     "load_weights",
     "lower_module",
+    "read_metadata",
     "read_weights",
     "to_loaded_module",
     "to_module",

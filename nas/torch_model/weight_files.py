@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from nas.errors import MixnasError
+from nas.formats.metadata import ModelMetadata
 from nas.torch_model.network import Network
 
 
@@ -22,9 +23,25 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = load_file(path)
     except FileNotFoundError:
         raise MixnasError(f"{path}: no such file; give a .safetensors file") from None
-    except (OSError, SafetensorError) as error:
+    except Exception as error:  # of torch, too, for types and shapes that it does not know
         raise MixnasError(f"{path}: not a safetensors file ({error})") from None
     return tensors
+
+
+def read_metadata(path: Path) -> ModelMetadata | None:
+    """Read what a safetensors file tells about the training of its weights; None for nothing.
+
+    Raises:
+        MixnasError: If the file is missing or damaged.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            properties = file.metadata() or {}
+    except FileNotFoundError:
+        raise MixnasError(f"{path}: no such file; give a .safetensors file") from None
+    except (OSError, SafetensorError) as error:
+        raise MixnasError(f"{path}: not a safetensors file ({error})") from None
+    return ModelMetadata.from_properties(properties, str(path))
 
 
 def load_weights(model: Network, path: Path) -> None:

@@ -1,3 +1,4 @@
+import gzip
 import json
 import random
 
@@ -10,6 +11,7 @@ from nas.accuracy.table import TableLookup, read_networks
 from nas.errors import MixnasError
 from nas.space import load_space, sample
 from nas.space.loader import find_document
+from tests.fuzzing import mutants, outcomes
 from tests.networks import DEEP, TINY
 
 
@@ -54,6 +56,8 @@ def test_the_estimator_looks_up_networks(table):
         ('{"networks": [{"accuracy": 0.9}]}', "network 1: 'spec' must be a network or the path"),
         ('{"networks": [{"spec": "none.yaml", "accuracy": 0.9}]}', "none.yaml"),
         ("{", "cannot be read"),
+        ("[" * 100_000, "cannot be read: maximum recursion depth"),
+        ('{"networks": [{"spec": "tiny.yaml", "accuracy": ' + "9" * 9999 + "}]}", "cannot be read"),
         ('{"networks": [{"spec": "tiny.yaml", "accuracies": 0.9}]}', "tiny.yaml"),
     ],
 )
@@ -64,16 +68,60 @@ def test_an_invalid_table_is_refused_with_the_place(tmp_path, text, said):
         read_networks(path)
 
 
-def test_a_runs_networks_have_the_classes_of_its_data(tmp_path):
-    """The space in a run directory does not know them."""
+def a_run(folder, accuracy):
+    """The tables of a search, with one trial."""
     space = load_space("mixnet")
     genotype = sample(space, random.Random(0)).genotype
     row = {f"x.{name}": value for name, value in space.to_params(genotype).items()}
-    pd.DataFrame([{**row, "accuracy": 0.5}]).to_csv(tmp_path / "trials.csv", index=False)
+    path = folder / "trials.csv"
+    pd.DataFrame([{**row, "accuracy": accuracy}]).to_csv(path, index=False)
     document = find_document("mixnet").data
-    (tmp_path / "space.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
-    (network,) = read_networks(tmp_path / "trials.csv", classes=7)
-    assert network.spec == space.with_classes(7).decode(genotype)
+    (folder / "space.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    return path
+
+
+def test_a_runs_networks_have_the_classes_of_its_data(tmp_path):
+    """The space in a run directory does not know them."""
+    path = a_run(tmp_path, 0.5)
+    space = load_space("mixnet").with_classes(7)
+    expected = space.decode(sample(load_space("mixnet"), random.Random(0)).genotype)
+    (network,) = read_networks(path, classes=7)
+    assert network.spec == expected
+
+
+@pytest.mark.parametrize("value", [True, "0.9", None, -0.1, float("nan"), 10**400, [0.9], {}])
+def test_accuracies_are_fractions(table, value):
+    rows = json.loads(table.read_text(encoding="utf-8"))
+    rows["networks"][0]["accuracy"] = value
+    table.write_text(json.dumps(rows), encoding="utf-8")
+    with pytest.raises(MixnasError, match="network 1: accuracies must be fractions from 0 to 1"):
+        read_networks(table)
+
+
+@pytest.mark.parametrize(("kind", "count"), [("json", 100), ("csv", 100), ("trials", 8)])
+def test_whatever_is_in_a_table_it_is_read_or_refused(table, kind, count):
+    path = table
+    if kind == "csv":
+        path = table.with_suffix(".csv")
+        pd.DataFrame({"spec": ["tiny.yaml"] * 2, "accuracy": [0.9, 0.8]}).to_csv(path, index=False)
+    if kind == "trials":
+        path = a_run(table.parent, 0.5)
+    whole = path.read_bytes()
+
+    def read(raw):
+        path.write_bytes(raw)
+        read_networks(path)
+
+    counts = outcomes(read, [whole, *mutants(whole, count)])
+    assert counts[0] >= 1
+    assert counts[1] > count / 4
+
+
+def test_packed_tables_are_not_unpacked(tmp_path):
+    path = tmp_path / "table.csv.gz"
+    path.write_bytes(gzip.compress(b"accuracy,spec\n" + b"0.5,tiny.yaml\n" * 500_000))
+    with pytest.raises(MixnasError, match=r"table\.csv\.gz cannot be read"):
+        read_networks(path)
 
 
 def test_percentages_are_refused(table):

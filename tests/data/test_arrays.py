@@ -2,9 +2,16 @@ import numpy as np
 import pytest
 
 from nas.data import load_data
-from nas.data.arrays import assemble, check_counts, split
+from nas.data.arrays import (
+    absent_classes,
+    assemble,
+    check_counts,
+    repeated_images,
+    split,
+)
 from nas.errors import MixnasError
 from tests.data.writing import pictures
+from tests.fuzzing import mutants, outcomes
 
 
 def sizes(data):
@@ -45,6 +52,25 @@ def test_validation_is_split_off_where_there_is_a_test(tmp_path):
     assert (data.images["test"].numpy() == a.transpose(0, 3, 1, 2)).all()
 
 
+@pytest.mark.parametrize(
+    ("extra", "told"),
+    [
+        (("valid_images", "valid_labels"), "valid_images, valid_labels would not be used beside"),
+        (("test_images",), "test_images would not be used beside train_images; the arrays of a"),
+        (("train_mean", "classes"), None),
+    ],
+)
+def test_no_split_is_passed_over(tmp_path, extra, told):
+    images, labels = pictures(30)
+    arrays = {"train_images": images, "train_labels": labels, **dict.fromkeys(extra, labels)}
+    np.savez(tmp_path / "a.npz", **arrays)
+    if told is None:
+        assert load_data(str(tmp_path / "a.npz")).count("train") == 18
+        return
+    with pytest.raises(MixnasError, match=told):
+        load_data(str(tmp_path / "a.npz"))
+
+
 def test_gray_images_are_repeated(tmp_path):
     images, labels = pictures(30, channels=1)
     np.savez(tmp_path / "a.npz", images=images[..., 0], labels=labels)
@@ -67,6 +93,10 @@ def test_gray_images_are_repeated(tmp_path):
         ({"labels": np.arange(30) % 3 - 1}, "there is a label -1; labels must be 0 or more"),
         ({"labels": np.zeros(30, int)}, "has only one class, '0'; give at least two"),
         ({"labels": np.arange(30)}, "at least 5 training images, but 0 has 1, 1 has 1,"),
+        ({"labels": np.arange(30) % 3 * 499_999}, "a label 999998, but only 30 training images"),
+        ({"labels": np.arange(30) % 3 * 10**9}, "a label 2000000000; labels must be less than"),
+        ({"labels": np.full(30, 2**64 - 1, np.uint64)}, "a label 18446744073709551615;"),
+        ({"images": np.zeros((30, 0, 8), np.uint8)}, r"have shape \(30, 0, 8\)"),
         ({"labels": np.array(["a"] * 30, object)}, "cannot be read: Object arrays"),
     ],
 )
@@ -116,3 +146,51 @@ def test_labels_beyond_the_classes_are_refused():
     images, labels = pictures(30)
     with pytest.raises(MixnasError, match="a label 2, but only 2 classes; labels must be 0 to 1"):
         assemble("pets", {"train": (images, labels)}, ("ant", "bee"))
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_whatever_is_in_a_file_it_is_read_or_refused(tmp_path, save):
+    images, labels = pictures(30, side=8)
+    path = tmp_path / "a.npz"
+    save(path, images=images, labels=labels)
+    whole = path.read_bytes()
+
+    def read(raw):
+        path.write_bytes(raw)
+        load_data(str(path))
+
+    counts = outcomes(read, [whole, *mutants(whole, 200)])
+    assert counts[0] >= 1
+    assert counts[1] > 100
+
+
+def test_images_that_are_given_twice_are_told():
+    (images, labels), (others, _) = pictures(30), pictures(30, seed=1)
+    given = {"train": (images, labels), "validation": (others, labels)}
+    assert assemble("pets", {**given, "test": (pictures(30, seed=2)[0], labels)}).remarks() == []
+    mixed = np.concatenate([images[4:6], others[7:8], pictures(27, seed=2)[0]])
+    assert assemble("pets", {**given, "test": (mixed, labels)}).remarks() == [
+        "2 of 30 test images are train images as well, byte by byte (image 0 of those given for "
+        "test is image 4 of those given for train): the test accuracy is too high; remove one of "
+        "each two",
+        "1 of 30 test images are validation images as well, byte by byte (image 2 of those given "
+        "for test is image 7 of those given for validation): the test accuracy is too high; remove "
+        "one of each two",
+    ]
+
+
+def test_unknown_contents_are_not_equal():
+    digests = {"train": [b"", b"a"], "validation": [b""], "test": [b"", b"a", b"a"]}
+    (remark,) = repeated_images(digests, lambda part, row: f"{part}{row}")
+    assert remark.startswith("2 of 3 test images are train images as well, byte by byte (test1 is")
+
+
+def test_classes_without_images_are_told():
+    classes = tuple(f"c{i}" for i in range(9))
+    labels = {"validation": np.arange(8), "test": np.array([0, 0, 1])}
+    assert absent_classes(classes, labels) == [
+        "1 of 9 classes have no validation images, so that the validation accuracy says nothing of "
+        "them: c8",
+        "7 of 9 classes have no test images, so that the test accuracy says nothing of them: c2, "
+        "c3, c4, c5, c6 and 2 more",
+    ]

@@ -1,5 +1,6 @@
 import errno
 import json
+import resource
 import shutil
 from types import SimpleNamespace
 
@@ -57,6 +58,100 @@ def test_a_disk_that_becomes_full_is_told_and_left_clean(data, home, monkeypatch
     assert not [path for path in home.iterdir() if path.suffix != ".lock"]
 
 
+def test_a_disk_that_is_really_full_is_told_and_left_clean(data, home):
+    """The system refuses to write on, as it does on a full disk; no signal ends the process."""
+    data.cache_fits(16)  # creates the folder
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(MixnasError) as error:
+            data.at(16)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    told = str(error.value)
+    assert "cannot be written to the cache" in told
+    assert "File too large" in told
+    assert "make room, or set MIXNAS_CACHE to a folder on a larger disk" in told
+    assert not [path for path in home.iterdir() if path.suffix != ".lock"]
+    assert data.at(16).count("test") == data.count("test")
+
+
+def test_a_disk_that_is_full_once_the_pixels_are_written_keeps_none(data, home, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cache, "write_atomic", full)
+    with pytest.raises(MixnasError, match=r"cannot be written to the cache .*No space left"):
+        data.at(16)
+    assert not [path for path in home.iterdir() if path.suffix != ".lock"]
+
+
+@pytest.mark.parametrize("damage", ["index", "labels", "pixels", "no pixels"])
+def test_what_is_damaged_is_decoded_again(data, home, damage):
+    whole = data.at(16)
+    (index,), (pixels,) = home.glob("*.json"), home.glob("*.npy")
+    if damage == "index":
+        index.write_text("[" * 9_999)
+    elif damage == "labels":
+        contents = json.loads(index.read_text())
+        contents["labels"]["test"].pop()
+        index.write_text(json.dumps(contents))
+    elif damage == "pixels":
+        pixels.write_bytes(pixels.read_bytes()[:-1])
+    else:
+        pixels.unlink()
+    assert not data.cache_is_filled(16)
+    assert data.at(16).fingerprint() == whole.fingerprint()
+    assert data.cache_is_filled(16)
+
+
+def test_what_is_not_there_cannot_be_opened(data):
+    with pytest.raises(MixnasError, match="have been removed from the cache"):
+        PixelCache("pets", "0123", data.files, 8).open(data.classes)
+
+
+def test_images_that_are_in_two_splits_are_counted_and_named(tmp_path, home):
+    root = write_folder(tmp_path / "pets", ("train", "test"))
+    assert load_data(str(root)).at(16).remarks() == []
+    for index in (0, 3):
+        copied = (root / "train" / "ant" / f"{index:03}.png").read_bytes()
+        (root / "test" / "ant" / f"{index:03}.png").write_bytes(copied)
+    source = load_data(str(root))
+    parts = {str(file): part for part in ("train", "validation") for file, _ in source.files[part]}
+    remarks = source.at(16).remarks()
+    assert remarks == source.remarks()  # of images that are streamed
+    told = " ".join(remarks)
+    for index in (0, 3):
+        original = str(root / "train" / "ant" / f"{index:03}.png")
+        assert f"test images are {parts[original]} images as well, byte by byte" in told
+    assert sum(int(remark.split()[0]) for remark in remarks) == 2
+    assert f"({root / 'test' / 'ant' / '000.png'} is {root / 'train' / 'ant' / '000.png'})" in told
+
+
+def test_a_split_without_an_image_that_can_be_read_is_refused(tmp_path, home):
+    root = write_folder(tmp_path / "pets", ("train", "val", "test"))
+    for path in (root / "val").rglob("*.png"):
+        path.write_bytes(b"no image")
+    source = load_data(str(root))
+    told = r"pets: none of the 30 validation images can be read: .*val/ant/000\.png: Unidentified"
+    with pytest.raises(MixnasError, match=told):
+        source.at(16)
+    with pytest.raises(MixnasError, match=told):
+        source.check_readable()
+
+
+def test_classes_that_a_split_loses_are_told(tmp_path, home):
+    root = write_folder(tmp_path / "pets", ("train", "test"))
+    assert load_data(str(root)).at(16).remarks() == []
+    for path in (root / "test" / "bee").iterdir():
+        path.write_bytes(b"no image")
+    remarks = load_data(str(root)).at(16).remarks()
+    assert remarks[0].startswith("10 of 60 images cannot be read and are left out: ")
+    assert remarks[1] == (
+        "1 of 3 classes have no test images, so that the test accuracy says nothing of them: bee"
+    )
+
+
 def test_what_a_killed_process_left_is_removed(data, home):
     data.cache_fits(16)  # creates the folder
     name = f"{data.fingerprint()}-16-{cache.DECODING}.npy"
@@ -87,4 +182,4 @@ def test_what_it_is_filled_with_can_be_opened(tmp_path, data):
     store.fill()
     assert store.is_filled()
     assert store.fits()
-    assert store.open(data.classes).images["train"].shape == (18, 3, 8, 8)
+    assert store.open(data.classes).images["train"].shape == (data.count("train"), 3, 8, 8)

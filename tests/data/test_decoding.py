@@ -1,5 +1,8 @@
 import io
+import resource
+import struct
 import sys
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +11,7 @@ from PIL import Image, ImageOps
 
 from nas.data.decoding import read_image, shorter_side
 from tests.data.writing import jpeg, photograph
+from tests.fuzzing import mutants
 
 
 @dataclass
@@ -141,3 +145,123 @@ def test_the_shorter_side_is_in_the_header(tmp_path):
     assert shorter_side(tmp_path / "a.jpg") == 100
     assert shorter_side(Held(b"no image")) is None
     assert shorter_side(tmp_path / "none.jpg") is None
+
+
+RAMP = np.linspace(0, 65_535, 32 * 32).astype(np.uint16).reshape(32, 32)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+def test_images_of_16_bits_are_scaled(kind):
+    square = read_image(encoded(Image.fromarray(RAMP), kind), 32)
+    assert square.min() == 0
+    assert square.max() == 255
+    assert (square == np.rint(RAMP / 257).astype(np.uint8)).all()
+
+
+def test_of_16_bits_a_colour_may_be_transparent():
+    file = encoded(Image.fromarray(RAMP), "PNG", transparency=0)
+    assert read_image(file, 32)[:, 0, 0].tolist() == [255, 255, 255]
+    assert read_image(file, 32)[:, 0, -1].tolist() == [round(int(RAMP[0, -1]) / 257)] * 3
+
+
+def test_floating_point_images_are_read_from_0_to_1():
+    shares = (RAMP / 65_535).astype(np.float32)
+    square = read_image(encoded(Image.fromarray(shares), "TIFF"), 32)
+    assert (square == np.rint(shares * 255).astype(np.uint8)).all()
+    for values, told in ((shares * 255, "are from 0 to 255;"), (shares - 0.5, "from -0.5 to 0.5;")):
+        reason = read_image(encoded(Image.fromarray(values), "TIFF"), 32)
+        assert told in reason
+        assert reason.endswith("convert it to 8 or 16 bits, or to values from 0 to 1")
+    shares[3, 3] = np.nan
+    assert "are from nan to nan" in read_image(encoded(Image.fromarray(shares), "TIFF"), 32)
+
+
+def test_whole_numbers_without_a_known_range_are_not_guessed():
+    reason = read_image(encoded(Image.fromarray(RAMP.astype(np.int32)), "TIFF"), 32)
+    assert reason.endswith("so that their range is not known; convert it to 8 or 16 bits")
+
+
+def drawing(mode):
+    """Black on black that is transparent, with an opaque red pixel and a half transparent one."""
+    image = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    image.putpixel((1, 0), (0, 0, 0, 255))
+    image.putpixel((2, 0), (255, 0, 0, 255))
+    image.putpixel((3, 0), (0, 0, 0, 128))
+    return image.convert(mode)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
+def test_transparent_images_are_laid_on_white(kind):
+    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    square = read_image(encoded(drawing("RGBA"), kind, **options), 8)
+    assert square[:, 0, :4].T.tolist() == [[255] * 3, [0] * 3, [255, 0, 0], [127] * 3]
+    assert (square[:, 1:] == 255).all()
+
+
+def test_transparency_has_many_forms():
+    gray = read_image(encoded(drawing("LA"), "PNG"), 8)
+    assert gray[:, 0, :2].T.tolist() == [[255] * 3, [0] * 3]
+    palette = Image.new("P", (8, 8), 1)
+    palette.putpalette([0, 0, 0] * 2)
+    palette.putpixel((1, 0), 0)
+    for kind in ("PNG", "GIF"):
+        square = read_image(encoded(palette, kind, transparency=1), 8)
+        assert square[:, 5, 5].tolist() == [255] * 3
+        assert square[:, 0, 1].tolist() == [0] * 3
+    key = encoded(Image.new("RGB", (8, 8), (9, 0, 0)), "PNG", transparency=(9, 0, 0))
+    assert (read_image(key, 8) == 255).all()
+    solid = encoded(photograph(40, 40).convert("RGBA"), "PNG")
+    assert (read_image(solid, 40) == by_pillow(solid, 40)).all()
+
+
+def png_header(width, height, content=b""):
+    def chunk(kind, data):
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    body = chunk(b"IDAT", zlib.compress(content)) + chunk(b"IEND", b"")
+    return Held(b"\x89PNG\r\n\x1a\n" + head + body)
+
+
+def test_headers_that_claim_too_much_are_not_believed():
+    reason = read_image(png_header(12_000, 12_000), 8)
+    assert reason.startswith("it claims to have 12000x12000 pixels in 6")
+    assert "exceeds limit" in read_image(png_header(60_000, 60_000), 8)
+
+
+def test_formats_for_which_other_programs_are_started_are_not_opened():
+    page = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+    assert Image.open(io.BytesIO(page)).format == "EPS"
+    assert read_image(Held(page), 8).endswith("the file is not an image of a known format")
+    assert shorter_side(Held(page)) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "image"),
+    [
+        ("JPEG", photograph(48, 40)),
+        ("PNG", photograph(24, 20).convert("RGBA")),
+        ("GIF", photograph(24, 20).convert("P")),
+        ("WEBP", photograph(48, 40)),
+        ("BMP", photograph(24, 20)),
+        ("TIFF", Image.fromarray(RAMP)),
+        ("PPM", Image.fromarray(RAMP)),
+    ],
+)
+def test_whatever_is_in_a_file_it_is_read_or_told(kind, image):
+    whole = encoded(image, kind).raw
+    read = told = 0
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for raw in [whole, *mutants(whole, 100), *mutants(whole[:64], 50)]:
+        result = read_image(Held(raw), 16)
+        if isinstance(result, str):
+            assert result
+            assert "\n" not in result
+            told += 1
+        else:
+            assert result.shape == (3, 16, 16)
+            read += 1
+    assert read >= 1
+    assert told >= 30
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB

@@ -1,3 +1,4 @@
+import gzip
 import os
 import pickle
 
@@ -7,6 +8,7 @@ import pytest
 from nas.data import load_data
 from nas.errors import MixnasError
 from tests.data.writing import idx, pictures, write_cifar10, write_cifar100, write_idx
+from tests.fuzzing import mutants, outcomes
 
 
 def check(data, classes, train, test, side=32):
@@ -54,11 +56,13 @@ def test_a_pickle_with_more_than_arrays_is_not_let_in(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     root = write_cifar10(tmp_path / "cifar", pickled=True)
     (root / "data_batch_3").write_bytes(pickle.dumps({b"data": Evil()}))
-    with pytest.raises(MixnasError, match=r"it needs posix\.system, but only arrays are allowed"):
+    with pytest.raises(
+        MixnasError, match=r"it needs posix\.system, but only arrays of numbers and"
+    ):
         load_data(str(root))
     nested = np.array([Evil()], dtype=object)
     (root / "data_batch_3").write_bytes(pickle.dumps({b"data": nested}))
-    with pytest.raises(MixnasError, match="only arrays are allowed"):
+    with pytest.raises(MixnasError, match="only arrays of numbers and plain values are"):
         load_data(str(root))
     assert not (tmp_path / "evil").exists()
 
@@ -104,4 +108,35 @@ def test_damaged_files_are_told(tmp_path, write, file, content, message):
     else:
         (root / file).write_bytes(content)
     with pytest.raises(MixnasError, match=message):
+        load_data(str(root))
+
+
+@pytest.mark.parametrize(
+    ("write", "file"),
+    [
+        (write_idx, "train-images-idx3-ubyte"),
+        (write_idx, "t10k-labels-idx1-ubyte"),
+        (write_cifar10, "data_batch_2.bin"),
+        (lambda root: write_idx(root, packed=True), "train-images-idx3-ubyte.gz"),
+    ],
+)
+def test_whatever_is_in_a_file_it_is_read_or_refused(tmp_path, write, file):
+    root = write(tmp_path / "data")
+
+    def read(raw):
+        (root / file).write_bytes(raw)
+        load_data(str(root))
+
+    whole = (root / file).read_bytes()
+    heads = [raw + whole[32:] for raw in mutants(whole[:32], 60)]
+    counts = outcomes(read, [whole, *heads, *mutants(whole, 40)])
+    assert counts[0] >= 1
+    assert counts[1] > 20
+
+
+def test_a_header_that_claims_more_than_a_packed_file_can_hold_is_refused(tmp_path):
+    root = write_idx(tmp_path / "data", packed=True)
+    head = b"\0\0\x08\x03" + (1 << 14).to_bytes(4, "big") * 3
+    (root / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(head))
+    with pytest.raises(MixnasError, match=r"claims to have 4398046511104 bytes, but .* packed"):
         load_data(str(root))

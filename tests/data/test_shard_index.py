@@ -3,13 +3,17 @@ import io
 import json
 import os
 import tarfile
+import time
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from nas.data import shard_index
 from nas.data.shard_index import read_index
 from nas.errors import MixnasError
 from tests.data.writing import jpeg, samples, write_shard
+from tests.fuzzing import mutants, outcomes
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +31,9 @@ def test_images_are_found_with_their_labels(tmp_path):
     members = {
         "info.json": b"{}",
         "._0001.jpg": b"of another system",
+        "a/.ipynb_checkpoints/0001.jpg": b"a copy",
+        "./c/0001.jpg": b"jpeg",
+        "./c/0001.cls": b"2",
         "a/0001.JPEG": jpeg(),
         "a/0001.cls": b" 3\n",
         "a/0001.txt": b"a caption",
@@ -41,8 +48,14 @@ def test_images_are_found_with_their_labels(tmp_path):
     path = write_shard(tmp_path / "a.tar", members)
     index = read_index(path)
     names = [index.name(row) for row in range(len(index.labels))]
-    assert names == ["a/0001.JPEG", "a/0002.png", "b/0001.webp", f"{'long' * 50}/ä.jpg"]
-    assert index.labels.tolist() == [3, 4, 1, 0]
+    assert names == [
+        "./c/0001.jpg",
+        "a/0001.JPEG",
+        "a/0002.png",
+        "b/0001.webp",
+        f"{'long' * 50}/ä.jpg",
+    ]
+    assert index.labels.tolist() == [2, 3, 4, 1, 0]
     whole = path.read_bytes()
     for name, offset, size in zip(names, index.offsets, index.sizes, strict=True):
         assert whole[offset : offset + size] == members[name]
@@ -139,8 +152,63 @@ def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path, monkeypatch):
 def test_shards_that_cannot_be_opened_are_refused(tmp_path, monkeypatch):
     path = write_shard(tmp_path / "a.tar", samples(6))
 
-    def refused(_):
+    def refused(*_):
         raise PermissionError("Permission denied")
 
     monkeypatch.setattr(shard_index, "_indexed", refused)
     assert told(path) == " cannot be read: Permission denied"
+
+
+def test_a_member_that_is_too_large_for_an_image_is_refused(tmp_path):
+    about = SimpleNamespace(name="0.jpg", size=2 << 30, offset_data=512)
+    with pytest.raises(MixnasError, match=r"a\.tar: 0\.jpg has 2147483648 bytes, too many for an"):
+        shard_index._take(tmp_path / "a.tar", io.BytesIO(), about, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("offsets", 1 << 40), ("sizes", -1), ("labels", 10**9), ("ends", -5), ("sizes", 1 << 62)],
+)
+def test_an_index_that_is_not_of_its_shard_is_made_anew(tmp_path, name, value):
+    path = write_shard(tmp_path / "a.tar", samples(6))
+    first = read_index(path)
+    (cached,) = (tmp_path / "cache" / "shards").iterdir()
+    wrong = {key: array.copy() for key, array in vars(first).items()}
+    wrong[name][2] = value
+    np.savez(cached, **wrong)
+    assert getattr(read_index(path), name).tolist() == getattr(first, name).tolist()
+
+
+@pytest.mark.parametrize("layout", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_whatever_is_in_a_shard_it_is_read_or_refused(tmp_path, layout):
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w", format=layout) as tar:
+        for name, content in {f"{'d' * 90}/e{'ä' * 20}.jpg": b"image", "f.json": b"{}"}.items():
+            about = tarfile.TarInfo(name)
+            about.size = len(content)
+            tar.addfile(about, io.BytesIO(content))
+        about = tarfile.TarInfo(f"{'d' * 90}/e{'ä' * 20}.cls")
+        about.size = 1
+        tar.addfile(about, io.BytesIO(b"1"))
+    whole = path.read_bytes().rstrip(b"\0") + bytes(1024)
+
+    def read(raw):
+        path.write_bytes(raw)
+        index = read_index(path)
+        assert index.is_within(len(raw))
+
+    counts = outcomes(read, [whole, *mutants(whole, 150)], megabytes=5)
+    assert counts[0] >= 1
+    assert counts[1] > 50
+
+
+def test_labels_that_were_edited_are_read_again_whatever_the_size_and_time(tmp_path):
+    path = write_shard(tmp_path / "a.tar", samples(30))
+    assert read_index(path).labels[:3].tolist() == [0, 1, 2]
+    before = path.stat()
+    time.sleep(0.02)  # longer than a tick of the file system's clock
+    members = {n: b"2" if n.endswith(".cls") else raw for n, raw in samples(30).items()}
+    write_shard(path, members)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert read_index(path).labels[:3].tolist() == [2, 2, 2]

@@ -1,4 +1,5 @@
 import copy
+import os
 
 import numpy as np
 import pytest
@@ -21,11 +22,11 @@ def sizes(data):
 @pytest.mark.parametrize(
     ("shards", "pattern", "expected"),
     [
-        (["pets"], "pets.tar", (18, 6, 6)),
-        (["s-00", "s-01"], "s-{00..01}.tar", (36, 12, 12)),
-        (["train-0", "train-1"], "train-{0..1}.tar", (36, 12, 12)),
-        (["train-0", "train-1", "val-0"], "train-{0..1}.tar::ROOT/val-0.tar", (48, 12, 30)),
-        (["train-0", "test-0"], "{train,test}-0.tar", (24, 6, 30)),
+        (["pets"], "pets.tar", (15, 9, 6)),  # about 60/20/20, by the names of the images,
+        (["s-00", "s-01"], "s-{00..01}.tar", (38, 11, 11)),
+        (["train-0", "train-1"], "train-{0..1}.tar", (33, 13, 14)),
+        (["train-0", "train-1", "val-0"], "train-{0..1}.tar::ROOT/val-0.tar", (47, 13, 30)),
+        (["train-0", "test-0"], "{train,test}-0.tar", (23, 7, 30)),
         (["train-0", "val-0", "test-0"], "{train,val,test}-0.tar", (30, 30, 30)),
         (["train/0", "validation/0", "test/0"], "{train,validation,test}/0.tar", (30, 30, 30)),
     ],
@@ -45,6 +46,44 @@ def test_layouts(tmp_path, shards, pattern, expected):
         assert labels.tolist() == data.labels_of(part).tolist()
         brightness = images.images[part][:, 0].float().mean((1, 2))
         assert (brightness - (labels * 80.0 + 10)).abs().max() < 3
+
+
+def test_a_shard_that_is_added_moves_no_image(tmp_path):
+    write(tmp_path, ["s-0", "s-1"], n=90)
+    before, after = (load_data(f"{tmp_path}/{name}") for name in ("s-0.tar", "s-{0..1}.tar"))
+    for part in before.files:
+        names = [{str(file) for file, _ in data.files[part]} for data in (before, after)]
+        assert names[0] == {name for name in names[1] if "s-0.tar" in name}
+    assert sizes(after) == (98, 38, 44)
+
+
+def test_an_edited_shard_is_known_by_its_content(tmp_path, monkeypatch):
+    """Names and sizes stay, and the time of modification is set back."""
+    monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path / "cache"))
+    members = {name: raw if name.endswith(".cls") else ppm(10) for name, raw in samples(30).items()}
+    members = {name.replace(".jpg", ".ppm"): raw for name, raw in members.items()}
+    path = write_shard(tmp_path / "a.tar", members)
+    data, before = load_data(str(path)), path.stat()
+    known_as = data.fingerprint()
+    assert (data.at(8).images["train"] == 10).all()
+    write_shard(path, {n: ppm(200) if n.endswith(".ppm") else raw for n, raw in members.items()})
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert data.fingerprint() != known_as
+    assert (load_data(str(path)).at(8).images["train"] == 200).all()
+
+
+def ppm(shade, side=8):
+    return b"P6 %d %d 255\n" % (side, side) + bytes([shade]) * (3 * side**2)
+
+
+def test_splits_are_told_by_one_word(tmp_path):
+    write(tmp_path, ["training-0", "valid-0", "Testing-0"])
+    data = load_data(f"{tmp_path}/{{training,valid,Testing}}-0.tar")
+    assert sizes(data) == (30, 30, 30)
+    write(tmp_path, ["train-test-0"])
+    with pytest.raises(MixnasError, match=r"train-test-0.tar may be for test or train by its name"):
+        load_data(f"{tmp_path}/{{train-test,valid}}-0.tar")
 
 
 def test_any_image_is_read_on_its_own(tmp_path):

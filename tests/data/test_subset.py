@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from nas.data import load_data
-from nas.data.subset import drawn
+from nas.data.subset import drawn, some_images
 from nas.errors import MixnasError
 from tests.data.writing import samples, write_folder, write_shard
 
@@ -90,3 +90,20 @@ def test_small_classes_stay_whole():
     assert labels[index].tolist().count(2) == 2
     assert {1, 3} < set(index.tolist())
     assert (np.diff(index) > 0).all()
+
+
+def test_some_images_are_of_the_validation_split(tmp_path):
+    digits = load_data("digits")
+    some = some_images(digits, 5, 8)
+    assert torch.equal(some, digits.images["validation"][[0, 89, 179, 269, 359]])
+    assert some_images(digits, 3, 20).shape == (3, 3, 20, 20)
+    root = write_folder(tmp_path / "pets", ("train", "val", "test"), n=30)
+    (root / "val" / "ant" / "000.png").write_bytes(b"no image")
+    data = load_data(str(root))
+    found = some_images(data, 100, 16)
+    assert found.shape == (29, 3, 16, 16)
+    assert (found[:9, 0] == 10).all()  # of the first class
+    for path in (root / "val").rglob("*.png"):
+        path.write_bytes(b"no image")
+    with pytest.raises(MixnasError, match="none of 8 validation images can be read"):
+        some_images(data, 8, 16)

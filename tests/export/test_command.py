@@ -3,21 +3,62 @@
 import json
 
 import onnx
+import yaml
+from safetensors.torch import save_file
 
 from nas.spec import load_network
+from nas.torch_model import build
+from tests.data.writing import write_folder
+from tests.export.test_trained import OURS, SMALL
 
 
 def test_a_spec_file_is_exported_next_to_itself(command, tmp_path):
-    load_network("mixnet_s").save(tmp_path / "best.yaml")
+    load_network("mixnet_s").at(64).save(tmp_path / "best.yaml")
     result = command("nas.export", "best.yaml", "--format", "onnx")
     assert result.returncode == 0, result.stderr
     assert "best.onnx: outputs within" in result.stdout
     assert "the weights are random" in result.stderr
     onnx.checker.check_model(onnx.load(tmp_path / "best.onnx"))
+    about = json.loads((tmp_path / "best.onnx.json").read_text(encoding="utf-8"))
+    assert about["spec"] == load_network("mixnet_s").at(64).to_dict()
+    assert (about["checked_on"], about["checked_images"]) == ("digits", 16)
+    assert "classes" not in about
+
+
+def test_a_training_is_exported_with_all_that_is_needed_to_use_it(here, refused, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    SMALL.save(run / "network.yaml")
+    save_file(build(SMALL, 1).state_dict(), run / "weights.safetensors", OURS.to_properties())
+    write_folder(tmp_path / "pets", classes=("bee", "ant"))
+    settings = {"network": "tiny", "data": str(tmp_path / "pets"), "recipe": {}}
+    (run / "training.yaml").write_text(yaml.safe_dump(settings))
+    result = here("nas.export", "run", "--lowered", "--json")
+    assert result.returncode == 0, result.stderr
+    told = json.loads(result.stdout)
+    assert (told["path"], told["trained"]) == ("run/network.onnx", True)
+    assert (told["checked_on"], told["same_class"]) == (str(tmp_path / "pets"), 8)
+    properties = {p.key: p.value for p in onnx.load(run / "network.onnx").metadata_props}
+    assert json.loads(properties["classes"]) == ["bee", "ant"]
+    assert properties["command"] == "python -m nas.train tiny.yaml --data pets"
+    about = json.loads((run / "network.onnx.json").read_text(encoding="utf-8"))
+    assert (about["classes"], about["file"]) == (["bee", "ant"], "network.onnx")
+    assert about["preprocessing"]["mean"] == [0.5, 0.25, 0.125]
+    assert about["preprocessing"]["crop"] == "central square of the upright image"
+    (run / "network.onnx").unlink()
+    assert "network.onnx.json already exists" in refused("nas.export", "run")
+
+
+def test_dots_in_names_stay(here, tmp_path):
+    SMALL.save(tmp_path / "v1.2")
+    result = here("nas.export", "v1.2")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "v1.2.onnx").is_file()
 
 
 def test_the_deployed_form_is_written(command, refused, tmp_path):
-    result = command("nas.export", "mixnet_s", "--lowered", "--out", "low.onnx", "--json")
+    load_network("mixnet_s").at(64).save(tmp_path / "small.yaml")
+    result = command("nas.export", "small.yaml", "--lowered", "--out", "low.onnx", "--json")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["lowered"] is True
     kinds = {node.op_type for node in onnx.load(tmp_path / "low.onnx").graph.node}

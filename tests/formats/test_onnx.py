@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.export.onnx_file import largest_difference
+from nas.export.onnx_file import compare, noise
 from nas.formats.onnx import OPSET, to_onnx
 from nas.ir import Activation, BatchNorm, Conv, MixConv, Pad, Seq
 from nas.space import load_space
@@ -21,7 +21,7 @@ def difference(spec: NetworkSpec) -> float:
     model = trained_like(spec)
     weights = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
     graph = to_onnx(spec.tree(), spec.in_shape, weights)
-    return largest_difference(model, graph.SerializeToString())
+    return compare(model, graph.SerializeToString(), noise(spec)).difference
 
 
 @pytest.mark.parametrize("name", reference_names())
@@ -119,3 +119,14 @@ def test_names_of_input_and_output_and_versions():
     assert [dim.dim_param or dim.dim_value for dim in dims] == ["batch", 3, 5, 4]
     assert [output.name for output in model.graph.output] == ["logits"]
     assert [opset.version for opset in model.opset_import] == [OPSET]
+
+
+def test_properties_are_the_metadata_of_the_model():
+    weights = {f"norm.{part}": np.ones(3, np.float32) for part in ("weight", "bias")}
+    weights |= {f"norm.running_{part}": np.ones(3, np.float32) for part in ("mean", "var")}
+    properties = {"classes": '["ant", "b\u00e9e"]', "command": "python -m nas.train"}
+    model = to_onnx(Seq((("norm", BatchNorm(3)),)), (3, 5, 4), weights, properties=properties)
+    written = onnx.load_from_string(model.SerializeToString())
+    assert {prop.key: prop.value for prop in written.metadata_props} == properties
+    plain = to_onnx(Seq((("norm", BatchNorm(3)),)), (3, 5, 4), weights)
+    assert len(plain.metadata_props) == 0

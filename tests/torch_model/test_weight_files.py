@@ -1,10 +1,12 @@
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 from nas.errors import MixnasError
 from nas.spec import load_network
-from nas.torch_model import build, load_weights, read_weights
+from nas.torch_model import build, load_weights, read_metadata, read_weights
+from tests.formats.test_metadata import METADATA
+from tests.fuzzing import mutants, outcomes
 from tests.networks import TINY
 
 
@@ -39,3 +41,32 @@ def test_the_first_difference_is_named_and_the_model_kept(tmp_path):
         with pytest.raises(MixnasError, match=rf"first difference: '{next(iter(change))}'"):
             load_weights(model, tmp_path / "w.safetensors")
     assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in before.items())
+
+
+def test_whatever_is_in_a_file_it_is_read_or_refused(tmp_path):
+    path = tmp_path / "w.safetensors"
+    whole = save({"a": torch.arange(6.0).reshape(2, 3), "b": torch.zeros(4, dtype=torch.int64)})
+    head = 8 + int.from_bytes(whole[:8], "little")
+
+    def read(raw):
+        path.write_bytes(raw)
+        for tensor in read_weights(path).values():
+            assert tensor.nbytes <= len(raw)
+
+    heads = [raw + whole[head:] for raw in mutants(whole[:head], 100)]
+    counts = outcomes(read, [whole, *heads, *mutants(whole, 100)])
+    assert counts[0] >= 1
+    assert counts[1] > 100
+
+
+def test_metadata_are_read_without_the_tensors(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_file({"a": torch.ones(1)}, path, METADATA.to_properties())
+    assert read_metadata(path) == METADATA
+    save_file({"a": torch.ones(1)}, path)
+    assert read_metadata(path) is None
+    with pytest.raises(MixnasError, match="no such file"):
+        read_metadata(tmp_path / "none.safetensors")
+    path.write_bytes(b"no tensors here")
+    with pytest.raises(MixnasError, match="not a safetensors file"):
+        read_metadata(path)

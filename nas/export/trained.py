@@ -1,0 +1,138 @@
+"""What is to be exported: a network, its weights, and what they were trained as."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nas import defaults
+from nas.data import DATA, load_data
+from nas.data.subset import some_images
+from nas.errors import MixnasError
+from nas.formats.metadata import ModelMetadata
+from nas.spec import NetworkSpec, load_network, reference_names
+from nas.torch_model import read_metadata
+from nas.train.settings import NETWORK, SETTINGS, WEIGHTS, read_training_settings
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network to export.
+
+    Attributes:
+        spec: The network.
+        weights: File of its weights; None for random ones.
+        metadata: What the weights were trained as; None if that is not known.
+        data: Name or path of the data set of its training; None if that is not known.
+        remarks: Remarks for the user.
+    """
+
+    spec: NetworkSpec
+    weights: Path | None = None
+    metadata: ModelMetadata | None = None
+    data: str | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def find_trained(network: str, weights: Path | None = None) -> TrainedModel:
+    """Find a network and what belongs to it.
+
+    Args:
+        network: Name of a reference network, path of a spec file, or folder of a training.
+        weights: File with trained weights; None for those in the folder of the training.
+
+    Raises:
+        MixnasError: If there is no such network, or the weights belong to another one.
+    """
+    folder = Path(network)
+    if network not in reference_names() and folder.is_dir():
+        if not (folder / NETWORK).is_file():
+            raise MixnasError(
+                f"{network} is not the folder of a training run: it has no {NETWORK}; give such a "
+                "folder, the path of a spec, or the name of a reference network"
+            )
+        weights = weights or folder / WEIGHTS
+        if not weights.is_file():
+            raise MixnasError(
+                f"the training in {network} has not ended: there is no {weights}; continue it with "
+                f"python -m nas.train --resume {network}"
+            )
+        network = str(folder / NETWORK)
+    spec = load_network(network)
+    if weights is None:
+        return TrainedModel(spec)
+    metadata = read_metadata(weights)
+    data = _data_beside(weights)
+    if metadata is None:
+        remark = (
+            f"{weights} does not say its classes and how images are prepared; weights of nas.train "
+            "do, from this version on"
+        )
+        return TrainedModel(spec, weights, None, data, (remark,))
+    spec, remarks = _as_trained(spec, metadata, network, weights)
+    return TrainedModel(spec, weights, metadata, data, remarks)
+
+
+def _as_trained(
+    spec: NetworkSpec, metadata: ModelMetadata, network: str, weights: Path
+) -> tuple[NetworkSpec, tuple[str, ...]]:
+    """Return the network that the weights were trained in, which may have another input."""
+    trained = metadata.network()
+    if trained is None or trained == spec:
+        return spec, ()
+    if spec.replace(input=trained.input, num_classes=trained.num_classes) != trained:
+        raise MixnasError(
+            f"{weights}: the weights belong to another network, '{trained.name}'; give its spec, "
+            "or the folder of its training"
+        )
+    remark = (
+        f"exported as it was trained: {trained.num_classes} classes, {trained.input.resolution} px "
+        f"({network} has {spec.num_classes} classes, {spec.input.resolution} px)"
+    )
+    return trained.replace(name=spec.name), (remark,)
+
+
+def _data_beside(weights: Path) -> str | None:
+    """Return the data set of the training in whose folder a file is, if it is in one."""
+    folder = weights.parent
+    return read_training_settings(folder).data if (folder / SETTINGS).is_file() else None
+
+
+def images_for(model: TrainedModel, count: int) -> tuple[Tensor, str] | None:
+    """Return real images, prepared as the network expects them, and where they come from.
+
+    They are validation images of the network's own data set if that can be read, else of the
+    built-in one.
+
+    Args:
+        model: The network.
+        count: Number of images.
+
+    Returns:
+        Inputs of the network (count, 3, H, W), and the name of the data set; None if the network
+        does not take images in colours.
+    """
+    if model.spec.input.channels != 3:
+        return None
+    side = model.spec.input.resolution
+    for name in filter(None, (model.data, defaults.DATA)):
+        try:
+            data = DATA[name]() if name in DATA else load_data(name)
+            pixels = some_images(data, count, side)
+        except (MixnasError, OSError):
+            continue  # the data set of the training may be on another machine
+        return _normalised(pixels, model.metadata), name
+    return None
+
+
+def _normalised(pixels: Tensor, metadata: ModelMetadata | None) -> Tensor:
+    values = pixels.float() / 255
+    if metadata is None:
+        mean, std = values.mean((0, 2, 3)), values.std((0, 2, 3)).clamp_min(1e-3)
+    else:
+        mean = torch.tensor(metadata.preprocessing.mean)
+        std = torch.tensor(metadata.preprocessing.std)
+    return (values - mean.view(3, 1, 1)) / std.view(3, 1, 1)

@@ -8,17 +8,27 @@ from dataclasses import dataclass
 
 from nas.cost import Cost
 from nas.errors import LimitError, MixnasError, unknown
-from nas.units import format_count, parse_count, parse_milliseconds
+from nas.units import (
+    format_count,
+    parse_bytes,
+    parse_count,
+    parse_milliseconds,
+    with_unit_of,
+)
 
 COST_METRICS = tuple(field.name for field in dataclasses.fields(Cost))
 METRICS = (*COST_METRICS, "latency")
+_PARSERS = {"latency": parse_milliseconds, "peak_memory": parse_bytes}
 
 
 def format_metric(metric: str, value: float) -> str:
     """Return a cost as text with its unit, precise enough to tell similar networks apart."""
     if metric == "latency":
         return f"{value:.2f} ms"
-    return f"{value:,.0f}" if value < 1e4 else f"{format_count(value)} ({value:,.0f})"
+    unit = "B" if metric == "peak_memory" else ""
+    if value < 1e4:
+        return f"{value:,.0f}{' ' if unit else ''}{unit}"
+    return f"{format_count(value)}{unit} ({value:,.0f})"
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ class Limit:
 def _short(metric: str, value: float) -> str:
     """Return a bound as text, rounded to three digits only if that loses nothing."""
     if metric == "latency":
-        return f"{value:g}ms"
+        return f"{value:.10g}ms"
     rounded = format_count(value)
     return rounded if parse_count(rounded) == value else f"{value:,.0f}"
 
@@ -65,15 +75,16 @@ def parse_limit(metric: str, text: str | float) -> Limit:
 
     Args:
         metric: Name of the metric, one of `METRICS`.
-        text: ``400M`` (at most), ``390M..400M``, ``390M..`` or ``..400M``.
+        text: ``400M`` (at most), ``390M..400M`` or ``390..400M``, ``390M..`` or ``..400M``.
 
     Raises:
         LimitError: If the metric is unknown, the text is not a limit, or the range is empty.
     """
     if metric not in METRICS:
         raise LimitError(unknown("metric", metric, METRICS))
-    parse = parse_milliseconds if metric == "latency" else parse_count
+    parse = _PARSERS.get(metric, parse_count)
     low, dots, high = str(text).partition("..")
+    low, high = with_unit_of(low, high), with_unit_of(high, low)
     try:
         if not dots:
             return Limit(metric, upper=parse(text))
@@ -85,7 +96,8 @@ def parse_limit(metric: str, text: str | float) -> Limit:
         raise LimitError(f"limit on {metric}: '{text}' has no bound; write 400M or 390M..400M")
     if lower is not None and upper is not None and lower > upper:
         raise LimitError(
-            f"limit on {metric}: '{text}' is an empty range; put the lower bound first"
+            f"limit on {metric}: '{text}' is an empty range; put the lower bound first (a bound "
+            "without a unit has that of the other)"
         )
     return Limit(metric, lower, upper)
 

@@ -11,7 +11,6 @@ import dataclasses
 import os
 from collections.abc import Iterator
 from functools import reduce
-from importlib import resources
 from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,12 +21,20 @@ from pydantic.dataclasses import dataclass
 
 from nas.blocks import BLOCKS, Block, Rules
 from nas.blocks.base import CONFIG
+from nas.blocks.canonical import canonical_block
 from nas.blocks.fields import ActivationName, Channels, Kernel, Stride
-from nas.blocks.parts import dense, pointwise
-from nas.document import Document, digest, parse_document, read_document, validate
+from nas.blocks.parts import dense, global_pool, linear, pointwise
+from nas.document import (
+    Document,
+    digest,
+    document_name,
+    parse_document,
+    read_document,
+    validate,
+)
 from nas.errors import DocumentError, MixnasError, unknown
-from nas.files import write_atomic
-from nas.ir import GlobalPool, Linear, Node, Padding, Seq, Shape, walk
+from nas.files import is_built_in, packaged, write_atomic
+from nas.ir import Node, Padding, Seq, Shape, walk
 
 SCHEMA = "mixnas.network/1"
 if TYPE_CHECKING:
@@ -70,6 +77,10 @@ class Head:
     channels: Annotated[int, Field(ge=0, le=16384)] = 1536
     activation: ActivationName = "relu"
 
+    def canonical(self) -> Head:
+        """Return the head that stands for all heads with the same layers."""
+        return self if self.channels else Head(channels=0)
+
 
 def stem_part(stem: Stem, in_channels: int, rules: Rules) -> Seq:
     """Return the layer tree of the stem."""
@@ -93,8 +104,8 @@ def tail_parts(
         )
         yield "head", head_part
         channels = head.channels
-    yield "pool", GlobalPool()
-    yield "classifier", Linear(channels, num_classes)
+    yield "pool", global_pool()
+    yield "classifier", linear(channels, num_classes)
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -154,25 +165,45 @@ class NetworkSpec:
             MixnasError: If a block is not compatible with its input channels.
         """
         children: list[tuple[str, Node]] = []
+        problems: list[str] = []
         rules, channels = self.rules, self.stem.channels
         for name, part in self.parts():
             if isinstance(part, Block):
                 try:
                     children.append((name, part.expand(channels, rules)))
                 except ValueError as error:
-                    where = f"{self.name or 'network'}: {name}"
-                    raise MixnasError(f"{where}: {error}") from None
+                    problems.append(f"{self.name or 'network'}: {name}: {error}")
                 channels = part.channels
             else:
                 children.append((name, part))
+        if problems:
+            raise MixnasError("\n".join(problems))
         return Seq(tuple(children))
 
-    def digest(self) -> str:
-        """Return 16 hexadecimal digits that identify what the network computes.
+    def canonical(self) -> NetworkSpec:
+        """Return the spec that stands for all specs with the same layer tree.
 
-        The display name does not enter them.
+        Fields without effect have their defaults, and of several values with the same effect, the
+        simplest one is chosen. A block that cannot be built stays as it is.
         """
-        content = self.to_dict()
+        channels, stages = self.stem.channels, []
+        for stage in self.stages:
+            blocks = []
+            for block in stage:
+                try:
+                    blocks.append(canonical_block(block, channels))
+                except ValueError:
+                    blocks.append(block)
+                channels = block.channels
+            stages.append(tuple(blocks))
+        return self.replace(stages=tuple(stages), head=self.head.canonical())
+
+    def digest(self) -> str:
+        """Return 16 hexadecimal digits, equal for two networks exactly if their layer trees are.
+
+        The display name and fields without effect do not enter them.
+        """
+        content = self.canonical().to_dict()
         del content["name"]
         return digest(content)
 
@@ -231,7 +262,8 @@ class NetworkSpec:
             for _ in walk(spec.tree(), spec.in_shape):
                 pass
         except (MixnasError, ValueError) as error:
-            raise DocumentError(f"{document.source}: {error}") from None
+            lines = [f"{document.source}: {line}" for line in str(error).splitlines()]
+            raise DocumentError("\n".join(lines)) from None
         return spec
 
     @staticmethod
@@ -256,8 +288,7 @@ def _flow(value: Any) -> str:
 
 def reference_names() -> list[str]:
     """Return the names of the reference networks that come with the package."""
-    folder = resources.files("search_spaces").joinpath("reference")
-    return sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".yaml"))
+    return sorted(path.stem for path in packaged("reference").glob("*.yaml"))
 
 
 def looks_like_path(name: str) -> bool:
@@ -268,14 +299,18 @@ def looks_like_path(name: str) -> bool:
 def load_network(name: str) -> NetworkSpec:
     """Return a spec, given the name of a reference network or the path of a YAML file.
 
+    A file in the working directory does not take the place of a reference network of its name.
+
     Raises:
         DocumentError: If there is no such network, or its document is not valid.
     """
-    if looks_like_path(name) or Path(name).is_file():
-        spec = NetworkSpec.from_document(read_document(name))
-        return spec if spec.name else spec.replace(name=Path(name).stem)
     names = reference_names()
-    if name not in names:
-        raise DocumentError(f"{unknown('network', name, names)}; or give the path of a YAML file")
-    resource = resources.files("search_spaces").joinpath("reference", f"{name}.yaml")
-    return NetworkSpec.from_yaml(resource.read_text(encoding="utf-8"), f"reference/{name}.yaml")
+    if not is_built_in(name, names, "network"):
+        if not looks_like_path(name) and not Path(name).is_file():
+            raise DocumentError(
+                f"{unknown('network', name, names)}; or give the path of a YAML file"
+            )
+        spec = NetworkSpec.from_document(read_document(name))
+        return spec if spec.name else spec.replace(name=document_name(name))
+    text = packaged("reference", f"{name}.yaml").read_text(encoding="utf-8")
+    return NetworkSpec.from_yaml(text, f"reference/{name}.yaml")

@@ -53,6 +53,12 @@ def test_same_padding(size, extent, stride, pads):
     assert same_pads(size, extent, stride) == pads
 
 
+def test_the_odd_pixel_of_tensorflows_rule_goes_to_the_bottom_and_right():
+    conv = Conv(3, 8, 3, stride=2, padding="same")
+    assert conv_pads(conv, (3, 8, 8)) == (0, 0, 1, 1)
+    assert conv_pads(conv, (3, 8, 9)) == (0, 1, 1, 1)
+
+
 def test_padding_by_rule():
     shape = (4, 8, 7)
     assert conv_pads(Conv(4, 4, 5, 2), shape) == (2, 2, 2, 2)

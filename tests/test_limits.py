@@ -2,7 +2,7 @@ import pytest
 
 from nas.cost import Cost
 from nas.errors import LimitError
-from nas.limits import Limit, parse_limit, parse_limits, total_violation
+from nas.limits import Limit, format_metric, parse_limit, parse_limits, total_violation
 
 
 def test_forms():
@@ -11,6 +11,21 @@ def test_forms():
     assert parse_limit("params", "3M..") == Limit("params", 3_000_000, None)
     assert parse_limit("params", "..3M") == Limit("params", None, 3_000_000)
     assert parse_limit("latency", "8ms") == Limit("latency", None, 8.0)
+    assert parse_limit("madds", "400M..400M") == Limit("madds", 400_000_000, 400_000_000)
+    assert parse_limit("madds", "400M..400M").violation(400_000_000) == 0
+    assert parse_limit("peak_memory", "4MB") == Limit("peak_memory", None, 4_000_000)
+    assert parse_limit("peak_memory", "2..4MB") == Limit("peak_memory", 2_000_000, 4_000_000)
+
+
+def test_units_are_one_rule_for_both_ends():
+    wanted = Limit("madds", 390_000_000, 400_000_000)
+    for text in ("390..400M", "390M..400M", "390M..400", "390000k..400M", "390 .. 400 M"):
+        assert parse_limit("madds", text) == wanted
+    assert parse_limit("latency", "7..8ms") == Limit("latency", 7.0, 8.0)
+    assert parse_limit("latency", "500..900\u03bcs") == Limit("latency", 0.5, 0.9)
+    assert parse_limit("madds", "100..200") == Limit("madds", 100, 200)
+    with pytest.raises(LimitError, match="a bound without a unit has that of the other"):
+        parse_limit("madds", "390000000..400M")
 
 
 @pytest.mark.parametrize(
@@ -42,6 +57,22 @@ def test_total_excess_skips_what_is_not_known():
     limits = parse_limits(["madds=..200", "params=20..", "latency=1ms"])
     assert total_violation(limits, cost) == pytest.approx(0.5 + 0.5)
     assert total_violation(limits, {"latency": 2.0}) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "text"),
+    [
+        ("madds", 339_123_456, "339M (339,123,456)"),
+        ("peak_memory", 53_248, "53.2kB (53,248)"),
+        ("peak_memory", 999, "999 B"),
+        ("params", 999, "999"),
+        ("latency", 2.345, "2.35 ms"),
+    ],
+)
+def test_metrics_have_their_units(metric, value, text):
+    assert format_metric(metric, value) == text
+    parsed = parse_limit(metric, text.partition(" (")[0]).upper
+    assert parsed == pytest.approx(value, rel=5e-3)  # what is printed is read
 
 
 def test_limits_read_as_people_write_them():

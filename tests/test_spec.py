@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from nas.blocks import ConvBlock, DSConv, MBConv
 from nas.document import parse_document
 from nas.errors import DocumentError, MixnasError
+from nas.ir import BatchNorm, walk
 from nas.space import load_space
 from nas.spec import SCHEMA, Head, Input, NetworkSpec, Norm, Stem, load_network, reference_names
+from tests.trees import plain
 
 kernels = st.lists(st.sampled_from([1, 3, 5, 7, 9, 11, 13]), min_size=1, max_size=5).map(tuple)
 activations = st.sampled_from(["relu", "relu6", "swish", "hard_swish", "mish", "gelu"])
@@ -58,10 +60,110 @@ def test_yaml_round_trip_is_exact(spec):
     assert NetworkSpec.from_dict(spec.to_dict()) == spec
 
 
+def identity(spec):
+    """What makes two networks the same; None if the network cannot be built."""
+    try:
+        return plain(spec.tree()), spec.in_shape
+    except MixnasError:
+        return None
+
+
 @given(specs, specs)
 def test_digest_tells_networks_apart_but_not_names(one, two):
     assert one.replace(name="other").digest() == one.digest()
-    assert (one.digest() == two.digest()) == (one == two)
+    assert (one.digest() == two.digest()) == (one.canonical() == two.canonical())
+
+
+@given(specs, st.data())
+def test_equal_layer_trees_have_equal_digests_and_no_others(spec, data):
+    fields = {
+        "split": st.sampled_from(["equal", "exponential"]),
+        "dilated": st.booleans(),
+        "skip": st.booleans(),
+        "expand_groups": st.integers(1, 2),
+        "expansion": st.sampled_from([1, 2.5, 3]),
+        "se_ratio": st.sampled_from([0, 0.25, 0.26]),
+    }
+    name = data.draw(st.sampled_from(sorted(fields)))
+    value = data.draw(fields[name])
+    other = spec.replace(
+        stages=tuple(
+            tuple(dataclasses.replace(b, **{name: value}) if hasattr(b, name) else b for b in stage)
+            for stage in spec.stages
+        )
+    )
+    if identity(spec) and identity(other):
+        assert (spec.digest() == other.digest()) == (identity(spec) == identity(other))
+        assert identity(spec.canonical()) == identity(spec)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"expand_groups": 2},  # of the first block, which has no expansion layer
+        {"split": "exponential"},
+        {"dilated": True},
+    ],
+)
+def test_fields_without_effect_do_not_enter_the_digest(changes):
+    spec = load_network("mixnet_s")
+    first = dataclasses.replace(spec.stages[0][0], **changes)
+    rewritten = spec.replace(stages=((first,), *spec.stages[1:]))
+    assert rewritten != spec
+    assert rewritten.digest() == spec.digest() == "2f3441736308b5ff"
+    assert rewritten.canonical() == spec
+
+
+def test_a_skip_where_none_can_be_does_not_enter_the_digest():
+    spec = load_network("mixnet_s")
+    blocks = tuple(
+        tuple(dataclasses.replace(b, skip=False) if b.stride == 2 else b for b in stage)
+        for stage in spec.stages
+    )
+    assert spec.replace(stages=blocks).digest() == spec.digest()
+    none = tuple(tuple(dataclasses.replace(b, skip=False) for b in stage) for stage in spec.stages)
+    assert spec.replace(stages=none).digest() != spec.digest()
+
+
+def test_the_activation_of_no_head_does_not_enter_the_digest():
+    spec = load_network("mixnet_s")
+    without = [spec.replace(head=Head(0, activation)) for activation in ("relu", "mish")]
+    assert without[0].digest() == without[1].digest() != spec.digest()
+    with_head = [spec.replace(head=Head(64, activation)) for activation in ("relu", "mish")]
+    assert with_head[0].digest() != with_head[1].digest()
+
+
+def test_the_resolution_keeps_the_other_fields_of_the_input():
+    gray = load_network("mixnet_s").replace(input=Input(1, 32))
+    assert gray.at(16).input == Input(1, 16)
+    assert gray.at(None) is gray
+    assert gray.at(16).digest() != gray.digest()
+
+
+def test_every_normalisation_has_the_networks_constants():
+    spec = load_network("mixnet_s").replace(norm=Norm(eps=1e-3, momentum=0.01))
+    norms = [la.leaf for la in walk(spec.tree(), spec.in_shape) if isinstance(la.leaf, BatchNorm)]
+    # Stem, head, three per block (two in the first, which has no expansion layer).
+    assert len(norms) == 2 + 3 * len(spec.blocks) - 1
+    assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-3, 0.01)}
+
+
+def test_every_block_that_does_not_fit_is_told():
+    odd = DSConv(channels=9, group_width=2)
+    spec = NetworkSpec(stem=Stem(channels=9), stages=((odd, odd),), name="odd")
+    with pytest.raises(DocumentError) as caught:
+        NetworkSpec.from_dict(spec.to_dict())
+    assert [line.split(": ")[2] for line in str(caught.value).splitlines()] == [
+        "stages.0.0",
+        "stages.0.1",
+    ]
+
+
+def test_a_dot_in_a_files_name_begins_no_suffix(tmp_path):
+    text = load_network("mixnet_s").replace(name="").to_yaml()
+    for name in ("v1.2", "v1.2.yaml"):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        assert load_network(str(tmp_path / name)).name == "v1.2"
 
 
 def test_digest_is_stable():
@@ -175,3 +277,16 @@ def test_random_members_of_mixnet_survive_the_round_trip():
     for _ in range(100):
         spec = space.decode(space.draw(rng), "x")
         assert NetworkSpec.from_yaml(spec.to_yaml()) == spec
+
+
+def test_a_file_does_not_take_the_place_of_a_reference_network(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    NetworkSpec(stem=Stem(8), stages=((MBConv(channels=8),),), name="mine").save("mixnet_s")
+    assert load_network("mixnet_s").name == "mixnet_s"
+    assert load_network("./mixnet_s").name == "mine"
+    assert [record.getMessage() for record in caplog.records] == [
+        "note: mixnet_s is the built-in network, not the file of this name here; write ./mixnet_s "
+        "for that"
+    ]
+    NetworkSpec(stem=Stem(8), stages=((MBConv(channels=8),),), name="mine").save("own")
+    assert load_network("own").name == "mine"

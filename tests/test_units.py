@@ -3,7 +3,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.errors import MixnasError
-from nas.units import format_count, parse_count, parse_milliseconds
+from nas.units import (
+    format_count,
+    parse_bytes,
+    parse_count,
+    parse_milliseconds,
+    parse_seconds,
+    with_unit_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -15,6 +22,7 @@ from nas.units import format_count, parse_count, parse_milliseconds
         ("390000000", 390_000_000),
         (" 1.5 M ", 1_500_000),
         (12, 12),
+        ("100,000,001", 100_000_001),
     ],
 )
 def test_counts(text, value):
@@ -22,10 +30,68 @@ def test_counts(text, value):
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("8ms", 8.0), ("500us", 0.5), ("0.01s", 10.0), ("2.5 ms", 2.5)]
+    ("text", "value"),
+    [
+        ("8ms", 8.0),
+        ("500us", 0.5),
+        ("500 us", 0.5),
+        ("500\u00b5s", 0.5),  # the micro sign
+        ("500\u03bcs", 0.5),  # the Greek letter
+        ("0.01s", 10.0),
+        ("2.5 ms", 2.5),
+    ],
 )
 def test_milliseconds(text, value):
     assert parse_milliseconds(text) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("4MB", 4_000_000),
+        ("4M", 4_000_000),
+        ("512KiB", 524_288),
+        ("0.5 GB", 500_000_000),
+        ("53,248 B", 53_248),
+        (53248, 53_248),
+    ],
+)
+def test_bytes(text, value):
+    assert parse_bytes(text) == value
+
+
+def test_seconds():
+    assert [parse_seconds(text) for text in ("90s", "10min", "10m", "2h")] == [90, 600, 600, 7200]
+
+
+@pytest.mark.parametrize("text", ["4MiBs", "4Q", "", "4,00"])
+def test_bad_sizes_name_the_accepted_forms(text):
+    with pytest.raises(MixnasError, match=r"not a size in memory; accepted forms: 4MB"):
+        parse_bytes(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "result"),
+    [("390", "400M", "390M"), ("390k", "400M", "390k"), ("390", "", "390"), ("x", "400M", "x")],
+)
+def test_a_number_without_unit_has_that_of_another(text, other, result):
+    assert with_unit_of(text, other) == result
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (999, "999"),
+        (999_400, "999k"),
+        (999_600, "1M"),
+        (339_000_000, "339M"),
+        (5_010_000, "5.01M"),
+        (12_340, "12.3k"),
+        (2_500_000_000, "2.5G"),
+    ],
+)
+def test_formatted_counts(value, text):
+    assert format_count(value) == text
 
 
 @pytest.mark.parametrize("text", ["", "M", "4 00M", "400Q", "-5M", "1e", "nan", "inf"])

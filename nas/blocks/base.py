@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
@@ -26,10 +26,15 @@ class Block:
     Attributes:
         channels: Number of output channels.
         stride: Stride of the block, 1 or 2; the family decides which convolution has it.
+        context: For each field whose value may have no effect, the same effect as another value, or
+            be impossible: what that depends on, by the names of other fields and ``in_channels``.
     """
 
     channels: Channels
     stride: Stride = 1
+    context: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "skip": ("stride", "channels", "in_channels")
+    }
 
     @property
     def family(self) -> str:
@@ -56,6 +61,24 @@ class Block:
         Raises:
             ValueError: If the fields are not compatible with the number of channels.
         """
+
+    def canonical_value(self, name: str, in_channels: int) -> Any:
+        """Return the value that stands for all values of a field with the same effect as its own.
+
+        Two values of a field lead to the same layer tree exactly if their canonical values are
+        equal. A field without effect has its default.
+
+        Args:
+            name: Name of the field.
+            in_channels: Number of the block's input channels.
+
+        Raises:
+            ValueError: If the value is not possible in this block.
+        """
+        value = getattr(self, name)
+        if name == "skip" and not (self.stride == 1 and in_channels == self.channels):
+            return getattr(type(self), name)
+        return value
 
     def _with_skip(
         self, parts: Sequence[tuple[str, Node]], in_channels: int, skip: bool

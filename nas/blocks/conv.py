@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
@@ -26,6 +27,7 @@ class ConvBlock(Block):
     kernels: Kernels = (3,)
     activation: ActivationName = "relu"
     skip: bool = False
+    context: ClassVar[Mapping[str, tuple[str, ...]]] = {**Block.context, "kernels": ()}
 
     def expand(self, in_channels: int, rules: Rules) -> Node:
         """Return the block's layer tree; see `Block.expand`.
@@ -33,14 +35,23 @@ class ConvBlock(Block):
         Raises:
             ValueError: If there is more than one kernel size.
         """
-        if len(self.kernels) != 1:
-            raise ValueError(f"a plain convolution has one kernel size; found {list(self.kernels)}")
         conv = dense(
             in_channels,
             self.channels,
-            kernel=self.kernels[0],
+            kernel=self._kernel(),
             stride=self.stride,
             activation=self.activation,
             rules=rules,
         )
         return self._with_skip(conv.children, in_channels, self.skip)
+
+    def canonical_value(self, name: str, in_channels: int) -> Any:
+        """See `Block.canonical_value`."""
+        if name == "kernels":
+            self._kernel()
+        return super().canonical_value(name, in_channels)
+
+    def _kernel(self) -> int:
+        if len(self.kernels) != 1:
+            raise ValueError(f"a plain convolution has one kernel size; found {list(self.kernels)}")
+        return self.kernels[0]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 from pydantic.dataclasses import dataclass
 
 from nas.blocks.base import CONFIG, Block
 from nas.blocks.fields import ActivationName, Groups, GroupWidth, Kernels, SERatio, Split
-from nas.blocks.parts import Rules, depthwise, squeeze_excite
+from nas.blocks.parts import Rules, depthwise, shortest_binary, split_channels, squeeze_excite
 from nas.ir import Node
 
 
@@ -33,6 +37,45 @@ class DepthwiseBlock(Block):
     se_ratio: SERatio = 0
     activation: ActivationName = "relu"
     skip: bool = True
+    context: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        **Block.context,
+        "split": ("kernels", "group_width", "in_channels"),
+        "dilated": ("kernels", "stride"),
+        "project_groups": ("channels", "group_width", "in_channels"),
+        "se_ratio": ("in_channels",),
+    }
+
+    @abstractmethod
+    def middle_channels(self, in_channels: int) -> int:
+        """Return the number of channels of the depthwise convolution.
+
+        Raises:
+            ValueError: If `group_width` does not divide it.
+        """
+
+    def canonical_value(self, name: str, in_channels: int) -> Any:
+        """See `Block.canonical_value`."""
+        if name == "split":
+            groups = self.middle_channels(in_channels) // self.group_width
+            sizes = split_channels(groups, len(self.kernels), self.split)
+            return "equal" if sizes == split_channels(groups, len(self.kernels)) else self.split
+        if name == "dilated":  # kernels of up to 3x3 stay as they are, and so does stride 2
+            return self.dilated and self.stride == 1 and max(self.kernels) > 3
+        if name == "project_groups":
+            split_channels(self.middle_channels(in_channels), self.project_groups)
+            split_channels(self.channels, self.project_groups)
+        if name == "se_ratio" and self.se_ratio:
+            reduced = self._reduced(in_channels)
+            return shortest_binary(
+                (reduced - 1) / in_channels,
+                (reduced + 1) / in_channels,
+                lambda ratio: 0 < ratio <= 1 and max(1, int(in_channels * ratio)) == reduced,
+            )
+        return super().canonical_value(name, in_channels)
+
+    def _reduced(self, in_channels: int) -> int:
+        """Return the number of channels that SE squeezes to."""
+        return max(1, int(in_channels * self.se_ratio))
 
     def _middle(self, mid: int, in_channels: int, rules: Rules) -> list[tuple[str, Node]]:
         """Return the depthwise convolution and the SE, if any, on `mid` channels."""
@@ -48,5 +91,5 @@ class DepthwiseBlock(Block):
         )
         if not self.se_ratio:
             return [("depthwise", mixed)]
-        reduced = max(1, int(in_channels * self.se_ratio))
-        return [("depthwise", mixed), ("se", squeeze_excite(mid, reduced, self.activation))]
+        squeeze = squeeze_excite(mid, self._reduced(in_channels), self.activation)
+        return [("depthwise", mixed), ("se", squeeze)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
@@ -22,6 +23,10 @@ class DSConv(DepthwiseBlock):
 
     op: Literal["dsconv"] = "dsconv"
     skip: bool = False
+    context: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        **DepthwiseBlock.context,
+        "group_width": ("in_channels",),
+    }
 
     def expand(self, in_channels: int, rules: Rules) -> Node:
         """Return the block's layer tree; see `Block.expand`.
@@ -29,11 +34,7 @@ class DSConv(DepthwiseBlock):
         Raises:
             ValueError: If `group_width` does not divide the number of input channels.
         """
-        if in_channels % self.group_width:
-            raise ValueError(
-                f"group_width {self.group_width} does not divide {in_channels} input channels"
-            )
-        parts = self._middle(in_channels, in_channels, rules)
+        parts = self._middle(self.middle_channels(in_channels), in_channels, rules)
         projection = pointwise(
             in_channels,
             self.channels,
@@ -42,3 +43,17 @@ class DSConv(DepthwiseBlock):
             rules=rules,
         )
         return self._with_skip([*parts, ("project", projection)], in_channels, self.skip)
+
+    def middle_channels(self, in_channels: int) -> int:
+        """See `DepthwiseBlock.middle_channels`."""
+        if in_channels % self.group_width:
+            raise ValueError(
+                f"group_width {self.group_width} does not divide {in_channels} input channels"
+            )
+        return in_channels
+
+    def canonical_value(self, name: str, in_channels: int) -> Any:
+        """See `Block.canonical_value`."""
+        if name == "group_width":
+            self.middle_channels(in_channels)
+        return super().canonical_value(name, in_channels)

@@ -23,10 +23,20 @@ def _kernel(value: int) -> int:
 
 
 def _as_list(value: Any) -> Any:
-    """Accept ``kernels: 3`` for ``kernels: [3]``, and ``3.5.7`` for ``[3, 5, 7]``."""
-    if isinstance(value, str) and all(part.isdigit() for part in value.split(".")):
-        return tuple(int(part) for part in value.split("."))
-    return (value,) if isinstance(value, int) and not isinstance(value, bool) else value
+    """Accept ``kernels: 3`` for ``kernels: [3]``, and ``3.5.7`` for ``[3, 5, 7]``.
+
+    YAML reads ``3.5`` as a number. No kernel size ends in 0, so the number tells both sizes.
+    """
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, (int, float)):
+        value = f"{value:g}"
+    if isinstance(value, str):
+        parts = value.split(".")
+        if not all(part.isascii() and part.isdigit() for part in parts):
+            raise ValueError(f"'{value}' is not a mix of kernels; write one such as [3, 5], or 3.5")
+        return tuple(int(part) for part in parts)
+    return value
 
 
 def _kernels(value: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
 from nas.blocks.base import CONFIG
 from nas.blocks.depthwise import DepthwiseBlock
 from nas.blocks.fields import Groups, Ratio
-from nas.blocks.parts import Rules, expanded, pointwise
+from nas.blocks.parts import Rules, expanded, pointwise, shortest_binary, split_channels
 from nas.ir import Node
 
 
@@ -29,12 +30,27 @@ class MBConv(DepthwiseBlock):
     op: Literal["mbconv"] = "mbconv"
     expansion: Ratio = 6
     expand_groups: Groups = 1
+    context: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        **DepthwiseBlock.context,
+        "split": ("kernels", "expansion", "group_width", "in_channels"),
+        "project_groups": ("channels", "expansion", "group_width", "in_channels"),
+        "expansion": ("group_width", "in_channels"),
+        "expand_groups": ("expansion", "group_width", "in_channels"),
+    }
+
+    def middle_channels(self, in_channels: int) -> int:
+        """See `DepthwiseBlock.middle_channels`."""
+        return expanded(in_channels, self.expansion, self.group_width)
+
+    def expands(self, in_channels: int) -> bool:
+        """Return whether the block has an expansion layer."""
+        return self.expansion != 1 or self.middle_channels(in_channels) != in_channels
 
     def expand(self, in_channels: int, rules: Rules) -> Node:
         """Return the block's layer tree; see `Block.expand`."""
-        mid = expanded(in_channels, self.expansion, self.group_width)
+        mid = self.middle_channels(in_channels)
         parts: list[tuple[str, Node]] = []
-        if mid != in_channels or self.expansion != 1:
+        if self.expands(in_channels):
             expansion = pointwise(
                 in_channels,
                 mid,
@@ -49,3 +65,33 @@ class MBConv(DepthwiseBlock):
         )
         parts.append(("project", projection))
         return self._with_skip(parts, in_channels, self.skip)
+
+    def canonical_value(self, name: str, in_channels: int) -> Any:
+        """See `Block.canonical_value`."""
+        if name == "expansion":
+            return self._canonical_expansion(in_channels)
+        if name == "expand_groups":
+            if not self.expands(in_channels):
+                return type(self).expand_groups
+            split_channels(in_channels, self.expand_groups)
+            split_channels(self.middle_channels(in_channels), self.expand_groups)
+        return super().canonical_value(name, in_channels)
+
+    def _canonical_expansion(self, in_channels: int) -> float:
+        """Return the smallest whole ratio, or else the shortest, with the same expansion layer."""
+        mid, width = self.middle_channels(in_channels), self.group_width
+        if not self.expands(in_channels):
+            return 1
+
+        def same(ratio: float) -> bool:
+            return (
+                0 < ratio <= 16
+                and expanded(in_channels, ratio, width) == mid
+                and (ratio != 1 or mid != in_channels)
+            )
+
+        whole = next((ratio for ratio in range(1, 17) if same(ratio)), None)
+        if whole is not None:
+            return whole
+        around = width + 2 * 8  # rounding moves the product by less
+        return shortest_binary((mid - around) / in_channels, (mid + around) / in_channels, same)

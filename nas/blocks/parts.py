@@ -5,10 +5,22 @@ Every function is cached: equal arguments return the same tree, so that its cost
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
-from nas.ir import Activation, BatchNorm, Conv, MixConv, Node, Padding, Seq, SqueezeExcite
+from nas.ir import (
+    Activation,
+    BatchNorm,
+    Conv,
+    GlobalPool,
+    Linear,
+    MixConv,
+    Node,
+    Padding,
+    Seq,
+    SqueezeExcite,
+)
 
 _CACHE = 1 << 16
 
@@ -42,6 +54,27 @@ def expanded(in_channels: int, ratio: float, group_width: int = 1) -> int:
     """
     mid = in_channels * ratio if isinstance(ratio, int) else make_divisible(in_channels * ratio)
     return -(-int(mid) // group_width) * group_width
+
+
+def shortest_binary(low: float, high: float, suits: Callable[[float], bool]) -> float:
+    """Return the number with the fewest binary places that suits, the smallest of them.
+
+    Args:
+        low: Lower end of the range in which numbers are tried.
+        high: Upper end of the range.
+        suits: Whether a number suits; some number in the range must.
+
+    Raises:
+        ValueError: If no number suits.
+    """
+    for places in range(53):
+        scale = 1 << places
+        for numerator in range(max(0, int(low * scale)), int(high * scale) + 2):
+            number = numerator / scale
+            value = int(number) if number.is_integer() else number
+            if suits(value):
+                return value
+    raise ValueError(f"no number between {low} and {high} suits")
 
 
 def split_channels(channels: int, groups: int, rule: str = "equal") -> tuple[int, ...]:
@@ -155,6 +188,18 @@ def squeeze_excite(channels: int, reduced: int, activation: str) -> SqueezeExcit
     return SqueezeExcite(
         Conv(channels, reduced, bias=True), Conv(reduced, channels, bias=True), activation
     )
+
+
+@lru_cache(1)
+def global_pool() -> GlobalPool:
+    """Return an average pooling over the whole feature map."""
+    return GlobalPool()
+
+
+@lru_cache(_CACHE)
+def linear(in_features: int, out_features: int) -> Linear:
+    """Return a fully connected layer with bias."""
+    return Linear(in_features, out_features)
 
 
 def _with_norm(conv: Node, channels: int, activation: str | None, rules: Rules) -> Seq:

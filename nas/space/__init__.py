@@ -2,7 +2,7 @@
 
 from nas.space.encoding import encode, feature_names
 from nas.space.loader import space_names
-from nas.space.sampling import Sample, sample
+from nas.space.sampling import Sample, sample, sample_many
 from nas.space.size import size
 from nas.space.space import Space, load_space, space_from_document, space_from_yaml
 from nas.space.variables import INACTIVE, Genotype, Variable
@@ -17,6 +17,7 @@ __all__ = [
     "feature_names",
     "load_space",
     "sample",
+    "sample_many",
     "size",
     "space_from_document",
     "space_from_yaml",

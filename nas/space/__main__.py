@@ -219,7 +219,7 @@ def validate(name: SpaceName, json: Json = False) -> None:
     if json:
         cli.print_json({"name": space.name, "valid": True, "size": number, "size_is_exact": exact})
         return
-    print(
+    cli.print_text(
         f"{space.name} is valid: {len(space.variables)} variables, "
         f"{_format_size(number, exact)} networks"
     )
@@ -239,14 +239,12 @@ def contains(
     try:
         genotype = space.encode_spec(spec)
     except MixnasError as error:
-        if space.derived:
-            raise
         if json:
             cli.print_json(
                 {"space": space.name, "network": spec.name, "contains": False, "reason": str(error)}
             )
         else:
-            print(f"no: {error}")
+            cli.print_text(f"no: {error}")
         raise typer.Exit(1) from None
     if json:
         cli.print_json(
@@ -258,7 +256,7 @@ def contains(
             }
         )
     else:
-        print(f"yes: '{spec.name}' is a member of '{space.name}'")
+        cli.print_text(f"yes: '{spec.name}' is a member of '{space.name}'")
 
 
 if __name__ == "__main__":

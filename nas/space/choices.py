@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
+from decimal import Decimal
 from itertools import combinations_with_replacement
 from typing import Annotated, Any, Literal
 
@@ -27,7 +28,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from nas.blocks.fields import MAX_GROUPS, Kernel
 from nas.blocks.parts import make_divisible
 from nas.document import Document, Location, validate
-from nas.errors import unknown
+from nas.errors import DocumentError, unknown
 
 MAX_VALUES = 100_000
 
@@ -127,16 +128,14 @@ class Range(_Form):
 
     def values(self, base: Any) -> list[Any]:
         """Return the numbers, whole ones as int."""
-        low, high = self.range
-        if high < low or (high - low) / self.step > MAX_VALUES:
+        low, high, step = (Decimal(repr(number)) for number in (*self.range, self.step))
+        if high < low or (high - low) / step > MAX_VALUES:
             raise ValueError(
-                f"range {low:g} to {high:g} by {self.step:g} is empty or has over "
-                f"{MAX_VALUES:,} values"
+                f"range {low:f} to {high:f} by {step:f} is empty or has over {MAX_VALUES:,} values"
             )
-        digits = max(0, -math.floor(math.log10(self.step)) + 2)
-        count = math.floor((high - low) / self.step + 1e-9) + 1
-        numbers = (round(low + i * self.step, digits) for i in range(count))
-        return [int(n) if float(n).is_integer() else n for n in numbers]
+        # Decimals, so that the numbers are those that a person would write.
+        numbers = (float(low + i * step) for i in range(int((high - low) / step) + 1))
+        return [int(n) if n.is_integer() else n for n in numbers]
 
     def weights(self, values: list[Any]) -> tuple[float, ...] | None:
         """Return the relative frequency of each value: the width of its cell on a log scale."""
@@ -202,11 +201,7 @@ def expand(
     form: _Form = validate(FORMS[name], document, at, expression)
     try:
         if isinstance(form, Choice):
-            nested = [
-                expand(item, kind, base, document=document, at=(*at, "choice", i))[0]
-                for i, item in enumerate(form.choice)
-            ]
-            return _unique(value for values in nested for value in values), None
+            return _nested(form, kind, base, document=document, at=at)
         raw = form.values(base)
     except ValueError as error:
         document.fail(at, str(error))
@@ -217,6 +212,30 @@ def expand(
         return values, form.weights(list(values)) if isinstance(form, Range) else None
     except ValueError as error:
         document.fail(at, str(error))
+
+
+def _nested(
+    form: Choice, kind: Any, base: Any, *, document: Document, at: Location
+) -> tuple[tuple[Any, ...], tuple[float, ...] | None]:
+    """Return the values of all entries of a choice, and their frequencies; see `expand`.
+
+    An entry is drawn as often as it has values, and its values as the entry says.
+    """
+    frequencies: dict[Any, float] = {}
+    problems: list[str] = []
+    for i, item in enumerate(form.choice):
+        try:
+            values, weights = expand(item, kind, base, document=document, at=(*at, "choice", i))
+        except DocumentError as error:
+            problems.append(str(error))
+            continue
+        total = sum(weights or ()) / len(values)
+        for value, weight in zip(values, weights or (1.0,) * len(values), strict=True):
+            frequencies.setdefault(value, weight / (total or 1.0))
+    if problems:
+        raise DocumentError("\n".join(problems))
+    equal = len(set(frequencies.values())) == 1
+    return tuple(frequencies), None if equal else tuple(frequencies.values())
 
 
 def _unique(values: Iterable[Any]) -> tuple[Any, ...]:

@@ -5,20 +5,27 @@ from __future__ import annotations
 import dataclasses
 import re
 import typing
-from collections.abc import Collection
-from typing import Any, NoReturn
+from typing import Any
 
 from nas.blocks import FIELDS
 from nas.blocks.fields import Stride
 from nas.document import Document, Location, validate
-from nas.errors import LimitError, MixnasError, nearest, unknown
+from nas.errors import DocumentError, LimitError, MixnasError, nearest, unknown
 from nas.ir import Padding
 from nas.limits import Limit, parse_limit
-from nas.space.choices import expand, is_form
+from nas.space.declarations import Declarations
 from nas.space.derive import RULES, RegNetRule
-from nas.space.outline import BLOCK_FIELDS, KINDS, RESERVED, STAGE_KEYS, SpaceDocument
+from nas.space.outline import (
+    BLOCK_FIELDS,
+    KINDS,
+    PLACEHOLDERS,
+    RESERVED,
+    STAGE_KEYS,
+    SpaceDocument,
+    read_outline,
+)
 from nas.space.plan import BlockPlan, StagePlan, ValueSource
-from nas.space.restrictions import Restriction, parse_restriction
+from nas.space.restrictions import LANGUAGE, Restriction, parse_restriction
 from nas.space.variables import Genotype, Site, Variable
 from nas.spec import Head, Input, NetworkSpec, Norm, Stem, load_network
 
@@ -75,30 +82,27 @@ def compile_document(document: Document) -> Plans:
     """Return the compiled form of a document.
 
     Raises:
-        DocumentError: If the document is not valid.
+        DocumentError: If the document is not valid; one line per mistake.
     """
-    outline: SpaceDocument = validate(SpaceDocument, document)
-    return _Compiler(document, outline).compile()
+    outline, problems = read_outline(document)
+    if outline is None:
+        raise DocumentError("\n".join(problems))
+    return _Compiler(document, outline, problems).compile()
 
 
-class _Compiler:
-    """The state of a compilation.
+class _Compiler(Declarations):
+    """The state of a compilation: a document's outline, and what it has declared so far."""
 
-    Attributes:
-        names: Position of every variable, by its name.
-        values: Values and frequencies of every variable.
-        fixed: Value of every field without a variable, by the name its variable would have.
-        sites: Fields that take their value from each variable.
-    """
-
-    def __init__(self, document: Document, outline: SpaceDocument) -> None:
-        self.document = document
+    def __init__(self, document: Document, outline: SpaceDocument, problems: list[str]) -> None:
+        super().__init__(document, outline.variables, problems)
         self.outline = outline
-        self.base: NetworkSpec | None = load_network(outline.base) if outline.base else None
-        self.names: dict[str, int] = {}
-        self.fixed: dict[str, Any] = {}
-        self.values: list[tuple[tuple[Any, ...], tuple[float, ...] | None]] = []
-        self.sites: dict[int, list[Site]] = {}
+        self.base: NetworkSpec | None = None
+        if outline.base:
+            try:
+                self.base = load_network(outline.base)
+            except DocumentError as error:
+                self._note(("base",), str(error))
+                raise DocumentError("\n".join(problems)) from None
 
     def compile(self) -> Plans:
         outline = self.outline
@@ -109,13 +113,16 @@ class _Compiler:
         rule = self._rule()
         self._check_fields(outline.defaults, ("defaults",), BLOCK_FIELDS)
         stages = [self._stage(name, i, rule) for i, name in enumerate(outline.stages)]
-        unused = set(outline.variables) - set(self.names)
-        if unused:
-            first = sorted(unused)[0]
-            self._fail(
-                ("variables", first),
-                f"'{first}' is never used; refer to it as ${first}, or remove it",
+        for name in sorted(set(outline.variables) - self.referred):
+            if self.problems and f"${name}" in str(self.document.data):
+                continue  # it is used in a place with a mistake
+            self._note(
+                ("variables", name),
+                f"'{name}' is never used; refer to it as ${name}, or remove it",
             )
+        restrictions, limits = self._restrictions(), self._limits()
+        if self.problems:
+            raise DocumentError("\n".join(dict.fromkeys(self.problems)))
         return Plans(
             name=outline.name,
             description=outline.description,
@@ -128,68 +135,28 @@ class _Compiler:
             input=images,
             stages=stages,
             rule=rule,
-            restrictions=self._restrictions(),
-            limits=self._limits(),
+            restrictions=restrictions,
+            limits=limits,
         )
 
     def _check_names(self) -> None:
         """Refuse names that would be ambiguous in a variable's name, or unfit for a file's."""
         outline = self.outline
         if outline.name and not re.fullmatch(r"[\w-][\w.-]*", outline.name):
-            self._fail(
+            self._note(
                 ("name",), f"'{outline.name}' is not a valid name; use letters, digits, - and _"
             )
         for section, names in (("stages", outline.stages), ("variables", outline.variables)):
             for name in names:
                 if not name.isidentifier():
-                    self._fail(
+                    self._note(
                         (section, name), f"'{name}' is not a valid name; use letters, digits and _"
                     )
-                if name in RESERVED or (section == "variables" and name in outline.stages):
-                    self._fail((section, name), f"'{name}' is a reserved name; choose another name")
-
-    def _fail(self, at: Location, message: str) -> NoReturn:
-        self.document.fail(at, message)
-
-    # -- values -----------------------------------------------------------------------------
-
-    def _source(
-        self, name: str, expression: Any, *, kind: Any, base: Any, at: Location
-    ) -> ValueSource:
-        """Return the source of a field's value, and declare its variable if it has one.
-
-        Args:
-            name: Name of the field's own variable.
-            expression: A fixed value, a choice, or a reference to a shared variable.
-            kind: Type of the field.
-            base: Value that relative choices refer to, if any.
-            at: Path of the expression in the document.
-        """
-        shared = isinstance(expression, str) and expression.startswith("$")
-        if shared:
-            name = expression[1:]
-            if name not in self.outline.variables:
-                self._fail(at, unknown("variable", name, self.outline.variables))
-            expression, at = self.outline.variables[name], ("variables", name)
-            if not is_form(expression):
-                expression = {"choice": [expression]}
-        elif not is_form(expression):
-            values, _ = expand(expression, kind, base, document=self.document, at=at)
-            return self._fixed(name, values[0])
-        values, weights = expand(expression, kind, base, document=self.document, at=at)
-        if len(values) == 1 and not shared:
-            return self._fixed(name, values[0])
-        if name not in self.names:
-            self.names[name] = len(self.values)
-            self.values.append((values, weights))
-        index = self.names[name]
-        if self.values[index][0] != values:
-            self._fail(at, f"'{name}' would have different values in the fields that share it")
-        return ValueSource(None, index, values)
-
-    def _fixed(self, name: str, value: Any) -> ValueSource:
-        self.fixed[name] = value  # restrictions may refer to it
-        return ValueSource(value)
+                reserved = name in RESERVED
+                if section == "variables":
+                    reserved = reserved or name in outline.stages or name in LANGUAGE
+                if reserved:
+                    self._note((section, name), f"'{name}' is a reserved name; choose another name")
 
     def _record(
         self, name: str, record: dict[str, Any], kind: Any, base: Any
@@ -206,22 +173,14 @@ class _Compiler:
                 at=(name, key),
             )
             for key, expression in record.items()
+            if key in hints
         }
         for item in dataclasses.fields(kind):
             if item.name not in sources and item.default is dataclasses.MISSING:
-                self._fail((name,), f"'{item.name}' is missing")
+                self._note((name,), f"'{item.name}' is missing")
         for source in sources.values():
             self._use(source, Site())
         return sources
-
-    def _use(self, source: ValueSource, site: Site) -> None:
-        if source.variable is not None:
-            self.sites.setdefault(source.variable, []).append(site)
-
-    def _check_fields(self, fields: dict[str, Any], at: Location, allowed: Collection[str]) -> None:
-        for key in fields:
-            if key not in allowed:
-                self._fail((*at, key), unknown("key", key, allowed))
 
     # -- stages -----------------------------------------------------------------------------
 
@@ -235,11 +194,11 @@ class _Compiler:
             f"{name}.op", stage.get("op", "mbconv"), kind=KINDS["op"], base=None, at=(*at, "op")
         )
         self._use(op, Site())
-        stride: int = validate(Stride, self.document, (*at, "stride"), stage.get("stride", 1))
+        stride = self._stride(stage, at)
         allowed = frozenset().union(*(FIELDS[family] for family in op.options))
         for key in stage:
-            if key not in STAGE_KEYS and key not in allowed:
-                self._fail((*at, key), unknown(f"key of {' or '.join(op.options)}", key, allowed))
+            if key in BLOCK_FIELDS and key not in allowed:
+                self._note((*at, key), unknown(f"key of {' or '.join(op.options)}", key, allowed))
         shared: dict[str, ValueSource] = {}
         depth: ValueSource | None = None
         if rule is None:
@@ -250,13 +209,13 @@ class _Compiler:
             self._use(channels, Site())
             shared["channels"] = channels
         elif clash := {"depth", "channels"} & set(stage):
-            self._fail((*at, min(clash)), "is derived by the rule; remove it here")
-        self._check_roles(stage, at, allowed)
+            self._note((*at, min(clash)), "is derived by the rule; remove it here")
+        stage = {**stage, **self._roles(stage, at, allowed)}
         max_depth = max(depth.options) if depth else 2
         each = bool(stage.get("each"))
         blocks: list[BlockPlan] = []
         for j in range(max_depth if each else min(2, max_depth)):
-            sources = self._fields(stage, name, j, base=first, shared=shared)
+            sources = {**shared, **self._fields(stage, name, j, base=first, allowed=allowed)}
             plan = BlockPlan(op, sources, stride if j == 0 else 1)
             blocks.append(plan)
             # Without `each`, the second plan stands for all further blocks.
@@ -264,16 +223,28 @@ class _Compiler:
                 self._add_sites(plan, depth, op, k)
         return StagePlan(name, depth, blocks)
 
-    def _check_roles(self, stage: dict[str, Any], at: Location, allowed: frozenset[str]) -> None:
-        """Check the keys of `first`, `rest` and `each`."""
+    def _stride(self, stage: dict[str, Any], at: Location) -> int:
+        try:
+            return int(validate(Stride, self.document, (*at, "stride"), stage.get("stride", 1)))
+        except DocumentError as error:
+            self.problems.append(str(error))
+            return 1
+
+    def _roles(
+        self, stage: dict[str, Any], at: Location, allowed: frozenset[str]
+    ) -> dict[str, dict[str, Any]]:
+        """Return the fields of `each`, `first` and `rest`, checked."""
+        roles: dict[str, dict[str, Any]] = {}
         for role in ("each", "first", "rest"):
             fields = stage.get(role) or {}
             if not isinstance(fields, dict):
-                self._fail((*at, role), "must be a mapping of fields, such as {kernels: [3, 5]}")
+                self._note((*at, role), "must be a mapping of fields, such as {kernels: [3, 5]}")
+                fields = {}
             self._check_fields(fields, (*at, role), allowed - {"op", "stride", "channels"})
-            repeated = set(fields) & set(stage.get("each") or {}) if role != "each" else ()
-            for key in sorted(repeated):
-                self._fail((*at, role, key), f"'{key}' also appears in 'each'; remove one")
+            for key in sorted(set(fields) & set(roles.get("each", ()))):
+                self._note((*at, role, key), f"'{key}' also appears in 'each'; remove one")
+            roles[role] = fields
+        return roles
 
     def _required(
         self, stage: dict[str, Any], key: str, name: str, *, base: Any, default: Any = None
@@ -283,11 +254,13 @@ class _Compiler:
         expression = stage.get(key, base if base is not None else default)
         if expression is None:
             others = [other for other in stage if other != key]
-            self._fail(at[:2], f"'{key}' is missing{nearest(key, others)}")
+            self._note(at[:2], f"'{key}' is missing{nearest(key, others)}")
+            self.broken.add(f"{name}.{key}")
+            return ValueSource(PLACEHOLDERS[key])
         return self._source(f"{name}.{key}", expression, kind=KINDS[key], base=base, at=at)
 
     def _fields(
-        self, stage: dict[str, Any], name: str, j: int, *, base: Any, shared: dict[str, ValueSource]
+        self, stage: dict[str, Any], name: str, j: int, *, base: Any, allowed: frozenset[str]
     ) -> dict[str, ValueSource]:
         """Return the sources of a block's fields, each from the most specific place that has it.
 
@@ -296,17 +269,17 @@ class _Compiler:
             name: Name of the stage.
             j: Position of the block in the stage.
             base: First block of the base network's stage, if any.
-            shared: Sources of the fields that all blocks of the stage share.
+            allowed: Names of the fields that the block families of the stage have.
         """
         role = "first" if j == 0 else "rest"
         places: list[tuple[dict[str, Any], str, Location]] = [
-            (stage.get("each") or {}, f"{name}.b{j}", ("stages", name, "each")),
-            (stage.get(role) or {}, f"{name}.{role}", ("stages", name, role)),
+            (stage["each"], f"{name}.b{j}", ("stages", name, "each")),
+            (stage[role], f"{name}.{role}", ("stages", name, role)),
             (stage, name, ("stages", name)),
             (self.outline.defaults, name, ("defaults",)),
         ]
-        sources = dict(shared)
-        for key in BLOCK_FIELDS:
+        sources: dict[str, ValueSource] = {}
+        for key in (key for key in BLOCK_FIELDS if key in allowed):  # `defaults` may have others
             for place, prefix, at in places:
                 if key in place:
                     sources[key] = self._source(
@@ -341,31 +314,24 @@ class _Compiler:
         parameters = dict(self.outline.derive)
         rule = parameters.pop("rule", "regnet")
         if not isinstance(rule, str) or rule not in RULES:
-            self._fail(("derive", "rule"), unknown("rule", rule, RULES))
+            self._note(("derive", "rule"), unknown("rule", rule, RULES))
+            rule = "regnet"
         kinds = RULES[rule].kinds
         self._check_fields(parameters, ("derive",), frozenset(kinds) | {"rule"})
         for name in kinds:
             if name not in parameters:
-                self._fail(("derive",), f"'{name}' is missing")
+                self._note(("derive",), f"'{name}' is missing")
+                self.broken.add(f"derive.{name}")
         sources = {
             name: self._source(
                 f"derive.{name}", parameters[name], kind=kind, base=None, at=("derive", name)
             )
             for name, kind in kinds.items()
+            if name in parameters
         }
         for source in sources.values():
             self._use(source, Site())
         return RULES[rule](sources, len(self.outline.stages))
-
-    def _variables(self) -> list[Variable]:
-        result = []
-        for name, index in self.names.items():
-            values, weights = self.values[index]
-            sites = tuple(dict.fromkeys(self.sites.get(index, ())))
-            if any(site.unconditional for site in sites):
-                sites = ()
-            result.append(Variable(name, values, weights, sites))
-        return result
 
     def _restrictions(self) -> list[Restriction]:
         result: list[Restriction] = []
@@ -373,9 +339,10 @@ class _Compiler:
         values |= {name: (value,) for name, value in self.fixed.items()}
         for i, text in enumerate(self.outline.restrictions):
             try:
-                result += parse_restriction(text, values).conjuncts()
+                result += parse_restriction(text, values, self.kinds).conjuncts()
             except ValueError as error:
-                self._fail(("restrictions", i), str(error))
+                if not any(name in text for name in self.broken):
+                    self._note(("restrictions", i), str(error))
         return result
 
     def _limits(self) -> list[Limit]:
@@ -384,5 +351,5 @@ class _Compiler:
             try:
                 result.append(parse_limit(metric, text))
             except LimitError as error:
-                self._fail(("limits", metric), str(error))
+                self._note(("limits", metric), str(error))
         return result

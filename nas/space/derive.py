@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import bisect
 import math
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from nas.blocks.fields import MAX_CHANNELS
-from nas.space.plan import ValueSource
-from nas.space.variables import Genotype
+from nas.space.plan import ValueSource, used_variables
+from nas.space.variables import Assignment
 
 QUANTUM = 8  # widths are multiples of this
+_CACHE = 100_000
+Derived = tuple[tuple[int, ...], tuple[int, ...]]
+"""Widths and depths of the stages."""
 
 
 def regnet_stages(
@@ -32,10 +37,49 @@ def regnet_stages(
         Widths, depths, and whether every power of wm up to the largest gave a stage of its own.
     """
     powers = [round(math.log((w0 + wa * j) / w0) / math.log(wm)) for j in range(depth)]
-    widths = [round(w0 * wm**p / QUANTUM) * QUANTUM for p in powers]
+    widths = [_quantized(w0 * wm**p) for p in powers]
     unique = sorted(set(widths))
     depths = tuple(widths.count(width) for width in unique)
     return tuple(unique), depths, len(unique) == max(powers) + 1
+
+
+def slope_range(depths: Sequence[int], w0: float, wm: float) -> tuple[float, float]:
+    """Return the least and the largest slope with which `regnet_stages` gives these depths.
+
+    The ends themselves may be off by rounding.
+
+    Args:
+        depths: Depth of every stage.
+        w0: Initial width.
+        wm: Width ratio between stages.
+    """
+    low, high, first = 0.0, math.inf, 0
+    for power, depth in enumerate(depths):
+        last = first + depth - 1
+        if power:
+            low = max(low, w0 * (wm ** (power - 0.5) - 1) / first)
+        if last:
+            high = min(high, w0 * (wm ** (power + 0.5) - 1) / last)
+        first += depth
+    return low, high
+
+
+def _near(
+    options: list[tuple[int, float]], between: tuple[float, float]
+) -> list[tuple[int, float]]:
+    """Return the options in a range and the next one on either side, by their index.
+
+    Args:
+        options: Pairs of an index and a value, by value.
+        between: Ends of the range.
+    """
+    values = [value for _, value in options]
+    low, high = bisect.bisect_left(values, between[0]), bisect.bisect_right(values, between[1])
+    return sorted(options[max(low - 1, 0) : high + 1])
+
+
+def _quantized(width: float) -> int:
+    return round(width / QUANTUM) * QUANTUM
 
 
 class RegNetRule:
@@ -61,13 +105,56 @@ class RegNetRule:
         """
         self.sources = sources
         self.stages = stages
+        self._cache: dict[tuple[Any, ...], Derived | None] = {}
 
-    def apply(self, genotype: Genotype) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    @property
+    def used(self) -> frozenset[int]:
+        """Positions of the variables among the parameters."""
+        return frozenset(used_variables(self.sources.values()))
+
+    def apply(self, assignment: Assignment) -> Derived | None:
         """Return the stages' widths and depths, or None if they do not fit the space."""
-        values = {name: source.get(genotype) for name, source in self.sources.items()}
+        key = tuple([source.get(assignment) for source in self.sources.values()])
+        if key not in self._cache:
+            if len(self._cache) >= _CACHE:
+                self._cache.clear()
+            self._cache[key] = self._derived(dict(zip(self.sources, key, strict=True)))
+        return self._cache[key]
+
+    def _derived(self, values: dict[str, Any]) -> Derived | None:
         widths, depths, complete = regnet_stages(**values)
         fits = complete and len(widths) == self.stages and widths[-1] <= MAX_CHANNELS
         return (widths, depths) if fits else None
+
+    def parameters(
+        self, widths: tuple[int, ...], depths: tuple[int, ...]
+    ) -> Iterator[dict[int, int]]:
+        """Yield all parameters that derive these widths and depths, always in the same order.
+
+        Each is given by the index of the value of every variable among them.
+        """
+        options = {name: list(enumerate(s.options)) for name, s in self.sources.items()}
+        slopes = sorted(options["wa"], key=lambda option: option[1])
+        for n, depth in options["depth"]:
+            if depth != sum(depths):
+                continue
+            for i, w0 in options["w0"]:
+                if _quantized(w0) != widths[0]:
+                    continue
+                for j, wm in options["wm"]:
+                    if any(_quantized(w0 * wm**k) != width for k, width in enumerate(widths)):
+                        continue
+                    for m, wa in _near(slopes, slope_range(depths, w0, wm)):
+                        values = {"depth": depth, "w0": w0, "wa": wa, "wm": wm}
+                        if self._derived(values) == (widths, depths):
+                            yield self._indices({"depth": n, "w0": i, "wa": m, "wm": j})
+
+    def _indices(self, chosen: dict[str, int]) -> dict[int, int]:
+        return {
+            source.variable: chosen[name]
+            for name, source in self.sources.items()
+            if source.variable is not None
+        }
 
 
 RULES = {"regnet": RegNetRule}

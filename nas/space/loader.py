@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from nas.document import Document, parse_document, read_document
 from nas.errors import DocumentError, unknown
+from nas.files import is_built_in, packaged
 from nas.space.choices import FORMS
 from nas.spec import looks_like_path
 
@@ -16,8 +16,7 @@ SCHEMA = "mixnas.space/1"
 
 def space_names() -> list[str]:
     """Return the names of the spaces that come with the package."""
-    folder = resources.files("search_spaces")
-    return sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".yaml"))
+    return sorted(path.stem for path in packaged().glob("*.yaml"))
 
 
 def find_document(name: str, beside: Path | None = None) -> Document:
@@ -34,15 +33,17 @@ def find_document(name: str, beside: Path | None = None) -> Document:
 
 
 def _find(name: str, beside: Path | None, seen: tuple[str, ...]) -> Document:
-    if name in seen:
-        raise DocumentError(f"space '{name}' extends itself: {' -> '.join((*seen, name))}")
     folder = None
-    if looks_like_path(name) or Path(name).is_file():
-        path = (beside or Path()) / name
-        document, folder = read_document(path), path.parent
-    elif name in space_names():
-        text = resources.files("search_spaces").joinpath(f"{name}.yaml").read_text("utf-8")
+    path = (beside or Path()) / name
+    built_in = is_built_in(name, space_names(), "space")
+    place = name if built_in else str(path.resolve())  # the same name can mean different files
+    if place in seen:
+        raise DocumentError(f"space '{name}' extends itself: {' -> '.join((*seen, place))}")
+    if built_in:
+        text = packaged(f"{name}.yaml").read_text("utf-8")
         document = parse_document(text, f"search_spaces/{name}.yaml")
+    elif looks_like_path(name) or path.is_file():
+        document, folder = read_document(path), path.parent
     else:
         raise DocumentError(
             f"{unknown('space', name, space_names())}; or give the path of a YAML file"
@@ -59,7 +60,7 @@ def _find(name: str, beside: Path | None, seen: tuple[str, ...]) -> Document:
     parent = data.pop("extends", None)
     if parent is None:
         return document
-    return _merge(document, _find(str(parent), folder, (*seen, name)))
+    return _merge(document, _find(str(parent), folder, (*seen, place)))
 
 
 def _merge(child: Document, parent: Document) -> Document:

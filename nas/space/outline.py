@@ -5,10 +5,12 @@ from __future__ import annotations
 import typing
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from nas.blocks import BLOCKS
+from nas.blocks import BLOCKS, FIELDS
 from nas.blocks.fields import Channels
+from nas.document import Document, validate
+from nas.errors import DocumentError
 from nas.ir import Padding
 from nas.space.loader import SCHEMA
 from nas.spec import Norm
@@ -17,12 +19,16 @@ Depth = Annotated[int, Field(ge=1, le=64)]
 Op = typing.Literal[tuple(BLOCKS)]  # type: ignore[valid-type]
 RESERVED = ("stem", "head", "input", "derive")
 STAGE_KEYS = ("op", "stride", "depth", "channels", "first", "rest", "each")
+PLACEHOLDERS: dict[str, Any] = {"op": "mbconv", "depth": 1, "channels": 8}
+"""Values that take the place of invalid ones, so that the other mistakes are found as well."""
+
 KINDS: dict[str, Any] = {"op": Op, "depth": Depth, "channels": Channels}
 """Type of every field of a stage and of its blocks."""
 
-for _block in BLOCKS.values():
+for _op, _block in BLOCKS.items():
     for _name, _hint in typing.get_type_hints(_block, include_extras=True).items():
-        KINDS.setdefault(_name, _hint)
+        if _name in FIELDS[_op]:
+            KINDS.setdefault(_name, _hint)
 BLOCK_FIELDS = tuple(key for key in KINDS if key not in ("op", "depth", "channels", "stride"))
 
 
@@ -53,3 +59,34 @@ class SpaceDocument(BaseModel):
     derive: dict[str, Any] | None = None
     restrictions: list[str] = []
     limits: dict[str, Annotated[str, BeforeValidator(_as_text)]] = {}
+
+
+def read_outline(document: Document) -> tuple[SpaceDocument | None, list[str]]:
+    """Return the outline of a document without its invalid parts, and the mistakes in it.
+
+    The outline is None if nothing more can be checked.
+    """
+    try:
+        return validate(SpaceDocument, document), []
+    except DocumentError as error:
+        problems = str(error).splitlines()
+    if not isinstance(document.data, dict):
+        return None, problems
+    valid = {}
+    for key, value in document.data.items():
+        if isinstance(value, dict):
+            value = {k: part for k, part in value.items() if _is_valid({key: {k: part}})}
+        if _is_valid({key: value}):
+            valid[key] = value
+    if not {"stem", "stages"} <= valid.keys():
+        return None, problems
+    return SpaceDocument.model_validate(valid), problems
+
+
+def _is_valid(part: dict[str, Any]) -> bool:
+    """Return whether a part of a document has the right form."""
+    try:
+        SpaceDocument.model_validate({"stem": {}, "stages": {"s": {}}, **part})
+    except ValidationError:
+        return False
+    return True

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from nas.blocks import BLOCKS, DEFAULTS, FIELDS, Block
-from nas.space.variables import Genotype, Variable
+from nas.space.variables import Assignment, Genotype
 
 _CACHE = 100_000
 
@@ -27,18 +26,21 @@ class ValueSource:
     variable: int | None = None
     values: tuple[Any, ...] = ()
 
-    def get(self, genotype: Genotype) -> Any:
-        """Return the value in the network of a genotype."""
-        return self.value if self.variable is None else self.values[genotype[self.variable]]
+    def get(self, assignment: Assignment) -> Any:
+        """Return the value in a network; that of an inactive variable, the first, has no effect."""
+        if self.variable is None:
+            return self.value
+        return self.values[max(assignment[self.variable], 0)]
+
+    def known(self, assignment: Assignment) -> Any:
+        """Return the value, or None if the assignment is partial and lacks the variable."""
+        partial = isinstance(assignment, Mapping) and self.variable is not None
+        return None if partial and self.variable not in assignment else self.get(assignment)
 
     @property
     def options(self) -> tuple[Any, ...]:
         """All values that the source can give."""
         return (self.value,) if self.variable is None else self.values
-
-
-Claim = Callable[[ValueSource, Any, str], None]
-"""A function that requires a source to give a value for the field of the given name."""
 
 
 @dataclass
@@ -79,21 +81,6 @@ class BlockPlan:
                 self._cache.clear()
             self._cache[key] = block
         return block
-
-    def match(self, block: Block, claim: Claim) -> None:
-        """Claim the values that make this plan build `block` (see `claim_into`).
-
-        Raises:
-            ValueError: If the plan cannot build the block.
-        """
-        claim(self.op, block.family, "op")
-        if block.stride != self.stride:
-            raise ValueError(f"stride is {block.stride}, but the space has {self.stride}")
-        for item in dataclasses.fields(block):
-            if item.name in ("op", "stride"):
-                continue
-            source = self.sources.get(item.name, ValueSource(item.default))
-            claim(source, getattr(block, item.name), item.name)
 
 
 @dataclass
@@ -139,50 +126,3 @@ def used_variables(sources: Iterable[ValueSource]) -> tuple[int, ...]:
 def get_all(sources: dict[str, ValueSource], genotype: Genotype) -> dict[str, Any]:
     """Return the value of every source in the network of a genotype."""
     return {key: source.get(genotype) for key, source in sources.items()}
-
-
-def claim_into(assignment: dict[int, int], variables: list[Variable]) -> Claim:
-    """Return a function ``claim(source, value, field)`` that requires a source to give a value.
-
-    It records the index of the value in `assignment` if the source is a variable.
-
-    Args:
-        assignment: Indices of the values claimed, by position of their variable; filled in place.
-        variables: Variables of the space.
-
-    Returns:
-        The function, which raises a ValueError if the source cannot give the value or another
-        value has been claimed for its variable.
-    """
-
-    def claim(source: ValueSource, value: Any, field_name: str) -> None:
-        if source.variable is None:
-            if source.value != value:
-                raise ValueError(
-                    f"{field_name} is {_show(value)}, but the space has {_show(source.value)}"
-                )
-            return
-        variable = variables[source.variable]
-        if value not in variable.values:
-            raise ValueError(
-                f"{field_name} is {_show(value)}, not among the {len(variable.values)} choices of "
-                f"{variable.name}: {_show_some(variable.values)}"
-            )
-        index = variable.values.index(value)
-        if assignment.setdefault(source.variable, index) != index:
-            other = variable.values[assignment[source.variable]]
-            raise ValueError(
-                f"{field_name} is {_show(value)}, but {variable.name} is {_show(other)} elsewhere "
-                "in the network"
-            )
-
-    return claim
-
-
-def _show(value: Any) -> str:
-    return str(list(value)) if isinstance(value, tuple) else str(value)
-
-
-def _show_some(values: tuple[Any, ...], limit: int = 8) -> str:
-    shown = ", ".join(map(_show, values[:limit]))
-    return shown + (", ..." if len(values) > limit else "")

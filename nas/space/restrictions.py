@@ -1,18 +1,23 @@
 """Restrictions between variables: ``s1.channels <= s2.channels``, ``s1.depth + s2.depth <= 8``.
 
 An expression uses Python's syntax for comparisons, arithmetic, and/or/not, min, max and abs over
-the names of variables. It is evaluated by walking its syntax tree and is never run as Python code.
+the names of variables, and has the value that Python gives it. It is evaluated by walking its
+syntax tree and is never run as Python code. A mix of kernels is compared with a size (``3``), text
+(``"3.5"``) or another mix, and ``min`` and ``max`` of one are its smallest and largest sizes.
 """
 
 from __future__ import annotations
 
 import ast
+import keyword
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nas.errors import unknown
+from nas.space.value_types import Typing, dotted
 
 _BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -29,6 +34,8 @@ _BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.NotEq: operator.ne,
 }
 MAX_LENGTH = 1000
+LANGUAGE = ("and", "or", "not", "True", "False")
+_YAML = {"true": True, "false": False}
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"min": min, "max": max, "abs": abs}
 
 
@@ -58,6 +65,8 @@ class Restriction:
     def conjuncts(self) -> list[Restriction]:
         """Return the smallest conditions that must all hold: a <= b and b <= c for a <= b <= c.
 
+        Those that involve fixed values only, and hold, are left out.
+
         Raises:
             ValueError: If one of them involves fixed values only and does not hold.
         """
@@ -70,7 +79,7 @@ class Restriction:
                 for left, op, right in zip(terms, self.tree.ops, terms[1:], strict=False)
             ]
         else:
-            return [self]
+            return [self] if self.names else []
         conjuncts = []
         for part in parts:
             names = tuple(n for n in _names(part, self.text) if n not in self.constants)
@@ -84,21 +93,24 @@ class Restriction:
         return conjuncts
 
 
-def parse_restriction(text: str, choices: Mapping[str, Sequence[Any]]) -> Restriction:
+def parse_restriction(
+    text: str, choices: Mapping[str, Sequence[Any]], kinds: Mapping[str, Any] | None = None
+) -> Restriction:
     """Return the restriction that a text describes.
 
     Args:
         text: The expression.
         choices: Possible values of every name; a single one for a fixed value.
+        kinds: Types of the fields behind the names. Text must be one of a literal type's values.
 
     Raises:
         ValueError: If the text is not an expression of the language, contains an unknown name, or
-            cannot be evaluated with the values of its variables.
+            combines values of different types.
     """
     if len(text) > MAX_LENGTH:
         raise ValueError(f"a restriction has {len(text)} characters; allowed: at most {MAX_LENGTH}")
     try:
-        tree = ast.parse(text, mode="eval").body
+        tree = _parse(text, choices)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise ValueError(
             f"'{text}' is not a condition; write one such as a.depth <= b.depth"
@@ -111,20 +123,47 @@ def parse_restriction(text: str, choices: Mapping[str, Sequence[Any]]) -> Restri
         raise ValueError(
             f"'{text}' does not compare a variable; write a condition such as a.depth <= b.depth"
         )
-    constants = {name: choices[name][0] for name in names if len(choices[name]) == 1}
     first = {name: choices[name][0] for name in names}
     try:
-        _evaluate(tree, first)
-    except ArithmeticError:
-        pass  # such as a division by zero, which other values may avoid (see `holds`)
-    except (TypeError, ValueError):
+        tree = Typing(text, first, kinds or {}).checked(tree)[0]
+    except TypeError:
         example = ", ".join(f"{name} = {value!r}" for name, value in first.items())
         raise ValueError(f"'{text}' cannot be evaluated, for example with {example}") from None
+    constants = {name: choices[name][0] for name in names if len(choices[name]) == 1}
     variables = tuple(name for name in names if name not in constants)
     restriction = Restriction(text, variables, tree, constants)
     if not variables and not restriction.holds({}):
         raise ValueError(f"'{text}' never holds, because all values in it are fixed")
     return restriction
+
+
+def _parse(text: str, choices: Mapping[str, Any]) -> ast.expr:
+    """Return the syntax tree of a text; stages may be called `class` or `and`."""
+    masks: dict[str, str] = {}
+    for name in choices:
+        if any(map(keyword.iskeyword, name.split("."))) and name not in LANGUAGE:
+            mask = f"masked_{len(masks)}_"
+            changed = re.sub(rf"(?<![\w.]){re.escape(name)}(?![\w.])", mask, text)
+            if changed != text:
+                masks[mask], text = name, changed
+    tree = ast.parse(text, mode="eval").body
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            node.id = masks.get(node.id, node.id)
+    if not _YAML.keys() <= choices.keys():
+        tree = _Booleans(choices).visit(tree)
+    return tree
+
+
+class _Booleans(ast.NodeTransformer):
+    """Reads YAML's ``true`` and ``false`` unless they name variables."""
+
+    def __init__(self, choices: Mapping[str, Any]) -> None:
+        self._choices = choices
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        known = node.id in self._choices or node.id not in _YAML
+        return node if known else ast.Constant(_YAML[node.id])
 
 
 def _is_condition(node: ast.expr) -> bool:
@@ -139,20 +178,9 @@ def _names(tree: ast.expr, text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _name(node: ast.AST) -> str | None:
-    """Return the dotted name that a node stands for; None if it is not a name."""
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute):
-        prefix = _name(node.value)
-        return None if prefix is None else f"{prefix}.{node.attr}"
-    return None
-
-
 def _collect(node: ast.AST, names: dict[str, None], text: str) -> None:
     """Add the names in an expression to `names`; raise a ValueError for other syntax."""
-    name = _name(node)
-    if name is not None:
+    if name := dotted(node):
         names[name] = None
         return
     match node:
@@ -178,8 +206,7 @@ def _collect(node: ast.AST, names: dict[str, None], text: str) -> None:
 
 
 def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
-    name = _name(node)
-    if name is not None:
+    if name := dotted(node):
         return values[name]
     match node:
         case ast.Constant():
@@ -187,17 +214,23 @@ def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
         case ast.Call(func=ast.Name(id=function)):
             return _FUNCTIONS[function](*(_evaluate(arg, values) for arg in node.args))
         case ast.Compare():
-            terms = [_evaluate(term, values) for term in (node.left, *node.comparators)]
-            pairs = zip(terms, node.ops, terms[1:], strict=False)
-            return all(_BINARY[type(op)](left, right) for left, op, right in pairs)
+            left = _evaluate(node.left, values)
+            for op, comparator in zip(node.ops, node.comparators, strict=True):
+                right = _evaluate(comparator, values)
+                if not _BINARY[type(op)](left, right):
+                    return False
+                left = right
+            return True
         case ast.BinOp():
             left, right = _evaluate(node.left, values), _evaluate(node.right, values)
-            if isinstance(left, (str, tuple)) or isinstance(right, (str, tuple)):
-                raise TypeError("arithmetic needs numbers")  # text * number could be huge
             return _BINARY[type(node.op)](left, right)
-        case ast.BoolOp():
-            results = (_evaluate(value, values) for value in node.values)
-            return all(results) if isinstance(node.op, ast.And) else any(results)
+        case ast.BoolOp():  # the value that decides, as in Python
+            stop = isinstance(node.op, ast.Or)
+            for part in node.values:
+                result = _evaluate(part, values)
+                if bool(result) == stop:
+                    break
+            return result
         case ast.UnaryOp():
             value = _evaluate(node.operand, values)
             return not value if isinstance(node.op, ast.Not) else -value

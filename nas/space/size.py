@@ -8,47 +8,113 @@ of variables are counted separately and multiplied.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 from nas.errors import MixnasError
+from nas.space.identity.uses import Impossible, Use
 from nas.space.restrictions import Restriction
 from nas.space.space import Space
 from nas.space.variables import INACTIVE
 
-MAX_STATES = 2_000_000
-State = tuple[tuple[int, int], ...]
-"""Pairs of a variable's position and the index of its value."""
+MAX_STATES = 2_000_000  # some seconds
+_MAX_EFFORT = 4  # times as many; restrictions usually leave a fraction of them
+State = tuple[int, ...]
+Assigned = dict[int, int]
+"""The index of a variable's value (or `INACTIVE`), by the variable's position."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a canonical genotype of a network that can be built satisfies.
+
+    Attributes:
+        scope: Positions of the variables that it is about.
+        holds: Whether an assignment of at least these variables satisfies it.
+    """
+
+    scope: frozenset[int]
+    holds: Callable[[Assigned], bool]
 
 
 def size(space: Space) -> int:
-    """Return the number of distinct genotypes that satisfy the restrictions.
+    """Return the number of networks that can be built and satisfy the restrictions.
 
-    Limits are ignored. Genotypes are counted rather than functions, so two genotypes that happen
-    to compute the same function count twice.
+    Networks with the same layer tree count once. Limits are ignored.
 
     Raises:
-        MixnasError: If widths are derived, or the restrictions couple too many variables.
+        MixnasError: If too many variables depend on each other.
     """
-    if space.derived:
-        raise MixnasError(
-            f"the networks of '{space.name}' cannot be counted, because its widths are derived; "
-            f"there are at most {upper_bound(space):,}"
-        )
+    conditions = _conditions(space)
+    if any(not condition.scope and not condition.holds({}) for condition in conditions):
+        return 0  # a block that cannot be built is in every network
+    conditions = [condition for condition in conditions if condition.scope]
     total = 1
-    for group in _groups(space):
-        total *= _count(space, group)
+    for group in _groups(space, conditions):
+        total *= _count(space, group, [c for c in conditions if c.scope & set(group)])
     return total
 
 
 def upper_bound(space: Space) -> int:
     """Return the number of assignments, ignoring conditions and restrictions."""
-    total = 1
-    for variable in space.variables:
-        total *= len(variable.values)
-    return total
+    return math.prod(len(variable.values) for variable in space.variables)
 
 
-def _groups(space: Space) -> list[list[int]]:
+def _conditions(space: Space) -> list[Condition]:
+    """Return all conditions on the genotypes to be counted."""
+    effects = space.effects
+    conditions = [_restriction(space, restriction) for restriction in space.restrictions]
+    conditions += [Condition(use.scope, partial(_possible, use)) for use in effects.risky]
+    conditions += [Condition(effects.scope(i), partial(_first, space, i)) for i in effects.equal]
+    conditions += [
+        Condition(effects.scope(i), partial(_own_family, space, i)) for i in effects.families
+    ]
+    rule = space.rule
+    if rule is not None:
+        conditions.append(
+            Condition(
+                rule.used,
+                lambda a: (
+                    rule.apply(a) is not None
+                    and all(a[i] == n for i, n in effects.canonical_parameters(a).items())
+                ),
+            )
+        )
+    return conditions
+
+
+def _possible(use: Use, assigned: Assigned) -> bool:
+    return not isinstance(use.effect(assigned), Impossible)
+
+
+def _own_family(space: Space, i: int, assigned: Assigned) -> bool:
+    return space.effects.canonical_family(i, assigned) == assigned[i]
+
+
+def _first(space: Space, i: int, assigned: Assigned) -> bool:
+    """Return whether a variable has the value that stands for all with the same effect."""
+    given = {**assigned, i: max(assigned[i], 0)}
+    return space.effects.canonical_index(i, given) == assigned[i]
+
+
+def _restriction(space: Space, restriction: Restriction) -> Condition:
+    positions = {name: space.index(name) for name in restriction.names}
+
+    def holds(assigned: Assigned) -> bool:
+        values = {}
+        for name, i in positions.items():
+            if assigned[i] == INACTIVE:
+                return True  # a restriction on an inactive variable holds
+            values[name] = space.variables[i].values[assigned[i]]
+        return restriction.holds(values)
+
+    return Condition(frozenset(positions.values()), holds)
+
+
+def _groups(space: Space, conditions: list[Condition]) -> list[list[int]]:
     """Return the positions of the variables of every independent group, in order."""
     leader = list(range(len(space.variables)))
 
@@ -61,35 +127,82 @@ def _groups(space: Space) -> list[list[int]]:
     for i, variable in enumerate(space.variables):
         for parent in variable.parents:
             leader[find(i)] = find(parent)
-    for restriction in space.restrictions:
-        first, *others = (space.index(name) for name in restriction.names)
-        for other in others:
-            leader[find(other)] = find(first)
+    for condition in conditions:
+        for other in condition.scope:
+            leader[find(other)] = find(min(condition.scope))
     groups: dict[int, list[int]] = defaultdict(list)
     for i in range(len(space.variables)):
         groups[find(i)].append(i)
     return list(groups.values())
 
 
-def _count(space: Space, group: list[int]) -> int:
+def _count(space: Space, group: list[int], conditions: list[Condition]) -> int:
     """Return the number of assignments of one group of variables."""
-    restrictions = [
-        (restriction, {space.index(name) for name in restriction.names})
-        for restriction in space.restrictions
-        if any(space.index(name) in group for name in restriction.names)
-    ]
-    order = sorted(group, key=lambda i: (bool(space.variables[i].sites), i))
+    orders = [_order(space, group, conditions, greedy) for greedy in (True, False)]
+    order = min(orders, key=lambda order: _effort(space, order))
+    if _effort(space, order) > _MAX_EFFORT * MAX_STATES:
+        raise _uncountable(space)
+    kept: tuple[int, ...] = ()
     states: dict[State, int] = {(): 1}
-    for step, i in enumerate(order):
-        later = order[step + 1 :]
-        done = set(order[: step + 1])
-        due = [restriction for restriction, names in restrictions if i in names and names <= done]
-        needed = set().union(*(space.variables[j].parents for j in later)) & done
-        for _, names in restrictions:
-            if names & set(later):
-                needed |= names & done
-        states = _advance(space, states, i, due=due, needed=needed)
+    done: set[int] = set()
+    for i, needed in order:
+        done.add(i)
+        due = [c for c in conditions if i in c.scope and c.scope <= done]
+        states = _advance(space, states, i, kept=kept, due=due, needed=needed)
+        kept = needed
     return sum(states.values())
+
+
+def _order(
+    space: Space, group: list[int], conditions: list[Condition], greedy: bool
+) -> list[tuple[int, tuple[int, ...]]]:
+    """Return the variables in the order to assign them, and those to remember after each.
+
+    Args:
+        space: The space.
+        group: Positions of the variables.
+        conditions: The conditions on them.
+        greedy: Whether the next variable is the one after which there are the fewest combinations
+            to remember, rather than the next one of the document.
+    """
+    order: list[tuple[int, tuple[int, ...]]] = []
+    done: set[int] = set()
+    while len(done) < len(group):
+        ready = [i for i in group if i not in done and space.variables[i].parents <= done]
+        options = [(i, _needed(space, group, done | {i}, conditions)) for i in ready]
+        if greedy:
+            options.sort(key=lambda option: _combinations(space, option[1]))
+        order.append(options[0])
+        done.add(options[0][0])
+    return order
+
+
+def _needed(
+    space: Space, group: list[int], done: set[int], conditions: list[Condition]
+) -> tuple[int, ...]:
+    """Return the assigned variables that others, or conditions not yet due, depend on."""
+    needed: set[int] = set()
+    for i in group:
+        if i not in done:
+            needed |= space.variables[i].parents & done
+    for condition in conditions:
+        if not condition.scope <= done:
+            needed |= condition.scope & done
+    return tuple(sorted(needed))
+
+
+def _combinations(space: Space, positions: tuple[int, ...]) -> int:
+    return math.prod(len(space.variables[i].values) for i in positions)
+
+
+def _effort(space: Space, order: list[tuple[int, tuple[int, ...]]]) -> int:
+    """Return how many combinations an order of the variables goes through, at most."""
+    kept: tuple[int, ...] = ()
+    effort = 0
+    for i, needed in order:
+        effort += _combinations(space, (*kept, i))
+        kept = needed
+    return effort
 
 
 def _advance(
@@ -97,8 +210,9 @@ def _advance(
     states: dict[State, int],
     i: int,
     *,
-    due: list[Restriction],
-    needed: set[int],
+    kept: tuple[int, ...],
+    due: list[Condition],
+    needed: tuple[int, ...],
 ) -> dict[State, int]:
     """Return the states after variable i has taken each of its values.
 
@@ -106,38 +220,50 @@ def _advance(
         space: The space.
         states: Number of assignments that lead to every combination of values.
         i: Position of the variable.
-        due: Restrictions that can be evaluated once the variable is assigned.
-        needed: Positions of the assigned variables that later ones or restrictions depend on.
+        kept: Positions of the variables whose values the states hold, in order.
+        due: Conditions that can be evaluated once the variable is assigned.
+        needed: Positions of the assigned variables that later ones or conditions depend on.
 
     Raises:
         MixnasError: If there are more than `MAX_STATES` states.
     """
     variable = space.variables[i]
     if (due or i in needed) and len(states) * len(variable.values) > MAX_STATES:
-        raise MixnasError(
-            f"the networks of '{space.name}' cannot be counted, because its restrictions couple "
-            "too many variables"
-        )
+        raise _uncountable(space)
+    checks = [_remembered(condition) for condition in due]
+    may_vanish = i in space.effects.equal
     result: dict[State, int] = defaultdict(int)
     for state, ways in states.items():
-        assigned = dict(state)
+        assigned = dict(zip(kept, state, strict=True))
         active = variable.active(assigned)
-        remaining = tuple((k, v) for k, v in state if k in needed)
         if not due and i not in needed:
-            result[remaining] += ways * (len(variable.values) if active else 1)
+            count = len(variable.values) if active else 1
+            result[tuple([assigned[k] for k in needed])] += ways * count
             continue
-        for index in range(len(variable.values)) if active else (INACTIVE,):
+        indices = range(len(variable.values)) if active else (INACTIVE,)
+        for index in (*indices, INACTIVE) if active and may_vanish else indices:
             assigned[i] = index
-            if all(_holds(space, restriction, assigned) for restriction in due):
-                result[(*remaining, (i, index)) if i in needed else remaining] += ways
+            if all(check(assigned) for check in checks):
+                result[tuple([assigned[k] for k in needed])] += ways
     return result
 
 
-def _holds(space: Space, restriction: Restriction, assigned: dict[int, int]) -> bool:
-    values = {}
-    for name in restriction.names:
-        i = space.index(name)
-        if assigned[i] == INACTIVE:
-            return True  # a restriction on an inactive variable holds
-        values[name] = space.variables[i].values[assigned[i]]
-    return restriction.holds(values)
+def _uncountable(space: Space) -> MixnasError:
+    return MixnasError(
+        f"the networks of '{space.name}' cannot be counted, because too many of its variables "
+        f"depend on each other; there are at most {upper_bound(space):,}"
+    )
+
+
+def _remembered(condition: Condition) -> Callable[[Assigned], bool]:
+    """Return a function like the condition's that evaluates every combination of values once."""
+    known: dict[State, bool] = {}
+    scope = tuple(condition.scope)
+
+    def holds(assigned: Assigned) -> bool:
+        key = tuple([assigned[k] for k in scope])
+        if key not in known:
+            known[key] = condition.holds(assigned)
+        return known[key]
+
+    return holds

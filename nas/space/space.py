@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import numbers
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
-from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+import numpy as np
 
 from nas.cost import Cost
-from nas.document import Document, parse_document
+from nas.document import Document, document_name, parse_document
 from nas.errors import MixnasError
 from nas.limits import Limit
 from nas.space.compile import Plans, compile_document
-from nas.space.counting import Counter
+from nas.space.counting import CostTables, Counter
+from nas.space.derive import RegNetRule
+from nas.space.identity import Effects, genotype_of
 from nas.space.loader import find_document
-from nas.space.plan import Claim, ValueSource, claim_into, get_all
+from nas.space.plan import get_all
 from nas.space.variables import INACTIVE, Genotype, Label, Variable
 from nas.spec import Head, Input, NetworkSpec, Stem
 
@@ -31,6 +36,7 @@ class Space:
         variables: Variables in document order.
         restrictions: Conditions between variables that every member satisfies.
         limits: Limits on costs that the document sets.
+        sections: Positions of the variables of every stage or other section of the document.
     """
 
     def __init__(self, plans: Plans) -> None:
@@ -43,6 +49,7 @@ class Space:
         self.limits: tuple[Limit, ...] = tuple(plans.limits)
         self._plans = plans
         self._counter = Counter(plans)
+        self.effects = Effects(plans)
         self._index = {v.name: i for i, v in enumerate(self.variables)}
         # Most variables depend on a single depth, which is quicker to evaluate.
         masks = [(i, v.depth_mask) for i, v in enumerate(self.variables)]
@@ -55,21 +62,31 @@ class Space:
         sections: dict[str, list[int]] = {}
         for i, variable in enumerate(self.variables):
             sections.setdefault(variable.name.partition(".")[0], []).append(i)
-        self._sections = list(sections.values())
+        self.sections = list(sections.values())
         self._cumulative = {
             i: list(accumulate(v.weights)) for i, v in enumerate(self.variables) if v.weights
         }
 
     @property
-    def derived(self) -> bool:
-        """Whether a rule derives widths and depths from a few numbers, as in RegNet."""
-        return self._plans.rule is not None
+    def rule(self) -> RegNetRule | None:
+        """The rule that derives widths and depths from a few numbers, as in RegNet, if any."""
+        return self._plans.rule
 
     @property
     def input_channels(self) -> tuple[int, ...]:
         """Numbers of input channels that the networks of the space can have."""
         source = self._plans.input.get("channels")
         return source.options if source else (Input().channels,)
+
+    @property
+    def assignments(self) -> int:
+        """Number of assignments of all variables, whether or not they have an effect."""
+        return math.prod(self._sizes)
+
+    @property
+    def cost_tables(self) -> CostTables | None:
+        """Tables that give the costs of thousands of networks at once; None if there are none."""
+        return self._counter.tables
 
     def index(self, name: str) -> int:
         """Return the position of a variable in a genotype."""
@@ -78,7 +95,10 @@ class Space:
     # -- genotypes --------------------------------------------------------------------------
 
     def canonical(self, genotype: Sequence[int], fill: random.Random | None = None) -> Genotype:
-        """Return a genotype with exactly the variables without effect marked as inactive.
+        """Return the genotype that stands for all genotypes of the same network.
+
+        Exactly the variables without effect are inactive, and of several values with the same
+        effect, the first is chosen.
 
         Args:
             genotype: An index (or `INACTIVE`) for every variable.
@@ -88,12 +108,23 @@ class Space:
         result = list(genotype)
         for i, size in enumerate(self._sizes):
             if result[i] == INACTIVE:
-                result[i] = fill.randrange(size) if fill else 0
+                result[i] = self._draw_value(i, size, fill) if fill else 0
         self._deactivate(result)
         return tuple(result)
 
+    def _draw_value(self, i: int, size: int, rng: random.Random) -> int:
+        if i in self._cumulative:
+            return rng.choices(range(size), cum_weights=self._cumulative[i])[0]
+        return rng.randrange(size)
+
     def _deactivate(self, genotype: list[int]) -> None:
-        """Mark variables without effect as inactive, in place."""
+        """Make a genotype canonical, in place."""
+        self._deactivate_missing(genotype)
+        while self.effects.settle(genotype):
+            self._deactivate_missing(genotype)
+
+    def _deactivate_missing(self, genotype: list[int]) -> None:
+        """Mark variables whose blocks or families do not exist as inactive, in place."""
         for i, parent, mask in self._depth_masks:
             if not mask[genotype[parent]]:
                 genotype[i] = INACTIVE
@@ -110,19 +141,19 @@ class Space:
         self._deactivate(genotype)
         return tuple(genotype)
 
-    def redraw(self, genotype: Genotype, rng: random.Random) -> Genotype:
-        """Return a genotype with all variables of one random stage (or other section) redrawn.
+    def draw_full(self, generator: np.random.Generator, number: int) -> np.ndarray:
+        """Return indices of all variables as `draw` draws them, shape (number, variables).
 
-        In a chain that starts from `draw`, every genotype has the distribution of `draw` (block
-        Gibbs sampling). Its costs are cheap to count, since the other stages are unchanged.
+        Variables without effect have an index, too; `canonical` marks them.
         """
-        result = list(genotype)
-        for i in rng.choice(self._sections) if self._sections else ():
-            if i in self._cumulative:
-                result[i] = rng.choices(range(self._sizes[i]), cum_weights=self._cumulative[i])[0]
-            else:
-                result[i] = int(rng.random() * self._sizes[i])
-        return self.canonical(result, rng)
+        # Column by column in memory, as it is read.
+        drawn = generator.random((len(self._sizes), number)) * np.array(self._sizes)[:, None]
+        full = drawn.astype(int).T
+        for i, cumulative in self._cumulative.items():
+            places = generator.random(number) * cumulative[-1]
+            found = np.searchsorted(cumulative, places, side="right")
+            full[:, i] = np.minimum(found, self._sizes[i] - 1)
+        return full
 
     def values(self, genotype: Genotype) -> dict[str, Any]:
         """Return the value of every active variable, by name."""
@@ -133,7 +164,10 @@ class Space:
         }
 
     def broken(self, genotype: Genotype) -> list[str]:
-        """Return the text of every broken restriction; those on inactive variables always hold."""
+        """Return the text of every broken restriction; those on inactive variables always hold.
+
+        That every block can be built is a restriction of every space.
+        """
         result = []
         if self.restrictions:
             values = self.values(genotype)
@@ -144,7 +178,7 @@ class Space:
         rule = self._plans.rule
         if rule is not None and rule.apply(genotype) is None:
             result.append(f"the derived widths have {rule.stages} stages")
-        return result
+        return result + self.effects.misfits(genotype)
 
     def to_params(self, genotype: Genotype) -> dict[str, Label | None]:
         """Return the label of every variable's value, None if inactive; see `from_params`."""
@@ -162,6 +196,8 @@ class Space:
         genotype = []
         for variable, labels in zip(self.variables, self._labels, strict=True):
             value = params.get(variable.name)
+            if isinstance(value, numbers.Real) and variable.kind == "kernels":
+                value = f"{value:g}"  # tables read 3.5, which is 3x3 and 5x5, as a number
             if value is not None and value not in labels:
                 raise MixnasError(
                     f"'{value}' is not a value of {variable.name}; allowed: "
@@ -211,33 +247,18 @@ class Space:
         return self._counter.cost(genotype)
 
     def encode_spec(self, spec: NetworkSpec) -> Genotype:
-        """Return the genotype of a network, the inverse of `decode`.
+        """Return the canonical genotype of a network, the inverse of `decode`.
 
-        The number of classes and the name are ignored.
+        The number of classes and the name are ignored, and so is what has no effect.
 
         Raises:
-            MixnasError: If the network is not a member, saying in which part, or the space is
-                derived.
+            MixnasError: If the network is not a member, saying in which part.
         """
-        plans = self._plans
-        if plans.rule is not None:
-            raise MixnasError(
-                f"membership in '{self.name}' cannot be decided, because its widths are derived"
-            )
-        assignment: dict[int, int] = {}
-        claim = claim_into(assignment, plans.variables)
-        if len(spec.stages) != len(plans.stages):
-            self._outside(
-                spec, f"it has {len(spec.stages)} stages, but the space has {len(plans.stages)}"
-            )
-        for key in ("padding", "norm"):
-            if getattr(spec, key) != getattr(plans, key):
-                self._outside(spec, f"{key} is {getattr(spec, key)}, not {getattr(plans, key)}")
-        for key, sources in (("stem", plans.stem), ("head", plans.head), ("input", plans.input)):
-            self._claim_record(spec, key, sources, claim)
-        self._claim_stages(spec, claim)
-        genotype = [assignment.get(i, INACTIVE) for i in range(len(self.variables))]
-        result = self.canonical(genotype)
+        try:
+            found = genotype_of(spec, self._plans)
+        except MixnasError as error:
+            self._outside(spec, str(error))
+        result = self.canonical(found)
         if broken := self.broken(result):
             self._outside(spec, f"it breaks the restriction {broken[0]}")
         return result
@@ -256,50 +277,27 @@ class Space:
         copy.name = self.name
         return copy
 
-    def _claim_stages(self, spec: NetworkSpec, claim: Claim) -> None:
-        for i, (stage, blocks) in enumerate(zip(self._plans.stages, spec.stages, strict=True)):
-            try:
-                assert stage.depth is not None  # only derived spaces have none
-                claim(stage.depth, len(blocks), "depth")
-            except ValueError as error:
-                self._outside(spec, f"stages[{i}]: {error}")
-            for j, block in enumerate(blocks):
-                try:
-                    stage.block(j).match(block, claim)
-                except ValueError as error:
-                    self._outside(spec, f"stages[{i}][{j}]: {error}")
-
-    def _claim_record(
-        self, spec: NetworkSpec, name: str, sources: dict[str, ValueSource], claim: Claim
-    ) -> None:
-        record = getattr(spec, name)
-        default = type(record)(**{k: s.options[0] for k, s in sources.items()})
-        for key in record.__dataclass_fields__:
-            source = sources.get(key, ValueSource(getattr(default, key)))
-            try:
-                claim(source, getattr(record, key), key)
-            except ValueError as error:
-                self._outside(spec, f"{name}: {error}")
-
-    def _outside(self, spec: NetworkSpec, reason: str) -> None:
+    def _outside(self, spec: NetworkSpec, reason: str) -> NoReturn:
         raise MixnasError(f"'{spec.name or 'the network'}' is not in '{self.name}': {reason}")
 
     # -- moves ------------------------------------------------------------------------------
 
     def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
-        """Yield every genotype that differs in the value of one active variable.
+        """Yield every other network that differs in the value of one active variable, once.
 
         Variables that become active take their first value. Only genotypes that satisfy the
         restrictions are yielded; limits are ignored.
         """
+        seen = {genotype}
         for i, index in enumerate(genotype):
             if index == INACTIVE:
                 continue
             for other in range(self._sizes[i]):
                 if other != index:
                     changed = self.canonical((*genotype[:i], other, *genotype[i + 1 :]))
-                    if not self.broken(changed):
+                    if changed not in seen and not self.broken(changed):
                         yield changed
+                    seen.add(changed)
 
     def mutate(self, genotype: Genotype, rng: random.Random) -> Genotype:
         """Return a genotype with one random active variable changed, ignoring restrictions."""
@@ -327,7 +325,7 @@ def load_space(name: str) -> Space:
         DocumentError: If there is no such space, or its document is not valid.
     """
     space = space_from_document(find_document(name))
-    space.name = space.name or Path(name).stem
+    space.name = space.name or document_name(name)
     return space
 
 

@@ -45,7 +45,8 @@ def test_forms_of_kernels(written, kernels):
         ([3, 5, 7, 9, 11, 13], "6 kernel groups; allowed: 1 to 5 groups"),
         (True, "valid tuple"),
         ([True], "valid integer"),
-        ("3.x", "valid tuple"),
+        ("3.x", "'3.x' is not a mix of kernels; write one such as"),
+        (3.4, "kernel size 4 is not supported"),
     ],
 )
 def test_other_kernels_are_refused(written, words):

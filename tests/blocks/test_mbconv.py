@@ -32,5 +32,13 @@ def test_the_expansion_is_left_out_at_ratio_one_only():
     assert layers(MBConv(channels=24, expansion=1, group_width=8), 12)[0] == "expand.conv"
 
 
+def test_widths_rounded_to_whole_groups_need_an_expansion_at_ratio_one():
+    block = MBConv(channels=24, expansion=1, group_width=16)
+    assert block.middle_channels(24) == 32
+    names = [name for name, _ in block.expand(24, Rules()).children]
+    assert names == ["expand", "depthwise", "project"]
+    assert not block.expands(32)
+
+
 def test_the_projection_is_linear():
     assert layers(MBConv(channels=24))[-2:] == ["project.conv", "project.norm"]

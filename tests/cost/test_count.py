@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nas.blocks import MBConv
 from nas.cost import count, count_leaf
 from nas.cost.fvcore import fvcore_madds
 from nas.ir import walk
 from nas.space import load_space
-from nas.spec import Input, load_network, reference_names
+from nas.spec import Head, Input, NetworkSpec, Stem, load_network, reference_names
 from nas.torch_model import build
 
 # Parameters and multiply-adds: timm's models and conv + linear counts of their published code.
@@ -56,6 +57,27 @@ def test_golden_madds_at_other_resolutions(name, resolution, millions):
 @pytest.mark.parametrize(("classes", "params"), [(10, 3_492_752), (100, 3_631_082)])
 def test_golden_params_with_other_classes(classes, params):
     assert count(load_network("mixnet_m").replace(num_classes=classes)).params == params
+
+
+def test_peak_memory_holds_the_skip_connection():
+    spec = NetworkSpec(
+        stem=Stem(channels=16, stride=1),
+        stages=((MBConv(channels=16, expansion=6),),),
+        head=Head(channels=0),
+        input=Input(resolution=8),
+    )
+    # In the depthwise convolution, 96 channels are read and written, and 16 wait for the sum.
+    assert count(spec).peak_memory == 4 * (96 + 96 + 16) * 8 * 8 == 53_248
+
+
+def test_one_block_object_counts_every_time():
+    block = MBConv(channels=24)
+    spec = NetworkSpec(stem=Stem(channels=16), stages=((block, block, block),), num_classes=10)
+    # Stem, the block from 16 channels, twice from 24, head and classifier.
+    assert count(spec).params == 464 + 5_136 + 2 * 8_832 + 39_936 + 15_370 == 78_570
+    copies = tuple(MBConv(channels=24) for _ in range(3))
+    assert count(spec) == count(spec.replace(stages=(copies,)))
+    assert count(spec).madds > count(spec.replace(stages=((block, block),))).madds
 
 
 def test_cost_is_the_sum_over_layers():

@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import pytest
@@ -55,6 +56,33 @@ def test_ranges():
     )
     assert found == tuple(range(8, 65, 8))
     assert weights == tuple(sorted(weights, reverse=True))
+
+
+def test_ranges_keep_all_digits():
+    assert values({"range": [2, 2.25], "step": 0.0625}, float) == (2, 2.0625, 2.125, 2.1875, 2.25)
+    assert values({"range": [0.1, 0.7], "step": 0.2}, float) == (0.1, 0.3, 0.5, 0.7)
+    assert values({"range": [0, 0.00003], "step": 0.00001}, float) == (0, 1e-5, 2e-5, 3e-5)
+
+
+def test_a_logarithmic_range_in_a_choice_is_drawn_logarithmically():
+    expression = {"choice": [128, {"range": [8, 64], "step": 8, "scale": "log"}]}
+    found, weights = expand(expression, Channels, None, document=Document("s", {}), at=())
+    assert found == (128, 8, 16, 24, 32, 40, 48, 56, 64)
+    # 128 is one value of nine; 8 is drawn as log(12 / 4) of log(68 / 4) among the other eight.
+    assert weights[0] == pytest.approx(1)
+    assert weights[1] == pytest.approx(8 * math.log(3) / math.log(17))
+    assert sum(weights) == pytest.approx(9)
+
+
+def test_all_mistakes_of_a_choice_are_told():
+    with pytest.raises(DocumentError) as caught:
+        values({"choice": [3, 4, 6]})
+    assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("written", [3.5, "3.5", [3, 5]])
+def test_kernels_need_no_quotes(written):
+    assert values(written) == ((3, 5),)
 
 
 @pytest.mark.parametrize(

@@ -54,3 +54,49 @@ def test_specs_are_not_overwritten(command, refused, tmp_path):
     words = ("nas.space", "sample", "mixnet", "--out", "specs")
     assert command(*words).returncode == 0
     assert "exists; choose another --out" in refused(*words)
+
+
+def test_a_restriction_that_fixed_values_make_true_is_no_mistake(here, tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "extends: mixnet\nname: mine\nrestrictions: [s4.channels <= s5.channels]\n"
+        "stages: {s4: {channels: 120}, s5: {channels: 160}}\n",
+        encoding="utf-8",
+    )
+    result = here("nas.space", "validate", "mine.yaml", "--json")
+    assert (result.returncode, result.stderr) == (0, "")
+    # 4 x 4 widths less than in mixnet; see test_size.
+    block = 104 * 3 * 2 * 2
+    stages = (2 * 3 * (block + 3 * block**2)) ** 4 * 4 * 4
+    expected = 3 * 3 * 2 * 3 * (block + 2 * block**2) * stages
+    assert json.loads(result.stdout)["size"] == expected
+    assert "mine: 1.67e+39 networks" in here("nas.space", "show", "mine.yaml").stdout
+
+
+def test_a_derived_space_knows_its_networks(here, tmp_path):
+    (tmp_path / "r.yaml").write_text(
+        "{name: r, stem: {channels: 8}, stages: {a: &s {stride: 2}, b: *s},"
+        " derive: {depth: {range: [2, 6]}, w0: {choice: [8, 16]}, wa: {range: [4, 24]}, wm: 2}}",
+        encoding="utf-8",
+    )
+    assert here("nas.space", "sample", "r.yaml", "-n", "2", "--out", ".").returncode == 0
+    for name in ("r_0", "r_1"):
+        result = here("nas.space", "contains", "r.yaml", f"{name}.yaml")
+        assert (result.returncode, result.stdout) == (0, f"yes: '{name}' is a member of 'r'\n")
+    result = here("nas.space", "contains", "r.yaml", "mobilenet_v2", "--json")
+    assert result.returncode == 1
+    assert "7 stages, but the space has 2" in json.loads(result.stdout)["reason"]
+
+
+def test_every_mistake_of_a_document_is_a_line(here, tmp_path):
+    (tmp_path / "s.yaml").write_text(
+        "stem: {channels: 8}\nstages:\n  a: {channels: 0, kernels: 4}\n  b: {depht: 2}\n", "utf-8"
+    )
+    result = here("nas.space", "validate", "s.yaml")
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert [line.split(": ")[2] for line in result.stderr.splitlines()] == [
+        "stages.a.channels",
+        "stages.a.kernels",
+        "stages.b.depht",
+        "stages.b",
+    ]

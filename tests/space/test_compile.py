@@ -2,7 +2,7 @@ import pytest
 
 from nas.document import parse_document
 from nas.errors import DocumentError
-from nas.space import space_from_yaml
+from nas.space import size, space_from_yaml
 from nas.space.compile import compile_document
 from tests.space.test_space import TINY
 
@@ -137,3 +137,85 @@ def test_derived_widths_exclude_given_ones():
         small("kernels: 3", rule.replace("depth: 8", "rule: anynet"))
     with pytest.raises(DocumentError, match=r"derive: 'wa' is missing"):
         small("kernels: 3", rule.replace("wa: 8, ", ""))
+
+
+def problems(text):
+    with pytest.raises(DocumentError) as caught:
+        space_from_yaml(text)
+    return str(caught.value).splitlines()
+
+
+def test_every_mistake_is_told_at_once():
+    text = """\
+name: ../x
+stem: {channels: 0, kernal: 3}
+strides: 2
+variables: {w: {choice: [8, 4.5]}, unused: {choice: [1, 2]}}
+defaults: {activation: swich}
+stages:
+  a: {stride: 3, depth: {choice: [1, 99]}, channels: $w, kernels: {groups: 6, of: [3]}}
+  b: {op: conv, expansion: 3, channels: 8, first: 5, rest: {kernals: 3}}
+  c: {depth: 2}
+restrictions: [a.channels < b.channels, b.channels < c.depht, 1 < 2]
+limits: {madds: lots, parms: 3M}
+"""
+    found = problems(text)
+    lines = sorted(int(line.split(":")[1]) for line in found)
+    assert lines == [1, 2, 2, 3, 4, 4, 5, 7, 7, 7, 8, 8, 8, 9, 10, 10, 11, 11]
+    for words in (
+        "unknown key 'strides'",
+        "'../x' is not a valid name",
+        "unknown key 'kernal'",
+        "stem.channels: input should be greater than or equal to 1; found 0",
+        "defaults.activation: unknown value 'swich'",
+        "stages.a.stride: input should be less than or equal to 2; found 3",
+        "stages.a.depth.choice[1]: input should be less than or equal to 64; found 99",
+        "variables.w.choice[1]: input should be a valid integer",
+        "stages.a.kernels.groups: groups from 6 to 6; allowed: 1 to 5 groups",
+        "stages.b.expansion: unknown key of conv 'expansion'",
+        "stages.b.first: must be a mapping of fields",
+        "stages.b.rest.kernals: unknown key 'kernals'",
+        "stages.c: 'channels' is missing",
+        "variables.unused: 'unused' is never used",
+        "restrictions[1]: unknown variable 'c.depht'",
+        "restrictions[2]: '1 < 2' does not compare a variable",
+        "limits.madds: limit on madds: 'lots' is not a count",
+        "limits.parms: unknown metric 'parms' (did you mean 'params'?)",
+    ):
+        assert [line for line in found if words in line], words
+    assert len(found) == 18
+
+
+def test_one_mistake_is_one_line():
+    assert len(problems(TINY.replace("kernels: 3", "kernels: 3.4"))) == 1
+    assert len(problems(TINY.replace("{choice: [16, 24]}", "[16, 24]"))) == 1
+    assert len(problems(TINY.replace("{w: {choice: [8, 16]}}", "{w: {choice: [8, x]}}"))) == 1
+    assert len(problems(TINY.replace("name: tiny", "name: tiny\nbase: mobilnet_v2"))) == 1
+    assert len(problems("{stem: {channels: 8}, stages: {a: {}, b: {}}, derive: {rule: regnt,"
+                        " depth: 2, w0: 8, wa: 8, wm: 2}}")) == 1  # fmt: skip
+
+
+def test_kernels_need_no_quotes():
+    space = space_from_yaml(TINY.replace("kernels: 3", "kernels: 3.5"))
+    assert space.decode(space.canonical((0,) * len(space.variables))).stages[0][0].kernels == (3, 5)
+
+
+def test_stages_may_be_called_like_words_of_python():
+    space = space_from_yaml(
+        "{stem: {channels: 8}, stages: {class: {channels: {choice: [8, 16]}},"
+        " and: {channels: {choice: [8, 16]}}}, restrictions: [class.channels <= and.channels]}"
+    )
+    assert size(space) == 3
+    with pytest.raises(DocumentError, match=r"variables\.and: 'and' is a reserved name"):
+        space_from_yaml(
+            "{stem: {channels: $and}, variables: {and: {choice: [8, 16]}},"
+            " stages: {a: {channels: 8}}}"
+        )
+
+
+def test_text_in_restrictions_must_be_possible():
+    text = ("{stem: {channels: 8}, stages: {a: {channels: 8, activation: {choice: [relu, mish]},"
+            " skip: {choice: [true, false]}}}, restrictions: [a.activation != '%s']}")  # fmt: skip
+    assert space_from_yaml(text % "swish").restrictions  # another space of the family may have it
+    with pytest.raises(DocumentError, match=r"unknown value 'swich' \(did you mean 'swish'\?\)"):
+        space_from_yaml(text % "swich")

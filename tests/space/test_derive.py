@@ -1,11 +1,15 @@
+import dataclasses
+import itertools
+import math
 import random
 
 import pytest
 
 from nas.errors import MixnasError
 from nas.space import sample, size, space_from_yaml
-from nas.space.derive import RegNetRule, regnet_stages
+from nas.space.derive import RegNetRule, regnet_stages, slope_range
 from nas.space.plan import ValueSource
+from tests.space.random_spaces import assignments
 
 
 @pytest.mark.parametrize(
@@ -49,10 +53,81 @@ def test_derived_spaces():
         )
         assert tuple(stage[0].channels for stage in spec.stages) == widths
         assert tuple(map(len, spec.stages)) == depths
-    with pytest.raises(MixnasError, match="its widths are derived"):
-        size(space)
-    with pytest.raises(MixnasError, match="its widths are derived"):
-        space.encode_spec(spec)
+        assert space.encode_spec(spec) == drawn.genotype
+        assert space.contains(spec)
+    wider = [dataclasses.replace(block, channels=4096) for block in spec.stages[3]]
+    with pytest.raises(MixnasError, match="no parameters of the rule derive its widths"):
+        space.encode_spec(spec.replace(stages=(*spec.stages[:3], tuple(wider))))
+    uneven = (dataclasses.replace(spec.stages[3][0], channels=8), *spec.stages[3][1:], *wider[:1])
+    with pytest.raises(MixnasError, match=r"stages\[3\]: its blocks differ in channels"):
+        space.encode_spec(spec.replace(stages=(*spec.stages[:3], uneven)))
+
+
+SMALL = """
+    stem: {channels: 8}
+    derive: {depth: {range: [2, 6]}, w0: {choice: [8, 16]}, wa: {range: [4, 24], step: 2},
+             wm: {choice: [1.5, 2, 2.5]}}
+    stages: {a: {kernels: {choice: [3, 5]}}, b: {rest: {se_ratio: {choice: [0, 0.25]}}}}
+"""
+
+
+def test_the_size_of_a_derived_space_counts_networks():
+    space = space_from_yaml(SMALL)
+    networks = set()
+    for depth, w0, wa, wm in itertools.product(
+        range(2, 7), (8, 16), range(4, 25, 2), (1.5, 2, 2.5)
+    ):
+        widths, depths, complete = regnet_stages(depth, w0, wa, wm)
+        if complete and len(widths) == 2:
+            networks.add((widths, depths))
+    # Two kernels in the first stage; SE or none in the second, if that has a second block.
+    assert size(space) == sum(2 * (2 if depths[1] > 1 else 1) for _, depths in networks)
+
+
+def test_parameters_of_the_same_widths_are_one_genotype():
+    space = space_from_yaml(SMALL)
+    depth, w0, wa, wm = (space.index(f"derive.{n}") for n in ("depth", "w0", "wa", "wm"))
+    genotype = [0] * len(space.variables)
+    genotype[depth], genotype[w0], genotype[wa], genotype[wm] = 2, 0, 3, 1  # 4 blocks, 8 + 10 j
+    assert (
+        regnet_stages(4, 8, 10, 2)[:2] == regnet_stages(4, 8, 12, 2)[:2] == ((8, 16, 32), (1, 1, 2))
+    )
+    genotype[depth] = 0  # 2 blocks: 8 and 16 for slopes from 4 to 14
+    slopes = {space.canonical((*genotype[:wa], i, *genotype[wa + 1 :]))[wa] for i in range(6)}
+    assert slopes == {0}
+
+
+def test_restrictions_choose_among_equal_parameters():
+    space = space_from_yaml(SMALL + "    restrictions: [derive.wa >= 10]\n")
+    for genotype in {space.canonical(g) for g in assignments(space)}:
+        if not space.broken(genotype):
+            assert space.values(genotype)["derive.wa"] >= 10
+    two = next(g for g in assignments(space) if space.values(g)["derive.depth"] == 2)
+    given = {**space.to_params(two), "derive.w0": 8, "derive.wa": 14, "derive.wm": 2}
+    # A slope of 4 would derive the same widths, but the restriction excludes it.
+    assert space.values(space.from_params(given))["derive.wa"] == 10
+
+
+def test_the_range_of_slopes():
+    # Depths 1 and 2 of widths 8 and 16: 8 (2^0.5 - 1) / 1 <= wa <= 8 (2^1.5 - 1) / 2.
+    low, high = slope_range((1, 2), 8, 2)
+    assert (low, high) == (pytest.approx(8 * (2**0.5 - 1)), pytest.approx(4 * (2**1.5 - 1)))
+    assert slope_range((1,), 8, 2) == (0, math.inf)
+
+
+def test_a_rule_finds_all_parameters():
+    values = {"depth": (2, 3), "w0": (8, 12, 16), "wa": (20, 4, 8, 12, 0), "wm": (1.5, 2, 3)}
+    sources = {n: ValueSource(variable=i, values=v) for i, (n, v) in enumerate(values.items())}
+    rule = RegNetRule(sources, 2)
+    found = {}
+    for genotype in itertools.product(*(range(len(v)) for v in values.values())):
+        found.setdefault(rule.apply(genotype), set()).add(genotype)
+    found.pop(None)
+    assert len(found) > 3
+    for (widths, depths), expected in found.items():
+        listed = [tuple(p[i] for i in range(4)) for p in rule.parameters(widths, depths)]
+        assert set(listed) == expected
+        assert len(listed) == len(expected)
 
 
 def test_a_flat_line_is_one_stage():
@@ -62,6 +137,7 @@ def test_a_flat_line_is_one_stage():
 def test_skipped_powers_are_noticed():
     # Widths 8 and 8 + 56 = 64 = 8 * 2^3: the powers 1 and 2 are missing.
     assert regnet_stages(2, 8, 56, 2) == ((8, 64), (1, 1), False)
+    assert regnet_stages(4, 8, 64, 2.0)[2] is False
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,31 @@ def test_inheritance_goes_wrong_clearly(tmp_path):
         load_space(str(tmp_path / "c.yaml"))
 
 
+def test_the_same_relative_name_can_mean_another_file(tmp_path):
+    # top/base.yaml extends sub/base.yaml, which extends its own sub/base.yaml.
+    (tmp_path / "sub" / "sub").mkdir(parents=True)
+    text = "extends: sub/base.yaml\nname: {}\n"
+    (tmp_path / "base.yaml").write_text(text.format("one"), encoding="utf-8")
+    (tmp_path / "sub" / "base.yaml").write_text(text.format("two"), encoding="utf-8")
+    (tmp_path / "sub" / "sub" / "base.yaml").write_text(
+        "extends: mixnet\nname: three\nlimits: {params: 4M}\n", encoding="utf-8"
+    )
+    space = load_space(str(tmp_path / "base.yaml"))
+    assert space.name == "one"
+    assert [str(limit) for limit in space.limits] == ["params <= 4M"]
+    (tmp_path / "a.yaml").write_text("extends: ./sub/../a.yaml\n", encoding="utf-8")
+    with pytest.raises(DocumentError, match="extends itself"):
+        load_space(str(tmp_path / "a.yaml"))
+
+
+def test_a_dot_in_a_files_name_begins_no_suffix(tmp_path):
+    for name in ("v1.2", "v1.2.yaml"):
+        (tmp_path / name).write_text(
+            "stem: {channels: 8}\nstages: {a: {channels: 8}}\n", encoding="utf-8"
+        )
+        assert load_space(str(tmp_path / name)).name == "v1.2"
+
+
 def test_a_null_removes_a_key_and_choices_are_replaced_whole(tmp_path):
     (tmp_path / "child.yaml").write_text(
         "extends: mnasnet\nname: c\ndefaults: null\n"
@@ -104,3 +129,26 @@ def test_the_packaged_spaces_have_their_files_names():
     assert {name: load_space(name).name for name in space_names()} == {
         name: name for name in ("mixnet", "mixnet_ladder", "mnasnet")
     }
+
+
+def test_a_file_does_not_take_the_place_of_a_space_that_comes_with_the_package(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mixnet").write_text("extends: mnasnet\nname: mine\n")
+    (tmp_path / "child.yaml").write_text("extends: mixnet\nname: child\n")
+    assert find_document("mixnet").source == "search_spaces/mixnet.yaml"
+    assert find_document("./mixnet").data["name"] == "mine"
+    whole = find_document("mixnet").data
+    assert find_document("child.yaml").data["stages"] == whole["stages"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "note: mixnet is the built-in space, not the file of this name here; write ./mixnet for "
+        "that"
+    ]
+
+
+def test_a_space_without_an_ending_is_extended_by_what_lies_beside_it(tmp_path):
+    (tmp_path / "parent").write_text("extends: mixnet\nname: parent\nlimits: {params: 4M}\n")
+    (tmp_path / "child.yaml").write_text("extends: parent\nname: child\n")
+    found = find_document(str(tmp_path / "child.yaml"))
+    assert found.data["limits"] == {"params": "4M"}

@@ -1,8 +1,6 @@
-import pytest
-
 from nas.blocks import ConvBlock, MBConv
-from nas.space.plan import BlockPlan, StagePlan, ValueSource, claim_into, get_all, used_variables
-from nas.space.variables import Variable
+from nas.space.plan import BlockPlan, StagePlan, ValueSource, get_all, used_variables
+from nas.space.variables import INACTIVE, Variable
 
 WIDTHS = Variable("w", (8, 16, 24))
 OPS = Variable("op", ("mbconv", "conv"))
@@ -39,33 +37,8 @@ def test_the_last_plan_serves_all_further_blocks():
     assert stage.used == (1, 0)
 
 
-def test_claims_are_recorded_and_contradictions_refused():
-    assignment: dict[int, int] = {}
-    claim = claim_into(assignment, [WIDTHS, OPS])
-    claim(ValueSource(3), 3, "depth")
-    claim(WIDTH, 16, "channels")
-    claim(WIDTH, 16, "channels")
-    assert assignment == {0: 1}
-    with pytest.raises(ValueError, match="channels is 24, but w is 16 elsewhere in the network"):
-        claim(WIDTH, 24, "channels")
-    with pytest.raises(ValueError, match=r"is 9, not among the 3 choices of w: 8, 16, 24$"):
-        claim(WIDTH, 9, "channels")
-    with pytest.raises(ValueError, match=r"kernels is \[3, 5\], but the space has \[3\]"):
-        claim(ValueSource((3,)), (3, 5), "kernels")
-    many = Variable("m", tuple(range(9)))
-    with pytest.raises(ValueError, match=r"9 choices of m: 0, 1, 2, 3, 4, 5, 6, 7, \.\.\.$"):
-        claim_into({}, [many])(ValueSource(variable=0, values=many.values), 10, "x")
-
-
-def test_matching_is_the_inverse_of_building():
-    plan = BlockPlan(OP, FIELDS, stride=2)
-    assignment: dict[int, int] = {}
-    plan.match(plan.build((2, 1)), claim_into(assignment, [WIDTHS, OPS]))
-    assert assignment == {0: 2, 1: 1}
-    claim = claim_into({1: 0}, [WIDTHS, OPS])
-    with pytest.raises(ValueError, match="op is conv, but op is mbconv elsewhere"):
-        plan.match(ConvBlock(channels=8, stride=2, kernels=(5,)), claim)
-    with pytest.raises(ValueError, match="stride is 1, but the space has 2"):
-        plan.match(MBConv(channels=8, kernels=(5,), expansion=3), claim)
-    with pytest.raises(ValueError, match=r"se_ratio is 0.25, but the space has 0"):
-        plan.match(MBConv(channels=8, stride=2, kernels=(5,), expansion=3, se_ratio=0.25), claim)
+def test_an_inactive_variable_builds_with_its_first_value():
+    assert WIDTH.get((INACTIVE, 0)) == 8
+    assert WIDTH.known({0: INACTIVE}) == 8
+    assert WIDTH.known({1: 0}) is None
+    assert ValueSource(3).known({}) == 3

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nas.space.restrictions import parse_restriction
 
@@ -26,6 +28,89 @@ NAMES = {
 def test_evaluation(text, holds):
     restriction = parse_restriction(text, NAMES)
     assert restriction.holds({"a.depth": 2, "b.depth": 3, "w": 16}) is holds
+
+
+KERNELS = {"a.kernels": ((3,), (3, 5), (5,)), "b.kernels": ((3,), (5,)), "skip": (True, False)}
+
+
+@pytest.mark.parametrize(
+    ("text", "kernels", "holds"),
+    [
+        ("a.kernels != 3", (3,), False),
+        ("a.kernels != 3", (3, 5), True),
+        ('a.kernels != "3"', (3,), False),
+        ("a.kernels == 3", (3,), True),
+        ('not a.kernels == "3.5"', (3, 5), False),
+        ('not a.kernels == "3.5"', (5,), True),
+        ("a.kernels == 3.5", (3, 5), True),
+        ("3.5 == a.kernels", (3, 5), True),
+        ("max(a.kernels) <= 3", (3, 5), False),
+        ("min(a.kernels) <= 3", (3, 5), True),
+        ("a.kernels == b.kernels", (3,), True),
+    ],
+)
+def test_mixes_of_kernels_are_compared_by_value(text, kernels, holds):
+    restriction = parse_restriction(text, KERNELS)
+    assert restriction.holds({"a.kernels": kernels, "b.kernels": (3,)}) is holds
+
+
+PYTHON = {"x": (0, 1, 2), "y": (0, 3), "z": (-1, 2.5)}
+TERMS = st.recursive(
+    st.sampled_from(["x", "y", "z", "0", "1", "2.5"]),
+    lambda inner: st.one_of(
+        st.tuples(st.sampled_from(["and", "or", "+", "-", "*", "/", "//", "%"]), inner, inner).map(
+            lambda t: f"({t[1]} {t[0]} {t[2]})"
+        ),
+        st.tuples(st.sampled_from(["<", "<=", "==", "!="]), inner, inner, inner).map(
+            lambda t: f"({t[1]} {t[0]} {t[2]} {t[0]} {t[3]})"
+        ),
+        inner.map(lambda t: f"(not {t})"),
+        inner.map(lambda t: f"abs(-{t})"),
+        st.tuples(inner, inner).map(lambda t: f"max({t[0]}, {t[1]})"),
+    ),
+    max_leaves=8,
+)
+
+
+@given(
+    TERMS, TERMS, st.sampled_from([0, 1, 2]), st.sampled_from([0, 3]), st.sampled_from([-1, 2.5])
+)
+def test_restrictions_agree_with_python(left, right, x, y, z):
+    text = f"{left} <= {right} or x > 5"
+    try:
+        expected = bool(eval(text, {"x": x, "y": y, "z": z}))  # noqa: S307
+    except ArithmeticError:
+        expected = False
+    restriction = parse_restriction(text, PYTHON)
+    assert restriction.holds({"x": x, "y": y, "z": z}) is expected
+
+
+def test_or_has_the_value_that_decides_as_in_python():
+    restriction = parse_restriction("(x or y) > 1", PYTHON)
+    assert restriction.holds({"x": 0, "y": 3})
+    assert not restriction.holds({"x": 1, "y": 3})
+    assert not parse_restriction("(x and y) > 1", PYTHON).holds({"x": 0, "y": 3})
+
+
+def test_stages_may_have_names_that_are_words_of_python():
+    names = {"class.depth": (1, 2), "and.depth": (1, 2), "lambda": (1, 2)}
+    restriction = parse_restriction("class.depth <= and.depth and lambda > 1", names)
+    assert restriction.names == ("class.depth", "and.depth", "lambda")
+    assert restriction.holds({"class.depth": 1, "and.depth": 2, "lambda": 2})
+    assert not restriction.holds({"class.depth": 2, "and.depth": 1, "lambda": 2})
+
+
+def test_true_and_false_are_written_as_in_yaml_or_python():
+    for text in ("skip == true", "skip == True"):
+        restriction = parse_restriction(text, KERNELS)
+        assert restriction.holds({"skip": True})
+        assert not restriction.holds({"skip": False})
+
+
+def test_a_restriction_that_fixed_values_make_true_has_no_parts():
+    restriction = parse_restriction("n <= 8", NAMES)
+    assert restriction.names == ()
+    assert restriction.conjuncts() == []
 
 
 def test_a_division_by_zero_does_not_hold():

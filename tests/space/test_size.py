@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from nas.errors import MixnasError
-from nas.space import sample, size, space_from_yaml
+from nas.space import load_space, sample, size, space_from_yaml
 from nas.space.size import upper_bound
 from tests.space.test_space import everything, mixnet, tiny
 
@@ -18,7 +18,7 @@ stages:
   s{i}:
     stride: 2
     depth: {{range: [1, 16]}}
-    channels: {{range: [8, 1024], step: 8}}
+    channels: {{range: [32, 1024], step: 32}}
     expansion: {{choice: [1, 2, 4]}}
     group_width: {{choice: [1, 2, 4, 8, 16, 32]}}
 """
@@ -39,14 +39,15 @@ def test_size_of_mixnet_by_hand():
 
 
 def test_sizes_of_regnets_chain_of_spaces(tmp_path):
-    # Radosavovic et al. 2020, section 3.2: (16 * 128 * 3 * 6)^4, then one restriction each.
+    # As Radosavovic et al. 2020, section 3.2, which has widths at steps of 8: (16 * 128 * 3 * 6)^4,
+    # then one restriction each. Those below 32 are rounded to the group width, so some are equal.
     a = ANYNET
     b = a.replace("{choice: [1, 2, 4]}", "$b") + "variables: {b: {choice: [1, 2, 4]}}\n"
     increasing = " <= ".join(f"s{i}.channels" for i in range(1, 5))
     d = b + f"restrictions: ['{increasing}']\n"
-    assert size(space_from_yaml(a)) == (16 * 128 * 3 * 6) ** 4
-    assert size(space_from_yaml(b)) == (16 * 128 * 6) ** 4 * 3
-    widths = 128 * 129 * 130 * 131 // 24  # multisets of 4 of 128
+    assert size(space_from_yaml(a)) == (16 * 32 * 3 * 6) ** 4
+    assert size(space_from_yaml(b)) == (16 * 32 * 6) ** 4 * 3
+    widths = 32 * 33 * 34 * 35 // 24  # multisets of 4 of 32
     assert size(space_from_yaml(d)) == widths * (16 * 6) ** 4 * 3
     rng = random.Random(0)
     space = space_from_yaml(d)
@@ -77,5 +78,68 @@ def test_restrictions_on_inactive_variables_hold():
 
 def test_too_many_states_are_refused(monkeypatch):
     monkeypatch.setattr(sys.modules["nas.space.size"], "MAX_STATES", 3)
-    with pytest.raises(MixnasError, match="its restrictions couple too many variables"):
+    with pytest.raises(MixnasError, match="too many of its variables depend on each other; there"):
         size(tiny)
+
+
+def test_a_restriction_that_fixed_values_make_true_changes_nothing():
+    text = (
+        "{stem: {channels: 8}, stages: {a: {channels: 8, kernels: {choice: [3, 5]}},"
+        " b: {channels: 16}}"
+    )
+    restricted = space_from_yaml(text + ", restrictions: [a.channels <= b.channels]}")
+    assert size(restricted) == size(space_from_yaml(text + "}")) == 2
+    assert restricted.restrictions == ()
+
+
+def test_networks_that_cannot_be_built_do_not_count():
+    space = space_from_yaml(
+        """
+        stem: {channels: 8}
+        stages:
+          a: {op: {choice: [mbconv, conv]}, channels: 8, kernels: {choice: [3, [3, 5], 5]}}
+          b: {channels: {choice: [4, 8]}, project_groups: {choice: [1, 8]}}
+        """
+    )
+    # A plain convolution has one kernel size; 4 channels cannot have 8 groups.
+    assert size(space) == (3 + 2) * (1 + 2) == len(everything(space))
+    impossible = space_from_yaml(
+        "{stem: {channels: 8}, stages: {a: {channels: 4, project_groups: 8}}}"
+    )
+    assert size(impossible) == 0
+
+
+def test_defaults_of_another_family_are_no_variables():
+    space = space_from_yaml(
+        """
+        stem: {channels: 8}
+        defaults: {expansion: {choice: [2, 3, 6]}, se_ratio: {choice: [0, 0.25]}}
+        stages:
+          a: {op: dsconv, channels: {choice: [8, 16]}}
+          b: {op: conv, channels: 8, kernels: {choice: [3, 5, 7]}}
+        """
+    )
+    assert [v.name for v in space.variables] == ["a.channels", "a.se_ratio", "b.kernels"]
+    assert size(space) == 2 * 2 * 3
+    for genotype in everything(space):
+        assert space.encode_spec(space.decode(genotype)) == genotype
+
+
+def test_size_of_mnasnet_by_hand():
+    # A block: conv (2 kernels), dsconv (2 kernels, SE or none), mbconv (2 expansions as well).
+    once = 2 + 2 * 2 + 2 * 2 * 2
+    deep = 2 * once  # beyond the first, blocks have a skip connection or none
+    # MobileNetV2's depths are 2, 3, 4, 3, 3 and 1, each with one block less or more. Widths of 24
+    # times 0.75, 1 and 1.25 are 24, 24 and 32. Alone in its stage, no block can have a skip
+    # connection: it has stride 2, or widths of 120 to 200 before and 240 to 400 after it.
+    first, last = 2 * (once + 2 * deep), 3 * (once + deep)
+    assert size(load_space("mnasnet")) == first * (3 * 3 * deep) ** 4 * last
+
+
+def test_a_space_of_widths_that_are_rounded_is_refused_at_once():
+    # Widths below 32 are rounded to whole groups, so that expansions of 1, 2 and 4 can be equal.
+    text = ANYNET.replace("[32, 1024], step: 32", "[8, 1024], step: 8")
+    with pytest.raises(
+        MixnasError, match="depend on each other; there are at most 1,846,757,322,1"
+    ):
+        size(space_from_yaml(text))

@@ -1,6 +1,9 @@
+import dataclasses
 import itertools
+import math
 import random
 from collections import Counter
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -11,6 +14,7 @@ from nas.space import (
     INACTIVE,
     load_space,
     sample,
+    size,
     space_from_yaml,
 )
 from nas.spec import load_network
@@ -39,6 +43,7 @@ tiny = space_from_yaml(TINY)
 seeds = st.integers(0, 10**9)
 
 
+@cache
 def everything(space):
     """All canonical genotypes that keep the restrictions, by brute force."""
     ranges = [range(len(v.values)) for v in space.variables]
@@ -72,8 +77,6 @@ def test_spec_and_genotype_are_inverse_everywhere_in_a_small_space():
 def test_membership_says_where_a_network_leaves_the_space():
     spec = load_network("mixnet_m")
     blocks = [list(stage) for stage in spec.stages]
-    import dataclasses
-
     blocks[2][1] = dataclasses.replace(blocks[2][1], kernels=(5, 3))
     changed = spec.replace(stages=tuple(map(tuple, blocks)))
     with pytest.raises(MixnasError, match=r"stages\[2\]\[1\]: kernels is \[5, 3\], not among"):
@@ -85,6 +88,115 @@ def test_membership_says_where_a_network_leaves_the_space():
     blocks[2][1] = dataclasses.replace(spec.stages[2][1], expansion=3)
     with pytest.raises(MixnasError, match="elsewhere in the network"):
         mixnet.encode_spec(spec.replace(stages=tuple(map(tuple, blocks))))
+
+
+def rewritten(spec, **changes):
+    """The network with fields of all blocks changed."""
+    return spec.replace(
+        stages=tuple(tuple(dataclasses.replace(b, **changes) for b in s) for s in spec.stages)
+    )
+
+
+def test_rewrites_without_effect_are_members_too():
+    spec = load_network("mixnet_s")
+    first = dataclasses.replace(
+        spec.stages[0][0], expand_groups=2, split="exponential", dilated=True
+    )
+    other = spec.replace(stages=((first,), *spec.stages[1:]))
+    assert mixnet.encode_spec(other) == mixnet.encode_spec(spec)
+    blocks = tuple(
+        tuple(dataclasses.replace(b, skip=False) if b.stride == 2 else b for b in stage)
+        for stage in spec.stages
+    )
+    assert mixnet.contains(spec.replace(stages=blocks))
+    assert not mixnet.contains(rewritten(spec, skip=False))
+    # Two groups of an even number of groups are split in the same way, three are not.
+    assert not mixnet.contains(rewritten(spec, split="exponential"))
+
+
+def test_neighbours_in_mnasnet_are_never_the_network_itself():
+    space = load_space("mnasnet")
+    rng = random.Random(0)
+    for _ in range(3):
+        genotype = sample(space, rng).genotype
+        own = space.decode(genotype).digest()
+        neighbours = [space.decode(other).digest() for other in space.neighbours(genotype)]
+        assert own not in neighbours
+        assert len(set(neighbours)) == len(neighbours)
+
+
+def test_variables_without_effect_are_inactive():
+    space = space_from_yaml(
+        """
+        stem: {channels: 8}
+        head: {channels: {choice: [0, 16]}, activation: {choice: [relu, mish]}}
+        stages:
+          a: {channels: {choice: [8, 16]}, skip: {choice: [true, false]},
+              expansion: {choice: [1, 6]}, expand_groups: {choice: [1, 2]}}
+        """
+    )
+    names = ("head.channels", "head.activation", "a.channels", "a.skip", "a.expansion",
+             "a.expand_groups")  # fmt: skip
+
+    def inactive(*values):
+        genotype = space.from_params(dict(zip(names, values, strict=True)))
+        return {name for name, i in zip(names, genotype, strict=True) if i == INACTIVE}
+
+    assert inactive(0, "mish", 8, False, 1, 2) == {"head.activation", "a.expand_groups"}
+    assert inactive(16, "mish", 16, False, 6, 2) == {"a.skip"}
+    assert inactive(16, "mish", 8, False, 6, 2) == set()
+    # Head 1 + 2; block: (2 with skip or 1 without) times (1 + 2).
+    assert size(space) == 3 * (2 + 1) * 3
+    assert len({space.decode(g).digest() for g in everything(space)}) == 27
+
+
+def test_of_equal_values_the_first_stands_for_all():
+    space = space_from_yaml(
+        "{stem: {channels: 8}, stages: {a: {channels: 8, expansion: {choice: [2.5, 3, 6]}}}}"
+    )  # 8 * 2.5 channels are rounded to 24
+    assert [space.canonical((i,)) for i in range(3)] == [(0,), (0,), (2,)]
+    assert size(space) == 2
+
+
+def test_a_depthwise_block_without_activation_is_the_simpler_family():
+    space = space_from_yaml(
+        "{stem: {channels: 8}, stages: {a: {channels: 8, op: {choice: [mbconv, dsconv]},"
+        " activation: {choice: [relu, identity]}, skip: true, expansion: {choice: [1, 2]}}}}"
+    )
+    # mbconv with relu (2), identity and expansion 2; dsconv with relu; either with identity.
+    assert size(space) == len(everything(space)) == 2 + 1 + 1 + 1
+    same = [space.from_params({"a.op": op, "a.activation": "identity", "a.expansion": 1})
+            for op in ("mbconv", "dsconv")]  # fmt: skip
+    assert same[0] == same[1]
+
+
+def test_tables_may_hold_kernels_as_numbers():
+    space = space_from_yaml(
+        "{stem: {channels: 8}, stages: {a: {channels: 8, kernels: {choice: [3, [3, 5], [3, 11]]}}}}"
+    )
+    assert [space.from_params({"a.kernels": k}) for k in (3.0, 3, 3.5, 3.11, "3.5")] == [
+        (0,),
+        (0,),
+        (1,),
+        (2,),
+        (1,),
+    ]
+
+
+def test_a_variable_that_becomes_active_is_drawn_with_its_weights():
+    space = space_from_yaml(
+        """
+        stem: {channels: 8}
+        stages:
+          a: {depth: {choice: [1, 2]}, channels: 8,
+              rest: {group_width: {range: [1, 64], scale: log}}}
+        """
+    )
+    rng = random.Random(0)
+    widths = [space.values(space.canonical((1, INACTIVE), rng))["a.rest.group_width"]
+              for _ in range(2000)]  # fmt: skip
+    # A width of 1 covers log(1.5 / 0.5) of log(64.5 / 0.5).
+    assert widths.count(1) / 2000 == pytest.approx(math.log(3) / math.log(129), abs=0.03)
 
 
 def test_membership_does_not_depend_on_classes():
@@ -124,7 +236,6 @@ def test_moves_stay_in_the_space(seed):
     for moved in (
         mixnet.mutate(one, rng),
         mixnet.crossover(one, two, rng),
-        mixnet.redraw(one, rng),
     ):
         assert mixnet.canonical(moved) == moved
         assert mixnet.contains(mixnet.decode(moved))

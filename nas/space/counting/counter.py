@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
@@ -12,6 +13,7 @@ from nas.errors import MixnasError
 from nas.ir import Shape
 from nas.space.compile import Plans
 from nas.space.plan import get_all, used_variables
+from nas.space.counting.tables import CostTables, open_tables
 from nas.space.variables import Genotype
 from nas.spec import Head, Input, Stem, stem_part, tail_parts
 
@@ -30,6 +32,11 @@ class Counter:
         stem_and_input = (*plans.stem.values(), *plans.input.values())
         self._pick_stem = _picker(used_variables(stem_and_input))
         self._pick_head = _picker(used_variables(plans.head.values()))
+
+    @cached_property
+    def tables(self) -> CostTables | None:
+        """Tables that give the costs of thousands of genotypes at once, if there can be any."""
+        return open_tables(self._plans, self.cost)
 
     def cost(self, genotype: Genotype) -> Cost:
         """Return the costs of a genotype's network.

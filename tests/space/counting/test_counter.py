@@ -2,7 +2,8 @@ import pytest
 
 from nas.cost import count
 from nas.errors import MixnasError
-from nas.space import counting, space_from_yaml
+from nas.space import space_from_yaml
+from nas.space.counting import counter
 from tests.space.test_space import everything, tiny
 
 
@@ -14,7 +15,7 @@ def test_all_members_of_a_small_space_are_counted_as_their_specs():
 def test_costs_do_not_depend_on_the_cache(monkeypatch):
     members = sorted(everything(tiny))[::7]
     costs = [tiny.cost(genotype) for genotype in members]
-    monkeypatch.setattr(counting, "_CACHE", 2)
+    monkeypatch.setattr(counter, "_CACHE", 2)
     fresh = tiny.with_classes(tiny.num_classes)
     assert [fresh.cost(genotype) for genotype in members] == costs
     other = tiny.with_classes(tiny.num_classes + 1)

@@ -1,0 +1,6 @@
+"""Counting the costs of genotypes without building their specs: one by one, or thousands at once."""
+
+from nas.space.counting.counter import Counter
+from nas.space.counting.tables import CostTables
+
+__all__ = ["CostTables", "Counter"]

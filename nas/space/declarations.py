@@ -1,0 +1,123 @@
+"""The sources of the values in a space document, and the variables that they declare."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from nas.document import Document, Location
+from nas.errors import DocumentError, unknown
+from nas.space.choices import expand, is_form
+from nas.space.outline import PLACEHOLDERS
+from nas.space.plan import ValueSource
+from nas.space.variables import Site, Variable
+
+
+class Declarations:
+    """What a document has declared so far.
+
+    Attributes:
+        document: The document, for messages.
+        shared: The expressions of the shared variables, by name.
+        problems: The mistakes found so far. After one, a placeholder takes the value's place.
+        names: Position of every variable, by its name.
+        values: Values and frequencies of every variable.
+        kinds: Type of every field that restrictions can name.
+        fixed: Value of every field without a variable, by the name its variable would have.
+        referred: Names of the shared variables that fields refer to.
+        broken: Names of the fields and variables with mistakes.
+        sites: Fields that take their value from each variable.
+    """
+
+    def __init__(self, document: Document, shared: dict[str, Any], problems: list[str]) -> None:
+        """Begin with no declaration."""
+        self.document = document
+        self.shared = shared
+        self.problems = problems
+        self.names: dict[str, int] = {}
+        self.kinds: dict[str, Any] = {}
+        self.fixed: dict[str, Any] = {}
+        self.referred: set[str] = set()
+        self.broken: set[str] = set()
+        self.values: list[tuple[tuple[Any, ...], tuple[float, ...] | None]] = []
+        self.sites: dict[int, list[Site]] = {}
+
+    def _note(self, at: Location, message: str) -> None:
+        """Record a mistake, and go on to find the others."""
+        self.problems.append(self.document.problem(at, message))
+
+    def _source(
+        self, name: str, expression: Any, *, kind: Any, base: Any, at: Location
+    ) -> ValueSource:
+        """Return the source of a field's value, and declare its variable if it has one.
+
+        If the value has mistakes, these are recorded, and a placeholder is returned.
+
+        Args:
+            name: Name of the field's own variable.
+            expression: A fixed value, a choice, or a reference to a shared variable.
+            kind: Type of the field.
+            base: Value that relative choices refer to, if any.
+            at: Path of the expression in the document.
+        """
+        try:
+            return self._read_source(name, expression, kind=kind, base=base, at=at)
+        except DocumentError as error:
+            self.problems += str(error).splitlines()
+            self.broken.add(name)
+            if isinstance(expression, str):
+                self.broken.add(expression.removeprefix("$"))
+            return ValueSource(PLACEHOLDERS.get(name.rpartition(".")[2]))
+
+    def _read_source(
+        self, name: str, expression: Any, *, kind: Any, base: Any, at: Location
+    ) -> ValueSource:
+        shared = isinstance(expression, str) and expression.startswith("$")
+        if shared:
+            name = expression[1:]
+            self.referred.add(name)
+            if name not in self.shared:
+                self.document.fail(at, unknown("variable", name, self.shared))
+            expression, at = self.shared[name], ("variables", name)
+            if not is_form(expression):
+                expression = {"choice": [expression]}
+        elif not is_form(expression):
+            self.kinds.setdefault(name, kind)
+            values, _ = expand(expression, kind, base, document=self.document, at=at)
+            return self._fixed(name, values[0])
+        self.kinds.setdefault(name, kind)
+        values, weights = expand(expression, kind, base, document=self.document, at=at)
+        if len(values) == 1 and not shared:
+            return self._fixed(name, values[0])
+        if name not in self.names:
+            self.names[name] = len(self.values)
+            self.values.append((values, weights))
+        index = self.names[name]
+        if self.values[index][0] != values:
+            self.document.fail(
+                at, f"'{name}' would have different values in the fields that share it"
+            )
+        return ValueSource(None, index, values)
+
+    def _fixed(self, name: str, value: Any) -> ValueSource:
+        self.fixed[name] = value  # restrictions may refer to it
+        return ValueSource(value)
+
+    def _use(self, source: ValueSource, site: Site) -> None:
+        if source.variable is not None:
+            self.sites.setdefault(source.variable, []).append(site)
+
+    def _check_fields(self, fields: dict[str, Any], at: Location, allowed: Collection[str]) -> None:
+        for key in fields:
+            if key not in allowed:
+                self._note((*at, key), unknown("key", key, allowed))
+
+    def _variables(self) -> list[Variable]:
+        result = []
+        for name, index in self.names.items():
+            values, weights = self.values[index]
+            sites = tuple(dict.fromkeys(self.sites.get(index, ())))
+            if any(site.unconditional for site in sites):
+                sites = ()
+            result.append(Variable(name, values, weights, sites))
+        return result

@@ -1,0 +1,107 @@
+"""Costs of many genotypes at once, against those of one after the other."""
+
+import dataclasses
+import math
+import pickle
+
+import numpy as np
+import pytest
+
+from nas.errors import MixnasError
+from nas.limits import COST_METRICS
+from nas.space import load_space, space_from_yaml, space_names
+from nas.space.counting import tables
+
+CONDITIONAL = """
+name: conditional
+variables: {width: {choice: [8, 16, 24]}, n: {choice: [1, 2]}}
+stem: {channels: $width, stride: {choice: [1, 2]}}
+input: {resolution: {choice: [32, 48]}}
+stages:
+  s:
+    channels: $width
+    op: {choice: [mbconv, dsconv, conv]}
+    depth: {choice: [1, 2, 3]}
+    kernels: {choice: [[3], [5]]}
+    rest: {activation: {choice: [relu, swish]}}
+  t:
+    channels: {choice: [16, 32]}
+    stride: 2
+    depth: $n
+    expansion: {choice: [1, 2, 2.5]}
+    each: {se_ratio: {choice: [0, 0.25]}, project_groups: {choice: [1, 2]}}
+head: {channels: {choice: [0, 64]}}
+"""
+
+
+def drawn(space, number, seed=0):
+    return space.draw_full(np.random.default_rng(seed), number)
+
+
+def exact(space, row):
+    try:
+        return dataclasses.astuple(space.cost(space.canonical(row)))
+    except MixnasError:
+        return (math.inf,) * 4
+
+
+@pytest.mark.parametrize("space", [*map(load_space, space_names()), space_from_yaml(CONDITIONAL)])
+def test_every_cost_is_the_exact_one(space):
+    full = drawn(space, 80)
+    found = np.column_stack([space.cost_tables.costs(full, metric) for metric in COST_METRICS])
+    assert [tuple(row) for row in found] == [exact(space, row) for row in full.tolist()]
+
+
+def test_networks_that_cannot_be_built_cost_infinitely_much():
+    space = space_from_yaml(
+        """
+        name: partial
+        stem: {channels: 8}
+        stages:
+          a: {channels: 16, split: exponential, depth: {choice: [1, 2]}, expansion: 1,
+              rest: {kernels: {choice: [[3], [3, 5, 7], [3, 5, 7, 9, 11]]}},
+              first: {kernels: {choice: [[3], [3, 5, 7, 9, 11]]}}}
+        """
+    )
+    full = drawn(space, 60)
+    madds = space.cost_tables.costs(full, "madds")
+    assert madds.tolist() == [exact(space, row)[1] for row in full.tolist()]
+    assert 0 < np.isinf(madds).sum() < 60
+
+
+def test_tables_of_large_blocks_are_split(monkeypatch):
+    monkeypatch.setattr(tables, "JOINT", 4)
+    space = space_from_yaml(CONDITIONAL)
+    assert max(len(part._terms) for part in space.cost_tables._parts) >= 3
+    full = drawn(space, 60)
+    peaks = space.cost_tables.costs(full, "peak_memory")
+    assert peaks.tolist() == [exact(space, row)[3] for row in full.tolist()]
+
+
+def test_there_are_no_tables_where_they_would_be_too_large_or_widths_are_derived(monkeypatch):
+    derived = space_from_yaml(
+        """
+        name: derived
+        stem: {channels: 16}
+        derive: {depth: {range: [2, 4]}, w0: 16, wa: {range: [8, 16], step: 8}, wm: 2.0}
+        stages: {a: {stride: 2}, b: {stride: 2}}
+        """
+    )
+    assert derived.cost_tables is None
+    monkeypatch.setattr(tables, "LARGEST", 20)
+    assert space_from_yaml(CONDITIONAL).cost_tables is None
+
+
+def test_tables_that_disagree_with_exact_costs_are_not_used(monkeypatch):
+    # As if no two variables of a block interacted.
+    monkeypatch.setattr(tables, "JOINT", 4)
+    monkeypatch.setattr(tables._Part, "_interact", lambda *args: False)
+    assert space_from_yaml(CONDITIONAL).cost_tables is None
+
+
+def test_a_space_can_be_sent_with_its_tables():
+    space = space_from_yaml(CONDITIONAL)
+    full = drawn(space, 20)
+    madds = space.cost_tables.costs(full, "madds")
+    copy = pickle.loads(pickle.dumps(space))  # noqa: S301
+    assert copy.cost_tables.costs(full, "madds").tolist() == madds.tolist()

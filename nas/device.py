@@ -91,9 +91,9 @@ def serve(
 
     On the other machine, run MIXNAS_TOKEN=... python -m nas.measure mixnet_s --device http://HOST:PORT
     """
-    import psutil
-
     from nas.latency.agent.messages import MEGABYTE, JobLimits
+    from nas.latency.agent.run import listen  # fails before anything is promised
+    from nas.machine import usable_memory
 
     if sys.platform == "win32":
         raise MixnasError("the device agent needs Linux or macOS; on Windows, run it in WSL")
@@ -104,12 +104,10 @@ def serve(
         receive_seconds=max_seconds,
         seconds=max_seconds,
         profile_seconds=15 * max_seconds,
-        memory_bytes=max_memory * MEGABYTE
-        if max_memory
-        else psutil.virtual_memory().total * 3 // 4,
+        memory_bytes=max_memory * MEGABYTE if max_memory else usable_memory() * 3 // 4,
     )
     description = _check_device(device, limits)
-    with _listen(host, port) as listener:
+    with listen(host, port) as listener:
         _print_greeting(listener, description, token, tls=tls_cert is not None)
         _serve(
             device=device,
@@ -146,7 +144,7 @@ def fit(
         list[str] | None,
         typer.Option(
             metavar="METRIC=RANGE",
-            help="Limit on another cost, such as params=5M; may be repeated.",
+            help="Limit on another cost, such as params=5M, but not on latency; may be repeated.",
         ),
     ] = None,
     threads: cli.Threads = None,
@@ -162,11 +160,13 @@ def fit(
 
     Searches of the space on the device then predict the latency of each candidate and measure the
     Pareto front at the end. Searches use all cores, batch size 1 and fp32; a predictor fitted under
-    other conditions can only be used from Python.
+    other conditions can only be used from Python. After an interruption, the same command continues
+    with the measurements made so far.
     """
     from nas.latency import open_device
     from nas.latency.conditions import measurement_settings
     from nas.latency.prediction.fitting import fit_predictor
+    from nas.latency.prediction.kept import KeptLatencies
     from nas.limits import parse_limits, with_budget
     from nas.space import load_space
 
@@ -175,6 +175,7 @@ def fit(
     opened_device, console = open_device(device, settings), cli.error_console()
     with cli.progress_bar(console, f"examining {device}") as step:
         opened_device.prepare(step)
+    kept = KeptLatencies(opened_device)
     with cli.progress_bar(console, "measuring networks") as step:
         predictor = fit_predictor(
             device=opened_device,
@@ -184,9 +185,12 @@ def fit(
             limits=limits,
             step=step,
             checks=checks,
+            kept=kept,
         )
     path = predictor.save()
-    card = predictor.card
+    kept.clear()
+    card, learned = predictor.card, len(predictor.latencies_ms)
+    low, high = predictor.range_ms
     assert card is not None
     if json:
         cli.print_json(
@@ -194,13 +198,15 @@ def fit(
                 "path": str(path),
                 "space": opened_space.name,
                 "conditions": dataclasses.asdict(predictor.conditions),
-                "networks": networks,
+                "networks": learned,
+                "range_ms": [low, high],
                 **dataclasses.asdict(card),
             }
         )
     else:
         _print_card(card, f"latency of '{opened_space.name}' on {device}")
-        print(f"predictor: {path}")
+        print(f"fitted to {learned} networks, which take {low:.2f} to {high:.2f} ms")
+        cli.print_text(f"predictor: {path}")
 
 
 def _print_card(card: ErrorCard, subject: str) -> None:
@@ -331,31 +337,6 @@ def _check_device(device: str, limits: JobLimits) -> str:
         f"{device} ({conditions['runtime']}, {conditions['machine']}, "
         f"{conditions['threads']} threads)"
     )
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on an address.
-
-    Raises:
-        MixnasError: If the address is in use or does not belong to this machine.
-    """
-    try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = addresses[0]
-        listener = socket.socket(family, kind, protocol)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen()  # from now on, clients wait for the server instead of being refused
-        except OSError:
-            listener.close()
-            raise
-    except OSError as error:
-        raise MixnasError(
-            f"cannot listen on {host} port {port} ({error.strerror}); choose another --host or "
-            "--port"
-        ) from None
-    return listener
 
 
 def _print_greeting(listener: socket.socket, description: str, token: _Token, *, tls: bool) -> None:

@@ -25,13 +25,39 @@ from nas.files import cache_folder
 OTHERS = 0.25  # cores used by other processes
 STOLEN = 0.05  # share of the processor's time that the host takes from a virtual machine
 CLOCK = 0.8  # clock frequency as a share of the maximum
+THROTTLED = 0.01  # share of the time for which a CPU quota stops this process
 _PATIENCE = 2.0  # seconds of waiting for the lock before a message is printed
+_ROOT = Path("/")  # holds ``proc`` and ``sys``
 _BOUND = "MIXNAS_GPU"  # environment variable: the only GPU that a process may use
 
 
 def usable_cores() -> int:
-    """Return the number of cores on which this process may run."""
-    return len(_affinity()) or os.cpu_count() or 1
+    """Return the number of cores that this process may use.
+
+    It is bounded by the cores that the process is bound to (``taskset``), by the CPU quota of a
+    container (its whole cores, and at least one), and by what SLURM has allotted to a task.
+    """
+    bounds = [len(_affinity()) or os.cpu_count() or 1]
+    if (quota := cpu_quota()) is not None:
+        bounds.append(int(quota))
+    allotted = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    if allotted.isdigit():
+        bounds.append(int(allotted))
+    return max(1, min(bounds))
+
+
+def usable_memory() -> int:
+    """Return the bytes of memory that this process may use: the machine's, or a container's."""
+    total = psutil.virtual_memory().total
+    return min(total, memory_limit() or total)
+
+
+def thread_remarks(threads: int) -> list[str]:
+    """Return a remark if a runtime has more threads than this process may use cores."""
+    cores = usable_cores()
+    if threads <= cores:
+        return []
+    return [f"{threads} threads shared the {cores} cores that this process may use"]
 
 
 def _affinity() -> list[int]:
@@ -95,6 +121,7 @@ class MachineLoad:
         """Start observing."""
         self._before = psutil.cpu_times()
         self._own = self._process_seconds()
+        self._throttled = throttled_seconds()
 
     @staticmethod
     def _process_seconds() -> float:
@@ -118,6 +145,10 @@ class MachineLoad:
             remarks.append(f"other processes used {others:.0%} of the processor")
         if stolen > STOLEN:
             remarks.append(f"the host took {stolen:.0%} of the processor")
+        elapsed = total / (psutil.cpu_count() or 1)
+        throttled = (throttled_seconds() - self._throttled) / elapsed
+        if throttled > THROTTLED:
+            remarks.append(f"a CPU quota stopped this process for {throttled:.0%} of the time")
         return remarks + _clock_remarks()
 
 
@@ -184,6 +215,85 @@ def _locked(name: str, exclusive: bool) -> Iterator[None]:
     finally:
         lock.release(force=True)
         lock.close()
+
+
+# -- limits of control groups, as of a container or a job -----------------------------------------
+
+
+def cpu_quota(root: Path = _ROOT) -> float | None:
+    """Return how many cores' time this process may take; None without a limit.
+
+    Args:
+        root: Folder that holds ``proc`` and ``sys``.
+    """
+    quotas = [quota for group in _groups("cpu", root) if (quota := _quota(group)) is not None]
+    return min(quotas, default=None)
+
+
+def memory_limit(root: Path = _ROOT) -> int | None:
+    """Return how many bytes of memory this process may take; None without a limit."""
+    names = ("memory.max", "memory.limit_in_bytes")  # of version 2 and version 1
+    limits = [
+        int(words[0])
+        for group in _groups("memory", root)
+        for name in names
+        if (words := _words(group / name)) and words[0].isdigit()
+    ]
+    return min(limits, default=None)
+
+
+def throttled_seconds(root: Path = _ROOT) -> float:
+    """Return for how long this process's groups have been stopped because of their CPU quotas."""
+    units = {"throttled_usec": 1e6, "throttled_time": 1e9}  # of version 2 and version 1
+    total = 0.0
+    for group in _groups("cpu", root):
+        words = _words(group / "cpu.stat")
+        for name, value in zip(words[::2], words[1::2], strict=False):
+            if name in units:
+                total += int(value) / units[name]
+    return total
+
+
+def _quota(group: Path) -> float | None:
+    words = _words(group / "cpu.max")
+    if not words:  # version 1
+        words = _words(group / "cpu.cfs_quota_us") + _words(group / "cpu.cfs_period_us")
+    if len(words) != 2 or not all(word.isdigit() for word in words):  # "max", or -1 for no limit
+        return None
+    return int(words[0]) / int(words[1])
+
+
+def _words(path: Path) -> list[str]:
+    """Return the words of a file; none if it cannot be read."""
+    return _text(path).split()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # as on other systems than Linux
+        return ""
+
+
+def _groups(controller: str, root: Path) -> Iterator[Path]:
+    """Yield the folders of the groups that this process is in, from its own to the outermost.
+
+    In a container, the path of its own group may be that on the host, which does not exist here.
+    """
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and controller not in controllers.split(","):
+            continue
+        # Version 2 has one hierarchy; version 1 has one for each set of controllers.
+        for mount in {controllers, controller} if controllers else {""}:
+            group = root / "sys/fs/cgroup" / mount / path.strip("/")
+            top = root / "sys/fs/cgroup" / mount
+            while True:
+                yield group
+                if group == top or top not in group.parents:
+                    break
+                group = group.parent
 
 
 # -- accelerators ---------------------------------------------------------------------------------

@@ -12,10 +12,13 @@ import httpx
 import pytest
 
 from nas import device
-from nas.errors import MixnasError
+from nas.errors import MixnasError, UnrunnableError
+from nas.imports import missing_package
 from nas.latency import LocalDevice
+from nas.latency.agent.run import listen
 from nas.latency.prediction.predictor import ErrorCard
 from nas.latency.profile import DeviceProfile, Finding, LayerSignature
+from nas.testing.fakes import InstantDevice
 from tests.latency.records import CONDITIONS
 
 
@@ -97,7 +100,7 @@ def test_bad_tokens_are_refused(monkeypatch, tmp_path, text):
 )
 def test_the_greeting_names_the_address(host, shown, capsys):
     try:
-        listener = device._listen(host, 0)
+        listener = listen(host, 0)
     except MixnasError:
         pytest.skip("this machine has no IPv6")
     with listener:
@@ -126,7 +129,66 @@ def test_a_predictor_is_made_and_saved(here, tmp_path, monkeypatch):
     assert card["conditions"]["device"] == "nas.testing.fakes:InstantDevice"
     (saved,) = (tmp_path / "cache" / "predictors").iterdir()
     assert card["path"] == str(saved)
-    assert len(json.loads(saved.read_text())["latencies_ms"]) == 12
+    learned = json.loads(saved.read_text())["latencies_ms"]
+    assert len(learned) == 12
+    assert card["range_ms"] == [min(learned), max(learned)]
+    assert list((tmp_path / "cache" / "latencies").iterdir()) == []  # nothing is left to continue
+
+
+@pytest.fixture
+def failing(monkeypatch, tmp_path):
+    """Let the device raise an error at one of its measurements; return how many there were."""
+    monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path / "cache"))
+    measure = InstantDevice.measure
+
+    def fail(at, error):
+        measured = []
+
+        def measure_or_fail(self, spec, effort=None):
+            measured.append(spec)
+            if len(measured) == at:
+                raise error
+            return measure(self, spec, effort)
+
+        monkeypatch.setattr(InstantDevice, "measure", measure_or_fail)
+        return measured
+
+    return fail
+
+
+def test_a_fit_counts_the_networks_that_it_learned_from(here, failing):
+    failing(3, UnrunnableError("no such operator"))
+    result = here(*FIT, "--checks", "5", "--json")
+    assert result.returncode == 0, result.stderr
+    card = json.loads(result.stdout)
+    assert (card["networks"], card["n"]) == (11, 5)
+
+
+def test_a_fit_that_is_stopped_continues(here, failing):
+    failing(15, KeyboardInterrupt())
+    assert here(*FIT, "--checks", "5").returncode == 130
+    measured = failing(99, KeyboardInterrupt())
+    result = here(*FIT, "--checks", "5")
+    assert result.returncode == 0, result.stderr
+    assert "fitted to 12 networks, which take " in result.stdout
+    assert len(measured) == 3  # 14 of 17 were kept
+
+
+def test_a_fit_refuses_a_limit_on_latency(refused):
+    error = refused(*FIT, "--limit", "latency=8ms")
+    assert "a fit cannot keep the limit latency <= 8" in error
+
+
+def test_nothing_is_promised_without_the_server(monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.startswith("nas.latency.agent.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(ModuleNotFoundError) as caught:
+        device.serve(port=0)
+    assert missing_package(caught.value) == (
+        "the package 'uvicorn' is not installed; install it with pip install 'mixnas[agent]'"
+    )
+    assert capsys.readouterr().out == ""
 
 
 def test_an_error_card_is_a_table(here, tmp_path, monkeypatch):

@@ -17,7 +17,9 @@ from nas.machine import (
     name_here,
     other_cores,
     pinned,
+    thread_remarks,
     usable_cores,
+    usable_memory,
 )
 
 Times = namedtuple("Times", "user idle iowait steal guest", defaults=(0.0,) * 5)
@@ -36,7 +38,8 @@ def four_cores(monkeypatch):
 def load(monkeypatch):
     """Return the remarks for the seconds that were spent since the observation began."""
 
-    def remarks(own=0.0, clock=None, **spent):
+    def remarks(own=0.0, clock=None, throttled=0.0, **spent):
+        monkeypatch.setattr(machine_module, "throttled_seconds", lambda: 7.0)
         monkeypatch.setattr(psutil, "cpu_count", lambda: 4)
         monkeypatch.setattr(psutil, "cpu_freq", lambda: clock)
         monkeypatch.setattr(psutil, "cpu_times", lambda: Times(100.0, 200.0))
@@ -46,6 +49,7 @@ def load(monkeypatch):
         now = now._replace(**{name: getattr(now, name) + s for name, s in spent.items()})
         monkeypatch.setattr(psutil, "cpu_times", lambda: now)
         monkeypatch.setattr(MachineLoad, "_process_seconds", staticmethod(lambda: 50.0 + own))
+        monkeypatch.setattr(machine_module, "throttled_seconds", lambda: 7.0 + throttled)
         return observed.remarks()
 
     return remarks
@@ -196,3 +200,81 @@ def test_a_bound_process_knows_its_gpu_as_the_only_one(monkeypatch):
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-8a2f"
     assert (name_here("cuda:1"), name_here("cpu"), name_here("mps")) == ("cuda", "cpu", "mps")
     assert accelerator_identifier(name_here("cuda:1")) == "cuda-GPU-8a2f"
+
+
+# -- what a process may use ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def allowed(monkeypatch):
+    """Let this process have so many cores, a quota and an allotment; return its cores."""
+
+    def cores(bound, quota=None, allotted=None):
+        monkeypatch.setattr(machine_module, "_affinity", lambda: list(range(bound)))
+        monkeypatch.setattr(machine_module, "cpu_quota", lambda: quota)
+        monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
+        if allotted is not None:
+            monkeypatch.setenv("SLURM_CPUS_PER_TASK", allotted)
+        return usable_cores()
+
+    return cores
+
+
+@pytest.mark.parametrize(
+    ("bound", "quota", "allotted", "cores"),
+    [
+        (8, None, None, 8),
+        (1, None, None, 1),
+        (8, 2.0, None, 2),
+        (8, 2.9, None, 2),
+        (8, 0.5, None, 1),
+        (2, 16.0, None, 2),
+        (8, None, "4", 4),
+        (8, 3.0, "4", 3),
+        (8, None, "", 8),
+        (8, None, "4(x2)", 8),
+        (8, None, "0", 1),
+    ],
+)
+def test_cores_that_a_process_may_use(allowed, bound, quota, allotted, cores):
+    assert allowed(bound, quota, allotted) == cores
+
+
+def test_without_affinity_the_cores_are_those_of_the_machine(allowed, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert allowed(0) == 6
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert allowed(0) == 1
+
+
+@needs_affinity
+def test_a_process_that_is_bound_to_one_core_uses_one():
+    core = min(os.sched_getaffinity(0))
+    code = (
+        f"import os; os.sched_setaffinity(0, {{{core}}})\n"
+        "from nas.latency import LocalDevice, MeasurementSettings\n"
+        "print(LocalDevice('onnxruntime:cpu', MeasurementSettings()).conditions.threads)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.stdout == "1\n", found.stderr
+
+
+def test_more_threads_than_cores_are_reported(allowed):
+    allowed(8, 2.0)
+    assert thread_remarks(2) == []
+    assert thread_remarks(3) == ["3 threads shared the 2 cores that this process may use"]
+
+
+def test_memory_is_that_of_the_machine_or_the_container(monkeypatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: namedtuple("Memory", "total")(1000))
+    for limit, usable in ((None, 1000), (400, 400), (2**63, 1000)):
+        monkeypatch.setattr(machine_module, "memory_limit", lambda limit=limit: limit)
+        assert usable_memory() == usable
+
+
+def test_a_quota_that_stops_the_process_is_reported(load):
+    # 40 core seconds on four cores are ten seconds.
+    assert load(idle=40.0, throttled=0.09) == []
+    assert load(idle=40.0, throttled=1.2) == [
+        "a CPU quota stopped this process for 12% of the time"
+    ]

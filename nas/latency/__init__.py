@@ -5,11 +5,16 @@ The runtimes are imported on first use because they are slow to load.
 
 from __future__ import annotations
 
-from nas.imports import looks_like_import, named_object
+from nas.imports import has_module, looks_like_import, named_object
 from nas.latency.conditions import Conditions, Latency, MeasurementSettings
 from nas.latency.device import Device, LocalDevice, measure_quietly
-from nas.latency.runtimes import EXAMPLES
+from nas.latency.runtimes import EXAMPLES, FAMILIES
 from nas.machine import usable_cores
+
+
+def names_code(name: str) -> bool:
+    """Return whether a device's name is an import path, so that opening it runs that code."""
+    return looks_like_import(name) and name.partition(":")[0] not in FAMILIES
 
 
 def open_device(name: str, settings: MeasurementSettings = MeasurementSettings()) -> Device:  # noqa: B008
@@ -28,7 +33,8 @@ def open_device(name: str, settings: MeasurementSettings = MeasurementSettings()
         from nas.latency.remote.device import RemoteDevice
 
         return RemoteDevice(name, settings)
-    if looks_like_import(name) and "." in name:
+    # A name without a dot may also be a misspelled runtime, which is told by `LocalDevice`.
+    if names_code(name) and ("." in name or has_module(name)):
         device: Device = named_object(name, "device")(settings)
         return device
     return LocalDevice(name, settings)
@@ -42,6 +48,7 @@ __all__ = [
     "LocalDevice",
     "MeasurementSettings",
     "measure_quietly",
+    "names_code",
     "open_device",
     "usable_cores",
 ]

@@ -21,7 +21,7 @@ from nas.latency.runtimes import Program, Runtime, TimedRun, open_runtime
 from nas.latency.tuning import tune
 from nas.latency.weights import realistic_weights
 from nas.lowering import MERGE_ALL, FormChoice, lower
-from nas.machine import MachineLoad, machine_for, pinned
+from nas.machine import MachineLoad, machine_for, pinned, thread_remarks
 from nas.progress import Step
 from nas.spec import NetworkSpec, load_network
 
@@ -221,7 +221,11 @@ class LocalDevice:
             run, reference = load(), self.reference()
             machine_load = MachineLoad()
             timing = time_in_turns(run, reference, effort or Effort())
-            noise = [*remarks(timing, profile.reference_ms), *machine_load.remarks()]
+            noise = [
+                *remarks(timing, profile.reference_ms),
+                *machine_load.remarks(),
+                *thread_remarks(self.runtime.threads),
+            ]
         return self._latency(timing, noise, resolution)
 
     def _latency(self, timing: Timing, noise: list[str], resolution: int) -> Latency:

@@ -18,7 +18,7 @@ from nas.document import digest
 from nas.files import cache_folder, write_atomic
 from nas.ir import MixConv, Shape, SqueezeExcite, conv_channels
 from nas.latency.conditions import Conditions
-from nas.lowering import Form, candidates, default_form, is_pointwise
+from nas.lowering import Form, candidates, default_form, group_width, is_pointwise
 
 _CONFIG = ConfigDict(extra="forbid")
 
@@ -28,14 +28,16 @@ class LayerSignature:
     """The properties of a layer on which its fastest form depends.
 
     Attributes:
-        kind: ``depthwise``, ``pointwise`` or ``gate`` (squeeze-and-excitation).
+        kind: ``depthwise``, ``grouped`` (wider groups), ``pointwise`` or ``gate``
+            (squeeze-and-excitation).
         channels: Number of input channels.
         size: Height of the input, in pixels.
         kernel: Largest kernel size.
         stride: Stride of the convolutions.
         groups: Number of parallel convolutions (kernel groups).
         aligned: For 1x1 convolutions, whether every slice fills whole blocks of channels; for
-            depthwise ones, whether all kernels have the same size.
+            others, whether all kernels have the same size.
+        width: Channels per convolution group; 1 for depthwise and 1x1 convolutions and for gates.
     """
 
     kind: str
@@ -45,6 +47,7 @@ class LayerSignature:
     stride: int = 1
     groups: int = 1
     aligned: bool = True
+    width: int = 1
 
     @staticmethod
     def of(node: MixConv | SqueezeExcite, shape: Shape) -> LayerSignature:
@@ -52,10 +55,11 @@ class LayerSignature:
         if isinstance(node, SqueezeExcite):
             return LayerSignature(kind="gate", channels=shape[0], size=shape[1])
         extents = [conv.extent for conv in node.convs]
-        kind = "pointwise" if is_pointwise(node) else "depthwise"
-        aligned = len(set(extents)) == 1
-        if kind == "pointwise":
-            aligned = default_form(node) == "grouped"
+        if is_pointwise(node):
+            kind, width, aligned = "pointwise", 1, default_form(node) == "grouped"
+        else:
+            width, aligned = group_width(node), len(set(extents)) == 1
+            kind = "depthwise" if width == 1 else "grouped"
         return LayerSignature(
             kind=kind,
             channels=conv_channels(node)[0],
@@ -64,11 +68,12 @@ class LayerSignature:
             stride=node.convs[0].stride,
             groups=len(node.convs),
             aligned=aligned,
+            width=width,
         )
 
     def distance(self, other: LayerSignature) -> float:
         """Return the dissimilarity to another layer; infinite if their forms are unrelated."""
-        if (self.kind, self.aligned) != (other.kind, other.aligned):
+        if (self.kind, self.aligned, self.width) != (other.kind, other.aligned, other.width):
             return math.inf
         if (self.stride > 1) != (other.stride > 1) or (self.groups > 1) != (other.groups > 1):
             return math.inf

@@ -9,6 +9,7 @@ the more evenly both are affected.
 from __future__ import annotations
 
 import gc
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,10 @@ REFERENCE_RUNS = 2
 STABLE = 0.03  # relative change between two consecutive medians that ends the warm-up
 CHECK_EVERY = 4  # rounds between two checks of the precision
 RESAMPLES = 400  # bootstrap resamples
+# A slow network gets fewer runs: beyond this time, in seconds, one per turn, without a settling
+# one, and the measurement ends as soon as there are enough rounds for an interval.
+LONGEST = 30.0
+FEWEST_ROUNDS = 3
 # Thresholds above which `remarks` reports a disturbance.
 UNCERTAIN = 0.05  # relative half-width of the median's confidence interval
 UNCERTAIN_RATIO = 0.03  # the same for the ratio to the reference, on which comparisons rely
@@ -36,7 +41,8 @@ class Effort:
 
     Attributes:
         rounds: Minimum number of rounds; each runs the reference and then the network.
-        seconds: Time, in seconds, after which no round is started beyond the minimum number.
+        seconds: Time, in seconds, after which no round is started beyond the minimum number. After
+            `LONGEST`, `FEWEST_ROUNDS` are enough.
         precision: Relative half-width of the ratio's 95% confidence interval at which the
             measurement ends early.
         warm_seconds: Maximum warm-up time of each network, in seconds.
@@ -116,12 +122,16 @@ def time_in_turns(run: TimedRun, reference: TimedRun, effort: Effort = Effort())
         warm_up(run, effort.warm_seconds)
         rounds: list[np.ndarray] = []
         reference_rounds: list[np.ndarray] = []
-        stop = time.perf_counter() + effort.seconds
+        began = time.perf_counter()
+        deadline = began + max(LONGEST, effort.seconds)
         while True:
-            reference_rounds.append(_runs(reference, REFERENCE_RUNS))
-            rounds.append(_runs(run, RUNS))
-            time_is_up = time.perf_counter() > stop
-            if len(rounds) < effort.rounds or not (time_is_up or len(rounds) % CHECK_EVERY == 0):
+            reference_rounds.append(_runs(reference, REFERENCE_RUNS, deadline=deadline))
+            rounds.append(_runs(run, RUNS, deadline=deadline))
+            now, fewest = time.perf_counter(), effort.rounds
+            if now > deadline:
+                fewest = min(fewest, FEWEST_ROUNDS)
+            time_is_up = now > began + effort.seconds
+            if len(rounds) < fewest or not (time_is_up or len(rounds) % CHECK_EVERY == 0):
                 continue
             timing = Timing(tuple(rounds), tuple(reference_rounds))
             if time_is_up or timing.ratio_error() < effort.precision:
@@ -133,7 +143,7 @@ def warm_up(run: TimedRun, seconds: float) -> float:
 
     Args:
         run: Runs the network once.
-        seconds: Time limit in seconds; checked after each five runs.
+        seconds: Time limit in seconds; the network runs once at least.
 
     Returns:
         The last median, in milliseconds.
@@ -141,15 +151,22 @@ def warm_up(run: TimedRun, seconds: float) -> float:
     stop = time.perf_counter() + seconds
     median = float("nan")  # never agrees with the first median
     while True:
-        previous, median = median, float(np.median([run() for _ in range(5)]))
+        previous, median = median, float(np.median(_runs(run, 5, settle=0, deadline=stop)))
         if abs(median - previous) <= STABLE * previous or time.perf_counter() > stop:
             return median
 
 
-def _runs(run: TimedRun, count: int, settle: int = SETTLE_RUNS) -> np.ndarray:
+def _runs(
+    run: TimedRun, count: int, settle: int = SETTLE_RUNS, deadline: float = math.inf
+) -> np.ndarray:
+    """Return the times of `count` runs after `settle` untimed ones; of one run after a deadline."""
     for _ in range(settle):
-        run()
-    return np.array([run() for _ in range(count)])
+        if time.perf_counter() <= deadline:
+            run()
+    times = [run()]
+    while len(times) < count and time.perf_counter() <= deadline:
+        times.append(run())
+    return np.array(times)
 
 
 def medians_in_turns(

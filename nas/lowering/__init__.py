@@ -16,6 +16,7 @@ from nas.lowering.forms import (
     can_be_padded,
     candidates,
     default_form,
+    group_width,
     is_pointwise,
 )
 from nas.lowering.rewrite import lower, lowered_tree
@@ -29,6 +30,7 @@ __all__ = [
     "can_be_padded",
     "candidates",
     "default_form",
+    "group_width",
     "is_pointwise",
     "lower",
     "lowered_tree",

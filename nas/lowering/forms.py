@@ -53,17 +53,31 @@ def _stackable(convs: tuple[Conv, ...]) -> bool:
     return len({(c.in_channels // c.groups, c.out_channels // c.groups) for c in convs}) == 1
 
 
+def _pads_kernels(convs: tuple[Conv, ...]) -> bool:
+    """Return whether merging convolutions puts zeros around or between the taps of a kernel."""
+    merged = max(conv.extent for conv in convs)
+    return len(convs) > 1 and any(conv.kernel < merged for conv in convs)
+
+
 def is_pointwise(mix: MixConv) -> bool:
-    """Return whether parallel convolutions are dense 1x1 ones, as opposed to depthwise ones."""
-    return all(conv.groups == 1 for conv in mix.convs)
+    """Return whether parallel convolutions are dense 1x1 ones."""
+    return all(conv.groups == 1 and conv.kernel == 1 for conv in mix.convs)
+
+
+def group_width(mix: MixConv) -> int:
+    """Return the input channels of a convolution group, 1 if all convolutions are depthwise.
+
+    Where the parallel convolutions differ, it is the largest width.
+    """
+    return max(conv.in_channels // conv.groups for conv in mix.convs)
 
 
 def candidates(mix: MixConv) -> dict[str, Form]:
     """Return the possible forms of parallel convolutions by name.
 
-    Depthwise convolutions have ``merge``, ``padded``, ``halves`` (smaller and larger kernels
-    separately) and ``split``. 1x1 convolutions have ``grouped`` (if all slices have the same
-    size), ``dense`` and ``split``.
+    Depthwise and grouped convolutions have ``merge``, ``padded``, ``halves`` (smaller and larger
+    kernels separately) and ``split``. 1x1 convolutions have ``grouped`` (if all slices have the
+    same size), ``dense`` and ``split``.
     """
     count = len(mix.convs)
     split = Form((1,) * count)
@@ -88,12 +102,15 @@ def can_be_padded(mix: MixConv) -> bool:
 def default_form(mix: MixConv) -> str:
     """Return the name of the form that is used without measurement.
 
-    It is a single convolution wherever possible. 1x1 convolutions become a grouped one if all
-    slices fill whole blocks of channels and a dense one otherwise, because runtimes with blocked
-    layouts use slow code for partial blocks.
+    Depthwise convolutions become a single one. 1x1 convolutions become a grouped one if all slices
+    fill whole blocks of channels and a dense one otherwise, because runtimes with blocked layouts
+    use slow code for partial blocks. Wider groups of several kernel sizes stay as trained: merging
+    them pads the smaller kernels with zeros, which costs more arithmetic than the slices cost
+    copies.
     """
     if not is_pointwise(mix):
-        return "merge" if _stackable(mix.convs) else "split"
+        free = group_width(mix) == 1 or not _pads_kernels(mix.convs)
+        return "merge" if free and _stackable(mix.convs) else "split"
     widths = {w for conv in mix.convs for w in (conv.in_channels, conv.out_channels)}
     aligned = all(width % BLOCK == 0 for width in widths)
     return "grouped" if aligned and _stackable(mix.convs) else "dense"

@@ -36,7 +36,7 @@ from nas.ir import (
     nested,
     out_shape,
 )
-from nas.lowering.forms import MERGE_ALL, Form, FormChoice, can_be_padded, is_pointwise
+from nas.lowering.forms import MERGE_ALL, Form, FormChoice, can_be_padded
 
 Weights = Mapping[str, np.ndarray]
 
@@ -158,7 +158,7 @@ class _Lowering:
         return lowered, out_shape(node, shape)
 
     def _form(self, mix: MixConv, shape: Shape, path: str) -> Form:
-        if len(mix.convs) == 1 and is_pointwise(mix):
+        if len(mix.convs) == 1 and mix.convs[0].groups == 1:
             return Form((1,))
         form = self.choose.form(mix, shape)
         if sum(form.runs) != len(mix.convs) or (form.padded and not can_be_padded(mix)):

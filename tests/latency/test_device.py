@@ -1,15 +1,20 @@
 """Measurements on this machine."""
 
+from contextlib import contextmanager
+
+import numpy as np
 import pytest
 
 from nas.errors import MixnasError
 from nas.ir import BatchNorm, walk
-from nas.latency import MeasurementSettings, open_device
+from nas.latency import MeasurementSettings, open_device, usable_cores
+from nas.latency import device as device_module
 from nas.latency import tuning as tuning_module
 from nas.latency.device import LocalDevice, measure_quietly, program_of, quieter, refuse_noise
-from nas.latency.profile import DeviceProfile, LayerSignature, load_profile
-from nas.latency.protocol import Effort
+from nas.latency.profile import DeviceProfile, Finding, LayerSignature, load_profile
+from nas.latency.protocol import Effort, Timing
 from nas.lowering import MERGE_ALL
+from nas.machine import MachineLoad
 from nas.spec import Input, load_network
 from tests.latency.records import latency
 
@@ -126,3 +131,130 @@ def test_a_latency_at_the_usual_speed_is_the_ratio_times_the_usual_reference(mon
     assert (measured.median_ms, measured.reference_ms, measured.steady_ms) == (2.0, 4.0, 1.5)
     assert (measured.low_ms, measured.high_ms, measured.resolution) == (2.0, 2.0, 32)
     assert "the reference network took 1.33 times its usual time" in measured.noise
+
+
+# -- fixed numbers -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def device():
+    """Return a device whose reference network usually takes 3 ms."""
+    device = LocalDevice("onnxruntime:cpu", MeasurementSettings(threads=1, lowered=False))
+    device._profile = DeviceProfile(device.conditions, reference_ms=3.0)
+    return device
+
+
+ROUNDS = ([1.0, 2, 9], [2, 4, 6], [3, 5, 7])
+REFERENCE_ROUNDS = ([1.0, 1], [2, 2], [2, 4])
+
+
+@pytest.fixture
+def uneven(monkeypatch):
+    """Let every measurement have the same uneven times; return the efforts of measurements."""
+    efforts = []
+
+    def time_in_turns(run, reference, effort):
+        efforts.append(effort)
+        return Timing(tuple(map(np.array, ROUNDS)), tuple(map(np.array, REFERENCE_ROUNDS)))
+
+    monkeypatch.setattr(device_module, "time_in_turns", time_in_turns)
+    monkeypatch.setattr(LocalDevice, "reference", lambda self: lambda: 1.0)
+    monkeypatch.setattr(MachineLoad, "remarks", lambda self: ["busy"])
+    return efforts
+
+
+def test_figures_of_uneven_times(device, uneven):
+    found = device.time(lambda: lambda: 1.0, 96, None)
+    assert (found.p10_ms, found.median_ms, found.p90_ms) == (1.8, 4.0, 7.4)
+    assert (found.low_ms, found.high_ms, found.n) == (2.0, 5.0, 9)
+    assert (found.reference_ms, found.steady_ms) == (2.0, 6.0)  # a ratio of 2, of usually 3 ms
+    assert (found.resolution, found.source, found.precision) == (96, "measured", "fp32")
+    assert found.noise[-1] == "busy"
+    assert "the median is uncertain by 38%" in found.noise
+    device.time(lambda: lambda: 1.0, 96, QUICK)
+    assert uneven == [Effort(), QUICK]
+
+
+def test_too_many_threads_are_noise(device, uneven, monkeypatch):
+    device.runtime.threads = usable_cores() + 1
+    found = device.time(lambda: lambda: 1.0, 96, None)
+    assert found.noise[-1].endswith("cores that this process may use")
+
+
+def test_the_usual_time_of_the_reference_is_a_lower_quartile(device, uneven, monkeypatch):
+    monkeypatch.setattr(LocalDevice, "_load_reference", lambda self: lambda: 1.0)
+    # A quarter of the way through 1, 2 and 3.
+    assert device._usual_reference_ms() == 1.5
+    assert uneven == [Effort(rounds=16, seconds=1.5, precision=0.0, warm_seconds=1.5)]
+
+
+@pytest.mark.parametrize(
+    ("lowered", "tunable", "times", "tuned", "usual"),
+    [
+        (True, True, [2.0, 1.00004], True, 1.0),
+        (True, True, [1.23456, 3.0], True, 1.2346),
+        (False, True, [2.0, 1.0], False, 2.0),
+        (True, False, [2.0, 1.0], False, 2.0),
+    ],
+)
+def test_what_an_examination_finds(monkeypatch, lowered, tunable, times, tuned, usual):
+    device = LocalDevice("onnxruntime:cpu", MeasurementSettings(threads=1, lowered=lowered))
+    device.runtime.tunable = tunable
+    finding = Finding(LayerSignature("gate", 8, 7), "wide", {})
+    monkeypatch.setattr(device, "_usual_reference_ms", lambda: times.pop(0))
+    monkeypatch.setattr(device_module, "tune", lambda runtime, step: [finding])
+    profile = device.examine()
+    assert profile.findings == ((finding,) if tuned else ())
+    assert profile.reference_ms == usual
+    assert load_profile(device.conditions) == profile == device.profile
+    assert device.form_choice() is (profile if lowered else MERGE_ALL)
+
+
+@pytest.mark.parametrize(
+    ("name", "used"),
+    [
+        ("onnxruntime:cpu", "cpu"),
+        ("onnxruntime:cuda", "cuda"),
+        ("onnxruntime:tensorrt", "cuda"),
+        ("torch:cuda", "cuda"),
+        ("onnxruntime:openvino", "cpu"),
+    ],
+)
+def test_the_machine_is_held_for_the_processor_that_computes(device, monkeypatch, name, used):
+    held = []
+
+    @contextmanager
+    def machine_for(use, device):
+        held.append((use, device))
+        yield
+
+    @contextmanager
+    def pinned(threads, alone):
+        held.append((threads, alone))
+        yield
+
+    monkeypatch.setattr(device_module, "machine_for", machine_for)
+    monkeypatch.setattr(device_module, "pinned", pinned)
+    device.name = name
+    with device._measuring():
+        held.append("block")
+    assert held == [("measuring", used), (1, True), "block"]
+
+
+@pytest.mark.parametrize(("attempts", "calls"), [(1, 1), (2, 2), (5, 4)])
+def test_attempts_are_bounded(attempts, calls):
+    class Noisy:
+        def __init__(self):
+            self.efforts = []
+
+        def measure(self, spec, effort):
+            self.efforts.append(effort)
+            return latency(noise=("a",) * (4 - len(self.efforts)))  # the fourth is quiet
+
+    device = Noisy()
+    best = measure_quietly(device, SMALL, attempts, QUICK)
+    assert device.efforts == [QUICK] * calls
+    assert len(best.noise) == 4 - calls
+    device = Noisy()
+    measure_quietly(device, SMALL)
+    assert device.efforts == [None] * 3

@@ -1,9 +1,17 @@
 """Devices by name."""
 
+import sys
+
 import pytest
 
 from nas.errors import MixnasError
-from nas.latency import LocalDevice, MeasurementSettings, open_device, usable_cores
+from nas.latency import (
+    LocalDevice,
+    MeasurementSettings,
+    names_code,
+    open_device,
+    usable_cores,
+)
 from nas.latency.remote.device import RemoteDevice
 from nas.testing.fakes import InstantDevice
 
@@ -37,3 +45,31 @@ def test_unknown_devices_are_refused():
         open_device("tflite:cpu")
     with pytest.raises(MixnasError, match=r"device no\.where:Device: there is no module 'no'"):
         open_device("no.where:Device")
+
+
+def test_a_device_in_the_working_directory_needs_no_package(tmp_path, monkeypatch):
+    (tmp_path / "myboard.py").write_text(
+        "class MyDevice:\n    def __init__(self, settings):\n        self.settings = settings\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    settings = MeasurementSettings(batch=3)
+    assert open_device("myboard:MyDevice", settings).settings is settings
+    with pytest.raises(MixnasError, match="module 'myboard' has no 'Other'"):
+        open_device("myboard:Other")
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("myboard:MyDevice", True),
+        ("my.board:MyDevice", True),
+        ("onnxruntime:cpu", False),
+        ("torch:cuda", False),
+        ("compile:cpu", False),
+        ("http://board:7070", False),
+        ("onnxruntime", False),
+    ],
+)
+def test_names_that_run_code_when_opened(name, code):
+    assert names_code(name) is code

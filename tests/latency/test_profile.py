@@ -110,3 +110,68 @@ def test_a_profile_is_loaded_for_its_own_conditions_only(own_cache):
     for text in (*damaged, json.dumps({**content, "conditions": foreign})):
         path.write_text(text)
         assert load_profile(CONDITIONS) is None
+
+
+# -- wider groups --------------------------------------------------------------------------------
+
+
+def grouped(width, kernels, channels=480):
+    share = channels // len(kernels)
+    return MixConv(tuple(Conv(share, share, k, groups=share // width) for k in kernels))
+
+
+def test_signatures_hold_the_group_width():
+    signature = LayerSignature.of(grouped(8, (3, 9)), (480, 14, 14))
+    assert signature == LayerSignature("grouped", 480, 14, 9, 1, 2, aligned=False, width=8)
+    # As wide as a kernel's share of the channels: dense, but no 1x1 convolution.
+    share = LayerSignature.of(grouped(240, (3, 9)), (480, 14, 14))
+    assert (share.kind, share.width) == ("grouped", 240)
+    assert LayerSignature.of(grouped(1, (3, 9)), (480, 14, 14)).width == 1
+    assert LayerSignature.of(MixConv((Conv(16, 32),) * 2), (32, 7, 7)).width == 1
+
+
+def test_forms_are_never_carried_over_to_another_group_width():
+    layer = (480, 14, 14)
+    # Depthwise layers of that size were fastest padded, pointwise ones dense.
+    pointwise = LayerSignature("pointwise", 480, 14, groups=2, aligned=False)
+    findings = (*PROFILE.findings, Finding(pointwise, "dense", {}))
+    profile = dataclasses.replace(PROFILE, findings=findings)
+    assert profile.form(grouped(1, (3, 9)), layer) == Form((2,), padded=True)
+    for width in (2, 8, 24, 240):
+        assert profile.form(grouped(width, (3, 9)), layer) == Form((1, 1))
+    # One that was measured for this width is taken for this width alone.
+    eight = LayerSignature("grouped", 480, 14, 9, groups=2, aligned=False, width=8)
+    measured = dataclasses.replace(profile, findings=(*findings, Finding(eight, "merge", {})))
+    assert measured.form(grouped(8, (3, 9)), layer) == Form((2,))
+    assert measured.form(grouped(24, (3, 9)), layer) == Form((1, 1))
+
+
+def test_profiles_of_earlier_versions_are_read(own_cache):
+    path = PROFILE.save()
+    content = json.loads(path.read_text())
+    for finding in content["findings"]:
+        del finding["layer"]["width"]
+    path.write_text(json.dumps(content))
+    assert load_profile(CONDITIONS) == PROFILE
+
+
+def test_the_nearest_layer_is_that_of_least_distance():
+    near, far = depthwise(480, 14, 7), depthwise(960, 7, 7)
+    profile = dataclasses.replace(
+        PROFILE, findings=(Finding(far, "merge", {}), Finding(near, "split", {}))
+    )
+    assert profile.form(mix(480, (3, 7)), (480, 14, 14)) == Form((1, 1))
+    assert profile.form(mix(960, (3, 7)), (960, 7, 7)) == Form((2,))
+    assert PROFILE.wide_gate(SqueezeExcite(Conv(400, 20), Conv(20, 400), "relu"), (400, 14, 14))
+
+
+def test_distances_of_unequal_pairs():
+    # 3 octaves of channels, 2 octaves of size at 2 each, 4 pixels of kernel, 2 groups at a quarter.
+    one, other = depthwise(64, 56, 3, groups=2), depthwise(512, 14, 7, groups=4)
+    assert one.distance(other) == other.distance(one) == pytest.approx(3 + 4 + 4 + 0.5)
+    wide = depthwise(64, 56, 3, width=8)
+    assert one.distance(wide) == math.inf
+    # Strides above 1 are alike, and so are all numbers of groups above 1.
+    strided = depthwise(64, 56, 3, stride=2)
+    assert strided.distance(dataclasses.replace(strided, stride=3)) == 0
+    assert depthwise(64, 56, 3, groups=1).distance(depthwise(64, 56, 3, groups=1)) == 0

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from nas.ir import MixConv, Pad, SqueezeExcite, conv_channels, walk
+from nas.ir import Activation, Conv, MixConv, Pad, SqueezeExcite, conv_channels, walk
 from nas.latency import tuning
 from nas.latency.profile import LayerSignature
 from nas.lowering import candidates
@@ -98,3 +98,90 @@ def test_a_disturbed_tuning_is_repeated(monkeypatch, remarks, attempts):
     (kept,) = tuning.tune(Stopwatch())
     assert next(results) == attempts
     assert kept == remarks.index(min(remarks[:attempts]))
+
+
+def leaves(node, shape, form=None):
+    """Return the leaves of the network around a layer, and its input shape."""
+    choice = tuning._choices(node)[form or tuning._default(node)]
+    program = tuning._program(node, shape, choice)
+    assert set(program.weights) == {
+        f"{layer.path}.{part}"
+        for layer in walk(program.tree, program.shape)
+        if isinstance(layer.leaf, Conv)
+        for part in ("weight", *(["bias"] if layer.leaf.bias else []))
+    }
+    return [layer.leaf for layer in walk(program.tree, program.shape)], program.shape
+
+
+def sizes(found):
+    return [(leaf.in_channels, leaf.out_channels) for leaf in found if isinstance(leaf, Conv)]
+
+
+def test_a_depthwise_layer_stands_between_two_convolutions():
+    mix = tuning._depthwise(64, (3, 5), 2)
+    assert [(c.in_channels, c.kernel, c.stride) for c in mix.convs] == [(32, 3, 2), (32, 5, 2)]
+    found, shape = leaves(mix, (64, 7, 9))
+    assert (sizes(found), shape) == ([(16, 64), (64, 64), (64, 16)], (16, 7, 9))
+    assert found[1].kernel == 5
+
+
+def test_the_first_kernel_gets_what_is_left():
+    widths = [conv.in_channels for conv in tuning._depthwise(64, (3, 5, 7), 1).convs]
+    assert widths == [22, 21, 21]
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(32, 96), (96, 32)])
+def test_a_pointwise_layer_is_half_of_a_residual_block(inputs, outputs):
+    mix = MixConv((Conv(inputs // 2, outputs // 2),) * 2)
+    found, shape = leaves(mix, (inputs, 7, 7), "dense")
+    assert sizes(found) == [(16, 32), (32, 96), (96, 32), (32, 16)]
+    assert shape == (16, 7, 7)
+    assert [leaf.function for leaf in found if isinstance(leaf, Activation)] == ["swish"]
+    # The layer itself was merged to a dense one; it has no bias, unlike those around it.
+    own = found[1] if outputs > inputs else found[3]
+    assert not own.bias
+    assert [leaf.bias for leaf in found if isinstance(leaf, Conv)].count(False) == 1
+
+
+def test_sampled_layers_cover_those_of_networks():
+    sample = [(LayerSignature.of(node, shape), node) for node, shape in tuning.layers()]
+    of = {
+        kind: {(s.channels, s.size) for s, _ in sample if s.kind == kind}
+        for kind in ("depthwise", "gate")
+    }
+    assert of["depthwise"] == {(64, 112), (144, 56), (240, 28), (480, 14), (960, 7)}
+    assert of["gate"] == {(240, 28), (480, 14), (960, 7)}
+    strides = {(s.size, s.stride) for s, _ in sample if s.kind == "depthwise"}
+    assert strides == {(112, 2), (56, 1), (56, 2), (28, 1), (28, 2), (14, 1), (14, 2), (7, 1)}
+    reductions = {node.reduce.out_channels for s, node in sample if s.kind == "gate"}
+    assert reductions == {20, 40, 80}
+    alike = {s.kernel for s, _ in sample if s.kind == "depthwise" and s.aligned}
+    assert alike == {3, 5, 7, 9}
+    assert {s.width for s, _ in sample} == {1}
+
+
+@pytest.mark.parametrize("form", ["split", "halves", "padded", "grouped", "wide"])
+def test_what_a_form_must_save(form):
+    needed = {"split": 0.2, "halves": 0.2, "grouped": 0.1}.get(form, 0.04)
+    assert tuning._best({"merge": 1.0, form: 1 - needed + 0.005}, "merge") == "merge"
+    assert tuning._best({"merge": 1.0, form: 1 - needed - 0.005}, "merge") == form
+
+
+def test_thirteen_turns_of_six_runs_after_two(monkeypatch):
+    asked = []
+
+    def medians_in_turns(runs, rounds, count, settle):
+        asked.append((rounds, count, settle))
+        return {"merge": [4.0, 8.0, 4.0, 4.0, 9.0], "padded": [3.0, 1.0, 5.0, 2.0, 4.0]}
+
+    monkeypatch.setattr(tuning, "medians_in_turns", medians_in_turns)
+    # Quartiles of 4 and 2.
+    assert tuning._relative_times({}, "merge") == {"merge": 1.0, "padded": 0.5}
+    assert asked == [(13, 6, 2)]
+
+
+def test_of_attempts_with_2_1_and_3_remarks_the_second_is_kept(monkeypatch):
+    disturbances, results = iter([2, 1, 3]), iter("abc")
+    monkeypatch.setattr(MachineLoad, "remarks", lambda self: ["busy"] * next(disturbances))
+    monkeypatch.setattr(tuning, "_measure_layers", lambda runtime, step: [next(results)])
+    assert tuning.tune(Stopwatch()) == ["b"]

@@ -6,6 +6,18 @@ import numpy as np
 import pytest
 import torch
 
+from nas.ir import (
+    Activation,
+    BatchNorm,
+    Conv,
+    Linear,
+    MixConv,
+    Pad,
+    Residual,
+    Seq,
+    SqueezeExcite,
+)
+from nas.latency import weights as weights_module
 from nas.latency.weights import realistic_weights
 from nas.space import load_space
 from nas.spec import Input, load_network, reference_names
@@ -56,3 +68,84 @@ def test_the_seed_decides():
     one, same, other = (realistic_weights(tree, seed) for seed in (0, 0, 1))
     assert all((one[name] == same[name]).all() for name in one)
     assert any((one[name] != other[name]).any() for name in one)
+
+
+# -- sizes ---------------------------------------------------------------------------------------
+
+
+def deviation(weights, name):
+    return float(np.sqrt((weights[name].astype(np.float64) ** 2).mean()))
+
+
+def test_convolutions_have_outputs_of_unit_variance():
+    tree = Seq(
+        (
+            ("dense", Conv(64, 96, 3, bias=True)),
+            ("depthwise", Conv(96, 96, 5, groups=96)),
+            ("mix", MixConv((Conv(48, 64, groups=2), Conv(48, 64)))),
+            ("act", Activation("relu")),
+            ("halved", Conv(128, 96)),
+            ("classifier", Linear(96, 500)),
+        )
+    )
+    weights = realistic_weights(tree)
+    expected = {
+        "dense.weight": 1 / 24,  # 9 x 64 inputs of unit variance
+        "dense.bias": 0.1,
+        "depthwise.weight": 1 / 5,
+        "mix.0.weight": 1 / 24**0.5,  # groups of 24 channels
+        "mix.1.weight": 1 / 48**0.5,
+        "halved.weight": 1 / 8,  # 128 inputs whose second moment is a half
+        "classifier.weight": 1 / 96**0.5,
+        "classifier.bias": 0.1,
+    }
+    assert {name: deviation(weights, name) for name in weights} == pytest.approx(expected, rel=0.09)
+
+
+def test_residual_sums_and_gates_change_the_size_of_what_follows():
+    inner = (("conv", Conv(64, 64)), ("norm", BatchNorm(64)))
+    se = SqueezeExcite(Conv(64, 64, bias=True), Conv(64, 64, bias=True), "swish")
+    tree = Seq(
+        (
+            ("pad", Pad(1)),
+            ("sum", Residual(inner)),
+            ("after", Conv(64, 64)),
+            ("gate", se),
+            ("gated", Conv(64, 64)),
+        )
+    )
+    weights = realistic_weights(tree)
+    sizes = {
+        "sum.conv.weight": 1 / 8,
+        "after.weight": 1 / 8 / 2**0.5,  # the sum of two of unit variance
+        "gate.reduce.weight": 1 / 8,
+        "gate.expand.weight": 0.5 / 8 / 0.5**0.5,  # half the size, from halves
+        "gated.weight": 1 / 8 / 0.3**0.5,
+        "sum.norm.bias": 0.3,
+        "sum.norm.running_mean": 0.1,
+    }
+    for name, size in sizes.items():
+        assert deviation(weights, name) == pytest.approx(size, rel=0.2 if "norm" in name else 0.06)
+    for name in ("sum.norm.weight", "sum.norm.running_var"):
+        assert weights[name].mean() == pytest.approx(1, abs=0.04)
+        assert 0.04 < weights[name].std() < 0.09
+        assert 0.9 <= weights[name].min() <= weights[name].max() <= 1.1
+
+
+def test_the_pool_of_numbers_starts_over(monkeypatch):
+    monkeypatch.setattr(weights_module, "_POOL", 5)
+    weights_module._normals.cache_clear()
+    try:
+        drawing = weights_module._Drawing(0)
+        first, second = drawing.normals(2, 2), drawing.normals(3)
+        assert first.shape == (2, 2)
+        assert second.tolist() == [*drawing.pool[4:].tolist(), *drawing.pool[:2].tolist()]
+        assert drawing.normals(1)[0] == drawing.pool[2]
+    finally:
+        weights_module._normals.cache_clear()
+
+
+def test_vanishing_inputs_do_not_make_weights_infinite():
+    drawing = weights_module._Drawing(0)
+    drawing.conv(Conv(64, 64), 0.0, "conv")
+    assert deviation(drawing.out, "conv.weight") == pytest.approx(1 / (64e-6) ** 0.5, rel=0.05)

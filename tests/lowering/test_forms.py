@@ -3,7 +3,15 @@
 import pytest
 
 from nas.ir import Conv, MixConv, SqueezeExcite
-from nas.lowering import MERGE_ALL, Form, can_be_padded, candidates, default_form, is_pointwise
+from nas.lowering import (
+    MERGE_ALL,
+    Form,
+    can_be_padded,
+    candidates,
+    default_form,
+    group_width,
+    is_pointwise,
+)
 
 
 def test_forms_of_a_depthwise_mix():
@@ -77,3 +85,46 @@ def test_names_of_forms():
     assert str(Form((2, 1))) == "2+1"
     assert str(Form((3,), dense=True)) == "dense 3"
     assert str(Form((3,), padded=True)) == "padded 3"
+
+
+# -- wider groups --------------------------------------------------------------------------------
+
+
+def grouped(*kernels, width=8, channels=16, **more):
+    return MixConv(
+        tuple(Conv(channels, channels, k, groups=channels // width, **more) for k in kernels)
+    )
+
+
+def test_group_widths():
+    assert group_width(depthwise(3, 5)) == 1
+    assert group_width(grouped(3, 5, width=8, channels=24)) == 8
+    # The largest: a group of 16 channels beside one of 2.
+    assert group_width(MixConv((Conv(16, 16, 3, groups=8), Conv(16, 16, 5)))) == 16
+
+
+@pytest.mark.parametrize(
+    ("mix", "form"),
+    [
+        (grouped(3, 5, 7, 9), Form((1, 1, 1, 1))),
+        (grouped(3, 5, width=24, channels=48), Form((1, 1))),
+        # A group as wide as the kernel's share of the channels is no 1x1 convolution.
+        (grouped(3, 5, width=16), Form((1, 1))),
+        (grouped(3, 5, stride=2), Form((1, 1))),
+        (grouped(3, 3), Form((2,))),  # no kernel is padded with zeros
+        (grouped(5), Form((1,))),
+        (grouped(5, dilation=2), Form((1,))),
+        # Merging puts zeros between the taps of a dilated kernel.
+        (grouped(3, 3, dilation=2), Form((1, 1))),
+        (MixConv((Conv(8, 8, 3, groups=4, dilation=2), Conv(8, 8, 5, groups=4))), Form((1, 1))),
+    ],
+)
+def test_wider_groups_of_several_kernel_sizes_stay_as_trained(mix, form):
+    assert MERGE_ALL.form(mix, (64, 14, 14)) == form
+
+
+def test_wider_groups_have_the_forms_of_depthwise_convolutions():
+    assert list(candidates(grouped(3, 5, 7))) == ["merge", "padded", "halves", "split"]
+    # Dense 3x3 convolutions side by side have no dense form, which is that of 1x1 ones.
+    assert list(candidates(grouped(3, 5, width=16))) == ["merge", "padded", "split"]
+    assert not is_pointwise(MixConv((Conv(8, 8, 3), Conv(8, 8))))

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
-from nas.latency.agent.auth import HEAD_BYTES, PatientProtocol
+from nas.errors import MixnasError
+from nas.latency.agent.auth import HEAD_BYTES, HEAD_SECONDS, PatientProtocol
 from nas.latency.agent.jobs import JobQueue
 from nas.latency.agent.messages import JobLimits
 from nas.latency.agent.server import new_app
 
 _CONNECTIONS = 64
 _GRACE = 3  # seconds that connections have to end when the server stops
+
+
+class PatientLoop(asyncio.SelectorEventLoop):
+    """An event loop in which a TLS handshake has as much time as the head of a request."""
+
+    async def create_server(self, *args: Any, **options: Any) -> asyncio.Server:
+        """See `asyncio.loop.create_server`."""
+        if options.get("ssl") is not None:
+            options["ssl_handshake_timeout"] = HEAD_SECONDS
+        return await super().create_server(*args, **options)
 
 
 class _Server(uvicorn.Server):
@@ -36,6 +49,31 @@ class _Server(uvicorn.Server):
         """See `uvicorn.Server`."""
         await self._jobs.close()
         await super().shutdown(sockets)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on an address.
+
+    Raises:
+        MixnasError: If the address is in use or does not belong to this machine.
+    """
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = addresses[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen()  # from now on, clients wait for the server instead of being refused
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise MixnasError(
+            f"cannot listen on {host} port {port} ({error.strerror}); choose another --host or "
+            "--port"
+        ) from None
+    return listener
 
 
 def run_server(
@@ -62,7 +100,7 @@ def run_server(
     jobs = JobQueue(limits)
     config = uvicorn.Config(
         new_app(device, token, jobs),
-        loop="asyncio",
+        loop="nas.latency.agent.run:PatientLoop",
         http=PatientProtocol,
         ws="none",
         interface="asgi3",

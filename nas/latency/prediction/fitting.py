@@ -9,9 +9,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from nas.cost import count
-from nas.errors import MixnasError
+from nas.errors import MixnasError, UnrunnableError
 from nas.latency.conditions import Latency
 from nas.latency.device import Device, quieter
+from nas.latency.prediction.kept import KeptLatencies
 from nas.latency.prediction.predictor import (
     ErrorCard,
     Predictor,
@@ -29,6 +30,7 @@ from nas.spec import NetworkSpec
 EFFORT = Effort(rounds=12, seconds=0.9, precision=0.007, warm_seconds=0.3)
 PASSES = 3  # maximum number of measurements of one network
 POOL = 8  # networks drawn for each one measured
+FEWEST = 10  # networks that a predictor is fitted to
 
 
 def design(
@@ -89,11 +91,17 @@ def draw(
 
 
 def measure_all(
-    device: Device, specs: list[NetworkSpec], step: Step | None = None, done: int = 0, of: int = 0
-) -> list[Latency]:
+    device: Device,
+    specs: list[NetworkSpec],
+    step: Step | None = None,
+    done: int = 0,
+    of: int = 0,
+    kept: KeptLatencies | None = None,
+) -> list[tuple[NetworkSpec, Latency]]:
     """Measure networks one after the other, and repeat noisy measurements.
 
     Repetitions are made after all networks were measured, because a disturbance lasts for a while.
+    Networks that the device cannot run are left out.
 
     Args:
         device: Device to measure on.
@@ -101,25 +109,40 @@ def measure_all(
         step: Progress callback.
         done: Number of networks already done, for the progress callback.
         of: Total number of networks, for the progress callback; 0 for the number of `specs`.
+        kept: Where latencies are kept; those of an earlier call are not measured again, unless
+            they are noisy.
 
     Returns:
-        The latencies in the order of `specs`.
+        The networks that the device runs with their latencies, in the order of `specs`.
 
     Raises:
-        MixnasError: If the device cannot run a network.
+        MixnasError: If the device is not available.
     """
     latencies: dict[int, Latency] = {}
-    pending = list(range(len(specs)))
+    unrunnable: set[int] = set()
+    if kept is not None:
+        earlier = {index: kept.get(spec) for index, spec in enumerate(specs)}
+        latencies = {index: found for index, found in earlier.items() if found is not None}
     for _ in range(PASSES):
+        pending = [
+            index
+            for index in range(len(specs))
+            if index not in unrunnable and (index not in latencies or latencies[index].noise)
+        ]
         for index in pending:
-            latency = device.measure(specs[index], EFFORT)
+            try:
+                latency = device.measure(specs[index], EFFORT)
+            except UnrunnableError:
+                unrunnable.add(index)
+                continue
             previous = latencies.get(index)
             if previous is None or quieter(latency, previous):
                 latencies[index] = latency
+                if kept is not None:
+                    kept.put(specs[index], latency)
             if step is not None:
                 step(done + len(latencies), of or len(specs))
-        pending = [index for index in pending if latencies[index].noise]
-    return [latencies[index] for index in range(len(specs))]
+    return [(specs[index], latencies[index]) for index in sorted(set(latencies) - unrunnable)]
 
 
 def fit_predictor(
@@ -130,6 +153,7 @@ def fit_predictor(
     limits: Iterable[Limit] = (),
     step: Step | None = None,
     checks: int = 0,
+    kept: KeptLatencies | None = None,
 ) -> Predictor:
     """Measure networks of a space and fit a predictor, without saving it.
 
@@ -141,44 +165,71 @@ def fit_predictor(
         limits: Limits on costs, in addition to the space's own.
         step: Called with the number of networks measured and their total number.
         checks: Number of further networks for the error card; 0 for no error card.
+        kept: Where latencies are kept: after an interruption, a call with the same arguments
+            continues where the first one stopped.
 
     Raises:
-        MixnasError: If the device cannot run a network, if no network is within the limits, or if
-            no further network is left for the error card.
+        MixnasError: If the device can run too few networks, if a limit concerns the latency, if no
+            network is within the limits, or if no further network is left for the error card.
     """
     bounds = list(limits)
+    _refuse_latency(bounds)
     device.prepare()
-    total = number + checks
-    specs = design(space, number, rng, bounds)
-    latencies = measure_all(device, specs, step, done=0, of=total)
+    design_specs = design(space, number, rng, bounds)
+    total = len(design_specs) + checks
+    fitted = measure_all(device, design_specs, step, done=0, of=total, kept=kept)
+    _refuse_few(len(fitted), len(design_specs), device, space)
     choice, conditions = device.form_choice(), device.conditions
     predictor = Predictor(
         conditions=conditions,
         space=space.name,
         space_digest=space_digest(space),
         profile_digest=device.profile.digest(),
-        features=tuple(network_features(spec, choice, conditions) for spec in specs),
-        latencies_ms=tuple(latency.steady_ms for latency in latencies),
-        trust=tuple(trust(latency) for latency in latencies),
+        features=tuple(network_features(spec, choice, conditions) for spec, _ in fitted),
+        latencies_ms=tuple(latency.steady_ms for _, latency in fitted),
+        trust=tuple(trust(latency) for _, latency in fitted),
     )
-    if not checks:
-        return predictor
-    fresh = draw(space, checks, rng, limits=bounds, without=[spec.digest() for spec in specs])
-    if not fresh:
+    if checks:
+        known = [spec.digest() for spec in design_specs]
+        fresh = draw(space, checks, rng, limits=bounds, without=known)
+        measured = measure_all(device, fresh, step, done=len(design_specs), of=total, kept=kept)
+        if not measured:
+            raise MixnasError(
+                f"'{space.name}' has no networks within the limits besides the {len(known)} that "
+                "the predictor is fitted to; give fewer --networks or widen the limits"
+            )
+        card = check_predictor(predictor, device, measured)
+        predictor = dataclasses.replace(predictor, card=card)
+    return predictor
+
+
+def _refuse_few(fitted: int, asked: int, device: Device, space: Space) -> None:
+    if fitted < min(FEWEST, asked):
         raise MixnasError(
-            f"'{space.name}' has no networks within the limits besides the {len(specs)} that the "
-            "predictor is fitted to; give fewer --networks or widen the limits"
+            f"{device.name} runs only {fitted} of {asked} networks of '{space.name}', too few for "
+            "a predictor; run python -m nas.measure on one of them to see why"
         )
-    measured = measure_all(device, fresh, step, done=number, of=total)
-    card = check_predictor(predictor, device, fresh, measured)
-    return dataclasses.replace(predictor, card=card)
+
+
+def _refuse_latency(limits: Iterable[Limit]) -> None:
+    """Refuse limits on what is known only after networks were measured."""
+    for limit in limits:
+        if limit.metric == "latency":
+            raise MixnasError(
+                f"a fit cannot keep the limit {limit}, because a latency is known only after the "
+                "network was measured; limit another cost, such as madds=400M, and the predictor "
+                "says which latencies it has learned"
+            )
 
 
 def check_predictor(
-    predictor: Predictor, device: Device, specs: list[NetworkSpec], latencies: list[Latency]
+    predictor: Predictor, device: Device, measured: list[tuple[NetworkSpec, Latency]]
 ) -> ErrorCard:
     """Compare a predictor with the measured latencies of networks that it was not fitted to."""
     choice, conditions = device.form_choice(), device.conditions
-    predicted = predictor.predict_ms([network_features(s, choice, conditions) for s in specs])
-    measured = np.array([latency.steady_ms for latency in latencies])
-    return error_card(predicted, measured, np.array([count(spec).madds for spec in specs]))
+    features = [network_features(spec, choice, conditions) for spec, _ in measured]
+    return error_card(
+        predicted=predictor.predict_ms(features),
+        measured=np.array([latency.steady_ms for _, latency in measured]),
+        madds=np.array([count(spec).madds for spec, _ in measured]),
+    )

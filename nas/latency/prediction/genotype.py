@@ -6,7 +6,7 @@ features of each distinct block are computed once.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -23,6 +23,10 @@ from nas.spec import NetworkSpec
 _Part = tuple[Block | Node, Shape]
 FEWEST = 4  # minimum number of measured networks for a fit
 RENEWED = 1.05  # growth of the number of measured networks that triggers a new fit
+CHECKED = 8  # predictions of networks before they were measured that decide whether it is sure
+RIGHT = 7  # of those, how many must be near the measurement
+NEAR = 0.1  # relative error of such a prediction
+KEPT = 10_000  # distinct blocks with input shapes whose features are kept
 
 
 class GenotypeLatency:
@@ -55,6 +59,7 @@ class GenotypeLatency:
         self._measured: dict[Genotype, tuple[float, float]] = {}
         self._rows: dict[Genotype, dict[str, float]] = {}
         self._fitted = 0
+        self._errors: deque[float] = deque(maxlen=CHECKED)  # of predictions before measurements
         self._features: dict[_Part, tuple[dict[str, float], Shape]] = {}
         self._parts: dict[_Part, float] = {}
 
@@ -62,6 +67,19 @@ class GenotypeLatency:
     def ready(self) -> bool:
         """Whether predictions are in milliseconds."""
         return self._model is not None
+
+    @property
+    def sure(self) -> bool:
+        """Whether predictions are near enough to measurements to be held against a limit.
+
+        A predictor is checked when it is made. Otherwise, nearly all of the latest networks must
+        have been predicted well before they were measured: a fit to few networks meets those
+        networks, but not others.
+        """
+        if self._fixed:
+            return True
+        near = sum(error <= NEAR for error in self._errors)
+        return len(self._errors) == CHECKED and near >= RIGHT
 
     def learn(self, measured: Sequence[tuple[Genotype, Latency]]) -> bool:
         """Learn from measured networks.
@@ -72,6 +90,8 @@ class GenotypeLatency:
         if self._fixed:
             return False
         for genotype, latency in measured:
+            if genotype not in self._measured and self.ready:
+                self._errors.append(abs(self(genotype) / latency.steady_ms - 1))
             self._measured[genotype] = (latency.steady_ms, trust(latency))
             if genotype not in self._rows:
                 self._rows[genotype] = self._features_of(self._space.decode(genotype))
@@ -89,28 +109,31 @@ class GenotypeLatency:
         if self._model is None:
             return float(self._space.cost(genotype).madds)
         total = self._model.constant_ms
-        for key in self._keys(self._space.decode(genotype)):
+        for key, features in self._keys(self._space.decode(genotype)):
             if key not in self._parts:
-                self._parts[key] = self._model.part_ms(self._features[key][0])
+                self._parts[key] = self._model.part_ms(features)
             total += self._parts[key]
         return total
 
-    def _keys(self, spec: NetworkSpec) -> Iterator[_Part]:
-        """Yield the parts of a network with their input shapes, after caching their features."""
+    def _keys(self, spec: NetworkSpec) -> Iterator[tuple[_Part, dict[str, float]]]:
+        """Yield the parts of a network with their input shapes, and the features of each."""
         shape = spec.in_shape
         for _, part in spec.parts():
             key = (part, shape)
             if key not in self._features:
+                if len(self._features) >= KEPT:  # a search goes through millions of candidates
+                    self._features.clear()
+                    self._parts.clear()
                 tree = part.expand(shape[0], spec.rules) if isinstance(part, Block) else part
                 features = tree_features(tree, shape, self._choice, self._conditions)
                 *_, last = walk(tree, shape)
                 self._features[key] = (features, last.out_shape)
-            shape = self._features[key][1]
-            yield key
+            features, shape = self._features[key]
+            yield key, features
 
     def _features_of(self, spec: NetworkSpec) -> dict[str, float]:
         total: defaultdict[str, float] = defaultdict(float)
-        for key in self._keys(spec):
-            for kind, amount in self._features[key][0].items():
+        for _, features in self._keys(spec):
+            for kind, amount in features.items():
                 total[kind] += amount
         return dict(total)

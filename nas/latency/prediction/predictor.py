@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+import shlex
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -19,7 +20,7 @@ from pydantic.dataclasses import dataclass
 from scipy.stats import spearmanr
 
 from nas.document import digest
-from nas.errors import MixnasError
+from nas.errors import MixnasError, OutOfRangeError
 from nas.files import cache_folder, write_atomic
 from nas.ir import Node, Shape
 from nas.latency.conditions import Conditions, Latency, utc_now
@@ -32,6 +33,10 @@ from nas.spec import NetworkSpec
 
 BAND = 0.05  # relative half-width of the band of MAdds around the median
 NOISY_TRUST = 0.1  # weight of a latency that was measured on a noisy machine
+# How far a prediction may lie beyond what the predictor learned. Other networks of the space within
+# the same limits are up to 0.15 and 0.10 beyond 100 training networks.
+BEYOND = 0.2  # relative distance to the latencies of the training networks
+EXTRAPOLATED = 0.15  # share of the prediction that is due to more work of a kind than they have
 _CONFIG = ConfigDict(extra="forbid")
 
 
@@ -129,6 +134,33 @@ class Predictor:
         """The regression from features to latency; fitted on first use."""
         return LatencyModel(self.features, np.array(self.latencies_ms), np.array(self.trust))
 
+    @property
+    def range_ms(self) -> tuple[float, float]:
+        """Lowest and highest latency of the training networks, in milliseconds."""
+        return min(self.latencies_ms), max(self.latencies_ms)
+
+    def _beyond(self, features: dict[str, float], predicted_ms: float) -> str | None:
+        """Return why a prediction would be a guess, or None if it rests on what was learned."""
+        unseen = [name for name, amount in features.items() if amount and name not in self._most]
+        if unseen:
+            return f"this network has {unseen[0]}, which none of those has"
+        low, high = self.range_ms
+        if not low / (1 + BEYOND) <= predicted_ms <= high * (1 + BEYOND):
+            return f"this network would take {predicted_ms:.2f} ms"
+        excess = {
+            name: max(0.0, work - self._most.get(name, 0.0)) for name, work in features.items()
+        }
+        share = self.model.part_ms(excess) / predicted_ms
+        if share > EXTRAPOLATED:
+            return f"{share:.0%} of this network's work exceeds the most that one of those has"
+        return None
+
+    @cached_property
+    def _most(self) -> dict[str, float]:
+        """The largest amount of work of each kind in a training network."""
+        names = {name for row in self.features for name in row}
+        return {name: max(row.get(name, 0.0) for row in self.features) for name in names}
+
     def predict_ms(self, features: list[dict[str, float]]) -> np.ndarray:
         """Return the latencies in milliseconds, shape (networks,), for networks' features."""
         return self.model.predict(features)
@@ -139,9 +171,19 @@ class Predictor:
         Args:
             spec: The network.
             choice: Rule that chooses the forms of lowered layers on the device.
+
+        Raises:
+            OutOfRangeError: If the network is too unlike those that the predictor was fitted to.
         """
         features = network_features(spec, choice, self.conditions)
         median = float(self.predict_ms([features])[0])
+        if reason := self._beyond(features, median):
+            low, high = self.range_ms
+            raise OutOfRangeError(
+                f"the latency of '{spec.name}' on {self.conditions.device} cannot be predicted: "
+                f"the predictor learned from networks of '{self.space}' between {low:.2f} and "
+                f"{high:.2f} ms, but {reason}; measure it, or fit a predictor to such networks"
+            )
         errors = self.card.errors if self.card else (0.0,)
         # If the relative error is e, the network's latency is prediction / (1 + e).
         bounds = np.quantile(1 / (1 + np.array(errors)), [0.025, 0.1, 0.9, 0.975]) * median
@@ -205,7 +247,8 @@ def load_predictor(device: Device, space: Space, named: str | None = None) -> Pr
         MixnasError: If there is no predictor for these conditions, or if the device was examined
             again since it was made. The message says how to make one.
     """
-    command = f"python -m nas.device fit --space {named or space.name} --device {device.name}"
+    words = ("--space", named or space.name, "--device", device.name)
+    command = shlex.join(["python", "-m", "nas.device", "fit", *words])
     networks_digest = space_digest(space)
     predictor = _read(_path(device.conditions, networks_digest))
     if predictor is None:

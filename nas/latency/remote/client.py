@@ -49,16 +49,19 @@ class AgentClient:
     def __init__(self, url: str, token: str | None, ca_file: str | None, patience: float) -> None:
         """Create the client; the arguments are those of `RemoteDevice`.
 
+        No request goes anywhere else: redirects are not followed.
+
         Raises:
             MixnasError: If the address, the token or the certificate file is not usable.
         """
         self._url = url
         self._patience = patience
         self._answered = False
+        address = _checked_url(url)
         self._client = httpx.Client(
-            base_url=_checked_url(url),
+            base_url=address,
             headers={
-                "Authorization": f"Bearer {_checked_token(token)}",
+                "Authorization": f"Bearer {_checked_token(token, address)}",
                 "Accept-Encoding": "identity",  # so that the size limit holds for the raw answer
                 "User-Agent": f"mixnas/{__version__}",
             },
@@ -129,7 +132,7 @@ class AgentClient:
                             "mixnas device agent?"
                         )
                 after = response.headers.get("Retry-After", "")
-                seconds = float(after) if after.isdigit() else 0.0
+                seconds = float(after) if after.isascii() and after.isdigit() else 0.0
                 return AgentResponse(response.status_code, bytes(body), seconds)
         except httpx.TransportError as error:
             _raise_if_untrusted(self._url, error)
@@ -175,24 +178,42 @@ def _checked_url(url: str) -> httpx.URL:
     return parsed
 
 
-def _checked_token(given: str | None) -> str:
-    token, path = given or os.environ.get(TOKEN), os.environ.get(TOKEN_FILE)
+def _checked_token(given: str | None, address: httpx.URL) -> str:
+    """Return the token for an agent.
+
+    A token belongs to a host. The environment's may stand behind the host that it is for, in lines
+    of ``HOST[:PORT] TOKEN``; it is sent nowhere else then. One that stands alone is for the address
+    that the user gives on the command line, which is the only one that a device is opened for.
+    """
+    text, path = given or os.environ.get(TOKEN), os.environ.get(TOKEN_FILE)
     source = TOKEN
-    if not token and path:
+    if not text and path:
         source = path
         try:
-            token = Path(path).read_text(encoding="utf-8")
+            text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise MixnasError(f"{TOKEN_FILE}: {path} cannot be read ({error})") from None
-    token = (token or "").strip()
-    if not token:
+    lines = [line.split() for line in (text or "").splitlines() if line.strip()]
+    if not lines:
         raise MixnasError(
             f"a remote device needs its token; set {TOKEN} to the token that `python -m nas.device "
             f"serve` printed there, or {TOKEN_FILE} to a file that contains it"
         )
-    if not can_be_token(token):
+    if any(len(words) > 2 for words in lines) or (len(lines) > 1 and min(map(len, lines)) < 2):
+        raise MixnasError(
+            f"{source}: expected a single token, or lines of HOST TOKEN or HOST:PORT TOKEN; a "
+            "token consists of ASCII characters without spaces"
+        )
+    here = (address.host, address.netloc.decode("ascii"))  # the latter with the port
+    tokens = [words[-1] for words in lines if len(words) == 1 or words[0].lower() in here]
+    if not tokens:
+        raise MixnasError(
+            f"{source} has no token for {address.host}; add a line of HOST TOKEN, with the token "
+            "that `python -m nas.device serve` printed there"
+        )
+    if not can_be_token(tokens[0]):
         raise MixnasError(f"{source}: a token consists of ASCII characters without spaces")
-    return token
+    return tokens[0]
 
 
 def _trusted(ca_file: str | None) -> ssl.SSLContext:

@@ -135,15 +135,10 @@ class RemoteDevice:
         )
 
     def _model(self, spec: NetworkSpec) -> bytes:
-        from nas.formats.onnx import to_onnx
+        from nas.latency.runtimes.onnx_model import onnx_model
 
         program = program_of(spec, self.form_choice() if self.settings.lowered else None)
-        graph = to_onnx(program.tree, program.shape, program.weights)
-        if self.settings.precision == "int8":
-            from nas.formats.onnx_int8 import quantize
-
-            graph = quantize(graph, program.shape)
-        return bytes(graph.SerializeToString())
+        return onnx_model(program, self.settings.precision)
 
     def _latency(self, answer: AgentResponse, resolution: int) -> Latency:
         latency: Latency = self._read(_LATENCY, answer)

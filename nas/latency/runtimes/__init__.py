@@ -56,4 +56,4 @@ def open_runtime(name: str, settings: MeasurementSettings) -> Runtime:
     )
 
 
-__all__ = ["EXAMPLES", "Program", "Runtime", "TimedRun", "open_runtime"]
+__all__ = ["EXAMPLES", "FAMILIES", "Program", "Runtime", "TimedRun", "open_runtime"]

@@ -7,8 +7,8 @@ import time
 import onnxruntime
 
 from nas.errors import MixnasError, UnrunnableError, unknown
-from nas.formats.onnx import to_onnx
 from nas.latency.runtimes.base import Program, TimedRun, noise
+from nas.latency.runtimes.onnx_model import onnx_model
 from nas.machine import machine_name, other_cores, usable_cores
 
 _SUFFIX = "ExecutionProvider"
@@ -56,12 +56,7 @@ class OnnxRuntime:
 
     def load(self, program: Program) -> TimedRun:
         """See `Runtime.load`."""
-        graph = to_onnx(program.tree, program.shape, program.weights)
-        if self.precision == "int8":
-            from nas.formats.onnx_int8 import quantize
-
-            graph = quantize(graph, program.shape)
-        return self.load_graph(graph.SerializeToString())
+        return self.load_graph(onnx_model(program, self.precision))
 
     def load_graph(self, graph: bytes) -> TimedRun:
         """Make a serialized ONNX model with one image input ready to run.

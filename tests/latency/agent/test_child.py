@@ -125,3 +125,31 @@ def test_endless_output_is_cut(run, monkeypatch):
 def test_control_characters_of_the_last_line_are_dropped(run):
     assert run("printf 'a\\033[31mb' >&2; exit 1").failure.endswith("code 1 (a[31mb)")
     assert len(run("head -c 9000 /dev/zero | tr '\\0' x >&2; exit 1").failure) < 300
+
+
+@pytest.mark.parametrize(("seconds", "alarm"), [(4.0, 9), (4.2, 10)])
+def test_workers_end_themselves_five_seconds_late(run, tmp_path, seconds, alarm):
+    limits = JobLimits(seconds=seconds, profile_seconds=99.0)
+    run(f"cat > {tmp_path}/seen", "measurement", limits)
+    assert json.loads((tmp_path / "seen").read_text())["seconds"] == alarm
+
+
+def test_limits_on_what_a_worker_says():
+    assert (child._ANSWER_BYTES, child._ERROR_BYTES) == (4_000_000, 20_000)
+    assert child._last_line(bytearray(b"")) == ""
+    assert child._last_line(bytearray(b"first\nlast \xff\n\n")) == "last \ufffd"
+    assert child._last_line(bytearray(b"y" * 300)) == "y" * 200
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (0, "the runtime ended with exit code 0"),
+        (1, "the runtime ended with exit code 1 (why)"),
+        (-9, "the runtime crashed (signal 9, SIGKILL); it may have run out of memory"),
+        (-11, "the runtime crashed (signal 11, SIGSEGV)"),
+        (-35, "the runtime crashed (signal 35)"),
+    ],
+)
+def test_exit_codes_are_explained(code, reason):
+    assert child._exit_reason(code, "why" if code == 1 else "") == reason

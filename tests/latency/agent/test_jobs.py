@@ -1,6 +1,7 @@
 """The job queue, without a server and without processes."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
@@ -177,3 +178,56 @@ def test_a_queue_that_is_closed_forgets_the_running_job(monkeypatch):
     assert jobs.find("m") is None
     assert measurement.done.is_set()
     assert jobs.busy  # for good
+
+
+def test_results_are_kept_by_the_time_of_their_end(monkeypatch):
+    # The profile before a measurement ends first, although a job of before is older.
+    async def worker(job_spec, folder, limits):
+        return DONE
+
+    monkeypatch.setattr(jobs_module, "run_worker", worker)
+
+    async def scenario():
+        queue = JobQueue(JobLimits(kept_results=3))
+        await run(queue, job("a"))
+        await run(queue, job("p", "profile"), job("b"))
+        assert [queue.find(identity) is not None for identity in "apb"] == [True] * 3
+        await run(queue, job("c"))
+        assert [queue.find(identity) is None for identity in "apbc"] == [True, False, False, False]
+        # A job that is asked for again does not run again, and does not become younger.
+        await run(queue, job("d"))
+        assert [queue.find(identity) is None for identity in "pbcd"] == [True, False, False, False]
+
+    asyncio.run(scenario())
+
+
+def test_nothing_runs_in_a_queue_that_is_closed():
+    async def scenario():
+        queue = JobQueue(JobLimits())
+        await queue.close()
+        assert queue.busy
+        with pytest.raises(BusyError), queue.slot():
+            pass
+
+    asyncio.run(scenario())
+
+
+def test_how_long_a_job_took_is_logged(workers, monkeypatch, caplog):
+    workers[0].extend([DONE, FAILED])
+    clock = iter([100.0, 102.5, 200.0, 201.25])
+    monkeypatch.setattr(jobs_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+
+    async def scenario():
+        queue = JobQueue(JobLimits())
+        for identity in ("0123456789abcdef", "f" * 64):
+            job_of = job(identity)
+            with queue.slot() as slot:
+                queue.begin(slot, [job_of])
+            await job_of.done.wait()
+
+    with caplog.at_level("INFO", "nas.latency.agent.jobs"):
+        asyncio.run(scenario())
+    assert caplog.messages == [
+        "measurement 0123456789ab: done in 2.5 s",
+        f"measurement {'f' * 12}: failed after 1.2 s: it crashed",
+    ]

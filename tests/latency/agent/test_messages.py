@@ -1,12 +1,22 @@
 """The records that the agent's modules exchange."""
 
 import dataclasses
+import hashlib
+import json
 import re
 
 import pytest
 from pydantic import ValidationError
 
-from nas.latency.agent.messages import ANSWERS, WORKER_INPUT, JobResult, JobSpec, WorkerInput
+from nas.latency.agent.messages import (
+    ANSWERS,
+    MEGABYTE,
+    WORKER_INPUT,
+    JobLimits,
+    JobResult,
+    JobSpec,
+    WorkerInput,
+)
 from nas.latency.conditions import MeasurementSettings
 from nas.latency.protocol import Effort
 from tests.latency.records import CONDITIONS, latency
@@ -51,3 +61,17 @@ def test_answers_are_checked_by_kind():
 
 def test_a_result_has_neither_answer_nor_failure_by_default():
     assert JobResult().model_dump() == {"answer": None, "failure": None}
+
+
+def test_default_limits():
+    limits = JobLimits()
+    assert MEGABYTE == 10**6
+    assert limits.body_bytes == 256 * 10**6
+    assert (limits.receive_seconds, limits.seconds, limits.profile_seconds) == (120, 120, 1800)
+    assert (limits.memory_bytes, limits.kept_results) == (None, 256)
+
+
+def test_ids_stay_the_same():
+    # A client that asks again after the agent was restarted finds its measurement by this id.
+    text = json.dumps({**dataclasses.asdict(SPEC), "model": "m"}, sort_keys=True)
+    assert SPEC.digest("m") == hashlib.sha256(text.encode()).hexdigest()

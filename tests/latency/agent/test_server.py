@@ -201,7 +201,7 @@ def test_bodies_are_checked(agent, start_agent):
         assert answer.status_code == 415
     garbage = finish(agent, send(agent, b"\x08" + b"garbage" * 1000))
     assert garbage.status_code == 422
-    assert garbage.json()["detail"].startswith("ONNX Runtime rejects the model: ")
+    assert garbage.json()["detail"] == "the body is not an ONNX model"
 
 
 def test_malformed_http_is_refused(agent):
@@ -254,6 +254,41 @@ def test_a_model_that_arrives_too_slowly(strict):
     strict.idle()
 
 
+def test_idle_connections_without_the_token_lock_nobody_out(agent):
+    idle = [socket.create_connection(("127.0.0.1", agent.port), timeout=5) for _ in range(80)]
+    try:
+        with agent.client() as client:
+            for _ in range(3):
+                answer = client.get("/conditions", params={"threads": 1, "wait": 20})
+                assert answer.status_code == 200
+        assert httpx.get(f"{agent.url}/health").status_code == 200
+        assert idle[0].recv(10) == b""  # the oldest were closed
+    finally:
+        for line in idle:
+            line.close()
+
+
+def test_a_connection_without_the_token_ends_with_the_first_answer(agent):
+    request = b"GET /profile HTTP/1.1\r\nHost: a\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", agent.port), timeout=5) as line:
+        line.sendall(request * 3)
+        answer = b""
+        with suppress(ConnectionResetError):
+            while chunk := line.recv(65536):
+                answer += chunk
+    assert answer.count(b"HTTP/1.1 401 ") == 1
+    assert b"\r\nconnection: close\r\n" in answer.lower()
+    # With the token, a connection goes on.
+    kept = request.replace(b"\r\n\r\n", f"\r\nAuthorization: Bearer {agent.token}\r\n\r\n".encode())
+    with socket.create_connection(("127.0.0.1", agent.port), timeout=5) as line:
+        for _ in range(2):
+            line.sendall(kept.replace(b"/profile", b"/nothing"))
+            answer = b""
+            while not answer.endswith(b"}"):
+                answer += line.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 404 ")
+
+
 @pytest.mark.slow
 def test_patience_with_idle_connections_ends(agent):
     def connect():
@@ -285,6 +320,21 @@ def test_a_model_that_crashes_the_runtime_costs_one_request(agent, model):
     assert finish(agent, send(agent, model, take="next")).status_code == 200
     # Sent again, it is tried again.
     assert finish(agent, send(agent, model, take="crash")).status_code == 200
+
+
+def test_a_model_whose_weights_are_in_another_file_is_refused(agent, tmp_path):
+    (tmp_path / "secret").write_bytes(b"\0" * 16)
+    weights = numpy_helper.from_array(np.zeros((1, 1, 1, 4), dtype=np.float32), "w")
+    weights.ClearField("raw_data")
+    weights.data_location = TensorProto.EXTERNAL
+    weights.external_data.add(key="location", value=str(tmp_path / "secret"))
+    hostile = graph([helper.make_node("Add", ["images", "w"], ["out"])], [weights])
+    answer = finish(agent, send(agent, hostile, resolution=8))
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == (
+        "the model keeps the data of 'w' in another file, which the agent does not read; save the "
+        "model with all its weights inside"
+    )
 
 
 def test_a_model_that_hangs_is_ended(strict):

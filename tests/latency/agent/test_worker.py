@@ -1,6 +1,8 @@
 """The process that runs a job."""
 
+import dataclasses
 import json
+import resource
 import subprocess
 import sys
 
@@ -10,6 +12,10 @@ from nas.errors import MixnasError
 from nas.latency.agent import worker
 from nas.latency.agent.messages import WORKER_INPUT, JobSpec, WorkerInput
 from nas.latency.conditions import MeasurementSettings
+from nas.latency.profile import DeviceProfile
+from nas.latency.protocol import Effort
+from nas.latency.runtimes.onnxruntime_runtime import OnnxRuntime
+from tests.latency.records import CONDITIONS, latency
 
 
 @pytest.mark.parametrize(
@@ -62,3 +68,54 @@ def test_the_answer_is_all_that_is_printed(tmp_path):
     answer = json.loads(result.stdout)["answer"]
     assert (answer["device"], answer["threads"], answer["batch"]) == ("onnxruntime:cpu", 1, 3)
     assert "noise" in result.stderr.decode()
+
+
+# -- what a worker is limited to -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("memory", [None, 10**9])
+def test_limits_of_the_process(monkeypatch, memory):
+    limits, alarms, written = [], [], []
+    monkeypatch.setattr(resource, "setrlimit", lambda which, bounds: limits.append((which, bounds)))
+    monkeypatch.setattr(worker.signal, "alarm", alarms.append)
+    monkeypatch.setattr(
+        worker.Path, "write_text", lambda self, text, **_: written.append((str(self), text))
+    )
+    spec = JobSpec("conditions", "onnxruntime:cpu")
+    worker._apply_limits(WorkerInput(spec, folder="/", seconds=17, memory_bytes=memory))
+    assert limits[0] == (resource.RLIMIT_CORE, (0, 0))
+    expected = [] if memory is None else [(resource.RLIMIT_DATA, (memory, memory))]
+    assert limits[1:] == (expected if sys.platform == "linux" else [])
+    assert (alarms, written) == ([17], [("/proc/self/oom_score_adj", "1000")])
+
+
+class Instant:
+    """A device that answers at once."""
+
+    def __init__(self, name, settings):
+        self.name, self.settings, self.runtime = name, settings, OnnxRuntime("cpu", 1, 1)
+        self.conditions = CONDITIONS
+        self.profile = DeviceProfile(CONDITIONS, 2.5)
+
+    def time(self, load, resolution, effort):
+        load()
+        return latency(resolution=resolution, n=effort.rounds)
+
+
+def test_answers_by_kind(monkeypatch, tmp_path):
+    monkeypatch.setattr(worker, "LocalDevice", Instant)
+    loaded = []
+    monkeypatch.setattr(OnnxRuntime, "load_graph", lambda self, graph: loaded.append(graph))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.onnx").write_bytes(b"\x08\x09")  # a model of version 9 that is empty
+    answers = {
+        kind: worker._result(
+            JobSpec(kind, "onnxruntime:cpu", effort=Effort(rounds=7), resolution=9)
+        )
+        for kind in ("conditions", "profile", "measurement")
+    }
+    assert answers["conditions"].answer == dataclasses.asdict(CONDITIONS)
+    assert answers["profile"].answer["reference_ms"] == 2.5
+    found = answers["measurement"].answer
+    assert (found["resolution"], found["n"], loaded) == (9, 7, [b"\x08\x09"])
+    assert [answer.failure for answer in answers.values()] == [None] * 3

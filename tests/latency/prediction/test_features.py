@@ -125,3 +125,65 @@ def test_residual_sums_are_counted_with_nested_ones():
     inner = Residual((("act", Activation("relu")),))
     tree = Seq((("down", Conv(4, 4, 3, stride=2)), ("outer", Residual((("inner", inner),)))))
     assert latency_features(tree, (4, 8, 8), batch=3)["skip elements"] == 3 * 2 * 4 * 16
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_elements_of_the_skips_of_mobilenet_v2(batch):
+    spec = load_network("mobilenet_v2")
+    found = latency_features(spec.tree(), spec.in_shape, batch=batch)["skip elements"]
+    # 56x56x24, 2 of 28x28x32, 3 of 14x14x64, 2 of 14x14x96 and 2 of 7x7x160
+    assert found == 216_384 * batch
+
+
+@pytest.mark.parametrize(
+    ("kernel", "width", "edges"), [(9, 3, 3), (9, 8, 8), (9, 9, 8), (9, 20, 8), (3, 20, 2)]
+)
+def test_columns_at_the_edges(kernel, width, edges):
+    found = work(Conv(16, 16, kernel, groups=16), (16, 5, width), batch=2)
+    assert found["edge taps"] == 16 * 2 * 5 * edges * kernel
+
+
+def test_channels_are_counted_in_blocks_of_sixteen():
+    for channels, padded in ((1, 16), (16, 16), (17, 32), (32, 32), (33, 48)):
+        assert work(Conv(channels, 16), (channels, 1, 1))["pointwise madds"] == padded * 16
+        assert work(Conv(16, channels), (16, 1, 1))["pointwise madds"] == padded * 16
+
+
+def test_batches_multiply_work_but_not_weights():
+    layers = (
+        Conv(20, 30, 3, bias=True),
+        Conv(20, 20, 3, groups=20),
+        Conv(20, 40, 3, groups=5),
+        MixConv((Conv(8, 8, 3, groups=8), Conv(12, 12, 5, groups=12))),
+        SqueezeExcite(Conv(20, 5), Conv(5, 20), "relu"),
+        Activation("swish"),
+        Pad(1),
+        BatchNorm(20),
+        GlobalPool(),
+    )
+    fixed = {"weights", "gate weights", "layers", "gates"}
+    for layer in layers:
+        one, five = (work(layer, (20, 7, 7), batch) for batch in (1, 5))
+        assert five == {k: amount * (1 if k in fixed else 5) for k, amount in one.items()}
+
+
+def test_a_residual_adds_its_input():
+    # The branch has more channels inside; what is added has as many elements as the input.
+    branch = (("expand", Conv(4, 24)), ("project", Conv(24, 4)))
+    tree = Seq((("block", Residual(branch)), ("block2", Residual(branch))))
+    assert latency_features(tree, (4, 3, 5))["skip elements"] == 2 * 4 * 3 * 5
+
+
+def test_weights_are_those_of_all_taps():
+    assert work(Conv(20, 30, 3), (20, 4, 4))["weights"] == 9 * 20 * 30
+    assert work(Conv(20, 30, 3), (20, 4, 4))["dense madds"] == 9 * 32 * 32 * 16
+    assert "weights" not in work(Conv(20, 20, 3, groups=20), (20, 4, 4))
+
+
+def test_the_bounds_of_the_caches():
+    # A gate reads its input twice: 600,000 elements.
+    se = SqueezeExcite(Conv(3, 1), Conv(1, 3), "relu")
+    found = work(se, (3, 100, 1000))
+    assert found["elements"] == 600_000
+    assert found["elements beyond 131072"] == 600_000 - 131_072
+    assert found["elements beyond 524288"] == 600_000 - 524_288

@@ -110,3 +110,14 @@ def test_a_predictor_does_not_learn():
     before = [known(g) for g in found]
     assert not known.learn(measured(found))
     assert [known(g) for g in found] == before
+
+
+def test_it_learns_again_when_there_is_a_twentieth_more():
+    known = GenotypeLatency(tiny, MERGE_ALL, CONDITIONS)
+    found = list(dict.fromkeys(genotypes(0, 400, tiny)))[:44]
+    assert len(found) == 44
+    device = InstantDevice()
+    pairs = [(genotype, device.measure(tiny.decode(genotype))) for genotype in found]
+    # One more of 20 is a twentieth, of 21 to 40 two are, of 42 three.
+    learned = [n for n in range(1, 45) if known.learn(pairs[:n])]
+    assert learned == [*range(4, 22), *range(23, 42, 2), 44]

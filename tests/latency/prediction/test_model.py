@@ -40,3 +40,20 @@ def test_no_work_makes_a_network_faster():
     model = LatencyModel(features, np.array([10.0 - row["a"] for row in features]))
     assert model.part_ms({"a": 1.0}) == 0
     assert 1 < model.constant_ms < 9
+
+
+def test_the_fit_is_that_of_least_squares_on_relative_errors():
+    features = [{"a": 1.0}, {"a": 3.0, "b": 2.0}, {"a": 2.0, "b": 4.0}]
+    latencies, trust = np.array([1.0, 4.0, 5.0]), np.array([1.0, 0.5, 1.0])
+    # Amounts in units of their means, 2 and 2, and an intercept; a ridge of 0.02 root 3 over 3.
+    amounts = np.array([[0.5, 0, 1], [1.5, 1, 1], [1, 2, 1]])
+    system = np.vstack([amounts * (trust / latencies)[:, None], 0.02 * 3**0.5 / 3 * np.eye(3)])
+    expected, *_ = np.linalg.lstsq(system, np.array([1, 0.5, 1, 0, 0, 0]))
+    assert (expected > 0).all()
+    model = LatencyModel(features, latencies, trust)
+    assert model.constant_ms == pytest.approx(expected[2])
+    assert model.part_ms({"a": 1.0}) == pytest.approx(expected[0] / 2)
+    assert model.part_ms({"b": 3.0}) == pytest.approx(expected[1] * 1.5)
+    assert model.predict([{"a": 2.0}]).tolist() == pytest.approx([expected[0] + expected[2]])
+    equal = LatencyModel(features, latencies), LatencyModel(features, latencies, np.ones(3))
+    assert equal[0].constant_ms == equal[1].constant_ms

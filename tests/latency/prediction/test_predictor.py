@@ -3,19 +3,24 @@
 import dataclasses
 import json
 import random
+import re
 
 import numpy as np
 import pytest
 
-from nas.errors import MixnasError
-from nas.latency.prediction.fitting import fit_predictor
+from nas.errors import MixnasError, OutOfRangeError
+from nas.latency.prediction import predictor as predictor_module
+from nas.latency.prediction.fitting import draw, fit_predictor
 from nas.latency.prediction.predictor import (
+    Predictor,
     error_card,
     load_predictor,
     network_features,
     space_digest,
     trust,
 )
+from nas.latency.profile import DeviceProfile
+from nas.limits import parse_limits
 from nas.lowering import MERGE_ALL
 from nas.space import load_space
 from nas.spec import load_network
@@ -148,3 +153,140 @@ def test_error_bars_are_those_of_the_error_card(fitted):
 def test_the_command_that_makes_a_predictor_names_the_space_as_the_user_does():
     with pytest.raises(MixnasError, match=r"fit --space my\.yaml --device board:cpu$"):
         load_predictor(Board(), SPACE, "my.yaml")
+
+
+# -- the range that was learned ------------------------------------------------------------------
+
+
+def test_networks_beyond_the_range_that_was_learned_are_refused():
+    board = Board(noise=0)
+    small = fit_predictor(board, SPACE, 30, random.Random(0), parse_limits(["madds=..150M"]))
+    low, high = small.range_ms
+    assert (low, high) == (min(small.latencies_ms), max(small.latencies_ms))
+    large = load_network("mixnet_l")
+    assert board.milliseconds(large) > 1.2 * high
+    with pytest.raises(OutOfRangeError) as caught:
+        small.predict(large, MERGE_ALL)
+    message = str(caught.value)
+    assert message.startswith("the latency of 'mixnet_l' on board:cpu cannot be predicted: ")
+    assert f"networks of 'mixnet' between {low:.2f} and {high:.2f} ms, but this" in message
+    assert message.endswith("; measure it, or fit a predictor to such networks")
+    # Others of the kind that it learned are predicted.
+    for spec in draw(SPACE, 10, random.Random(1), parse_limits(["madds=..145M"])):
+        assert small.predict(spec, MERGE_ALL).steady_ms == pytest.approx(
+            board.milliseconds(spec), rel=0.1
+        )
+
+
+LINEAR = Predictor(
+    conditions=CONDITIONS,
+    space="mixnet",
+    space_digest="",
+    profile_digest="",
+    # Nearly: latency = a + b.
+    features=tuple({"a": float(a), "b": float(b)} for a in range(1, 5) for b in (0, 1)),
+    latencies_ms=tuple(float(a + b) for a in range(1, 5) for b in (0, 1)),
+    trust=(1.0,) * 8,
+)
+
+
+@pytest.mark.parametrize(
+    ("features", "reason"),
+    [
+        ({"a": 4.7, "b": 1.0}, None),  # 5.7 of at most 6 ms, of which 12% beyond
+        ({"a": 5.2, "b": 1.0}, "this network would take 6.19 ms"),
+        ({"a": 0.86}, None),  # at least 1 / 1.2 ms
+        ({"a": 0.81}, "this network would take 0.8"),
+        ({"a": 2.0, "b": 1.5}, None),  # 14% beyond
+        ({"a": 2.0, "b": 1.6}, "17% of this network's work exceeds the most that one of those has"),
+        ({"a": 2.0, "c": 0.0}, None),
+        ({"a": 2.0, "c": 1.0}, "this network has c, which none of those has"),
+    ],
+)
+def test_what_a_prediction_rests_on(monkeypatch, features, reason):
+    monkeypatch.setattr(predictor_module, "network_features", lambda *_: features)
+    spec = load_network("mixnet_s")
+    assert LINEAR.range_ms == (1.0, 5.0)
+    if reason is None:
+        total = features["a"] + features.get("b", 0.0)
+        assert LINEAR.predict(spec, MERGE_ALL).median_ms == pytest.approx(total, rel=0.03)
+    else:
+        with pytest.raises(OutOfRangeError, match=re.escape(reason)):
+            LINEAR.predict(spec, MERGE_ALL)
+
+
+# -- fixed numbers -------------------------------------------------------------------------------
+
+
+def predicting(ms, errors):
+    """Return what a predictor says that predicts so many milliseconds and has such errors."""
+    card = error_card(np.ones(4), np.ones(4), np.ones(4))
+
+    class Fixed(Predictor):
+        def predict_ms(self, features):
+            return np.array([ms])
+
+        def _beyond(self, features, predicted_ms):
+            return None
+
+    values = {field.name: getattr(LINEAR, field.name) for field in dataclasses.fields(LINEAR)}
+    fixed = Fixed(**{**values, "card": dataclasses.replace(card, errors=errors)})
+    return fixed.predict(load_network("mixnet_s"), MERGE_ALL)
+
+
+def test_errors_of_a_quarter_bound_a_prediction_of_10_at_8():
+    found = predicting(10.0, (0.25,) * 9)
+    assert (found.low_ms, found.p10_ms, found.p90_ms, found.high_ms) == (8.0,) * 4
+    assert (found.median_ms, found.steady_ms) == (10.0, 10.0)
+    assert (found.n, found.reference_ms, found.noise, found.resolution) == (0, 0.0, (), 224)
+    assert found.conditions == CONDITIONS
+
+
+def test_error_bars_are_quantiles_of_the_errors():
+    # 41 true latencies, 8.0 to 12.0: the 2.5% quantile is the second, the 10% one the fifth.
+    true = [8 + 0.1 * n for n in range(41)]
+    found = predicting(10.0, tuple(10 / ms - 1 for ms in true))
+    bars = (found.low_ms, found.p10_ms, found.p90_ms, found.high_ms)
+    assert bars == pytest.approx((8.1, 8.4, 11.6, 11.9), abs=1e-4)
+
+
+def test_low_predictions_are_errors_as_well():
+    measured = np.array([10.0, 10.0, 10.0, 10.0])
+    card = error_card(np.array([7.0, 9.2, 10.4, 10.8]), measured, np.arange(1.0, 5.0))
+    assert (card.within_5, card.within_10) == (0.25, 0.75)
+    assert card.errors == (-0.3, -0.08, 0.04, 0.08)
+    assert card.mean_error == 0.125
+    assert card.spearman is None  # the measurements are all alike
+
+
+@pytest.mark.parametrize(("n", "spearman"), [(3, None), (4, 0.8), (5, 0.9)])
+def test_rank_correlations_need_four_networks(n, spearman):
+    predicted = np.array([1.0, 3.0, 2.0, 4.0, 5.0])[:n]
+    card = error_card(predicted, np.arange(1.0, n + 1), np.full(n, 100.0))
+    assert (card.spearman, card.spearman_in_band, card.n_in_band) == (spearman, spearman, n)
+
+
+def test_a_device_with_another_usual_speed_needs_another_predictor(fitted):
+    _, predictor = fitted
+    predictor.save()
+
+    class Slower(Board):
+        @property
+        def profile(self):
+            return DeviceProfile(self.conditions, 1.01)
+
+    with pytest.raises(MixnasError, match="was examined again since its latency predictor"):
+        load_predictor(Slower(), SPACE)
+
+
+def test_predictors_of_other_devices_are_not_mentioned(fitted):
+    _, predictor = fitted
+    predictor.save()
+
+    class Other(Board):
+        name = "other:cpu"
+
+    with pytest.raises(
+        MixnasError, match="there is no latency predictor for 'mixnet' on other:cpu"
+    ):
+        load_predictor(Other(device="other:cpu"), SPACE)

@@ -162,6 +162,46 @@ def test_an_untrusted_certificate_is_not_retried(monkeypatch):
         ask(client)
 
 
+@pytest.mark.parametrize(
+    ("text", "url", "token"),
+    [
+        ("alone", "http://board:7070", "alone"),
+        ("board mine\nother:1 theirs", "http://board:7070", "mine"),
+        ("board mine\nother:1 theirs", "http://other:1", "theirs"),
+        ("board:7070 mine\n\n", "http://BOARD:7070", "mine"),
+        ("[::1]:7070 mine", "http://[::1]:7070", "mine"),
+    ],
+)
+def test_a_token_belongs_to_a_host(monkeypatch, text, url, token):
+    monkeypatch.setenv("MIXNAS_TOKEN", text)
+    headers = AgentClient(url, None, None, 1.0)._client.headers
+    assert headers["authorization"] == f"Bearer {token}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("board mine", "MIXNAS_TOKEN has no token for evil; add a line of HOST TOKEN"),
+        ("evil:1 mine", "has no token for evil"),
+        ("board mine\nalone", "expected a single token, or lines of HOST TOKEN or HOST:PORT TOKEN"),
+        ("a b c", "expected a single token"),
+        ("evil t\u00f6ken", "a token consists of ASCII characters without spaces"),
+        (" \n", "a remote device needs its token"),
+    ],
+)
+def test_no_other_host_gets_a_token(monkeypatch, text, message):
+    monkeypatch.setenv("MIXNAS_TOKEN", text)
+    assert message in error_of(AgentClient, "http://evil:7070", None, None, 1.0)
+
+
+def test_a_redirect_takes_no_token_elsewhere():
+    with stub((200, conditions(), {})) as (elsewhere, asked):
+        with stub((302, b"", {"Location": f"{elsewhere}/conditions"})) as (url, _):
+            device = RemoteDevice(url, PLAIN, token="a-token", patience=1.0)
+            assert "status 302" in error_of(lambda: device.conditions)
+        assert asked == []
+
+
 def test_headers_of_requests(monkeypatch):
     monkeypatch.setenv("MIXNAS_TOKEN", "the-environment's")
     headers = AgentClient("http://board:1", None, None, 1.0)._client.headers
@@ -169,3 +209,130 @@ def test_headers_of_requests(monkeypatch):
     assert headers["user-agent"] == f"mixnas/{__version__}"
     given = AgentClient("http://board:1", "ours", None, 1.0)._client.headers
     assert given["authorization"] == "Bearer ours"
+
+
+# -- fixed numbers -------------------------------------------------------------------------------
+
+
+def test_an_absence_ends_when_the_agent_is_busy_meanwhile(scripted):
+    # 15.5 s away, then busy, and away for 14 s: neither is too long for a patience of 20 s.
+    busy = AgentResponse(429, b"", 3.0)
+    client, clock = scripted(200, *[503] * 5, busy, 503, 503, 200, patience=20.0)
+    ask(client)
+    assert ask(client).status == 200
+    assert clock.delays == [0.5, 1, 2, 4, 8, 3, 6, 8]
+
+
+@pytest.mark.parametrize(("patience", "tries"), [(1.0, 2), (0.4, 1), (60.0, 5)])
+def test_a_patience_below_eight_seconds_is_kept(scripted, patience, tries):
+    client, clock = scripted(503, patience=patience)
+    with pytest.raises(MixnasError, match="does not answer"):
+        ask(client)
+    # Another try is made while the next delay ends in time: after 0.5, 1.5, 3.5 and 7.5 s.
+    assert len(clock.delays) + 1 == tries
+
+
+def test_jitter_is_a_quarter_of_the_delay(scripted, monkeypatch):
+    client, clock = scripted(503, 200)
+    bounds = []
+    monkeypatch.setattr(
+        client_module.random, "uniform", lambda *given: bounds.append(given) or 1.25
+    )
+    ask(client)
+    assert (bounds, clock.delays) == ([(0.75, 1.25)], [0.625])
+
+
+class Response:
+    """An answer that arrives in chunks."""
+
+    def __init__(self, *chunks, status=200, **headers):
+        self.chunks, self.status_code = chunks, status
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def iter_raw(self):
+        return iter(self.chunks)
+
+
+@pytest.mark.parametrize(
+    ("after", "seconds"), [("7", 7.0), ("", 0.0), ("-1", 0.0), ("Wed, 21 Oct 2026", 0.0)]
+)
+def test_answers_are_joined(monkeypatch, after, seconds):
+    client = AgentClient("http://board:1", "a-token", None, 60.0)
+    requests = []
+
+    def stream(method, path, **more):
+        requests.append((method, path, more))
+        return Response(b"ab", b"c", status=202, Retry_After=after)
+
+    monkeypatch.setattr(client._client, "stream", stream)
+    assert client.ask("POST", "/measurements", {"a": 1}, b"m") == AgentResponse(
+        202, b"abc", seconds
+    )
+    client.ask("GET", "/profile", {})
+    octets = {"Content-Type": "application/octet-stream"}
+    assert requests == [
+        ("POST", "/measurements", {"params": {"a": 1}, "content": b"m", "headers": octets}),
+        ("GET", "/profile", {"params": {}, "content": None, "headers": {}}),
+    ]
+
+
+@pytest.mark.parametrize(("size", "accepted"), [(4_000_000, True), (4_000_001, False)])
+def test_answers_have_at_most_four_megabytes(monkeypatch, size, accepted):
+    client = AgentClient("http://board:1", "a-token", None, 60.0)
+    monkeypatch.setattr(
+        client._client, "stream", lambda *_, **__: Response(b"0" * (size - 1), b"1")
+    )
+    if accepted:
+        assert len(ask(client).content) == size
+    else:
+        with pytest.raises(MixnasError, match="answered with more than 4,000,000 bytes"):
+            ask(client)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (httpx.ConnectError("refused\nreally"), "refused"),
+        (httpx.ReadTimeout(""), "ReadTimeout"),
+        (httpx.ConnectError("x" * 300), "x" * 200),
+    ],
+)
+def test_reasons_of_broken_connections_are_one_line(monkeypatch, error, reason):
+    client = AgentClient("http://board:1", "a-token", None, 0.0)
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(client._client, "stream", fail)
+    with pytest.raises(MixnasError, match=rf"does not answer \({reason}\); check the address"):
+        ask(client)
+
+
+def test_timeouts_and_encodings():
+    client = AgentClient("http://board:1", "a-token", None, 1.0)._client
+    timeout = client.timeout
+    assert (timeout.connect, timeout.read, timeout.write, timeout.pool) == (5.0, 40.0, 60.0, 5.0)
+    assert client.headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    ("content", "detail"),
+    [
+        (b'{"detail": "a\\u001b[2Jb"}', "a[2Jb"),
+        (b'{"detail": "%s"}' % (b"x" * 600), "x" * 500),
+        (b"[]", "no reason given"),
+        (b'{"other": 1}', "no reason given"),
+        (b"\xff", "no reason given"),
+    ],
+)
+def test_reasons_of_refusals(scripted, content, detail):
+    client, _ = scripted(AgentResponse(422, content))
+    with pytest.raises(UnrunnableError) as caught:
+        ask(client)
+    assert str(caught.value) == f"http://board:1 failed: {detail}"

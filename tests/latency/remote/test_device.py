@@ -6,12 +6,14 @@ import shutil
 import signal
 import subprocess
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 from nas.latency import MeasurementSettings, open_device
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
+from nas.latency.remote import device as device_module
 from nas.latency.remote.client import AgentResponse
 from nas.latency.remote.device import RemoteDevice
 from nas.lowering import MERGE_ALL
@@ -62,7 +64,7 @@ def test_the_token_comes_from_a_file_or_is_missed(agent, tmp_path, monkeypatch):
     assert "cannot be read" in error_of(RemoteDevice, agent.url, PLAIN)
     path.write_text(agent.token + "\n")
     assert RemoteDevice(agent.url, PLAIN).conditions.device == agent.url
-    path.write_text("two words\n")
+    path.write_text("three plain words\n")
     assert "without spaces" in error_of(RemoteDevice, agent.url, PLAIN)
 
 
@@ -195,6 +197,33 @@ def test_a_profile_for_other_conditions_is_refused(answering):
         conditions=[(200, CONDITIONS_THERE)], profile=[(200, dataclasses.asdict(profile))]
     )
     assert "(batch 2, not 1; lowered True, not False)" in error_of(device.prepare)
+
+
+def test_a_job_that_takes_too_long_is_given_up(answering, monkeypatch):
+    device, requests = answering(conditions=[(202, {})])
+    clock = iter([0.0, 1000.0, 3600.0, 3600.1, 9999.0])
+    monkeypatch.setattr(device_module, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    message = error_of(lambda: device.conditions)
+    assert message == "http://board:1 did not finish within 60 minutes; check its log"
+    assert len(requests) == 3
+    assert requests[0] == (
+        "GET",
+        "/conditions",
+        {"threads": 1, "batch": 1, "precision": "fp32", "lowered": False, "wait": 15.0},
+    )
+
+
+@pytest.mark.parametrize("threads", [None, 4])
+def test_conditions_are_those_that_were_asked_for(answering, threads):
+    there = {**CONDITIONS_THERE, "threads": 3}
+    device, _ = answering(conditions=[(200, there)])
+    device.settings = MeasurementSettings(threads=threads, lowered=False)
+    if threads is None:  # as many as the agent's machine has
+        assert (device.conditions.threads, device.conditions.device) == (3, "http://board:1")
+    else:
+        assert "conditions other than the requested ones (threads 3)" in error_of(
+            lambda: device.conditions
+        )
 
 
 # -- TLS ---------------------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,21 +13,28 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TextColumn,
+    ProgressColumn,
+    Task,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from nas.errors import MixnasError
-from nas.imports import missing_package
+from nas.imports import let_threads_sleep, missing_package, own_packages_first
+from nas.progress import ProgressLines
 
 JSON_HELP = "Print JSON instead of a table."
+# What moves the cursor, rewrites what was printed, reorders text or cannot be encoded. Line breaks
+# and tabs stay.
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 Threads = Annotated[
     int | None,
     typer.Option(
@@ -57,33 +66,56 @@ def new_app(help_text: str | None = None) -> typer.Typer:
 
 def run(app: typer.Typer) -> NoReturn:
     """Run an application; a user's mistake prints one line and exits with code 2."""
+    own_packages_first()
+    let_threads_sleep()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may lack characters of a user's text
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False)
     except MixnasError as error:
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
-        sys.exit(2)
+        _end_with(str(error))
     except ModuleNotFoundError as error:
         message = missing_package(error)
         if message is None:
             raise
-        print(f"error: {message}", file=sys.stderr)
-        sys.exit(2)
+        _end_with(message)
     except KeyboardInterrupt:
         sys.exit(130)
     except OSError as error:  # a full disk, a folder without write permission
         if isinstance(error, BrokenPipeError):  # as when the output goes to `head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _end_with(str(error))
     except Exception as error:
+        analysis = sys.modules.get("analysis.errors")  # loaded by commands that print results
+        if analysis is not None and isinstance(error, analysis.AnalysisError):
+            _end_with(" ".join(str(error).split()))
         usage = getattr(error, "format_message", None)  # an option that typer refuses
         if usage is None:
             raise
-        print(f"error: {usage()}; --help lists the options", file=sys.stderr)
-        sys.exit(2)
+        _end_with(f"{' '.join(str(usage()).split())}; --help lists the options")
     sys.exit(code or 0)
+
+
+def _end_with(message: str) -> NoReturn:
+    """Print the lines of an error message and exit with code 2."""
+    for line in visible(message).splitlines():
+        print(f"error: {line}", file=sys.stderr)
+    sys.exit(2)
+
+
+def visible(text: str) -> str:
+    r"""Return a text with its control characters written out, such as ``\x1b``.
+
+    Names and messages may come from anybody's files, and a terminal obeys what it is sent.
+    """
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def print_text(text: str, error: bool = False) -> None:
+    """Print text as it is, apart from control characters, to standard output or standard error."""
+    print(visible(text), file=sys.stderr if error else sys.stdout)
 
 
 def print_json(data: Any) -> None:
@@ -91,9 +123,21 @@ def print_json(data: Any) -> None:
     print(json.dumps(data, indent=2, allow_nan=False))
 
 
-def error_console() -> Console:
+class PlainConsole(Console):
+    """Shows text as it is: it knows no markup and no emoji, and writes control characters out."""
+
+    def __init__(self, **options: Any) -> None:
+        """Open the console; the options are those of rich's `Console`."""
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """See `Console.render_str`, which rich calls for every text, cells and titles included."""
+        return super().render_str(visible(text), **options)
+
+
+def error_console() -> PlainConsole:
     """Return the console for progress and remarks, so that standard output holds only results."""
-    return Console(stderr=True, highlight=False)
+    return PlainConsole(stderr=True)
 
 
 def print_table(
@@ -107,8 +151,15 @@ def print_table(
         numeric = index > 0 and all(cell[:1].isdigit() or cell in ("", "-") for cell in cells)
         table.add_column(column, justify="right" if numeric else "left", no_wrap=index == 0)
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    Console(highlight=False, width=width).print(table)
+        table.add_row(*row)
+    PlainConsole(width=width).print(table)
+
+
+class _Description(ProgressColumn):
+    """What a task is about, as it is: descriptions name files, which may be called anything."""
+
+    def render(self, task: Task) -> Text:
+        return Text(visible(task.description))
 
 
 def new_progress(console: Console, transient: bool = False) -> Progress:
@@ -117,7 +168,7 @@ def new_progress(console: Console, transient: bool = False) -> Progress:
     They are only redrawn on updates, since a drawing thread would disturb measurements.
     """
     return Progress(
-        TextColumn("{task.description}"),
+        _Description(),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -131,11 +182,14 @@ def new_progress(console: Console, transient: bool = False) -> Progress:
 
 @contextmanager
 def progress_bar(console: Console, text: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on a terminal, from the first step on until the block ends.
+    """Show a bar on a terminal until the block ends; elsewhere print a line now and then.
 
     Yields:
         What to call with the number of steps done and their total number.
     """
+    if not console.is_terminal:
+        yield ProgressLines(text, lambda line: console.print(line, markup=False, soft_wrap=True))
+        return
     bar = new_progress(console, transient=True)
     task = bar.add_task(text, total=None, visible=False)
 

@@ -3,11 +3,64 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import os
 import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
 from nas.errors import MixnasError
+
+_HOME = Path(__file__).parents[1]  # where our packages lie side by side
+
+
+def own_packages_first() -> None:
+    """Let ``analysis`` be our package of this name, whatever the working directory holds.
+
+    `python -m` searches the working directory first, where many people have a folder of this name.
+    Every process of ours calls this before it imports that package.
+    """
+    name = "analysis"
+    known = sys.modules.get(name)
+    if known is not None and str(_HOME / name) in map(str, getattr(known, "__path__", ())):
+        return
+    spec = PathFinder.find_spec(name, [str(_HOME)])
+    if spec is None or spec.loader is None:
+        return
+    for module in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
+        del sys.modules[module]  # somebody else's, whose own modules keep their references
+    ours = importlib.util.module_from_spec(spec)
+    sys.modules[name] = ours
+    spec.loader.exec_module(ours)
+
+
+def let_threads_sleep() -> None:
+    """Let the threads of OpenMP sleep while they wait for work, unless the user chose otherwise.
+
+    They would spin, and keep the processor from whoever has work to do: beside other processes, a
+    training on several threads takes many times as long. OpenMP reads the variable when torch is
+    loaded, so every process of ours calls this before; its child processes inherit it.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def refuse_shadow(folder: Path) -> None:
+    """Refuse a folder whose ``nas`` new processes would import in place of this package.
+
+    Args:
+        folder: Folder that is about to be searched for modules before all others.
+
+    Raises:
+        MixnasError: If it holds such a module or folder.
+    """
+    spec = PathFinder.find_spec("nas", [str(folder), *sys.path])
+    here = Path(__file__).with_name("__init__.py")
+    if spec is not None and (spec.origin is None or Path(spec.origin).resolve() != here.resolve()):
+        raise MixnasError(
+            f"{folder / 'nas'} takes the place of the package 'nas' of mixnas; rename it, or run "
+            "the command in another folder"
+        )
 
 
 def looks_like_import(name: str) -> bool:
@@ -20,6 +73,20 @@ def looks_like_import(name: str) -> bool:
     )
 
 
+def _search_here() -> None:
+    """Let imports search the working directory as well."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        refuse_shadow(Path(here))
+        sys.path.insert(0, here)
+
+
+def has_module(name: str) -> bool:
+    """Return whether the module of an import path, or its top-level package, can be found."""
+    _search_here()
+    return importlib.util.find_spec(name.partition(":")[0].partition(".")[0]) is not None
+
+
 def named_object(name: str, what: str) -> Any:
     """Import an object by its import path; the working directory is searched as well.
 
@@ -28,12 +95,10 @@ def named_object(name: str, what: str) -> Any:
         what: Kind of the object, for the message.
 
     Raises:
-        MixnasError: If the object cannot be imported.
+        MixnasError: If the object cannot be imported or called.
     """
     module, _, attribute = name.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    _search_here()
     try:
         imported = importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -49,7 +114,12 @@ def named_object(name: str, what: str) -> Any:
         raise MixnasError(
             f"{what} {name}: module '{module}' has no '{attribute}'; write MODULE:NAME"
         )
-    return getattr(imported, attribute)
+    found = getattr(imported, attribute)
+    if not callable(found):
+        raise MixnasError(
+            f"{what} {name}: '{attribute}' is {type(found).__name__}; name a class or a function"
+        )
+    return found
 
 
 _EXTRAS = {

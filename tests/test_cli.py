@@ -5,6 +5,7 @@ import pytest
 import typer
 from rich.console import Console
 
+from analysis.errors import AnalysisError
 from nas import cli
 from nas.errors import MixnasError
 
@@ -42,6 +43,7 @@ def test_results_go_to_standard_output(capsys, monkeypatch):
         (KeyboardInterrupt(), 130, ""),
         (OSError(28, "No space left on device"), 2, "error: [Errno 28] No space left on device\n"),
         (typer.Exit(130), 130, ""),
+        (AnalysisError("a table is\ndamaged"), 2, "error: a table is damaged\n"),
     ],
 )
 def test_a_users_mistake_ends_with_one_line_and_a_code(capsys, monkeypatch, error, code, message):
@@ -86,3 +88,62 @@ def test_a_bar_appears_with_the_first_step_on_a_terminal():
         step(1, 2)
         assert "working" in text.getvalue()
         assert "1/2" in text.getvalue()
+
+
+NAME = "pets [final] [/] :smile: \x1b[2J\x9b\u202e\udcff"
+SHOWN = "pets [final] [/] :smile: \\x1b[2J\\x9b\\u202e\\udcff"
+
+
+def test_what_a_terminal_would_obey_is_written_out():
+    assert cli.visible(NAME) == SHOWN
+    assert cli.visible("a\tb\nc\r\x07") == "a\tb\nc\\r\\x07"
+    assert cli.visible("Grüße, 日本語 ± 😀") == "Grüße, 日本語 ± 😀"
+
+
+def test_names_are_shown_as_they_are_in_remarks_tables_and_bars(capsys):
+    text = io.StringIO()
+    console = cli.PlainConsole(file=text, width=200)
+    console.print(f"stopped at {NAME}", soft_wrap=True)
+    assert text.getvalue() == f"stopped at {SHOWN}\n"
+    cli.print_table(NAME, [NAME, "ms"], [[NAME, "1.00"]], NAME)
+    assert capsys.readouterr().out.count(SHOWN) == 4
+    shown = io.StringIO()
+    terminal = cli.PlainConsole(file=shown, force_terminal=True, width=200)
+    with cli.progress_bar(terminal, f"reading {NAME}") as step:
+        step(1, 2)
+    assert f"reading {SHOWN}" in shown.getvalue()
+    cli.print_text(NAME)
+    cli.print_text(NAME, error=True)
+    assert capsys.readouterr() == (f"{SHOWN}\n", f"{SHOWN}\n")
+
+
+@pytest.mark.parametrize("end", ["[", "[/]", "[bold", "\\"])
+def test_no_name_is_markup(capsys, end):
+    cli.print_table(f"runs/a{end}", ["a wide column"], [[f"b{end}"]], f"c{end}")
+    shown = capsys.readouterr().out
+    assert all(f"{letter}{end}" in shown for letter in ("runs/a", "b", "c"))
+
+
+def test_errors_hold_no_control_characters_and_one_line_each(capsys, monkeypatch):
+    code, _, told = ended(raising(MixnasError(f"{NAME}\x0bmore\u2028still")), capsys, monkeypatch)
+    assert (code, told) == (2, f"error: {SHOWN}\\x0bmore\\u2028still\n")
+    _, _, told = ended(raising(None), capsys, monkeypatch, "--n", "x\ny\x1b")
+    assert told.count("\n") == 1
+    assert "\x1b" not in told
+
+
+def test_a_terminal_without_a_character_shows_its_number(monkeypatch):
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", out)
+    app = cli.new_app("A command.")
+
+    @app.command()
+    def command() -> None:
+        """Print."""
+        cli.print_text("5 ± 1")
+
+    monkeypatch.setattr("sys.argv", ["command"])
+    with pytest.raises(SystemExit, match="0"):
+        cli.run(app)
+    out.flush()
+    assert out.buffer.getvalue() == b"5 \\xb1 1\n"

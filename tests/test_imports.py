@@ -1,10 +1,19 @@
+import os
 import subprocess
 import sys
 
 import pytest
 
 from nas.errors import MixnasError
-from nas.imports import looks_like_import, missing_package, named_object
+from nas.imports import (
+    let_threads_sleep,
+    looks_like_import,
+    missing_package,
+    named_object,
+    own_packages_first,
+    refuse_shadow,
+)
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -42,8 +51,67 @@ def test_an_object_is_imported():
 
 
 def test_the_current_folder_is_looked_in(module):
-    module("of_mine", "answer = 42\n")
-    assert named_object("of_mine:answer", "sampler") == 42
+    module("of_mine", "def answer():\n    return 42\n")
+    assert named_object("of_mine:answer", "sampler")() == 42
+
+
+def test_what_cannot_be_called_is_told(module):
+    module("of_mine_too", "answer = 42\n")
+    with pytest.raises(MixnasError, match="'answer' is int; name a class or a function"):
+        named_object("of_mine_too:answer", "sampler")
+
+
+@pytest.fixture
+def crowded(tmp_path):
+    """Make folders that are called as our packages are, and one with a module of the user's."""
+    for name in ("analysis", "search_spaces"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('not ours')\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("regular", [True, False], ids=["packages", "folders"])
+def test_our_packages_are_found_whatever_the_folder_holds(command, crowded, regular):
+    if not regular:
+        for name in ("analysis", "search_spaces"):
+            (crowded / name / "__init__.py").unlink()
+    listed = command("nas.space", "list")
+    assert listed.returncode == 0, listed.stderr
+    assert "mixnas" not in listed.stderr
+    assert "mnasnet" in listed.stdout
+    code = (
+        "import sys, pathlib; from nas.imports import own_packages_first; own_packages_first();"
+        "import analysis, analysis.report.page, nas.space.loader as l;"
+        "print(pathlib.Path(analysis.__file__).parent, len(l.space_names()))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=crowded, capture_output=True, text=True
+    )  # `-c` searches the working directory first, as `-m` does
+    assert found.stdout.split() == [str(ROOT / "analysis"), "3"], found.stderr
+
+
+def test_our_packages_stay_the_same_modules():
+    import analysis.units
+
+    own_packages_first()
+    assert sys.modules["analysis.units"] is analysis.units
+
+
+def test_a_folder_that_hides_this_package_is_named(tmp_path, monkeypatch):
+    refuse_shadow(tmp_path)
+    refuse_shadow(ROOT)
+    (tmp_path / "nas").mkdir()
+    (tmp_path / "nas" / "__init__.py").write_text("")
+    with pytest.raises(
+        MixnasError, match=r"nas takes the place of the package 'nas' of mixnas; re"
+    ):
+        refuse_shadow(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        sys, "path", [entry for entry in sys.path if entry not in ("", str(tmp_path))]
+    )
+    with pytest.raises(MixnasError, match="rename it, or run the command in another folder"):
+        named_object("of_mine:answer", "sampler")
 
 
 @pytest.mark.parametrize(
@@ -113,3 +181,50 @@ def test_a_command_of_ours_that_is_broken_says_so_in_full():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 1
     assert "Traceback" in result.stderr
+
+
+@pytest.mark.parametrize(("given", "found"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_sleep_unless_the_user_wants_them_to_spin(monkeypatch, given, found):
+    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    let_threads_sleep()
+    assert os.environ["OMP_WAIT_POLICY"] == found
+
+
+COMMANDS = """
+import sys
+import nas.cost.__main__, nas.device, nas.export.__main__, nas.measure, nas.rank.__main__
+import nas.search.__main__, nas.space.__main__, nas.train.__main__
+assert "torch" not in sys.modules
+
+import os
+import typer
+from nas import cli
+
+app = typer.Typer()
+
+@app.command()
+def command():
+    import torch
+
+    torch.ones(3)
+
+cli.run(app)
+"""
+
+
+def test_the_threads_of_every_command_sleep():
+    """OpenMP reads how to wait when torch is loaded, and tells it on request."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
+    done = subprocess.run(
+        [sys.executable, "-c", COMMANDS],
+        env={**kept, "OMP_DISPLAY_ENV": "TRUE"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    if "OMP_WAIT_POLICY" not in done.stderr:
+        pytest.skip("this OpenMP does not tell its settings")
+    assert "OMP_WAIT_POLICY = 'PASSIVE'" in done.stderr

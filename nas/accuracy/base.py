@@ -47,18 +47,14 @@ class Estimate:
         if math.isnan(self.score) and self.accuracy is not None:
             object.__setattr__(self, "score", self.accuracy)
 
-    @property
-    def by_accuracy(self) -> bool:
-        """Whether the score is the accuracy."""
-        return self.score == self.accuracy
-
 
 class Estimator(Protocol):
     """Evaluates networks. Instances are sent to worker processes: they hold settings, not data.
 
-    An estimator whose scores are not accuracies may have two further attributes: ``label``, the
-    name of its scores in tables and figures, and ``max_score``, the score that no network exceeds,
-    or None if there is no such bound. See `label_of` and `max_score_of`.
+    An estimator may have three further attributes: ``label``, the name of its scores in tables and
+    figures; ``is_accuracy``, whether scores are accuracies, which are shown in percent; and
+    ``max_score``, the score that no network exceeds, or None if there is no such bound. See
+    `label_of`, `is_accuracy_of` and `max_score_of`.
     """
 
     def fingerprint(self) -> dict[str, Any]:
@@ -134,6 +130,16 @@ def max_score_of(estimator: Estimator) -> float | None:
 def label_of(estimator: Estimator) -> str:
     """Return the name of an estimator's scores in tables and figures."""
     return str(getattr(estimator, "label", "validation accuracy"))
+
+
+def is_accuracy_of(estimator: Estimator) -> bool:
+    """Return whether an estimator's scores are accuracies, which are shown in percent.
+
+    An estimator says so with an attribute ``is_accuracy``. Without it, scores are accuracies unless
+    they have a name of their own (``label``) or may exceed 1 (``max_score``).
+    """
+    unnamed = not hasattr(estimator, "label") and max_score_of(estimator) == 1
+    return bool(getattr(estimator, "is_accuracy", unnamed))
 
 
 def side_of(estimator: Estimator) -> int | None:

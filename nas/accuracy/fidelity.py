@@ -109,10 +109,11 @@ class Images:
         """
         source = self.source()
         remarks = self._remarks_on_side(source.own_side(), on)
-        if _must_stream(source, self.resolution):
-            return remarks
+        if isinstance(source, FolderData) and not source.cache_fits(self.resolution):
+            source.check_readable()
+            return [*source.remarks(), *remarks]
         data = source.at(self.resolution, step)
-        return [data.remark(), *remarks] if data.broken else remarks
+        return [*data.remarks(), *remarks]
 
     def decoding(self) -> str | None:
         """Return a line for the user on what decoding takes; None if there is nothing to decode."""

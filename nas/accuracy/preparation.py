@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.console import Console
 
 from nas import cli
 from nas.accuracy.base import Estimator, PreparedEstimator
 from nas.accuracy.fidelity import decoding_of
-from nas.progress import Step
+
+
+def facts_before(estimator: Estimator) -> dict[str, Any]:
+    """Return what of an estimator's fingerprint is known before it is prepared.
+
+    That of a user's own estimator need not be; nothing is returned then.
+    """
+    if not type(estimator).__module__.startswith("nas.accuracy."):
+        return {}
+    return {name: value for name, value in estimator.fingerprint().items() if name != "weights"}
 
 
 def prepare_estimator(estimator: Estimator, text: str, console: Console) -> None:
@@ -26,24 +37,13 @@ def prepare_estimator(estimator: Estimator, text: str, console: Console) -> None
     decoding = decoding_of(estimator)
     if decoding is not None:
         console.print(decoding, markup=False, soft_wrap=True)
+    if not console.is_terminal:  # its first step may be a while away
+        console.print(text, markup=False, soft_wrap=True)
     try:
         with cli.progress_bar(console, text) as step:
-            remarks = estimator.prepare(step if console.is_terminal else _announce(text, console))
+            remarks = estimator.prepare(step)
     except KeyboardInterrupt:
         console.print(f"stopped {text}; repeat the command to continue", soft_wrap=True)
         raise
     for remark in remarks:
         console.print(remark, markup=False, soft_wrap=True)
-
-
-def _announce(text: str, console: Console) -> Step:
-    """Return a step that prints a text when it is called first; for consoles without a bar."""
-    announced = False
-
-    def step(done: int, total: int) -> None:
-        nonlocal announced
-        if not announced:
-            console.print(text, markup=False, soft_wrap=True)
-        announced = True
-
-    return step

@@ -86,6 +86,11 @@ class ShortTraining:
             "speed": "likelihood in training",
         }[self.score]
 
+    @property
+    def is_accuracy(self) -> bool:
+        """See `is_accuracy_of`."""
+        return self.score == "accuracy"
+
     def fingerprint(self) -> dict[str, Any]:
         """See `Estimator.fingerprint`."""
         settings = dataclasses.asdict(self)

@@ -85,6 +85,11 @@ class ZeroCost:
         """See `Estimator.label`."""
         return self.score
 
+    @property
+    def is_accuracy(self) -> bool:
+        """See `is_accuracy_of`."""
+        return False
+
     def fingerprint(self) -> dict[str, Any]:
         """See `Estimator.fingerprint`."""
         return {

@@ -17,17 +17,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import psutil
-
 from nas.accuracy.base import Estimate
-from nas.machine import usable_cores
+from nas.machine import usable_cores, usable_memory
 from nas.spec import NetworkSpec
 from nas.units import GIBIBYTE
 
 Key = Any
 """Identifies a task: any hashable value that the queue chooses."""
 _WORKER_GIBIBYTES = 1.5  # memory that a training process needs at the least, torch included
-_MEMORY_SHARE = 0.9  # share of the machine's memory that all workers together may take
+MEMORY_SHARE = 0.9
+"""Share of the memory of this machine, or of its container, that all workers may take."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +95,14 @@ class Resources:
     @property
     def allowance(self) -> int:
         """Bytes of memory that one worker may take."""
-        equal_share = int(_MEMORY_SHARE * psutil.virtual_memory().total / self.workers)
+        equal_share = int(MEMORY_SHARE * usable_memory() / self.workers)
         return self.memory or equal_share
 
     @property
     def node_allowance(self) -> int:
         """Bytes of memory that one worker may take on a node filled with such workers."""
         share = min(1.0, self.threads / usable_cores())
-        return self.memory or int(_MEMORY_SHARE * psutil.virtual_memory().total * share)
+        return self.memory or int(MEMORY_SHARE * usable_memory() * share)
 
 
 def default_resources() -> tuple[int, int]:
@@ -113,7 +112,7 @@ def default_resources() -> tuple[int, int]:
     small layer up by less than a factor of two. Only memory may forbid it.
     """
     cores = usable_cores()
-    fitting = int(psutil.virtual_memory().total / GIBIBYTE / _WORKER_GIBIBYTES)
+    fitting = int(usable_memory() / GIBIBYTE / _WORKER_GIBIBYTES)
     workers = max(1, min(cores, fitting))
     return workers, max(1, cores // workers)
 

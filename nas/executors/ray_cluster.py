@@ -11,18 +11,37 @@ from typing import Any
 import ray
 
 from nas.errors import MixnasError
+from nas.executors.base import MEMORY_SHARE
+from nas.imports import own_packages_first, refuse_shadow
 from nas.latency import Device, open_device
 from nas.latency.conditions import Conditions, Latency, MeasurementSettings
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
 from nas.lowering import MERGE_ALL, FormChoice
+from nas.machine import usable_cores, usable_memory
 from nas.progress import Step
 from nas.spec import NetworkSpec
+from nas.units import GIBIBYTE
 
 DEVICE_RESOURCE = "mixnas_device"
 """Ray's custom resource of the node that latency is measured on."""
 _PATIENCE = 10.0  # seconds for a connection
 _RESTARTS = 3  # of the device's actor, when its node or its process goes away
+# Of the object store of a cluster on this machine, in bytes and as a share of the usable memory.
+_LEAST_STORE, _MOST_STORE, _STORE_SHARE = 80 << 20, 4 * GIBIBYTE, 0.1
+
+
+def local_cpus(workers: int, threads: int) -> int:
+    """Return the number of CPUs that a cluster on this machine offers.
+
+    No more than this process may use, whatever the run was configured for on another machine; but
+    enough for one trial, which would wait for ever otherwise.
+
+    Args:
+        workers: Number of trials at the same time, at most.
+        threads: Threads of each.
+    """
+    return max(threads, min(workers * threads, usable_cores()))
 
 
 def connect(address: str, cpus: int | None = None) -> None:
@@ -47,9 +66,13 @@ def connect(address: str, cpus: int | None = None) -> None:
             host, _, port = address.rpartition(":")
             # Ray itself waits for minutes.
             socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
+        refuse_shadow(Path.cwd())
         ray.init(
             address="local" if local else address,
             num_cpus=cpus if local else None,
+            # Ray would take the machine's memory, whatever this process may use.
+            _memory=int(MEMORY_SHARE * usable_memory()) if local else None,
+            object_store_memory=_object_store_bytes() if local else None,
             include_dashboard=False if local else None,
             log_to_driver=False,
             logging_level=logging.ERROR,
@@ -61,6 +84,11 @@ def connect(address: str, cpus: int | None = None) -> None:
             f"there is no Ray cluster at '{address}' ({str(error).splitlines()[0]}); start one "
             "with 'ray start --head', or give local, auto or HOST:PORT"
         ) from None
+
+
+def _object_store_bytes() -> int:
+    """Return the size of a local cluster's object store: pickled estimators and supernets."""
+    return max(_LEAST_STORE, min(_MOST_STORE, int(_STORE_SHARE * usable_memory())))
 
 
 def _import_path() -> str:
@@ -89,6 +117,7 @@ class _DeviceHost:
     """Runs on the node that has the device; it returns errors, since Ray would wrap them."""
 
     def __init__(self, name: str, settings: MeasurementSettings) -> None:
+        own_packages_first()
         self._device = open_device(name, settings)
 
     def call(self, what: str, *arguments: Any) -> Any:

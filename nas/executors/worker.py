@@ -22,6 +22,7 @@ from nas.accuracy.base import (
     number_of_stages,
 )
 from nas.executors.base import Failure, Stage, Task
+from nas.imports import let_threads_sleep, own_packages_first
 from nas.machine import bind_gpu, end_with_parent, machine_for, name_here
 from nas.spec import NetworkSpec
 
@@ -41,6 +42,8 @@ def work(connection: Connection, pickled: bytes, threads: int, gpu: str | None =
         gpu: The only GPU that this process may see; None for those that its parent sees.
     """
     end_with_parent()
+    own_packages_first()  # before the estimator arrives, which may import them
+    let_threads_sleep()  # before it imports torch
     if gpu is not None:
         bind_gpu(gpu)  # before the estimator arrives, which imports torch
     os.environ["OMP_NUM_THREADS"] = str(threads)  # for libraries that are imported from here on

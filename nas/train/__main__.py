@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
-from contextlib import nullcontext
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
 from nas import cli, defaults
-from nas.document import Document, validate
-from nas.errors import MixnasError
-from nas.files import new_run_path
+from nas.document import Document, document_name, parse_document, validate
+from nas.errors import DocumentError, MixnasError
+from nas.files import RUNS, claim_folder, refuse_occupied, taken_folder
+from nas.spec import reference_names
 from nas.train.recipe import Recipe, load_recipe
 from nas.train.settings import (
     DEFAULT_RECIPE,
@@ -26,6 +28,8 @@ from nas.train.settings import (
 )
 
 if TYPE_CHECKING:
+    from filelock import FileLock
+
     from nas.latency import Device
     from nas.train.full_training import FullTraining
     from nas.train.placement import Placement
@@ -165,7 +169,7 @@ def train(
                 "--resume uses the settings the training run was started with; omit "
                 f"{', '.join(superfluous)}"
             )
-        path, settings = resume, read_training_settings(resume)
+        settings = read_training_settings(resume)
     elif network is None:
         raise MixnasError(
             "no network was given; name one: path of a spec, name of a reference network, or "
@@ -173,28 +177,26 @@ def train(
         )
     else:
         settings = _checked_settings({**given, "recipe": _read_recipe(recipe, change)})
-        path = out or new_run_path(f"train-{_short_name(network)}")
     latency_device = None if device == "none" else open_device(device)
     console = cli.error_console()
     torch.set_num_threads(threads or usable_cores())
-    training = open_training(
-        path=path,
-        settings=settings,
-        open_placement=_placement_opener(on, precision, compiled),
-        workers=workers,
-        new=resume is None,
-        console=console,
-    )
+    with _claimed(resume, out, settings.network) as (path, lock):
+        training = open_training(
+            path=path,
+            settings=settings,
+            open_placement=_placement_opener(on, precision, compiled),
+            workers=workers,
+            new=resume is None,
+            console=console,
+            lock=lock,
+        )
     placement = training.trainer.placement
     if placement.main and console.is_terminal:
-        console.print(f"folder: {path}")
+        console.print(f"folder: {path}", soft_wrap=True)
     card = _train(training, latency_device)
     if not placement.main:
         return
-    if json:
-        cli.print_json(card)
-    else:
-        _print_card(card, training)
+    _print_card(card, training, json)
 
 
 def _read_recipe(path: Path | None, changes: list[str] | None) -> Recipe:
@@ -205,8 +207,9 @@ def _read_recipe(path: Path | None, changes: list[str] | None) -> Recipe:
         if not equals:
             raise MixnasError(f"--set {text}: expected NAME=VALUE, such as epochs=30")
         try:
-            values[key.strip().replace("-", "_")] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            content = parse_document(value or "null", "--set").data
+            values[key.strip().replace("-", "_")] = content
+        except DocumentError:
             raise MixnasError(f"--set {text}: the value '{value}' is not valid YAML") from None
     if path is not None:
         return load_recipe(path, values)
@@ -215,15 +218,43 @@ def _read_recipe(path: Path | None, changes: list[str] | None) -> Recipe:
 
 def _checked_settings(values: dict[str, Any]) -> TrainingSettings:
     """Validate the options, with absolute paths: a training may be resumed from anywhere."""
-    for name in ("network", "data", "weights"):
-        if name in values and Path(values[name]).expanduser().exists():
-            values[name] = str(Path(values[name]).expanduser().resolve())
+    named = {"network": reference_names(), "data": defaults.DATA_SETS, "weights": ()}
+    for option, names in named.items():
+        value = values.get(option, "")
+        is_name = value in names or value.startswith("timm:")
+        if value and not is_name and Path(value).expanduser().exists():
+            values[option] = str(Path(value).expanduser().resolve())
     values["recipe"] = dataclasses.asdict(values["recipe"])
+    values["command"] = shlex.join(["python", "-m", "nas.train", *sys.argv[1:]])
     return validate(TrainingSettings, Document("options", values))
 
 
 def _short_name(network: str) -> str:
-    return network.rpartition(":")[2] if network.startswith("timm:") else Path(network).stem
+    return network.rpartition(":")[2] if network.startswith("timm:") else document_name(network)
+
+
+@contextmanager
+def _claimed(
+    resume: Path | None, out: Path | None, network: str
+) -> Iterator[tuple[Path, FileLock | None]]:
+    """Take the folder of a training, before anything that takes long.
+
+    Of the processes of `accelerate launch`, the main one does. If the block fails, a new folder is
+    removed again.
+
+    Yields:
+        The folder, and its lock.
+    """
+    name = f"train-{_short_name(network)}"
+    if int(os.environ.get("RANK", "0")) > 0:
+        yield resume or out or RUNS / name, None
+    elif resume is not None:
+        yield resume, claim_folder(resume)
+    else:
+        if out is not None:
+            refuse_occupied(out, "resume it with --resume, or choose another --out")
+        with taken_folder(out, name) as taken:
+            yield taken
 
 
 def _placement_opener(on: str, precision: str, compiled: bool) -> Callable[[int], Placement]:
@@ -263,7 +294,8 @@ def _train(training: FullTraining, device: Device | None) -> dict[str, Any]:
         return training.finish(lambda: _measure_latency(training, device))
     except KeyboardInterrupt:
         if training.trainer.placement.main:
-            console.print(f"stopped; resume with: python -m nas.train --resume {training.path}")
+            command = shlex.join(["python", "-m", "nas.train", "--resume", str(training.path)])
+            console.print(f"stopped; resume with: {command}", soft_wrap=True)
         raise
     except TrainingError as error:
         raise MixnasError(str(error)) from None
@@ -285,9 +317,12 @@ def _measure_latency(training: FullTraining, device: Device | None) -> dict[str,
         return None
 
 
-def _print_card(card: dict[str, Any], training: FullTraining) -> None:
+def _print_card(card: dict[str, Any], training: FullTraining, json: bool) -> None:
     from nas.units import format_count
 
+    if json:
+        cli.print_json(card)
+        return
     measured = card["latency"]
     latency = "-"
     if measured is not None:
@@ -303,12 +338,13 @@ def _print_card(card: dict[str, Any], training: FullTraining) -> None:
         "weights": card["weights"],
         "curves": training.path / "curves.png",
     }
-    print(card["network"])
+    cli.print_text(card["network"])
     for name, text in lines.items():
-        print(f"  {name:<11} {text}")
+        cli.print_text(f"  {name:<11} {text}")
     broken = getattr(training.trainer.source, "broken", ())
     if broken:
-        print(f"{len(broken)} images cannot be read and were left out: {next(iter(broken))}, ...")
+        first = next(iter(broken))
+        cli.print_text(f"{len(broken)} images cannot be read and were left out: {first}, ...")
 
 
 def _percent(share: float) -> str:

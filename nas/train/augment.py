@@ -48,12 +48,12 @@ class MixedLabels:
         second = F.cross_entropy(logits, self.second, label_smoothing=smoothing, reduction="none")
         return ((1 - self.share) * first + self.share * second).mean()
 
-    def chunk(self, parts: int) -> list[MixedLabels]:
-        """Return the labels of the parts into which ``Tensor.chunk`` divides the batch."""
-        first, second = self.first.chunk(parts), self.second.chunk(parts)
+    def split(self, parts: int) -> list[MixedLabels]:
+        """Return the labels of the parts into which ``Tensor.tensor_split`` divides the batch."""
+        first, second = self.first.tensor_split(parts), self.second.tensor_split(parts)
         shares: Sequence[Tensor | None] = [self.share] * len(first)
         if self.share is not None and self.share.ndim:
-            shares = self.share.chunk(parts)
+            shares = self.share.tensor_split(parts)
         return [MixedLabels(*each) for each in zip(first, second, shares, strict=True)]
 
     def accuracy(self, logits: Tensor) -> Tensor:

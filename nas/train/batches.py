@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nas.data import DataSource, ImageData, Part
+from nas.errors import MixnasError
 from nas.train.placement import has_room_for
 
 BATCHES_AHEAD = 3  # gathered while the device computes
@@ -51,9 +52,19 @@ class ShardedBatches(Generic[Data]):
     """
 
     def __init__(self, data: Data, size: int, seed: int, rank: int = 0, world: int = 1) -> None:
-        """Take the data; a batch larger than the training split is reduced to its size."""
+        """Take the data; a batch larger than the training split is reduced to its size.
+
+        Raises:
+            MixnasError: If a batch leaves a process fewer than two images.
+        """
         self.data = data
-        self.size = max(1, min(size, data.count("train")))
+        self.size = min(size, data.count("train"))
+        if self.size < 2 * world:
+            raise MixnasError(
+                f"a batch has {self.size} images, but batch normalization needs at least "
+                f"{2 * world}, two in each process; give more training images, a larger "
+                "batch_size, or fewer processes"
+            )
         self.seed = seed
         self.rank, self.world = rank, world
 
@@ -62,7 +73,7 @@ class ShardedBatches(Generic[Data]):
 
         The incomplete last batch is dropped because batch normalization needs enough images.
         """
-        return max(1, self.data.count("train") // self.size)
+        return self.data.count("train") // self.size
 
     def epochs(self, images: int, most: int) -> float:
         """Return the number of epochs in which `images` images are seen, but at most `most`."""

@@ -5,23 +5,27 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 from rich.console import Console
 
-from nas import cli
-from nas.data import DataSource, load_data
+from nas import __version__, cli
+from nas.data import DataSource, FolderData, load_data
 from nas.files import refuse_occupied, write_atomic
+from nas.formats.metadata import CENTRAL_SQUARE, WHOLE_IMAGE, ModelMetadata, Preprocessing
 from nas.machine import usable_cores
 from nas.train.distillation import open_teacher
 from nas.train.full_training import CHECKPOINT, FullTraining
 from nas.train.loop import Trainer
-from nas.train.models import Model, load_initial_weights, open_model
+from nas.train.models import Model, compare_metadata, load_initial_weights, open_model
 from nas.train.placement import Placement
-from nas.train.settings import SETTINGS, TrainingSettings
-from nas.train.sources import open_batches
+from nas.train.recipe import Recipe
+from nas.train.settings import NETWORK, SETTINGS, TrainingSettings
+from nas.train.sources import announce, open_batches
 
-NETWORK = "network.yaml"
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 
 def open_training(
@@ -31,6 +35,7 @@ def open_training(
     workers: int | None,
     new: bool,
     console: Console,
+    lock: FileLock | None = None,
 ) -> FullTraining:
     """Assemble a training run, create its folder, and resume from its checkpoint, if any.
 
@@ -41,6 +46,7 @@ def open_training(
         workers: Number of processes that decode streamed images; None for one per core.
         new: Whether the folder must be new.
         console: Console for progress and remarks.
+        lock: Lock of the folder, if it has been claimed; None to claim it when everything is open.
 
     Raises:
         MixnasError: If the training is not possible; a new folder is not created in this case.
@@ -48,14 +54,12 @@ def open_training(
     data = load_data(settings.data, settings.images_per_class)
     model = _open_network(path, settings, data.num_classes, new)
     placement = open_placement(model.resolution)
-    if new and placement.main:
-        refuse_occupied(path, "resume it with --resume, or choose another --out")
+    if placement.main:
+        if new:
+            refuse_occupied(path, "resume it with --resume, or choose another --out")
+        announce(data, console)
     costs = model.costs()
-    recipe, remarks = settings.recipe, []
-    if settings.weights is not None:
-        if not (path / CHECKPOINT).is_file():
-            remarks.append(load_initial_weights(model, settings.weights))
-        recipe = recipe.replace(zero_residuals=False)  # this would discard trained weights
+    recipe, remarks = _start_from_weights(path, settings, model, data)
     workers = usable_cores() if workers is None else workers
     trainer, data_remarks = _open_trainer(
         model=model,
@@ -65,17 +69,22 @@ def open_training(
         workers=workers,
         console=console,
     )
+    about = _identity(settings, model, data)
+    metadata = _metadata(settings, model, data, trainer, about)
+    if settings.weights is not None and remarks:
+        remarks += compare_metadata(settings.weights, model, metadata)
     training = FullTraining(
         path=path,
         trainer=trainer,
         model=model,
         costs=costs,
-        about=_identity(settings, model, data),
+        about=about,
+        metadata=metadata,
     )
     if placement.main:
         for remark in [*remarks, *data_remarks]:
             console.print(remark, markup=False, soft_wrap=True)
-        _create_folder(training, settings)
+        _create_folder(training, settings, lock)
     training.open()
     return training
 
@@ -91,6 +100,21 @@ def _open_network(path: Path, settings: TrainingSettings, classes: int, new: boo
         seed=settings.seed,
         resolution=settings.resolution,
     )
+
+
+def _start_from_weights(
+    path: Path, settings: TrainingSettings, model: Model, data: DataSource
+) -> tuple[Recipe, list[str]]:
+    """Load the weights to start from, if any; return the recipe to train by, and remarks.
+
+    A training with a checkpoint has begun already.
+    """
+    if settings.weights is None:
+        return settings.recipe, []
+    recipe = settings.recipe.replace(zero_residuals=False)  # this would discard trained weights
+    if (path / CHECKPOINT).is_file():
+        return recipe, []
+    return recipe, [load_initial_weights(model, settings.weights, data.classes)]
 
 
 def _open_trainer(
@@ -127,18 +151,50 @@ def _open_trainer(
     return trainer, remarks
 
 
+def _metadata(
+    settings: TrainingSettings,
+    model: Model,
+    data: DataSource,
+    trainer: Trainer,
+    about: dict[str, object],
+) -> ModelMetadata:
+    """Return what travels with the weights; `about` is what a checkpoint must agree with."""
+    mean, std = (
+        statistic.flatten().tolist()
+        for statistic in (trainer.augmentation.mean, trainer.augmentation.std)
+    )
+    return ModelMetadata(
+        classes=tuple(data.classes),
+        preprocessing=Preprocessing(
+            resolution=model.resolution,
+            mean=(mean[0], mean[1], mean[2]),
+            std=(std[0], std[1], std[2]),
+            crop=CENTRAL_SQUARE if isinstance(data, FolderData) else WHOLE_IMAGE,
+        ),
+        data=settings.data,
+        data_fingerprint=str(about["data"]),
+        command=settings.command,
+        spec=None if model.spec is None else model.spec.to_dict(),
+        version=__version__,
+    )
+
+
 def _identity(settings: TrainingSettings, model: Model, data: DataSource) -> dict[str, object]:
     """Return what a checkpoint must agree with: settings, network and data."""
+    known = dataclasses.asdict(settings)
+    del known["command"]
     return {
-        **dataclasses.asdict(settings),
+        **known,
         "network": settings.network if model.spec is None else model.spec.digest(),
         "data": data.fingerprint(),
     }
 
 
-def _create_folder(training: FullTraining, settings: TrainingSettings) -> None:
+def _create_folder(
+    training: FullTraining, settings: TrainingSettings, lock: FileLock | None
+) -> None:
     training.path.mkdir(parents=True, exist_ok=True)
-    training.claim()
+    training.claim(lock)
     text = yaml.safe_dump(dataclasses.asdict(settings), sort_keys=False)
     write_atomic(training.path / SETTINGS, text)
     if training.model.spec is not None:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from analysis.figures.style import save
 from analysis.figures.training import curves_figure
-from nas.files import claim_folder, write_atomic
+from nas.errors import MixnasError
+from nas.files import claim_folder, parsing, write_atomic
+from nas.formats.metadata import ModelMetadata
 from nas.progress import Step
 from nas.train.checkpoint import Checkpointer, load_checkpoint, save_weights
 from nas.train.loop import Evaluation, Trainer
 from nas.train.models import Model
+from nas.train.settings import WEIGHTS
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 CHECKPOINT = "checkpoint.safetensors"
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints, in addition to one after each epoch
@@ -42,6 +50,8 @@ class FullTraining:
         model: Network being trained.
         costs: Parameters and MAdds of the network.
         about: Settings that identify the training; a checkpoint with other settings is refused.
+        metadata: What travels with the weights: classes, preprocessing, the command; None if it is
+            not known.
         rows: Rows of the log, one per epoch, with the columns `LOG_COLUMNS`.
         save_every: Time between two checkpoints, in seconds.
     """
@@ -51,6 +61,7 @@ class FullTraining:
     model: Model
     costs: dict[str, int]
     about: dict[str, Any]
+    metadata: ModelMetadata | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
     save_every: float = CHECKPOINT_SECONDS
     _earlier_seconds: float = 0.0  # spent by earlier processes, before the training was resumed
@@ -64,39 +75,58 @@ class FullTraining:
     @property
     def weights(self) -> Path:
         """Path of the trained weights."""
-        return self.path / "weights.safetensors"
+        return self.path / WEIGHTS
 
     @property
     def log(self) -> Path:
         """Path of the log."""
         return self.path / "log.csv"
 
-    def claim(self) -> None:
+    def claim(self, lock: FileLock | None = None) -> None:
         """Keep other processes out of the folder until this one ends.
+
+        Args:
+            lock: Lock of the folder, if it has been claimed.
 
         Raises:
             MixnasError: If another process is working in the folder.
         """
-        self._lock = claim_folder(self.path)
+        self._lock = lock or claim_folder(self.path)
 
     def open(self) -> None:
         """Start the clock, and resume from the folder's checkpoint if there is one.
 
         Raises:
-            MixnasError: If the checkpoint is damaged, or belongs to another training run.
+            MixnasError: If the checkpoint or the log is damaged, or the checkpoint belongs to
+                another training run.
         """
         self._started = time.monotonic()
         if self.checkpoint.is_file():
             load_checkpoint(self.trainer, self.checkpoint, self.about)
-        epochs = len(self.trainer.losses)
-        if epochs and self.log.is_file():
-            # The log may be one epoch ahead of the checkpoint, which is written after it.
-            earlier = pd.read_csv(self.log).head(epochs)
-            self.rows = [
-                {str(name): value for name, value in row.items()}
-                for row in earlier.to_dict("records")
-            ]
-            self._earlier_seconds = float(self.rows[-1]["seconds"]) if self.rows else 0.0
+        self.rows = self._earlier_rows()
+        known = [row["seconds"] for row in self.rows if not math.isnan(row["seconds"])]
+        self._earlier_seconds = max(known, default=0.0)
+
+    def _earlier_rows(self) -> list[dict[str, Any]]:
+        """Return the rows of the epochs that earlier processes completed.
+
+        Of an epoch that the log lacks, the checkpoint knows what the training itself computed. The
+        last epoch is left out if it has no row, but can still be evaluated.
+
+        Raises:
+            MixnasError: If the log cannot be read.
+        """
+        trainer = self.trainer
+        logged = {row["epoch"]: row for row in _read_log(self.log)}
+        rows = []
+        for epoch, values in enumerate(zip(trainer.losses, trainer.accuracies, strict=True), 1):
+            known = dict(zip(("train_loss", "train_accuracy"), values, strict=True))
+            missing = {**dict.fromkeys(LOG_COLUMNS, math.nan), "epoch": epoch, **known}
+            rows.append(logged.get(epoch, missing))
+        between_epochs = trainer.step == trainer.total or trainer.step % trainer.epoch_steps == 0
+        if rows and len(rows) not in logged and between_epochs:
+            rows.pop()
+        return rows
 
     def run(self, step: Step | None = None) -> None:
         """Train to the end; evaluate, log and save a checkpoint after each epoch.
@@ -162,13 +192,14 @@ class FullTraining:
         main = self.trainer.placement.main
         if main:
             about = {"network": self.model.name, "form": "mixnas.weights/1"}
+            if self.metadata is not None:
+                about |= self.metadata.to_properties()
             save_weights(self.trainer.evaluated_model, self.weights, about)
         test = self.trainer.evaluate("test")
         card = self._card(test, latency() if main else None)
         if main:
             figure = curves_figure(pd.DataFrame(self.rows), self.model.name)
-            for ending in ("svg", "png"):
-                figure.savefig(self.path / f"curves.{ending}", dpi=150)
+            save(figure, self.path / "curves")
             write_atomic(self.path / "card.json", json.dumps(card, indent=2))
         return card
 
@@ -190,4 +221,26 @@ class FullTraining:
             "steps": self.trainer.step,
             "seconds": last["seconds"],
             "weights": str(self.weights),
+            **({} if self.metadata is None else self.metadata.to_dict()),
         }
+
+
+def _read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a log, one per epoch; none if there is no log.
+
+    Raises:
+        MixnasError: If the file is damaged.
+    """
+    if not path.is_file():
+        return []
+    try:
+        with parsing(path):
+            table = pd.read_csv(path, compression=None)
+            table = table[list(LOG_COLUMNS)].astype(float).astype({"epoch": int})
+    except MixnasError as error:
+        raise MixnasError(
+            f"{error}; delete the log to continue from the checkpoint, which knows the losses of "
+            "its epochs"
+        ) from None
+    rows = table.to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]

@@ -167,11 +167,11 @@ class Trainer:
     def _compute_gradients(self, images: Tensor, target: MixedLabels) -> tuple[Tensor, Tensor]:
         """Compute the gradients of a batch; return its loss and its accuracy."""
         self.optimiser.zero_grad(set_to_none=True)
-        parts = min(self._parts, len(images))
+        parts = min(self._parts, max(1, len(images) // 2))  # a batch of one has no variance
         if parts == 1:
             loss, accuracy = self._add_gradients(images, target, 1.0)
         else:
-            pieces = zip(images.chunk(parts), target.chunk(parts), strict=True)
+            pieces = zip(images.tensor_split(parts), target.split(parts), strict=True)
             shares = [(piece, len(piece[0]) / len(images)) for piece in pieces]
             results = [(share, *self._add_gradients(*piece, share)) for piece, share in shares]
             loss = torch.stack([share * value for share, value, _ in results]).sum()
@@ -236,8 +236,12 @@ class Trainer:
                 f"rate below {self.recipe.learning_rate:g}, or gradient clipping"
             )
 
-    def evaluate(self, part: Part) -> Evaluation:
+    def evaluate(self, part: Part, hits: list[Tensor] | None = None) -> Evaluation:
         """Evaluate `evaluated_model` on a split of the data, all processes together.
+
+        Args:
+            part: Split to evaluate on.
+            hits: See `evaluate`.
 
         Raises:
             TrainingError: If the loss is not finite.
@@ -250,6 +254,7 @@ class Trainer:
                 part=part,
                 augmentation=self.augmentation,
                 placement=self.placement,
+                hits=hits,
             )
 
     @contextmanager
@@ -301,6 +306,7 @@ def evaluate(
     part: Part,
     augmentation: Augmentation,
     placement: Placement,
+    hits: list[Tensor] | None = None,
 ) -> Evaluation:
     """Evaluate a model on a split of the data, all processes together.
 
@@ -310,9 +316,11 @@ def evaluate(
         part: Split to evaluate on.
         augmentation: Augmentation of the training, whose normalization is used.
         placement: Device and processes of the model.
+        hits: List that receives for each batch, in the order of the images, which ones the model
+            classifies correctly: truth values (B,), of the images of this process. None for none.
 
     Raises:
-        TrainingError: If the loss is not finite.
+        TrainingError: If the loss is not finite, or no image can be read.
     """
     model.eval()
     sums = placement.accumulator(4)
@@ -321,12 +329,16 @@ def evaluate(
         with placement.autocast():
             logits = model(augmentation.normalise(images))
         logits = logits.float()
-        hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
+        right = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
+        if hits is not None:
+            hits.append(right[:, 0])
         loss = F.cross_entropy(logits, labels, reduction="sum")
         seen = labels.new_full((), len(labels))
-        counts = [hits[:, 0].sum(), hits.any(1).sum(), loss, seen]
+        counts = [right[:, 0].sum(), right.any(1).sum(), loss, seen]
         sums += torch.stack([number.to(sums.dtype) for number in counts])
     top1, top5, loss_sum, images_seen = to_host(placement.sum_over_processes(sums)).tolist()
+    if not images_seen:
+        raise TrainingError(f"none of the {part} images can be read")
     if not math.isfinite(loss_sum):
         raise TrainingError(f"the {part} loss is {loss_sum}")
     return Evaluation(top1 / images_seen, top5 / images_seen, loss_sum / images_seen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from nas.cost import count
+from nas.document import document_name
 from nas.errors import MixnasError
+from nas.formats.metadata import ModelMetadata
 from nas.spec import NetworkSpec, load_network
-from nas.torch_model import Network, build, load_timm_state_dict, read_weights
+from nas.torch_model import Network, build, load_timm_state_dict, read_metadata, read_weights
 from nas.train.recipe import Recipe
 
 TIMM = "timm:"
@@ -85,7 +88,7 @@ def open_model(
             "network with 3 input channels"
         )
     module = build(spec, seed, recipe.dropout, recipe.drop_path)
-    return Model(spec.name or Path(name).stem, module, spec, spec.input.resolution)
+    return Model(spec.name or document_name(name), module, spec, spec.input.resolution)
 
 
 def _timm_model(
@@ -114,6 +117,7 @@ def timm_network(name: str, **options: Any) -> nn.Module:
     """
     import timm
 
+    _check_timm(name)  # timm takes addresses of other hubs' networks as names, too
     try:
         module: nn.Module = timm.create_model(name, **options)
     except Exception as error:  # timm, the hub and the network raise all kinds
@@ -131,15 +135,17 @@ def _check_timm(name: str) -> None:
         raise MixnasError(f"timm has no network '{name}'{hint}")
 
 
-def load_initial_weights(model: Model, weights: str) -> str:
+def load_initial_weights(model: Model, weights: str, classes: Sequence[str] | None = None) -> str:
     """Give a model the weights to start from.
 
-    A classifier with another number of classes keeps its random weights.
+    A classifier keeps its random weights if its classes are others than those of the weights, as
+    far as these are known. If only their order differs, the classifier is brought into the new one.
 
     Args:
         model: Model that receives the weights.
         weights: Path of a .safetensors file of the same network, or ``timm:NAME`` for timm's
             pretrained weights (which timm downloads).
+        classes: Names of the model's classes, in the order of its outputs; None if not known.
 
     Returns:
         A sentence for the user that says which weights were loaded.
@@ -148,12 +154,13 @@ def load_initial_weights(model: Model, weights: str) -> str:
         MixnasError: If the weights cannot be read, or belong to another network.
     """
     own = model.module.state_dict()
+    metadata = _metadata_of(weights)
     if weights.startswith(TIMM):
         state = _timm_weights(weights.removeprefix(TIMM), model)
     else:
         state = read_weights(Path(weights))
     other_shape = {n for n in state if n in own and state[n].shape != own[n].shape}
-    head = {name for name in other_shape if name.startswith(_classifier_prefix(model))}
+    head = set(_classifier(model, other_shape)) if other_shape else set()
     if other_shape != head:
         wrong = min(other_shape - head)
         raise MixnasError(
@@ -167,17 +174,61 @@ def load_initial_weights(model: Model, weights: str) -> str:
         raise MixnasError(
             f"{weights} does not fit {model.name}: the network has no weights '{unexpected[0]}'"
         )
-    model.module.load_state_dict({**state, **{name: own[name] for name in head}})
-    classifier = "; the classifier starts from random weights: its classes differ" if head else ""
-    return f"loaded the weights of {weights}{classifier}"
+    known = None if metadata is None or classes is None else metadata.classes
+    said = ""
+    if head or (known is not None and sorted(known) != sorted(classes or ())):
+        said = "; the classifier starts from random weights: its classes differ"
+        state |= {name: own[name] for name in _classifier(model, own)}
+    elif known is not None and classes is not None and list(known) != list(classes):
+        said = "; its classes were brought into the order of this data set"
+        rows = [known.index(name) for name in classes]
+        state |= {name: state[name][rows] for name in _classifier(model, own)}
+    model.module.load_state_dict(state)
+    return f"loaded the weights of {weights}{said}"
 
 
-def _classifier_prefix(model: Model) -> str:
-    """Return the prefix of the names of the last layer's weights."""
-    if model.spec is not None:
-        return "classifier."
-    name: str = model.module.pretrained_cfg["classifier"]  # type: ignore[assignment,index]
-    return f"{name}."
+def compare_metadata(weights: str, model: Model, own: ModelMetadata) -> list[str]:
+    """Return remarks on how weights to start from were trained differently.
+
+    Args:
+        weights: As for `load_initial_weights`.
+        model: Model that has received them.
+        own: What the model is trained as.
+    """
+    theirs = _metadata_of(weights)
+    if theirs is None:
+        return []
+    remarks = []
+    network = theirs.network()
+    if network is not None and model.spec is not None:
+        same = network.replace(input=model.spec.input, num_classes=model.spec.num_classes)
+        if same != model.spec:
+            remarks.append(
+                f"the weights of {weights} were trained in another network, '{network.name}', "
+                "whose layers have the same shapes"
+            )
+    known, now = theirs.data_fingerprint, own.data_fingerprint
+    if theirs.data == own.data and known and known != now:
+        remarks.append(
+            f"since the training of {weights}, images of {own.data} have changed, or moved from "
+            "one split to another: what is tested on may have been trained on"
+        )
+    differences = theirs.preprocessing.differences(own.preprocessing)
+    if differences:
+        remarks.append(f"unlike for the weights of {weights}: {'; '.join(differences)}")
+    return remarks
+
+
+def _metadata_of(weights: str) -> ModelMetadata | None:
+    return None if weights.startswith(TIMM) else read_metadata(Path(weights))
+
+
+def _classifier(model: Model, names: Iterable[str]) -> list[str]:
+    """Return those names of weights that are of the last layer."""
+    layer = "classifier"
+    if model.spec is None:
+        layer = model.module.pretrained_cfg["classifier"]  # type: ignore[assignment,index]
+    return [name for name in names if name.startswith(f"{layer}.")]
 
 
 def _timm_weights(name: str, model: Model) -> dict[str, Tensor]:

@@ -17,6 +17,8 @@ from nas.errors import MixnasError
 from nas.train.recipe import Recipe
 
 SETTINGS = "training.yaml"
+NETWORK = "network.yaml"
+WEIGHTS = "weights.safetensors"
 ReadingMode = Literal["auto", "memory", "stream"]
 DEFAULT_RECIPE = Recipe(epochs=30, batch_size=64, learning_rate=0.05, warmup=0.1)
 """Recipe of a full training if none is given: longer than the short training of a search."""
@@ -85,6 +87,7 @@ class TrainingSettings:
         teacher: Network to distill from, as ``timm:NAME``; None for none.
         reading: Whether images are decoded once and kept (``memory``), decoded as they are needed
             (``stream``), or whichever suits the data set (``auto``).
+        command: Command line that the training was started by.
     """
 
     network: str
@@ -96,6 +99,7 @@ class TrainingSettings:
     weights: str | None = None
     teacher: str | None = None
     reading: ReadingMode = "auto"
+    command: str = ""
 
 
 def read_training_settings(path: Path) -> TrainingSettings:

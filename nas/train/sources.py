@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from nas.data import DataSource, FolderData
+from rich.console import Console
+
+from nas import cli
+from nas.data import DataSource, FolderData, described
 from nas.progress import Step
 from nas.train.batches import Batches, BatchSource, placed
 from nas.train.placement import Placement
@@ -12,6 +15,20 @@ from nas.train.streaming import StreamedBatches
 from nas.units import GIBIBYTE
 
 MAX_CACHED_BYTES = 8 * GIBIBYTE  # size up to which decoded images are kept in the cache
+
+
+def announce(data: DataSource, console: Console) -> None:
+    """Tell the user what was found in a data set, and read its files once to know them again.
+
+    Args:
+        data: Data set.
+        console: Console for what was found, and for the progress of reading.
+    """
+    for line in described(data):
+        console.print(line, markup=False, soft_wrap=True)
+    if isinstance(data, FolderData) and not data.is_known():
+        with cli.progress_bar(console, f"reading the files of {data.name} once") as step:
+            data.fingerprint(step)
 
 
 def open_batches(
@@ -44,10 +61,11 @@ def open_batches(
         The batches, the recipe without what they have already applied, and remarks for the user.
 
     Raises:
-        MixnasError: If a class has too few images that can be read.
+        MixnasError: If a class has too few images that can be read, or a split has none.
     """
     rank, world = placement.rank, placement.world
     if isinstance(data, FolderData) and _should_stream(data, resolution, recipe, reading):
+        data.check_readable()
         batches = StreamedBatches(
             data=data,
             resolution=resolution,
@@ -59,9 +77,9 @@ def open_batches(
             world=world,
             pinned=placement.kind == "cuda",
         )
-        return batches, recipe.replace(crop=1.0), []
+        return batches, recipe.replace(crop=1.0), data.remarks()
     images = data.at(resolution, step)
-    remarks = [images.remark()] if images.broken else []
+    remarks = images.remarks()
     images, staged = placed(images, placement.device)
     in_memory = Batches(images, recipe.batch_size, seed, rank=rank, world=world, staged=staged)
     return in_memory, recipe, remarks

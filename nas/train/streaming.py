@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from nas.data import FolderData, Part
 from nas.data.cache import Entry
 from nas.data.decoding import Box, read_image
+from nas.files import printable
 from nas.train.batches import ShardedBatches, derive_seed, epoch_order
 
 MAX_ASPECT_RATIO = 4 / 3  # of a crop, and its inverse the minimum (Szegedy et al. 2015)
@@ -85,7 +86,7 @@ class StreamedBatches(ShardedBatches[FolderData]):
             [(n, derive_seed(self.seed, epoch, n)) for n in numbers.tolist()]
             for numbers in self.steps(epoch, begin)
         ]
-        yield from self._loaded("train", batches)
+        yield from self._loaded("train", batches, refilled=True)
 
     def evaluate(self, part: Part) -> Iterator[tuple[Tensor, Tensor]]:
         """See `BatchSource.evaluate`; images are cropped to their central square."""
@@ -95,9 +96,16 @@ class StreamedBatches(ShardedBatches[FolderData]):
         yield from self._loaded(part, batches)
 
     def _loaded(
-        self, part: Part, batches: Sequence[Sequence[Item]]
+        self, part: Part, batches: Sequence[Sequence[Item]], refilled: bool = False
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Decode batches of items, and leave out files that cannot be read."""
+        """Decode batches of items, and leave out files that cannot be read.
+
+        Args:
+            part: Split of the images.
+            batches: Items of each batch.
+            refilled: Whether other images are repeated in their place, so that batches keep their
+                size.
+        """
         loader: DataLoader[Any] = DataLoader(
             _ImageFiles(self.data.files[part], self.resolution, self.crop),
             batch_sampler=batches,  # type: ignore[arg-type]
@@ -109,7 +117,7 @@ class StreamedBatches(ShardedBatches[FolderData]):
             self.broken |= dict.fromkeys(broken)
             if not len(labels):
                 continue
-            if part == "train" and broken:  # repeat other images, so that batches keep their size
+            if refilled and broken:
                 repeated = torch.arange(len(labels) + len(broken)) % len(labels)
                 images, labels = images[repeated], labels[repeated]
             yield images, labels
@@ -129,7 +137,7 @@ class _ImageFiles(Dataset[tuple[Tensor, int] | str]):
             crop = RandomBox(seed, self._crop)
         pixels = read_image(file, self._resolution, crop)
         if isinstance(pixels, str):
-            return f"{file}: {pixels}"
+            return printable(f"{file}: {pixels}")
         return torch.from_numpy(pixels), label
 
 

@@ -2,16 +2,19 @@ import math
 
 import pytest
 
+from nas.accuracy import open_estimator
 from nas.accuracy.base import (
     Estimate,
     PortableEstimator,
     PreparedEstimator,
     StagedEstimator,
     in_stages,
+    is_accuracy_of,
     label_of,
     max_score_of,
     number_of_stages,
 )
+from nas.accuracy.pool import ListedPool
 from tests.networks import TINY
 
 
@@ -40,17 +43,37 @@ def test_the_score_is_the_accuracy_unless_it_is_given():
     assert math.isnan(Estimate(accuracy=None, loss=None, seconds=2.0, seed=3).score)
 
 
-@pytest.mark.parametrize(
-    ("accuracy", "score", "expected"), [(0.7, 0.7, True), (0.7, 0.2, False), (None, 0.2, False)]
-)
-def test_an_estimate_knows_whether_its_score_is_the_accuracy(accuracy, score, expected):
-    estimate = Estimate(accuracy=accuracy, loss=None, seconds=0.0, seed=0, score=score)
-    assert estimate.by_accuracy is expected
-
-
 def test_labels_and_bounds_have_defaults():
     assert (label_of(Plain()), max_score_of(Plain())) == ("validation accuracy", 1.0)
     assert (label_of(Staged()), max_score_of(Staged())) == ("speed", None)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({}, True),
+        ({"label": "speed"}, False),
+        ({"max_score": None}, False),
+        ({"label": "accuracy with shared weights", "is_accuracy": True}, True),
+        ({"is_accuracy": False}, False),
+    ],
+)
+def test_an_estimator_declares_whether_scores_are_accuracies(attributes, expected):
+    assert is_accuracy_of(type("Mine", (Plain,), attributes)()) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("supernet", True),
+        ("short:score=accuracy", True),
+        ("short:score=loss", False),
+        ("short", False),
+        ("zero-cost", False),
+    ],
+)
+def test_the_built_in_estimators_declare_it(name, expected):
+    assert is_accuracy_of(open_estimator(name, "digits", pool=ListedPool([TINY]))) is expected
 
 
 def test_an_estimator_without_stages_has_one():

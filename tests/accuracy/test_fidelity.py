@@ -16,6 +16,7 @@ from nas.accuracy.fidelity import (
 from nas.accuracy.short import ShortTraining
 from nas.data import load_data
 from nas.data.cache import PixelCache
+from nas.errors import MixnasError
 from nas.spec import load_network
 from nas.train.batches import Batches
 from nas.train.placement import Placement
@@ -169,3 +170,14 @@ def test_width_multiplies_all_channels():
 def test_width_leaves_a_network_without_head_convolution_without():
     headless = TINY.replace(head=dataclasses.replace(TINY.head, channels=0))
     assert widened(headless, 0.5).head.channels == 0
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_a_validation_part_that_cannot_be_read_is_found_when_preparing(tmp_path, monkeypatch, fits):
+    """Before a supernet is trained, whether pixels are kept or images are streamed."""
+    root = write_folder(tmp_path / "pets", ("train", "val", "test"))
+    for path in (root / "val").rglob("*.png"):
+        path.write_bytes(b"no image")
+    monkeypatch.setattr(PixelCache, "fits", lambda self: fits)
+    with pytest.raises(MixnasError, match="none of the 30 validation images can be read"):
+        Images(str(root), 16).prepare("cpu", None)

@@ -4,6 +4,7 @@ import pytest
 from rich.console import Console
 
 from nas.accuracy.preparation import prepare_estimator
+from nas.progress import ProgressLines
 from nas.testing.fakes import Instant
 
 
@@ -49,3 +50,13 @@ def test_an_interruption_says_how_to_continue():
     with pytest.raises(KeyboardInterrupt):
         prepare_estimator(Prepared(KeyboardInterrupt()), "reading images", console)
     assert "stopped reading images; repeat the command to continue" in console.file.getvalue()
+
+
+def test_long_work_is_told_of_now_and_then_without_a_terminal(monkeypatch):
+    """A line at its beginning, then one for each half minute."""
+    now = iter(range(0, 10_000, 20))  # each look at the clock is 20 seconds later
+    monkeypatch.setattr("nas.cli.ProgressLines", lambda *a: ProgressLines(*a, lambda: next(now)))
+    shown = output(Prepared()).splitlines()
+    assert shown[0] == "reading [16] images"
+    assert shown[1] == "reading [16] images: 2 of 3, about 0:00:20 left"
+    assert shown[2:] == ["one remark with [brackets]", "another"]

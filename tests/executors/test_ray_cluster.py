@@ -28,6 +28,35 @@ def test_the_node_with_the_device_measures_if_there_is_one(monkeypatch):
     assert ray_cluster.cluster_cpus() == 1
 
 
+@pytest.mark.parametrize(
+    ("workers", "threads", "usable", "cpus"),
+    [(4, 2, 16, 8), (8, 1, 2, 2), (8, 2, 1, 2), (1024, 1, 4, 4)],
+)
+def test_a_local_cluster_has_the_cores_that_this_process_may_use(
+    monkeypatch, workers, threads, usable, cpus
+):
+    monkeypatch.setattr(ray_cluster, "usable_cores", lambda: usable)
+    assert ray_cluster.local_cpus(workers, threads) == cpus
+
+
+def test_a_local_cluster_has_the_memory_that_this_process_may_use(monkeypatch):
+    started = {}
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **options: started.update(options))
+    monkeypatch.setattr(ray_cluster, "usable_memory", lambda: 10 << 30)
+    ray_cluster.connect("local", 3)
+    assert started["num_cpus"] == 3
+    assert started["_memory"] == 9 << 30
+    assert started["object_store_memory"] == 1 << 30
+    monkeypatch.setattr(ray_cluster, "usable_memory", lambda: 200 << 20)
+    ray_cluster.connect("local", 1)
+    assert started["object_store_memory"] == 80 << 20  # Ray refuses less
+    ray_cluster.connect("auto", 3)
+    assert started["num_cpus"] is None
+    assert started["_memory"] is None
+    assert started["object_store_memory"] is None
+
+
 def test_what_the_users_modules_need_travels_to_the_nodes(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PYTHONPATH", raising=False)

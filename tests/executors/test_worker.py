@@ -2,6 +2,7 @@
 
 import math
 import multiprocessing
+import os
 import pickle
 import threading
 
@@ -120,3 +121,10 @@ def test_an_estimator_that_cannot_be_loaded_says_why_for_every_task(judge):
     assert len(stages) == 2
     for stage in stages:
         assert stage.result.reason.startswith("the estimator cannot be loaded: UnpicklingError")
+
+
+def test_the_threads_of_a_worker_sleep_while_they_wait(judge, monkeypatch):
+    monkeypatch.setenv("OMP_WAIT_POLICY", "to be restored")
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    judge(Instant(), Task(SPEC, 0))
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"

@@ -1,9 +1,11 @@
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.data import load_data
-from nas.train.batches import Batches, derive_seed, epoch_order
+from nas.errors import MixnasError
+from nas.train.batches import BATCHES_AHEAD, Batches, derive_seed, epoch_order, placed
 
 digits = load_data("digits").at(16)
 
@@ -71,3 +73,77 @@ def test_epochs_show_a_number_of_images():
     source = Batches(digits, 100, 0)
     assert source.epochs(images=2500, most=40) == 2.5  # of 1,000 images
     assert source.epochs(images=2500, most=2) == 2
+
+
+@pytest.mark.parametrize(("size", "world"), [(1, 1), (3, 2), (5, 4)])
+def test_batches_that_leave_a_process_one_image_are_refused(size, world):
+    said = f"a batch has {size} images, but batch normalization needs at least {2 * world}, two in"
+    with pytest.raises(MixnasError, match=said):
+        Batches(digits, size, 0, 0, world)
+
+
+@pytest.mark.parametrize(("size", "world"), [(2, 1), (4, 2)])
+def test_two_images_for_each_process_suffice(size, world):
+    source = Batches(digits, size, 0, 0, world)
+    assert len(next(iter(source.train(0)))[1]) == 2
+
+
+def test_a_remainder_of_one_image_is_dropped():
+    source = Batches(digits, 269, 0)  # 1,077 are four batches and one image
+    assert len(source) == 4
+    assert [len(labels) for _, labels in source.train(0)] == [269] * 4
+
+
+def test_staged_batches_are_the_same_and_gathered_ahead(monkeypatch):
+    gathered = []
+
+    def pinned(tensor):
+        gathered.append(len(tensor))
+        return tensor
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pinned)
+    plain, staged = (Batches(digits, 100, 3, staged=staged) for staged in (False, True))
+    ahead = staged.train(0)
+    first = next(ahead)
+    assert BATCHES_AHEAD == 3
+    whole = [first, *ahead]
+    assert gathered == [100] * 20  # images and labels of ten batches
+    for one, other in zip(whole, plain.train(0), strict=True):
+        assert torch.equal(one[0], other[0])
+        assert torch.equal(one[1], other[1])
+
+
+def test_steps_are_consecutive_parts_of_the_order_of_their_epoch():
+    source = Batches(digits, 8, seed=5)
+    order = epoch_order(1077, 5, 2)
+    steps = list(source.steps(2, begin=3))
+    assert len(steps) == 1077 // 8 - 3
+    assert torch.equal(steps[0], order[24:32])
+    second = Batches(digits, 8, 5, rank=1, world=2)
+    assert torch.equal(next(iter(second.steps(2))), order[1:8:2])
+
+
+def test_processes_evaluate_every_other_batch():
+    """360 validation images in batches of 128: the first process has two, the second one."""
+    first, second = (Batches(digits, 16, 0, rank, 2) for rank in (0, 1))
+    assert list(first.chunks("validation")) == [slice(0, 128), slice(256, 360)]
+    assert list(second.chunks("validation")) == [slice(128, 256)]
+
+
+def test_data_moves_to_a_device_that_has_room_for_it(monkeypatch):
+    moved = []
+    monkeypatch.setattr(type(digits), "to", lambda data, device: moved.append(device) or data)
+    sizes = []
+
+    def room(size, device):
+        sizes.append((size, device))
+        return answers.pop(0)
+
+    monkeypatch.setattr("nas.train.batches.has_room_for", room)
+    answers = [True, False, True, False]
+    for device, staged in (("cuda", False), ("cuda:1", True), ("mps", False), ("mps", False)):
+        assert placed(digits, device) == (digits, staged)
+    assert placed(digits, "cpu") == (digits, False)
+    assert moved == ["cuda", "mps"]
+    assert [device for _, device in sizes] == ["cuda", "cuda:1", "mps", "mps"]
+    assert sizes[0][0] == 1797 * 3 * 16 * 16

@@ -35,6 +35,9 @@ def test_a_training_leaves_weights_log_and_card(network, here, tmp_path):
     run = tmp_path / "run"
     assert card == json.loads((run / "card.json").read_text(encoding="utf-8"))
     assert 0.2 < card["test"]["top1"] <= card["test"]["top5"] <= 1
+    assert "digits: 10 classes (0, 1, 2, 3, 4, 5, 6, 7, 8, 9), 1,797 images: 1,077" in result.stderr
+    assert card["classes"] == list("0123456789")
+    assert card["command"].startswith("python -m nas.train tiny.yaml --set batch_size=32")
     assert card["latency"]["median_ms"] > 0
     assert card["steps"] == 4 * (1077 // 32)
     log = pd.read_csv(run / "log.csv")

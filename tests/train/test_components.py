@@ -1,16 +1,21 @@
+import dataclasses
+import io
+
 import pytest
 import torch
 import yaml
 from rich.console import Console
 from safetensors.torch import save_file
 
+from nas.data import load_data
 from nas.errors import MixnasError
 from nas.spec import load_network
 from nas.torch_model import build
-from nas.train.components import NETWORK, open_training
+from nas.train.components import open_training
 from nas.train.placement import Placement
 from nas.train.recipe import Recipe
-from nas.train.settings import SETTINGS, TrainingSettings, read_training_settings
+from nas.train.settings import NETWORK, SETTINGS, TrainingSettings, read_training_settings
+from tests.data.writing import write_folder
 from tests.networks import TINY
 
 RECIPE = Recipe(epochs=1, batch_size=64)
@@ -79,3 +84,50 @@ def test_weights_to_start_from_are_kept(tmp_path, settings, saved):
     assert all(torch.equal(state[name], tensor) for name, tensor in weights.items())
     assert not trainer.recipe.zero_residuals
     assert opened(tmp_path / "plain", settings).trainer.recipe.zero_residuals
+
+
+def test_what_travels_with_the_weights_is_known(tmp_path, settings):
+    begun = dataclasses.replace(settings, command="python -m nas.train tiny.yaml")
+    training = opened(tmp_path / "run", begun)
+    metadata = training.metadata
+    mean, std = load_data("digits").at(16).statistics()
+    assert metadata.classes == tuple("0123456789")
+    assert metadata.preprocessing.resolution == 16
+    assert metadata.preprocessing.mean == pytest.approx(mean.tolist())
+    assert metadata.preprocessing.std == pytest.approx(std.tolist())
+    assert metadata.preprocessing.crop == "whole image"
+    assert metadata.network() == training.model.spec
+    assert metadata.data_fingerprint == "e5f8c33fd2d9f787"
+    assert (metadata.data, metadata.command) == ("digits", "python -m nas.train tiny.yaml")
+    resumed = dataclasses.replace(read_training_settings(tmp_path / "run"))
+    assert resumed.command == "python -m nas.train tiny.yaml"
+    assert "command" not in training.about  # a checkpoint fits whatever it was started by
+
+
+def test_photographs_are_cut_to_their_central_square(tmp_path, saved):
+    root = write_folder(tmp_path / "pets")
+    settings = TrainingSettings(network=saved, data=str(root), recipe=RECIPE, resolution=16)
+    metadata = opened(tmp_path / "run", settings).metadata
+    assert metadata.classes == ("ant", "bee", "cat")
+    assert metadata.preprocessing.crop == "central square of the upright image"
+
+
+def test_weights_of_another_order_of_classes_are_told(tmp_path, settings):
+    first = opened(tmp_path / "run", settings)
+    metadata = dataclasses.replace(first.metadata, classes=tuple("9876543210"))
+    state = {n: tensor.contiguous() for n, tensor in first.model.module.state_dict().items()}
+    save_file(state, tmp_path / "w.safetensors", metadata.to_properties())
+    started = dataclasses.replace(settings, weights=str(tmp_path / "w.safetensors"))
+    console = Console(file=io.StringIO(), width=500)
+    second = open_training(
+        path=tmp_path / "second",
+        settings=started,
+        open_placement=lambda resolution: Placement(),
+        workers=0,
+        new=True,
+        console=console,
+    )
+    assert "its classes were brought into the order of this data set" in console.file.getvalue()
+    assert "digits: 10 classes" in console.file.getvalue()
+    weight = second.trainer.model.state_dict()["classifier.weight"]
+    assert torch.equal(weight, state["classifier.weight"].flip(0))

@@ -1,10 +1,13 @@
+import dataclasses
+
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from nas.errors import MixnasError
+from nas.formats.metadata import ModelMetadata, Preprocessing
 from nas.spec import Input
-from nas.train.models import load_initial_weights, open_model
+from nas.train.models import compare_metadata, load_initial_weights, open_model
 from nas.train.recipe import Recipe
 from tests.networks import TINY
 
@@ -89,3 +92,66 @@ def test_a_network_that_does_not_take_the_size_says_so(timm):
     model = open_model("timm:resnet18", 5, Recipe(), 0, resolution=2)
     with pytest.raises(MixnasError, match="resnet18 does not accept images of 2 px"):
         model.costs()
+
+
+def metadata(classes, spec=TINY, **changes):
+    preprocessing = Preprocessing(16, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    preprocessing = dataclasses.replace(preprocessing, **changes)
+    return ModelMetadata(tuple(classes), preprocessing, spec=spec.to_dict())
+
+
+def test_a_classifier_is_brought_into_the_order_of_the_classes(saved, tmp_path):
+    taught = open_model(saved, 3, Recipe(), 1).module.state_dict()
+    about = metadata(["ant", "bee", "cat"]).to_properties()
+    save_file(taught, tmp_path / "w.safetensors", about)
+    model = open_model(saved, 3, Recipe(), 0)
+    said = load_initial_weights(model, str(tmp_path / "w.safetensors"), ("cat", "ant", "bee"))
+    assert said.endswith("; its classes were brought into the order of this data set")
+    for name in ("weight", "bias"):
+        own = getattr(model.module.classifier, name)
+        assert torch.equal(own, taught[f"classifier.{name}"][[2, 0, 1]])
+    same = load_initial_weights(model, str(tmp_path / "w.safetensors"), ("ant", "bee", "cat"))
+    assert same == f"loaded the weights of {tmp_path / 'w.safetensors'}"
+    assert torch.equal(model.module.classifier.weight, taught["classifier.weight"])
+
+
+def test_a_classifier_of_other_classes_starts_anew_although_their_number_is_equal(saved, tmp_path):
+    taught = open_model(saved, 3, Recipe(), 1).module.state_dict()
+    save_file(taught, tmp_path / "w.safetensors", metadata("abc").to_properties())
+    model = open_model(saved, 3, Recipe(), 0)
+    before = model.module.classifier.weight.detach().clone()
+    said = load_initial_weights(model, str(tmp_path / "w.safetensors"), tuple("abd"))
+    assert said.endswith("; the classifier starts from random weights: its classes differ")
+    assert torch.equal(model.module.classifier.weight, before)
+    assert torch.equal(model.module.stem.conv.weight, taught["stem.conv.weight"])
+
+
+def test_how_weights_were_trained_differently_is_told(saved, tmp_path):
+    path = tmp_path / "w.safetensors"
+    model = open_model(saved, 3, Recipe(), 0, resolution=16)
+    save_file(model.module.state_dict(), path, metadata("abc").to_properties())
+    assert compare_metadata(str(path), model, metadata("abc")) == []
+    assert compare_metadata(str(path), model, metadata("abc", mean=(0.1, 0.5, 0.5))) == [
+        f"unlike for the weights of {path}: mean (0.100, 0.500, 0.500) instead of (0.500, 0.500, "
+        "0.500)"
+    ]
+    other = TINY.replace(padding="same", name="other")
+    save_file(model.module.state_dict(), path, metadata("abc", other).to_properties())
+    assert compare_metadata(str(path), model, metadata("abc")) == [
+        f"the weights of {path} were trained in another network, 'other', whose layers have the "
+        "same shapes"
+    ]
+    assert compare_metadata("timm:tiny", model, metadata("abc")) == []
+    before, now = (
+        dataclasses.replace(metadata("abc"), data="pets", data_fingerprint=print_)
+        for print_ in ("before", "now")
+    )
+    save_file(model.module.state_dict(), path, before.to_properties())
+    assert compare_metadata(str(path), model, before) == []
+    assert compare_metadata(str(path), model, dataclasses.replace(now, data="others")) == []
+    assert compare_metadata(str(path), model, now) == [
+        f"since the training of {path}, images of pets have changed, or moved from one split to "
+        "another: what is tested on may have been trained on"
+    ]
+    save_file(model.module.state_dict(), path)
+    assert compare_metadata(str(path), model, metadata("abc")) == []

@@ -3,7 +3,16 @@ import torch
 from torch import nn
 
 from nas.errors import MixnasError
-from nas.train.placement import Placement
+from nas.train.placement import (
+    Placement,
+    check_device,
+    describe,
+    find_placement,
+    gpus_of,
+    has_room_for,
+    open_placement,
+)
+from nas.train.settings import PlacementSettings
 
 
 def test_the_plain_placement_is_one_process_on_the_cpu():
@@ -77,3 +86,66 @@ def test_half_precision_needs_scaled_gradients(monkeypatch):
     with pytest.raises(MixnasError, match="fp16 needs scaled gradients, which mps lacks"):
         Placement("mps", "fp16")
     assert Placement("mps", "bf16").kind == "mps"
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "found"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")]
+)
+def test_an_accelerator_is_taken_if_there_is_one(monkeypatch, cuda, mps, found):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: cuda)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: mps)
+    assert find_placement("auto", "auto").on == found
+    assert find_placement("cpu", "bf16") == PlacementSettings("cpu", "bf16")
+    with pytest.raises(MixnasError, match="unknown precision 'fp8'"):
+        find_placement("auto", "fp8")
+
+
+def test_plain_cuda_stands_for_all_gpus_and_a_number_for_one(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda name: f"GPU of {name}")
+    assert gpus_of(PlacementSettings("cuda")) == ["cuda:0", "cuda:1"]
+    assert gpus_of(PlacementSettings("cuda:1")) == ["cuda:1"]
+    assert gpus_of(PlacementSettings("cpu")) == gpus_of(PlacementSettings("mps")) == []
+    assert describe(PlacementSettings("cuda")) == "cuda (2 x GPU of cuda)"
+    assert describe(PlacementSettings("cuda:1")) == "cuda:1 (GPU of cuda:1)"
+    assert describe(PlacementSettings("mps")) == "mps"
+    check_device("cuda:1")
+    with pytest.raises(MixnasError, match="there is no cuda:2; torch finds cuda:0 to cuda:1"):
+        check_device("cuda:2")
+
+
+def test_a_data_set_takes_a_quarter_of_the_free_memory_at_most(monkeypatch):
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (4_000, 99_999))
+    monkeypatch.setattr("torch.mps.recommended_max_memory", lambda: 8_000)
+    assert [has_room_for(size, "cuda:1") for size in (1_000, 1_001)] == [True, False]
+    assert [has_room_for(size, "mps") for size in (2_000, 2_001)] == [True, False]
+    assert has_room_for(1 << 60, "cpu")
+
+
+def test_sums_are_in_double_precision_where_there_is_one(monkeypatch):
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    assert Placement().accumulator(2, 3).dtype == torch.float64
+    assert tuple(Placement().accumulator(2, 3).shape) == (2, 3)
+    made = []
+    monkeypatch.setattr("torch.zeros", lambda *_, dtype, device: made.append((dtype, device)))
+    Placement("mps").accumulator(2)
+    assert made == [(torch.float32, "mps")]
+
+
+def test_a_missing_apple_gpu_is_told(monkeypatch):
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    with pytest.raises(MixnasError, match="torch finds no Apple GPU, so nothing can run on mps"):
+        Placement("mps")
+
+
+def test_the_precision_follows_from_device_and_resolution(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    for on, resolution, precision in (
+        ("cuda", 127, "fp32"), ("cuda", 128, "bf16"), ("cuda:0", 224, "bf16"), ("cpu", 224, "fp32")
+    ):  # fmt: skip
+        placed = open_placement(PlacementSettings(on), resolution)
+        assert (placed.device, placed.precision, placed.compiled) == (on, precision, False)
+    assert open_placement(PlacementSettings("cpu", "bf16"), 16, compiled=True).compiled

@@ -1,4 +1,7 @@
+import dataclasses
+
 import pytest
+from pydantic import ValidationError
 
 from nas.errors import DocumentError
 from nas.train.recipe import Recipe, load_recipe
@@ -48,3 +51,116 @@ def test_a_wrong_recipe_says_where(tmp_path, text, said):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(DocumentError, match=said):
         load_recipe(path)
+
+
+def test_a_cosine_falls_from_the_peak_to_nearly_zero():
+    """Two of ten steps of warm-up; then (1 + cos(pi x)) / 2 at x = 0, 1/8, ... 7/8."""
+    recipe = Recipe(learning_rate=1.0, warmup=0.2)
+    rates = [recipe.rate(step, 10, 5) for step in range(10)]
+    expected = [0.5, 1.0, 1.0, 0.961940, 0.853553, 0.691342, 0.5, 0.308658, 0.146447, 0.038060]
+    assert rates == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("warmup", "total", "expected"),
+    [
+        (0.0, 4, [2.0, 2.0, 2.0, 2.0]),
+        (0.25, 4, [2.0, 2.0, 2.0, 2.0]),
+        (0.5, 4, [1.0, 2.0, 2.0, 2.0]),
+        (0.7, 4, [2 / 3, 4 / 3, 2.0, 2.0]),
+        (1.0, 4, [0.5, 1.0, 1.5, 2.0]),
+    ],
+)
+def test_the_rate_warms_up_in_equal_steps(warmup, total, expected):
+    recipe = Recipe(learning_rate=2.0, warmup=warmup, schedule="constant")
+    assert [recipe.rate(step, total, 2) for step in range(total)] == pytest.approx(expected)
+
+
+def test_the_exponential_schedule_counts_its_epochs_from_the_start():
+    """Half every two epochs of three steps, after two steps of warm-up."""
+    recipe = Recipe(
+        learning_rate=8.0, warmup=0.1, schedule="exponential", decay=0.5, decay_epochs=2
+    )
+    rates = [recipe.rate(step, 20, 3) for step in range(20)]
+    assert rates == [4.0, 8.0] + [8.0] * 4 + [4.0] * 6 + [2.0] * 6 + [1.0] * 2
+
+
+def test_a_training_of_one_step_has_a_rate():
+    assert Recipe(learning_rate=0.5, warmup=0.0).rate(0, 1, 1) == 0.5
+    assert Recipe(learning_rate=0.5, warmup=1.0).rate(0, 1, 1) == 0.5
+
+
+def test_the_defaults_stay_since_scores_rest_on_them():
+    """Scores of earlier versions could not be compared otherwise: say so in the changelog."""
+    assert dataclasses.asdict(Recipe()) == {
+        "epochs": 3,
+        "batch_size": 16,
+        "optimiser": "sgd",
+        "learning_rate": 0.06,
+        "momentum": 0.9,
+        "weight_decay": 1e-4,
+        "schedule": "cosine",
+        "decay": 0.97,
+        "decay_epochs": 2.4,
+        "warmup": 0.2,
+        "label_smoothing": 0.1,
+        "clip": 0.0,
+        "ema": 0.0,
+        "sam": 0.0,
+        "dropout": 0.0,
+        "drop_path": 0.0,
+        "zero_residuals": True,
+        "shift": 0.1,
+        "crop": 1.0,
+        "flip": False,
+        "randaugment": 0,
+        "randaugment_ops": 2,
+        "erasing": 0.0,
+        "mixup": 0.0,
+        "cutmix": 0.0,
+        "normalisation": "data",
+        "distill": 0.5,
+        "temperature": 2.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed", "refused"),
+    [
+        ("epochs", [0.01], [0]),
+        ("batch_size", [2], [1]),
+        ("learning_rate", [1e-9], [0]),
+        ("momentum", [0, 0.999], [-0.1, 1]),
+        ("weight_decay", [0], [-1e-9]),
+        ("decay", [1, 0.01], [0, 1.01]),
+        ("decay_epochs", [0.1], [0]),
+        ("warmup", [0, 1], [-0.01, 1.01]),
+        ("label_smoothing", [0, 0.99], [-0.01, 1]),
+        ("clip", [0], [-1]),
+        ("ema", [0, 0.9999], [-0.1, 1]),
+        ("sam", [0], [-0.1]),
+        ("dropout", [0, 0.99], [-0.1, 1]),
+        ("drop_path", [0, 0.99], [-0.1, 1]),
+        ("shift", [0, 0.99], [-0.1, 1]),
+        ("crop", [1, 0.01], [0, 1.01]),
+        ("randaugment", [0, 30], [-1, 31]),
+        ("randaugment_ops", [1, 8], [0, 9]),
+        ("erasing", [0, 1], [-0.1, 1.1]),
+        ("mixup", [0], [-0.1]),
+        ("cutmix", [0], [-0.1]),
+        ("distill", [0, 1], [-0.1, 1.1]),
+        ("temperature", [0.01], [0]),
+    ],
+)
+def test_the_bounds_of_every_value(name, allowed, refused):
+    for value in allowed:
+        assert getattr(Recipe().replace(**{name: value}), name) == value
+    for value in refused:
+        with pytest.raises(ValidationError, match=name):
+            Recipe().replace(**{name: value})
+
+
+def test_settings_are_everything_but_the_epochs():
+    settings = Recipe(epochs=7, ema=0.5).settings()
+    assert settings.keys() == dataclasses.asdict(Recipe()).keys() - {"epochs"}
+    assert settings["ema"] == 0.5

@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
-from safetensors.torch import load_file
 from torch import nn
 
 from nas.accuracy.base import Estimate, EstimateError
@@ -38,9 +36,10 @@ from nas.accuracy.supernet.training import (
 )
 from nas.document import digest
 from nas.errors import MixnasError
-from nas.files import cache_folder, write_atomic
+from nas.files import cache_folder, in_turn, write_atomic
 from nas.progress import Step
 from nas.spec import NetworkSpec
+from nas.torch_model import read_weights
 from nas.train.augment import Augmentation
 from nas.train.loop import Evaluation, TrainingError, evaluate
 from nas.train.placement import Placement, gpus_of, open_placement
@@ -104,6 +103,7 @@ class Supernet:
     images_per_class: int | None = None
 
     label = "accuracy with shared weights"
+    is_accuracy = True
 
     @property
     def shown(self) -> Images:
@@ -179,7 +179,7 @@ class Supernet:
     def prepare(self, step: Step | None = None) -> list[str]:
         """See `PreparedEstimator`; trains the supernet, or resumes an interrupted training."""
         remarks = self.shown.prepare(self.placement.kind, step)
-        with FileLock(self.path.with_suffix(".lock")):  # another search may train the same one
+        with in_turn(self.path.with_suffix(".lock"), "another process trains the same supernet"):
             if not self.path.is_file():
                 self._check_processes()
                 try:
@@ -219,8 +219,8 @@ class Supernet:
         untrained = bank.missing_share(spec)
         if untrained > MOST_UNTRAINED:
             raise EstimateError(
-                f"{untrained:.0%} of its weights are not in the supernet, which was trained for "
-                "another space"
+                "it is outside the space that the supernet was trained for: "
+                f"{untrained:.0%} of its weights are not in the supernet"
             )
         if untrained:  # slightly larger than every network seen in training
             bank = copy.deepcopy(bank)  # the untrained weights must not affect other networks
@@ -263,6 +263,13 @@ class Supernet:
 @lru_cache(maxsize=1)
 def _trained_bank(path: Path, device: str) -> WeightBank:
     bank = WeightBank()
-    for name, tensor in load_file(path).items():
+    try:
+        tensors = read_weights(path)
+    except MixnasError as error:
+        raise MixnasError(
+            f"the supernet cannot be read ({error}); remove the file, and repeat the command to "
+            "train it again"
+        ) from None
+    for name, tensor in tensors.items():
         bank.tensors[name.removeprefix("tensors.")] = nn.Parameter(tensor)
     return bank.to(device)

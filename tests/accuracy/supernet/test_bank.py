@@ -6,7 +6,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.accuracy.supernet.bank import WeightBank, weight_slices
+from nas.accuracy.supernet.bank import (
+    WeightBank,
+    WeightSlice,
+    _cut,
+    _enlarged_shape,
+    _initial_weights,
+    _number_present,
+    weight_slices,
+)
 from nas.accuracy.supernet.skeletons import fresh_buffers, skeleton
 from nas.space import load_space, sample
 from nas.torch_model import build, zero_residuals
@@ -119,3 +127,87 @@ def test_weights_are_initialized_as_those_of_a_single_network():
     assert float(weights["classifier.weight"].detach().std()) == pytest.approx(0.01, rel=0.05)
     depthwise = weights["stages.0.0.depthwise.conv.0.weight"].detach()
     assert float(depthwise.std()) == pytest.approx((2 / 9) ** 0.5, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("key", "shape", "expected"),
+    [
+        ("stem/conv/weight_dense", (32, 3, 3, 3), math.sqrt(2 / (9 * 32))),
+        ("a/conv/weight_dense", (96, 24, 1, 1), math.sqrt(2 / 96)),
+        ("a/conv/weight_grouped1", (48, 1, 5, 5), math.sqrt(2 / 25)),
+        ("a/conv/weight_grouped8", (48, 8, 3, 3), math.sqrt(2 / (9 * 8))),
+        ("classifier/weight", (10, 64), 0.01),
+        ("a/norm/weight", (7,), 1.0),
+        ("a/norm/weight_residual", (7,), 0.25),
+        ("a/norm/bias", (7,), 0.0),
+        ("a/reduce/bias", (7,), 0.0),
+    ],
+)
+def test_every_kind_of_tensor_has_its_deviation(monkeypatch, key, shape, expected):
+    """He et al. 2015 with fan-out; with ones for random numbers the deviation is the value."""
+    monkeypatch.setattr(torch, "randn", torch.ones)
+    found = _initial_weights(WeightSlice("", key, (0,) * len(shape), shape), shape, 0.25)
+    assert tuple(found.shape) == shape
+    assert found.flatten().tolist() == pytest.approx([expected] * math.prod(shape))
+
+
+def test_the_deviation_is_that_of_the_shared_tensor(monkeypatch):
+    """Of 64 channels, not of the 16 that a network takes of them."""
+    monkeypatch.setattr(torch, "randn", torch.ones)
+    bank = WeightBank()
+    bank.add(TINY)
+    stem = bank.tensors["stem/conv/weight_dense"]
+    assert stem[0, 0, 0, 0].item() == pytest.approx(math.sqrt(2 / (9 * 16)))
+    bank.add(TINY.replace(stem=type(TINY.stem)(channels=64)))
+    stem = bank.tensors["stem/conv/weight_dense"]
+    assert tuple(stem.shape) == (64, 3, 3, 3)
+    assert stem[0, 0, 0, 0].item() == pytest.approx(math.sqrt(2 / (9 * 16)))  # kept
+    assert stem[16, 0, 0, 0].item() == pytest.approx(math.sqrt(2 / (9 * 64)))
+
+
+def test_a_slice_is_a_view_from_its_first_channel_and_the_center_of_its_kernel():
+    tensor = torch.arange(4 * 3 * 5 * 5).view(4, 3, 5, 5)
+    part = _cut(tensor, WeightSlice("", "", (1, 2, 0, 0), (2, 1, 3, 3)))
+    assert torch.equal(part, tensor[1:3, 2:3, 1:4, 1:4])
+    assert part.data_ptr() == tensor[1, 2, 1, 1].data_ptr()
+    whole = _cut(tensor, WeightSlice("", "", (0, 0, 0, 0), (4, 3, 5, 5)))
+    assert torch.equal(whole, tensor)
+
+
+@pytest.mark.parametrize(
+    ("begin", "shape", "present"),
+    [
+        ((0, 0, 0, 0), (4, 3, 5, 5), 300),
+        ((2, 0, 0, 0), (4, 3, 5, 5), 150),  # two of its channels
+        ((5, 0, 0, 0), (4, 3, 5, 5), 0),
+        ((0, 1, 0, 0), (4, 3, 3, 3), 72),
+        ((0, 0, 0, 0), (4, 3, 7, 7), 300),  # the central 5x5
+    ],
+)
+def test_the_weights_that_a_bank_has_are_counted(begin, shape, present):
+    assert _number_present(WeightSlice("", "", begin, shape), torch.zeros(4, 3, 5, 5)) == present
+
+
+def test_a_tensor_grows_to_hold_a_slice_and_itself():
+    part = WeightSlice("", "", (2, 0, 0, 0), (3, 1, 7, 7))
+    assert _enlarged_shape(part, None) == (5, 1, 7, 7)
+    assert _enlarged_shape(part, torch.zeros(4, 2, 3, 3)) == (5, 2, 7, 7)
+
+
+def test_the_slices_of_a_mixed_layer_follow_one_another():
+    """Kernel groups of 24 and 24 channels; grouped 1x1 convolutions of 12 to 72, twice."""
+    parts = {part.name: part for part in weight_slices(DEEP)}
+    first, second = (parts[f"stages.0.0.depthwise.conv.{n}.weight"] for n in (0, 1))
+    assert (first.begin, first.shape) == ((0, 0, 0, 0), (24, 1, 3, 3))
+    assert (second.begin, second.shape) == ((24, 0, 0, 0), (24, 1, 5, 5))
+    assert first.key == second.key == "stages/0/0/depthwise/conv/weight_grouped1"
+    first, second = (parts[f"stages.0.1.expand.conv.{n}.weight"] for n in (0, 1))
+    assert (first.begin, first.shape) == ((0, 0, 0, 0), (72, 12, 1, 1))
+    assert (second.begin, second.shape) == ((72, 12, 0, 0), (72, 12, 1, 1))
+    assert second.key == "stages/0/1/expand/conv/weight_dense"
+    bias = parts["classifier.bias"]
+    assert (bias.key, bias.begin, bias.shape) == ("classifier/bias", (0,), (10,))
+    # Block 0.1 keeps its channels and its size, so it has a residual branch.
+    assert parts["stages.0.1.project.norm.weight"].key.endswith("/weight_residual")
+    assert parts["stages.0.0.project.norm.weight"].key.endswith("/weight")
+    assert parts["stages.0.1.project.norm.bias"].key.endswith("/bias")

@@ -1,6 +1,7 @@
 import dataclasses
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 import pytest
 import torch
@@ -12,6 +13,9 @@ from nas.accuracy.supernet.estimator import MOST_UNTRAINED, _trained_bank
 from nas.accuracy.supernet.training import CHECKPOINT_SECONDS
 from nas.errors import MixnasError
 from nas.space import load_space
+from nas.spec import load_network
+from nas.torch_model import Network
+from nas.train.loop import Evaluation
 from nas.train.recipe import Recipe
 from tests.networks import DEEP, TINY
 
@@ -25,7 +29,8 @@ def supernet(tmp_path, monkeypatch):
 
     def made(**changes):
         settings = {"images": 1_600, "resolution": 16, "validation": 200, "calibration": 256}
-        return Supernet("digits", ListedPool([TINY, DEEP]), **{**settings, **changes})
+        settings["pool"] = ListedPool([TINY, DEEP])
+        return Supernet("digits", **{**settings, **changes})
 
     return made
 
@@ -105,7 +110,7 @@ def test_networks_of_another_space_are_refused(supernet):
     trained = supernet()
     trained.prepare()
     wide = TINY.replace(stem=type(TINY.stem)(channels=64))
-    with pytest.raises(EstimateError, match="% of its weights are not in the supernet"):
+    with pytest.raises(EstimateError, match=r"outside the space .* \d+% of its weights are not"):
         trained.estimate(wide, 0)
 
 
@@ -142,3 +147,92 @@ def test_the_processes_follow_from_the_gpus_unless_they_are_given(supernet, monk
         MixnasError, match="cannot be trained by 3 processes, since cpu stands for 2"
     ):
         supernet(processes=3).prepare()
+
+
+def judged(supernet, spec):
+    found = supernet.estimate(spec, 0)
+    return found.score, found.loss
+
+
+def with_head(extra):
+    """A network whose head has more channels than any in training, by less than 2% of weights."""
+    return DEEP.replace(head=dataclasses.replace(DEEP.head, channels=DEEP.head.channels + extra))
+
+
+def test_a_score_does_not_depend_on_what_was_scored_before(supernet):
+    """Twice, and after a hundred others, some of them larger than what was trained."""
+    trained = supernet(validation=16, calibration=128)
+    trained.prepare()
+    first = {spec.name: judged(trained, spec) for spec in (TINY, DEEP)}
+    assert judged(trained, DEEP) == first["deep"]
+    for number in range(100):
+        judged(trained, (TINY, DEEP, with_head(1))[number % 3])
+    assert judged(trained, TINY) == first["tiny"]
+    assert judged(trained, DEEP) == first["deep"]
+
+
+def test_an_oversize_networks_score_does_not_depend_on_who_was_asked_before(supernet):
+    trained = supernet()
+    trained.prepare()
+    torch.manual_seed(1)
+    alone = judged(trained, with_head(1))
+    judged(trained, with_head(2))
+    torch.manual_seed(2)
+    assert judged(trained, with_head(1)) == alone
+    assert alone != judged(trained, DEEP)
+
+
+def test_normalization_is_estimated_from_as_many_images_as_told(supernet, monkeypatch):
+    """From whole batches of 128: the mean over them of their means, before the evaluation."""
+    trained = supernet(calibration=300)
+    trained.prepare()
+    seen, evaluated = [], {}
+
+    def evaluate(network, batches, part, augmentation, placement):
+        evaluated.update(network=network, part=part)
+        images = islice(batches.train(0), 3)
+        evaluated["images"] = [augmentation.normalise(batch) for batch, _ in images]
+        return Evaluation(0.5, 0.75, 1.25)
+
+    def counted(self, images):
+        seen.append((len(images), self.training))
+        return real(self, images)
+
+    real = Network.forward
+    monkeypatch.setattr(Network, "forward", counted)
+    monkeypatch.setattr("nas.accuracy.supernet.estimator.evaluate", evaluate)
+    found = trained.estimate(TINY, 0)
+    assert (found.score, found.loss, found.accuracy) == (0.5, 1.25, None)
+    assert seen == [(128, True)] * 3  # 300 images are three batches
+    assert evaluated["part"] == "validation"
+    network = evaluated["network"]
+    with torch.no_grad():
+        means = [network.stem.conv(images).mean((0, 2, 3)) for images in evaluated["images"]]
+    assert torch.allclose(network.stem.norm.running_mean, torch.stack(means).mean(0), atol=1e-5)
+    assert int(network.stem.norm.num_batches_tracked) == 3
+
+
+def test_a_network_outside_the_space_is_named_as_such(supernet, monkeypatch):
+    """A table may hold such networks, and references often are."""
+    monkeypatch.setattr("nas.accuracy.supernet.training.SCANNED", 40)
+    trained = supernet(pool=SpacePool(load_space("mixnet").with_classes(10)), images=64)
+    trained.prepare()
+    outside = load_network("efficientnet_b0").replace(num_classes=10)
+    said = r"outside the space that the supernet was trained for: \d+% of its weights"
+    with pytest.raises(EstimateError, match=said):
+        trained.estimate(outside, 0)
+
+
+def test_a_network_with_maps_of_one_pixel_is_scored(supernet):
+    """The last validation batch has one image: 129 are a batch of 128 and one."""
+    trained = supernet(resolution=8, validation=129)
+    trained.prepare()
+    assert 0 <= trained.estimate(DEEP, 0).score <= 1
+
+
+def test_a_damaged_supernet_is_told_with_what_to_do(tmp_path):
+    path = tmp_path / "supernet.safetensors"
+    path.write_bytes(b"half a file")
+    told = r"cannot be read \(.*: not a safetensors file \(.*\); remove the file, and repeat"
+    with pytest.raises(MixnasError, match=told):
+        _trained_bank(path, "cpu")

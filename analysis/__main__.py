@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from analysis.errors import AnalysisError
+from analysis.printable import printable
 
 app = typer.Typer(
     help="Analyze searches and tables of networks: fronts, populations and reports.",
@@ -68,7 +70,7 @@ Reference = Annotated[
     str | None,
     typer.Option(
         metavar="POINT",
-        help="Reference point of the hypervolume, such as accuracy=0.5,latency_ms=20.",
+        help="Reference point of the hypervolume, such as accuracy=50%,latency_ms=20.",
     ),
 ]
 Out = Annotated[
@@ -214,9 +216,12 @@ def report(
 def main() -> None:
     """Run the command; a user's mistake prints one line and exits with code 2."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False) or 0)
     except AnalysisError as error:
         _fail(str(error))
+    except BrokenPipeError:  # as when the output goes to `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except OSError as error:
         where = "" if error.filename is None else f"{error.filename}: "
         _fail(f"{where}{error.strerror or error}")
@@ -225,11 +230,18 @@ def main() -> None:
             f"the package '{error.name}' is not installed; install the packages that analysis "
             "needs with pip install 'mixnas[search]'"
         )
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        usage = getattr(error, "format_message", None)  # an option that typer refuses
+        if usage is None:
+            raise
+        _fail(f"{usage()}; --help lists the options")
 
 
 def _fail(text: str) -> NoReturn:
     """Print an error as one line and exit with code 2."""
-    print(f"error: {' '.join(text.split())}", file=sys.stderr)
+    print(f"error: {printable(' '.join(text.split()))}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -8,6 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+MOST = 10**12
+"""Bound of the numbers of trials, seeds and images."""
+
 
 class AnalysisError(Exception):
     """A mistake that the user can correct; the message says what is wrong and what to do."""
@@ -31,6 +34,19 @@ def is_numeric(values: pd.Series) -> bool:
     return bool(pd.api.types.is_numeric_dtype(values) or values.isna().all())
 
 
+def floats(values: pd.Series) -> NDArray[np.float64]:
+    """Return a numeric column as floats, (rows,); NaN where a value is missing, such as `pd.NA`."""
+    if not pd.api.types.is_numeric_dtype(values):  # a column without any value
+        return np.full(len(values), np.nan)
+    return np.asarray(values.to_numpy(dtype=float, na_value=np.nan), dtype=np.float64)
+
+
+def are_whole(values: pd.Series, least: int = 0) -> bool:
+    """Return whether a numeric column holds whole numbers of at least `least` in every row."""
+    found = floats(values)
+    return bool(((found >= least) & (found < MOST) & (np.floor(found) == found)).all())
+
+
 def numbers(table: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:
     """Return columns as an array of floats, (rows, columns); NaN where a value is missing.
 
@@ -40,7 +56,10 @@ def numbers(table: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:
     check_columns(table, columns)
     for column in columns:
         if not is_numeric(table[column]):
-            first = table[column].dropna().iloc[0]
-            raise AnalysisError(f"the column '{column}' must hold numbers, not text ('{first}')")
-    values = table[list(columns)].apply(pd.to_numeric)
-    return np.asarray(values.to_numpy(dtype=float, na_value=np.nan), dtype=np.float64)
+            cells = table[column].dropna()
+            texts = [cell for cell in cells if isinstance(cell, str)] or cells.tolist()
+            raise AnalysisError(
+                f"the column '{column}' must hold numbers, not text ('{str(texts[0])[:60]}')"
+            )
+    parts = [floats(table[column]) for column in columns]
+    return np.column_stack(parts) if parts else np.empty((len(table), 0))

@@ -17,6 +17,10 @@ ARCHITECTURE = "architecture"
 """Column of networks written as text; see `analysis.read.architectures`."""
 RETRAINING_COLUMNS = ("name", "kind", "seed", "validation", "test", "test_images", "seconds")
 """Columns of a table of retraining results, one row per training run."""
+HITS = "hits"
+"""Column of a table of retraining results: which test images a network classified correctly."""
+KINDS = ("front", "reference")
+"""Kinds of retrained networks: those of the front, and those that they are compared with."""
 ERROR = "error"
 """Label of errors that are shares of misclassified images, between 0 and 1."""
 NEGATED = "less "

@@ -27,6 +27,7 @@ from analysis.statistics.comparison import (
     condition_mismatch,
 )
 from analysis.statistics.published import LABEL, published_in_range, published_table
+from analysis.units import value_text
 
 FRONT_COLUMNS = ("number", "name", "spec_hash", *COSTS)
 """Columns of a front in JSON, before those of the objectives."""
@@ -73,7 +74,7 @@ def fronts(
 
 
 def parse_reference(text: str | None) -> dict[str, float] | None:
-    """Parse a reference point such as ``accuracy=0.5,latency_ms=20``.
+    """Parse a reference point such as ``accuracy=0.5,latency_ms=20``; 0.5 may be written 50%.
 
     Raises:
         AnalysisError: If a part is not of the form NAME=NUMBER.
@@ -83,8 +84,9 @@ def parse_reference(text: str | None) -> dict[str, float] | None:
     point = {}
     for part in text.split(","):
         name, equals, value = part.partition("=")
+        number = value.strip().removesuffix("%")
         try:
-            point[name.strip()] = float(value)
+            point[name.strip()] = float(number) / (100 if "%" in value else 1)
         except ValueError:
             equals = ""
         if not equals:
@@ -128,7 +130,11 @@ def show(result: Fronts, console: Console) -> None:
 
 def _searches_table(comparison: Comparison) -> Table:
     """Return a table with one row per search; distances only if there are several."""
-    point = ", ".join(f"{name} {value:.4g}" for name, value in comparison.reference.items())
+    shares = comparison.searches[0].population.shares
+    point = ", ".join(
+        f"{name} {value_text(name, value, name in shares)}"
+        for name, value in comparison.reference.items()
+    )
     table = Table(title=f"Fronts (reference point: {point})", title_justify="left")
     table.add_column("search")
     several = len(comparison.searches) > 1
@@ -139,7 +145,8 @@ def _searches_table(comparison: Comparison) -> Table:
         knee = "-"
         if search.knee is not None:
             row = search.front.rows.iloc[search.knee]
-            knee = ", ".join(f"{row[name]:.4g}" for name in comparison.objectives)
+            cells = (value_text(name, row[name], name in shares) for name in comparison.objectives)
+            knee = ", ".join(cells)
         distances = (search.distance.epsilon, search.distance.igd_plus) if several else ()
         table.add_row(
             search.population.name,
@@ -169,22 +176,13 @@ def _front_table(comparison: Comparison) -> Table:
     rows = [(row, group) for group, part in groups.items() for _, row in part.iterrows()]
     cost = list(comparison.objectives)[-1]
     for row, group in sorted(rows, key=lambda pair: _sort_key(pair[0].get(cost))):
-        table.add_row(network_name(row), group, *(_cell(row.get(name)) for name in columns))
+        cells = (value_text(name, row.get(name), name in population.shares) for name in columns)
+        table.add_row(network_name(row), group, *cells)
     return table
 
 
 def _sort_key(value: Any) -> float:
     return float("inf") if pd.isna(value) else float(value)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if value is None or pd.isna(value):
-        return "-"
-    if abs(value) >= 1e6:
-        return f"{value / 1e6:.4g}M"
-    return f"{value:.4g}"
 
 
 def figures(result: Fronts) -> dict[str, Figure]:

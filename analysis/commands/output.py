@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from analysis.figures.style import save_all
+from analysis.printable import fitted
 
 PIPED_WIDTH = 120
 """Columns of a table that does not go to a terminal."""
@@ -36,5 +37,8 @@ def emit(
         print(as_json())
         return
     width = None if sys.stdout.isatty() else PIPED_WIDTH
-    show(Console(highlight=False, markup=False, width=width))
-    print(f"figures: {len(written)} files in {out}" if out else "figures: add --out FOLDER")
+    stdout = fitted(sys.stdout)
+    # Names are text, not markup: neither [red] nor :smile: means anything in them.
+    show(Console(file=stdout, highlight=False, markup=False, emoji=False, width=width))
+    said = f"figures: {len(written)} files in {out}" if out else "figures: add --out FOLDER"
+    print(said, file=stdout)

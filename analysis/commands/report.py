@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.errors import AnalysisError
+from analysis.printable import fitted, printable
 from analysis.report.page import as_json, read_report, write_page
 from analysis.report.ranking import keep_card
 from analysis.report.watch import watch as watch_run
@@ -39,7 +40,10 @@ def write_reports(
         if ranking is not None:
             keep_card(ranking, run)
         if watch:
-            watch_run(run, lambda text: print(text, file=sys.stderr))
+            watch_run(run, lambda text: print(printable(text), file=sys.stderr))
         report = read_report(run, against=against, families=families)
         page = write_page(report)
-        print(as_json(report, page) if json else f"report: {page}")
+        if json:
+            print(as_json(report, page))
+        else:
+            print(f"report: {page}", file=fitted(sys.stdout))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from analysis.figures.style import (
     REFERENCE,
     TRIAL,
     colours,
+    entry,
     legend,
     legible,
     limit_lines,
@@ -27,6 +29,8 @@ from analysis.statistics.comparison import ComparedSearch, Comparison, condition
 from analysis.statistics.published import LABEL
 from analysis.units import objective_unit
 
+TITLE_WIDTH = 100
+"""Number of characters of a line of a title at most."""
 NAME_SIZE = (0.3, 0.035)
 """Width and height of a published network's name, as shares of the axes."""
 
@@ -39,9 +43,9 @@ def _plane(objectives: Mapping[str, Direction]) -> tuple[str, str] | None:
 
 def _scales(axes: Axes, comparison: Comparison, plane: tuple[str, str]) -> tuple[float, float]:
     """Label both axes; return the factors from columns to the units shown."""
-    networks = pd.concat([search.population.table for search in comparison.searches])
-    x_label, x_factor = objective_unit(plane[0], networks[plane[0]])
-    y_label, y_factor = objective_unit(plane[1], networks[plane[1]])
+    shares = comparison.searches[0].population.shares  # all searches have the same objectives
+    x_label, x_factor = objective_unit(plane[0], plane[0] in shares)
+    y_label, y_factor = objective_unit(plane[1], plane[1] in shares)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     return x_factor, y_factor
@@ -66,7 +70,7 @@ def fronts_figure(comparison: Comparison) -> Figure | None:
     for bound in {bounds(search.population.limits).get(plane[0]) for search in searches}:
         limit_lines(axes, bound, factors[0])
     mismatch = condition_mismatch([search.population for search in searches])
-    axes.set_title(mismatch, fontsize=9, loc="left")
+    axes.set_title(textwrap.fill(mismatch, TITLE_WIDTH), fontsize=9, loc="left")
     legend(axes)
     return figure
 
@@ -85,7 +89,7 @@ def _front(
     table, front = search.population.table, search.front.rows
     axes.scatter(x_factor * table[across], y_factor * table[up], s=14, lw=0, alpha=0.5, color=point)
     xs, ys = _staircase(front, across, up, objectives)
-    label = f"{search.population.name}: hypervolume {search.front.hypervolume:.4g}"
+    label = f"{entry(search.population.name)}: hypervolume {search.front.hypervolume:.4g}"
     axes.plot(x_factor * xs, y_factor * ys, color=line, lw=1.4, label=label)
     axes.scatter(x_factor * front[across], y_factor * front[up], s=20, color=line, zorder=3)
     if search.knee is not None:
@@ -127,7 +131,9 @@ def progress_figure(comparison: Comparison) -> Figure:
         style(axes)
         for search, (name, colour) in zip(searches, colours(names).items(), strict=True):
             table = search.progress.table
-            axes.step(table[column], table["hypervolume"], where="post", color=colour, label=name)
+            axes.step(
+                table[column], table["hypervolume"], where="post", color=colour, label=entry(name)
+            )
         axes.set_xlabel(label)
     panels[0].set_ylabel("hypervolume")
     legend(panels[0])
@@ -176,13 +182,13 @@ def baselines_figure(populations: Sequence[Population], published: pd.DataFrame)
         style(axes)
         axes.set_xlabel("MAdds (M)")
     first = next(iter(populations[0].objectives))
-    label, factor = objective_unit(first, populations[0].table[first])
+    label, factor = objective_unit(first, first in populations[0].shares)
     names = [population.name for population in populations]
     for population, (name, colour) in zip(populations, colours(names).items(), strict=True):
         table = population.table
         own.scatter(
             table["madds"] / 1e6, factor * table[first], s=9, lw=0, color=colour, alpha=0.6,
-            label=name,
+            label=entry(name),
         )  # fmt: skip
     own.set_ylabel(label)
     own.set_title("these networks, on their own data", fontsize=10, loc="left")

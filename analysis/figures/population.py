@@ -9,13 +9,24 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import ArrayLike
 
+from analysis.errors import floats, is_numeric
 from analysis.figures.fronts import baselines_figure
 from analysis.figures.kernels import kernel_figure, staircase_figure
 from analysis.figures.mixconv_paper import PopulationOverlay, published_figures
-from analysis.figures.style import FRONT, GRID, REFERENCE, TRIAL, colours, legend, single, style
+from analysis.figures.style import (
+    FRONT,
+    GRID,
+    REFERENCE,
+    TRIAL,
+    colours,
+    entry,
+    legend,
+    single,
+    style,
+)
 from analysis.read.architectures import architectures
 from analysis.read.population import network_name
 from analysis.schema import ARCHITECTURE, ERRORS
@@ -90,12 +101,13 @@ def _architecture_figures(card: PopulationCard, paper: bool) -> dict[str, Figure
     }
     if paper:
         quality, offset, sign = quality_unit(card.population.label)
+        has_madds = "madds" in table and is_numeric(table["madds"])
         overlay = PopulationOverlay(
             name=card.population.name,
             networks=architectures(table),
-            quality=offset + sign * table[ERRORS].to_numpy(dtype=float),
+            quality=offset + sign * floats(table[ERRORS]),
             label=quality,
-            madds=table["madds"].to_numpy(dtype=float) if "madds" in table else None,
+            madds=floats(table["madds"]) if has_madds else None,
         )
         figures |= published_figures(overlay)
     return figures
@@ -129,8 +141,8 @@ def edf_figure(distributions: Mapping[str, EDF], label: str, title: str = "") ->
         )
         axes.fill_between(errors, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
         numbers = f"n = {curve.n:,}, best {factor * curve.best:.4g}, mean {factor * curve.mean:.4g}"
-        entry = f"{name}: {numbers}"
-        axes.step(errors, shares, where="post", color=colour, linewidth=1.5, label=entry)
+        shown_name = f"{entry(name)}: {numbers}"
+        axes.step(errors, shares, where="post", color=colour, linewidth=1.5, label=shown_name)
     axes.set_xlabel(unit)
     bound = "at or below this error" if factor > 0 else "at or above this score"
     axes.set_ylabel(f"share of networks {bound}")
@@ -150,9 +162,10 @@ def efficiency_figure(cards: Sequence[PopulationCard]) -> Figure:
         axes.fill_between(
             curve.sizes, factor * curve.low, factor * curve.high, color=colour, alpha=0.12, lw=0
         )
-        axes.plot(curve.sizes, factor * curve.mean, "o-", ms=3.5, color=colour, label=name)
+        axes.plot(curve.sizes, factor * curve.mean, "o-", ms=3.5, color=colour, label=entry(name))
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("number m of networks sampled at random")
     axes.set_ylabel(f"{unit} of the best network")
     legend(axes, "upper right" if factor > 0 else "lower right")

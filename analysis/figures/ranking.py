@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.style import FRONT, REFERENCE, TRIAL, style
-from analysis.statistics.ranking import SCORE_NAMES, Interval, RankingCard
+from analysis.statistics.ranking import ONE_RUN, SCORE_NAMES, Interval, RankingCard
 
 
 def ranking_figure(table: pd.DataFrame, card: RankingCard, estimator: str) -> Figure:
@@ -41,7 +41,7 @@ def _taus(axes: Axes, card: RankingCard) -> None:
         for ranking in card.rankings
     ]
     if card.seeds is not None:
-        rows.append(("second training run", card.seeds, None))
+        rows.append((ONE_RUN, card.seeds, None))
     heights = np.arange(len(rows))[::-1]
     for height, (name, tau, band) in zip(heights, rows, strict=True):
         color = FRONT if name == SCORE_NAMES["score"] else REFERENCE

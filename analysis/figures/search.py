@@ -25,6 +25,7 @@ def front_figure(
     references: pd.DataFrame,
     front: Front,
     label: str,
+    is_share: bool,
     limits: Mapping[str, Bound],
 ) -> Figure:
     """Draw score against latency: trials, the front as a staircase, and named references.
@@ -34,10 +35,11 @@ def front_figure(
         references: Reference networks in the same columns, and their ``name``.
         front: Pareto front of the trials.
         label: Name of the scores, `Run.label`.
+        is_share: Whether scores are accuracies, which are drawn in percent.
         limits: Limits of the search by column.
     """
     figure, axes = single()
-    unit, factor = score_unit(label)
+    unit, factor = score_unit(label, is_share)
     _trials(axes, trials["latency_ms"], factor * trials["score"])
     rows = front.rows.sort_values("latency_ms")
     latency, score = rows["latency_ms"], factor * rows["score"]
@@ -62,15 +64,16 @@ def front_figure(
     return figure
 
 
-def history_figure(trials: pd.DataFrame, label: str) -> Figure:
+def history_figure(trials: pd.DataFrame, label: str, is_share: bool) -> Figure:
     """Draw the score of each trial by number, and the best score so far.
 
     Args:
         trials: Completed trials, with the columns ``number`` and ``score``.
         label: Name of the scores, `Run.label`.
+        is_share: Whether scores are accuracies, which are drawn in percent.
     """
     figure, axes = single(height=3.2)
-    unit, factor = score_unit(label)
+    unit, factor = score_unit(label, is_share)
     ordered = trials.sort_values("number")
     _trials(axes, ordered["number"], factor * ordered["score"])
     best = factor * ordered["score"].cummax()

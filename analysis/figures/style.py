@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from analysis.files import write_atomic
 from analysis.read.limits import Bound
@@ -62,6 +63,11 @@ def limit_lines(
         line(factor * end, color=LIMIT, linewidth=1.1, linestyle=(0, (4, 3)), label=label)
 
 
+def entry(name: str) -> str:
+    """Return a name as the label of a legend, which would leave out names that begin with ``_``."""
+    return f" {name}" if name.startswith("_") else name
+
+
 def legend(axes: Axes, place: Place = "best") -> None:
     """Add a legend in the style shared by all figures."""
     axes.legend(fontsize=8, loc=place, framealpha=0.85, edgecolor=GRID)
@@ -95,6 +101,8 @@ def legible(places: np.ndarray, spans: Sequence[float], size: tuple[float, float
 def save(figure: Figure, path: Path, kinds: tuple[str, ...] = ("svg", "png")) -> list[Path]:
     """Write a figure in several formats.
 
+    Names are drawn as they are: a ``$`` in them begins no formula.
+
     Args:
         figure: Figure to write.
         path: File name without an ending; each format's ending is appended.
@@ -104,10 +112,13 @@ def save(figure: Figure, path: Path, kinds: tuple[str, ...] = ("svg", "png")) ->
         Paths of the written files, one per format.
     """
     written = []
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
     for kind in kinds:
         target = path.with_name(f"{path.name}.{kind}")
         buffer = io.BytesIO()
-        with mpl.rc_context({"svg.hashsalt": path.name}):  # the same element ids every time
+        # The same element ids every time; labels of ticks are made while a figure is drawn.
+        with mpl.rc_context({"svg.hashsalt": path.name, "text.parse_math": False}):
             figure.savefig(buffer, format=kind, dpi=DPI, metadata=_METADATA.get(kind))
         figure.set_layout_engine("none")  # the first format has computed the layout
         write_atomic(target, buffer.getvalue())

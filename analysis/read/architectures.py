@@ -15,7 +15,7 @@ import pandas as pd
 from analysis.errors import AnalysisError, check_columns
 from analysis.schema import ARCHITECTURE
 
-_PART = re.compile(r"^([a-z]+)(\d+(?:\.\d+)*)?$")
+_PART = re.compile(r"([a-z]+)([0-9]{1,9}(?:\.[0-9]{1,9})*)?")
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _block(word: str, stage: int, text: str) -> BlockView:
     kind, *parts = word.split("_")
     values: dict[str, str] = {}
     for part in parts:
-        match = _PART.match(part)
+        match = _PART.fullmatch(part)
         if match is None:
             raise AnalysisError(
                 f"cannot parse '{part}' in '{text[:60]}'; parts are written like k3.5, s2 or c24"
@@ -74,15 +74,18 @@ def _block(word: str, stage: int, text: str) -> BlockView:
         values[match[1]] = match[2] or ""
     if not values.get("c", "").isdigit():
         raise AnalysisError(f"the block '{word}' in '{text[:60]}' has no channels, such as c24")
-    return BlockView(
-        kind=kind,
-        stage=stage,
-        # Blocks of other families may have no kernels; they count as 1x1.
-        kernels=tuple(int(size) for size in (values.get("k") or "1").split(".")),
-        channels=int(values["c"]),
-        stride=int(values.get("s", "1")),
-        expansion=float(values.get("e", "1")),
-    )
+    try:
+        return BlockView(
+            kind=kind,
+            stage=stage,
+            # Blocks of other families may have no kernels; they count as 1x1.
+            kernels=tuple(int(size) for size in (values.get("k") or "1").split(".")),
+            channels=int(values["c"]),
+            stride=int(values.get("s") or "1"),
+            expansion=float(values.get("e") or "1"),
+        )
+    except ValueError as error:  # a stride of 1.5, an expansion of 6.1.2
+        raise AnalysisError(f"cannot parse '{word}' in '{text[:60]}': {error}") from None
 
 
 def architectures(table: pd.DataFrame) -> list[tuple[BlockView, ...]]:

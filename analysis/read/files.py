@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import decimal
 import json
+import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from analysis.document import check_regular, reason
 from analysis.errors import AnalysisError
+from analysis.printable import printable
 
 TEXTS = ("name", "spec_hash")
 """Columns that are read as text, since codes such as 00100 look like numbers."""
+LARGEST_INTEGER = 2**63 - 1
+"""Largest integer of a cell; those beyond are read as floats."""
+MOST_CELLS = 50_000_000
+"""Number of cells of a Parquet file at most: a few hundred bytes can stand for billions."""
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -23,7 +33,9 @@ def read_table(path: Path) -> pd.DataFrame:
     Raises:
         OSError, ValueError: If the file cannot be read, is not separated by commas, or its rows are
             longer than its header.
+        AnalysisError: If it is not a regular file.
     """
+    check_regular(path)
     first = pd.read_csv(path, nrows=1)
     names = list(first.columns)
     if len(names) == 1 and any(mark in str(names[0]) for mark in ";\t"):
@@ -31,7 +43,7 @@ def read_table(path: Path) -> pd.DataFrame:
     if not isinstance(first.index, pd.RangeIndex):
         raise ValueError("its rows have more cells than its header")
     texts = {name: str for name in names if name.endswith("kernels") or name in TEXTS}
-    return pd.read_csv(path, dtype=texts, index_col=False)
+    return clean_table(pd.read_csv(path, dtype=texts, index_col=False, low_memory=False))
 
 
 def read_file(path: Path) -> pd.DataFrame:
@@ -42,7 +54,7 @@ def read_file(path: Path) -> pd.DataFrame:
     """
     readers: dict[str, Callable[[Path], pd.DataFrame]] = {
         ".csv": read_table,
-        ".parquet": pd.read_parquet,
+        ".parquet": _read_parquet,
         ".json": _read_json,
     }
     if path.suffix not in readers:
@@ -52,17 +64,80 @@ def read_file(path: Path) -> pd.DataFrame:
         )
     try:
         table = readers[path.suffix](path)
+    except AnalysisError:
+        raise
     except FileNotFoundError:
         raise AnalysisError(f"{path}: no such file or directory") from None
-    except (OSError, ValueError, TypeError) as error:
-        raise AnalysisError(f"{path} cannot be read: {error}") from None
+    except Exception as error:  # readers of damaged files raise whatever they come upon
+        raise AnalysisError(f"{path} cannot be read: {reason(error)}") from None
     if table.empty:
         raise AnalysisError(f"{path} has no rows")
     return table
 
 
+def _read_parquet(path: Path) -> pd.DataFrame:
+    from pyarrow.parquet import read_metadata
+
+    check_regular(path)
+    metadata = read_metadata(path)
+    rows, columns = metadata.num_rows, metadata.num_columns
+    if rows * columns > MOST_CELLS:
+        raise ValueError(
+            f"it has {rows:,} rows of {columns:,} columns, and at most {MOST_CELLS:,} cells are "
+            "read"
+        )
+    return clean_table(pd.read_parquet(path))
+
+
 def _read_json(path: Path) -> pd.DataFrame:
-    """Read a JSON table; nested cells become JSON text, since lists cannot be compared."""
+    check_regular(path)
     document: Any = json.loads(path.read_text(encoding="utf-8"))
-    table = pd.DataFrame(document)
-    return table.map(lambda cell: json.dumps(cell) if isinstance(cell, list | dict) else cell)
+    return clean_table(pd.DataFrame(document))
+
+
+def clean_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of numbers and printable text, whatever its cells were.
+
+    Nested cells become JSON text, since lists cannot be compared; columns without any value become
+    missing numbers.
+
+    Raises:
+        ValueError: If two columns have the same name.
+    """
+    names = [printable(str(name)) for name in table.columns]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it has two columns '{twice}'; rename one of them")
+    table = table.set_axis(names, axis=1)
+    cleaned = {name: _cleaned(table[name]) for name in names if _may_hold_text(table[name])}
+    return table.assign(**cleaned)
+
+
+def _may_hold_text(values: pd.Series) -> bool:
+    kinds = pd.api.types
+    return not (kinds.is_numeric_dtype(values) or kinds.is_datetime64_any_dtype(values))
+
+
+def _cleaned(values: pd.Series) -> pd.Series:
+    if values.isna().all():
+        return pd.Series(np.nan, index=values.index)
+    cells = values.tolist()
+    found = [_cell(cell) for cell in cells]
+    if all(one is other for one, other in zip(cells, found, strict=True)):
+        return values
+    return pd.Series(found, index=values.index, name=values.name)
+
+
+def _cell(cell: Any) -> Any:
+    """Return a cell as a number, a truth value or printable text; missing ones as they are."""
+    if isinstance(cell, str):
+        return printable(cell)
+    if isinstance(cell, list | dict):
+        return printable(json.dumps(cell, default=str))
+    if isinstance(cell, decimal.Decimal):
+        return float(cell)
+    if isinstance(cell, int) and abs(cell) > LARGEST_INTEGER:
+        return math.copysign(math.inf, cell) if abs(cell) > sys.float_info.max else float(cell)
+    if cell is None or cell is pd.NA or isinstance(cell, bool | int | float | np.generic):
+        return cell
+    return cell if isinstance(cell, pd.Timestamp | pd.Timedelta) else printable(str(cell))

@@ -6,7 +6,7 @@ or score, turns it into an error to minimize, and finds costs and design variabl
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.errors import AnalysisError, check_columns, numbers
+from analysis.errors import AnalysisError, check_columns, floats, is_numeric, numbers
+from analysis.printable import printable
 from analysis.read.files import read_file
 from analysis.read.runs import OBJECTIVES, Run, read_run, within_limits
 from analysis.read.studies import read_study
 from analysis.schema import ERROR, ERRORS, NEGATED, VARIABLE, Direction
+from analysis.units import trial_name
 
 ACCURACIES = ("score", "accuracy", "top1", "test_accuracy")
-"""Columns used as the quantity to maximize, in order of preference; all but scores are shares."""
+"""Columns used as the quantity to maximize, in order of preference."""
+SHARES = frozenset(ACCURACIES[1:])
+"""Columns that hold accuracies if their values lie between 0 and 1. Scores may be anything."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Population:
         rows: All evaluations of the source in order, including those without a result.
         references: Named networks to compare with, in the columns of `table`.
         limits: Limits of the search as text, by metric.
-        about: Data set and device of a run, under the keys ``data`` and ``device``.
+        about: What the numbers of a run rest on: ``data``, ``device``, ``estimator``, and as far as
+            it is recorded the mappings ``scores`` and ``latencies``.
     """
 
     name: str
@@ -49,7 +54,13 @@ class Population:
     rows: pd.DataFrame
     references: pd.DataFrame = field(default_factory=pd.DataFrame)
     limits: dict[str, str] = field(default_factory=dict)
-    about: dict[str, str] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def shares(self) -> frozenset[str]:
+        """The objective that is an accuracy or error between 0 and 1; none if it is not."""
+        quality = next(iter(self.objectives))
+        return frozenset({quality} if self.label == ERROR else ())
 
     @property
     def errors(self) -> pd.Series:
@@ -71,7 +82,7 @@ class Population:
     @property
     def known(self) -> int:
         """Number of networks with a finite error."""
-        return int(np.isfinite(self.errors.to_numpy(dtype=float)).sum())
+        return int(np.isfinite(floats(self.errors)).sum())
 
     @property
     def admitted(self) -> pd.DataFrame:
@@ -135,7 +146,7 @@ def read_population(source: str, reading: ReadOptions | None = None) -> Populati
     if path.is_dir():
         return population_of(read_run(path), reading)
     table = read_file(path)
-    return _population(path.stem, table, reading, table)
+    return _population(printable(path.stem), table, reading, table)
 
 
 def read_populations(
@@ -152,7 +163,7 @@ def read_populations(
         [
             population
             if names.count(population.name) == 1
-            else replace(population, name=f"{population.name} ({source})")
+            else replace(population, name=f"{population.name} ({printable(source)})")
             for population, source in zip(populations, sources, strict=True)
         ]
     )
@@ -160,13 +171,14 @@ def read_populations(
 
 def with_unique_names(populations: Sequence[Population]) -> list[Population]:
     """Return the populations, with a number appended to names that occurred before."""
-    counts: dict[str, int] = {}
-    renamed = []
+    renamed: dict[str, Population] = {}
     for population in populations:
-        count = counts[population.name] = counts.get(population.name, 0) + 1
-        name = population.name if count == 1 else f"{population.name} #{count}"
-        renamed.append(replace(population, name=name))
-    return renamed
+        name, count = population.name, 1
+        while name in renamed:
+            count += 1
+            name = f"{population.name} #{count}"
+        renamed[name] = replace(population, name=name)
+    return list(renamed.values())
 
 
 def population_of(run: Run, reading: ReadOptions | None = None) -> Population:
@@ -180,11 +192,13 @@ def population_of(run: Run, reading: ReadOptions | None = None) -> Population:
         AnalysisError: If a named column is missing or not numeric.
     """
     reading = reading or ReadOptions()
-    about = {key: str(run.config[key]) for key in ("data", "device")}
+    keys = ("data", "device", "estimator")
+    about = {key: str(run.config[key]) for key in keys if key in run.config} | run.facts
     context: dict[str, Any] = {"references": run.references, "limits": run.limits, "about": about}
-    name, completed = run.path.name, run.completed
+    name, completed = printable(run.path.name), run.completed
     if reading.error or reading.score or reading.costs:
-        return replace(_population(name, completed, reading, run.trials), **context)
+        shares = SHARES | {"score"} if run.by_accuracy else SHARES
+        return replace(_population(name, completed, reading, run.trials, shares=shares), **context)
     errors = (1 if run.by_accuracy else 0) - completed["score"]
     table, variables = _with_variables(completed.assign(**{ERRORS: errors}), reading)
     return Population(
@@ -204,6 +218,7 @@ def _population(
     reading: ReadOptions,
     rows: pd.DataFrame,
     directions: Mapping[str, Direction] | None = None,
+    shares: Collection[str] = SHARES,
 ) -> Population:
     """Return a table as a population.
 
@@ -213,16 +228,17 @@ def _population(
         reading: How to interpret the columns.
         rows: All evaluations.
         directions: Direction by objective column of a study.
+        shares: Columns that hold accuracies if their values lie between 0 and 1.
     """
     directions = directions or {}
     quality, direction = _quality_column(table, reading, directions)
     values = pd.Series(numbers(table, [quality])[:, 0], index=table.index)
-    shares = bool(values.min() >= 0 and values.max() <= 1)
+    within = bool(values.min() >= 0 and values.max() <= 1)
     if direction == "min":
         errors, label = values, quality
-        if quality == ERROR and not shares:
+        if quality == ERROR and not within:
             label = f"{ERROR}, as given"  # the label `ERROR` would be drawn in percent
-    elif quality in ACCURACIES[1:] and shares:
+    elif quality in shares and within:
         errors, label = 1 - values, ERROR
     else:
         errors, label = -values, f"{NEGATED}{quality}"
@@ -256,12 +272,32 @@ def _quality_column(
         first = (recognized or list(directions))[0]
         return first, directions[first]
     present = [name for name in usual if name in table]
+    # A column of error messages, or one that nobody filled, is not what networks are judged by.
+    usable = [name for name in present if is_numeric(table[name]) and table[name].notna().any()]
     if not present:
         raise AnalysisError(
             "no known error or score column was found; name one with --error COLUMN or --score "
             f"COLUMN; the columns are {', '.join(map(str, table.columns))}"
         )
-    return present[0], usual[present[0]]
+    first = (usable or present)[0]
+    if first == ERROR and len(usable) > 1:
+        _check_order(table, usable[1])
+    return first, usual[first]
+
+
+def _check_order(table: pd.DataFrame, score: str) -> None:
+    """Refuse a table whose errors and scores rank networks differently.
+
+    Its errors may be something else, such as the uncertainty of the scores.
+    """
+    values = numbers(table, [ERROR, score])
+    values = values[np.isfinite(values).all(axis=1)]
+    ordered = values[np.lexsort((-values[:, 1], values[:, 0]))]
+    if (np.diff(ordered[:, 1]) > 1e-9 * np.abs(ordered[:, 1]).max(initial=0)).any():
+        raise AnalysisError(
+            f"the columns '{ERROR}' and '{score}' rank networks differently; choose one with "
+            f"--error {ERROR} or --score {score}"
+        )
 
 
 def _costs(
@@ -293,7 +329,7 @@ def network_name(row: pd.Series) -> str:
     """Return the name of a row's network."""
     if "name" in row:
         return str(row["name"])
-    return f"trial_{row['number']}" if "number" in row else f"row {row.name}"
+    return trial_name(row["number"]) if "number" in row else f"row {row.name}"
 
 
 KERNELS = "kernels"
@@ -325,4 +361,4 @@ def _summarize_mixes(
 
 def _kernel_sizes(mix: Any) -> list[int]:
     parts = str(mix).split(".") if isinstance(mix, str | int) else []
-    return [int(part) for part in parts if part.isdigit()]
+    return [int(part) for part in parts if part.isdecimal() and len(part) < 4]

@@ -9,17 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
-from analysis.errors import AnalysisError, is_numeric
+from analysis.document import read_yaml, reason
+from analysis.errors import AnalysisError, are_whole, is_numeric
 from analysis.read.files import read_table
 from analysis.read.limits import Bound, bounds
-from analysis.schema import LIMITED, RETRAINING_COLUMNS, Direction
+from analysis.read.retraining import read_retraining
+from analysis.schema import LIMITED, Direction
+from analysis.units import score_text
 
 _TRUTHS = {"true": True, "1": True, "1.0": True, "yes": True}
 _TRUTHS |= dict.fromkeys(("false", "0", "0.0", "no", "nan", "none", ""), False)
 CONFIG = ("space", "data", "device", "command")
 """Keys that every ``config.yaml`` has."""
+SCALE = "score_scale"
+"""Key of the conditions that says what scores are: their ``label``, and ``is_accuracy``."""
+FACTS = ("scores", "latencies")
+"""Keys of the conditions with what the scores and the latencies of a run rest on."""
 NUMBERS = (
     "params",
     "madds",
@@ -74,7 +80,13 @@ class Run:
 
     @property
     def by_accuracy(self) -> bool:
-        """Whether scores are accuracies."""
+        """Whether scores are accuracies, as the estimator of the search declared."""
+        declared = self._recorded(SCALE).get("is_accuracy")
+        if isinstance(declared, bool):
+            return declared
+        # Versions that did not record it: a supernet's scores are accuracies of shared weights.
+        if self._recorded("scores").get("estimator") == "supernet":
+            return True
         return bool((self.completed["score"] == self.completed["accuracy"]).all())
 
     @property
@@ -82,8 +94,18 @@ class Run:
         """Name of the scores, with the side of the images that they rest on."""
         name = f"score of {self.config.get('estimator', 'the estimator')}"
         if self.by_accuracy:
-            name = "validation accuracy"
+            name = str(self._recorded(SCALE).get("label") or "validation accuracy")
         return f"{name}{self.side_text('scores')}"
+
+    def _recorded(self, key: str) -> dict[str, Any]:
+        """Return a part of the conditions; empty if it is missing or is no mapping."""
+        part = self.conditions.get(key)
+        return part if isinstance(part, dict) else {}
+
+    @property
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """What scores and latencies rest on, as far as it is recorded, by ``scores``, ..."""
+        return {key: part for key in FACTS if (part := self._recorded(key))}
 
     def side_text(self, what: str) -> str:
         """Return the side of the images that numbers rest on, such as " at 36 px".
@@ -94,8 +116,7 @@ class Run:
         Returns:
             The text; empty if the side is not known.
         """
-        estimator = self.conditions.get(what)
-        side = estimator.get("resolution") if isinstance(estimator, dict) else None
+        side = self._recorded(what).get("resolution")
         return f" at {side} px" if isinstance(side, int) else ""
 
     def score_text(self, score: float) -> str:
@@ -119,13 +140,6 @@ def within_limits(table: pd.DataFrame) -> pd.DataFrame:
         odd = table.loc[satisfied.isna(), LIMITED].iloc[0]
         raise AnalysisError(f"the column '{LIMITED}' must hold true or false, not '{odd}'")
     return table[satisfied.astype(bool)]
-
-
-def score_text(score: float | None, is_accuracy: bool) -> str:
-    """Return a score as text: accuracies in percent, a missing score as a dash."""
-    if score is None or pd.isna(score):
-        return "-"
-    return f"{100 * score:.1f}%" if is_accuracy else f"{score:.4g}"
 
 
 def plain(value: Any) -> Any:
@@ -153,24 +167,21 @@ def read_run(path: Path) -> Run:
     Raises:
         AnalysisError: If the path is not a run directory, or one of its files is damaged.
     """
-    references_file, retrained_file = path / "references.csv", path / "confirmed.csv"
+    references_file, conditions_file = path / "references.csv", path / "conditions.yaml"
     try:
-        config = _read_yaml(path / "config.yaml")
+        config = read_yaml(path / "config.yaml")
         trials = read_table(path / "trials.csv")
         references = read_table(references_file) if references_file.is_file() else trials.head(0)
-        retrained = pd.DataFrame(columns=RETRAINING_COLUMNS)
-        if retrained_file.is_file():
-            retrained = pd.read_csv(retrained_file)
-        conditions_file = path / "conditions.yaml"
-        conditions = _read_yaml(conditions_file) if conditions_file.is_file() else {}
+        conditions = read_yaml(conditions_file) if conditions_file.is_file() else {}
+        retrained = read_retraining(path)
         best = _best_trial(path)
     except NotADirectoryError:
         raise AnalysisError(f"{path} is a file, not a run directory") from None
     except FileNotFoundError as error:
         name = Path(error.filename).name
         raise AnalysisError(f"{path} is not a finished run directory: it has no {name}") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise AnalysisError(f"{path} cannot be read: {error}") from None
+    except (OSError, ValueError) as error:
+        raise AnalysisError(f"{path} cannot be read: {reason(error)}") from None
     if not isinstance(config, dict) or not config.keys() >= set(CONFIG):
         needed = ", ".join(CONFIG)
         raise AnalysisError(f"{path / 'config.yaml'} is damaged: it must have the keys {needed}")
@@ -178,13 +189,10 @@ def read_run(path: Path) -> Run:
         raise AnalysisError(f"{conditions_file} is damaged: it is not a mapping")
     _check_table(trials, path / "trials.csv")
     _check_table(references, references_file)
-    missing = set(RETRAINING_COLUMNS) - set(retrained.columns)
-    if missing:
-        raise AnalysisError(f"{retrained_file} is damaged: it has no column '{min(missing)}'")
     return Run(
         path=path,
         config=config,
-        trials=_with_scores(trials),
+        trials=_with_scores(trials.astype({"number": "int64"}) if len(trials) else trials),
         references=_with_scores(references),
         retrained=retrained,
         conditions=conditions,
@@ -192,14 +200,10 @@ def read_run(path: Path) -> Run:
     )
 
 
-def _read_yaml(file: Path) -> Any:
-    return yaml.safe_load(file.read_text(encoding="utf-8"))
-
-
 def _best_trial(path: Path) -> str:
     """Return the trial that ``best.yaml`` holds; its network is named SPACE_trial_NUMBER."""
     file = path / "best.yaml"
-    document = _read_yaml(file) if file.is_file() else None
+    document = read_yaml(file) if file.is_file() else None
     name = str(document.get("name", "")) if isinstance(document, dict) else ""
     _, separator, number = name.rpartition("_trial_")
     return f"trial_{number}" if separator else ""
@@ -220,3 +224,19 @@ def _check_table(table: pd.DataFrame, path: Path) -> None:
     for column in (name for name in (*NUMBERS, "score") if name in table):
         if not is_numeric(table[column]):
             raise AnalysisError(f"{path} is damaged: the column '{column}' holds text")
+    if len(table):
+        _check_identifiers(table[identifier], path)
+
+
+def _check_identifiers(values: pd.Series, path: Path) -> None:
+    """Raise an error unless every row can be told from the others."""
+    if values.isna().any():
+        raise AnalysisError(f"{path} is damaged: a row has no {values.name}")
+    if values.name == "number":
+        if not is_numeric(values):
+            raise AnalysisError(f"{path} is damaged: the column 'number' holds text")
+        if not are_whole(values):
+            raise AnalysisError(f"{path} is damaged: the column 'number' must hold whole numbers")
+    if values.duplicated().any():
+        twice = values[values.duplicated()].iloc[0]
+        raise AnalysisError(f"{path} is damaged: two rows have the {values.name} {twice}")

@@ -10,8 +10,14 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.document import reason
 from analysis.errors import AnalysisError
+from analysis.printable import printable
+from analysis.read.files import clean_table
 from analysis.schema import LIMITED, VARIABLE, Direction
+
+OWN = ("number", "state", "seconds")
+"""Columns that a trial has whatever its attributes are called."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,6 @@ def read_study(url: str, name: str | None) -> StudyTable:
             none is named, or the study has no completed trial.
     """
     import optuna
-    from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     _check_sqlite(url)
@@ -64,24 +69,33 @@ def read_study(url: str, name: str | None) -> StudyTable:
         if name is not None and name not in names:
             raise AnalysisError(f"the storage has no study '{name}'; it has {', '.join(names)}")
         study = optuna.load_study(study_name=name or names[0], storage=storage)
-        trials = study.get_trials(deepcopy=False)
-    except (SQLAlchemyError, ImportError, ValueError) as error:
-        reason = str(error).splitlines()[0].replace(url, "the URL")
-        raise AnalysisError(f"the Optuna storage cannot be read: {reason}") from None
-    objectives = study.metric_names or _objective_names(len(study.directions))
+        table = _study_table(study)
+    except AnalysisError:
+        raise
+    except Exception as error:  # Optuna and the database raise whatever damage they come upon
+        said = reason(error).replace(url, "the URL")
+        kind = "" if isinstance(error, ValueError) else f" ({type(error).__name__})"
+        raise AnalysisError(f"the Optuna storage cannot be read: {said}{kind}") from None
+    if not len(table.rows) or not table.complete.any():
+        raise AnalysisError(f"the study '{table.name}' has no completed trial")
+    return table
+
+
+def _study_table(study: Any) -> StudyTable:
+    import optuna
+
+    objectives = _objective_names(study)
     maximized = [d == optuna.study.StudyDirection.MAXIMIZE for d in study.directions]
-    rows = pd.DataFrame([_trial_row(trial, objectives) for trial in trials])
-    if LIMITED in rows:
+    rows = [_trial_row(trial, objectives) for trial in study.get_trials(deepcopy=False)]
+    table = clean_table(pd.DataFrame(rows))
+    if LIMITED in table:
         # A trial without constraints violates none.
-        rows[LIMITED] = rows[LIMITED].fillna(value=True).astype(bool)
-    table = StudyTable(
-        study.study_name,
-        rows,
+        table[LIMITED] = [True if pd.isna(cell) else cell for cell in table[LIMITED]]
+    return StudyTable(
+        printable(study.study_name),
+        table,
         {key: "max" if up else "min" for key, up in zip(objectives, maximized, strict=True)},
     )
-    if not len(table.rows) or not table.complete.any():
-        raise AnalysisError(f"the study '{study.study_name}' has no completed trial")
-    return table
 
 
 def _check_sqlite(url: str) -> None:
@@ -105,9 +119,24 @@ def _check_sqlite(url: str) -> None:
         raise AnalysisError(f"{path} is not an Optuna storage: it has no studies")
 
 
-def _objective_names(count: int) -> list[str]:
-    """Return the column names of objectives to which the study gives no name."""
-    return ["value"] if count == 1 else [f"value_{i}" for i in range(count)]
+def _objective_names(study: Any) -> list[str]:
+    """Return the column names of a study's objectives, whether or not it names them.
+
+    Raises:
+        AnalysisError: If a name cannot be that of a column.
+    """
+    count = len(study.directions)
+    names = study.metric_names
+    if names is None:
+        return ["value"] if count == 1 else [f"value_{i}" for i in range(count)]
+    names = [printable(str(name)) for name in names]
+    clash = set(names) & set(OWN)
+    if len(names) != count or len(set(names)) < count or clash:
+        raise AnalysisError(
+            f"the study '{study.study_name}' calls its {count} objectives {', '.join(names)}; "
+            f"give each a name of its own, other than {', '.join(OWN)}"
+        )
+    return names
 
 
 def _trial_row(trial: Any, objectives: list[str]) -> dict[str, Any]:
@@ -116,7 +145,7 @@ def _trial_row(trial: Any, objectives: list[str]) -> dict[str, Any]:
     attributes: dict[str, Any] = {}
     for key, value in trial.user_attrs.items():
         for name, cell in value.items() if isinstance(value, dict) else [(key, value)]:
-            if isinstance(cell, str | int | float):
+            if isinstance(cell, str | int | float) and name not in OWN:
                 attributes.setdefault(name, cell)
     values = trial.values if complete else [None] * len(objectives)
     row = {

@@ -9,8 +9,10 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from analysis.errors import floats
 from analysis.read.population import network_name
 from analysis.read.runs import Run, plain, within_limits
 from analysis.schema import ARCHITECTURE
@@ -53,7 +55,7 @@ def page_data(run: Run, front: Front) -> dict[str, Any]:
 
 
 def judged_rows(run: Run, front: Front) -> pd.DataFrame:
-    """Return the trials and references that have a latency, the fastest first.
+    """Return the trials and references that have a finite latency, the fastest first.
 
     The columns ``name`` and ``group`` are added; see `GROUPS`.
     """
@@ -69,7 +71,8 @@ def judged_rows(run: Run, front: Front) -> pd.DataFrame:
     )
     parts = [trials, run.references.assign(group="reference")]
     rows = pd.concat([part for part in parts if len(part)]) if any(map(len, parts)) else trials
-    return rows.dropna(subset=["latency_ms"]).sort_values("latency_ms", kind="stable")
+    rows = rows[np.isfinite(floats(rows["latency_ms"]))]
+    return rows.sort_values("latency_ms", kind="stable")
 
 
 def _rounded(value: Any) -> float | None:

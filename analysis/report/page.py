@@ -12,11 +12,13 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from analysis.errors import AnalysisError
 from analysis.figures.fronts import baselines_figure, progress_figure
 from analysis.figures.population import population_figures
 from analysis.figures.search import cost_figure, front_figure, history_figure
 from analysis.figures.style import save_all
 from analysis.files import write_atomic
+from analysis.printable import printable
 from analysis.read.population import Population, network_name, population_of
 from analysis.read.runs import OBJECTIVES, Run, json_text, read_run, within_limits
 from analysis.report.data import packed_json, page_data, plotly
@@ -27,7 +29,7 @@ from analysis.statistics.comparison import compare
 from analysis.statistics.fronts import Front, pareto_front
 from analysis.statistics.population_card import PopulationCard, card_data, cards
 from analysis.statistics.published import LABEL, published_in_range
-from analysis.statistics.retraining import confirmed_rows
+from analysis.statistics.retraining import comparison_note, confirmed_rows
 from analysis.statistics.variables import FEWEST
 
 TABLE_COLUMNS = (
@@ -165,8 +167,8 @@ def figures_of(report: Report) -> dict[str, Figure]:
     judged = run.references.dropna(subset=list(OBJECTIVES))
     measured = run.references.dropna(subset=["latency_ms"])
     figures = {
-        "front": front_figure(completed, judged, front, run.label, run.bounds),
-        "history": history_figure(completed, run.label),
+        "front": front_figure(completed, judged, front, run.label, run.by_accuracy, run.bounds),
+        "history": history_figure(completed, run.label, run.by_accuracy),
         "madds_latency": cost_figure(completed, measured, run.bounds),
     }
     if len(front.rows):
@@ -204,9 +206,15 @@ def write_page(report: Report, refresh: int = 0) -> Path:
 
     Returns:
         Path of the page.
+
+    Raises:
+        AnalysisError: If the folder of the figures is a link.
     """
     run, front, ranking = report.run, report.front, report.ranking
-    files = save_all(figures_of(report), run.path / "figures")
+    figures = run.path / "figures"
+    if figures.is_symlink():  # a run directory may come from anybody
+        raise AnalysisError(f"{figures} leads to another folder; replace it by an ordinary folder")
+    files = save_all(figures_of(report), figures)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("analysis.report"),
         autoescape=True,
@@ -219,6 +227,8 @@ def write_page(report: Report, refresh: int = 0) -> Path:
         refresh=refresh,
         summary=summary(run, front),
         columns=TABLE_COLUMNS,
+        name=printable(run.path.name),
+        reference_score=run.score_text(front.reference.get("score", float("nan"))),
         population=population_summary(report.card),
         failed=failed_rows(run),
         latencies=latencies,
@@ -230,6 +240,7 @@ def write_page(report: Report, refresh: int = 0) -> Path:
         config=flat({key: value for key, value in run.config.items() if key != "command"}),
         conditions=flat(run.conditions),
         retrained=confirmed_rows(run.retrained, run.best),
+        retraining_note=comparison_note(run.retrained, run.best),
         retraining_side=run.side_text("retraining"),
         picture=_Pictures(
             {file.stem: file.read_bytes() for file in files if file.suffix == ".png"}

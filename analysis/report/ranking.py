@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.document import read_json, read_text, reason
 from analysis.errors import AnalysisError
 from analysis.files import write_atomic
-from analysis.statistics.ranking import SCORE_NAMES, Interval, Ranking, RankingCard
+from analysis.statistics.ranking import (
+    ONE_RUN,
+    SCORE_NAMES,
+    Interval,
+    Ranking,
+    RankingCard,
+)
 
 FILE = "ranking.json"
 """Name of the ranking card in a run directory."""
@@ -43,7 +49,7 @@ def ranking_header(card: RankingCard) -> list[str]:
 
 
 def ranking_rows(card: RankingCard) -> list[list[str]]:
-    """Return the cells of a card's table: the score, its baselines, and the ceiling if known."""
+    """Return the cells of a card's table: the score, its baselines, and one more training."""
     rows = [
         [
             SCORE_NAMES.get(ranking.name, ranking.name),
@@ -56,7 +62,7 @@ def ranking_rows(card: RankingCard) -> list[list[str]]:
     ]
     if card.seeds is not None:
         tops = len(card.rankings[0].precision)
-        rows.append(["second training run", interval_text(card.seeds), *[""] * (2 + tops)])
+        rows.append([ONE_RUN, interval_text(card.seeds), *[""] * (2 + tops)])
     return rows
 
 
@@ -80,7 +86,7 @@ def read_card(path: Path) -> SavedCard:
     """
     file = _card_file(path)
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = read_json(file)
         return SavedCard(
             card=_card(document),
             estimator=str(document["estimator"]),
@@ -93,8 +99,11 @@ def read_card(path: Path) -> SavedCard:
         raise AnalysisError(
             f"{file}: no such file; python -m nas.rank writes a card.json to its folder"
         ) from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise AnalysisError(f"{file} is not a ranking card: {error!r}") from None
+    except AnalysisError as error:
+        raise AnalysisError(f"{file} is not a ranking card: {error}") from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        what = f"it has no '{error.args[0]}'" if isinstance(error, KeyError) else reason(error)
+        raise AnalysisError(f"{file} is not a ranking card: {what}") from None
 
 
 def keep_card(path: Path, run: Path) -> None:
@@ -110,7 +119,7 @@ def keep_card(path: Path, run: Path) -> None:
     read_card(path)
     if not (run / "config.yaml").is_file():
         raise AnalysisError(f"{run} is not a run directory: it has no config.yaml")
-    write_atomic(run / FILE, _card_file(path).read_text(encoding="utf-8"))
+    write_atomic(run / FILE, read_text(_card_file(path)))
 
 
 def _card_file(path: Path) -> Path:
@@ -131,6 +140,8 @@ def _card(document: dict[str, Any]) -> RankingCard:
     )
     if not rankings:
         raise ValueError("it has no rankings")
+    if any(set(each.precision) != set(rankings[0].precision) for each in rankings):
+        raise ValueError("its scores have precisions at different k")
     seeds = document["seeds"]
     return RankingCard(
         n=int(document["n"]),

@@ -44,9 +44,10 @@ def _scores(run: Run, ranking: SavedCard | None) -> str:
         f"The estimator {ranking.estimator} on {ranking.data} ranks {ranking.card.n} fully trained "
         f"networks of {ranking.table} with a Kendall tau of {tau}, at {ranking.seconds:.3g} s per "
         "network. A tau of 0 is chance, 1 the true order. A useful score ranks better than "
-        "parameters, MAdds and depth, which cost nothing to compute; no score can be expected to "
-        "rank better than a second full training run of the same networks. MAdds count as similar "
-        f"if they differ by less than 5%.{other}"
+        "parameters, MAdds and depth, which cost nothing to compute. One more training run is a "
+        "single full training, compared with the mean of the others: it shows how much of the "
+        "order is noise of training, but it is no upper bound. MAdds count as similar if they "
+        f"differ by less than 5%.{other}"
     )
 
 
@@ -55,21 +56,26 @@ def error_rows(run: Run) -> list[tuple[str, str]]:
     card = run.conditions.get("predictor")
     if not isinstance(card, dict):
         return []
-    if not all(isinstance(card.get(name), int | float) for name in ("n", "within_5", "within_10")):
+    needed = ("n", "within_5", "within_10")
+    if not all(_is_number(card.get(name)) for name in needed):
         return []
     rows = [
         ("networks tested", f"{card['n']}"),
         ("within 5% of the measured latency", f"{100 * card['within_5']:.0f}%"),
         ("within 10% of the measured latency", f"{100 * card['within_10']:.0f}%"),
     ]
-    if card.get("mean_error") is not None:
+    if _is_number(card.get("mean_error")):
         rows.append(("mean error", f"{100 * card['mean_error']:.1f}%"))
-    if card.get("spearman") is not None:
+    if _is_number(card.get("spearman")):
         rows.append(("Spearman's rho", f"{card['spearman']:.3f}"))
-    if card.get("spearman_in_band") is not None:
-        name = f"Spearman's rho among {card['n_in_band']} networks with similar MAdds"
+    if _is_number(card.get("spearman_in_band")):
+        name = f"Spearman's rho among {card.get('n_in_band', 'the')} networks with similar MAdds"
         rows.append((name, f"{card['spearman_in_band']:.3f}"))
     return rows
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def flat(conditions: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
+import pandas as pd
+
 from analysis.read.runs import OBJECTIVES, Run, within_limits
 from analysis.statistics.fronts import Front
 from analysis.statistics.indicators import knee
 from analysis.statistics.population_card import PopulationCard
-from analysis.statistics.retraining import differences
-from analysis.units import column_unit
+from analysis.statistics.retraining import AccuracyDifference, differences
+from analysis.units import column_unit, trial_name
 
 SIGNIFICANT_SPEEDUP = 1.05
 """Ratio of two latencies above which their difference is more than noise."""
@@ -76,7 +80,7 @@ def _limits(run: Run) -> str:
 
 def _front(run: Run, front: Front) -> str:
     fastest, best = (_point(run, front, position) for position in (0, -1))
-    best_name, fastest_name = (f"trial_{front.rows.iloc[i]['number']}" for i in (-1, 0))
+    best_name, fastest_name = (trial_name(front.rows.iloc[i]["number"]) for i in (-1, 0))
     if len(front.rows) == 1:
         return (
             f"One network, {best_name}, has both the highest score and the lowest latency ({best})."
@@ -94,9 +98,23 @@ def _front(run: Run, front: Front) -> str:
 
 
 def _point(run: Run, front: Front, position: int) -> str:
-    """Return the score and latency of a row of the front as text."""
+    """Return the score and latency of a row of the front as text, with the caveat if any."""
     row = front.rows.iloc[position]
-    return f"{run.score_text(row['score'])} at {row['latency_ms']:.2f} ms"
+    caveat = "" if _is_sure(row) else f", {_caveat(row)}"
+    return f"{run.score_text(row['score'])} at {row['latency_ms']:.2f} ms{caveat}"
+
+
+def _is_sure(row: pd.Series) -> bool:
+    """Return whether a latency was measured, on a quiet machine."""
+    return not _caveat(row)
+
+
+def _caveat(row: pd.Series) -> str:
+    """Return what keeps a claim from resting on a latency; empty if nothing does."""
+    if row.get("latency_source") == "predicted":
+        return "predicted"
+    noise = row.get("latency_noise")
+    return "measured on a noisy machine" if isinstance(noise, str) and noise else ""
 
 
 def _knee(run: Run, front: Front) -> str:
@@ -106,25 +124,35 @@ def _knee(run: Run, front: Front) -> str:
         return ""
     gain = "accuracy" if run.by_accuracy else "score"
     return (
-        f" The knee of the front is trial_{front.rows.iloc[position]['number']} "
+        f" The knee of the front is {trial_name(front.rows.iloc[position]['number'])} "
         f"({_point(run, front, position)}): beyond it, further gains in {gain} cost "
         "disproportionately more latency."
     )
 
 
 def _speedups(run: Run, front: Front) -> list[str]:
-    """Name, for each reference, the fastest network that scores as high, if it is faster."""
+    """Name, for each reference, the fastest network that scores as high, if it is faster.
+
+    No claim rests on a latency that was predicted or disturbed.
+    """
     sentences = []
+    sure = front.rows[[_is_sure(row) for _, row in front.rows.iterrows()]]
     for _, reference in run.references.dropna(subset=["score", "latency_ms"]).iterrows():
-        as_good = front.rows[front.rows["score"] >= reference["score"]]
+        as_good = sure[sure["score"] >= reference["score"]]
         if as_good.empty:
+            continue
+        if not _is_sure(reference):
+            sentences.append(
+                f"No network is called faster than {reference['name']}, whose latency was "
+                f"{_caveat(reference)}."
+            )
             continue
         fastest = as_good.sort_values("latency_ms").iloc[0]
         ratio = float(reference["latency_ms"] / fastest["latency_ms"])
         if ratio >= SIGNIFICANT_SPEEDUP:
             sentences.append(
-                f"trial_{fastest['number']} scores at least as high as {reference['name']} and is "
-                f"{ratio:.1f} times as fast."
+                f"{trial_name(fastest['number'])} scores at least as high as {reference['name']} "
+                f"and is {ratio:.1f} times as fast."
             )
     return sentences
 
@@ -134,7 +162,7 @@ def _retrained(run: Run) -> list[str]:
     comparisons = differences(run.retrained, run.best)
     if not comparisons:
         return []
-    verdicts = "; ".join(f"{each.name}: {each.verdict}" for each in comparisons)
+    verdicts = "; ".join(f"{each.name}: {_verdict(each)}" for each in comparisons)
     seeds = int(run.retrained.groupby(["name", "kind"])["seed"].nunique().max())
     count = "one seed" if seeds == 1 else f"{seeds} seeds"
     return [
@@ -142,6 +170,14 @@ def _retrained(run: Run) -> list[str]:
         f"{run.side_text('retraining')} and evaluated on the test split, which played no part in "
         f"any decision. {run.best} compared with each reference: {verdicts}."
     ]
+
+
+def _verdict(difference: AccuracyDifference) -> str:
+    """Return the verdict on a difference, with the smallest lead that could have been seen."""
+    if difference.low <= 0 <= difference.high and math.isfinite(difference.smallest_lead):
+        lead = f"{100 * difference.smallest_lead:.1f} percentage points"
+        return f"{difference.verdict} (no lead of less than {lead} could have been seen)"
+    return difference.verdict
 
 
 def population_summary(card: PopulationCard | None) -> list[str]:

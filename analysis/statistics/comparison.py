@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import pandas as pd
 
 from analysis.errors import AnalysisError, is_numeric
 from analysis.read.population import Population
+from analysis.read.runs import FACTS
 from analysis.schema import NEGATED, Direction
 from analysis.statistics.fronts import (
     Front,
@@ -30,6 +32,10 @@ from analysis.statistics.indicators import (
 
 FEWEST_SEEDS = 3
 """Fewest runs for attainment surfaces, since they show quartiles."""
+MOST_CHANGES = 3
+"""Number of conditions that are named at most where runs differ."""
+SHORT = 24
+"""Number of characters of a condition's value that are shown at most."""
 
 
 @dataclass(frozen=True)
@@ -132,17 +138,46 @@ def _quality(population: Population) -> str:
 
 
 def condition_mismatch(populations: Sequence[Population]) -> str:
-    """Describe how runs differ in data set or device, which makes their fronts incomparable.
+    """Describe how runs differ in what their numbers rest on, which makes fronts incomparable.
+
+    Scores are comparable if they come from the same data and estimator, with the same weights if
+    networks share them; latencies, if they come from the same device under the same conditions.
 
     Returns:
         The differences as text; empty if there is none.
     """
     differences = []
-    for key in ("data", "device"):
+    for key in ("data", "device", "estimator"):
         values = list(dict.fromkeys(p.about[key] for p in populations if key in p.about))
         if len(values) > 1:
             differences.append(f"different {key}: {', '.join(values)}")
+    for key in FACTS:
+        recorded = [p.about[key] for p in populations if key in p.about]
+        if changed := _changes(recorded):
+            differences.append(f"different {key}: {changed}")
     return "; ".join(differences)
+
+
+def _changes(recorded: Sequence[Mapping[str, Any]]) -> str:
+    """Return the facts that differ between runs with their values, the first ones only."""
+    names = dict.fromkeys(name for facts in recorded for name in facts)
+    texts = {name: [_short(facts.get(name)) for facts in recorded] for name in names}
+    changed = [
+        f"{name} {' or '.join(dict.fromkeys(values))}"
+        for name, values in texts.items()
+        if len({json.dumps(facts.get(name), sort_keys=True) for facts in recorded}) > 1
+    ]
+    # The weights of a supernet follow from all other settings, and tell two of them apart at once.
+    changed.sort(key=lambda text: not text.startswith("weights "))
+    more = len(changed) - MOST_CHANGES
+    return ", ".join(changed[:MOST_CHANGES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "none"
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= SHORT else f"{text[:SHORT]}..."
 
 
 def _text(objectives: Mapping[str, Direction]) -> str:

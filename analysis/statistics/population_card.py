@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.errors import AnalysisError, is_numeric, numbers
+from analysis.errors import AnalysisError, floats, is_numeric, numbers
 from analysis.read.architectures import architectures
 from analysis.read.population import Population
 from analysis.schema import ARCHITECTURE, ERRORS
@@ -97,14 +97,14 @@ def cards(
 def _known_complexity(population: Population, complexity: str) -> np.ndarray:
     """Return the complexity of each network, NaN without an error so that it fills no bin."""
     values = numbers(population.table, [complexity])[:, 0]
-    known = np.isfinite(population.errors.to_numpy(dtype=float))
+    known = np.isfinite(floats(population.errors))
     return np.where(known, values, np.nan)
 
 
 def _card(
     population: Population, complexity: str | None, edges: np.ndarray | None, seed: int
 ) -> PopulationCard:
-    errors = population.errors.to_numpy(dtype=float)
+    errors = floats(population.errors)
     normalisation = normalised = None
     if edges is not None:
         normalisation = normalise(_known_complexity(population, str(complexity)), edges)
@@ -145,7 +145,7 @@ def _best(
     for name in names:
         try:
             if is_numeric(table[name]):
-                best[name] = best_value(table[name], subset_winners)
+                best[name] = best_value(floats(table[name]), subset_winners)
             else:
                 choices[name] = best_choices(table[name].fillna("-").tolist(), subset_winners)
         except AnalysisError:  # the variable of a block that no winner has
@@ -163,7 +163,7 @@ def _kernels(population: Population) -> KernelUse | None:
     if ARCHITECTURE not in population.table:
         return None
     table = population.table[population.table[ARCHITECTURE].notna()]
-    errors = table[ERRORS].to_numpy(dtype=float)
+    errors = floats(table[ERRORS])
     if np.isfinite(errors).sum() < FEWEST:
         return None
     return kernel_use(architectures(table), errors)

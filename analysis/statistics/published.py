@@ -12,6 +12,7 @@ from rich.table import Table
 from analysis.errors import AnalysisError, numbers
 from analysis.read.population import Population
 from analysis.statistics.fronts import pareto_front
+from analysis.units import format_count
 
 MARGIN = 1.25
 """Factor by which published networks may exceed the multiply-adds of a population."""
@@ -100,11 +101,11 @@ def published_table(rows: pd.DataFrame) -> Table:
         title="Published networks with similar multiply-adds (ImageNet accuracies)",
         title_justify="left",
     )
-    for name in ("network", "family", LABEL, "MAdds (M)", "params (M)", "source"):
+    for name in ("network", "family", LABEL, "MAdds", "params", "source"):
         table.add_column(
             name, justify="left" if name in ("network", "family", "source") else "right"
         )
     for _, row in rows.iterrows():
-        cells = (f"{row['top1']:.1f}", f"{row['madds'] / 1e6:.0f}", f"{row['params'] / 1e6:.2f}")
+        cells = (f"{row['top1']:.1f}", format_count(row["madds"]), format_count(row["params"]))
         table.add_row(row["name"], row["family"], *cells, row["source"])
     return table

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau, spearmanr
+from scipy.stats import hypergeom, kendalltau, spearmanr
 
 from analysis.errors import AnalysisError, numbers
 from analysis.read.runs import plain
@@ -24,6 +24,8 @@ SCORE_NAMES = {
     "depth": "depth",
 }
 """Name of a score in tables and figures, by column."""
+ONE_RUN = "one more training run"
+"""Name of `RankingCard.seeds` in tables and figures."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,15 @@ class Ranking:
 
 @dataclass(frozen=True)
 class RankingCard:
-    """How well an estimator ranks networks, beside baselines and a ceiling.
+    """How well an estimator ranks networks, beside baselines and another full training.
 
     Attributes:
         n: Networks.
         rankings: Rankings by the score first, then by the baselines it must beat.
-        seeds: Tau between full training runs of the same networks, the ceiling; None if networks
-            were trained once.
+        seeds: Tau of a single full training run with the mean of the others, averaged over the
+            runs; None if networks were trained once. It tells how well one more training run would
+            rank the networks. It is no upper bound: a score without the noise of a training run
+            can rank better. In cards of earlier versions it is the tau of two single runs.
         seed: Random seed of the bootstrap.
         repeats: Resamples of the bootstrap.
     """
@@ -122,7 +126,7 @@ def ranking_card(
             _ranking(name, score=values[:, 2 + i], truth=truth, madds=madds, draws=draws)
             for i, name in enumerate(scores)
         ),
-        seeds=None if replicates is None else _between_seeds(replicates, draws),
+        seeds=None if replicates is None else _one_run(replicates, draws),
         seed=seed,
         repeats=repeats,
     )
@@ -139,7 +143,7 @@ def _ranking(
         band=_interval(pairs.tau, draws),
         band_pairs=pairs.count,
         precision={
-            k: _interval(lambda rows, k=k: precision_at(score[rows], truth[rows], k), draws)
+            k: _interval(lambda rows, k=k: _drawn_precision(score, truth, rows, k), draws)
             for k in _precision_ks(len(score))
         },
     )
@@ -166,24 +170,53 @@ class _Pairs:
         return float(times @ (self._sign * self._alike) @ times / total) if total else float("nan")
 
 
-def precision_at(score: np.ndarray, truth: np.ndarray, k: int) -> float:
+def precision_at(
+    score: np.ndarray, truth: np.ndarray, k: int, times: np.ndarray | None = None
+) -> float:
     """Return the share of the k best networks by score that are among the k truly best.
 
-    Networks that tie for the last places share them in equal parts.
+    Networks that tie for the last places share them in equal parts, the mean over all ways to break
+    the ties.
 
     Args:
         score: Scores, (n,).
         truth: True accuracies, (n,).
         k: Number of best networks, at most n.
+        times: How often each network counts, as in a resample, (n,); once if None. Copies of a
+            network are the same network: if c of them are among the best by score and d among the
+            truly best, it adds the smaller of the two.
     """
-    return float(_top_probabilities(score, k) @ _top_probabilities(truth, k)) / k
+    counts = np.ones(len(score), dtype=np.int64) if times is None else times
+    by_score, by_truth = (_top_copies(values, k, counts) for values in (score, truth))
+    return float((by_score * by_truth).sum()) / k
 
 
-def _top_probabilities(values: np.ndarray, k: int) -> np.ndarray:
-    """Return the probability that each value is among the k largest, ties broken at random."""
-    last = np.sort(values)[-k]
+def _drawn_precision(score: np.ndarray, truth: np.ndarray, rows: np.ndarray, k: int) -> float:
+    """Return the precision at k of a resample, which holds some networks several times."""
+    times = np.bincount(rows, minlength=len(score))
+    drawn = times > 0
+    return precision_at(score[drawn], truth[drawn], k, times[drawn])
+
+
+def _top_copies(values: np.ndarray, k: int, times: np.ndarray) -> np.ndarray:
+    """Return the probability that at least j copies of a network are among the k largest.
+
+    Ties are broken at random.
+
+    Returns:
+        Probabilities, (n, most copies); column j - 1 is for j copies.
+    """
+    order = np.argsort(-values, kind="stable")
+    last = values[order][np.searchsorted(np.cumsum(times[order]), k)]
     above, tied = values > last, values == last
-    probabilities: np.ndarray = above + tied * (k - above.sum()) / tied.sum()
+    places = k - times[above].sum()  # that the networks which tie for the last places share
+    copies = np.arange(1, times.max() + 1)
+    probabilities: np.ndarray = (above[:, None] & (copies <= times[:, None])).astype(float)
+    if tied.sum() == 1:
+        probabilities[tied] = copies <= places
+    else:
+        own = times[tied][:, None]
+        probabilities[tied] = hypergeom.sf(copies - 1, own.sum(), own, places)
     return probabilities
 
 
@@ -192,15 +225,15 @@ def _precision_ks(n: int) -> list[int]:
     return sorted({max(1, round(n * share)) for share in (0.05, 0.1, 0.25)})
 
 
-def _between_seeds(replicates: np.ndarray, draws: np.ndarray) -> Interval | None:
-    """Return the mean tau over all pairs of training runs; None for a single run."""
+def _one_run(replicates: np.ndarray, draws: np.ndarray) -> Interval | None:
+    """Return the mean tau of each training run with the mean of the others; None for one run."""
     runs = replicates.shape[1]
     if runs < 2:
         return None
-    pairs = [(i, j) for i in range(runs) for j in range(i)]
+    rest = [np.delete(replicates, i, axis=1).mean(axis=1) for i in range(runs)]
 
     def mean_tau(rows: np.ndarray) -> float:
-        taus = [kendalltau(replicates[rows, i], replicates[rows, j])[0] for i, j in pairs]
+        taus = [kendalltau(replicates[rows, i], rest[i][rows])[0] for i in range(runs)]
         return float(np.mean(taus))
 
     return _interval(mean_tau, draws)

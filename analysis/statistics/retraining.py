@@ -13,7 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from analysis.statistics.intervals import LEVEL, difference_interval
+from analysis.schema import HITS
+from analysis.statistics.intervals import LEVEL, difference_interval, paired_interval
 
 
 @dataclass(frozen=True)
@@ -45,23 +46,33 @@ class AccuracyDifference:
 
     Attributes:
         name: Name of the reference.
-        value: Mean accuracy of the best network minus that of the reference, as a share.
+        value: Mean accuracy of the best network minus that of the reference, as a share; NaN if
+            either has no test accuracy.
         low: Lower end of the 95% interval; -inf if either network was trained only once.
         high: Upper end of the interval; inf in that case.
+        paired: Whether the two were compared image by image.
     """
 
     name: str
     value: float
     low: float
     high: float
+    paired: bool
+
+    @property
+    def smallest_lead(self) -> float:
+        """Smallest lead that would have been significant, as a share; inf or NaN if unknown."""
+        return (self.high - self.low) / 2
 
     @property
     def verdict(self) -> str:
         """Whether the best network is better, worse, or not significantly different."""
-        if self.low > 0:
-            return "better"
+        if math.isnan(self.value):
+            return "not known: a network has no test accuracy"
         if math.isinf(self.low):
             return "significance unknown after one training run"
+        if self.low > 0:
+            return "better"
         return "worse" if self.high < 0 else "no significant difference"
 
 
@@ -84,15 +95,23 @@ def confirmed(table: pd.DataFrame) -> list[RetrainedNetwork]:
                 test_std=float(rows["test"].std(ddof=1)),
             )
         )
-    return sorted(networks, key=lambda row: -row.validation)
+    return sorted(networks, key=_validation_last)
+
+
+def _validation_last(row: RetrainedNetwork) -> float:
+    """Sort the highest validation accuracy first, and networks without one last."""
+    return math.inf if math.isnan(row.validation) else -row.validation
 
 
 def differences(table: pd.DataFrame, best: str) -> list[AccuracyDifference]:
     """Compare the best network with the references.
 
-    An interval covers two kinds of noise: that of training (Welch's t over seeds), and that of the
-    test images (binomial). The latter treats the errors of the two networks as independent, which
-    makes the interval somewhat too wide.
+    An interval covers two kinds of noise, that of training and that of the test images. Networks
+    are judged on the same images, and what makes an image hard for one makes it hard for others;
+    where it is recorded which images each training run classified correctly, networks are therefore
+    compared image by image (`paired_interval`). Otherwise the images are treated as if each network
+    had its own, which makes the interval about twice as wide: Welch's t over training runs, and a
+    binomial variance of the images.
 
     Args:
         table: Training runs; see `confirmed`.
@@ -112,25 +131,49 @@ def _difference(
     winner: RetrainedNetwork, reference: RetrainedNetwork, table: pd.DataFrame
 ) -> AccuracyDifference:
     value = winner.test - reference.test
-    samples = [_test_accuracies(table, network) for network in (winner, reference)]
-    if min(len(accuracies) for accuracies in samples) < 2:
-        return AccuracyDifference(reference.name, value, -math.inf, math.inf)
+    runs, others = (_runs(table, network) for network in (winner, reference))
+    fewest = min(len(runs), len(others))
+    if fewest == 0:
+        return AccuracyDifference(reference.name, math.nan, math.nan, math.nan, paired=False)
+    if fewest == 1:
+        return AccuracyDifference(reference.name, value, -math.inf, math.inf, paired=False)
+    one, other = _hits(runs), _hits(others)
+    if one is not None and other is not None and one.shape[1] == other.shape[1] > 1:
+        return AccuracyDifference(reference.name, value, *paired_interval(one, other), paired=True)
+    low, high = _independent_interval(runs, others, value)
+    return AccuracyDifference(reference.name, value, low, high, paired=False)
+
+
+def _independent_interval(
+    one: pd.DataFrame, other: pd.DataFrame, value: float
+) -> tuple[float, float]:
+    """Return the interval of a difference as if each network had test images of its own."""
+    samples = [rows["test"].to_numpy(dtype=np.float64) for rows in (one, other)]
     low, high = difference_interval(*samples)
-    test_images = int(table["test_images"].iloc[0])
-    variance = sum(p * (1 - p) / test_images for p in (winner.test, reference.test))
+    images = int(one["test_images"].iloc[0])
+    variance = sum(float(p.mean() * (1 - p.mean())) / images for p in samples)
     # The images' variance is known, so its part of the interval is normal.
     reach = math.hypot((high - low) / 2, float(norm.ppf((1 + LEVEL) / 2)) * math.sqrt(variance))
-    return AccuracyDifference(reference.name, value, value - reach, value + reach)
+    return value - reach, value + reach
 
 
-def _test_accuracies(table: pd.DataFrame, network: RetrainedNetwork) -> NDArray[np.float64]:
-    """Return the test accuracies of a network's training runs, (runs,)."""
+def _runs(table: pd.DataFrame, network: RetrainedNetwork) -> pd.DataFrame:
+    """Return the training runs of a network that have a test accuracy."""
     rows = (table["kind"] == network.kind) & (table["name"].astype(str) == network.name)
-    return table.loc[rows, "test"].dropna().to_numpy(dtype=np.float64)
+    return table[rows & table["test"].notna()]
+
+
+def _hits(rows: pd.DataFrame) -> NDArray[np.bool_] | None:
+    """Return which images training runs classified correctly, (runs, images); None if unknown."""
+    if HITS not in rows:
+        return None
+    hits = rows[HITS].tolist()
+    same = all(isinstance(each, np.ndarray) and len(each) == len(hits[0]) for each in hits)
+    return np.stack(hits) if same else None
 
 
 def confirmed_rows(table: pd.DataFrame, best: str) -> list[dict[str, str]]:
-    """Return a table of retrained networks as text, with differences from the best in percent.
+    """Return a table of retrained networks as text, with differences in percentage points.
 
     Args:
         table: Training runs; see `confirmed`.
@@ -139,7 +182,7 @@ def confirmed_rows(table: pd.DataFrame, best: str) -> list[dict[str, str]]:
     by_name = {difference.name: difference for difference in differences(table, best)}
     rows = []
     for row in confirmed(table):
-        difference, verdict = _difference_texts(by_name.get(row.name))
+        difference, smallest, verdict = _difference_texts(by_name.get(row.name))
         rows.append(
             {
                 "name": row.name,
@@ -147,6 +190,7 @@ def confirmed_rows(table: pd.DataFrame, best: str) -> list[dict[str, str]]:
                 "validation": _spread_text(row.validation, row.validation_std),
                 "test": _spread_text(row.test, row.test_std),
                 "difference": difference,
+                "smallest_lead": smallest,
                 "verdict": verdict,
             }
         )
@@ -155,16 +199,43 @@ def confirmed_rows(table: pd.DataFrame, best: str) -> list[dict[str, str]]:
 
 def _spread_text(mean: float, deviation: float) -> str:
     """Return a mean accuracy and its standard deviation over seeds as text, in percent."""
+    if math.isnan(mean):
+        return "-"
     if math.isnan(deviation):
-        return f"{100 * mean:.2f}"
-    return f"{100 * mean:.2f} +- {100 * deviation:.2f}"
+        return f"{100 * mean:.2f}%"
+    return f"{100 * mean:.2f}% \u00b1 {100 * deviation:.2f}"
 
 
-def _difference_texts(difference: AccuracyDifference | None) -> tuple[str, str]:
-    """Return a difference with its interval in percentage points, and its verdict."""
+def _difference_texts(difference: AccuracyDifference | None) -> tuple[str, str, str]:
+    """Return a difference with its interval, the smallest lead, and the verdict.
+
+    Numbers are percentage points.
+    """
     if difference is None:
-        return "", ""
+        return "", "", ""
+    if math.isnan(difference.value):
+        return "-", "-", difference.verdict
     text = f"{100 * difference.value:+.2f}"
-    if not math.isinf(difference.low):
-        text += f" ({100 * difference.low:+.2f} to {100 * difference.high:+.2f})"
-    return text, difference.verdict
+    if math.isinf(difference.low):
+        return text, "-", difference.verdict
+    text += f" ({100 * difference.low:+.2f} to {100 * difference.high:+.2f})"
+    return text, f"{100 * difference.smallest_lead:.2f}", difference.verdict
+
+
+def comparison_note(table: pd.DataFrame, best: str) -> str:
+    """Say in a sentence what the intervals of the differences rest on; empty without any.
+
+    Args:
+        table: Training runs; see `confirmed`.
+        best: Name of the network that the search selected.
+    """
+    found = [each for each in differences(table, best) if math.isfinite(each.low)]
+    if not found:
+        return ""
+    how = (
+        "networks are compared image by image"
+        if all(each.paired for each in found)
+        else "which images each network classified correctly is not recorded for all of them, so "
+        "the images of two networks are treated as independent, which hides small leads"
+    )
+    return f"The intervals include the noise of training and of the test images; {how}."

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.errors import AnalysisError, check_columns, is_numeric, numbers
+from analysis.errors import AnalysisError, check_columns, floats, is_numeric, numbers
 
 GOOD_SHARE = 0.1
 """Share of a population that counts as good."""
@@ -109,7 +109,7 @@ def _codes(values: pd.Series) -> NDArray[np.float64]:
     A number is missing if the network lacks the block it describes; it goes below all others.
     """
     if is_numeric(values):
-        codes = values.to_numpy(dtype=float)
+        codes = floats(values)
         finite = codes[np.isfinite(codes)]
         return np.where(np.isfinite(codes), codes, finite.min() - 1 if len(finite) else 0.0)
     text = ["-" if missing else str(v) for v, missing in zip(values, values.isna(), strict=True)]

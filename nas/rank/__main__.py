@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,6 @@ import typer
 
 from nas import cli
 from nas.errors import MixnasError
-from nas.files import new_run_path
 from nas.rank.settings import FEWEST_NETWORKS, RankingSettings
 from nas.train.settings import ON_HELP, ON_THE_CPU, PRECISION_HELP
 from nas.units import parse_seconds
@@ -99,45 +99,47 @@ def rank(
     from nas.accuracy.naming import open_estimator
     from nas.accuracy.pool import ListedPool
     from nas.accuracy.preparation import prepare_estimator
+    from nas.data import load_data
     from nas.executors.base import Resources, default_resources
     from nas.executors.gpus import remark_on, with_gpus
-    from nas.rank.run import RankingRun, draw_networks
+    from nas.rank.run import RankingRun, claimed_folder, draw_networks
     from nas.train.placement import find_placement
+    from nas.train.sources import announce
 
     limit = None if trial_timeout is None else parse_seconds(trial_timeout)
-    networks = _trained_networks(table, data)
-    pool = ListedPool([network.spec for network in networks])
-    placement = find_placement(on, precision)
-    opened = open_estimator(estimator, data, pool, seed, placement, images_per_class)
-    if on == "auto" and not hasattr(opened, "placement"):
-        placement = ON_THE_CPU  # it does not train, or decides for itself
-    settings = RankingSettings(
-        table=str(table),
-        estimator=estimator,
-        data=data,
-        n=n,
-        seed=seed,
-        on=placement.kind,
-        images_per_class=images_per_class,
-    )
-    resources = Resources(workers or default_resources()[0], threads, limit)
-    resources = with_gpus(resources, placement, gpus)
-    path = out or new_run_path("rank")
-    run = RankingRun(path, opened, draw_networks(networks, n, seed), settings)
-    run.check()
     console = cli.error_console()
-    remark = remark_on(placement, resources)
-    if remark is not None:
-        console.print(remark, markup=False, soft_wrap=True)
-    prepare_estimator(opened, f"preparing {estimator} on {data}", console)
-    run.open()
+    with claimed_folder(out) as (path, lock):
+        networks = _trained_networks(table, data)
+        pool = ListedPool([network.spec for network in networks])
+        placement = find_placement(on, precision)
+        opened = open_estimator(estimator, data, pool, seed, placement, images_per_class)
+        if on == "auto" and not hasattr(opened, "placement"):
+            placement = ON_THE_CPU  # it does not train, or decides for itself
+        settings = RankingSettings(
+            table=str(table),
+            estimator=estimator,
+            data=data,
+            n=n,
+            seed=seed,
+            on=placement.kind,
+            images_per_class=images_per_class,
+        )
+        resources = Resources(workers or default_resources()[0], threads, limit)
+        resources = with_gpus(resources, placement, gpus)
+        run = RankingRun(path, opened, draw_networks(networks, n, seed), settings, lock)
+        run.check()
+        announce(load_data(data, images_per_class), console)
+        remark = remark_on(placement, resources)
+        if remark is not None:
+            console.print(remark, soft_wrap=True)
+        prepare_estimator(opened, f"preparing {estimator} on {data}", console)
+        run.open()
     try:
         with cli.progress_bar(console, "evaluating networks") as step:
             run.run(resources, step)
     except KeyboardInterrupt:
         console.print(
-            f"stopped; continue with the same command and --out {path}",
-            markup=False,
+            f"stopped; continue with the same command and --out {shlex.quote(str(path))}",
             soft_wrap=True,
         )
         raise
@@ -155,6 +157,10 @@ def _trained_networks(table: Path, data: str) -> list[TrainedNetwork]:
 
     classes = load_data(data).num_classes
     networks = read_networks(table, classes)
+    if len(networks) < FEWEST_NETWORKS:
+        raise MixnasError(
+            f"{table} has {len(networks)} networks, but a ranking needs at least {FEWEST_NETWORKS}"
+        )
     others = {network.spec.num_classes for network in networks} - {classes}
     if others:
         raise MixnasError(
@@ -184,8 +190,8 @@ def _print(run: RankingRun, card: RankingCard) -> None:
         rows=ranking_rows(card),
         caption="; ".join(notes),
     )
-    print(f"card:   {run.path / 'card.json'}")
-    print(f"figure: {run.path / 'ranking.png'}")
+    cli.print_text(f"card:   {run.path / 'card.json'}")
+    cli.print_text(f"figure: {run.path / 'ranking.png'}")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
@@ -18,15 +20,17 @@ import pandas as pd
 import yaml
 
 from analysis.figures.ranking import ranking_figure
+from analysis.figures.style import save
 from analysis.statistics.ranking import RankingCard, ranking_card
 from nas.accuracy.base import Estimate, Estimator
+from nas.accuracy.preparation import facts_before
 from nas.accuracy.table import TrainedNetwork
 from nas.cost import count
 from nas.document import digest, read_document
 from nas.errors import MixnasError
 from nas.executors.base import Resources, Result, Task
 from nas.executors.local import LocalExecutor
-from nas.files import claim_folder, refuse_occupied, write_atomic
+from nas.files import claim_folder, refuse_occupied, taken_folder, write_atomic
 from nas.ir import Conv, MixConv, walk
 from nas.progress import Step
 from nas.rank.settings import FEWEST_NETWORKS, RankingSettings
@@ -38,6 +42,8 @@ if TYPE_CHECKING:
 BASELINES = ("params", "madds", "depth")
 """Columns of the scores that an estimator must beat to be worth its cost."""
 _REMEDY = "choose another --out"
+_SETTINGS = "ranking.yaml"
+_BASIS = "basis"  # in the settings: what is known of the estimator before it is prepared
 
 
 @dataclass
@@ -49,6 +55,7 @@ class RankingRun:
         estimator: Estimator to test.
         networks: Networks that it is tested on.
         settings: What was asked for; a folder with other settings is refused.
+        lock: Lock of the folder, if it has been claimed (see `claimed_folder`).
         results: What became of a network, by its position in `networks`.
     """
 
@@ -56,8 +63,8 @@ class RankingRun:
     estimator: Estimator
     networks: list[TrainedNetwork]
     settings: RankingSettings
+    lock: FileLock | None = field(default=None, repr=False)
     results: dict[int, dict[str, Any]] = field(default_factory=dict)
-    _lock: FileLock | None = field(default=None, init=False, repr=False)
 
     def check(self) -> None:
         """Refuse a folder that holds something else, before anything that takes long.
@@ -70,7 +77,10 @@ class RankingRun:
             return
         saved = self._saved_settings()
         saved.pop("fingerprint", None)
+        basis = saved.pop(_BASIS, None)
         self._compare(saved, asdict(self.settings))
+        if isinstance(basis, dict):  # rankings of earlier versions have none
+            self._compare(basis, self._basis())
 
     def open(self) -> None:
         """Create the folder, or continue the ranking in it; no other process may work in it then.
@@ -81,15 +91,24 @@ class RankingRun:
         self.check()
         requested = {**asdict(self.settings), "fingerprint": digest(self.estimator.fingerprint())}
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = claim_folder(self.path)  # released with this object, at the latest
+        if self.lock is None:
+            self.lock = claim_folder(self.path)  # released with this object, at the latest
         if not self._settings_file.is_file():
-            write_atomic(self._settings_file, yaml.safe_dump(requested, sort_keys=False))
-        self._compare(self._saved_settings(), requested)
+            written = {**requested, _BASIS: self._basis()}
+            write_atomic(self._settings_file, yaml.safe_dump(written, sort_keys=False))
+        saved = self._saved_settings()
+        saved.pop(_BASIS, None)  # `check` has compared it
+        self._compare(saved, requested)
         self._read_scores()
+
+    def _basis(self) -> dict[str, Any]:
+        """Return what scores rest on, as far as it is known before the preparation."""
+        basis: dict[str, Any] = json.loads(json.dumps(facts_before(self.estimator)))
+        return basis
 
     @property
     def _settings_file(self) -> Path:
-        return self.path / "ranking.yaml"
+        return self.path / _SETTINGS
 
     @property
     def _scores_file(self) -> Path:
@@ -115,8 +134,8 @@ class RankingRun:
             return
         try:
             saved = json.loads(self._scores_file.read_text(encoding="utf-8"))
-            self.results = {int(number): dict(result) for number, result in saved.items()}
-        except (ValueError, TypeError, AttributeError) as error:
+            self.results = {int(number): _checked_row(row) for number, row in saved.items()}
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise MixnasError(
                 f"{self._scores_file} is damaged ({error}); remove it to evaluate all networks "
                 "again"
@@ -174,8 +193,7 @@ class RankingRun:
         )
         write_atomic(self.path / "card.json", json.dumps(self.summary(card), indent=2))
         figure = ranking_figure(scored, card, self.settings.estimator)
-        for extension in ("svg", "png"):
-            figure.savefig(self.path / f"ranking.{extension}", dpi=150)
+        save(figure, self.path / "ranking")
         return card
 
     def _check_enough(self, scored: int) -> None:
@@ -222,6 +240,40 @@ def _depth(spec: NetworkSpec) -> int:
     """Return the number of successive convolutions; the groups of a mixed one count once."""
     layers = walk(spec.tree(), spec.in_shape)
     return sum(isinstance(layer.leaf, Conv | MixConv) for layer in layers)
+
+
+@contextmanager
+def claimed_folder(out: Path | None) -> Iterator[tuple[Path, FileLock]]:
+    """Take the folder of a ranking, before anything that takes long.
+
+    Args:
+        out: The folder, which may hold a ranking to continue; None for a new one below ``runs/``.
+
+    Yields:
+        The folder, and its lock. If the block fails, a new folder is removed again.
+
+    Raises:
+        MixnasError: If the folder holds something else, or is in use.
+    """
+    if out is not None and (out / _SETTINGS).is_file():
+        yield out, claim_folder(out)
+    else:
+        with taken_folder(out, "rank") as taken:
+            yield taken
+
+
+def _checked_row(row: Any) -> dict[str, Any]:
+    """Return a result that was saved.
+
+    Raises:
+        ValueError: If it holds something else than numbers and a reason.
+    """
+    reason, numbers = row.get("reason", ""), {k: v for k, v in row.items() if k != "reason"}
+    if not isinstance(reason, str):
+        raise ValueError("the reason of a result is no text")
+    if not all(value is None or isinstance(value, int | float) for value in numbers.values()):
+        raise ValueError("a result holds something else than numbers")
+    return dict(row)
 
 
 def _result_row(result: Result) -> dict[str, Any]:

@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.errors import AnalysisError, check_columns, is_numeric, numbers
+from analysis.errors import (
+    AnalysisError,
+    are_whole,
+    check_columns,
+    floats,
+    is_numeric,
+    numbers,
+)
 
 TABLE = pd.DataFrame({"a": [1, 2], "b": [0.5, None], "text": ["x", None], "none": [None, None]})
 
@@ -49,3 +56,29 @@ def test_text_is_refused_with_an_example():
         numbers(table, ["a"])
     with pytest.raises(AnalysisError, match="no column 'b'"):
         numbers(table, ["b"])
+
+
+@pytest.mark.parametrize(
+    ("values", "whole"),
+    [
+        ([0, 3, 10**11], True),
+        ([0.0, 3.0], True),
+        ([0.5], False),
+        ([-1], False),
+        ([math.nan], False),
+        ([math.inf], False),
+        ([10**12], False),
+        ([None, None], False),
+    ],
+)
+def test_whole_numbers_are_told_from_others(values, whole):
+    assert are_whole(pd.Series(values)) is whole
+    assert not are_whole(pd.Series([2, 3]), least=3)
+
+
+@pytest.mark.parametrize("dtype", [object, "Int64", "Float64", "string"])
+def test_columns_of_missing_values_are_missing_numbers(dtype):
+    values = pd.Series([pd.NA, pd.NA], dtype=dtype)
+    assert is_numeric(values)
+    assert np.isnan(floats(values)).all()
+    assert np.isnan(numbers(pd.DataFrame({"a": values}), ["a"])).all()

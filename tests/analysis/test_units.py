@@ -1,10 +1,23 @@
 """Names and units on axes and in tables."""
 
-import pandas as pd
+import math
+
+import numpy as np
 import pytest
 
+import nas.units
 from analysis.schema import ERROR, NEGATED
-from analysis.units import column_unit, error_unit, objective_unit, quality_unit, score_unit
+from analysis.units import (
+    column_unit,
+    error_unit,
+    format_count,
+    objective_unit,
+    quality_unit,
+    score_text,
+    score_unit,
+    trial_name,
+    value_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -34,8 +47,8 @@ def test_quality_grows_as_errors_fall(label, name, error, quality):
 
 
 def test_accuracies_are_in_percent():
-    assert score_unit("validation accuracy") == ("validation accuracy (%)", 100)
-    assert score_unit("score of zico") == ("score of zico", 1)
+    assert score_unit("accuracy at 36 px", True) == ("accuracy at 36 px (%)", 100)
+    assert score_unit("score of zico", False) == ("score of zico", 1)
 
 
 def test_columns_have_units():
@@ -46,14 +59,65 @@ def test_columns_have_units():
 
 
 @pytest.mark.parametrize(
-    ("name", "values", "unit"),
+    ("name", "is_share", "unit"),
     [
-        ("accuracy", [0.0, 1.0], ("accuracy (%)", 100)),
-        ("accuracy", [0.5, 1.01], ("accuracy", 1)),
-        ("score", [-0.01, 0.5], ("score", 1)),
-        ("top1", [0.5, 0.6], ("top1", 1)),
-        ("madds", [1e6, 2e6], ("MAdds (M)", 1e-6)),
+        ("accuracy", True, ("accuracy (%)", 100)),
+        ("accuracy", False, ("accuracy", 1)),
+        ("error", True, ("error (%)", 100)),
+        ("madds", False, ("MAdds (M)", 1e-6)),
     ],
 )
-def test_objectives_are_in_percent_if_they_are_shares(name, values, unit):
-    assert objective_unit(name, pd.Series(values)) == unit
+def test_objectives_are_in_percent_if_they_are_shares(name, is_share, unit):
+    assert objective_unit(name, is_share) == unit
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (462_770, "463k"),
+        (999_600, "1M"),
+        (999_400, "999k"),
+        (4_130_000, "4.13M"),
+        (339_000_000, "339M"),
+        (1.25e9, "1.25G"),
+        (999, "999"),
+        (-20_000, "-20k"),
+    ],
+)
+def test_counts_are_written_as_the_search_writes_them(value, text):
+    assert format_count(value) == nas.units.format_count(value) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_share", "text"),
+    [
+        ("params", 462_770, False, "463k"),
+        ("madds", np.float64(3.39e8), False, "339M"),
+        ("latency_ms", 2.0049, False, "2.00"),
+        ("score", 0.9528, True, "95.3%"),
+        ("score", 0.9528, False, "0.9528"),
+        ("score", None, True, "-"),
+        ("params", math.nan, False, "-"),
+        ("x.op", "mbconv", False, "mbconv"),
+    ],
+)
+def test_a_column_is_written_in_one_way(name, value, is_share, text):
+    assert value_text(name, value, is_share) == text
+
+
+@pytest.mark.parametrize(
+    ("score", "is_share", "text"),
+    [
+        (0.12345, True, "12.3%"),
+        (0.12345, False, "0.1235"),
+        (123456.0, False, "1.235e+05"),
+        (None, True, "-"),
+        (math.nan, False, "-"),
+    ],
+)
+def test_scores_are_written(score, is_share, text):
+    assert score_text(score, is_share) == text
+
+
+def test_trials_are_named_by_whole_numbers():
+    assert [trial_name(n) for n in (3, 3.0, np.int64(3), np.float64(3), "3")] == ["trial_3"] * 5

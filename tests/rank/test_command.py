@@ -32,10 +32,11 @@ def test_a_card_is_printed_and_saved(table, here, tmp_path):
     words = ("nas.rank", "--table", table, "-e", "zero-cost:params", "--out", tmp_path / "r")
     result = here(*words, "--workers", "1")
     assert result.returncode == 0, result.stderr
-    for name in ("the estimator", "parameters", "MAdds", "depth", "second training run"):
+    for name in ("the estimator", "parameters", "MAdds", "depth", "one more training run"):
         assert name in result.stdout
     card = json.loads((tmp_path / "r" / "card.json").read_text(encoding="utf-8"))
     assert card["n"] == 12
+    assert "digits: 10 classes (0, 1, 2, 3, 4, 5, 6, 7, 8, 9), 1,797 images: 1,077" in result.stderr
     score, params = card["rankings"][:2]
     assert score["tau"] == params["tau"]  # they are the same numbers
     assert score["tau"]["value"] > 0.8
@@ -63,7 +64,7 @@ def test_a_table_of_two_is_too_small(table, refused, tmp_path):
     rows = json.loads(table.read_text(encoding="utf-8"))["networks"][:2]
     table.write_text(json.dumps({"networks": rows}), encoding="utf-8")
     words = ("--table", table, "-e", "zero-cost:params", "--workers", "1", "--out", tmp_path / "r")
-    assert "2 of 2 networks have a score, but a ranking needs at least 3" in refused(
+    assert "table.json has 2 networks, but a ranking needs at least 3" in refused(
         "nas.rank", *words
     )
 

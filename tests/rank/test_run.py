@@ -11,7 +11,7 @@ from nas.accuracy.zero_cost import ZeroCost
 from nas.errors import MixnasError
 from nas.executors.base import Failure, Resources
 from nas.files import claim_folder
-from nas.rank.run import RankingRun, _result_row, draw_networks
+from nas.rank.run import RankingRun, _result_row, claimed_folder, draw_networks
 from nas.rank.settings import RankingSettings
 from tests.networks import DEEP, TINY
 
@@ -43,7 +43,8 @@ def scored(path, scores):
 def test_a_new_folder_holds_the_settings(tmp_path):
     ranking(tmp_path / "r").open()
     saved = yaml.safe_load((tmp_path / "r" / "ranking.yaml").read_text(encoding="utf-8"))
-    fingerprint = saved.pop("fingerprint")
+    fingerprint, basis = saved.pop("fingerprint"), saved.pop("basis")
+    assert basis["estimator"] == "zero-cost:params"
     assert saved == dataclasses.asdict(SETTINGS)
     assert len(fingerprint) == 16
     ranking(tmp_path / "r").open()  # once more, to continue it
@@ -63,9 +64,41 @@ def test_a_ranking_with_other_settings_is_refused(tmp_path, change):
 def test_a_ranking_of_an_estimator_that_changed_is_refused(tmp_path):
     ranking(tmp_path / "r", "madds").open()
     other = ranking(tmp_path / "r", "params")
-    other.check()  # the fingerprint is not known before the estimator is prepared
+    for refuse in (other.check, other.open):  # the first before the estimator is prepared
+        with pytest.raises(MixnasError, match=r"other settings \(estimator was zero-cost:madds, and is zero-cost:params"):
+            refuse()
+
+
+def test_a_ranking_of_an_earlier_version_is_compared_when_the_estimator_is_prepared(tmp_path):
+    ranking(tmp_path / "r", "madds").open()
+    file = tmp_path / "r" / "ranking.yaml"
+    saved = yaml.safe_load(file.read_text(encoding="utf-8"))
+    del saved["basis"]
+    file.write_text(yaml.safe_dump(saved), encoding="utf-8")
+    other = ranking(tmp_path / "r", "params")
+    other.check()
     with pytest.raises(MixnasError, match="is a ranking with other settings"):
         other.open()
+
+
+def test_the_folder_of_a_ranking_is_taken_before_anything_takes_long(tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    with pytest.raises(MixnasError, match="full already exists"), claimed_folder(tmp_path / "full"):
+        pytest.fail("another folder's content")
+    with claimed_folder(tmp_path / "new") as (path, lock):
+        run = ranking(path)
+        run.lock = lock
+        with pytest.raises(MixnasError, match="another process is working in"), claimed_folder(path):
+            pytest.fail("a folder in use")
+        run.open()
+    del run, lock
+    with pytest.raises(ZeroDivisionError), claimed_folder(tmp_path / "new"):
+        _ = 1 / 0
+    assert (tmp_path / "new" / "ranking.yaml").is_file()  # its ranking can be continued
+    with pytest.raises(ZeroDivisionError), claimed_folder(tmp_path / "other"):
+        _ = 1 / 0
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_folder_with_something_else_is_refused(tmp_path):
@@ -92,6 +125,9 @@ def test_a_folder_is_claimed_while_the_ranking_lives(tmp_path):
         ("scores.json", "{", r"scores\.json is damaged .*remove it to evaluate all networks again"),
         ("scores.json", '{"x": {}}', "is damaged"),
         ("scores.json", "[1]", "is damaged"),
+        ("scores.json", '{"0": {"score": "much"}}', "is damaged .*something else than numbers"),
+        ("scores.json", '{"0": {"score": 1, "reason": 3}}', "is damaged .*is no text"),
+        ("scores.json", "[" * 100_000, "is damaged"),
         ("ranking.yaml", "a: [", r"ranking\.yaml:1: not valid YAML"),
         ("ranking.yaml", "[1]", "is a ranking with other settings"),
     ],

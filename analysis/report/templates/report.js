@@ -96,8 +96,13 @@ class Report {
     return this.data.latency_ms[i].toFixed(2) + mark;
   }
 
-  millions(value, digits) {
-    return value === null ? "-" : (value / 1e6).toFixed(digits) + "M";
+  // Three significant digits, as in the tables of the commands: 339M, 4.13M, 463k.
+  count(value) {
+    if (value === null) return "-";
+    for (const [prefix, size] of [["G", 1e9], ["M", 1e6], ["k", 1e3]]) {
+      if (Math.abs(value) >= size * 0.9995) return +(value / size).toPrecision(3) + prefix;
+    }
+    return String(+value.toPrecision(6));
   }
 
   // The front and the references are drawn over all other networks, which are one trace.
@@ -112,7 +117,7 @@ class Report {
         y: members.map((i) => factor * data.score[i]),
         customdata: members,
         text: members.map((i) => `<b>${escape(data.name[i])}</b><br>${this.score(i)}, ${this.latency(i)} ms`
-          + `<br>${this.millions(data.madds[i], 0)} MAdds, ${this.millions(data.params[i], 2)} params`),
+          + `<br>${this.count(data.madds[i])} MAdds, ${this.count(data.params[i])} params`),
         hovertemplate: "%{text}<extra></extra>", name: GROUPS[group],
         showlegend: members.length > 0, ...more,
       };
@@ -139,7 +144,7 @@ class Report {
 
   layout() {
     const axis = { gridcolor: colour("line"), zerolinecolor: colour("line"), color: colour("ink") };
-    const unit = this.data.label + (this.data.percent ? " (%)" : "");
+    const unit = escape(this.data.label) + (this.data.percent ? " (%)" : "");
     const limits = (this.data.limits.latency_ms || []).filter((end) => end !== null);
     return {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: colour("ink") },
@@ -171,8 +176,8 @@ class Report {
     const range = ends.includes(null) ? "-"
       : `${ends[0].toFixed(2)} to ${ends[1].toFixed(2)}`;
     const rows = [[data.label, this.score(i)], ["latency (ms)", this.latency(i)],
-      ["p10 to p90 (ms)", range], ["MAdds", this.millions(data.madds[i], 0)],
-      ["params", this.millions(data.params[i], 2)], ["group", GROUPS[data.group[i]]]];
+      ["p10 to p90 (ms)", range], ["MAdds", this.count(data.madds[i])],
+      ["params", this.count(data.params[i])], ["group", GROUPS[data.group[i]]]];
     const blocks = blocksOf(data, i);
     const card = byId("network");
     card.querySelector("h3").textContent = data.name[i];
@@ -245,8 +250,8 @@ class Report {
     row.dataset.index = i;
     row.tabIndex = -1; // Tab reaches one row, the arrow keys the others
     row.setAttribute("aria-current", String(i === this.chosen));
-    const cells = [data.name[i], this.score(i), this.latency(i), this.millions(data.madds[i], 0),
-      this.millions(data.params[i], 2), GROUPS[data.group[i]]];
+    const cells = [data.name[i], this.score(i), this.latency(i), this.count(data.madds[i]),
+      this.count(data.params[i]), GROUPS[data.group[i]]];
     row.append(...cells.map((text) => Object.assign(document.createElement("td"), { textContent: text })));
     return row;
   }

@@ -1,5 +1,9 @@
+import io
+import sys
+
 import pytest
 from matplotlib.figure import Figure
+from rich.table import Table
 
 from analysis.commands.output import emit
 
@@ -43,3 +47,22 @@ def test_json_is_printed_alone(result, capsys, tmp_path):
     emit(**functions, out=tmp_path, json=True)
     assert capsys.readouterr().out == '{"a": 1}\n'
     assert asked == ["figures", "json"]
+
+
+def test_tables_fit_an_ascii_terminal(monkeypatch):
+    buffer = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(buffer, encoding="ascii"))
+
+    def show(console):
+        table = Table("R²", "café :smile:")
+        table.add_row("0.5 ± 0.1", "[red]x")
+        console.print(table)
+
+    emit(as_json=str, show=show, figures=dict, out=None)
+    sys.stdout.flush()
+    text = buffer.getvalue().decode("ascii")
+    assert "0.5 +- 0.1" in text
+    assert "R^2" in text
+    assert "caf? :smile:" in text
+    assert "[red]x" in text
+    assert text.splitlines()[0].startswith("+-")  # borders of ASCII

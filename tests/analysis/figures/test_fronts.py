@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -105,3 +107,32 @@ def test_names_that_would_overlap_are_left_out(tmp_path):
     )
     _, others = baselines_figure(searches(tmp_path, 1), published).axes
     assert sorted(text.get_text() for text in others.texts) == ["high", "low"]
+
+
+def test_names_with_underscores_are_in_every_legend(tmp_path):
+    populations = [
+        replace(population, name=f"_{population.name}") for population in searches(tmp_path, 3)
+    ]
+    comparison = compare(populations)
+    (fronts,) = fronts_figure(comparison).axes
+    progress = progress_figure(comparison).axes[0]
+    own, _ = baselines_figure(populations, best_published(1e8, 4e8)).axes
+    for axes in (fronts, progress, own):
+        names = [text.get_text().strip() for text in axes.get_legend().texts]
+        assert [name.partition(":")[0] for name in names] == ["_seed0", "_seed1", "_seed2"]
+
+
+def test_a_caution_is_the_title(tmp_path):
+    populations = [
+        replace(population, about={"scores": {"weights": number}})
+        for number, population in enumerate(searches(tmp_path, 2))
+    ]
+    (axes,) = fronts_figure(compare(populations)).axes
+    assert axes.get_title("left") == "different scores: weights 0 or 1"
+
+
+def test_scores_that_are_no_shares_are_not_in_percent(tmp_path):
+    (population,) = searches(tmp_path, 1)
+    likelihood = replace(population, label="less accuracy")
+    (axes,) = fronts_figure(compare([likelihood])).axes
+    assert axes.get_ylabel() == "accuracy"

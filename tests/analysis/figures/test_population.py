@@ -1,10 +1,18 @@
 """What is drawn of populations is what was computed of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.figures.population import edf_figure, efficiency_figure, trend_figure
+from analysis.figures.population import (
+    edf_figure,
+    efficiency_figure,
+    population_figures,
+    trend_figure,
+)
+from analysis.figures.style import save_all
 from analysis.read.population import ReadOptions, read_population
 from analysis.statistics.population_card import cards
 
@@ -54,3 +62,38 @@ def test_random_search_is_drawn_for_every_space(chain):
     for line, card in zip(axes.get_lines(), chain, strict=True):
         assert line.get_ydata() == pytest.approx(100 * card.efficiency.mean)
         assert (np.diff(line.get_ydata()) <= 1e-12).all()
+
+
+def test_names_with_underscores_are_in_every_legend(chain):
+    distributions = {f"_{card.population.name}": card.edf for card in chain}
+    (axes,) = edf_figure(distributions, "error").axes
+    names = [text.get_text().strip() for text in axes.get_legend().texts]
+    assert [name.partition(":")[0] for name in names] == ["_from_1", "_from_4", "_from_6"]
+    renamed = [
+        replace(card, population=replace(card.population, name=f"_{card.population.name}"))
+        for card in chain
+    ]
+    (axes,) = efficiency_figure(renamed).axes
+    names = [text.get_text().strip() for text in axes.get_legend().texts]
+    assert names == ["_from_1", "_from_4", "_from_6"]
+
+
+def test_odd_columns_are_drawn(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "networks.parquet"
+    pd.DataFrame(
+        {
+            "x.flag": rng.random(40) < 0.5,
+            "x.count": pd.array([pd.NA, *range(39)], dtype="Int64"),
+            "x.none": pd.Series([pd.NA] * 40, dtype=object),
+            "x.op": rng.choice(["a$b$", "_c"], 40),
+            "madds": "many",
+            "architecture": "ir_k3_c8",
+            "error": rng.random(40),
+        }
+    ).to_parquet(path)
+    (card,) = cards([read_population(str(path), ReadOptions())])
+    assert set(card.best) == {"x.flag", "x.count"}
+    assert set(card.choices) == {"x.op"}
+    drawn = population_figures([card])
+    assert len(save_all(drawn, tmp_path / "figures")) == 2 * len(drawn)

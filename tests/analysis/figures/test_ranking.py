@@ -26,7 +26,7 @@ def test_taus_are_drawn_with_their_intervals(table):
     assert list(scatter.collections[0].get_array()) == [100, 200, 300, 400]
     assert colorbar.get_ylabel() == "MAdds (M)"
     names = [label.get_text() for label in taus.get_yticklabels()]
-    assert names == ["the estimator", "MAdds", "second training run"]
+    assert names == ["the estimator", "MAdds", "one more training run"]
     bar, point = taus.get_lines()[:2]
     first = card.rankings[0].tau
     assert list(bar.get_xdata()) == [first.low, first.high]

@@ -24,9 +24,9 @@ def references():
     return pd.DataFrame({"name": ["m"], "score": [0.75], "latency_ms": [7.0], "madds": [2.5e8]})
 
 
-def draw(trials, references, label="validation accuracy", limits=None):
+def draw(trials, references, label="validation accuracy at 36 px", is_share=True, limits=None):
     front = pareto_front(trials, OBJECTIVES)
-    return front_figure(trials, references, front, label, limits or {}).axes[0]
+    return front_figure(trials, references, front, label, is_share, limits or {}).axes[0]
 
 
 def test_the_front_is_a_staircase_in_percent(trials, references):
@@ -36,12 +36,12 @@ def test_the_front_is_a_staircase_in_percent(trials, references):
     assert list(staircase.get_xdata()) == [4, 6, 9]
     assert list(staircase.get_ydata()) == pytest.approx([50, 70, 80])
     assert list(limit.get_xdata()) == [8.5, 8.5]
-    assert axes.get_ylabel() == "validation accuracy (%)"
+    assert axes.get_ylabel() == "validation accuracy at 36 px (%)"
     assert [text.get_text() for text in axes.texts] == ["trial 2", "trial 1", "trial 0", "m"]
 
 
 def test_other_scores_are_not_in_percent(trials, references):
-    axes = draw(trials, references, "score of naswot")
+    axes = draw(trials, references, "score of naswot", is_share=False)
     assert list(axes.get_lines()[0].get_ydata()) == pytest.approx([0.5, 0.7, 0.8])
     assert axes.get_ylabel() == "score of naswot"
 
@@ -54,7 +54,7 @@ def test_without_references_none_is_in_the_legend(trials, references):
 
 
 def test_the_best_so_far_follows_the_numbers_of_the_trials(trials):
-    (axes,) = history_figure(trials, "validation accuracy").axes
+    (axes,) = history_figure(trials, "validation accuracy", is_share=True).axes
     (best,) = axes.get_lines()
     assert list(best.get_xdata()) == [0, 1, 2, 3]
     assert list(best.get_ydata()) == pytest.approx([50, 70, 80, 80])
@@ -74,7 +74,7 @@ def test_latency_is_drawn_over_millions_of_madds(trials, references):
 @pytest.mark.parametrize(("count", "as_pixels"), [(MANY, False), (MANY + 1, True)])
 def test_many_trials_are_drawn_as_pixels(count, as_pixels):
     trials = pd.DataFrame({"number": range(count), "score": 0.5})
-    (axes,) = history_figure(trials, "validation accuracy").axes
+    (axes,) = history_figure(trials, "validation accuracy", is_share=True).axes
     assert bool(axes.collections[0].get_rasterized()) is as_pixels
 
 

@@ -3,7 +3,17 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from analysis.figures.style import PALETTE, colours, legible, limit_lines, save, save_all, single
+from analysis.figures.style import (
+    PALETTE,
+    colours,
+    entry,
+    legend,
+    legible,
+    limit_lines,
+    save,
+    save_all,
+    single,
+)
 
 
 def test_a_figure_is_written_in_every_format(tmp_path):
@@ -64,3 +74,24 @@ def test_every_end_of_a_limit_is_a_line(bound, places):
 def test_earlier_labels_take_precedence(places, chosen):
     array = np.array(places, dtype=float).reshape(-1, 2)
     assert legible(array, [100.0, 1.0], (0.1, 0.5)) == chosen
+
+
+def test_a_dollar_begins_no_formula(tmp_path):
+    name = r"a $\frac$ b $x_{$"
+    figure, axes = single(2.0, 3.0)
+    axes.plot([0, 1], [0, 1], label=entry(name))
+    axes.set_xticks([0, 1], [name, name])
+    axes.set_title(name)
+    axes.annotate(name, (0, 0))
+    legend(axes)
+    svg, png = save(figure, tmp_path / "f")
+    assert svg.read_text(encoding="utf-8").count(r"<!-- a $\frac$ b $x_{$ -->") >= 4
+    assert png.stat().st_size
+
+
+def test_names_that_begin_with_an_underscore_are_in_the_legend():
+    _, axes = single()
+    for name in ("_mine", "theirs"):
+        axes.plot([0, 1], [0, 1], label=entry(name))
+    legend(axes)
+    assert [text.get_text().strip() for text in axes.get_legend().texts] == ["_mine", "theirs"]

@@ -25,3 +25,16 @@ def test_what_is_no_network_is_named(text, said):
 def test_a_table_needs_the_column():
     with pytest.raises(AnalysisError, match="no column 'architecture'"):
         architectures(pd.DataFrame({"error": [1.0]}))
+
+
+@pytest.mark.parametrize(
+    "word", ["ir_k3_s1.5_c8", "ir_k3_e6.1.2_c8", "ir_k3_c9999999999999", "ir_k3_c²", "ir_k3\n_c8"]
+)
+def test_what_is_no_number_is_named(word):
+    with pytest.raises(AnalysisError, match=r"cannot parse|no channels|no block"):
+        parse_architecture(word)
+
+
+def test_parts_without_a_number_have_their_default():
+    (block,) = parse_architecture("ir_k_s_e_c8")
+    assert (block.kernels, block.stride, block.expansion) == ((1,), 1, 1.0)

@@ -1,6 +1,8 @@
 """Tables from files, whatever is in them."""
 
+import decimal
 import json
+import os
 
 import pandas as pd
 import pyarrow as pa
@@ -67,3 +69,62 @@ def test_one_column_needs_no_comma(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("accuracy\n0.5\n0.6\n", encoding="utf-8")
     assert read_table(path)["accuracy"].tolist() == [0.5, 0.6]
+
+
+# -- files of others ------------------------------------------------------------------------
+
+
+def test_names_are_printable_and_integers_bounded(tmp_path):
+    path = tmp_path / "table.json"
+    rows = [
+        {"na\x1bme": "\x1b[2Jgone\nnow", "big": 10**30, "n": 1, "none": None},
+        {"na\x1bme": "plain", "big": -(10**30), "n": 2, "none": None},
+    ]
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    table = read_file(path)
+    assert list(table) == ["na\ufffdme", "big", "n", "none"]
+    assert table["na\ufffdme"].tolist() == ["\ufffd[2Jgone now", "plain"]
+    assert table["big"].tolist() == [1e30, -1e30]
+    assert table["n"].tolist() == [1, 2]
+    assert table["none"].dtype == "float64"
+
+
+def test_a_csv_cannot_reach_the_terminal(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("name,accuracy\n\x1b[2J,0.5\n", encoding="utf-8")
+    assert read_table(path)["name"].tolist() == ["\ufffd[2J"]
+
+
+def test_parquet_that_stands_for_billions_of_cells_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "table.parquet"
+    pq.write_table(pa.table({"accuracy": pa.array([0.5] * 1_000)}), path)
+    monkeypatch.setattr("analysis.read.files.MOST_CELLS", 999)
+    with pytest.raises(AnalysisError, match="1,000 rows of 1 columns, and at most 999 cells"):
+        read_file(path)
+
+
+def test_decimals_are_numbers_and_objects_text(tmp_path):
+    path = tmp_path / "table.parquet"
+    columns = {
+        "accuracy": pa.array([decimal.Decimal("0.5"), None], pa.decimal128(5, 2)),
+        "shape": pa.array([[1, 2], None]),
+    }
+    pq.write_table(pa.table(columns), path)
+    table = read_file(path)
+    assert table["accuracy"].iloc[0] == 0.5
+    assert table["accuracy"].dtype == "float64"
+    assert isinstance(table["shape"].iloc[0], str)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.json", "t.parquet"])
+def test_pipes_and_folders_are_no_tables(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(AnalysisError, match="it is not a file"):
+        read_file(tmp_path / name)
+
+
+def test_deeply_nested_json_is_one_line(tmp_path):
+    (tmp_path / "t.json").write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(AnalysisError, match="cannot be read: ") as caught:
+        read_file(tmp_path / "t.json")
+    assert "\n" not in str(caught.value)

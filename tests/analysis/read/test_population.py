@@ -16,6 +16,7 @@ from analysis.read.population import (
     with_unique_names,
 )
 from analysis.read.runs import Run
+from analysis.statistics.fronts import pareto_front
 
 ROWS = pd.DataFrame(
     {
@@ -114,9 +115,9 @@ def test_codes_stay_text_and_nested_cells_do_no_harm(tmp_path):
 
 def test_a_users_own_columns_stay_his(tmp_path):
     path = tmp_path / "networks.csv"
-    ROWS.assign(error=[5.0, 6.0, 7.0]).to_csv(path, index=False)
+    ROWS.assign(error=[7.0, 5.0, 6.0]).to_csv(path, index=False)
     found = read_population(str(path), ReadOptions(score="accuracy", costs=("error",)))
-    assert found.table["error"].tolist() == [5, 6, 7]
+    assert found.table["error"].tolist() == [7, 5, 6]
     assert found.errors.tolist() == pytest.approx([0.5, 0.25, 0.4])
     assert read_population(str(path)).label == "error, as given"  # no share, so not in percent
 
@@ -182,7 +183,7 @@ def test_a_run_is_a_population_of_its_completed_trials():
     assert found.errors.tolist() == [0.5, 0.25]
     assert found.objectives == {"score": "max", "latency_ms": "min"}
     assert found.variables == ("x.depth",)
-    assert found.about == {"data": "pets", "device": "cpu"}
+    assert found.about == {"data": "pets", "device": "cpu", "estimator": "zico"}
     assert found.limits == {"latency": "2ms"}
     assert found.references["name"].tolist() == ["mixnet_s"]
     scored = population_of(run((50.0, 75.0, None)))
@@ -194,7 +195,7 @@ def test_a_run_may_be_read_by_other_columns():
     found = population_of(run(), ReadOptions(score="accuracy", costs=("madds",)))
     assert found.objectives == {"accuracy": "max", "madds": "min"}
     assert found.errors.tolist() == [0.5, 0.25]
-    assert found.about == {"data": "pets", "device": "cpu"}
+    assert found.about == {"data": "pets", "device": "cpu", "estimator": "zico"}
 
 
 def test_attempts_have_objectives_if_they_are_within_limits():
@@ -228,3 +229,75 @@ def test_networks_are_called_by_name_number_or_row():
     assert network_name(table.iloc[0]) == "mixnet_s"
     assert network_name(table[["number"]].iloc[0]) == "trial_3"
     assert network_name(table[[]].iloc[0]) == "row 7"
+
+
+# -- scores and errors in one table -----------------------------------------------------------
+
+BOTH = pd.DataFrame(
+    {"score": [0.5, 0.75, 0.6], "error": [0.5, 0.25, 0.4], "latency_ms": [1.0, 2.0, 3.0]}
+)
+
+
+def front_of(path, **options):
+    found = read_population(str(path), ReadOptions(**options))
+    return pareto_front(found.admitted, found.objectives).rows.index.tolist()
+
+
+def test_errors_and_scores_that_agree_have_the_same_front(tmp_path):
+    path = tmp_path / "networks.csv"
+    BOTH.to_csv(path, index=False)
+    assert (
+        front_of(path) == front_of(path, score="score") == front_of(path, error="error") == [0, 1]
+    )
+    assert read_population(str(path)).label == "error"
+
+
+def test_errors_and_scores_that_disagree_need_a_choice(tmp_path):
+    path = tmp_path / "networks.csv"
+    BOTH.assign(error=[0.01, 0.02, 0.01]).to_csv(path, index=False)  # uncertainties of the scores
+    with pytest.raises(
+        AnalysisError,
+        match="'error' and 'score' rank networks differently; choose one with --error error or "
+        "--score score",
+    ):
+        read_population(str(path))
+    assert front_of(path, score="score") == [0, 1]
+
+
+@pytest.mark.parametrize("errors", [["", "out of memory", ""], [None] * 3])
+def test_a_column_of_messages_is_no_error(tmp_path, errors):
+    path = tmp_path / "networks.csv"
+    BOTH.assign(error=errors).to_csv(path, index=False)
+    found = read_population(str(path))
+    assert found.objectives == {"score": "max", "latency_ms": "min"}
+    assert front_of(path) == [0, 1]
+
+
+def test_scores_of_a_run_are_shares_if_it_declares_so():
+    declared = replace(run((0.5, 0.8, None)), conditions={"score_scale": {"is_accuracy": True}})
+    assert declared.by_accuracy
+    assert population_of(declared).shares == {"score"}
+    chosen = population_of(declared, ReadOptions(score="score"))
+    assert (chosen.label, chosen.shares) == ("error", {"score"})
+    other = replace(declared, conditions={"score_scale": {"is_accuracy": False}})
+    assert population_of(other).shares == frozenset()
+    assert population_of(other, ReadOptions(score="score")).label == "less score"
+
+
+def test_a_name_that_a_number_made_is_taken_only_once():
+    populations = [replace(population_of(run()), name=name) for name in ("a", "a", "a #2", "a")]
+    names = [population.name for population in with_unique_names(populations)]
+    assert names == ["a", "a #2", "a #2 #2", "a #3"]
+
+
+def test_names_of_trials_are_whole_numbers():
+    rows = pd.DataFrame({"number": [3.0, 4.0], "accuracy": [0.5, 0.6]})
+    assert [network_name(row) for _, row in rows.iterrows()] == ["trial_3", "trial_4"]
+
+
+@pytest.mark.parametrize(("mix", "mean"), [("3.5.7", 5), ("²", None), ("9" * 5_000, None)])
+def test_odd_kernel_mixes_are_missing(tmp_path, mix, mean):
+    path = tmp_path / "networks.csv"
+    BOTH.assign(**{"x.kernels": mix}).to_csv(path, index=False)
+    found = read_population(str(path)).table["x.mean_kernel"]
+    assert found.isna().all() if mean is None else (found == mean).all()

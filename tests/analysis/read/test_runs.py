@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from analysis.errors import AnalysisError
-from analysis.read.runs import json_text, plain, read_run, score_text, within_limits
+from analysis.read.runs import json_text, plain, read_run, within_limits
 from analysis.schema import RETRAINING_COLUMNS
 
 TRIALS = pd.DataFrame(
@@ -172,20 +172,6 @@ def test_tables_without_limits_are_kept_whole():
     assert within_limits(TRIALS) is TRIALS
     with pytest.raises(AnalysisError, match="'within_limits' must hold true or false, not '2'"):
         within_limits(TRIALS.assign(within_limits=[1, 2, 0]))
-
-
-@pytest.mark.parametrize(
-    ("score", "is_accuracy", "text"),
-    [
-        (0.12345, True, "12.3%"),
-        (0.12345, False, "0.1235"),
-        (123456.0, False, "1.235e+05"),
-        (None, True, "-"),
-        (math.nan, False, "-"),
-    ],
-)
-def test_scores_are_written(score, is_accuracy, text):
-    assert score_text(score, is_accuracy) == text
 
 
 def test_json_holds_no_number_that_is_not_finite():

@@ -106,3 +106,49 @@ def test_a_storage_that_cannot_be_reached_keeps_its_password():
     with pytest.raises(AnalysisError, match="cannot be read") as caught:
         read_population("nosuchdb://me:secret@host/db")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("names", [None, ["accuracy", "latency_ms"], ["score", "error"]])
+def test_swapped_objectives_have_the_same_front(url, names):
+    points = [(0.5, 1.0), (0.4, 2.0), (0.9, 3.0), (0.9, 4.0)]
+    fronts = []
+    for swapped in (False, True):
+        order = slice(None, None, -1 if swapped else 1)
+        made = optuna.create_study(
+            storage=url,
+            study_name=f"swapped {swapped}",
+            directions=["maximize", "minimize"][order],
+        )
+        if names:
+            made.set_metric_names(names[order])
+        for point in points:
+            made.tell(made.ask(), point[order])
+        found = read_population(url, ReadOptions(study=made.study_name))
+        fronts.append(pareto_front(found.admitted, found.objectives).rows["number"].tolist())
+    assert sorted(fronts[0]) == sorted(fronts[1]) == [0, 2]
+
+
+def test_attributes_do_not_rename_trials(url):
+    made = optuna.create_study(storage=url, direction="maximize")
+    for value in (0.5, 0.6):
+        trial = made.ask()
+        trial.set_user_attr("number", 3.5)
+        trial.set_user_attr("state", "odd")
+        trial.set_user_attr("origin", {"seconds": "long", "name": "\x1b[2J"})
+        trial.set_user_attr("late", None)
+        made.tell(trial, value)
+    found = read_population(url)
+    assert found.table["number"].tolist() == [0, 1]
+    assert set(found.table["state"]) == {"complete"}
+    assert found.table["seconds"].dtype == "float64"
+    assert found.table["name"].tolist() == ["\ufffd[2J"] * 2
+
+
+def test_a_trial_without_constraints_is_within_limits(url):
+    made = optuna.create_study(storage=url, direction="maximize")
+    for kept in (True, False, None):
+        trial = made.ask()
+        if kept is not None:
+            trial.set_user_attr("within_limits", kept)
+        made.tell(trial, 0.5)
+    assert read_population(url).admitted["number"].tolist() == [0, 2]

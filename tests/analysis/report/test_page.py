@@ -7,14 +7,16 @@ import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
 import analysis
 from analysis.errors import AnalysisError
+from analysis.read.retraining import hits_document
 from analysis.read.runs import read_run
-from analysis.report.page import as_json, read_report, write_report
+from analysis.report.page import as_json, failed_rows, read_report, write_report
 from analysis.statistics.ranking import ranking_card
 
 
@@ -149,8 +151,8 @@ def test_the_page_is_whole_and_stands_alone(run_folder):
     assert all(link.startswith(("#", "data:image/png;base64,")) for link in page.links)
     for words in (
         "run & co",
-        "from trial_0 (95.0% at 5.00 ms) to trial_1 (97.0% at 8.00 ms)",
-        "trial_0 scores at least as high as mixnet_s and is 1.2 times as fast",
+        "from trial_0 (95.0% at 5.00 ms, predicted) to trial_1 (97.0% at 8.00 ms)",
+        "No network is called faster than mixnet_s, whose latency was predicted",
         "2 of 5 trials ended without a result",
         "2 of 3 networks",
         "--out '<b>'",
@@ -239,3 +241,95 @@ def test_analysis_imports_no_room_of_nas():
             elif isinstance(node, ast.ImportFrom):
                 names = [node.module or ""]
             assert not any(name.split(".")[0] == "nas" for name in names), path
+
+
+def retrained(run_folder, hits):
+    """Retrain the best network and a reference twice each; an image is hard for both."""
+    (run_folder / "best.yaml").write_text("name: mixnet_trial_1", encoding="utf-8")
+    rng = np.random.default_rng(0)
+    hard = rng.random(400)
+    rows = [
+        {
+            **{"name": name, "kind": kind, "seed": seed, "validation": 0.9, "seconds": 1.0},
+            "test_images": 400,
+            "training": "r1",
+            "hits": hard + 0.02 * rng.random(400) < right,
+        }
+        for name, kind, right in (("trial_1", "front", 0.95), ("mixnet_s", "reference", 0.92))
+        for seed in (1, 2)
+    ]
+    rows = [{**row, "test": row["hits"].mean()} for row in rows]
+    pd.DataFrame(rows).drop(columns="hits").to_csv(run_folder / "confirmed.csv", index=False)
+    if hits:
+        (run_folder / "test_hits.json").write_text(hits_document(rows), encoding="utf-8")
+
+
+@pytest.mark.parametrize(("hits", "verdict"), [(True, "better"), (False, "no significant")])
+def test_retrained_networks_are_compared_image_by_image(run_folder, hits, verdict):
+    retrained(run_folder, hits)
+    page = Page(write_report(run_folder).read_text(encoding="utf-8")).text
+    assert f"trial_1 compared with each reference: mixnet_s: {verdict}" in page
+    assert ("networks are compared image by image" in page) is hits
+    assert ("treated as independent" in page) is not hits
+    assert ("percentage points could have been seen" in page) is not hits
+    assert "smallest visible lead" in page
+    assert re.search(r"trial_1\s*90\.00% ± 0\.00", page)
+    row = json.loads(as_json(read_report(run_folder), run_folder / "report.html"))["retrained"][1]
+    assert float(row["smallest_lead"]) > 0
+
+
+def test_accuracies_are_in_percent_where_the_estimator_says_so(run_folder):
+    trials = pd.read_csv(run_folder / "trials.csv")
+    trials.assign(score=trials["accuracy"], accuracy=None).to_csv(
+        run_folder / "trials.csv", index=False
+    )
+    scale = {"label": "accuracy with <shared> weights", "is_accuracy": True}
+    (run_folder / "conditions.yaml").write_text(
+        yaml.safe_dump({"score_scale": scale, "scores": {"resolution": 36}}), encoding="utf-8"
+    )
+    text = write_report(run_folder).read_text(encoding="utf-8")
+    data = json.loads(unpacked(text, "data"))
+    assert data["percent"] is True
+    assert data["label"] == "accuracy with <shared> weights at 36 px"
+    page = Page(text)
+    assert "accuracy with <shared> weights at 36 px" in page.text
+    assert "shared" not in page.tags
+    assert re.search(r"reference point:\s*score 89\.3%, latency\s*9\.40 ms", page.text)
+    scale["is_accuracy"] = False
+    (run_folder / "conditions.yaml").write_text(
+        yaml.safe_dump({"score_scale": scale}), encoding="utf-8"
+    )
+    text = write_report(run_folder).read_text(encoding="utf-8")
+    assert json.loads(unpacked(text, "data"))["percent"] is False
+    assert re.search(r"reference point:\s*score 0\.893, latency", Page(text).text)
+
+
+def test_markup_of_others_is_text_everywhere(run_folder):
+    odd = "<img src=x onerror=alert(1)> $a$ {{ 7*7 }} \x1b[2J"
+    for name in ("trials.csv", "references.csv"):
+        table = pd.read_csv(run_folder / name)
+        table["reason"] = odd
+        if "name" in table:
+            table["name"] = odd
+        table.to_csv(run_folder / name, index=False)
+    config = yaml.safe_load((run_folder / "config.yaml").read_text(encoding="utf-8"))
+    config |= {"command": odd, "estimator": odd, "limits": {odd: odd}, "data": odd}
+    (run_folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    (run_folder / "conditions.yaml").write_text(yaml.safe_dump({odd: odd}), encoding="utf-8")
+    text = write_report(run_folder).read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.tags.count("img") == 4
+    assert "\x1b" not in text
+    assert "{{ 7*7 }}" in page.text
+    assert all("\x1b" not in name for name in json.loads(unpacked(text, "data"))["name"])
+    for file in (run_folder / "figures").glob("*.svg"):
+        ET.parse(file)
+
+
+def test_failures_are_named_by_whole_numbers(run_folder):
+    trials = pd.read_csv(run_folder / "trials.csv")
+    trials.assign(number=trials["number"].astype(float)).to_csv(
+        run_folder / "trials.csv", index=False
+    )
+    names = [row["name"] for row in failed_rows(read_run(run_folder))]
+    assert names == ["trial_3", "trial_4"]

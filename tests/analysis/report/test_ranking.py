@@ -59,7 +59,7 @@ def test_a_card_is_read_as_it_was_written(card, file):
         )
 
 
-def test_the_table_ends_with_the_ceiling(card):
+def test_the_table_ends_with_one_more_training(card):
     header, rows = ranking_header(card), ranking_rows(card)
     assert header == [
         "",
@@ -70,7 +70,7 @@ def test_the_table_ends_with_the_ceiling(card):
         "best 3",
         "best 8",
     ]
-    assert [row[0] for row in rows] == ["the estimator", "even", "second training run"]
+    assert [row[0] for row in rows] == ["the estimator", "even", "one more training run"]
     assert all(len(row) == len(header) for row in rows)
     assert rows[0][1] == interval_text(card.rankings[0].tau)
     assert rows[0][4].count("%") == 3

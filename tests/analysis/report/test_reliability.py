@@ -89,3 +89,16 @@ def test_what_is_not_an_error_card_is_no_table(card):
 def test_nested_conditions_are_rows():
     conditions = {"versions": {"torch": "2.13.0", "cuda": None}, "cores": 2, "empty": {}}
     assert flat(conditions) == [("versions torch", "2.13.0"), ("cores", "2")]
+
+
+def test_one_more_training_run_is_not_called_a_bound():
+    text = reliability(run(), saved("short"))[1]
+    assert "One more training run is a single full training, compared with the mean of the" in text
+    assert "it is no upper bound" in text
+    assert "no score can" not in text
+
+
+@pytest.mark.parametrize("value", ["high", [1], True, {}])
+def test_odd_figures_of_an_error_card_are_left_out(value):
+    card = {**CARD, "mean_error": value, "spearman": value, "spearman_in_band": value}
+    assert len(error_rows(run({"predictor": card}))) == 3

@@ -1,6 +1,8 @@
 """The sentences of a report hold for unusual runs, too."""
 
+import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +90,10 @@ def test_the_front_turns_where_more_score_costs_most():
 
 @pytest.mark.parametrize(
     ("seeds", "told"),
-    [(1, "mixnet_s: significance unknown after one training"), (3, "were retrained with 3 seeds")],
+    [
+        (1, "mixnet_s: significance unknown after one training"),
+        (3, "were retrained with 3 seeds"),
+    ],
 )
 def test_retrainings_tell_their_seeds(seeds, told):
     kinds = [("trial_0", "front", 0.9), ("mixnet_s", "reference", 0.8)]
@@ -104,6 +109,27 @@ def test_retrainings_tell_their_seeds(seeds, told):
         found.path, found.config, found.trials, found.references, pd.DataFrame(rows), {}, "trial_0"
     )
     assert told in said(again)
+
+
+@pytest.mark.parametrize(
+    ("best", "told"),
+    [
+        (0.8, "no significant difference (no lead of less than 3.5 percentage points could have"),
+        (0.9, "compared with each reference: mixnet_s: better."),
+        (math.nan, "mixnet_s: not known: a network has no test accuracy."),
+    ],
+)
+def test_a_verdict_tells_the_smallest_lead(best, told):
+    rows = [
+        dict.fromkeys(RETRAINING_COLUMNS, 0)
+        | {"name": name, "kind": kind, "seed": seed, "test_images": 1000}
+        | {"validation": 0.9, "test": level}
+        for name, kind, level in (("trial_0", "front", best), ("mixnet_s", "reference", 0.8))
+        for seed in range(3)
+    ]
+    found = replace(run([0.5, 0.6], [3, 4]), retrained=pd.DataFrame(rows))
+    # Without noise of training: 1.96 * sqrt(2 * 0.8 * 0.2 / 1000) is 3.5 points.
+    assert told in said(found)
 
 
 @pytest.mark.parametrize(
@@ -141,3 +167,35 @@ def test_a_population_is_summarized_by_its_most_important_variables():
     assert re.search(r"\(PED-ANOVA\): depth \(\d+%\), width \(\d+%\)\.", first)
     assert last.startswith("These statistics are based on 60 networks")
     assert population_summary(None) == []
+
+
+@pytest.mark.parametrize(
+    ("noise", "source", "told"),
+    [
+        ("", "measured", "trial_0 scores at least as high as mixnet_s and is 2.0 times as fast."),
+        ("others", "measured", "faster than mixnet_s, whose latency was measured on a noisy mac"),
+        ("", "predicted", "No network is called faster than mixnet_s, whose latency was predicted"),
+        (None, None, "trial_0 scores at least as high as mixnet_s and is 2.0 times as fast."),
+    ],
+)
+def test_no_claim_rests_on_a_reference_that_was_disturbed(noise, source, told):
+    found = run([0.5], [3], references=[("mixnet_s", 0.5, 6.0)])
+    found.references["latency_noise"] = noise
+    found.references["latency_source"] = source
+    words = said(found)
+    assert told in words
+    assert ("times as fast" in words) == (noise in ("", None) and source != "predicted")
+
+
+def test_no_claim_rests_on_a_network_that_was_disturbed():
+    """The quiet network is named in its place, though it is slower."""
+    found = run(
+        [0.9, 0.8, 0.7],
+        [4, 2, 1],
+        references=[("mixnet_s", 0.7, 8.0)],
+        latency_noise=["", "others", "others"],
+        latency_source="measured",
+    )
+    words = said(found)
+    assert "trial_0 scores at least as high as mixnet_s and is 2.0 times as fast." in words
+    assert "trial_2 (70.0% at 1.00 ms, measured on a noisy machine) to trial_0 (90.0% at 4" in words

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.statistics.best_values import best_choices, best_value, winners
+from analysis.statistics.best_values import SubsetWinners, best_choices, best_value, winners
 
 
 def simulated(errors, share, repeats, rng):
@@ -70,3 +70,36 @@ def test_choices_win_as_often_as_their_networks():
     assert list(shares)[:2] == ["5x5", "3x3"]
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["5x5"] == pytest.approx(2 * shares["3x3"], rel=0.1)
+
+
+def test_an_interval_is_of_the_winners_values():
+    values = np.arange(101.0)
+    values[7] = math.nan
+    rows = SubsetWinners(rows=np.arange(101), n=200, size=50, seed=0)
+    found = best_value(values, rows)
+    known = np.delete(values, 7)
+    assert found.low == pytest.approx(np.quantile(known, 0.025))
+    assert (found.median, found.level, found.n, found.dropped) == (50.5, 0.95, 200, 1)
+    assert found.high == pytest.approx(np.quantile(known, 0.975))
+    assert best_value(values, rows, level=0.5).high == pytest.approx(np.quantile(known, 0.75))
+
+
+def test_shares_of_wins_are_counted():
+    rows = SubsetWinners(rows=np.array([0, 1, 1, 3]), n=4, size=1, seed=0)
+    assert best_choices(["a", "b", "c", "c"], rows) == {"b": 0.5, "a": 0.25, "c": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("n", "share", "size"), [(3, 0.25, 1), (7, 0.25, 1), (8, 0.25, 2), (8, 1, 8)]
+)
+def test_a_subset_is_a_share_of_the_population(n, share, size):
+    found = winners(np.arange(n), share=share, repeats=5)
+    assert (found.n, found.size, len(found.rows), found.seed) == (n, size, 5, 0)
+    assert len(winners([0.1, 0.2]).rows) == 10_000
+
+
+def test_the_best_of_a_whole_population_wins_as_often_as_it_is_drawn():
+    found = winners(np.arange(4.0), share=1, repeats=40_000).rows
+    # It is not drawn with probability (3 / 4)^4; the worst wins only if it alone is drawn.
+    assert (found == 0).mean() == pytest.approx(1 - 0.75**4, abs=0.01)
+    assert (found == 3).mean() == pytest.approx(0.25**4, abs=0.002)

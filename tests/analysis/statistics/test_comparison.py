@@ -10,7 +10,7 @@ import yaml
 
 from analysis.errors import AnalysisError
 from analysis.read.population import read_populations
-from analysis.statistics.comparison import compare, comparison_data
+from analysis.statistics.comparison import compare, comparison_data, condition_mismatch
 from tests.analysis.searches import searches
 
 
@@ -62,7 +62,7 @@ def test_what_fails_or_breaks_limits_takes_its_time(tmp_path):
     assert table["hypervolume"].iloc[-1] == pytest.approx(search.front.hypervolume)
 
 
-def run_folder(path, data, device, accuracy=True):
+def run_folder(path, data, device, accuracy=True, conditions=None):
     path.mkdir()
     scores = [0.5, 0.6, 0.7]
     rows = pd.DataFrame(
@@ -83,6 +83,8 @@ def run_folder(path, data, device, accuracy=True):
     rows.to_csv(path / "trials.csv", index=False)
     config = {"space": "s", "data": data, "device": device, "command": "c", "estimator": "naswot"}
     (path / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    if conditions is not None:
+        (path / "conditions.yaml").write_text(yaml.safe_dump(conditions), encoding="utf-8")
     return str(path)
 
 
@@ -131,3 +133,90 @@ def test_data_are_the_comparison(tmp_path):
         len(s.front.rows) for s in found.searches
     ]
     assert set(data["attainment"]["surfaces"]) == {"25", "50", "75"}
+
+
+# -- what makes runs incomparable -----------------------------------------------------------
+
+SUPERNET = {"estimator": "supernet", "weights": "ab12", "seed": 0, "images": 200_000}
+QUIET = {"device": "onnxruntime:cpu", "threads": 2, "machine": "a processor"}
+
+
+@pytest.mark.parametrize(
+    ("scores", "latencies", "caution"),
+    [
+        (SUPERNET, QUIET, ""),
+        (
+            {**SUPERNET, "weights": "cd34", "seed": 1},
+            QUIET,
+            "different scores: weights ab12 or cd34, seed 0 or 1",
+        ),
+        (SUPERNET, {**QUIET, "threads": 4}, "different latencies: threads 2 or 4"),
+        (
+            SUPERNET,
+            {"device": "torch:cpu", "machine": "another", "threads": 4},
+            "device onnxruntime:cpu or torch:cpu, machine a processor or another, threads 2 or 4",
+        ),
+        (
+            {"estimator": "short", "width": 0.5},
+            QUIET,
+            "different scores: weights ab12 or none, estimator supernet or short, images 200000 or "
+            "none and 2 more",
+        ),
+        ({**SUPERNET, "weights": "x" * 40}, QUIET, f"weights ab12 or {'x' * 24}..."),
+        ("odd", None, ""),
+    ],
+)
+def test_scores_of_other_weights_and_latencies_of_other_conditions_need_a_caution(
+    tmp_path, scores, latencies, caution
+):
+    first = {"scores": SUPERNET, "latencies": QUIET}
+    second = {"scores": scores, "latencies": latencies}
+    paths = [
+        run_folder(tmp_path / name, "digits", "onnxruntime:cpu", conditions=conditions)
+        for name, conditions in (("a", first), ("b", second))
+    ]
+    populations = read_populations(paths)
+    assert condition_mismatch(populations).endswith(caution)
+    assert bool(condition_mismatch(populations)) is bool(caution)
+    assert comparison_data(compare(populations))["mixed"] == condition_mismatch(populations)
+
+
+# -- fixed numbers --------------------------------------------------------------------------
+
+
+def networks(tmp_path, name, rows):
+    path = tmp_path / f"{name}.csv"
+    pd.DataFrame(rows, columns=["accuracy", "latency_ms", "seconds"]).to_csv(path, index=False)
+    return str(path)
+
+
+def test_two_searches_by_hand(tmp_path):
+    one = networks(tmp_path, "one", [(0.5, 1, 10), (0.4, 2, 10), (0.9, 3, 10)])
+    two = networks(tmp_path, "two", [(0.7, 2, 5), (0.6, 4, None)])
+    found = compare(read_populations([one, two]))
+    # The worst accuracy is 0.4, the worst latency 4; a tenth of the range beyond.
+    assert found.reference == pytest.approx({"accuracy": 0.35, "latency_ms": 4.3})
+    first, second = found.searches
+    assert first.front.hypervolume == pytest.approx(0.15 * 3.3 + 0.4 * 1.3)
+    assert second.front.hypervolume == pytest.approx(0.35 * 2.3)
+    assert first.progress.table["hypervolume"].tolist() == pytest.approx([0.495, 0.495, 1.015])
+    assert first.progress.table["seconds"].tolist() == [10, 20, 30]
+    assert second.progress.table["seconds"].tolist() == [5, 5]
+    # All together: (0.5, 1), (0.7, 2), (0.9, 3), scaled to (0, 0), (0.5, 0.5), (1, 1).
+    assert first.distance.epsilon == pytest.approx(0.5)
+    assert first.distance.igd_plus == pytest.approx(0.5 / 3)
+    assert second.distance.epsilon == pytest.approx(0.5)
+    assert second.distance.igd_plus == pytest.approx((0.5 + 0 + 0.5) / 3)
+    data = comparison_data(found)
+    assert data["attainment"] is None
+    assert data["searches"][0]["progress"] == {
+        "evaluations": [1, 3],
+        "hypervolume": pytest.approx([0.495, 1.015]),
+        "seconds": [10, 30],
+    }
+    assert [(row["name"], row["n"], row["dropped"]) for row in data["searches"]] == [
+        ("one", 3, 0), ("two", 2, 0),
+    ]  # fmt: skip
+    assert data["searches"][0]["front"] == [
+        {"accuracy": 0.5, "latency_ms": 1}, {"accuracy": 0.9, "latency_ms": 3},
+    ]  # fmt: skip

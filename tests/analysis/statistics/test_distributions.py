@@ -177,3 +177,57 @@ def test_more_networks_find_better_ones():
     assert weighed.mean[0] == pytest.approx(0.7)
     with pytest.raises(AnalysisError, match="positive numbers of networks"):
         search_efficiency([0.1], sizes=[0])
+
+
+# -- fixed numbers --------------------------------------------------------------------------
+
+
+def test_a_weighted_distribution_by_hand():
+    found = edf([0.3, 0.1, 0.3, 0.2, math.nan], [1, 2, 1, 0, 5])
+    assert found.errors.tolist() == [0.1, 0.3]
+    assert found.shares.tolist() == [0.5, 1]
+    assert (found.n, found.dropped, found.best, found.level) == (3, 1, 0.1, 0.95)
+    assert found.mean == pytest.approx(0.2)
+    assert found.effective_n == pytest.approx(1 / (0.25 + 2 * 0.0625))
+    reach = math.sqrt(math.log(40) / 2 / found.effective_n)
+    assert found.low.tolist() == pytest.approx([max(0, 0.5 - reach), 1 - reach])
+    assert found.high.tolist() == [1, 1]
+    assert [found.at(error) for error in (0.0999, 0.1, 0.2, 0.3)] == [0, 0.5, 0.5, 1]
+    narrow = edf(np.arange(100), level=0.5)
+    assert narrow.high[0] - narrow.shares[0] == pytest.approx(math.sqrt(math.log(4) / 200))
+
+
+def test_normalization_by_hand():
+    found = normalise([1, 1, 1, 3, 5, 9], [0, 2, 4, 5])
+    assert found.weights == pytest.approx([1 / 9, 1 / 9, 1 / 9, 1 / 3, 1 / 3, 0])
+    assert (found.counts.tolist(), found.empty, found.outside) == ([3, 1, 1], 0, 1)
+    assert len(common_edges([[0, 10], [5, 20]])) == 11
+    assert common_edges([[0, 10], [5, 20]], bins=1).tolist() == [5, 10]
+    with pytest.raises(AnalysisError, match="there is no population"):
+        common_edges([])
+    with pytest.raises(AnalysisError, match="the same complexity"):
+        common_edges([[1, 2], [1.5, 1.5]])
+    with pytest.raises(AnalysisError, match="one begins at 2, but another ends at 2"):
+        common_edges([[1, 2], [2, 3]])
+
+
+def test_the_test_of_two_populations_by_hand():
+    found = ks_test([1, 2, 3, math.nan], [3, 4, 5, 6, math.inf])
+    # At 3, all of the first population and a quarter of the second.
+    assert (found.statistic, found.at) == (pytest.approx(0.75), 3)
+    assert (found.n, found.dropped) == ((3, 4), (1, 1))
+
+
+def test_random_search_by_hand():
+    found = search_efficiency([1.0, 2, 3, 4], sizes=[1, 2])
+    # The best of two draws from four: 1 with 7/16, 2 with 5/16, 3 with 3/16, 4 with 1/16.
+    assert found.mean.tolist() == pytest.approx([2.5, (7 + 10 + 9 + 4) / 16])
+    assert (found.low.tolist(), found.high.tolist()) == ([1, 1], [4, 4])
+    half = search_efficiency([1.0, 2, 3, 4], sizes=[1, 2], level=0.5)
+    assert (half.low.tolist(), half.high.tolist()) == ([1, 1], [3, 2])
+    assert (half.level, half.n, half.dropped) == (0.5, 4, 0)
+    assert search_efficiency(range(5)).sizes.tolist() == [1, 2, 4]
+    assert search_efficiency(range(4)).sizes.tolist() == [1, 2, 4]
+    assert search_efficiency(range(3)).sizes.tolist() == [1, 2]
+    with pytest.raises(AnalysisError, match="positive numbers of networks"):
+        search_efficiency([0.1], sizes=[])

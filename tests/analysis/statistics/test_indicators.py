@@ -165,3 +165,71 @@ def test_the_knee_is_farthest_beyond_the_line_between_the_ends():
         knee(front, {"latency": "min"})
     with pytest.raises(AnalysisError, match="must have finite objectives"):
         knee(table([[1, math.nan]]), BOTH)
+
+
+def test_of_equal_knees_the_faster_is_taken():
+    # Scaled: (0, 0), (0.2, 0.6), (0.5, 0.9), (1, 1): both are 0.4 beyond the line.
+    assert knee(table([[0, 0], [6, 2], [9, 5], [10, 10]]), BOTH) == 1
+    assert knee(table([[0, 0], [6, 2], [9.1, 5], [10, 10]]), BOTH) == 2
+    assert knee(table([[0, 0], [6.1, 2], [9, 5], [10, 10]]), BOTH) == 1
+
+
+def test_a_knee_is_beyond_the_line_by_more_than_rounding():
+    assert knee(table([[0, 0], [5.0 + 1e-10, 5], [10, 10]]), BOTH) is None
+    assert knee(table([[0, 0], [5.001, 5], [10, 10]]), BOTH) == 1
+
+
+# -- fixed numbers --------------------------------------------------------------------------
+
+
+def test_ranks_of_five_networks():
+    rows = table([[3, 3], [2, 1], [2, 4], [1, 2], [0, 9]])
+    assert ranks(rows, BOTH).tolist() == [0, 0, 1, 1, 2]
+    assert ranks(rows, BOTH).name == "rank"
+
+
+def test_progress_by_hand():
+    rows = table([[1, 3], [math.nan, 1], [2, 3], [1, 1]], took=[1.0, math.nan, 2.5, 4])
+    found = progress(rows, BOTH, {"accuracy": 0, "latency": 4}, "took")
+    assert found.table.to_dict("list") == {
+        "evaluations": [1, 2, 3, 4],
+        "hypervolume": [1, 1, 2, 4],
+        "seconds": [1, 1, 3.5, 7.5],
+    }
+    assert (found.reference, found.dropped) == ({"accuracy": 0, "latency": 4}, 1)
+
+
+@pytest.mark.parametrize("better", [1_023, 1_024, 1_025, 2_048])
+def test_progress_of_many_networks_is_the_same_wherever_chunks_begin(better):
+    values = np.tile([[1.0, 3.0]], (2_100, 1))
+    values[better] = [2, 2]
+    found = progress(table(values), BOTH, {"accuracy": 0, "latency": 4}).table["hypervolume"]
+    assert set(found[:better]) == {1}
+    assert set(found[better:]) == {4}
+
+
+def test_distances_by_hand():
+    target = table([[1, 0], [3, 2], [5, 10], [2, 9]])  # the last one is dominated
+    found = distance(table([[2, 1], [4, 6], [0, 12]]), target, BOTH)
+    # Target, scaled, to minimize: (1, 0), (0.5, 0.2), (0, 1); the front: (0.75, 0.1), (0.25, 0.6).
+    assert found.epsilon == pytest.approx(0.25)
+    gaps = [0.1, 0.25, 0.25]
+    assert found.igd_plus == pytest.approx(sum(gaps) / 3)
+    assert found.dropped == 0
+
+
+def test_an_objective_that_does_not_vary_is_not_scaled():
+    found = distance(table([[1, 3]]), table([[2, 3]]), BOTH)
+    assert (found.epsilon, found.igd_plus) == (1, 1)
+
+
+def test_quartile_surfaces_by_hand():
+    runs = [table([[k, k]]) for k in (1.0, 2, 3, 4)]
+    found = attainment(runs, BOTH)
+    assert list(found.surfaces) == [25, 50, 75]
+    # Accuracy 4 costs 4 ms, attained by one run of four; latency 1 ms has accuracy 1.
+    corners = {share: rows.to_numpy().tolist() for share, rows in found.surfaces.items()}
+    assert corners[25] == [[1, 1], [2, 2], [3, 3], [4, 4]]
+    assert corners[50] == [[1, 2], [2, 3], [3, 4]]
+    assert corners[75] == [[1, 3], [2, 4]]
+    assert attainment([table([[1, 1], [math.nan, 2]])] * 2, BOTH).dropped == 2

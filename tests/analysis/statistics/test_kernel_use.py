@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from scipy.stats import linregress, ttest_ind
@@ -5,7 +7,7 @@ from scipy.stats import t as student
 
 from analysis.errors import AnalysisError
 from analysis.read.architectures import parse_architecture
-from analysis.statistics.kernel_use import kernel_use
+from analysis.statistics.kernel_use import MeanContrast, kernel_use
 
 GROWING = "ir_k3_c8 ir_k3_c8 | ir_k7_c8 ir_k9_c8"
 FLAT = "ir_k3.5_c8 | ir_k3.5_c8"
@@ -70,3 +72,54 @@ def test_networks_without_an_error_are_left_out():
     assert found.n == 5
     with pytest.raises(AnalysisError, match="too few"):
         use([GROWING] * 5, [1, 2, 3] + [float("inf")] * 2, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("n", "good"), [(4, 2), (5, 2), (11, 5), (12, 6), (60, 6), (67, 7), (100, 10), (1_000, 100)]
+)
+def test_a_tenth_of_the_networks_is_good_but_at_least_six_or_half(n, good):
+    assert kernel_use([parse_architecture(FLAT)] * n, range(n)).n_good == good
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.1, 0.2, "more"),
+        (-0.2, -0.1, "less"),
+        (-0.1, 0.2, "no significant difference"),
+        (0.0, 0.2, "no significant difference"),
+        (-0.2, 0.0, "no significant difference"),
+        (math.nan, math.nan, "no significant difference"),
+    ],
+)
+def test_contrasts_are_significant_if_their_interval_excludes_zero(low, high, verdict):
+    assert MeanContrast(1.0, 2.0, low, high).verdict == verdict
+
+
+def test_a_stage_that_some_networks_lack_counts_those_that_have_it():
+    short, long = "ir_k3_c8", "ir_k3_c8 | ir_k5.7_c8 ir_k9_c8"
+    found = use([long, short, long, short], [1, 2, 3, 4], 0.5)
+    assert (found.sizes, found.stages) == ((3, 5, 7, 9), (0, 1))
+    assert found.kernel[1].good == found.kernel[1].others == pytest.approx((6 + 9) / 2)
+    assert found.groups[1].good == pytest.approx(1.5)
+    assert [share.good for share in found.shares[1]] == pytest.approx([0, 0.25, 0.25, 0.5])
+    assert math.isnan(found.kernel[1].low)
+    # From first to last block of 3, 6, 9: a slope of 6; a single block has none.
+    assert found.growth.good == pytest.approx(6)
+    assert found.growth.others == pytest.approx(6)
+
+
+def test_the_claim_has_its_numbers():
+    found = use([GROWING] * 6 + [SHRINKING] * 6, range(12), 0.5)
+    slope = linregress(np.linspace(0, 1, 4), [3, 3, 7, 9]).slope
+    assert found.growth_interval == pytest.approx((slope, slope))
+    assert found.claim == (
+        f"In the best 6 of 12 networks, kernels grow with depth (+{slope:.2f} from first to last "
+        f"block, 95% interval +{slope:.2f} to +{slope:.2f}), more than in the others (-6.00)."
+    )
+    other = use([SHRINKING] * 6 + [GROWING] * 6, range(12), 0.5).claim
+    assert "kernels shrink with depth (-6.00" in other
+    assert "less than in the others" in other
+    even = use([FLAT] * 12, range(12), 0.5).claim
+    assert "kernels neither grow nor shrink significantly with depth (+0.00" in even
+    assert "not significantly different from the others (+0.00)" in even

@@ -1,6 +1,7 @@
 """The population card: its parts, and what is missing where data are."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -162,3 +163,63 @@ def test_data_hold_summaries(read):
     assert list(data["kernels"]["stages"][1]["shares"]) == ["3", "7"]
     assert (data["name"], data["error"]) == ("networks", "error")
     assert card_data(cards([read(table.drop(columns="architecture"))])[0])["kernels"] is None
+
+
+# -- fixed numbers --------------------------------------------------------------------------
+
+
+def test_quantiles_are_the_first_errors_that_so_many_networks_reach(read):
+    rows = pd.DataFrame({"error": [0.5, 0.1, 0.4, 0.2, 0.3], "madds": [1, 2, 3, 4, 11]})
+    (card,) = cards([read(rows)], "madds")
+    found = card_data(card)
+    assert found["edf"]["quantiles"] == {
+        "0.01": 0.1, "0.05": 0.1, "0.1": 0.1, "0.25": 0.2, "0.5": 0.3, "0.75": 0.4, "0.9": 0.5,
+    }  # fmt: skip
+    assert (found["edf"]["best"], found["edf"]["level"]) == (0.1, 0.95)
+    assert found["edf"]["mean"] == pytest.approx(0.3)
+    assert found["edf"]["effective_n"] == pytest.approx(5)
+    # Bins of one: 1, 2, 3, 4 and 11 are in the first four bins and the last one.
+    even = found["normalised_edf"]
+    assert even["edges"] == pytest.approx(list(range(1, 12)))
+    assert even["counts"] == [1, 1, 1, 1, 0, 0, 0, 0, 0, 1]
+    assert (even["empty_bins"], even["outside"]) == (5, 0)
+    assert even["mean"] == pytest.approx(0.3)
+    search = found["random_search"]
+    assert (search["sizes"], search["mean"][0], search["level"]) == ([1, 2, 4], 0.3, 0.95)
+    # The best of two: 0.1 with 9/25, then 7/25, 5/25, 3/25, 1/25.
+    assert search["mean"][1] == pytest.approx((0.9 + 1.4 + 1.5 + 1.2 + 0.5) / 25)
+    assert found["importance"] is None
+    assert found["latency_fits"] == {}
+    assert found["best_values"]["madds"]["n"] == 5
+    assert found["without_best"] == []
+
+
+def test_variables_with_one_value_are_no_design_columns(read):
+    table = networks().assign(params=1e6, activations=range(60))
+    assert design_columns(read(table)) == ["x.depth", "x.op", "madds", "activations"]
+
+
+@pytest.mark.parametrize(("n", "costs"), [(2, set()), (3, {"madds", "activations"})])
+def test_a_fit_needs_two_networks_more_than_costs(n, costs):
+    table = networks().head(n).assign(activations=[1.0, 3.0, 2.0][:n])
+    assert set(latency_fits(table)) == costs
+    assert len(latency_fits(networks().head(4).assign(activations=[1.0, 3, 2, 5]))) == 3
+
+
+def test_a_column_without_any_value_is_left_out(read):
+    table = networks()
+    (card,) = cards([read(table)])
+    found = read(table)
+    late = found.table.assign(late=pd.Series([pd.NA] * 60, dtype=object))
+    (other,) = cards([replace(found, table=late, variables=(*found.variables, "late"))])
+    assert other.importance.ped_anova["late"] == 0
+    assert "late" not in other.best
+    assert other.best == card.best
+
+
+def test_kernels_are_told_of_ten_networks_with_an_error(read):
+    table = networks(12)
+    table.loc[:1, "error"] = np.nan
+    assert cards([read(table)])[0].kernels.n == 10
+    table.loc[:2, "error"] = np.nan
+    assert cards([read(table)])[0].kernels is None

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.statistics.variables import importance, linear_fit
+from analysis.statistics.variables import MOST, _codes, _levels, importance, linear_fit
 
 
 def population(n=300, seed=0):
@@ -64,6 +64,44 @@ def test_what_is_not_finite_is_left_out_and_one_value_is_no_importance():
         importance(population(9), "error", NAMES)
 
 
+@pytest.mark.parametrize(
+    ("values", "codes"),
+    [
+        (pd.Series([math.nan, 3, 5]), [2, 3, 5]),  # a missing value ranks below
+        (pd.Series([math.inf, 3, 5]), [2, 3, 5]),
+        (pd.Series([pd.NA, 3, 5], dtype="Int64"), [2, 3, 5]),
+        (pd.Series([pd.NA, pd.NA], dtype=object), [0, 0]),
+        (pd.Series([None, None]), [0, 0]),
+        (pd.Series([7.5, -2.0]), [7.5, -2.0]),
+        (pd.Series(["b", None, "a", "b"]), [2, 0, 1, 2]),
+        (pd.Series([True, False]), [1, 0]),
+    ],
+)
+def test_values_become_codes(values, codes):
+    assert _codes(values).tolist() == codes
+
+
+def test_many_values_become_tenths():
+    few = np.arange(10.0)
+    assert _levels(few) is few
+    assert _levels(np.arange(20.0)).tolist() == [i // 2 for i in range(20)]
+    skewed = np.array([0.0] * 15 + list(range(1, 12)))
+    assert sorted(set(_levels(skewed))) == [1, 2, 3, 4, 5]
+
+
+def test_a_variable_without_any_value_stops_nothing():
+    table = population(60).assign(late=pd.Series([pd.NA] * 60, dtype=object))
+    found = importance(table, "error", ["depth", "late"])
+    assert found.ped_anova == {"depth": 1.0, "late": 0.0}
+    assert found.permutation["late"] == (0.0, 0.0)
+
+
+def test_of_many_networks_a_thousand_are_used():
+    found = importance(population(MOST + 1), "error", ["depth", "width"])
+    assert (found.n, found.dropped) == (1_000, 0)
+    assert importance(population(MOST), "error", ["depth"]).n == 1_000
+
+
 # -- latency --------------------------------------------------------------------------------
 
 # Flops (1e9), activations (1e6) and milliseconds of 64 images on a V100, of six published networks
@@ -103,3 +141,19 @@ def test_a_sum_of_costs_is_found_again():
         linear_fit(table.head(2), "ms", ["madds"])
     with pytest.raises(AnalysisError, match="no column 'flops'"):
         linear_fit(table, "ms", ["flops"])
+
+
+def test_a_line_by_hand():
+    """Latencies 1, 3, 2, 4 over costs 0, 1, 2, 3: slope 0.8, intercept 1.3."""
+    rows = pd.DataFrame({"ms": [1.0, 3, 2, 4], "madds": [0.0, 1, 2, 3], "zero": 0.0})
+    found = linear_fit(rows, "ms", ["madds"])
+    assert (found.intercept, found.slopes["madds"]) == pytest.approx((1.3, 0.8))
+    # Residuals -0.3, 0.9, -0.9, 0.3 have squares of 1.8 in sum; the latencies have 5.
+    assert found.r2 == pytest.approx(1 - 1.8 / 5)
+    # Relative errors 0.3, 0.3, 0.45, 0.075.
+    assert found.median_error == pytest.approx(0.3)
+    assert found.predict({"madds": 10}) == pytest.approx(9.3)
+    assert (found.target, found.n, found.dropped) == ("ms", 4, 0)
+    flat = linear_fit(rows, "ms", ["zero"])
+    assert (flat.intercept, flat.slopes["zero"], flat.r2) == pytest.approx((2.5, 0, 0))
+    assert linear_fit(rows.head(3), "ms", ["madds"]).n == 3

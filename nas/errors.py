@@ -26,6 +26,10 @@ class UnrunnableError(MixnasError):
     """A network that a device cannot run, although it may run others."""
 
 
+class OutOfRangeError(MixnasError):
+    """A network that is too unlike those that a predictor was fitted to."""
+
+
 class ExhaustedError(LimitError):
     """A search that has evaluated every network within the limits."""
 

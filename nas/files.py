@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import itertools
+import logging
 import os
+import sys
 import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +19,19 @@ from nas.errors import MixnasError
 if TYPE_CHECKING:
     from filelock import FileLock
 
+_logger = logging.getLogger(__name__)
 CACHE_VARIABLE = "MIXNAS_CACHE"
 RUNS = Path("runs")
 """Parent of the folders that commands create unless --out names one."""
+LOCK = ".lock"
+"""Name of the file by which a process claims a folder."""
+_PATIENCE = 2.0  # seconds of waiting for another process before a message is printed
+# As the systems call them. What is not in the list is taken for a disk of this machine.
+_NETWORK_FILE_SYSTEMS = {
+    *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afpfs", "webdav", "9p", "afs", "ceph", "lustre"),
+    *("gpfs", "beegfs", "glusterfs", "orangefs", "pvfs2", "gfs2", "ocfs2", "panfs", "wekafs"),
+}
+_LONGEST_REASON = 300  # characters
 
 
 def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> None:
@@ -30,9 +46,44 @@ def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> None:
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
-    except BaseException:
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):  # a full disk does not say of which file
+            error.filename, error.filename2 = str(path), None
         raise
+
+
+def printable(text: str) -> str:
+    """Return a text that can be printed and written anywhere.
+
+    Names of files may have bytes that are not UTF-8; they are escaped.
+    """
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+@contextmanager
+def parsing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn whatever is raised while a file is parsed into one line that names the file.
+
+    Parsers raise exceptions of all kinds on damaged files: OverflowError, RecursionError,
+    MemoryError and errors of the libraries that they call.
+
+    Raises:
+        MixnasError: If the block raises an exception.
+    """
+    try:
+        yield
+    except MixnasError:
+        raise
+    except Exception as error:
+        raise MixnasError(f"{path} cannot be read: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):  # its text is the key only
+        return f"it has no {error}"
+    lines = str(error).strip().splitlines()
+    return lines[0][:_LONGEST_REASON] if lines else type(error).__name__
 
 
 def cache_folder(*parts: str) -> Path:
@@ -57,15 +108,19 @@ def cache_folder(*parts: str) -> Path:
     return folder
 
 
-def new_run_path(name: str) -> Path:
-    """Return a path below ``runs/`` made of a name and the local time."""
-    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return RUNS / f"{name}-{now}"
+def packaged(*parts: str) -> Path:
+    """Return a file or folder of the package ``search_spaces``, which lies beside this one.
+
+    It is not looked for by its name: the working directory may hold a folder that is called so.
+    """
+    return Path(__file__).parents[1].joinpath("search_spaces", *parts)
 
 
 def is_occupied(path: Path) -> bool:
-    """Tell whether a path is a file, or a folder with something in it."""
-    return path.exists() and (not path.is_dir() or any(path.iterdir()))
+    """Tell whether a path is a file, or a folder with something in it apart from its lock."""
+    if not path.is_dir():
+        return path.exists()
+    return any(entry.name != LOCK for entry in path.iterdir())
 
 
 def refuse_occupied(path: Path, remedy: str) -> None:
@@ -93,7 +148,7 @@ def claim_folder(path: Path) -> FileLock:
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path / ".lock")
+    lock = FileLock(path / LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -101,3 +156,128 @@ def claim_folder(path: Path) -> FileLock:
             f"another process is working in {path}; wait until it has finished"
         ) from None
     return lock
+
+
+@contextmanager
+def taken_folder(path: Path | None, name: str) -> Iterator[tuple[Path, FileLock]]:
+    """Create a folder that no other process can have, before anything that takes long.
+
+    If the block fails before it has written anything there, the folder is removed again.
+
+    Args:
+        path: The folder; None for a new one below ``runs/``, made of the name and the local time.
+        name: What is to be in it.
+
+    Yields:
+        The folder, and its lock (see `claim_folder`).
+
+    Raises:
+        MixnasError: If the folder has something in it, cannot be created, or is in use.
+    """
+    there = {folder for folder in (path or RUNS, (path or RUNS).parent) if folder.exists()}
+    path = _new_run(name) if path is None else _created(path)
+    lock = claim_folder(path)
+    try:
+        refuse_occupied(path, "choose another --out")  # filled by another process meanwhile
+        yield path, lock
+    except BaseException:
+        if not is_occupied(path):
+            (path / LOCK).unlink(missing_ok=True)
+            for folder in (path, path.parent):
+                if folder not in there:
+                    with suppress(OSError):  # others have something in it
+                        folder.rmdir()
+        lock.release()
+        raise
+
+
+def _created(path: Path) -> Path:
+    refuse_occupied(path, "choose another --out")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MixnasError(f"{path} cannot be created ({error}); choose another --out") from None
+    return path
+
+
+def _new_run(name: str) -> Path:
+    """Create a folder below ``runs/``; a second one within the same second gets a number."""
+    now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    for number in itertools.count(1):
+        path = RUNS / (f"{name}-{now}" if number == 1 else f"{name}-{now}-{number}")
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise MixnasError(f"{path} cannot be created ({error}); give another --out") from None
+        return path
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def in_turn(path: Path, message: str) -> Iterator[None]:
+    """Hold a lock file during the block; say so if another process has to be waited for.
+
+    Args:
+        path: The lock file.
+        message: What the other process is doing, printed to standard error.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=_PATIENCE)
+    except Timeout:
+        print(f"waiting: {message}", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def network_file_system(path: Path) -> str | None:
+    """Return the kind of the network file system that a path is on, such as ``nfs4``.
+
+    Returns:
+        The kind as the system names it; None for a disk of this machine, or if it is not known.
+    """
+    import psutil
+
+    resolved = path.resolve()
+    best: tuple[int, str] = (-1, "")
+    for partition in psutil.disk_partitions(all=True):
+        mounted = Path(partition.mountpoint)
+        if resolved.is_relative_to(mounted):
+            # Of two file systems at the same place, the one mounted last is seen.
+            best = max((len(mounted.parts), partition.fstype), best, key=lambda found: found[0])
+    kind = best[1].lower()
+    known = kind.removeprefix("fuse.") in _NETWORK_FILE_SYSTEMS or kind.startswith("fuse.sshfs")
+    return kind if known else None
+
+
+def is_built_in(name: str, names: Collection[str], what: str) -> bool:
+    """Tell whether a name is built in, whatever files the working directory holds.
+
+    If it holds one that is called so, it is said once that this is not used.
+
+    Args:
+        name: Name or path, as given by the user.
+        names: The names that are built in.
+        what: What they are names of, for the message: ``network``.
+    """
+    if name not in names:
+        return False
+    if Path(name).exists():
+        _say_not_used(Path.cwd() / name, what)
+    return True
+
+
+@lru_cache(maxsize=64)  # so that it is said once
+def _say_not_used(path: Path, what: str) -> None:
+    kind = "folder" if path.is_dir() else "file"
+    _logger.warning(
+        "note: %s is the built-in %s, not the %s of this name here; write ./%s for that",
+        path.name, what, kind, path.name,
+    )  # fmt: skip

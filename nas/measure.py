@@ -75,7 +75,7 @@ def measure(
             rows.append({"name": spec.name, **latency.to_dict()})
             if not json:
                 for remark in latency.noise:
-                    console.print(f"warning: {spec.name}: {remark}", style="yellow")
+                    console.print(f"warning: {spec.name}: {remark}", style="yellow", soft_wrap=True)
     if json:
         cli.print_json(rows)
     else:

@@ -174,7 +174,8 @@ def test_a_short_training_waits_at_the_end_of_its_stages(waits):
 def test_a_retraining_evaluates_twice(waits):
     shorter = ShortTraining("digits", images=320, resolution=16, most_epochs=1)
     RetrainingEstimator(shorter).estimate(TINY, 0)
-    assert waits == [2, 2, 4, 4]  # the end of the training, validation, test
+    # The end of the training, validation, test, and which images of the test split were right.
+    assert waits == [2, 2, 4, 4, load_data("digits").count("test")]
 
 
 @pytest.fixture
@@ -242,4 +243,5 @@ def test_the_places_that_wait_are_known():
         "nas/train/loop.py": 3,  # every 32 steps; the end of an epoch; once an evaluation
         "nas/accuracy/short.py": 1,  # the losses of a stage
         "nas/accuracy/zero_cost.py": 4,  # once a score, zico once a batch
+        "nas/search/retraining.py": 1,  # once a network, at the end
     }

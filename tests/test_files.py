@@ -1,8 +1,11 @@
 import datetime
+import errno
 import os
 import re
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +13,14 @@ from nas.errors import MixnasError
 from nas.files import (
     cache_folder,
     claim_folder,
+    in_turn,
     is_occupied,
-    new_run_path,
+    network_file_system,
+    packaged,
+    parsing,
+    printable,
     refuse_occupied,
+    taken_folder,
     write_atomic,
 )
 
@@ -41,13 +49,106 @@ def test_the_cache_is_where_the_environment_says(tmp_path, monkeypatch):
         cache_folder("a")
 
 
-def test_runs_are_named_after_the_time():
+def test_runs_are_named_after_the_time_and_numbered_within_a_second(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     before = datetime.datetime.now().replace(microsecond=0)
-    path = new_run_path("mine")
-    found = re.fullmatch(r"runs/mine-(\d{8}-\d{6})", path.as_posix())
-    assert found
-    then = datetime.datetime.strptime(found[1], "%Y%m%d-%H%M%S")
-    assert before <= then <= datetime.datetime.now()
+    with taken_folder(None, "mine") as (path, _lock):
+        found = re.fullmatch(r"runs/mine-(\d{8}-\d{6})", path.as_posix())
+        assert found
+        then = datetime.datetime.strptime(found[1], "%Y%m%d-%H%M%S")
+        assert before <= then <= datetime.datetime.now()
+        assert path.is_dir()
+
+    class Frozen(datetime.datetime):
+        @classmethod
+        def now(cls):
+            return then
+
+    monkeypatch.setattr("nas.files.datetime.datetime", Frozen)
+    with taken_folder(None, "mine") as (second, _other):
+        assert second == Path(f"{path}-2")
+
+
+def stop(path, write=False):
+    """Take a folder and stop, with or without something in it."""
+    with taken_folder(path, "mine") as (taken, _):
+        assert taken.is_dir()
+        if write:
+            (taken / "result.txt").write_text("kept")
+        raise KeyboardInterrupt
+
+
+def test_a_taken_folder_is_removed_if_nothing_came_of_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for out in (None, tmp_path / "runs" / "mine"):
+        with pytest.raises(KeyboardInterrupt):
+            stop(out)
+        assert list(tmp_path.iterdir()) == []
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        stop(tmp_path / "empty")
+    assert list((tmp_path / "empty").iterdir()) == []
+    with pytest.raises(KeyboardInterrupt):
+        stop(tmp_path / "full", write=True)
+    assert (tmp_path / "full" / "result.txt").read_text() == "kept"
+
+
+def test_a_taken_folder_is_nobody_elses(tmp_path):
+    with taken_folder(tmp_path / "a", "mine") as (path, _lock):
+        with pytest.raises(MixnasError, match="another process is working in"):
+            stop(path)
+        (path / "file").write_text("")
+    with pytest.raises(MixnasError, match="a already exists; choose another --out"):
+        stop(path)
+    with pytest.raises(MixnasError, match=r"cannot be created .*; choose another --out"):
+        stop(path / "file" / "b")
+
+
+def test_a_folder_with_a_lock_of_a_process_that_was_killed_is_free(tmp_path):
+    (tmp_path / ".lock").write_text("")
+    assert not is_occupied(tmp_path)
+    with taken_folder(tmp_path, "mine") as (path, _):
+        assert path == tmp_path
+
+
+def test_waiting_for_another_process_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("nas.files._PATIENCE", 0.05)
+    with in_turn(tmp_path / "lock", "another process trains"):
+        assert capsys.readouterr().err == ""
+        waiting = threading.Thread(target=enter, args=(tmp_path / "lock",))
+        waiting.start()
+        told = ""
+        while not told:
+            told = capsys.readouterr().err
+        assert told == "waiting: another process trains\n"
+    waiting.join(timeout=60)
+    assert not waiting.is_alive()
+
+
+def enter(path):
+    with in_turn(path, "another process trains"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [("nfs4", "nfs4"), ("fuse.sshfs", "fuse.sshfs"), ("fuse.glusterfs", "fuse.glusterfs"),
+     ("CIFS", "cifs"), ("ext4", None), ("fuse.mergerfs", None)],
+)  # fmt: skip
+def test_network_file_systems_are_known(tmp_path, monkeypatch, kind, found):
+    class Partition:
+        def __init__(self, mountpoint, fstype):
+            self.mountpoint, self.fstype = mountpoint, fstype
+
+    there = [("/", "nfs"), (str(tmp_path), "xfs"), (str(tmp_path), kind), ("/other", "nfs")]
+    partitions = [Partition(*entry) for entry in there]
+    monkeypatch.setattr("psutil.disk_partitions", lambda **_: partitions)
+    assert network_file_system(tmp_path / "runs" / "a") == found
+
+
+def test_documents_that_come_with_the_program_are_there():
+    assert packaged("mixnet.yaml").is_file()
+    assert packaged("reference", "mixnet_s.yaml").is_file()
 
 
 def test_a_folder_with_something_in_it_is_refused(tmp_path):
@@ -85,3 +186,35 @@ def test_a_folder_is_claimed_by_one_process_until_it_ends(tmp_path):
     lock.release()
     assert other().returncode == 0
     assert other().returncode == 0  # the process before it has let go
+
+
+def test_a_disk_that_is_full_is_told_with_the_file(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*card\.json'"):
+        write_atomic(tmp_path / "card.json", "{}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_whatever_a_parser_raises_becomes_one_line(tmp_path):
+    lines = {
+        RecursionError(): "a.npz cannot be read: RecursionError",
+        MemoryError("much"): "a.npz cannot be read: much",
+        KeyError("data"): "a.npz cannot be read: it has no 'data'",
+        ValueError("one\ntwo"): "a.npz cannot be read: one",
+        ValueError("x" * 999): f"a.npz cannot be read: {'x' * 300}",
+        MixnasError("as it is"): "as it is",
+    }
+    for error, told in lines.items():
+        with pytest.raises(MixnasError) as caught, parsing("a.npz"):
+            raise error
+        assert str(caught.value) == told
+    with pytest.raises(KeyboardInterrupt), parsing("a.npz"):
+        raise KeyboardInterrupt
+
+
+def test_names_that_are_not_utf8_can_be_printed():
+    assert printable("Käfer") == "Käfer"
+    assert printable(os.fsdecode(b"\xe4.png")) == "\\xe4.png"

@@ -22,10 +22,10 @@ def main(what: str, path: str) -> None:
 
         print(len(read_networks(Path(path))))
     elif what == "data":
-        from nas.data import load_data
+        from nas.data import PARTS, load_data
 
         data = load_data(path).at(16)
-        print({part: data.count(part) for part in ("train", "val", "test")}, data.remark())
+        print({part: data.count(part) for part in PARTS}, data.remarks())
     else:
         raise typer.BadParameter(f"{what} is not known")
 

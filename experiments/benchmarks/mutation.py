@@ -252,7 +252,6 @@ def try_all(mutants: list[Mutant], workers: int, finish: Callable[[dict[str, Any
 
 def preload() -> None:
     """Import what most tests need, once: their processes are forked from this one."""
-    import hypothesis
     import optuna
     import pandas
     import pydantic
@@ -262,7 +261,7 @@ def preload() -> None:
     import typer
 
     torch.set_num_threads(1)
-    del hypothesis, optuna, pandas, pydantic, pytest, scipy, typer
+    del optuna, pandas, pydantic, pytest, scipy, typer
 
 
 def copy_of_the_tree(folder: Path) -> Path:

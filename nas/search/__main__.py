@@ -12,20 +12,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import nas
-from nas import cli
-from nas.document import Document, validate
+from nas import cli, defaults
+from nas.document import Document, document_name, validate
 from nas.errors import MixnasError
-from nas.files import new_run_path
 from nas.limits import parse_limit, split_limits, with_budget
 from nas.search.config import (
+    CHANGEABLE,
     FEWEST_IMAGES,
     MOST_IMAGES,
+    REPEATABLE,
     RETRAINED_NETWORKS,
     RETRAINING_EPOCHS,
     RETRAINING_SEEDS,
     SearchConfig,
     default_of,
     read_config,
+    refuse_unconfirmed,
+    resumed_config,
 )
 from nas.train.settings import ON_HELP, PRECISION_HELP
 from nas.units import parse_seconds
@@ -33,19 +36,6 @@ from nas.units import parse_seconds
 if TYPE_CHECKING:
     from nas.search.directory import RunDirectory
 
-CHANGEABLE = {
-    "trials",
-    "workers",
-    "threads",
-    "trial_timeout",
-    "storage",
-    "ray",
-    "on",
-    "gpus",
-    "confirm",
-    "retrain",
-}
-"""Options that may change when a run is resumed: how much is run and where, not what."""
 MANY_WORKERS = 1_024  # more than a cluster has room for; it runs as many as it can
 
 app = cli.new_app()
@@ -220,6 +210,14 @@ def search(
             metavar="FILE", help="config.yaml of a run to repeat; options take precedence over it."
         ),
     ] = None,
+    trust_config: Annotated[
+        bool,
+        typer.Option(
+            "--trust-config",
+            help="Accept the code, the addresses and the storage that the configuration of "
+            "--resume or --config names, without giving them again.",
+        ),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
 ) -> None:
     """Search a space for networks that are both accurate and fast.
@@ -256,17 +254,18 @@ def search(
     given = {key: value for key, value in options.items() if value is not None}
     if ray is not None:  # another machine, which may have room for another number of workers
         given.setdefault("workers", _default_workers(ray))
+    if trust_config and resume is None and config is None:
+        raise MixnasError("--trust-config goes with --resume or --config; omit it")
     if resume is not None:
-        run, settings = _resumed(resume, given, out, config)
+        run, settings = _resumed(resume, given, out, config, trust_config)
     else:
-        run, settings = None, _settings(given, config)
+        run, settings = None, _settings(given, config, trust_config)
     # Heavy imports (torch, optuna) wait until the options have been read.
     from nas.search.loop import Search
 
     console = cli.error_console()
     if run is None:
-        path = out or new_run_path(Path(settings.space).stem)
-        searching = Search.prepare(settings, path, console)
+        searching = Search.prepare(settings, out, console)
     else:
         searching = Search.resume(run, settings, console)
     finished = searching.run(console)
@@ -289,13 +288,20 @@ def _references(names: list[str] | None) -> list[str] | None:
     return [] if names == ["none"] else names
 
 
-def _settings(given: dict[str, Any], config: Path | None) -> SearchConfig:
-    """Return the configuration: the given options, else the config file's, else the defaults."""
+def _settings(given: dict[str, Any], config: Path | None, trusted: bool) -> SearchConfig:
+    """Return the configuration: the given options, else the config file's, else the defaults.
+
+    Raises:
+        MixnasError: If the file names code or addresses that neither the options name nor the user
+            trusts.
+    """
     from nas.study.storage import without_password
 
     base = SearchConfig() if config is None else read_config(config)
     values = dataclasses.asdict(base)
     if config is not None:
+        if not trusted:
+            refuse_unconfirmed(base, given, config)
         kept = config.parent / "space.yaml"
         if kept.is_file():  # the space as it was, whatever became of the file that it came from
             values["space"] = str(kept)
@@ -313,7 +319,7 @@ def _settings(given: dict[str, Any], config: Path | None) -> SearchConfig:
     if values["ray"] == "none":
         values["ray"] = None
     if values["storage"] is not None:  # a server holds the studies of many runs
-        values["study"] = f"{Path(values['space']).stem}-{secrets.token_hex(4)}"
+        values["study"] = f"{document_name(values['space'])}-{secrets.token_hex(4)}"
         values["command"] = values["command"].replace(
             values["storage"], without_password(values["storage"])
         )
@@ -322,6 +328,8 @@ def _settings(given: dict[str, Any], config: Path | None) -> SearchConfig:
 
 def _absolute(path: str) -> str:
     """Return an existing path in absolute form; anything else stays as it is."""
+    if path in defaults.DATA_SETS:  # whatever the working directory holds
+        return path
     expanded = Path(path).expanduser()
     return str(expanded.resolve()) if expanded.exists() else path
 
@@ -333,16 +341,17 @@ def _default_workers(ray: str) -> int:
 
 
 def _resumed(
-    path: Path, given: dict[str, Any], out: Path | None, config: Path | None
+    path: Path, given: dict[str, Any], out: Path | None, config: Path | None, trusted: bool
 ) -> tuple[RunDirectory, SearchConfig]:
     """Return a run to continue, and its configuration.
 
     Raises:
-        MixnasError: If there is no such run, or an option would make it another search.
+        MixnasError: If there is no such run, an option would make it another search, or its
+            configuration names code or addresses that the user has not confirmed.
     """
     from nas.search.directory import RunDirectory
 
-    fixed = sorted(set(given) - CHANGEABLE)
+    fixed = sorted(set(given) - CHANGEABLE - REPEATABLE)
     if fixed or out is not None or config is not None:
         wrong = [*fixed, *(["out"] if out else []), *(["config"] if config else [])]
         allowed = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(CHANGEABLE))
@@ -351,44 +360,7 @@ def _resumed(
             f"it, not {', '.join(wrong)}"
         )
     run = RunDirectory.open(path)
-    recorded = run.read_config()
-    if "storage" in given:
-        _check_same_storage(given["storage"], recorded.storage, path)
-    _check_same_device(given.get("on"), recorded.on)
-    settings = dataclasses.replace(recorded, **given)
-    if settings.ray == "none":
-        settings = dataclasses.replace(settings, ray=None)
-    return run, settings
-
-
-def _check_same_device(given: str | None, recorded: str) -> None:
-    """Let --on choose another device of the same kind for a resumed run.
-
-    Raises:
-        MixnasError: If it is of another kind, whose scores could not be compared.
-    """
-    kind = recorded.partition(":")[0]
-    if given is not None and kind not in ("auto", given.partition(":")[0]):
-        raise MixnasError(
-            f"--on {given}: the run's networks were trained on {recorded}, and scores of different "
-            f"kinds of devices cannot be compared; give {kind}, or start a new run"
-        )
-
-
-def _check_same_storage(given: str, recorded: str | None, path: Path) -> None:
-    """Let --storage supply a resumed run with a password, and nothing else.
-
-    Raises:
-        MixnasError: If it names another storage.
-    """
-    from nas.study.storage import without_password
-
-    if recorded is None or without_password(given) != recorded:
-        where = recorded or f"{path / 'study.db'}"
-        raise MixnasError(
-            f"the run's study is in {where} and cannot be moved; omit --storage, which may only "
-            "add the password of that storage"
-        )
+    return run, resumed_config(run.read_config(), given, path, trusted)
 
 
 if __name__ == "__main__":

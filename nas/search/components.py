@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from nas.search.placements import SearchPlacements, find_placements
 from nas.search.retraining import RetrainingEstimator, retraining
 from nas.space import Space
 from nas.spec import NetworkSpec, load_network
+from nas.train.sources import announce
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class SearchComponents:
         Raises:
             MixnasError: If one of them cannot be used.
         """
+        announce(load_data(config.data, config.images_per_class), console)
         remark = self.placements.remark(self.placements.for_trials(Resources(config.workers)))
         if remark is not None:
             console.print(remark, markup=False, soft_wrap=True)
@@ -114,8 +117,10 @@ class SearchComponents:
                 raise
             return None
         if console.is_terminal:
+            low, high = predictor.range_ms
             console.print(
-                f"latency: predicted (predictor of {predictor.when}); the front will be measured"
+                f"latency: predicted (predictor of {predictor.when}, learned from networks of "
+                f"{low:.2f} to {high:.2f} ms; those beyond and the front are measured)"
             )
         return predictor
 
@@ -159,9 +164,9 @@ def open_components(config: SearchConfig, space: Space) -> SearchComponents:
     limits = [parse_limit(metric, text) for metric, text in config.limits.items()]
     pool = SpacePool(space, tuple(limits))
     if config.ray is not None:
-        from nas.executors.ray_cluster import connect  # Ray takes seconds to import
+        from nas.executors.ray_cluster import connect, local_cpus  # Ray takes seconds to import
 
-        connect(config.ray, config.workers * config.threads)
+        connect(config.ray, local_cpus(config.workers, config.threads))
     placements = find_placements(config)
     estimator = open_estimator(
         name=config.estimator,
@@ -225,6 +230,8 @@ def open_executor(
         return LocalExecutor(estimator, placements.for_trials(resources))
     from nas.search.tune import TuneExecutor
 
-    # Two run directories may have the same name, but not the same path.
-    name = f"{config.study}-{digest(str(directory.resolve()))}"
+    # Two run directories may have the same name, but not the same path. The study's name comes from
+    # a file; what Tune finds in a folder, it unpickles.
+    study = re.sub(r"[^\w.-]", "_", config.study)
+    name = f"{study}-{digest(str(directory.resolve()))}"
     return TuneExecutor(estimator, resources, placements.gpus_per_trial, name)

@@ -1,8 +1,10 @@
-"""The configuration of a search, and its defaults."""
+"""The configuration of a search, its defaults, and what of a recorded one counts."""
 
 from __future__ import annotations
 
 import dataclasses
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +13,8 @@ from pydantic.dataclasses import dataclass
 
 from nas import defaults
 from nas.document import Document, read_document, validate
+from nas.errors import MixnasError
+from nas.imports import looks_like_import
 
 AtLeastOne = Annotated[int, Field(ge=1, le=1_000_000)]
 
@@ -23,6 +27,23 @@ RETRAINING_EPOCHS = 2
 FEWEST_IMAGES, MOST_IMAGES = 4_800, 100_000
 TRAINABLE = ("short", "zero-cost", "supernet")
 """Estimators that evaluate networks on the data set, so that retraining on it makes sense."""
+BUILT_IN_ESTIMATORS = (*TRAINABLE, "table")
+"""Kinds of estimators that run none of the user's code."""
+CHANGEABLE = {
+    "trials",
+    "workers",
+    "threads",
+    "trial_timeout",
+    "storage",
+    "ray",
+    "on",
+    "gpus",
+    "confirm",
+    "retrain",
+}
+"""Options that may change when a run is resumed: how much is run and where, not what."""
+REPEATABLE = {"sampler", "estimator", "device"}
+"""Options that may be repeated when a run is resumed, with the values that it was begun with."""
 
 
 def _default_workers() -> int:
@@ -143,3 +164,127 @@ def adapted(config: SearchConfig, document: Document) -> SearchConfig:
     if "on" in recorded or kind not in TRAINABLE:
         return config
     return dataclasses.replace(config, gpus=None)
+
+
+# -- what a file may not decide alone -------------------------------------------------------------
+
+
+def code_and_addresses(config: SearchConfig) -> dict[str, str]:
+    """Return the settings that name code to run, or an address or a storage to connect to.
+
+    A configuration may come from anybody; these settings count only if the user repeats them.
+    """
+    found = {}
+    if looks_like_import(config.sampler):
+        found["sampler"] = config.sampler
+    kind = config.estimator.partition(":")[0]
+    if kind not in BUILT_IN_ESTIMATORS and looks_like_import(config.estimator):
+        found["estimator"] = config.estimator
+    if not _is_runtime(config.device):
+        found["device"] = config.device
+    if config.storage is not None:
+        found["storage"] = _without_password(config.storage)
+    if config.ray not in (None, "none", "local", "auto"):
+        found["ray"] = str(config.ray)
+    return found
+
+
+def _is_runtime(device: str) -> bool:
+    from nas.latency.runtimes import FAMILIES  # imports numpy
+
+    return device.partition(":")[0] in FAMILIES
+
+
+def _without_password(storage: str) -> str:
+    from nas.study.storage import without_password  # imports Optuna
+
+    return without_password(storage)
+
+
+def refuse_unconfirmed(config: SearchConfig, given: Mapping[str, Any], source: Path) -> None:
+    """Refuse code, addresses and storages that a file names and the user does not.
+
+    Args:
+        config: Configuration that was read from the file.
+        given: Options of the command line, by name.
+        source: The file.
+
+    Raises:
+        MixnasError: With the options to give.
+    """
+    unconfirmed = {n: v for n, v in code_and_addresses(config).items() if n not in given}
+    if unconfirmed:
+        raise MixnasError(
+            f"{source} names code to run or addresses to connect to, which count only if you give "
+            f"them yourself: add {_as_options(unconfirmed)}, or --trust-config if you trust the "
+            "file"
+        )
+
+
+def _as_options(values: Mapping[str, str]) -> str:
+    return shlex.join(word for name, value in values.items() for word in (f"--{name}", value))
+
+
+def resume_command(path: Path, config: SearchConfig) -> str:
+    """Return the command that continues a run, with the options that it needs for that."""
+    options = _as_options(code_and_addresses(config))
+    command = shlex.join(["python", "-m", "nas.search", "--resume", str(path)])
+    return f"{command} {options}".strip()
+
+
+def resumed_config(
+    recorded: SearchConfig, given: Mapping[str, Any], path: Path, trusted: bool
+) -> SearchConfig:
+    """Return the configuration with which a run is continued.
+
+    Args:
+        recorded: Configuration that the run directory holds.
+        given: Options of the command line, by name; only `CHANGEABLE` and `REPEATABLE` ones.
+        path: Run directory.
+        trusted: Whether the user trusts everything that the recorded configuration names.
+
+    Raises:
+        MixnasError: If an option would make it another search, or the user has not confirmed what
+            the recorded configuration names.
+    """
+    for name in sorted(REPEATABLE & set(given)):
+        if given[name] != getattr(recorded, name):
+            raise MixnasError(
+                f"--{name} {given[name]}: the run was begun with {getattr(recorded, name)}, and "
+                "with another one its results could not be compared; start a new run"
+            )
+    if "storage" in given:
+        _check_same_storage(given["storage"], recorded.storage, path)
+    _check_same_device(given.get("on"), recorded.on)
+    if not trusted:
+        refuse_unconfirmed(recorded, given, path / "config.yaml")
+    settings = dataclasses.replace(recorded, **given)
+    return dataclasses.replace(settings, ray=None) if settings.ray == "none" else settings
+
+
+def _check_same_device(given: str | None, recorded: str) -> None:
+    """Let --on choose another device of the same kind for a resumed run.
+
+    Raises:
+        MixnasError: If it is of another kind, whose scores could not be compared.
+    """
+    kind = recorded.partition(":")[0]
+    if given is not None and kind not in ("auto", given.partition(":")[0]):
+        raise MixnasError(
+            f"--on {given}: the run's networks were trained on {recorded}, and scores of different "
+            f"kinds of devices cannot be compared; give {kind}, or start a new run"
+        )
+
+
+def _check_same_storage(given: str, recorded: str | None, path: Path) -> None:
+    """Let --storage supply a resumed run with a password, and nothing else.
+
+    Raises:
+        MixnasError: If it names another storage.
+    """
+    if recorded is None or _without_password(given) != recorded:
+        where = recorded or f"{path / 'study.db'}"
+        raise MixnasError(
+            f"the run's study is in {where} and cannot be moved; omit --storage, which may only "
+            "add the password of that storage"
+        )

@@ -3,7 +3,7 @@
 ::
 
     runs/<name>/  config.yaml  conditions.yaml  space.yaml  study.db  references.csv  trials.csv
-                  pareto.csv  confirmed.csv  best.yaml  report.html  figures/*
+                  pareto.csv  confirmed.csv  test_hits.json  best.yaml  report.html  figures/*
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import yaml
@@ -23,6 +24,9 @@ from nas.errors import MixnasError
 from nas.files import claim_folder, is_occupied, refuse_occupied, write_atomic
 from nas.search.config import SearchConfig, adapted
 from nas.study.storage import study_exists, without_password
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 RECORDED = (
     "space",
@@ -50,10 +54,15 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         """Refer to a folder; `create` and `open` check it."""
         self.path = path
+        self._lock: FileLock | None = None  # released when the process ends, however it ends
 
     @staticmethod
-    def create(path: Path) -> RunDirectory:
+    def create(path: Path, lock: FileLock | None = None) -> RunDirectory:
         """Create a new run directory.
+
+        Args:
+            path: The folder.
+            lock: Lock of the folder, if it has been claimed (see `nas.files.taken_folder`).
 
         Raises:
             MixnasError: If the folder has something in it, or cannot be created.
@@ -63,7 +72,9 @@ class RunDirectory:
             (path / "figures").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise MixnasError(f"{path} cannot be created ({error}); choose another --out") from None
-        return RunDirectory(path)
+        directory = RunDirectory(path)
+        directory._lock = lock
+        return directory
 
     @staticmethod
     def check_new(path: Path) -> None:
@@ -74,7 +85,7 @@ class RunDirectory:
         """
         remedy = "choose another --out"
         if is_occupied(path) and (path / "config.yaml").is_file():
-            remedy = f"continue it with --resume {path}, or {remedy}"
+            remedy = f"continue it with --resume {shlex.quote(str(path))}, or {remedy}"
         refuse_occupied(path, remedy)
 
     @staticmethod
@@ -101,7 +112,7 @@ class RunDirectory:
         Raises:
             MixnasError: If another process is working in it.
         """
-        self._lock = claim_folder(self.path)  # released when the process ends, however it ends
+        self._lock = claim_folder(self.path)
 
     def has_study(self, config: SearchConfig) -> bool:
         """Return whether the search got as far as creating its study.
@@ -117,7 +128,7 @@ class RunDirectory:
         if not there and (self.path / "trials.csv").exists():
             raise MixnasError(
                 f"{self.path} has trials.csv, but no study in its {where} to continue; repeat the "
-                f"search with --config {self.path / 'config.yaml'}"
+                f"search with --config {shlex.quote(str(self.path / 'config.yaml'))}"
             )
         return there
 
@@ -153,21 +164,52 @@ class RunDirectory:
         """Save the space, so that later changes to its original file have no effect."""
         self._write_yaml("space", document)
 
+    def read_space(self) -> Any:
+        """Return the document of the run's space.
+
+        Raises:
+            DocumentError: If the file is missing or damaged.
+        """
+        return read_document(self.path / "space.yaml").data
+
     def _write_yaml(self, name: str, data: Any) -> None:
         write_atomic(self.path / f"{name}.yaml", yaml.safe_dump(data, sort_keys=False))
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file whole or not at all."""
+        write_atomic(self.path / name, text)
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write ``name.csv`` whole or not at all."""
         write_atomic(self.path / f"{name}.csv", table.to_csv(index=False))
 
-    def read_table(self, name: str) -> pd.DataFrame | None:
+    def read_table(
+        self, name: str, text: Iterable[str] = (), numbers: Iterable[str] = ()
+    ) -> pd.DataFrame | None:
         """Read ``name.csv``; return None if there is none.
+
+        Args:
+            name: Name of the file, without its ending.
+            text: Columns that must be there, with text in every row.
+            numbers: Columns that must be there, with finite numbers or nothing in every row.
 
         Raises:
             MixnasError: If the file is damaged.
         """
         path = self.path / f"{name}.csv"
         try:
-            return pd.read_csv(path) if path.is_file() else None
-        except ValueError as error:
-            raise MixnasError(f"{path} is damaged ({error}); remove or repair it") from None
+            if not path.is_file():
+                return None
+            table = pd.read_csv(path)
+            if missing := [column for column in (*text, *numbers) if column not in table]:
+                raise ValueError(f"it has no column '{missing[0]}'")
+            for column in text:
+                if not all(isinstance(cell, str) for cell in table[column]):
+                    raise ValueError(f"the column '{column}' must hold text")
+            for column in numbers:
+                if not pd.to_numeric(table[column]).abs().fillna(0.0).lt(float("inf")).all():
+                    raise ValueError(f"the column '{column}' must hold finite numbers")
+        except (OSError, ValueError, TypeError) as error:
+            reason = str(error).splitlines()[0]
+            raise MixnasError(f"{path} is damaged ({reason}); remove or repair it") from None
+        return table

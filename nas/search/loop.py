@@ -7,25 +7,27 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import optuna
 from rich.console import Console
 
 from nas import cli
-from nas.accuracy import Estimator, label_of, side_of
-from nas.accuracy.preparation import prepare_estimator
+from nas.accuracy import Estimator, is_accuracy_of, label_of, side_of
+from nas.accuracy.preparation import facts_before, prepare_estimator
 from nas.errors import MixnasError
 from nas.executors.base import Resources, default_resources
+from nas.files import network_file_system, taken_folder
 from nas.latency.prediction.predictor import Predictor
 from nas.samplers import GenotypeSampler
 from nas.search.components import SearchComponents, open_components, open_executor
-from nas.search.config import SearchConfig
+from nas.search.config import SearchConfig, resume_command
 from nas.search.directory import RunDirectory
 from nas.search.monitor import SearchMonitor
 from nas.search.placements import SearchPlacements
 from nas.search.provenance import provenance
 from nas.search.queue import TrialQueue
-from nas.search.references import References
+from nas.search.references import References, read_references
 from nas.search.retraining import RetrainingEstimator, RetrainingRun
 from nas.search.tables import RunTables
 from nas.search.trials import TrialRunner
@@ -33,7 +35,15 @@ from nas.space import load_space
 from nas.space.loader import find_document
 from nas.space.sampling import sample
 from nas.study import SearchStudy
-from nas.study.storage import open_storage
+from nas.study.facts import (
+    FACTS,
+    changes,
+    compare_facts,
+    in_words,
+    plain_document,
+    space_changes,
+)
+from nas.study.storage import open_storage, study_attributes
 
 
 @dataclass
@@ -60,26 +70,36 @@ class Search:
     _interrupted: bool = False
 
     @staticmethod
-    def prepare(config: SearchConfig, path: Path, console: Console) -> Search:
+    def prepare(config: SearchConfig, path: Path | None, console: Console) -> Search:
         """Check all settings, then create the run directory.
+
+        Its folder is taken first, so that no other search can have it when the preparation is done.
+
+        Args:
+            config: Configuration of the search.
+            path: Run directory; None for a new one below ``runs/``.
+            console: Console for progress and remarks.
 
         Raises:
             MixnasError: If a setting is not possible; nothing has been written then.
         """
         document = find_document(config.space)
-        components = open_components(config, load_space(config.space))
-        # Raises if no network is within the limits.
-        sample(components.space, Random(config.seed), components.limits)
-        RunDirectory.check_new(path)
-        predictor, sampler = components.prepare(config, console)
-        if config.storage is not None:
-            open_storage(config.storage)
-        directory = RunDirectory.create(path)
-        directory.lock()
-        directory.write_space(document.data)
-        config = components.recorded(config)
-        directory.write_config(config)
-        return _assemble(directory, config, components, predictor, sampler, new=True)
+        if path is not None:
+            RunDirectory.check_new(path)
+        with taken_folder(path, Path(config.space).stem) as (folder, lock):
+            components = open_components(config, load_space(config.space))
+            # Raises if no network is within the limits.
+            sample(components.space, Random(config.seed), components.limits)
+            if config.storage is not None:
+                open_storage(config.storage)
+            else:
+                _warn_of_network(folder, console)
+            predictor, sampler = components.prepare(config, console)
+            directory = RunDirectory.create(folder, lock)
+            directory.write_space(document.data)
+            config = components.recorded(config)
+            directory.write_config(config)
+            return _assemble(directory, config, components, predictor, sampler, new=True)
 
     @staticmethod
     def resume(directory: RunDirectory, config: SearchConfig, console: Console) -> Search:
@@ -89,8 +109,13 @@ class Search:
             MixnasError: If its files cannot be used.
         """
         directory.lock()
-        components = open_components(config, load_space(str(directory.path / "space.yaml")))
         new = not directory.has_study(config)
+        recorded = {} if new else _recorded(directory, config)
+        _check_space(directory, config, recorded, console)
+        components = open_components(config, load_space(str(directory.path / "space.yaml")))
+        _check_estimator(components.estimator, recorded)
+        if config.storage is None:
+            _warn_of_network(directory.path, console)
         predictor, sampler = components.prepare(config, console)
         directory.write_config(config)
         return _assemble(directory, config, components, predictor, sampler, new)
@@ -113,11 +138,8 @@ class Search:
             self._run_trials(console)
             self._retrain(console)
         except KeyboardInterrupt:
-            console.print(
-                f"stopped; continue with: python -m nas.search --resume {path}",
-                markup=False,
-                soft_wrap=True,
-            )
+            command = resume_command(path, self.config)
+            console.print(f"stopped; continue with: {command}", soft_wrap=True)
             finished = False
         except MixnasError:
             with suppress(MixnasError):  # a full disk takes no tables either; its error is raised
@@ -133,7 +155,12 @@ class Search:
         raise KeyboardInterrupt
 
     def _run_trials(self, console: Console) -> None:
-        monitor = SearchMonitor(self.runner.study, self.config.trials, console)
+        monitor = SearchMonitor(
+            study=self.runner.study,
+            trials=self.config.trials,
+            console=console,
+            is_accuracy=is_accuracy_of(self.estimator),
+        )
         queue = TrialQueue(self.runner, self.tables, monitor, lambda: self._interrupted)
         path = self.tables.directory.path
         with monitor.progress:
@@ -144,7 +171,7 @@ class Search:
                     self.runner.study.requeue(executor.recover(queue))
                 executor.drain(queue)
             if self.runner.exhausted:
-                console.print("the space has no other network within the limits")
+                console.print(self.runner.exhausted, markup=False, soft_wrap=True)
             self.tables.measure_front(
                 self.runner.device, lambda: monitor.say("measuring the front")
             )
@@ -166,10 +193,71 @@ class Search:
         resources = self.placements.for_retraining(
             Resources(min(self.config.workers, workers), self.config.threads)
         )
+        if not console.is_terminal:
+            console.print("retraining the best and the references")
         with cli.progress_bar(console, "retraining the best") as step:
             failures = retraining_run.run(networks, resources, step)
         for failure in failures:
             console.print(f"retraining failed: {failure}", markup=False, soft_wrap=True)
+
+
+def _recorded(directory: RunDirectory, config: SearchConfig) -> dict[str, Any]:
+    return study_attributes(config.storage or directory.storage, config.study)
+
+
+def _check_space(
+    directory: RunDirectory, config: SearchConfig, recorded: dict[str, Any], console: Console
+) -> None:
+    """Refuse a run whose copy of its space was edited; tell of changes to the original.
+
+    Raises:
+        MixnasError: If the copy was edited; with the differences.
+    """
+    copy = directory.read_space()
+    edited = space_changes(recorded, copy)
+    if edited:
+        raise MixnasError(
+            f"{directory.path / 'space.yaml'} has changed since the run began, so that its results "
+            f"could not be compared: {edited}. Undo this, or search the changed space in a new run"
+        )
+    try:
+        original = find_document(config.space).data
+    except MixnasError:  # gone, or named from another folder
+        return
+    found = changes(plain_document(copy), plain_document(original))
+    found = [change for change in found if not change.startswith("base ")]  # a path from here
+    if found:
+        console.print(
+            f"note: the space {config.space} has changed since the run began ({in_words(found)}); "
+            "the run continues with its own copy, space.yaml",
+            soft_wrap=True,
+        )
+
+
+def _check_estimator(estimator: Estimator, recorded: dict[str, Any]) -> None:
+    """Refuse an estimator that has changed, before it is prepared, which may take hours.
+
+    What is known only afterwards is compared then (`SearchStudy.check_facts`).
+
+    Raises:
+        MixnasError: If the scores could not be compared with those of the run.
+    """
+    before = recorded.get(FACTS.format("accuracies"))
+    if isinstance(before, dict):
+        now = facts_before(estimator)
+        compare_facts("accuracies", {name: before.get(name) for name in now}, now)
+
+
+def _warn_of_network(folder: Path, console: Console) -> None:
+    """Warn of a study in SQLite on a network file system, whose locks are not reliable."""
+    kind = network_file_system(folder)
+    if kind is not None:
+        console.print(
+            f"warning: {folder} is on a network file system ({kind}), where SQLite can lose or "
+            "damage a study that several machines use; keep the study of a cluster on a PostgreSQL "
+            "server (--storage postgresql://user@host/database), or the run on a local disk",
+            soft_wrap=True,
+        )
 
 
 def _assemble(
@@ -192,12 +280,13 @@ def _assemble(
         seed=config.seed,
         new=new,
     )
+    study.record_space(directory.read_space())
     study.check_facts("accuracies", estimator.fingerprint())
     # The profile holds the machine's usual speed, which scales latencies.
     profile = {"profile": device.profile.digest()}
     study.check_facts("latencies", {**asdict(device.conditions), **profile})
     directory.write_conditions(provenance(estimator, device, predictor, components.retraining))
-    references = References(components.references, directory.read_table("references"))
+    references = References(components.references, read_references(directory))
     limits = components.latency_limits
     runner = TrialRunner(
         path=directory.path,
@@ -216,6 +305,7 @@ def _assemble(
         references=references,
         latency_limits=limits,
         label=label_of(estimator),
+        is_accuracy=is_accuracy_of(estimator),
         side=side_of(estimator),
         retraining_side=None if components.retraining is None else components.retraining.resolution,
     )

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
-from nas.accuracy import Estimator
+from analysis.read.runs import SCALE
+from nas.accuracy import Estimator, is_accuracy_of, label_of
 from nas.latency import Device
 from nas.latency.prediction.predictor import Predictor
 from nas.machine import machine_name, usable_cores
@@ -35,6 +36,7 @@ def provenance(
         "python": platform.python_version(),
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
         "scores": estimator.fingerprint(),
+        SCALE: {"label": label_of(estimator), "is_accuracy": is_accuracy_of(estimator)},
         "latencies": asdict(device.conditions),
     }
     if retraining is not None:

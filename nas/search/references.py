@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +14,7 @@ from nas.errors import UnrunnableError
 from nas.executors.base import Failure
 from nas.formats.arch_string import arch_string
 from nas.latency import Device, Latency, measure_quietly
+from nas.search.directory import RunDirectory
 from nas.spec import NetworkSpec
 from nas.study.table import estimate_columns, latency_columns
 
@@ -29,6 +31,17 @@ RESULT_COLUMNS = [
     "params",
 ]
 """Columns of ``trials.csv`` and ``references.csv`` that the final table shows."""
+
+_NUMBERS = ("latency_ms", "latency_p10_ms", "latency_p90_ms", "madds", "params", "accuracy")
+
+
+def read_references(directory: RunDirectory) -> pd.DataFrame | None:
+    """Read ``references.csv``; return None if there is none.
+
+    Raises:
+        MixnasError: If the file is damaged.
+    """
+    return directory.read_table("references", text=["name"], numbers=_NUMBERS)
 
 
 class References:
@@ -58,6 +71,24 @@ class References:
             except UnrunnableError as error:
                 self._add(name, {}, Failure(str(error)), 0)
         return latencies
+
+    def measure_again(self, device: Device, begin: Callable[[], None], attempts: int) -> None:
+        """Measure those once more whose latency was noisy; a quiet measurement takes its place.
+
+        Args:
+            device: Device that measures.
+            begin: Called before each measurement.
+            attempts: Number of measurements of each, at most.
+        """
+        noisy = [row for row in self.rows if row.get("latency_noise") and row["name"] in self.specs]
+        for row in noisy:
+            begin()
+            try:
+                latency = measure_quietly(device, self.specs[row["name"]], attempts)
+            except UnrunnableError:  # though it ran before; the row keeps its remark
+                continue
+            if not latency.noise:
+                row.update(latency_columns(latency.to_dict()))
 
     def add(self, name: str, latency: Latency, result: Estimate | Failure, seed: int) -> None:
         """Add the row of a reference that was evaluated."""

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from analysis.read.runs import plain, score_text
+from analysis.printable import fit
+from analysis.read.runs import plain
 from analysis.statistics.fronts import Front
-from analysis.statistics.retraining import confirmed, confirmed_rows, differences
+from analysis.statistics.retraining import (
+    comparison_note,
+    confirmed,
+    confirmed_rows,
+    differences,
+)
+from analysis.units import score_text
 from nas import cli
 from nas.search.references import RESULT_COLUMNS, records
 from nas.units import format_count
+
+RETRAINED_TITLES = [
+    "network",
+    "",
+    "validation",
+    "test",
+    "best minus this one (95% CI)",
+    "smallest visible lead",
+    "",
+]
 
 
 @dataclass(frozen=True)
@@ -26,6 +44,7 @@ class Results:
         front: Pareto front of the completed trials.
         references: Table of the reference networks.
         label: What the scores are called.
+        is_accuracy: Whether they are accuracies, which are shown in percent.
         retrained: One row for each retraining.
         best: Name of the network in ``best.yaml``.
         side: Side of the images that scores rest on, in pixels; None if it is not known.
@@ -39,6 +58,7 @@ class Results:
     label: str
     retrained: pd.DataFrame
     best: str
+    is_accuracy: bool = True
     side: int | None = None
     retraining_side: int | None = None
 
@@ -59,10 +79,14 @@ class Results:
             "reference_point": self.front.reference,
             "pareto": records(self._members()[RESULT_COLUMNS]),
             "score": self.label,
+            "score_is_accuracy": self.is_accuracy,
             "resolution": self.side,
             "references": records(self.references.reindex(columns=RESULT_COLUMNS)),
             "confirmed": [plain(asdict(row)) for row in confirmed(self.retrained)],
-            "differences": [plain(asdict(row)) for row in differences(self.retrained, self.best)],
+            "differences": [
+                {**plain(asdict(row)), "smallest_lead": plain(row.smallest_lead)}
+                for row in differences(self.retrained, self.best)
+            ],
             "best": str(self.path / "best.yaml"),
             "report": str(self.page),
         }
@@ -75,23 +99,30 @@ class Results:
         cli.print_table(
             f"Pareto front of {self.front.n} networks, with the references",
             ["network", "", self.label, "latency (ms)", "p10 to p90", "", "MAdds", "params"],
-            [_cells(kind, row) for kind, row in sorted(rows, key=lambda r: r[1]["latency_ms"])],
+            [
+                _cells(kind, row, self.is_accuracy)
+                for kind, row in sorted(rows, key=lambda r: r[1]["latency_ms"])
+            ],
             f"{self.label}: on {data}{_at(self.side)}, one seed; "
             f"latency: on {device}, one image, deployed form",
         )
         if len(self.retrained):
             self._print_retrained()
-        print(f"report: {self.page}")
-        print(f"best:   {self.path / 'best.yaml'}")
+        cli.print_text(f"report: {self.page}")
+        cli.print_text(f"best:   {self.path / 'best.yaml'}")
 
     def _print_retrained(self) -> None:
         times = max(row.n for row in confirmed(self.retrained))
         cli.print_table(
             f"Retrained for longer{_at(self.retraining_side)}, {times} times each",
-            ["network", "", "validation", "test", "best minus this one (95% CI)", ""],
-            [list(row.values()) for row in confirmed_rows(self.retrained, self.best)],
-            "Mean and standard deviation over seeds, in percent. The test split was used for this "
-            "table only. The intervals include the noise of training and of the test images.",
+            RETRAINED_TITLES,
+            [
+                [fit(cell, sys.stdout.encoding) for cell in row.values()]
+                for row in confirmed_rows(self.retrained, self.best)
+            ],
+            "Mean and standard deviation over seeds; differences in percentage points. The test "
+            "split was used for this table only. A lead smaller than the smallest visible one "
+            "could not have been told from noise. " + comparison_note(self.retrained, self.best),
         )
 
 
@@ -99,11 +130,11 @@ def _at(side: int | None) -> str:
     return "" if side is None else f" at {side} px"
 
 
-def _cells(kind: str, row: dict[str, Any]) -> list[str]:
+def _cells(kind: str, row: dict[str, Any], is_accuracy: bool) -> list[str]:
     return [
         str(row["name"]),
         kind,
-        score_text(row["score"], row["score"] == row["accuracy"]),
+        score_text(row["score"], is_accuracy),
         f"{row['latency_ms']:.2f}",
         f"{row['latency_p10_ms']:.2f} to {row['latency_p90_ms']:.2f}",
         _caveat(row),

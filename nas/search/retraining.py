@@ -11,17 +11,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
 
-from analysis.schema import RETRAINING_COLUMNS
+from analysis.errors import AnalysisError
+from analysis.read.retraining import HITS_FILE, TRAINING, hits_document, read_retraining
+from analysis.schema import HITS, RETRAINING_COLUMNS
 from nas.accuracy.base import Estimate, EstimateError, Estimator
 from nas.accuracy.memory import HALVED, with_halved_batches
 from nas.accuracy.naming import ANY_NUMBER, configured, parse_settings
 from nas.accuracy.short import ShortTraining
 from nas.accuracy.supernet import Supernet
 from nas.accuracy.zero_cost import ZeroCost
-from nas.data import FolderData, load_data
+from nas.data import load_data
 from nas.document import digest
+from nas.errors import MixnasError
 from nas.executors.base import Failure, Resources, Task
 from nas.executors.local import LocalExecutor
 from nas.progress import Step
@@ -34,11 +40,24 @@ from nas.search.config import (
 from nas.search.directory import RunDirectory
 from nas.spec import NetworkSpec
 from nas.train.loop import TrainingError
+from nas.train.placement import to_host
 from nas.train.settings import ON_THE_CPU, PlacementSettings
 
 LONGER = 2  # times the cost of a short training, at the least
-TRAINING = "training"  # the column that identifies how a network was retrained
 CONFIRMED_COLUMNS = [*RETRAINING_COLUMNS, TRAINING]
+
+
+@dataclass(frozen=True)
+class RetrainedEstimate(Estimate):
+    """The result of a retraining: validation accuracy, and as the score that on the test split.
+
+    Attributes:
+        hits: Whether each test image was classified correctly, one bit per image (`np.packbits`).
+        images: Number of test images.
+    """
+
+    hits: bytes = b""
+    images: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,15 +88,6 @@ class RetrainingEstimator:
         """See `device_of`."""
         return self.short.placement
 
-    @property
-    def test_images(self) -> int:
-        """Number of images in the test split."""
-        data = self.short.shown.source()
-        side = self.short.resolution
-        if isinstance(data, FolderData) and data.cache_fits(side):
-            data = data.at(side)  # some of its files may be unreadable
-        return data.count("test")
-
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
         """See `Estimator.estimate`; the score is the accuracy on the test split."""
         (estimate,) = with_halved_batches(lambda parts: self._estimates(spec, seed, parts))
@@ -89,16 +99,20 @@ class RetrainingEstimator:
             trainer = self.short.trainer(spec, seed, parts)
             for _ in trainer.steps():
                 pass
-            validation, test = trainer.evaluate("validation"), trainer.evaluate("test")
+            hits: list[Tensor] = []
+            validation, test = trainer.evaluate("validation"), trainer.evaluate("test", hits)
         except TrainingError as error:
             raise EstimateError(str(error)) from None
-        yield Estimate(
+        right = to_host(torch.cat(hits)).numpy().astype(bool)
+        yield RetrainedEstimate(
             accuracy=validation.accuracy,
             loss=validation.loss,
             seconds=round(time.perf_counter() - started, 3),
             seed=seed,
             score=test.accuracy,
             remark=HALVED if parts > 1 else "",
+            hits=np.packbits(right).tobytes(),
+            images=len(right),
         )
 
 
@@ -148,7 +162,10 @@ def retraining(
 
 @dataclass
 class RetrainingRun:
-    """The retraining of a run's best networks, and its results in ``confirmed.csv``.
+    """The retraining of a run's best networks, and its results.
+
+    They are in ``confirmed.csv``; ``test_hits.json`` says which test images each training run
+    classified correctly, so that networks can be compared image by image.
 
     Attributes:
         directory: Run directory.
@@ -188,19 +205,19 @@ class RetrainingRun:
             for (name, kind), spec in networks.items()
         }
         tasks = {key: task for key, task in wanted.items() if key not in done}
-        rows, failures = table.to_dict("records"), []
-        images = self.estimator.test_images if tasks else 0
+        rows = [{str(name): cell for name, cell in row.items()} for row in table.to_dict("records")]
+        failures = []
+        step(len(wanted) - len(tasks), len(wanted))
         with LocalExecutor(self.estimator, resources) as executor:
             for number, (key, result) in enumerate(executor.run(tasks), start=1):
-                if isinstance(result, Failure):
-                    failures.append(f"{key[0]}: {result.reason}")
-                else:
-                    values = (
-                        *key, result.accuracy, result.score, images, result.seconds, training
-                    )  # fmt: skip
-                    rows.append(dict(zip(CONFIRMED_COLUMNS, values, strict=True)))
+                if isinstance(result, RetrainedEstimate):
+                    rows.append(_row(key, result, training))
+                    # Hits without a row are of no consequence, and are replaced by the next ones.
+                    self.directory.write_text(HITS_FILE, hits_document(rows))
                     kept = pd.DataFrame(rows, columns=CONFIRMED_COLUMNS)
                     self.directory.write_table("confirmed", kept)
+                elif isinstance(result, Failure):
+                    failures.append(f"{key[0]}: {result.reason}")
                 step(len(wanted) - len(tasks) + number, len(wanted))
         return failures
 
@@ -209,13 +226,25 @@ class RetrainingRun:
         table = retrained(self.directory)
         same = table[TRAINING] == training
         for other, rows in table[~same].fillna({TRAINING: "before"}).groupby(TRAINING):
-            self.directory.write_table(f"confirmed-{other}", rows)
+            self.directory.write_table(f"confirmed-{other}", rows[CONFIRMED_COLUMNS])
         return table[same]
 
 
+def _row(key: tuple[str, str, int], result: RetrainedEstimate, training: str) -> dict[str, Any]:
+    """Return a training run as a row of the table, with its hits."""
+    values = (*key, result.accuracy, result.score, result.images, result.seconds, training)
+    hits = np.unpackbits(np.frombuffer(result.hits, np.uint8), count=result.images).astype(bool)
+    return {**dict(zip(CONFIRMED_COLUMNS, values, strict=True)), HITS: hits}
+
+
 def retrained(directory: RunDirectory) -> pd.DataFrame:
-    """Return a run's retraining results, one row per training run."""
-    table = directory.read_table("confirmed")
-    if table is None:
-        return pd.DataFrame(columns=CONFIRMED_COLUMNS)
-    return table.reindex(columns=CONFIRMED_COLUMNS)
+    """Return a run's retraining results, one row per training run; see `read_retraining`.
+
+    Raises:
+        MixnasError: If the files that hold them are damaged.
+    """
+    try:
+        table = read_retraining(directory.path)
+    except AnalysisError as error:
+        raise MixnasError(f"{error}; repair the file, or remove it to retrain again") from None
+    return table.reindex(columns=[*CONFIRMED_COLUMNS, *({HITS} & set(table.columns))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -39,6 +40,7 @@ class RunTables:
         references: Reference networks.
         latency_limits: Limits on latency.
         label: What the estimator's scores are called.
+        is_accuracy: Whether they are accuracies, which are shown in percent.
         side: Side of the images that scores rest on, in pixels; None if it is not known.
         retraining_side: The same of the retrained networks.
     """
@@ -50,6 +52,7 @@ class RunTables:
     references: References
     latency_limits: list[Limit]
     label: str
+    is_accuracy: bool = True
     side: int | None = None
     retraining_side: int | None = None
 
@@ -65,7 +68,7 @@ class RunTables:
             path = self.directory.path
             raise MixnasError(
                 f"the tables in {path} cannot be written: {error}. The trials are safe in the "
-                f"study; remove the cause, then continue with --resume {path}"
+                f"study; remove the cause, then continue with --resume {shlex.quote(str(path))}"
             ) from None
 
     def _write(self, table: pd.DataFrame) -> None:
@@ -84,22 +87,23 @@ class RunTables:
             self.space.decode(genotype, name).save(self.directory.path / "best.yaml")
 
     def measure_front(self, device: Device, begin: Callable[[], None]) -> None:
-        """Measure the best network and the front, as far as latency was predicted or noisy.
+        """Measure what a report shows first, as far as its latency was predicted or noisy.
 
-        A measurement may take a network off the front and put another one on it, so this repeats
-        until the whole front is measured.
+        These are the references, the best network and the front. A measurement may take a network
+        off the front and put another one on it, so this repeats until the whole front is measured.
 
         Args:
             device: Device that measures.
-            begin: Called before each round of measurements.
+            begin: Called before each measurement.
         """
+        self.references.measure_again(device, begin, ATTEMPTS)
         again: set[int] = set()
         while True:
             doubtful = self._doubtful(again)
             if doubtful.empty:
                 return
-            begin()
             for row in doubtful.to_dict("records"):
+                begin()
                 again.add(int(row["number"]))
                 spec = self.space.decode(genotype_of_row(row, self.space))
                 try:
@@ -178,6 +182,7 @@ class RunTables:
             front=front,
             references=self.references.table(),
             label=self.label,
+            is_accuracy=self.is_accuracy,
             side=self.side,
             retraining_side=self.retraining_side,
             retrained=retrained(self.directory),

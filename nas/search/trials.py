@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nas.errors import ExhaustedError, MixnasError, UnrunnableError
+from nas.errors import ExhaustedError, MixnasError, OutOfRangeError, UnrunnableError
 from nas.executors.base import Failure, Key, Result, Task
 from nas.latency import Device, Latency, measure_quietly
 from nas.latency.prediction.predictor import Predictor
@@ -34,7 +35,7 @@ class TrialRunner:
         references: Reference networks.
         wanted: Number of trials to complete.
         running: Trials under way, by number.
-        exhausted: Whether the space has no other network within the limits.
+        exhausted: Why the sampler has no other network; empty as long as it has.
     """
 
     path: Path
@@ -45,7 +46,7 @@ class TrialRunner:
     references: References
     wanted: int
     running: dict[int, OpenTrial] = field(default_factory=dict)
-    exhausted: bool = False
+    exhausted: str = ""
     _earlier: tuple[int, int] = (0, 0)  # trials that ended before, without and with a result
     _reference_latencies: dict[str, Latency] = field(default_factory=dict)
 
@@ -88,8 +89,8 @@ class TrialRunner:
         while len(tasks) < n and refused < MOST_IN_VAIN + 2 * n:
             try:
                 trial = self.study.ask()
-            except ExhaustedError:
-                self.exhausted = True
+            except ExhaustedError as error:
+                self.exhausted = str(error)
                 break
             if self._keeps_limits(trial):
                 self.running[trial.number] = trial
@@ -116,7 +117,10 @@ class TrialRunner:
 
     def _latency(self, spec: NetworkSpec) -> Latency:
         if self.predictor is not None:
-            return self.predictor.predict(spec, self.device.form_choice())
+            try:
+                return self.predictor.predict(spec, self.device.form_choice())
+            except OutOfRangeError:  # the table's latency_source tells
+                pass
         return measure_quietly(self.device, spec, ATTEMPTS)
 
     def begin_references(self) -> dict[Key, Task]:
@@ -168,8 +172,8 @@ class TrialRunner:
         raise MixnasError(
             f"{len(reasons)} trials ended without a result and {completed} with one; the most "
             f"common reason ({times} times): {reason}. Remove the cause, then continue with "
-            f"--resume {self.path}; or start again with other limits: --config "
-            f"{self.path / 'config.yaml'} --limit ..."
+            f"--resume {shlex.quote(str(self.path))}; or start again with other limits: --config "
+            f"{shlex.quote(str(self.path / 'config.yaml'))} --limit ..."
         )
 
 

@@ -10,7 +10,6 @@ import dataclasses
 import json
 import math
 import platform
-import sys
 import time
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -22,12 +21,14 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
+from nas import cli
 from nas.accuracy.base import Estimate, Estimator, PortableEstimator, number_of_stages
 from nas.errors import MixnasError
 from nas.executors.base import Failure, Key, Resources, Result, Stage, Task, TaskQueue
 from nas.executors.local import LocalExecutor
 from nas.executors.ray_cluster import cluster_cpus, cluster_gpus
 from nas.files import cache_folder
+from nas.imports import own_packages_first
 from nas.spec import NetworkSpec
 from nas.units import GIBIBYTE
 
@@ -57,6 +58,7 @@ class NetworkTrial(tune.Trainable):  # type: ignore[misc]
         """
         self._executor: LocalExecutor | None = None
         self._answer = False
+        own_packages_first()
         try:
             memory = resources.node_allowance
             if ray.get_gpu_ids():  # its context alone takes gigabytes, however few its cores are
@@ -286,10 +288,10 @@ class TuneExecutor:
         try:
             return tune.Tuner.restore(str(self._folder), self._trainable(), resume_unfinished=True)
         except Exception as error:  # the state is pickled: another version cannot load it
-            print(
+            cli.print_text(
                 f"Ray Tune cannot restore its state ({type(error).__name__}: {error}); "
                 "the unfinished trials start over",
-                file=sys.stderr,
+                error=True,
             )
             return None
 

@@ -148,7 +148,7 @@ class Space:
         """
         # Column by column in memory, as it is read.
         drawn = generator.random((len(self._sizes), number)) * np.array(self._sizes)[:, None]
-        full = drawn.astype(int).T
+        full: np.ndarray = drawn.astype(int).T
         for i, cumulative in self._cumulative.items():
             places = generator.random(number) * cumulative[-1]
             found = np.searchsorted(cumulative, places, side="right")

@@ -7,13 +7,17 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
+import optuna
+from alembic.script import ScriptDirectory
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._rdb import models
-from sqlalchemy import URL, create_engine, make_url
+from sqlalchemy import URL, Connection, create_engine, inspect, make_url
 from sqlalchemy import text as statement
 from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -62,8 +66,8 @@ def open_storage(text: str) -> BaseStorage:
     url = parse_storage(text)
     try:
         on_server = url.get_backend_name() == "postgresql"
-        storage = _open_server(url) if on_server else _open_file(text)
-    except (StorageInternalError, SQLAlchemyError, OSError) as error:
+        storage = _open_server(url) if on_server else _open_file(url)
+    except (StorageInternalError, SQLAlchemyError, OSError, RuntimeError) as error:
         shown = _render_without_password(url)
         raise MixnasError(f"the storage {shown} cannot be used: {_reason(error)}") from None
     cached = _CachedStorage(storage)
@@ -98,8 +102,16 @@ class _Storage(RDBStorage):
         )
 
 
-def _open_file(text: str) -> RDBStorage:
-    engine_kwargs = {"connect_args": {"timeout": _WAIT}}
+def _open_file(url: URL) -> RDBStorage:
+    engine_kwargs: dict[str, Any] = {"connect_args": {"timeout": _WAIT}}
+    if url.database and Path(url.database).is_file():  # connecting would create it
+        engine = create_engine(url, **engine_kwargs)
+        try:
+            with engine.connect() as connection:
+                _refuse_other_version(connection, url)
+        finally:
+            engine.dispose()
+    text = url.render_as_string(hide_password=False)
     attempts = 0
     while True:
         try:
@@ -118,16 +130,45 @@ def _open_server(url: URL) -> RDBStorage:
     import psycopg  # noqa: F401  # if it is missing, the command names the extra to install
 
     url = url.set(drivername="postgresql+psycopg")
-    engine_kwargs = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+    engine_kwargs: dict[str, Any] = {
+        "pool_pre_ping": True,
+        "connect_args": {"connect_timeout": 10},
+    }
     engine = create_engine(url, **engine_kwargs)
     try:
         # Two processes that create the tables at once would both fail, so they take turns.
         with engine.begin() as connection:
             connection.execute(statement("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            _refuse_other_version(connection, url)
             with_password = url.render_as_string(hide_password=False)
             return _Storage(with_password, engine_kwargs=engine_kwargs)
     finally:
         engine.dispose()
+
+
+def _refuse_other_version(connection: Connection, url: URL) -> None:
+    """Refuse the tables of an incompatible version of Optuna.
+
+    Optuna does so itself, but only after it has added the tables that it misses.
+
+    Raises:
+        MixnasError: With the remedy.
+    """
+    if not {"alembic_version", "version_info"} <= set(inspect(connection).get_table_names()):
+        return
+    revision = connection.execute(statement("SELECT version_num FROM alembic_version")).scalar()
+    scripts = ScriptDirectory(str(Path(models.__file__).with_name("alembic")))
+    if revision is None or revision == scripts.get_current_head():
+        return
+    writer = connection.execute(statement("SELECT library_version FROM version_info")).scalar()
+    shown = _render_without_password(url.set(drivername=url.get_backend_name()))
+    remedy = f"install a version that can read it: pip install 'optuna>={writer}'"
+    if revision in {script.revision for script in scripts.walk_revisions()}:
+        remedy = f"copy it, then convert it: optuna storage upgrade --storage '{shown}'"
+    raise MixnasError(
+        f"the storage {shown} was written by Optuna {writer}, whose tables Optuna "
+        f"{optuna.__version__} cannot use; {remedy}"
+    )
 
 
 @contextmanager
@@ -169,3 +210,17 @@ def study_exists(text: str, name: str) -> bool:
     storage = open_storage(text)
     with storage_errors():
         return any(study.study_name == name for study in storage.get_all_studies())
+
+
+def study_attributes(text: str, name: str) -> dict[str, Any]:
+    """Return the attributes of a study; none if the storage has no such study.
+
+    Raises:
+        MixnasError: If the storage cannot be reached.
+    """
+    storage = open_storage(text)
+    with storage_errors():
+        for study in storage.get_all_studies():
+            if study.study_name == name:
+                return dict(study.user_attrs)
+    return {}

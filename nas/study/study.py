@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ from nas.objective import Objective
 from nas.samplers import GenotypeSampler, Proposal, distributions
 from nas.space import Genotype, Space
 from nas.spec import NetworkSpec
+from nas.study.facts import FACTS, SPACE, check_trials, compare_facts, is_latency, plain_document
 from nas.study.storage import storage_errors
 from nas.study.table import trial_table
 
@@ -81,7 +81,8 @@ class SearchStudy:
             new: Whether to create the study; otherwise it must exist.
 
         Raises:
-            MixnasError: If a new study exists already, or another one does not.
+            MixnasError: If a new study exists already, or another one does not exist, does not fit
+                the space or is damaged.
         """
         self.space = space
         self.objective = objective
@@ -96,7 +97,7 @@ class SearchStudy:
                 self._study = _create(storage, name, sampler, objective)
             else:
                 self._study = _load(storage, name, sampler)
-        self._trials()
+        check_trials(self._trials(), self._distributions, len(objective.directions))
 
     # -- starting trials --------------------------------------------------------------------
 
@@ -292,17 +293,19 @@ class SearchStudy:
         Raises:
             MixnasError: If the facts have changed, so that old and new results are not comparable.
         """
-        name = f"facts of {what}"
+        name = FACTS.format(what)
         recorded = self._attributes().get(name)
         if recorded is None:
             with storage_errors():
                 self._study.set_user_attr(name, facts)
-        elif recorded != json.loads(json.dumps(facts)):
-            changed = [k for k in {**recorded, **facts} if facts.get(k) != recorded.get(k)]
-            raise MixnasError(
-                f"the {what} of this run cannot be compared with new ones: "
-                f"{', '.join(changed) or 'what they depend on'} changed; start a new run"
-            )
+        else:
+            compare_facts(what, recorded, facts)
+
+    def record_space(self, document: Any) -> None:
+        """Record the document of the study's space, unless it is known (see `space_changes`)."""
+        if SPACE not in self._attributes():
+            with storage_errors():
+                self._study.set_user_attr(SPACE, plain_document(document))
 
     def completed(self) -> int:
         """Return the number of complete trials, as of the last read or write of this process."""
@@ -318,8 +321,15 @@ class SearchStudy:
         ]
 
     def _trials(self) -> list[FrozenTrial]:
-        with storage_errors():
-            trials = self._study.get_trials(deepcopy=False)
+        try:
+            with storage_errors():
+                trials = self._study.get_trials(deepcopy=False)
+        except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
+            reason = (str(error).splitlines() or [""])[0]
+            raise MixnasError(
+                f"the study '{self._study.study_name}' is damaged: a trial cannot be read "
+                f"({reason}); restore it from a copy, or start a new run"
+            ) from None
         self._outcomes = {
             trial.number: (trial.state, str(trial.user_attrs.get("reason", ""))) for trial in trials
         }
@@ -335,6 +345,8 @@ class SearchStudy:
             int(name.removeprefix(_CONFIRMED)): latency
             for name, latency in self._attributes().items()
             if name.startswith(_CONFIRMED)
+            and name.removeprefix(_CONFIRMED).isdecimal()
+            and is_latency(latency)
         }
         return trial_table(self._trials(), self.space, self.objective, confirmed)
 

@@ -17,6 +17,7 @@ from nas.accuracy.base import (
     PreparedEstimator,
     StagedEstimator,
     in_stages,
+    is_accuracy_of,
     label_of,
     max_score_of,
     number_of_stages,
@@ -59,13 +60,15 @@ class EstimatorContract:
         )
 
     def test_the_score_is_a_number_within_its_range(self, prepared: Estimator) -> None:
-        """Scores are finite, at most `max_score`; accuracies lie between 0 and 1."""
+        """Scores are finite, at most `max_score`; those that are accuracies lie between 0 and 1."""
         found = prepared.estimate(self.network(), 0)
         assert math.isfinite(found.score)
         highest = max_score_of(prepared)
         if highest is not None:
             assert 0 <= found.score <= highest
         assert found.accuracy is None or 0 <= found.accuracy <= 1
+        if is_accuracy_of(prepared):
+            assert 0 <= found.score <= 1
         assert found.seconds >= 0
         assert found.seed == 0
         assert label_of(prepared)

@@ -65,7 +65,10 @@ def test_a_ranking_of_an_estimator_that_changed_is_refused(tmp_path):
     ranking(tmp_path / "r", "madds").open()
     other = ranking(tmp_path / "r", "params")
     for refuse in (other.check, other.open):  # the first before the estimator is prepared
-        with pytest.raises(MixnasError, match=r"other settings \(estimator was zero-cost:madds, and is zero-cost:params"):
+        with pytest.raises(
+            MixnasError,
+            match=r"other settings \(estimator was zero-cost:madds, and is zero-cost:params",
+        ):
             refuse()
 
 
@@ -89,7 +92,10 @@ def test_the_folder_of_a_ranking_is_taken_before_anything_takes_long(tmp_path):
     with claimed_folder(tmp_path / "new") as (path, lock):
         run = ranking(path)
         run.lock = lock
-        with pytest.raises(MixnasError, match="another process is working in"), claimed_folder(path):
+        with (
+            pytest.raises(MixnasError, match="another process is working in"),
+            claimed_folder(path),
+        ):
             pytest.fail("a folder in use")
         run.open()
     del run, lock

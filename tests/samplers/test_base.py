@@ -10,7 +10,6 @@ from optuna.trial import TrialState, create_trial
 from nas.errors import ExhaustedError, LimitError, MixnasError
 from nas.limits import parse_limits
 from nas.samplers import GenotypeSampler, ParameterDomain, Proposal, SpaceDomain, distributions
-from nas.samplers.base import tried_genotypes
 from nas.samplers.random import RandomSampler
 from nas.space import load_space, space_from_yaml
 from tests.sampling import run
@@ -44,7 +43,7 @@ def test_a_subclass_is_given_the_past_the_number_and_a_seeded_generator():
     assert draws == tuple(random.Random(f"3/{n}/0").random() for n in range(3))
     assert [p.trial.number for p in past[2]] == [0, 1]
     assert [p.pending for p in past[2]] == [False, True]
-    assert tried_genotypes(past[2]) == {(0, 0), tuple(second.params.values())}
+    assert set(sampler.tried(past[2])) == {(0, 0), tuple(second.params.values())}
 
 
 def test_a_repeated_proposal_is_replaced_by_a_draw():
@@ -73,11 +72,58 @@ def test_a_new_genotype_is_near_and_inside_the_limits():
 
 def test_small_spaces_are_exhausted():
     two = space_from_yaml(TWO)
-    with pytest.raises(ExhaustedError, match="2 networks of 'two' were tried and 50 draws found"):
+    with pytest.raises(ExhaustedError, match="all 2 networks of 'two' within the limits were tried"):
         run(RandomSampler(SpaceDomain(two)), two, 3)
-    genotypes = run(RandomSampler(SpaceDomain(tiny)), tiny, 40)
-    assert len(set(genotypes)) == 40
-    assert set(genotypes) <= everything(tiny)
+
+
+def test_small_spaces_are_tried_to_the_last_network():
+    members = everything(tiny)
+    sampler = RandomSampler(SpaceDomain(tiny))
+    genotypes = run(sampler, tiny, len(members))
+    assert set(genotypes) == members
+    assert len(members) == len(genotypes)
+
+
+@pytest.mark.parametrize("a", [12, 40])
+def test_small_sets_of_parameters_are_tried_to_the_last(a):
+    # 144 and 480 assignments: draws alone leave some out.
+    parameters = {"a": IntDistribution(1, a), "b": IntDistribution(1, 12)}
+    domain = ParameterDomain(parameters, feasible=lambda p: (p["a"] + p["b"]) % 3)
+    study = optuna.create_study(sampler=RandomSampler(domain))
+    feasible = {(i, j) for i in range(1, a + 1) for j in range(1, 13) if (i + j) % 3}
+    found = set()
+    for _ in feasible:
+        trial = study.ask(parameters)
+        study.tell(trial, 1.0)
+        found.add(tuple(trial.params.values()))
+    assert found == feasible
+    words = f"all {len(feasible)} networks of 'the parameters' within the limits were tried"
+    with pytest.raises(ExhaustedError, match=words):
+        study.ask(parameters)
+
+
+class Hidden(ParameterDomain):
+    """A domain that is too large to look at all of it, in which draws find one member only."""
+
+    def draw(self, rng):
+        return (0, 0)
+
+    def members(self):
+        return None
+
+
+def test_neighbors_of_what_was_tried_are_tried_in_a_large_space():
+    sampler = RandomSampler(Hidden(DIGITS))
+    study = optuna.create_study(sampler=sampler)
+    found = set()
+    for _ in range(100):
+        trial = study.ask(DIGITS)
+        study.tell(trial, 1.0)
+        found.add(tuple(trial.params.values()))
+    assert len(found) == 100
+    words = "100 networks of 'the parameters' were tried; neither 50 draws nor 1,800 networks that"
+    with pytest.raises(ExhaustedError, match=words):
+        study.ask(DIGITS)
 
 
 def test_optimize_prunes_the_trial_that_no_network_is_left_for():
@@ -93,10 +139,24 @@ def test_limits_that_nothing_meets_are_reported():
         run(sampler, mixnet, 1)
 
 
-def test_variables_cannot_be_suggested_alone():
-    study = optuna.create_study(sampler=RandomSampler(SpaceDomain(tiny)))
-    with pytest.raises(MixnasError, match="'other' is not a variable of 'tiny'"):
-        study.ask().suggest_float("other", 0, 1)
+def test_variables_are_suggested_with_their_own_distributions():
+    study = optuna.create_study(sampler=RandomSampler(ParameterDomain(DIGITS)))
+    with pytest.raises(MixnasError, match=r"'a' was suggested with .*high=99.*suggest the variabl"):
+        study.ask().suggest_int("a", 90, 99)
+
+
+def test_other_parameters_are_drawn_at_random():
+    def suggested():
+        study = optuna.create_study(sampler=RandomSampler(SpaceDomain(tiny)))
+        trials = [study.ask(distributions(tiny)) for _ in range(20)]
+        rates = [trial.suggest_float("rate", 1e-4, 1e-1, log=True) for trial in trials]
+        assert len({tiny.from_params(trial.params) for trial in study.trials}) == 20
+        return rates
+
+    rates = suggested()
+    assert 1e-4 <= min(rates) < 1e-3
+    assert 1e-2 < max(rates) <= 1e-1
+    assert suggested() == rates
 
 
 def test_failed_networks_are_not_proposed_again():

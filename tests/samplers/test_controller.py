@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 from nas.limits import parse_limits
 from nas.samplers import ParameterDomain, SpaceDomain
 from nas.samplers.controller import BATCH, ControllerSampler, Policy
-from nas.space import INACTIVE, load_space
+from nas.space import INACTIVE, load_space, space_from_yaml
 from tests.sampling import BOTH, run
 from tests.space.test_space import everything, tiny
 
@@ -116,7 +116,7 @@ def test_the_global_generator_is_left_alone():
 
 
 def test_samples_are_canonical_members():
-    policy = Policy([size for _, size, _ in SpaceDomain(tiny).variables()])
+    policy = Policy([size for _, size, _ in SpaceDomain(tiny).variables()], range(11))
     generator = torch.Generator().manual_seed(0)
     drawn = [policy.sample(SpaceDomain(tiny), generator) for _ in range(50)]
     assert all(tiny.canonical(g) == g for g in drawn)
@@ -133,10 +133,45 @@ def test_limits_are_kept():
 def test_likelihoods_sum_to_one():
     torch.manual_seed(0)
     domain = SpaceDomain(tiny)
-    policy = Policy([size for _, size, _ in domain.variables()])
+    policy = Policy([size for _, size, _ in domain.variables()], domain.order())
     ranges = [range(size) for _, size, _ in domain.variables()]
     every = sorted({tiny.canonical(g) for g in itertools.product(*ranges)})
     with torch.no_grad():
         likelihoods, entropies = policy.log_likelihood(every)
     assert float(likelihoods.exp().sum()) == pytest.approx(1.0, rel=1e-4)
     assert (entropies > 0).all()
+
+
+def test_a_choice_that_depends_on_a_later_depth_is_reached():
+    # `mix` exists only if a or b has a second block; the depth of b is chosen after it.
+    space = space_from_yaml(
+        """
+        name: later
+        stem: {channels: 8}
+        variables: {mix: {choice: [[3], [5], [7]]}}
+        stages:
+          a: {channels: 8, depth: {choice: [1, 2]}, kernels: 3, rest: {kernels: $mix}}
+          b: {channels: 8, depth: {choice: [1, 2]}, kernels: 3, rest: {kernels: $mix}}
+        """
+    )
+    domain = SpaceDomain(space)
+    policy = Policy([size for _, size, _ in domain.variables()], domain.order())
+    generator = torch.Generator().manual_seed(0)
+    drawn = {policy.sample(domain, generator) for _ in range(300)}
+    assert drawn == everything(space)
+    assert len(drawn) == 1 + 3 * 3
+    # Variables that others depend on come first.
+    variables = space.variables
+    assert [bool(variables[i].sites) for i in domain.order()] == [False, False, True]
+
+
+def test_every_order_reaches_everything():
+    domain = SpaceDomain(tiny)
+    sizes = [size for _, size, _ in domain.variables()]
+    policy = Policy(sizes, list(reversed(domain.order())))
+    generator = torch.Generator().manual_seed(0)
+    drawn = [policy.sample(domain, generator) for _ in range(400)]
+    assert all(tiny.canonical(g) == g for g in drawn)
+    reached = [{g[i] for g in drawn} for i in range(len(sizes))]
+    members = everything(tiny)
+    assert all(found >= {g[i] for g in members} for i, found in enumerate(reached))

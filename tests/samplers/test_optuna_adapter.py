@@ -175,3 +175,21 @@ def test_trials_may_be_enqueued():
     study.enqueue_trial(enqueued)
     ask_and_tell(study, 3)
     assert study.trials[3].params == enqueued
+
+
+@pytest.mark.parametrize("directions", [BOTH, ["maximize"]])
+def test_a_search_goes_on_with_half_of_the_networks_beyond_a_limit(directions):
+    study = optuna.create_study(directions=directions, sampler=nsga())
+    for _ in range(8 * POPULATION):
+        trial = study.ask(PARAMETERS)
+        if trial.params["x0"] % 2:  # such as a latency that breaks its limit
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            values = [sum(trial.params.values()), trial.params["x1"]]
+            study.tell(trial, values[: len(directions)])
+    complete = [t for t in study.trials if t.state == TrialState.COMPLETE]
+    assert len(complete) > 2 * POPULATION
+    assert max(generations(study)) >= 3
+    # A generation has as many complete trials as the population, however many were pruned.
+    full = [t for t in complete if t.system_attrs[GENERATION] == 0]
+    assert len(full) == POPULATION

@@ -1,4 +1,5 @@
 import dataclasses
+import random
 from statistics import median
 
 import optuna
@@ -6,7 +7,7 @@ import pytest
 
 from nas.errors import ExhaustedError, MixnasError
 from nas.latency.prediction.genotype import GenotypeLatency
-from nas.limits import parse_limits
+from nas.limits import Limit, parse_limits
 from nas.lowering import MERGE_ALL
 from nas.objective import open_objective
 from nas.samplers import SAMPLERS, SearchProblem, distributions, open_sampler
@@ -59,7 +60,7 @@ def test_small_spaces_are_exhausted(name):
     sampler = open_sampler(name, SearchProblem(six))
     study = optuna.create_study(directions=BOTH, sampler=sampler)
     assert len(set(run(sampler, six, 6, study=study))) == 6
-    with pytest.raises(ExhaustedError, match="6 networks of 'six' were tried"):
+    with pytest.raises(ExhaustedError, match="all 6 networks of 'six' within the limits"):
         run(sampler, six, 1, study=study)
 
 
@@ -131,3 +132,29 @@ def test_known_cost_learns_latency_from_the_trials():
         study.tell(trial, [accuracy, measured.steady_ms])
     assert errors[0] > 1e3  # the cost is MAdds at first
     assert median(errors[-6:]) < 0.1
+
+
+def test_a_limit_on_learned_latency_counts_once_it_is_sure():
+    device = InstantDevice()
+    found = [mixnet.draw(random.Random(seed)) for seed in range(60)]
+    measured = [(g, device.measure(mixnet.decode(g))) for g in found]
+    true = GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS)
+    true.learn(measured)  # what can be learned
+    measured = [(g, dataclasses.replace(m, steady_ms=true(g))) for g, m in measured]
+    latency = GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS)
+    bound = median(m.steady_ms for _, m in measured)
+    problem = SearchProblem(
+        mixnet, LIMITS, latency=latency, latency_limits=(Limit("latency", upper=bound),)
+    )
+    known = open_sampler("known-cost", problem)._known
+    latency.learn(measured[:6])
+    assert latency.ready
+    assert not latency.sure
+    assert known.violations(found).tolist() == [0] * 60
+    for n in range(7, 61):
+        latency.learn(measured[:n])
+    assert latency.sure
+    known._cache.clear()  # as after a trial from which latency was learned
+    expected = [max(0, latency(g) / bound - 1) for g in found]
+    assert known.violations(found) == pytest.approx(expected)
+    assert 20 < sum(violation > 0 for violation in expected) < 40

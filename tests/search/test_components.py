@@ -90,6 +90,10 @@ def test_runs_of_the_same_name_have_states_of_their_own_on_a_cluster(tmp_path):
         open_executor(config, Instant(), HERE, tmp_path / name / "run") for name in ("a", "b", "a")
     )
     assert one._folder == again._folder != two._folder
+    elsewhere = dataclasses.replace(config, study="../../../outside/x")
+    folder = open_executor(elsewhere, Instant(), HERE, tmp_path)._folder
+    assert folder.parent == one._folder.parent  # what is in it is unpickled
+    assert folder.name.startswith(".._.._.._outside_x-")
 
 
 def test_images_per_class_reach_everything_that_trains(space):

@@ -51,6 +51,37 @@ def test_passwords_are_not_written_down(tmp_path):
     assert run.read_config().storage == "postgresql://nas@host:5432/db"
 
 
+def test_the_key_of_a_certificate_has_a_password_too(tmp_path):
+    run = RunDirectory.create(tmp_path / "run")
+    url = "postgresql://nas@host/db?sslmode=verify-full&sslpassword=sesame&password=open"
+    command = f"python -m nas.search --storage '{url}' --trials 3"
+    run.write_config(dataclasses.replace(CONFIG, storage=url, command=command))
+    text = (run.path / "config.yaml").read_text()
+    assert "sesame" not in text
+    assert "open" not in text
+    assert run.read_config().storage == "postgresql://nas@host/db?sslmode=verify-full"
+    assert run.read_config().command.endswith("?sslmode=verify-full' --trials 3")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a\n1\n", "it has no column 'name'"),
+        ("name,ms\n3,1\n", "the column 'name' must hold text"),
+        ("name\nx\n", "it has no column 'ms'"),
+        ("name,ms\nx,fast\n", "Unable to parse string"),
+        ("name,ms\nx,inf\n", "the column 'ms' must hold finite numbers"),
+    ],
+)
+def test_tables_without_what_is_read_are_told(tmp_path, text, message):
+    run = RunDirectory.create(tmp_path / "run")
+    (run.path / "references.csv").write_text(text)
+    with pytest.raises(
+        MixnasError, match=rf"references.csv is damaged \(.*{message}.*\); remove or"
+    ):
+        run.read_table("references", text=["name"], numbers=["ms"])
+
+
 def test_tables_come_back_and_damaged_ones_are_told(tmp_path):
     run = RunDirectory.create(tmp_path / "run")
     assert run.read_table("trials") is None

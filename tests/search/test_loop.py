@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from nas.errors import MixnasError
+from nas.search.components import SearchComponents
 from nas.search.config import SearchConfig
 from nas.search.directory import RunDirectory
 from nas.search.loop import Search
@@ -75,7 +76,10 @@ def test_ctrl_c_ends_a_search_with_how_to_continue(config, tmp_path, monkeypatch
     said = console()
     assert not search.run(said)
     path = tmp_path / "run"
-    assert f"stopped; continue with: python -m nas.search --resume {path}" in said.file.getvalue()
+    own = "--estimator nas.testing.fakes:Instant --device nas.testing.fakes:InstantDevice"
+    command = f"stopped; continue with: python -m nas.search --resume {path} "
+    assert command in said.file.getvalue()
+    assert own in said.file.getvalue()
     states = pd.read_csv(path / "trials.csv")["state"].tolist()
     assert states.count("complete") >= 2
     assert len(states) <= 5
@@ -93,3 +97,79 @@ def test_a_run_whose_estimator_changed_is_not_resumed(config, tmp_path):
     other = dataclasses.replace(config, estimator="nas.testing.fakes:Slow")
     with pytest.raises(MixnasError, match=r"accuracies of this run .* compared"):
         Search.resume(RunDirectory.open(tmp_path / "run"), other, console())
+
+
+def finished(config, path):
+    """A search that has come to its end; its folder is free again."""
+    search = Search.prepare(config, path, console())
+    assert search.run(console())
+    del search
+    return RunDirectory.open(path)
+
+
+def test_a_run_whose_space_was_edited_is_not_resumed(config, tmp_path):
+    run = finished(config, tmp_path / "run")
+    copy = run.path / "space.yaml"
+    text = copy.read_text(encoding="utf-8")
+    copy.write_text(text.replace("channels: 32", "channels: 64"), encoding="utf-8")
+    with pytest.raises(MixnasError) as told:
+        Search.resume(run, dataclasses.replace(config, trials=6), console())
+    assert f"{copy} has changed since the run began" in str(told.value)
+    assert "head.channels was 32, and is 64 now. Undo this" in str(told.value)
+    del told
+    copy.write_text(text, encoding="utf-8")
+    run = RunDirectory.open(tmp_path / "run")
+    assert Search.resume(run, dataclasses.replace(config, trials=6), console()).run(console())
+
+
+def test_an_edited_original_of_the_space_is_told_and_changes_nothing(config, tmp_path):
+    run = finished(config, tmp_path / "run")
+    original = tmp_path / "small.yaml"
+    original.write_text(original.read_text().replace("channels: 8", "channels: 16"))
+    said = console()
+    assert Search.resume(run, dataclasses.replace(config, trials=6), said).run(said)
+    assert (
+        "note: the space small.yaml has changed since the run began (stem.channels was 8, and is "
+        "16 now); the run continues with its own copy, space.yaml"
+    ) in said.file.getvalue()
+
+
+def test_searches_that_begin_in_the_same_second_have_folders_of_their_own(config, tmp_path):
+    held, taken = [], []
+
+    def begin(_, *words):
+        """Prepare a search while another one is being prepared."""
+        if not taken:
+            taken.append(True)
+            held.append(Search.prepare(config, None, console()))
+        return prepare(_, *words)
+
+    prepare = SearchComponents.prepare
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nas.search.loop.SearchComponents.prepare", begin)
+        held.append(Search.prepare(config, None, console()))
+    paths = {search.tables.directory.path for search in held}
+    assert len(paths) == 2
+    assert all((path / "config.yaml").is_file() for path in paths)
+    assert {path.parent.name for path in paths} == {"runs"}
+
+
+def test_a_folder_is_taken_before_the_preparation(config, tmp_path, monkeypatch):
+    def prepare(*_):
+        with pytest.raises(MixnasError, match="another process is working in"):
+            Search.prepare(config, tmp_path / "run", console())
+        raise MixnasError("the device is gone")
+
+    monkeypatch.setattr("nas.search.loop.SearchComponents.prepare", prepare)
+    with pytest.raises(MixnasError, match="the device is gone"):
+        Search.prepare(config, tmp_path / "run", console())
+    assert not (tmp_path / "run").exists()
+
+
+def test_sqlite_on_a_network_file_system_is_warned_of(config, tmp_path, monkeypatch):
+    monkeypatch.setattr("nas.search.loop.network_file_system", lambda path: "nfs4")
+    said = console()
+    search = Search.prepare(config, tmp_path / "run", said)
+    assert "is on a network file system (nfs4), where SQLite can lose" in said.file.getvalue()
+    assert "--storage postgresql://user@host/database" in said.file.getvalue()
+    del search

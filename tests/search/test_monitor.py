@@ -10,11 +10,24 @@ from nas.search.monitor import SearchMonitor
 
 @pytest.fixture
 def monitor_of():
-    def make(search, terminal=False):
+    def make(search, terminal=False, **options):
         console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
-        return SearchMonitor(search.study, search.config.trials, console)
+        return SearchMonitor(search.study, search.config.trials, console, **options)
 
     return make
+
+
+def test_scores_are_in_percent_if_the_estimator_says_so(bench, monitor_of):
+    search = bench(wanted=1)
+    search.runner.begin(1)
+    score = Estimate(None, 0.1, 12.4, 5, score=0.912)
+    trial = search.runner.end(0, score)
+    monitor = monitor_of(search)
+    monitor.trial_ended(trial, score)
+    likelihoods = monitor_of(search, is_accuracy=False)
+    likelihoods.trial_ended(trial, score)
+    assert "trial 0: 91.2%, " in monitor.console.file.getvalue()
+    assert "trial 0: 0.912, " in likelihoods.console.file.getvalue()
 
 
 def test_a_line_for_every_trial_where_there_is_no_terminal(bench, monitor_of):
@@ -57,3 +70,20 @@ def test_a_bar_on_a_terminal_counts_the_trials(bench, monitor_of):
     assert "measuring the front" in shown
     assert "1/3" in shown
     assert "best 50.0%" in shown
+
+
+def test_long_phases_are_told_of_where_there_is_no_terminal(bench, monitor_of):
+    search = bench(wanted=2)
+    monitor = monitor_of(search)
+    now = monitor._last_line
+    monitor.clock = lambda: now
+    monitor.say("measuring")
+    assert monitor.console.file.getvalue() == ""
+    now += 30
+    monitor.say("measuring [1]")
+    now += 29
+    monitor.say("measuring the front")
+    assert monitor.console.file.getvalue() == "[0/2] measuring [1]\n"
+    now += 1
+    monitor.say("measuring the front")
+    assert monitor.console.file.getvalue().splitlines()[1:] == ["[0/2] measuring the front"]

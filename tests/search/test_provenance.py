@@ -1,6 +1,7 @@
 import dataclasses
 from importlib import metadata
 
+from analysis.read.runs import SCALE
 from nas.latency.prediction.predictor import ErrorCard, Predictor
 from nas.search.provenance import provenance
 from nas.testing.fakes import CONDITIONS, Instant, InstantDevice
@@ -48,3 +49,13 @@ def test_a_predictor_brings_its_errors_without_every_single_one():
     assert found["predictor"]["within_10"] == 1.0
     assert "errors" not in found["predictor"]
     assert "predictor" not in provenance(Instant(), InstantDevice(), predictor(None))
+
+
+def test_what_scores_are_is_recorded_as_the_estimator_declares_it():
+    found = provenance(Instant(), InstantDevice(), None)
+    assert found[SCALE] == {"label": "validation accuracy", "is_accuracy": True}
+    named = type("Named", (Instant,), {"label": "speed"})()
+    assert provenance(named, InstantDevice(), None)[SCALE] == {
+        "label": "speed",
+        "is_accuracy": False,
+    }

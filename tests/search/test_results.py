@@ -1,4 +1,6 @@
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -66,6 +68,43 @@ def test_the_front_and_the_references_are_printed_fastest_first(results, capsys)
     assert "Retrained for longer, 2 times each" in shown
     assert "report: runs/mine/report.html" in shown
     assert "best:   runs/mine/best.yaml" in shown
+
+
+def test_scores_are_in_percent_if_they_are_accuracies(results, capsys):
+    """Those of a supernet are, though its networks have no accuracy of their own."""
+    rows = results.front.rows.assign(accuracy=None)
+    supernet = replace(results, front=replace(results.front, rows=rows))
+    supernet.print("pets", "onnxruntime:cpu")
+    shown = capsys.readouterr().out
+    assert "95.3%" in shown
+    assert "0.9528" not in shown
+    assert "98.00%" in shown
+    assert "463k" in shown
+    replace(supernet, is_accuracy=False).print("pets", "onnxruntime:cpu")
+    shown = capsys.readouterr().out
+    assert "0.9528" in shown
+    assert "95.3%" not in shown
+    assert supernet.to_dict(3)["score_is_accuracy"] is True
+
+
+def test_the_smallest_visible_lead_is_printed(results, capsys):
+    results.print("pets", "onnxruntime:cpu")
+    shown = capsys.readouterr().out
+    assert "smallest visible lead" in shown
+    # Without noise of training: 1.96 * sqrt((0.98 * 0.02 + 0.91 * 0.09) / 360).
+    assert "+7.00 (+3.71 to +10.29)" in shown
+    assert "3.29" in shown
+    assert results.to_dict(3)["differences"][0]["smallest_lead"] == pytest.approx(0.0329, abs=1e-4)
+    assert results.to_dict(3)["differences"][0]["paired"] is False
+
+
+def test_deviations_fit_an_ascii_log(results, monkeypatch):
+    buffer = io.BytesIO()
+    monkeypatch.setattr(
+        "sys.stdout", io.TextIOWrapper(buffer, encoding="ascii", write_through=True)
+    )
+    results.print("pets", "onnxruntime:cpu")
+    assert b"98.00% +- 0.00" in buffer.getvalue()
 
 
 def test_json_holds_the_same(results):

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+from analysis.schema import HITS
 from nas.accuracy.short import ShortTraining
 from nas.accuracy.zero_cost import ZeroCost
 from nas.data import load_data
@@ -12,7 +13,14 @@ from nas.errors import MixnasError
 from nas.executors.base import Resources
 from nas.search.config import FEWEST_IMAGES
 from nas.search.directory import RunDirectory
-from nas.search.retraining import LONGER, RetrainingEstimator, RetrainingRun, retraining
+from nas.search.retraining import (
+    CONFIRMED_COLUMNS,
+    LONGER,
+    RetrainingEstimator,
+    RetrainingRun,
+    retrained,
+    retraining,
+)
 from nas.train.recipe import Recipe
 from tests.networks import DEEP, TINY
 
@@ -61,6 +69,12 @@ def test_the_test_part_is_judged_after_the_training():
         pass
     assert found.score == trainer.evaluate("test").accuracy
     assert found.accuracy == trainer.evaluate("validation").accuracy
+    hits = []
+    assert trainer.evaluate("test", hits).accuracy == found.score
+    right = torch.cat(hits).numpy()
+    assert found.images == len(right) == 360
+    assert found.hits == np.packbits(right).tobytes()
+    assert right.mean() == pytest.approx(found.score)
 
 
 @pytest.mark.usefixtures("cache_of_the_tests")
@@ -76,12 +90,16 @@ def test_networks_are_retrained_once_for_every_seed(tmp_path):
         ("deep", 6), ("deep", 7), ("trial_1", 6), ("trial_1", 7),
     ]  # fmt: skip
     assert set(table["test_images"]) == {len(load_data("digits").labels["test"])}
+    kept = retrained(RunDirectory(tmp_path))
+    assert [hits.mean() for hits in kept[HITS]] == pytest.approx(table["test"].tolist())
+    assert "hits" not in table
     # One more seed: only what is missing is trained.
     told.clear()
     retraining_run(tmp_path, seeds=3).run(networks, shape, lambda *step: told.append(step))
-    assert told == [(5, 6), (6, 6)]
+    assert told == [(4, 6), (5, 6), (6, 6)]
     again = pd.read_csv(tmp_path / "confirmed.csv")
     pd.testing.assert_frame_equal(again.head(4), table)
+    assert sum(hits is not None for hits in retrained(RunDirectory(tmp_path))[HITS]) == 6
 
 
 @pytest.mark.usefixtures("cache_of_the_tests")
@@ -107,3 +125,38 @@ def test_retrainings_that_fail_are_told(tmp_path):
     assert len(failures) == 1
     assert failures[0].startswith("trial_1: the training loss is")
     assert not (tmp_path / "confirmed.csv").exists()
+
+
+def test_results_without_hits_of_an_earlier_version_are_kept(tmp_path):
+    row = ("trial_1", "front", 6, 0.9, 0.75, 4, 1.0, "r1")
+    pd.DataFrame([row], columns=CONFIRMED_COLUMNS).to_csv(tmp_path / "confirmed.csv", index=False)
+    assert retrained(RunDirectory(tmp_path)).to_dict("records") == [
+        dict(zip(CONFIRMED_COLUMNS, row, strict=True))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("confirmed.csv", "name\ntrial_1\n"),
+        ("confirmed.csv", "\x00"),
+        ("test_hits.json", "{"),
+        ("test_hits.json", '{"runs": [{}]}'),
+    ],
+)
+def test_damaged_results_are_told_with_what_to_do(tmp_path, file, text):
+    row = ("trial_1", "front", 6, 0.9, 0.75, 4, 1.0, "r1")
+    pd.DataFrame([row], columns=CONFIRMED_COLUMNS).to_csv(tmp_path / "confirmed.csv", index=False)
+    (tmp_path / file).write_text(text, encoding="utf-8")
+    with pytest.raises(MixnasError, match=rf"{file} .*repair the file, or remove it to retrain"):
+        retrained(RunDirectory(tmp_path))
+
+
+def test_a_training_that_is_called_as_a_path_is_written_nowhere(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    row = ("trial_1", "front", 6, 0.9, 0.75, 4, 1.0, "x/../../outside")
+    pd.DataFrame([row], columns=CONFIRMED_COLUMNS).to_csv(folder / "confirmed.csv", index=False)
+    with pytest.raises(MixnasError, match="'training' must hold digests"):
+        retraining_run(folder).run({("trial_1", "front"): TINY}, Resources(1), lambda *_: None)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

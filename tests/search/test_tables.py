@@ -85,6 +85,18 @@ def test_noisy_members_of_the_front_are_measured_again(bench):
     assert table["latency_noise"][1] == ""
 
 
+def test_noisy_references_are_measured_again_with_the_front(bench):
+    search = bench(device=NoisyDevice(times=3), references=["mixnet_s"])
+    search.runner.begin_references()
+    search.runner.end("mixnet_s", Estimate(0.95, 0.1, 1.0, 5))
+    complete(search, [0.5, 0.9])
+    assert search.references.rows[0]["latency_noise"] == "a neighbour"
+    rounds = []
+    search.tables.measure_front(search.runner.device, lambda: rounds.append(1))
+    assert search.references.rows[0]["latency_noise"] == ""
+    assert rounds == [1]  # the trials were quiet
+
+
 def test_a_machine_that_stays_noisy_is_not_measured_for_ever(bench):
     search = bench(device=NoisyDevice(times=10_000))
     complete(search, [0.5, 0.9, 0.7])

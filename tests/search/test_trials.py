@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from nas.accuracy import Estimate
-from nas.errors import MixnasError, UnrunnableError
+from nas.errors import MixnasError, OutOfRangeError, UnrunnableError
 from nas.executors.base import Failure, Task
 from nas.limits import parse_limit
 from nas.search.trials import MOST_IN_VAIN, _surely_broken
@@ -149,5 +149,21 @@ def test_a_space_that_is_used_up_ends_the_search(bench):
     networks = size(search.space)
     while not search.runner.exhausted:
         judged(search.runner, search.runner.begin(50))
-    assert 0.9 * networks < search.study.completed() <= networks
+    assert search.study.completed() == networks
     assert search.runner.left == 0
+
+
+def test_networks_beyond_the_range_of_the_predictor_are_measured(bench):
+    class Narrow:
+        predicted = 0
+
+        def predict(self, spec, choice):
+            self.predicted += 1
+            if self.predicted == 2:
+                raise OutOfRangeError("too unlike the others")
+            return dataclasses.replace(InstantDevice().measure(spec), source="predicted")
+
+    search = bench(wanted=3)
+    search.runner.predictor = Narrow()
+    search.runner.begin(3)
+    assert search.study.table()["latency_source"].tolist() == ["predicted", "measured", "predicted"]

@@ -28,7 +28,9 @@ def search(tmp_path, estimator, *words):
 
 
 def resume(tmp_path, *words):
-    return start(tmp_path, [sys.executable, "-m", "nas.search", "--resume", "run", *words])
+    return start(
+        tmp_path, [sys.executable, "-m", "nas.search", "--resume", "run", "--trust-config", *words]
+    )
 
 
 def start(tmp_path, command):

@@ -149,7 +149,7 @@ def test_a_run_killed_before_its_study_was_created_is_started(command, fakes, tm
     (run / "trials.csv").unlink()
     (run / "study.db").unlink()
     open_storage(RunDirectory(run).storage)  # tables without a study
-    resumed = command("nas.search", "--resume", "run")
+    resumed = command("nas.search", "--resume", "run", "--trust-config")
     assert resumed.returncode == 0, resumed.stderr
     check_nothing_lost_or_double(trials_of(RunDirectory(run).storage), 2)
 
@@ -217,18 +217,20 @@ def test_a_run_on_a_server_is_killed_and_resumed(
     before = complete(trials_of(url, study_name(run)))
     assert 6 <= len(before) < 16
 
-    message = refused("nas.search", "--resume", "run")
+    message = refused("nas.search", "--resume", "run", "--trust-config")
     assert "cannot be used" in message
     assert "password" in message
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
-    resumed = command("nas.search", "--resume", "run")
+    resumed = command("nas.search", "--resume", "run", "--trust-config")
     assert resumed.returncode == 0, resumed.stderr
     after = trials_of(url, study_name(run))
     check_nothing_lost_or_double(after, 16)
     assert [after[trial.number] for trial in before] == before
 
     monkeypatch.delenv("PGPASSWORD")
-    more = command("nas.search", "--resume", "run", "--storage", url, "--trials", "17")
+    more = command(
+        "nas.search", "--resume", "run", "--trust-config", "--storage", url, "--trials", "17"
+    )
     assert more.returncode == 0, more.stderr
     check_nothing_lost_or_double(trials_of(url, study_name(run)), 17)
     assert "sesame" not in (run / "config.yaml").read_text()
@@ -269,7 +271,7 @@ def test_a_lost_server_is_reported_and_the_run_can_be_resumed(postgresql, comman
         postgresql.start()
     before = complete(trials_of(url, study_name(tmp_path / "run")))
     assert len(before) >= 4
-    resumed = command("nas.search", "--resume", "run", "--storage", url)
+    resumed = command("nas.search", "--resume", "run", "--trust-config", "--storage", url)
     assert resumed.returncode == 0, resumed.stderr
     after = trials_of(url, study_name(tmp_path / "run"))
     check_nothing_lost_or_double(after, 16)

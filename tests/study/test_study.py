@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import shutil
 import sqlite3
@@ -52,6 +53,44 @@ def finish_most(study, most, numbers):
         trial = study.ask()
         finish(study, trial)
         numbers.append(trial.number)
+
+
+def test_the_sampler_learns_the_latency_at_the_usual_speed(study, storage):
+    """On a machine that was slow for a while, the median is not what networks are compared by."""
+    trial = study.ask()
+    latency = InstantDevice().measure(trial.spec)
+    study.note_latency(trial, dataclasses.replace(latency, median_ms=2.0, steady_ms=1.5))
+    study.complete(trial, Instant().estimate(trial.spec, 0))
+    (written,) = trials_of(storage)
+    assert written.values[1] == 1.5
+    assert study.table()["latency_ms"].tolist() == [1.5]
+
+
+def test_a_study_that_cannot_be_read_is_told(study, storage, folder, tmp_path):
+    finish(study, study.ask())
+    with sqlite3.connect(tmp_path / "study.db") as connection:
+        connection.execute("UPDATE trial_user_attributes SET value_json = '{'")
+    connection.close()
+    with pytest.raises(MixnasError, match="the study 'search' is damaged: a trial cannot be read"):
+        open_study(storage, folder, new=False)
+
+
+def test_a_trial_that_lost_its_latency_is_told(study, storage, folder, tmp_path):
+    finish(study, study.ask())
+    with sqlite3.connect(tmp_path / "study.db") as connection:
+        connection.execute("DELETE FROM trial_user_attributes WHERE key = 'latency'")
+    connection.close()
+    with pytest.raises(MixnasError, match="trial 0 of the study is damaged: it is complete"):
+        open_study(storage, folder, new=False)
+
+
+def test_a_space_that_lost_a_value_is_told(study, storage, folder):
+    for _ in range(8):
+        finish(study, study.ask())
+    path = folder / "small.yaml"
+    path.write_text(path.read_text().replace("choice: [16, 24]", "choice: [16, 32]"))
+    with pytest.raises(MixnasError, match=r"in trial \d+ 'a.channels' was .*24.*no such value now"):
+        open_study(storage, folder, new=False)
 
 
 def test_asking_writes_the_whole_trial(study, storage):

@@ -33,7 +33,7 @@ TRIALS = 16  # combinations of values by which interactions of two variables are
 CHECKED = 64  # networks whose costs are compared with the tables' before these are used
 METRICS = len(COST_METRICS)
 UNBUILDABLE = 1e30  # costs of a block that cannot be built; a finite number, since it is subtracted
-Evaluate = Callable[[Mapping[int, int]], np.ndarray]
+CostsOf = Callable[[Mapping[int, int]], np.ndarray]
 """Maps the indices of some variables to the costs of a part of a network, shape (4,)."""
 
 
@@ -212,10 +212,11 @@ class _Part:
             if len(self._known) > LARGEST:
                 self._known.clear()
             try:
-                *costs, _ = self._count(tuple(full))
+                *counts, _ = self._count(tuple(full))
+                costs = np.array(counts, dtype=float)
             except ValueError:  # a block is not compatible with its input channels
-                costs = [UNBUILDABLE] * METRICS
-            self._known[key] = np.array(costs, dtype=float)
+                costs = np.full(METRICS, UNBUILDABLE, dtype=float)
+            self._known[key] = costs
         return self._known[key]
 
     def _matters(self, rng: random.Random, variable: int) -> bool:
@@ -278,7 +279,7 @@ class _Term:
         self._table = np.zeros((METRICS, size))
         self._empty = np.ones(size, dtype=bool)
 
-    def values(self, full: np.ndarray, metric: int, evaluate: Evaluate) -> np.ndarray:
+    def values(self, full: np.ndarray, metric: int, costs_of: CostsOf) -> np.ndarray:
         """Return one of the costs of full genotypes, shape (genotypes,)."""
         places = np.zeros(len(full), dtype=int)
         for i, size in zip(self._axes, self._shape, strict=True):
@@ -287,15 +288,15 @@ class _Term:
         empty = self._empty[places]
         if empty.any():
             for place in np.unique(places[empty]).tolist():
-                self._fill(place, evaluate)
+                self._fill(place, costs_of)
         return np.asarray(self._table[metric, places])
 
-    def _fill(self, place: int, evaluate: Evaluate) -> None:
+    def _fill(self, place: int, costs_of: CostsOf) -> None:
         indices = [int(index) for index in np.unravel_index(place, self._shape)]
         values = dict(zip(self._axes, indices, strict=True))
-        self._table[:, place] = evaluate(values)
+        self._table[:, place] = costs_of(values)
         if self._differs:
-            base = evaluate({**values, self._axes[0]: 0})
+            base = costs_of({**values, self._axes[0]: 0})
             if base[0] >= UNBUILDABLE:
                 raise NotTabulableError
             self._table[:, place] -= base

@@ -8,7 +8,7 @@ admit is as likely, relative to the others, as it is without them.
    (`nas.space.counting.tables`). Each is a draw from the space, so the first one inside is an even one.
    (In a chain of similar draws it would not be: most chains enter at the limits.)
 2. Where that finds nothing, a small space is enumerated.
-3. In a large one, a population of draws is led towards the limits (`sampling.population`). What it
+3. In a large one, a population of draws is led towards the limits (`sampling.particles`). What it
    ends with is nearly even.
 4. If that does not reach them either, the error names the nearest network that walks towards the
    limits have found.
@@ -26,7 +26,7 @@ from nas.cost import Cost
 from nas.errors import LimitError
 from nas.limits import Limit, format_metric
 from nas.space.sampling.enumeration import ENUMERATED, admitted_networks
-from nas.space.sampling.population import Population
+from nas.space.sampling.particles import Particles
 from nas.space.sampling.violation import cost_limits, limit_violation, violations
 from nas.space.sampling.walks import approach
 from nas.space.space import Space
@@ -95,7 +95,7 @@ def sample_many(
             raise LimitError(_refusal(space, approach(space, rng, bounds), bounds, certain=True))
         chosen = rng.choices(genotypes, weights, k=missing)
         return found + [Sample(genotype, space.cost(genotype), True) for genotype in chosen]
-    population = Population(space, rng, bounds).lead(missing)
+    population = Particles(space, rng, bounds).lead(missing)
     for genotype in population or [approach(space, rng, bounds)] * missing:
         reached = _inside(space, genotype, bounds, exact=False)
         if not reached:

@@ -27,7 +27,7 @@ LAST_MOVES = 40  # attempts within the limits
 LEVELS = 60  # sets before the limits are given up
 
 
-class Population:
+class Particles:
     """Networks that approach restrictions and limits."""
 
     def __init__(self, space: Space, rng: random.Random, limits: Sequence[Limit]) -> None:

@@ -6,6 +6,7 @@ import random
 import numpy as np
 import pytest
 
+from nas.latency.prediction import genotype as genotype_module
 from nas.latency.prediction.genotype import GenotypeLatency
 from nas.latency.prediction.model import LatencyModel
 from nas.latency.prediction.predictor import network_features
@@ -121,3 +122,70 @@ def test_it_learns_again_when_there_is_a_twentieth_more():
     # One more of 20 is a twentieth, of 21 to 40 two are, of 42 three.
     learned = [n for n in range(1, 45) if known.learn(pairs[:n])]
     assert learned == [*range(4, 22), *range(23, 42, 2), 44]
+
+
+def taught(factors, n=40):
+    """Return what has learned from networks whose latency is off by factors, one by one."""
+    known = GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS)
+    found = measured(genotypes(4, n))
+    assert known.learn(found[: n - len(factors)])
+    for i, factor in enumerate(factors, start=n - len(factors)):
+        genotype, latency = found[i]
+        off = dataclasses.replace(latency, steady_ms=factor * known(genotype))
+        known.learn([*found[:i], (genotype, off)])
+    return known
+
+
+def test_a_fit_to_four_networks_is_not_sure():
+    known = GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS)
+    assert known.learn(measured(genotypes(0, 4)))
+    assert known.ready
+    assert not known.sure
+
+
+def test_predictions_before_measurements_decide_whether_it_is_sure():
+    assert not taught([1.0] * 7).sure  # 8 are required
+    assert taught([1.0] * 8).sure
+    assert taught([1.09, 0.92] * 4).sure
+    assert taught([1.0] * 7 + [2.0]).sure  # one of 8 may be wrong
+    assert not taught([1.0] * 6 + [2.0, 0.5]).sure
+    assert not taught([1.2] * 8).sure
+    assert taught([2.0, 0.5] + [1.0] * 8).sure  # the latest count
+
+
+def test_networks_that_were_measured_before_do_not_make_it_surer():
+    known = taught([1.0] * 7)
+    again = measured(genotypes(4, 40))
+    for _ in range(3):
+        known.learn(again)
+    assert not known.sure
+
+
+def test_a_predictor_is_sure():
+    model = LatencyModel(whole(mixnet, genotypes(0, 20)), np.linspace(1, 5, 20))
+    assert GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS, model).sure
+
+
+def test_a_network_that_comes_again_takes_no_more_memory():
+    known = GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS)
+    found = genotypes(0, 8)
+    known.learn(measured(found))
+    latencies = [known(g) for g in found]
+    kept = len(known._features)
+    assert [known(g) for g in found] == latencies
+    assert len(known._features) == kept
+    # Of 8 networks, the pool is shared, and so are the classifiers.
+    parts = {(str(part), shape) for part, shape in known._features}
+    assert len(parts) == kept
+
+
+def test_memory_is_bounded(monkeypatch):
+    monkeypatch.setattr(genotype_module, "KEPT", 60)
+    known = GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS)
+    known.learn(measured(genotypes(0, 8)))
+    free = GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS)
+    free.learn(measured(genotypes(0, 8)))
+    for genotype in genotypes(1, 60):
+        assert known(genotype) == pytest.approx(free(genotype), rel=1e-9)
+        assert len(known._features) <= 60
+        assert len(known._parts) <= 60

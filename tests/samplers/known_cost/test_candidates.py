@@ -1,8 +1,10 @@
 import itertools
 import random
 
+import numpy as np
 import pytest
 from optuna.distributions import IntDistribution
+from scipy.stats import chisquare
 
 from nas.errors import LimitError
 from nas.samplers import ParameterDomain
@@ -50,6 +52,17 @@ def test_a_pool_that_cannot_be_filled_is_reported():
     pool = CandidatePool(ParameterDomain(DIGITS, feasible=lambda p: False))
     with pytest.raises(LimitError, match="none of 10,000 draws"):
         pool.renew(random.Random(0))
+
+
+def test_a_pool_is_even_over_what_is_admitted():
+    domain = ParameterDomain({"a": IntDistribution(0, 9)}, feasible=lambda p: p["a"] < 6)
+    counts = np.zeros(6)
+    for seed in range(10):
+        pool = CandidatePool(domain)
+        pool.renew(random.Random(seed))
+        for (index,) in pool.genotypes:
+            counts[index] += 1
+    assert chisquare(counts).pvalue > 1e-3
 
 
 def test_children_of_one_parent_differ_from_it_in_one_or_two_variables():

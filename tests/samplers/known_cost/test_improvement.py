@@ -153,6 +153,9 @@ def test_the_reference_lies_a_tenth_below_the_front():
     assert alike == pytest.approx(0.72)
     assert reference_accuracy(np.zeros(2), np.ones((2, 1))) == pytest.approx(-0.1)
     assert reference_accuracy(np.full(2, -5.0), np.ones((2, 1))) == pytest.approx(-5.5)
+    # Less a tenth of 0.95 - 0.9; the network of 0.1 is dominated.
+    found = reference_accuracy(np.array([0.9, 0.1, 0.95]), np.array([[1.0], [1.0], [2.0]]))
+    assert found == pytest.approx(0.895)
     # Duplicates count once, and of equally accurate networks the cheaper one is on the front.
     accuracies = np.array([0.5, 0.5, 0.5, 0.7])
     tied = reference_accuracy(accuracies, np.array([[1.0, 2], [1, 2], [1, 3], [2, 1]]))

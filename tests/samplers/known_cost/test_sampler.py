@@ -5,18 +5,20 @@ import random
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from nas.errors import LimitError, MixnasError
-from nas.limits import parse_limits
+from nas.limits import Limit, parse_limits
 from nas.samplers import KnownCostSampler, ParameterDomain, distributions
 from nas.samplers.known_cost.costs import LearnedCost
+from nas.samplers.known_cost.sampler import BEYOND
 from nas.space import load_space
 from tests.sampling import BOTH, KINDS, PARAMETERS, accuracy, cost, keys, made_up, run, tried
 from tests.space.test_space import tiny
 
 mixnet = load_space("mixnet")
+DIGITS = {"a": IntDistribution(0, 9), "b": IntDistribution(0, 9)}
 
 
 # -- in a study -----------------------------------------------------------------------------
@@ -138,11 +140,30 @@ def test_contradictory_arguments_are_refused(space, costs, more, words):
         KnownCostSampler(space, costs, **more)
 
 
-def test_other_parameters_are_refused():
-    study = optuna.create_study(directions=BOTH, sampler=KnownCostSampler(PARAMETERS, [cost]))
-    trial = study.ask(PARAMETERS)
-    with pytest.raises(MixnasError, match="'extra' is not a variable of 'the parameters'"):
-        trial.suggest_int("extra", 0, 1)
+@pytest.mark.parametrize("limit", [200e6, 300e6])
+def test_networks_near_the_budget_are_proposed(limit):
+    # The more multiply-adds, the better: the front reaches the limit.
+    sampler = KnownCostSampler(mixnet, ["madds"], limits=[Limit("madds", upper=limit)], seed=1)
+    study = optuna.create_study(directions=BOTH, sampler=sampler)
+    costs = []
+    for _ in range(24):
+        trial = study.ask(distributions(mixnet))
+        costs.append(mixnet.cost(mixnet.from_params(trial.params)).madds)
+        study.tell(trial, [0.95 - 0.5 * (costs[-1] / 1e6) ** -0.3, costs[-1]])
+    assert sum(cost > 0.9 * limit for cost in costs[10:]) >= 1
+
+
+def test_the_reference_point_lies_beyond_the_largest_cost():
+    sampler = KnownCostSampler(DIGITS, [lambda p: p["a"]])
+    study = optuna.create_study(directions=BOTH, sampler=sampler)
+    study.ask(DIGITS)
+    costs = np.array([[0.0], [9.0]])
+    improvement = sampler._improvement(np.array([0.5, 0.7]), costs)
+    assert improvement._upper.max() == pytest.approx(9 * (1 + BEYOND))
+    alone = KnownCostSampler(DIGITS, [lambda p: 3.0])
+    optuna.create_study(directions=BOTH, sampler=alone).ask(DIGITS)
+    constant = alone._improvement(np.array([0.5, 0.7]), np.array([[3.0], [3.0]]))
+    assert constant._upper.max() == 4.0
 
 
 # -- options --------------------------------------------------------------------------------
@@ -154,7 +175,7 @@ def test_only_feasible_parameters_are_proposed():
     assert all(p["depth0"] < p["depth1"] for p in found)
     assert len(set(keys(found))) == 20
     never = KnownCostSampler(PARAMETERS, [cost], feasible=lambda p: False)
-    with pytest.raises(LimitError, match="none of 10,000 draws is feasible"):
+    with pytest.raises(LimitError, match="of the parameters is feasible|none of 10,000"):
         tried(never, 1)
 
 

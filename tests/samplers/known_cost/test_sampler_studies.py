@@ -31,6 +31,13 @@ def test_running_trials_keep_others_at_a_distance():
         assert all(apart(one, two) > 1 for two in waiting[:i])
 
 
+def test_proposals_before_any_result_differ_in_two_variables():
+    study = optuna.create_study(directions=BOTH, sampler=KnownCostSampler(PARAMETERS, [cost]))
+    waiting = [study.ask(PARAMETERS).params for _ in range(12)]
+    for i, one in enumerate(waiting):
+        assert all(apart(one, two) > 1 for two in waiting[:i])
+
+
 def test_all_trials_may_be_asked_before_any_result():
     study = optuna.create_study(directions=BOTH, sampler=KnownCostSampler(PARAMETERS, [cost]))
     trials = [study.ask(PARAMETERS) for _ in range(20)]
@@ -78,7 +85,7 @@ def test_a_small_set_is_exhausted():
         study.tell(trial, [0.5 + 0.1 * trial.params["a"], spent(trial.params)])
         found.append(trial.params)
     assert len(set(keys(found))) == 18
-    with pytest.raises(ExhaustedError, match="18 networks of 'the parameters' were tried"):
+    with pytest.raises(ExhaustedError, match="all 18 networks of 'the parameters' within"):
         study.ask(FEW)
 
 

@@ -9,7 +9,7 @@ from scipy.stats import ks_2samp
 from nas.limits import parse_limits
 from nas.space import space_from_yaml
 from nas.space.sampling import population
-from nas.space.sampling.population import Population
+from nas.space.sampling.particles import Particles
 from nas.space.sampling.violation import limit_violation, violations
 from tests.space.sampling.test_drawing import CONDITIONAL, PLAIN, limited, p_value
 from tests.space.test_space import mixnet
@@ -18,7 +18,7 @@ from tests.space.test_space import mixnet
 @pytest.mark.parametrize("text", [PLAIN, CONDITIONAL], ids=["plain", "cond"])
 def test_members_are_even_over_what_limits_admit(text):
     space, limits, members, likelihoods = limited(text, 0.1)
-    drawn = [g for seed in range(40) for g in Population(space, random.Random(seed), limits).lead(5)]
+    drawn = [g for seed in range(40) for g in Particles(space, random.Random(seed), limits).lead(5)]
     assert p_value(drawn, members, likelihoods) > 1e-3
 
 
@@ -27,7 +27,7 @@ def test_members_of_mixnet_are_those_of_rejection_sampling():
     drawn = [
         mixnet.cost(g).madds
         for seed in range(12)
-        for g in Population(mixnet, random.Random(seed), limits).lead(10)
+        for g in Particles(mixnet, random.Random(seed), limits).lead(10)
     ]
     full = mixnet.draw_full(np.random.default_rng(1), 60_000)
     inside = full[violations(mixnet.cost_tables, full, limits) == 0]
@@ -38,19 +38,19 @@ def test_members_of_mixnet_are_those_of_rejection_sampling():
 
 def test_networks_are_reached_that_no_draw_meets():
     limits = parse_limits(["madds=52M"])
-    (genotype,) = Population(mixnet, random.Random(0), limits).lead()
+    (genotype,) = Particles(mixnet, random.Random(0), limits).lead()
     assert limit_violation(mixnet, genotype, limits)[0] == 0
 
 
 def test_more_networks_than_members_repeat_them(monkeypatch):
     monkeypatch.setattr(population, "MEMBERS", 16)
     limits = parse_limits(["madds=300M"])
-    assert len(Population(mixnet, random.Random(0), limits).lead(40)) == 40
+    assert len(Particles(mixnet, random.Random(0), limits).lead(40)) == 40
 
 
 def test_limits_that_are_not_reached_give_nothing(monkeypatch):
     monkeypatch.setattr(population, "LEVELS", 4)
-    assert Population(mixnet, random.Random(0), parse_limits(["madds=1M"])).lead() == []
+    assert Particles(mixnet, random.Random(0), parse_limits(["madds=1M"])).lead() == []
 
 
 def test_restrictions_are_kept_without_tables():
@@ -64,5 +64,5 @@ def test_restrictions_are_kept_without_tables():
         """
     )
     assert space.cost_tables is None
-    for genotype in Population(space, random.Random(0), ()).lead(5):
+    for genotype in Particles(space, random.Random(0), ()).lead(5):
         assert space.broken(genotype) == []

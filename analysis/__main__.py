@@ -236,7 +236,7 @@ def main() -> None:
         usage = getattr(error, "format_message", None)  # an option that typer refuses
         if usage is None:
             raise
-        _fail(f"{usage()}; --help lists the options")
+        _fail(f"{str(usage()).removesuffix('.')}; --help lists the options")
 
 
 def _fail(text: str) -> NoReturn:

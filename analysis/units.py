@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from typing import Any
 
@@ -87,10 +88,12 @@ def format_count(value: float) -> str:
 
 
 def score_text(score: float | None, is_share: bool) -> str:
-    """Return a score as text: shares in percent, a missing score as a dash."""
+    """Return a score as text: shares in percent, large ones as counts, a missing one as a dash."""
     if score is None or pd.isna(score):
         return "-"
-    return f"{100 * score:.1f}%" if is_share else f"{score:.4g}"
+    if is_share:
+        return f"{100 * score:.1f}%"
+    return format_count(score) if 10_000 <= score < math.inf else f"{score:.4g}"
 
 
 def value_text(name: str, value: Any, is_share: bool = False) -> str:

@@ -94,7 +94,8 @@ def run(app: typer.Typer) -> NoReturn:
         usage = getattr(error, "format_message", None)  # an option that typer refuses
         if usage is None:
             raise
-        _end_with(f"{' '.join(str(usage()).split())}; --help lists the options")
+        told = " ".join(str(usage()).split()).removesuffix(".")
+        _end_with(f"{told}; --help lists the options")
     sys.exit(code or 0)
 
 

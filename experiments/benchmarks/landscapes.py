@@ -7,6 +7,10 @@
   saturating curve, with noise. Stages interact only through their channels, so the true front
   follows by dynamic programming.
 - ``mixnet-small``: the same with other preferences, and a limit that under 1% of the space meets.
+
+Networks are scored by the share of the best possible hypervolume, under two fixed references. One
+is at the largest cost, where a network that costs as much adds nothing. The other is `BEYOND` times
+as far, so that networks near the largest cost, or near the limit, count as well.
 """
 
 from __future__ import annotations
@@ -28,6 +32,33 @@ from nas.samplers.domain import distributions
 from nas.space import Genotype, Space, load_space
 
 Params = Mapping[str, Any]
+BEYOND = 1.2  # cost of the second reference, in units of the largest cost
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference point of the hypervolume.
+
+    Attributes:
+        accuracy: Accuracy that networks must exceed to count.
+        cost: Cost that they must stay below.
+        full: Hypervolume of the best possible front.
+    """
+
+    accuracy: float
+    cost: float
+    full: float
+
+    @staticmethod
+    def of(front: Sequence[tuple[float, float]], accuracy: float, cost: float) -> Reference:
+        """Return the reference point at an accuracy and a cost.
+
+        Args:
+            front: The (cost, accuracy) points of the best possible front that are allowed.
+            accuracy: Accuracy of the point.
+            cost: Cost of the point.
+        """
+        return Reference(accuracy, cost, hypervolume(front, (accuracy, cost)))
 
 
 @dataclass(frozen=True)
@@ -42,8 +73,8 @@ class Problem:
         observed: Accuracy that an evaluation with a seed returns.
         truth: True accuracy, by which samplers are scored.
         max_score: Upper bound of accuracies: 1 or 100.
-        reference: Accuracy and cost of the reference point.
-        full: Hypervolume of the best possible front.
+        reference: Reference point at the largest cost.
+        beyond: Reference point beyond the largest cost.
         about: Further facts for the record.
         space: Space of the parameters, if there is one.
         limits: Limits on costs.
@@ -56,16 +87,22 @@ class Problem:
     observed: Callable[[Params, int], float]
     truth: Callable[[Params], float]
     max_score: float
-    reference: tuple[float, float]
-    full: float
+    reference: Reference
+    beyond: Reference
     about: dict[str, Any] = field(default_factory=dict)
     space: Space | None = None
     limits: tuple[Limit, ...] = ()
 
-    def share(self, tried: Sequence[Params]) -> float:
-        """Return the share of the full hypervolume that networks dominate."""
+    def share(self, tried: Sequence[Params], reference: Reference | None = None) -> float:
+        """Return the share of the full hypervolume that networks dominate.
+
+        Args:
+            tried: The networks.
+            reference: Reference point; `self.reference` by default.
+        """
         points = [(self.cost(params), self.truth(params)) for params in tried]
-        return hypervolume(points, self.reference) / self.full
+        end = reference or self.reference
+        return hypervolume(points, (end.accuracy, end.cost)) / end.full
 
 
 def hypervolume(points: Sequence[tuple[float, float]], reference: tuple[float, float]) -> float:
@@ -91,7 +128,7 @@ def nas_bench_macro(path: Path | None = None) -> Problem:
         return found
 
     points = [(r["flops"], r["mean_acc"]) for r in table.values()]
-    reference = (80.0, float(max(flops for flops, _ in points)))
+    largest = float(max(flops for flops, _ in points))
     return Problem(
         "nas-bench-macro",
         {layer: CategoricalDistribution(list(blocks)) for layer in layers},
@@ -100,8 +137,8 @@ def nas_bench_macro(path: Path | None = None) -> Problem:
         lambda params, seed: float(row(params)["test_acc"][seed % 3]),
         lambda params: float(row(params)["mean_acc"]),
         100.0,
-        reference,
-        hypervolume(points, reference),
+        Reference.of(points, 80.0, largest),
+        Reference.of(points, 80.0, BEYOND * largest),
         {"networks": len(table)},
     )
 
@@ -125,7 +162,7 @@ def _made_up(name: str, seed: int, most: float | None) -> Problem:
     largest = most or front[-1][0]
     inside = costs <= largest
     worst = float(np.quantile([world.truth(g) for g in drawn], 0.05))
-    reference = (worst, float(largest))
+    allowed = [(cost, accuracy) for cost, accuracy in front if cost <= largest]
     limits = (Limit("madds", upper=most),) if most else ()
     memory = lru_cache(None)(lambda items: space.from_params(dict(items)))
 
@@ -140,12 +177,12 @@ def _made_up(name: str, seed: int, most: float | None) -> Problem:
         lambda params, n: world.observed(genotype(params), n),
         lambda params: world.truth(genotype(params)),
         1.0,
-        reference,
-        hypervolume(front, reference),
+        Reference.of(allowed, worst, float(largest)),
+        Reference.of(allowed, worst, BEYOND * largest),
         {
             "share_of_space_admitted": round(float(inside.mean()), 5),
-            "best_accuracy": round(max(a for c, a in front if c <= largest), 4),
-            "reference": reference,
+            "best_accuracy": round(max(a for _, a in allowed), 4),
+            "reference": (worst, float(largest)),
         },
         space,
         limits,

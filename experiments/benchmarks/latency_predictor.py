@@ -55,7 +55,8 @@ def main() -> None:
     band = [Limit("madds", typical * (1 - BAND), typical * (1 + BAND))]
     fresh = draw(space, arguments.fresh - arguments.fresh // 2, rng)
     fresh += draw(space, arguments.fresh // 2, rng, band)
-    measured = measure_all(device, fresh)
+    pairs = measure_all(device, fresh)
+    fresh, measured = [spec for spec, _ in pairs], [latency for _, latency in pairs]
     latencies = np.array([latency.steady_ms for latency in measured])
     madds = np.array([count(spec).madds for spec in fresh])
     choice, conditions = device.form_choice(), device.conditions
@@ -64,7 +65,7 @@ def main() -> None:
     card = error_card(predicted, latencies, madds)
     inside = np.abs(madds / np.median(madds) - 1) <= BAND
 
-    again = np.array([latency.steady_ms for latency in measure_all(device, fresh[:REPEATS])])
+    again = np.array([latency.steady_ms for _, latency in measure_all(device, fresh[:REPEATS])])
     repeat = np.abs(again / latencies[:REPEATS] - 1)
     rows = {
         "networks": arguments.networks,

@@ -191,10 +191,11 @@ class PixelCache:
             end = file.tell() + total * 3 * side**2
             for part in PARTS:
                 for (source, label), digest, image in _decoded(self._files[part], side):
-                    digests[part].append(digest)
                     if isinstance(image, str):
                         broken.append(printable(f"{source}: {image}"))
+                        digests[part].append(b"")  # nobody sees it, so it may be there twice
                     else:
+                        digests[part].append(digest)
                         # Written, not stored through a mapping: there, a full disk kills a process.
                         file.write(image.data)
                         labels[part].append(label)

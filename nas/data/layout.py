@@ -122,7 +122,7 @@ def find_layout(name: str) -> Layout:
     named = {folder: part for folder in folders if (part := _part_of(folder)) is not None}
     splits = {folder: part for folder, part in named.items() if _holds_classes(folder)}
     if not named or not _are_splits(root, folders, named, splits):
-        return Layout({"train": root}, tuple(_strays([root])))
+        return Layout({"train": root}, (*_parallel(folders), *_strays([root])))
     # A split without any images is not passed over; that it is empty is told when it is read.
     exact = {f: part for f, part in named.items() if _is_exact(f)}
     _refuse_flat(root, [f for f in exact if f not in splits and _holds_images(f)])
@@ -203,6 +203,17 @@ def _refuse_flat(root: Path, flat: Sequence[Path]) -> None:
             f"{flat[0]} is named like a split and has images, but no class folders; expected "
             f"{root}/train/CLASS/*.jpg and {root}/test/CLASS/*.jpg: move it away if its images "
             "have no labels, or rename it if it is a class"
+        )
+
+
+def _parallel(folders: Sequence[Path]) -> Iterator[str]:
+    """Yield a sentence about classes that hold the same folders, as folds of a data set do."""
+    inner = [{f.name for f in subfolders(folder) if _holds_images(f)} for folder in folders]
+    if len(inner) > 1 and len(inner[0]) > 1 and all(names == inner[0] for names in inner):
+        yield (
+            f"the names of the folders in {folders[0]} ({', '.join(sorted(inner[0])[:3])}), which "
+            f"are those in {folders[1]}, too; if these are splits and not classes, call them "
+            "train, val and test"
         )
 
 

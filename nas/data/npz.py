@@ -39,8 +39,8 @@ def check_expansion(where: str, claimed: int, packed: int) -> None:
     most = _ALWAYS_READ + _MOST_EXPANSION * packed
     if claimed > most:
         raise MixnasError(
-            f"{where} claims to have {claimed} bytes, but {packed} packed bytes hold at most "
-            f"{most}; it is damaged, or should be saved without compression"
+            f"{where} claims to have {claimed} bytes, more than the {most} that are read of "
+            f"{packed} packed ones; it is damaged, or should be saved without compression"
         )
 
 

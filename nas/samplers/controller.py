@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from torch import Tensor, nn
 
 from nas.objective import mnasnet_reward
-from nas.samplers.base import GenotypeSampler, PastTrial, Proposal, tried_genotypes
+from nas.samplers.base import GenotypeSampler, PastTrial, Proposal
 from nas.samplers.domain import Domain
 from nas.space import INACTIVE, Genotype
 
@@ -54,7 +54,7 @@ class ControllerSampler(GenotypeSampler):
         sizes = [size for _, size, _ in self.domain.variables()]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            self._policy = Policy(sizes)
+            self._policy = Policy(sizes, self.domain.order())
         self._optimizer = torch.optim.Adam(self._policy.parameters(), LEARNING_RATE)
         self._learned = 0
         self._target: float | None = None
@@ -67,7 +67,7 @@ class ControllerSampler(GenotypeSampler):
         while self._learn(past[self._learned : self._learned + BATCH]):
             self._learned += BATCH
         generator = torch.Generator().manual_seed(rng.randrange(2**62))
-        seen = tried_genotypes(past)
+        seen = self.tried(past)
         for _ in range(SAMPLE_ATTEMPTS):
             genotype = self._policy.sample(self.domain, generator)
             if genotype not in seen and self.domain.admits(genotype):
@@ -114,14 +114,16 @@ class ControllerSampler(GenotypeSampler):
 class Policy(nn.Module):
     """A distribution over genotypes: an LSTM that chooses one variable after another."""
 
-    def __init__(self, sizes: Sequence[int]) -> None:
+    def __init__(self, sizes: Sequence[int], order: Sequence[int]) -> None:
         """Create the policy.
 
         Args:
             sizes: Number of values of every variable.
+            order: Positions of the variables in the order in which they are chosen: those first
+                that decide whether others have an effect.
         """
         super().__init__()
-        self._sizes = list(sizes)
+        self._sizes, self._order = list(sizes), list(order)
         self.embeddings = nn.ModuleList(nn.Embedding(size + 1, HIDDEN) for size in sizes)
         self.cell = nn.LSTMCell(HIDDEN, HIDDEN)
         self.heads = nn.ModuleList(nn.Linear(HIDDEN, size) for size in sizes)
@@ -130,17 +132,16 @@ class Policy(nn.Module):
     @torch.no_grad()
     def sample(self, domain: Domain, generator: torch.Generator) -> Genotype:
         """Draw a genotype; variables without effect are marked inactive."""
-        genotype = [0] * len(self._sizes)
+        choices = [0] * len(self._sizes)
         inputs, state = self.start, None
-        for i in range(len(self._sizes)):
+        for i in self._order:
             state = self.cell(inputs, state)
             probabilities = self.heads[i](state[0]).softmax(-1)
-            genotype[i] = int(torch.multinomial(probabilities[0], 1, generator=generator))
-            # Whether a variable has an effect depends only on the variables before it.
-            genotype[i] = domain.canonical(tuple(genotype))[i]
-            inputs = self.embeddings[i](torch.tensor([genotype[i] + 1]))
-            genotype[i] = max(genotype[i], 0)
-        return domain.canonical(tuple(genotype))
+            choices[i] = int(torch.multinomial(probabilities[0], 1, generator=generator))
+            # The choice is kept even if it seems to have no effect: a later one may change that.
+            index = domain.canonical(tuple(choices))[i]
+            inputs = self.embeddings[i](torch.tensor([index + 1]))
+        return domain.canonical(tuple(choices))
 
     def log_likelihood(self, genotypes: Sequence[Genotype]) -> tuple[Tensor, Tensor]:
         """Return log-likelihoods and summed entropies of choices, each of shape (genotypes,)."""
@@ -148,7 +149,7 @@ class Policy(nn.Module):
         total = torch.zeros(len(genotypes))
         entropy = torch.zeros(len(genotypes))
         inputs, state = self.start.expand(len(genotypes), -1), None
-        for i in range(len(self._sizes)):
+        for i in self._order:
             state = self.cell(inputs, state)
             logs = self.heads[i](state[0]).log_softmax(-1)
             chosen, active = choices[:, i].clamp(min=0), choices[:, i] != INACTIVE

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,15 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from nas.errors import MixnasError
 from nas.limits import COST_METRICS, Limit
-from nas.space import Genotype, Space, sample
+from nas.space import Genotype, Space, sample, sample_many
 from nas.space.encoding import encode_all
-from nas.space.sampling import approach_from, cost_limits, limit_violation
+from nas.space.sampling import (
+    ENUMERATED,
+    admitted_networks,
+    approach_from,
+    cost_limits,
+    limit_violation,
+)
 
 CostFunction = Callable[[Any], float]
 """A cost or a covariate, known without training: a function of what `Domain.view` returns."""
@@ -30,14 +36,21 @@ class Domain(ABC):
     Attributes:
         name: Name for messages.
         distributions: Optuna distributions by variable.
+        conditions_known: Whether it is known from the start which variables have an effect; else it
+            is learned from the trials (see `learn_conditions`).
     """
 
+    conditions_known: bool = True
     name: str
     distributions: dict[str, BaseDistribution]
 
     @abstractmethod
     def variables(self) -> list[tuple[str, int, bool]]:
         """Return name, number of values, and whether the values are ordered, of every variable."""
+
+    def order(self) -> Sequence[int]:
+        """Return the positions of the variables, those first that decide on others' effect."""
+        return range(len(self.variables()))
 
     @abstractmethod
     def canonical(self, genotype: Genotype) -> Genotype:
@@ -50,6 +63,22 @@ class Domain(ABC):
         Raises:
             LimitError: If none was found.
         """
+
+    def draw_many(self, rng: random.Random, number: int) -> list[Genotype]:
+        """Draw several genotypes inside the limits, independently.
+
+        Raises:
+            LimitError: If none was found.
+        """
+        return [self.draw(rng) for _ in range(number)]
+
+    @abstractmethod
+    def members(self) -> list[Genotype] | None:
+        """Return all genotypes inside the limits, in order; None if there are too many."""
+
+    @abstractmethod
+    def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
+        """Yield the genotypes that differ in one variable; limits are ignored."""
 
     @abstractmethod
     def admits(self, genotype: Genotype) -> bool:
@@ -96,8 +125,24 @@ class Domain(ABC):
         """Return the Optuna parameters of a genotype, one for every variable."""
 
     @abstractmethod
-    def from_parameters(self, parameters: Mapping[str, Any]) -> Genotype:
+    def index_of(self, name: str, value: Any) -> int | None:
+        """Return the index of a variable's value; None if it is not among its values."""
+
+    def position(self, name: str) -> int:
+        """Return the position of a variable in a genotype."""
+        return list(self.distributions).index(name)
+
+    def learn_conditions(self, genotypes: Sequence[Genotype]) -> None:  # noqa: B027
+        """Learn from finished trials which variables have no effect, if that is not known."""
+
+    @abstractmethod
+    def from_parameters(self, parameters: Mapping[str, Any], partial: bool = False) -> Genotype:
         """Return the genotype of Optuna parameters.
+
+        Args:
+            parameters: The parameters by name; further ones are ignored.
+            partial: Whether parameters that are missing have no effect, since the trial is complete
+                and did not suggest them. In a space, this is known without it.
 
         Raises:
             MixnasError: If a parameter that matters is missing or has a value that is not allowed.
@@ -128,10 +173,16 @@ class SpaceDomain(Domain):
         self.distributions = distributions(space)
         self._extra_limits = list(limits)
         self._limits = cost_limits(space, self._extra_limits)
+        self._members: list[Genotype] | None = None
 
     def variables(self) -> list[tuple[str, int, bool]]:
         """See `Domain`."""
         return [(v.name, len(v.values), v.kind == "ordinal") for v in self.space.variables]
+
+    def order(self) -> Sequence[int]:
+        """See `Domain`."""
+        variables = self.space.variables
+        return sorted(range(len(variables)), key=lambda i: (bool(variables[i].sites), i))
 
     def canonical(self, genotype: Genotype) -> Genotype:
         """See `Domain`."""
@@ -140,6 +191,20 @@ class SpaceDomain(Domain):
     def draw(self, rng: random.Random) -> Genotype:
         """See `Domain`."""
         return sample(self.space, rng, self._extra_limits).genotype
+
+    def draw_many(self, rng: random.Random, number: int) -> list[Genotype]:
+        """See `Domain`."""
+        return [s.genotype for s in sample_many(self.space, rng, number, self._extra_limits)]
+
+    def members(self) -> list[Genotype] | None:
+        """See `Domain`."""
+        if self._members is None and self.space.assignments <= ENUMERATED:
+            self._members, _ = admitted_networks(self.space, self._limits)
+        return self._members
+
+    def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
+        """See `Domain`."""
+        return self.space.neighbours(genotype)
 
     def admits(self, genotype: Genotype) -> bool:
         """See `Domain`."""
@@ -189,7 +254,12 @@ class SpaceDomain(Domain):
             for v in self.space.variables
         }
 
-    def from_parameters(self, parameters: Mapping[str, Any]) -> Genotype:
+    def index_of(self, name: str, value: Any) -> int | None:
+        """See `Domain`."""
+        labels = self.space.variables[self.space.index(name)].labels
+        return labels.index(value) if value in labels else None
+
+    def from_parameters(self, parameters: Mapping[str, Any], partial: bool = False) -> Genotype:
         """See `Domain`."""
         return self.space.from_params(parameters)
 

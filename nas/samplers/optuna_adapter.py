@@ -11,7 +11,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from nas.samplers.base import GenotypeSampler, PastTrial, Proposal, tried_genotypes
+from nas.samplers.base import GenotypeSampler, PastTrial, Proposal
 from nas.samplers.domain import Domain
 from nas.space import Genotype
 
@@ -56,7 +56,7 @@ class ConstrainedSampler(GenotypeSampler):
         storage = mirror._storage
         trial_id = storage.create_new_trial(mirror._study_id)
         frozen = storage.get_trial(trial_id)
-        genotype = self.new_near(self._inner_proposal(mirror, frozen), tried_genotypes(past), rng)
+        genotype = self.new_near(self._inner_proposal(mirror, frozen), self.tried(past), rng)
         for (name, distribution), index in zip(self._parameters.items(), genotype, strict=True):
             storage.set_trial_param(trial_id, name, max(index, 0), distribution)
         self._open_numbers[genotype] = frozen.number

@@ -66,7 +66,7 @@ class _LatencyCost:
 
     @property
     def ready(self) -> bool:
-        return self.latency.ready
+        return self.latency.sure
 
     def learn_from(self, past: Sequence[PastTrial]) -> bool:
         measured = [

@@ -110,7 +110,9 @@ def test_a_column_is_written_in_one_way(name, value, is_share, text):
     [
         (0.12345, True, "12.3%"),
         (0.12345, False, "0.1235"),
-        (123456.0, False, "1.235e+05"),
+        (123456.0, False, "123k"),
+        (9_999.0, False, "9999"),
+        (10_000.0, False, "10k"),
         (None, True, "-"),
         (math.nan, False, "-"),
     ],

@@ -183,3 +183,12 @@ def test_what_it_is_filled_with_can_be_opened(tmp_path, data):
     assert store.is_filled()
     assert store.fits()
     assert store.open(data.classes).images["train"].shape == (data.count("train"), 3, 8, 8)
+
+
+def test_files_that_cannot_be_read_are_nobody_s_copies(tmp_path, home):
+    root = write_folder(tmp_path / "junk", ("train", "test"))
+    for part in ("train", "test"):
+        (root / part / "ant" / "000.png").write_bytes(b"no image")
+    told = load_data(str(root)).at(16).remarks()
+    assert told[0].startswith("2 of 60 images cannot be read")
+    assert not any("byte by byte" in line for line in told)

@@ -95,6 +95,16 @@ def test_splits_without_class_folders_are_refused(tmp_path):
     assert "ROOT/test is named like a split and has images" in told(root)
 
 
+def test_folds_that_look_like_classes_are_told(tmp_path):
+    root = write_folder(tmp_path / "pets", ("fold1", "fold2"))
+    assert find_layout(str(root)).left_out == (
+        f"the names of the folders in {root}/fold1 (ant, bee, cat), which are those in "
+        f"{root}/fold2, too; if these are splits and not classes, call them train, val and test",
+    )
+    (root / "fold2" / "cat").rename(root / "fold2" / "dog")
+    assert find_layout(str(root)).left_out == ()
+
+
 def test_what_is_not_used_is_told(tmp_path):
     root = write_folder(tmp_path / "pets", ("train", "test"))
     write_folder(root, n=2, classes=("unlabelled", "more"))

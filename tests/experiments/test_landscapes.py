@@ -51,6 +51,13 @@ def test_a_table_is_searched(table):
     assert problem.share(every) == pytest.approx(1.0)
     assert 0 < problem.share(every[::100]) < 1
     assert problem.share([]) == 0
+    # The largest network adds nothing up to its own cost, but beyond it.
+    largest = max(every, key=problem.cost)
+    assert problem.share([largest]) == 0
+    gain = problem.truth(largest) - 80.0
+    assert problem.share([largest], problem.beyond) == pytest.approx(
+        0.2 * problem.reference.cost * gain / problem.beyond.full
+    )
     seen = [problem.observed(every[5], seed) for seed in range(3)]
     assert problem.truth(every[5]) == pytest.approx(sum(seen) / 3)
     assert problem.observed(every[5], 4) == seen[1]
@@ -65,12 +72,17 @@ def test_made_up_problems_are_of_a_spaces_parameters(monkeypatch):
     def front(world):
         drawn = [space.draw(random.Random(i)) for i in range(50)]
         drawn = sorted((float(space.cost(g).madds), world.truth(g)) for g in drawn)
-        return [(60e6, 0.6), *drawn]
+        return [(60e6, 0.9), *drawn]
 
     monkeypatch.setattr(Preferences, "front", front)
     problem = mixnet_small(seed=3)
     (limit,) = problem.limits
-    assert problem.reference[1] == limit.upper
+    assert problem.reference.cost == limit.upper
+    assert problem.beyond.cost == pytest.approx(1.2 * limit.upper)
+    # Networks beyond the limit are no part of the best front: only the one of 60M is within it.
+    assert problem.beyond.full > problem.reference.full > 0
+    strip = 0.2 * limit.upper * (problem.about["best_accuracy"] - problem.beyond.accuracy)
+    assert problem.beyond.full - problem.reference.full == pytest.approx(strip, rel=1e-3)
     assert problem.about["share_of_space_admitted"] < 0.01
     world = Preferences(space, 3)
     genotype = space.draw(random.Random(1))

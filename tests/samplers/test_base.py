@@ -72,7 +72,9 @@ def test_a_new_genotype_is_near_and_inside_the_limits():
 
 def test_small_spaces_are_exhausted():
     two = space_from_yaml(TWO)
-    with pytest.raises(ExhaustedError, match="all 2 networks of 'two' within the limits were tried"):
+    with pytest.raises(
+        ExhaustedError, match="all 2 networks of 'two' within the limits were tried"
+    ):
         run(RandomSampler(SpaceDomain(two)), two, 3)
 
 

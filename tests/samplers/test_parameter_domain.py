@@ -10,6 +10,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from nas.errors import LimitError, MixnasError
 from nas.samplers import ParameterDomain
+from nas.space import INACTIVE
 
 PARAMETERS = {
     "depth": IntDistribution(1, 7, step=2),
@@ -60,8 +61,11 @@ def test_values_outside_a_distribution_are_not_found():
     values = plain.view((0, 0, 0, 0, 0))
     with pytest.raises(KeyError):
         plain.from_parameters({**values, "depth": 2})  # between two steps
-    with pytest.raises(KeyError):
+    with pytest.raises(LookupError, match="parameter 'rate' has no value"):
         plain.from_parameters({"depth": 1})
+    with pytest.raises(LookupError):
+        plain.from_parameters({}, partial=True)
+    assert plain.from_parameters({"depth": 3}, partial=True) == (1, *[INACTIVE] * 4)
 
 
 def test_the_last_step_does_not_exceed_the_upper_bound():
@@ -133,11 +137,15 @@ def test_draws_and_repairs_are_feasible(seed):
 
 
 def test_a_condition_that_is_never_met_is_reported():
-    domain = ParameterDomain({"x": IntDistribution(0, 4)}, feasible=lambda p: False)
+    small = ParameterDomain({"x": IntDistribution(0, 4)}, feasible=lambda p: False)
+    with pytest.raises(LimitError, match="no assignment of the parameters is feasible; relax"):
+        small.draw(random.Random(0))
+    with pytest.raises(LimitError, match="no assignment of the parameters is feasible"):
+        small.repair((1,), random.Random(0))
+    digits = {name: IntDistribution(0, 9) for name in "abcdef"}
+    large = ParameterDomain(digits, feasible=lambda p: False)
     with pytest.raises(LimitError, match="none of 10,000 draws is feasible; relax"):
-        domain.draw(random.Random(0))
-    with pytest.raises(LimitError, match="none of 10,000 draws is feasible"):
-        domain.repair((1,), random.Random(0))
+        large.draw(random.Random(0))
 
 
 def test_parameters_are_encoded_in_order_or_one_hot():

@@ -12,7 +12,6 @@ from nas.space import Genotype
 
 POOL = 192  # networks in the pool
 RENEWED = 24  # networks of the pool that are replaced with every proposal
-WALK = 30  # mutations between a network of the pool and its replacement
 CHILDREN = 160  # attempts at a child in each round of local search
 
 
@@ -29,22 +28,17 @@ class CandidatePool:
         self.genotypes: list[Genotype] = []
 
     def renew(self, rng: random.Random) -> None:
-        """Fill the pool, or replace some of its networks by the ends of random walks.
-
-        Under tight limits a draw is slow and a step of a walk is not. A long walk within the limits
-        is nearly independent of its start.
+        """Fill the pool with draws, or replace some of its networks by others.
 
         Raises:
-            LimitError: If the pool is empty and no network within the limits was found.
+            LimitError: If no network within the limits was found.
         """
         if not self.genotypes:
-            latest = [self._domain.draw(rng) for _ in range(RENEWED)]
-            while len(self.genotypes) < POOL:
-                self.genotypes += [self._domain.walk(g, rng, WALK) for g in latest]
-                latest = self.genotypes[-RENEWED:]
+            self.genotypes = self._domain.draw_many(rng, POOL)
             return
-        for i in rng.sample(range(len(self.genotypes)), RENEWED):
-            self.genotypes[i] = self._domain.walk(self.genotypes[i], rng, WALK)
+        places = rng.sample(range(len(self.genotypes)), RENEWED)
+        for i, genotype in zip(places, self._domain.draw_many(rng, RENEWED), strict=True):
+            self.genotypes[i] = genotype
 
 
 def children(domain: Domain, parents: Sequence[Genotype], rng: random.Random) -> list[Genotype]:
@@ -82,6 +76,21 @@ def spread_position(index: int) -> float:
 def best_scored(scores: Mapping[Genotype, float], n: int) -> list[Genotype]:
     """Return the n genotypes with the highest scores, best first; ties keep their order."""
     return sorted(scores, key=lambda g: -scores[g])[:n]
+
+
+def most_different(
+    genotypes: Sequence[Genotype], others: Sequence[Genotype], rng: random.Random
+) -> Genotype:
+    """Return the genotype whose nearest of some others is farthest; a random one of equals.
+
+    Args:
+        genotypes: Genotypes to choose from; at least one.
+        others: The others.
+        rng: Source of all randomness.
+    """
+    distances = [min((differences(g, o) for o in others), default=0) for g in genotypes]
+    farthest = max(distances)
+    return rng.choice([g for g, d in zip(genotypes, distances, strict=True) if d == farthest])
 
 
 def differences(one: Genotype, two: Genotype) -> int:

@@ -13,7 +13,7 @@ from nas.samplers.base import PastTrial
 from nas.samplers.domain import CostFunction, Domain
 from nas.space import Genotype
 
-_CACHE_SIZE = 200_000  # networks
+_CACHE_SIZE = 20_000  # networks
 
 
 @runtime_checkable

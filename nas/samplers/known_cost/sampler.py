@@ -12,13 +12,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.errors import MixnasError
 from nas.limits import Limit
-from nas.samplers.base import GenotypeSampler, PastTrial, Proposal, tried_genotypes
+from nas.samplers.base import GenotypeSampler, PastTrial, Proposal
 from nas.samplers.domain import CostFunction, Domain, SpaceDomain
 from nas.samplers.known_cost.candidates import (
     CandidatePool,
     best_scored,
     children,
     differences,
+    most_different,
     spread_position,
 )
 from nas.samplers.known_cost.costs import KnownValues
@@ -32,11 +33,17 @@ from nas.samplers.known_cost.improvement import (
 from nas.samplers.known_cost.model import KEEP_MOST, AccuracyModel
 from nas.samplers.known_cost.observations import informative_subset, tuning_milestone
 from nas.samplers.parameter_domain import Feasible, ParameterDomain
+from nas.samplers.tried import Tried
 from nas.space import Genotype, Space
 
 START = 10  # networks spread over the first cost before the model is used
+ENDS = 3  # of the cheapest and of the costliest networks, how many may begin the search
+NEAREST = 24  # networks nearest to a position of the spread, of which the most different is chosen
 ROUNDS = 4  # rounds of local search for the best candidate
 PARENTS = 24  # best candidates that a round of local search starts from
+BEYOND = (
+    0.2  # distance of the reference point beyond the largest cost, in units of the costs' range
+)
 
 Reward = Callable[[float, np.ndarray], float]
 """Maps an accuracy and the costs of a network, shape (costs,), to a reward; linear in accuracy."""
@@ -122,10 +129,10 @@ class KnownCostSampler(GenotypeSampler):
         observed, accuracies = self._observed(past)
         pending = [p.genotype for p in past if p.pending]
         self._pool.renew(rng)
-        tried = tried_genotypes(past)
+        tried = self.tried(past)
         if len(observed) + len(pending) < self._start or len(observed) < 2:
             # The position counts all trials: failed ones must not hold up the spread.
-            return Proposal(self._initial(len(past), tried, rng))
+            return Proposal(self._initial(len(past), pending, tried, rng))
         improvement = self._learn(observed, accuracies, pending)
         return Proposal(self._best(improvement, observed, pending, tried, rng))
 
@@ -201,34 +208,36 @@ class KnownCostSampler(GenotypeSampler):
     def _improvement(self, accuracies: np.ndarray, costs: np.ndarray) -> Improvement:
         if self._reward is not None:
             return RewardImprovement(self._reward, accuracies, costs)
-        # The reference point is the largest cost seen. Beyond it, a search without limits would be
-        # rewarded for ever costlier networks.
+        # At the largest cost itself, the best networks near a limit would add next to nothing; far
+        # beyond it, a search without limits would be rewarded for ever costlier networks.
         all_costs = np.concatenate([self._known.costs(self._pool.genotypes), costs])
-        largest = all_costs.max(0) + (np.ptp(all_costs, axis=0) == 0)
-        return HypervolumeImprovement(
-            accuracies, costs, reference_accuracy(accuracies, costs), largest
-        )
+        spread = np.ptp(all_costs, axis=0)
+        end = all_costs.max(0) + np.where(spread > 0, BEYOND * spread, 1.0)
+        return HypervolumeImprovement(accuracies, costs, reference_accuracy(accuracies, costs), end)
 
     # -- candidates -------------------------------------------------------------------------
 
-    def _initial(self, index: int, tried: set[Genotype], rng: random.Random) -> Genotype:
+    def _initial(
+        self, index: int, pending: list[Genotype], tried: Tried, rng: random.Random
+    ) -> Genotype:
         """Return a network of the pool for the index-th position of the spread over the cost."""
         pool = self._pool.genotypes
         untried = [g for g in pool if g not in tried] or pool
+        untried = [g for g in untried if _apart(g, pending)] or untried
         violations = self._known.violations(untried)
         least = violations.min()
         admitted = [g for g, v in zip(untried, violations, strict=True) if v == least]
         costs = self._known.costs(admitted)[:, 0]
         target = costs.min() + spread_position(index) * np.ptp(costs)
-        nearest = [int(i) for i in np.argsort(np.abs(costs - target))[:3]]
-        return admitted[rng.choice(nearest)]
+        nearest = np.argsort(np.abs(costs - target))[: ENDS if index < 2 else NEAREST]
+        return most_different([admitted[int(i)] for i in nearest], list(tried), rng)
 
     def _best(
         self,
         improvement: Improvement,
         observed: list[Genotype],
         pending: list[Genotype],
-        tried: set[Genotype],
+        tried: Tried,
         rng: random.Random,
     ) -> Genotype:
         """Return the candidate with the largest expected improvement.
@@ -244,7 +253,7 @@ class KnownCostSampler(GenotypeSampler):
             scores |= self._scores(improvement, new)
             parents = best_scored(scores, PARENTS) or parents
         ranked = best_scored(scores, len(scores))
-        apart = (g for g in ranked if all(differences(g, other) > 1 for other in pending))
+        apart = (g for g in ranked if _apart(g, pending))
         fallback = ranked[0] if ranked else self.domain.draw(rng)
         return next(apart, fallback)
 
@@ -283,6 +292,11 @@ def _domain(
     if list(limits):
         raise MixnasError("'limits' apply to the costs of a space; with parameters, use 'feasible'")
     return ParameterDomain(space, feasible)
+
+
+def _apart(genotype: Genotype, pending: Iterable[Genotype]) -> bool:
+    """Return whether a genotype differs from all running trials in two variables or more."""
+    return all(differences(genotype, other) > 1 for other in pending)
 
 
 def _first_value(trial: FrozenTrial) -> float | None:

@@ -1,4 +1,4 @@
-"""Counting the costs of genotypes without building their specs: one by one, or thousands at once."""
+"""Counting the costs of genotypes without their specs: one by one, or thousands at once."""
 
 from nas.space.counting.counter import Counter
 from nas.space.counting.tables import CostTables

@@ -12,8 +12,8 @@ from nas.cost import Cost, Count, tally
 from nas.errors import MixnasError
 from nas.ir import Shape
 from nas.space.compile import Plans
-from nas.space.plan import get_all, used_variables
 from nas.space.counting.tables import CostTables, open_tables
+from nas.space.plan import get_all, used_variables
 from nas.space.variables import Genotype
 from nas.spec import Head, Input, Stem, stem_part, tail_parts
 

@@ -132,7 +132,9 @@ def open_tables(plans: Plans, count: Callable[[Genotype], Cost]) -> CostTables |
         count: Function of the exact costs of a full genotype.
     """
     rng = np.random.default_rng(0)
-    full = rng.integers([len(v.values) for v in plans.variables], size=(CHECKED, len(plans.variables)))
+    full = rng.integers(
+        [len(v.values) for v in plans.variables], size=(CHECKED, len(plans.variables))
+    )
     try:
         tables = CostTables(plans)
         found = np.column_stack([tables.costs(full, metric) for metric in COST_METRICS])

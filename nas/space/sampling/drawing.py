@@ -5,8 +5,8 @@ sample has that distribution, restricted to the networks within the limits: ever
 admit is as likely, relative to the others, as it is without them.
 
 1. Rejection sampling: independent draws, a few by themselves, then thousands at once
-   (`nas.space.counting.tables`). Each is a draw from the space, so the first one inside is an even one.
-   (In a chain of similar draws it would not be: most chains enter at the limits.)
+   (`nas.space.counting.tables`). Each is a draw from the space, so the first one inside is an even
+   one. (In a chain of similar draws it would not be: most chains enter at the limits.)
 2. Where that finds nothing, a small space is enumerated.
 3. In a large one, a population of draws is led towards the limits (`sampling.particles`). What it
    ends with is nearly even.
@@ -104,9 +104,7 @@ def sample_many(
     return found
 
 
-def _inside(
-    space: Space, genotype: Genotype, limits: Sequence[Limit], exact: bool
-) -> list[Sample]:
+def _inside(space: Space, genotype: Genotype, limits: Sequence[Limit], exact: bool) -> list[Sample]:
     """Return the sample of a genotype that is within the limits, else an empty list."""
     distance, cost = limit_violation(space, genotype, limits)
     return [] if distance > 0 or cost is None else [Sample(genotype, cost, exact)]

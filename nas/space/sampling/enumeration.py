@@ -16,9 +16,7 @@ from nas.space.variables import Genotype
 ENUMERATED = 20_000  # assignments of a space that is small enough to be enumerated
 
 
-def admitted_networks(
-    space: Space, limits: Sequence[Limit]
-) -> tuple[list[Genotype], list[float]]:
+def admitted_networks(space: Space, limits: Sequence[Limit]) -> tuple[list[Genotype], list[float]]:
     """Return all genotypes that are admitted, in order, and how likely `Space.draw` makes them.
 
     Args:

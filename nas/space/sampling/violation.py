@@ -9,8 +9,8 @@ import numpy as np
 from nas.cost import Cost
 from nas.errors import MixnasError
 from nas.limits import COST_METRICS, Limit, total_violation
-from nas.space.space import Space
 from nas.space.counting import CostTables
+from nas.space.space import Space
 from nas.space.variables import Genotype
 
 BROKEN = 10.0  # a broken restriction weighs more than a violated limit

@@ -16,6 +16,7 @@ from nas.samplers.known_cost.candidates import (
     best_scored,
     children,
     differences,
+    most_different,
     spread_position,
 )
 
@@ -104,3 +105,12 @@ def test_the_best_come_first_and_ties_keep_their_order():
 def test_differences_are_counted_by_variable():
     assert differences((0, 1, -1), (0, 2, 3)) == 2
     assert differences((4, 4), (4, 4)) == 0
+
+
+def test_the_most_different_is_farthest_from_the_nearest():
+    rng = random.Random(0)
+    tried = [(0, 0, 0), (1, 1, 1)]
+    assert most_different([(0, 0, 2), (2, 2, 0), (2, 2, 2), (1, 1, 2)], tried, rng) == (2, 2, 2)
+    equals = {most_different([(0, 0, 2), (1, 2, 1)], tried, rng) for _ in range(30)}
+    assert equals == {(0, 0, 2), (1, 2, 1)}
+    assert most_different([(5, 5, 5)], [], rng) == (5, 5, 5)

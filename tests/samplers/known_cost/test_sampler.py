@@ -140,17 +140,18 @@ def test_contradictory_arguments_are_refused(space, costs, more, words):
         KnownCostSampler(space, costs, **more)
 
 
-@pytest.mark.parametrize("limit", [200e6, 300e6])
-def test_networks_near_the_budget_are_proposed(limit):
+def test_networks_near_the_budget_are_proposed():
     # The more multiply-adds, the better: the front reaches the limit.
-    sampler = KnownCostSampler(mixnet, ["madds"], limits=[Limit("madds", upper=limit)], seed=1)
-    study = optuna.create_study(directions=BOTH, sampler=sampler)
+    limits = [Limit("madds", upper=200e6)]
+    study = optuna.create_study(
+        directions=BOTH, sampler=KnownCostSampler(mixnet, ["madds"], limits=limits, seed=1)
+    )
     costs = []
-    for _ in range(24):
+    for _ in range(30):
         trial = study.ask(distributions(mixnet))
         costs.append(mixnet.cost(mixnet.from_params(trial.params)).madds)
         study.tell(trial, [0.95 - 0.5 * (costs[-1] / 1e6) ** -0.3, costs[-1]])
-    assert sum(cost > 0.9 * limit for cost in costs[10:]) >= 1
+    assert sum(cost > 180e6 for cost in costs[10:]) >= 3
 
 
 def test_the_reference_point_lies_beyond_the_largest_cost():
@@ -175,7 +176,7 @@ def test_only_feasible_parameters_are_proposed():
     assert all(p["depth0"] < p["depth1"] for p in found)
     assert len(set(keys(found))) == 20
     never = KnownCostSampler(PARAMETERS, [cost], feasible=lambda p: False)
-    with pytest.raises(LimitError, match="of the parameters is feasible|none of 10,000"):
+    with pytest.raises(LimitError, match=r"of the parameters is feasible|none of 10,000"):
         tried(never, 1)
 
 
@@ -202,20 +203,26 @@ def test_a_reward_is_maximized():
     def rewarded(parameters):
         return accuracy(parameters) - 0.01 * cost(parameters)
 
-    study = optuna.create_study(
-        direction="maximize",
-        sampler=KnownCostSampler(
-            PARAMETERS, [cost], reward=reward, accuracy=lambda trial: trial.user_attrs["accuracy"]
-        ),
-    )
-    for _ in range(30):
-        trial = study.ask(PARAMETERS)
-        trial.set_user_attr("accuracy", accuracy(trial.params))
-        study.tell(trial, rewarded(trial.params))
+    def best(seed):
+        sampler = KnownCostSampler(
+            PARAMETERS,
+            [cost],
+            reward=reward,
+            accuracy=lambda trial: trial.user_attrs["accuracy"],
+            seed=seed,
+        )
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        for _ in range(30):
+            trial = study.ask(PARAMETERS)
+            trial.set_user_attr("accuracy", accuracy(trial.params))
+            study.tell(trial, rewarded(trial.params))
+        return study.best_value
+
     domain = ParameterDomain(PARAMETERS)
     rng = random.Random(0)
     drawn = [rewarded(domain.view(domain.draw(rng))) for _ in range(3000)]
-    assert study.best_value > np.quantile(drawn, 0.998)
+    # The best of 30 draws lies at the 0.97 quantile on average.
+    assert np.mean([best(seed) for seed in range(3)]) > np.quantile(drawn, 0.99)
 
 
 def test_covariates_inform_of_accuracy():

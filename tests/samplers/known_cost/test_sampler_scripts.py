@@ -149,7 +149,7 @@ def test_an_enqueued_part_of_a_network_is_completed_by_an_untried_one():
         study.enqueue_trial({"width": 16, "block": "bottleneck"})
     study.optimize(objective, n_trials=8)
     tried = keys(study)
-    assert len({key for key in tried[1::2]}) == 4
+    assert len(set(tried[1::2])) == 4
     assert set(tried[::2]) == {(("width", 16), ("block", "bottleneck"), ("ratio", 1))}
 
 

@@ -8,7 +8,7 @@ from scipy.stats import ks_2samp
 
 from nas.limits import parse_limits
 from nas.space import space_from_yaml
-from nas.space.sampling import population
+from nas.space.sampling import particles
 from nas.space.sampling.particles import Particles
 from nas.space.sampling.violation import limit_violation, violations
 from tests.space.sampling.test_drawing import CONDITIONAL, PLAIN, limited, p_value
@@ -43,13 +43,13 @@ def test_networks_are_reached_that_no_draw_meets():
 
 
 def test_more_networks_than_members_repeat_them(monkeypatch):
-    monkeypatch.setattr(population, "MEMBERS", 16)
+    monkeypatch.setattr(particles, "MEMBERS", 16)
     limits = parse_limits(["madds=300M"])
     assert len(Particles(mixnet, random.Random(0), limits).lead(40)) == 40
 
 
 def test_limits_that_are_not_reached_give_nothing(monkeypatch):
-    monkeypatch.setattr(population, "LEVELS", 4)
+    monkeypatch.setattr(particles, "LEVELS", 4)
     assert Particles(mixnet, random.Random(0), parse_limits(["madds=1M"])).lead() == []
 
 

@@ -36,7 +36,7 @@ def test_a_latency_nothing_meets_ends_the_search(command, space, fakes, tmp_path
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--budget", "1k"), "no network of 'small' was found with madds <= 1k; the nearest has"),
+        (("--budget", "1k"), "no network of 'small' has madds <= 1k; the nearest has madds = 147k"),
         (("--budget", "4x"), "'4x' is not a count; accepted forms"),
         (("--limit", "speed=4"), "unknown metric 'speed'"),
         (("--limit", "latency=8"), "accepted forms: 8ms"),

@@ -65,8 +65,8 @@ class _LatencyCost:
     latency: GenotypeLatency
 
     @property
-    def ready(self) -> bool:
-        return self.latency.sure
+    def uncertainty(self) -> float:
+        return self.latency.uncertainty
 
     def learn_from(self, past: Sequence[PastTrial]) -> bool:
         measured = [

@@ -29,6 +29,7 @@ FILES = {
     "pareto.csv",
     "best.yaml",
     "report.html",
+    "test_hits.json",
     "figures",
 }
 
@@ -154,7 +155,7 @@ def test_a_users_own_images_are_searched_with(command, space, tmp_path):
     words = ("--data", "pets", "--trials", "2", "--out", "run", "--sampler", "random")
     result = command(*search(*words), timeout=300)
     assert result.returncode == 0, result.stderr
-    assert "pets: 3 classes (ant, bee, cat), 120 images: 48 for training, 12 for" in result.stderr
+    assert "pets: 3 classes (ant, bee, cat), 120 images: 51 for training, 9 for" in result.stderr
     assert "1 of 120 images cannot be read and are left out: " in result.stderr
     assert "pets/train/bee/001.png: UnidentifiedImageError" in result.stderr
     best = load_network(str(tmp_path / "run" / "best.yaml"))

@@ -156,7 +156,9 @@ def test_no_network_is_proposed_twice(tmp_path, storage):
     (tmp_path / "small.yaml").write_text(text)
     study = open_study(storage, tmp_path)
     numbers = []
-    with pytest.raises(ExhaustedError, match="all 8 networks of 'small' within the limits were tried"):
+    with pytest.raises(
+        ExhaustedError, match="all 8 networks of 'small' within the limits were tried"
+    ):
         finish_most(study, 1000, numbers)
     assert len(numbers) == study.completed() > 4
     check_nothing_lost_or_double(trials_of(storage), len(numbers))

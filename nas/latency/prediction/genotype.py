@@ -6,6 +6,7 @@ features of each distinct block are computed once.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 
@@ -23,9 +24,8 @@ from nas.spec import NetworkSpec
 _Part = tuple[Block | Node, Shape]
 FEWEST = 4  # minimum number of measured networks for a fit
 RENEWED = 1.05  # growth of the number of measured networks that triggers a new fit
-CHECKED = 8  # predictions of networks before they were measured that decide whether it is sure
-RIGHT = 7  # of those, how many must be near the measurement
-NEAR = 0.1  # relative error of such a prediction
+CHECKED = 8  # latest predictions of networks before they were measured that tell its uncertainty
+FEWEST_CHECKED = 4  # minimum number of them
 KEPT = 10_000  # distinct blocks with input shapes whose features are kept
 
 
@@ -69,17 +69,19 @@ class GenotypeLatency:
         return self._model is not None
 
     @property
-    def sure(self) -> bool:
-        """Whether predictions are near enough to measurements to be held against a limit.
+    def uncertainty(self) -> float:
+        """Relative error to expect of a prediction; infinite as long as nothing is known of it.
 
-        A predictor is checked when it is made. Otherwise, nearly all of the latest networks must
-        have been predicted well before they were measured: a fit to few networks meets those
-        networks, but not others.
+        A predictor is checked when it is made, and has none here. Otherwise it is the error that
+        seven of the latest eight networks kept to when they were predicted before they were
+        measured (the largest, if there are fewer): a fit to few networks meets those networks,
+        but not others.
         """
         if self._fixed:
-            return True
-        near = sum(error <= NEAR for error in self._errors)
-        return len(self._errors) == CHECKED and near >= RIGHT
+            return 0.0
+        if len(self._errors) < FEWEST_CHECKED:
+            return math.inf
+        return sorted(self._errors)[-2 if len(self._errors) == CHECKED else -1]
 
     def learn(self, measured: Sequence[tuple[Genotype, Latency]]) -> bool:
         """Learn from measured networks.

@@ -21,8 +21,8 @@ class LearnedCost(Protocol):
     """A cost that is estimated from the trials so far, such as latency without a predictor."""
 
     @property
-    def ready(self) -> bool:
-        """Whether the estimates are good enough to be compared with a limit."""
+    def uncertainty(self) -> float:
+        """Relative error to expect of an estimate; infinite if it is of no use against a limit."""
         ...
 
     def learn_from(self, past: Sequence[PastTrial]) -> bool:
@@ -109,11 +109,13 @@ class KnownValues:
     def violations(self, genotypes: Sequence[Genotype]) -> np.ndarray:
         """Return by how much costs violate their limits, 0 if they do not, shape (genotypes,).
 
-        Limits on learned costs count as soon as these are ready.
+        A learned cost violates a limit only as far as its uncertainty leaves no doubt.
         """
         costs = self.costs(genotypes)
         result = np.zeros(len(genotypes))
         for index, cost, limit in self._limits:
-            if not isinstance(cost, LearnedCost) or cost.ready:
-                result += [limit.violation(value) for value in costs[:, index]]
+            doubt = cost.uncertainty if isinstance(cost, LearnedCost) else 0.0
+            if np.isfinite(doubt):
+                factors = (1 / (1 + doubt), 1.0, 1 + doubt)
+                result += [min(limit.violation(v * f) for f in factors) for v in costs[:, index]]
         return result

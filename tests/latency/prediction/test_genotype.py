@@ -1,6 +1,7 @@
 """Latency of genotypes, against the model of whole networks."""
 
 import dataclasses
+import math
 import random
 
 import numpy as np
@@ -136,34 +137,40 @@ def taught(factors, n=40):
     return known
 
 
-def test_a_fit_to_four_networks_is_not_sure():
+def test_nothing_is_known_of_the_errors_of_a_fit_to_four_networks():
     known = GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS)
     assert known.learn(measured(genotypes(0, 4)))
     assert known.ready
-    assert not known.sure
+    assert known.uncertainty == math.inf
 
 
-def test_predictions_before_measurements_decide_whether_it_is_sure():
-    assert not taught([1.0] * 7).sure  # 8 are required
-    assert taught([1.0] * 8).sure
-    assert taught([1.09, 0.92] * 4).sure
-    assert taught([1.0] * 7 + [2.0]).sure  # one of 8 may be wrong
-    assert not taught([1.0] * 6 + [2.0, 0.5]).sure
-    assert not taught([1.2] * 8).sure
-    assert taught([2.0, 0.5] + [1.0] * 8).sure  # the latest count
+@pytest.mark.parametrize(
+    ("factors", "uncertainty"),
+    [
+        ([1.0] * 3, math.inf),  # 4 are required
+        ([1.0, 1.0, 1.0, 1.25], 0.2),  # the largest error of fewer than 8
+        ([1.0] * 7 + [2.0], 0.0),  # one of 8 may be wrong
+        ([1.0] * 6 + [2.0, 0.5], 0.5),
+        ([1.25] * 8, 0.2),
+        ([0.8] * 8, 0.25),
+        ([2.0, 0.5] + [1.0] * 8, 0.0),  # the latest count
+    ],
+)
+def test_predictions_before_measurements_tell_its_uncertainty(factors, uncertainty):
+    assert taught(factors).uncertainty == pytest.approx(uncertainty, abs=1e-9)
 
 
 def test_networks_that_were_measured_before_do_not_make_it_surer():
-    known = taught([1.0] * 7)
+    known = taught([1.0] * 3)
     again = measured(genotypes(4, 40))
     for _ in range(3):
         known.learn(again)
-    assert not known.sure
+    assert known.uncertainty == math.inf
 
 
-def test_a_predictor_is_sure():
+def test_a_predictor_was_checked_when_it_was_made():
     model = LatencyModel(whole(mixnet, genotypes(0, 20)), np.linspace(1, 5, 20))
-    assert GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS, model).sure
+    assert GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS, model).uncertainty == 0
 
 
 def test_a_network_that_comes_again_takes_no_more_memory():

@@ -258,7 +258,7 @@ def test_a_cost_may_be_learned():
     class Learned:
         factor = 1.0
         seen = ()
-        ready = True
+        uncertainty = 0.0
 
         def learn_from(self, past):
             before, self.factor = self.factor, 2.0 if len(past) >= 5 else 1.0

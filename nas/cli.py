@@ -189,7 +189,7 @@ def progress_bar(console: Console, text: str) -> Iterator[Callable[[int, int], N
         What to call with the number of steps done and their total number.
     """
     if not console.is_terminal:
-        yield ProgressLines(text, lambda line: console.print(line, markup=False, soft_wrap=True))
+        yield ProgressLines(text, lambda line: console.print(line, soft_wrap=True))
         return
     bar = new_progress(console, transient=True)
     task = bar.add_task(text, total=None, visible=False)

@@ -36,9 +36,9 @@ def prepare_estimator(estimator: Estimator, text: str, console: Console) -> None
         return
     decoding = decoding_of(estimator)
     if decoding is not None:
-        console.print(decoding, markup=False, soft_wrap=True)
+        console.print(decoding, soft_wrap=True)
     if not console.is_terminal:  # its first step may be a while away
-        console.print(text, markup=False, soft_wrap=True)
+        console.print(text, soft_wrap=True)
     try:
         with cli.progress_bar(console, text) as step:
             remarks = estimator.prepare(step)
@@ -46,4 +46,4 @@ def prepare_estimator(estimator: Estimator, text: str, console: Console) -> None
         console.print(f"stopped {text}; repeat the command to continue", soft_wrap=True)
         raise
     for remark in remarks:
-        console.print(remark, markup=False, soft_wrap=True)
+        console.print(remark, soft_wrap=True)

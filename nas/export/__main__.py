@@ -111,7 +111,7 @@ def export(
         classes = "" if found.metadata is None else ", its classes and how to prepare images for it"
         cli.print_text(f"{about}: the network{classes}")
     for remark in _remarks(found):
-        cli.error_console().print(remark, markup=False, soft_wrap=True)
+        cli.error_console().print(remark, soft_wrap=True)
 
 
 def _path_for(network: str, suffix: str) -> Path:

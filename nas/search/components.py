@@ -15,7 +15,7 @@ from nas.accuracy.preparation import prepare_estimator
 from nas.accuracy.short import ShortTraining
 from nas.accuracy.supernet import Supernet
 from nas.accuracy.zero_cost import ZeroCost
-from nas.data import load_data
+from nas.data import DataSource, load_data
 from nas.document import digest
 from nas.errors import MixnasError
 from nas.executors.base import Executor, Resources
@@ -48,6 +48,7 @@ class SearchComponents:
         sampler: Opens the sampler.
         references: Reference networks, by name.
         placements: Where networks are trained.
+        data: Images that networks are trained on and judged by.
     """
 
     space: Space
@@ -59,6 +60,7 @@ class SearchComponents:
     sampler: SamplerFactory
     references: dict[str, NetworkSpec]
     placements: SearchPlacements
+    data: DataSource
 
     @property
     def latency_limits(self) -> list[Limit]:
@@ -92,10 +94,10 @@ class SearchComponents:
         Raises:
             MixnasError: If one of them cannot be used.
         """
-        announce(load_data(config.data, config.images_per_class), console)
+        announce(self.data, console)
         remark = self.placements.remark(self.placements.for_trials(Resources(config.workers)))
         if remark is not None:
-            console.print(remark, markup=False, soft_wrap=True)
+            console.print(remark, soft_wrap=True)
         prepare_estimator(self.estimator, f"preparing {config.estimator} on {config.data}", console)
         predictor = self._prepare_device(config, console)
         return predictor, self._open_sampler(config, predictor)
@@ -154,8 +156,8 @@ def open_components(config: SearchConfig, space: Space) -> SearchComponents:
     Raises:
         MixnasError: If a component does not exist, or is incompatible with another one.
     """
-    classes = load_data(config.data, config.images_per_class).num_classes
-    space = space.with_classes(classes)
+    data = load_data(config.data, config.images_per_class)
+    space = space.with_classes(data.num_classes)
     if space.input_channels != (3,):
         raise MixnasError(
             f"'{space.name}' takes images of {space.input_channels} channels, but the data set has "
@@ -196,10 +198,11 @@ def open_components(config: SearchConfig, space: Space) -> SearchComponents:
         objective=objective,
         sampler=find_sampler(config.sampler),
         references={
-            name: load_network(name).replace(num_classes=classes, name=name)
+            name: load_network(name).replace(num_classes=data.num_classes, name=name)
             for name in config.references
         },
         placements=placements,
+        data=data,
     )
 
 

@@ -23,7 +23,7 @@ from nas.document import read_document, require_keys, validate
 from nas.errors import MixnasError
 from nas.files import claim_folder, is_occupied, refuse_occupied, write_atomic
 from nas.search.config import SearchConfig, adapted
-from nas.study.storage import study_exists, without_password
+from nas.study.storage import study_attributes, without_password
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -114,23 +114,24 @@ class RunDirectory:
         """
         self._lock = claim_folder(self.path)
 
-    def has_study(self, config: SearchConfig) -> bool:
-        """Return whether the search got as far as creating its study.
+    def recorded(self, config: SearchConfig) -> dict[str, Any] | None:
+        """Return the attributes of the study; None if the search did not get as far as creating it.
 
         Raises:
             MixnasError: If it did, but the study is gone.
         """
         if config.storage is not None:
-            there, where = study_exists(config.storage, config.study), "storage"
+            found, where = study_attributes(config.storage, config.study), "storage"
         else:
             made = (self.path / "study.db").is_file()  # opening it would create it
-            there, where = made and study_exists(self.storage, config.study), "study.db"
-        if not there and (self.path / "trials.csv").exists():
+            found = study_attributes(self.storage, config.study) if made else None
+            where = "study.db"
+        if found is None and (self.path / "trials.csv").exists():
             raise MixnasError(
                 f"{self.path} has trials.csv, but no study in its {where} to continue; repeat the "
                 f"search with --config {shlex.quote(str(self.path / 'config.yaml'))}"
             )
-        return there
+        return found
 
     def write_config(self, config: SearchConfig) -> None:
         """Write the configuration, without the storage's password."""

@@ -43,7 +43,7 @@ from nas.study.facts import (
     plain_document,
     space_changes,
 )
-from nas.study.storage import open_storage, study_attributes
+from nas.study.storage import open_storage
 
 
 @dataclass
@@ -109,16 +109,15 @@ class Search:
             MixnasError: If its files cannot be used.
         """
         directory.lock()
-        new = not directory.has_study(config)
-        recorded = {} if new else _recorded(directory, config)
-        _check_space(directory, config, recorded, console)
+        recorded = directory.recorded(config)
+        _check_space(directory, config, recorded or {}, console)
         components = open_components(config, load_space(str(directory.path / "space.yaml")))
-        _check_estimator(components.estimator, recorded)
+        _check_estimator(components.estimator, recorded or {})
         if config.storage is None:
             _warn_of_network(directory.path, console)
         predictor, sampler = components.prepare(config, console)
         directory.write_config(config)
-        return _assemble(directory, config, components, predictor, sampler, new)
+        return _assemble(directory, config, components, predictor, sampler, new=recorded is None)
 
     def run(self, console: Console) -> bool:
         """Search until the requested number of trials is complete.
@@ -132,7 +131,7 @@ class Search:
         previous = signal.signal(signal.SIGINT, self._interrupt)
         path = self.tables.directory.path
         if console.is_terminal:
-            console.print(f"run directory: {path}", markup=False, soft_wrap=True)
+            console.print(f"run directory: {path}", soft_wrap=True)
         finished = True
         try:
             self._run_trials(console)
@@ -171,7 +170,7 @@ class Search:
                     self.runner.study.requeue(executor.recover(queue))
                 executor.drain(queue)
             if self.runner.exhausted:
-                console.print(self.runner.exhausted, markup=False, soft_wrap=True)
+                console.print(self.runner.exhausted, soft_wrap=True)
             self.tables.measure_front(
                 self.runner.device, lambda: monitor.say("measuring the front")
             )
@@ -198,11 +197,7 @@ class Search:
         with cli.progress_bar(console, "retraining the best") as step:
             failures = retraining_run.run(networks, resources, step)
         for failure in failures:
-            console.print(f"retraining failed: {failure}", markup=False, soft_wrap=True)
-
-
-def _recorded(directory: RunDirectory, config: SearchConfig) -> dict[str, Any]:
-    return study_attributes(config.storage or directory.storage, config.study)
+            console.print(f"retraining failed: {failure}", soft_wrap=True)
 
 
 def _check_space(

@@ -53,7 +53,7 @@ class SearchMonitor:
 
     def _print(self, text: str) -> None:
         line = f"[{self.study.completed()}/{self.trials}] {text}"
-        self.progress.console.print(line, markup=False, soft_wrap=True)
+        self.progress.console.print(line, soft_wrap=True)
         self._last_line = self.clock()
 
     def trial_ended(self, trial: OpenTrial, result: Result) -> None:

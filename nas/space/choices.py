@@ -17,6 +17,7 @@ Without `of`, `times` and `plus` are relative to the space's `base` network.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
@@ -36,9 +37,13 @@ MAX_VALUES = 100_000
 class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
+
+class _Values(_Form):
+    """A form that stands for values of its own, not for other forms."""
+
+    @abstractmethod
     def values(self, base: Any) -> list[Any]:
         """Return the values that the form stands for; relative ones refer to `base`."""
-        raise NotImplementedError
 
 
 class Choice(_Form):
@@ -59,7 +64,7 @@ def _group_range(value: tuple[int, int]) -> tuple[int, int]:
     return value
 
 
-class KernelGroups(_Form):
+class KernelGroups(_Values):
     """``{groups: [1, 5], of: [3, 5, 7, 9]}``: every multiset of kernel sizes.
 
     A size may have several groups, and so, for example, 2/5 of the channels. Multisets in the same
@@ -87,7 +92,7 @@ class KernelGroups(_Form):
         return list(shortest.values())
 
 
-class Ladder(_Form):
+class Ladder(_Values):
     """``{ladder: [3, 5, 7, 9, 11]}``: MixConv's candidates (Tan and Le 2019, section 4.1)."""
 
     ladder: Annotated[list[Kernel], Field(min_length=1, max_length=MAX_GROUPS)]
@@ -97,7 +102,7 @@ class Ladder(_Form):
         return [tuple(self.ladder[: i + 1]) for i in range(len(self.ladder))]
 
 
-class Times(_Form):
+class Times(_Values):
     """``{times: [0.75, 1, 1.25]}``: relative channels (Tan et al. 2019, MnasNet, section 4.1)."""
 
     times: Annotated[list[float], Field(min_length=1)]
@@ -108,7 +113,7 @@ class Times(_Form):
         return [make_divisible(_base(self.of, base) * factor) for factor in self.times]
 
 
-class Plus(_Form):
+class Plus(_Values):
     """``{plus: [-1, 0, 1]}``: relative depths (Tan et al. 2019, MnasNet, section 4.1)."""
 
     plus: Annotated[list[int], Field(min_length=1)]
@@ -119,7 +124,7 @@ class Plus(_Form):
         return [n for n in (_base(self.of, base) + offset for offset in self.plus) if n >= 1]
 
 
-class Range(_Form):
+class Range(_Values):
     """``{range: [8, 256], step: 8, scale: log}``: numbers at equal steps, both ends included."""
 
     range: tuple[float, float]
@@ -159,7 +164,7 @@ def _base(of: int | None, base: Any) -> int:
     return int(reference)
 
 
-FORMS: dict[str, type[_Form]] = {
+FORMS: dict[str, type[Choice | _Values]] = {
     "choice": Choice,
     "groups": KernelGroups,
     "ladder": Ladder,
@@ -198,7 +203,7 @@ def expand(
     if name is None:
         first = str(next(iter(expression), ""))
         document.fail(at, unknown("choice form", first, FORMS))
-    form: _Form = validate(FORMS[name], document, at, expression)
+    form: Choice | _Values = validate(FORMS[name], document, at, expression)
     try:
         if isinstance(form, Choice):
             return _nested(form, kind, base, document=document, at=at)

@@ -83,7 +83,7 @@ def compare_facts(what: str, recorded: Any, facts: Mapping[str, Any]) -> None:
         MixnasError: If they have changed, so that old and new results are not comparable.
     """
     recorded = recorded if isinstance(recorded, dict) else {}
-    now = json.loads(json.dumps(facts))
+    now = plain_document(facts)
     changed = [key for key in {**recorded, **now} if now.get(key) != recorded.get(key)]
     if changed:
         names = ", ".join(_WORDS.get(key, key) for key in changed)

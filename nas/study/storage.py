@@ -201,19 +201,8 @@ def _reason(error: BaseException) -> str:
     return str(original).strip().splitlines()[0]
 
 
-def study_exists(text: str, name: str) -> bool:
-    """Return whether a storage has a study of a name.
-
-    Raises:
-        MixnasError: If the storage cannot be reached.
-    """
-    storage = open_storage(text)
-    with storage_errors():
-        return any(study.study_name == name for study in storage.get_all_studies())
-
-
-def study_attributes(text: str, name: str) -> dict[str, Any]:
-    """Return the attributes of a study; none if the storage has no such study.
+def study_attributes(text: str, name: str) -> dict[str, Any] | None:
+    """Return the attributes of a study; None if the storage has no such study.
 
     Raises:
         MixnasError: If the storage cannot be reached.
@@ -223,4 +212,4 @@ def study_attributes(text: str, name: str) -> dict[str, Any]:
         for study in storage.get_all_studies():
             if study.study_name == name:
                 return dict(study.user_attrs)
-    return {}
+    return None

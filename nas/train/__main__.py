@@ -313,7 +313,7 @@ def _measure_latency(training: FullTraining, device: Device | None) -> dict[str,
             device.prepare(step)
         return measure_quietly(device, training.model.spec).to_dict()
     except MixnasError as error:
-        console.print(f"latency was not measured: {error}", markup=False, soft_wrap=True)
+        console.print(f"latency was not measured: {error}", soft_wrap=True)
         return None
 
 

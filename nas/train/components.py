@@ -83,7 +83,7 @@ def open_training(
     )
     if placement.main:
         for remark in [*remarks, *data_remarks]:
-            console.print(remark, markup=False, soft_wrap=True)
+            console.print(remark, soft_wrap=True)
         _create_folder(training, settings, lock)
     training.open()
     return training

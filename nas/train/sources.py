@@ -25,7 +25,7 @@ def announce(data: DataSource, console: Console) -> None:
         console: Console for what was found, and for the progress of reading.
     """
     for line in described(data):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     if isinstance(data, FolderData) and not data.is_known():
         with cli.progress_bar(console, f"reading the files of {data.name} once") as step:
             data.fingerprint(step)

@@ -1,9 +1,9 @@
 import io
 
 import pytest
-from rich.console import Console
 
 from nas.accuracy.preparation import prepare_estimator
+from nas.cli import PlainConsole
 from nas.progress import ProgressLines
 from nas.testing.fakes import Instant
 
@@ -22,7 +22,7 @@ class Prepared(Instant):
 
 
 def output(estimator, terminal=False):
-    console = Console(file=io.StringIO(), force_terminal=terminal, color_system=None)
+    console = PlainConsole(file=io.StringIO(), force_terminal=terminal, color_system=None)
     prepare_estimator(estimator, "reading [16] images", console)
     return console.file.getvalue()
 
@@ -46,7 +46,7 @@ def test_an_estimator_with_nothing_to_prepare_is_left_alone():
 
 
 def test_an_interruption_says_how_to_continue():
-    console = Console(file=io.StringIO())
+    console = PlainConsole(file=io.StringIO())
     with pytest.raises(KeyboardInterrupt):
         prepare_estimator(Prepared(KeyboardInterrupt()), "reading images", console)
     assert "stopped reading images; repeat the command to continue" in console.file.getvalue()

@@ -20,3 +20,22 @@ def searches(tmp_path, number, size=40):
         rows.to_csv(tmp_path / f"seed{i}.csv", index=False)
         paths.append(str(tmp_path / f"seed{i}.csv"))
     return paths
+
+
+def trials(**columns):
+    """The table of a run with three complete trials, with further or other columns."""
+    return pd.DataFrame(
+        {
+            "number": range(3),
+            "state": "complete",
+            "reason": "",
+            "spec_hash": "h",
+            "params": 1e6,
+            "madds": 1e8,
+            "accuracy": [0.95, 0.97, 0.90],
+            "latency_ms": [5.0, 8.0, 9.0],
+            "latency_p10_ms": 1.0,
+            "latency_p90_ms": 9.0,
+            **columns,
+        }
+    )

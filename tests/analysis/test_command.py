@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from tests.analysis.searches import trials
+
 
 @pytest.fixture
 def searches(tmp_path):
@@ -35,20 +37,7 @@ def run_folder(tmp_path):
     """A run with three completed trials and a reference network."""
     path = tmp_path / "run"
     path.mkdir()
-    rows = pd.DataFrame(
-        {
-            "number": range(3),
-            "state": "complete",
-            "reason": "",
-            "spec_hash": "h",
-            "params": 1e6,
-            "madds": 1e8,
-            "accuracy": [0.95, 0.97, 0.90],
-            "latency_ms": [5.0, 8.0, 9.0],
-            "latency_p10_ms": 1.0,
-            "latency_p90_ms": 9.0,
-        }
-    )
+    rows = trials()
     rows.to_csv(path / "trials.csv", index=False)
     reference = rows.head(1).drop(columns="number").assign(name="mixnet_s", latency_ms=6.0)
     reference.to_csv(path / "references.csv", index=False)

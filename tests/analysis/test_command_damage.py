@@ -13,24 +13,9 @@ from analysis.__main__ import main
 from analysis.read.retraining import hits_document
 from analysis.schema import RETRAINING_COLUMNS
 from analysis.statistics.ranking import ranking_card
+from tests.analysis.searches import trials
 
-TRIALS = pd.DataFrame(
-    {
-        "number": range(3),
-        "state": "complete",
-        "reason": "",
-        "spec_hash": "h",
-        "params": 1e6,
-        "madds": 1e8,
-        "accuracy": [0.95, 0.97, 0.90],
-        "score": [0.95, 0.97, 0.90],
-        "latency_ms": [5.0, 8.0, 9.0],
-        "latency_p10_ms": 1.0,
-        "latency_p90_ms": 9.0,
-        "x.depth": [1, 2, 3],
-        "architecture": "ir_k3_c8",
-    }
-)
+TRIALS = trials(score=[0.95, 0.97, 0.90], **{"x.depth": [1, 2, 3], "architecture": "ir_k3_c8"})
 CONFIG = {"space": "s", "data": "d", "device": "x", "command": "c"}
 
 

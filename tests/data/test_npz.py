@@ -75,7 +75,7 @@ def test_few_bytes_that_claim_to_hold_many_are_refused(tmp_path):
     del zeros
     assert path.stat().st_size < 110_000
     tracemalloc.start()
-    with pytest.raises(MixnasError, match=r"images claims to have 100000128 bytes, but 97"):
+    with pytest.raises(MixnasError, match="images claims to have 100000128 bytes, more than"):
         read_npz(path, ["images"])
     assert tracemalloc.get_traced_memory()[1] < 1_000_000
     tracemalloc.stop()

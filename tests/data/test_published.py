@@ -138,5 +138,5 @@ def test_a_header_that_claims_more_than_a_packed_file_can_hold_is_refused(tmp_pa
     root = write_idx(tmp_path / "data", packed=True)
     head = b"\0\0\x08\x03" + (1 << 14).to_bytes(4, "big") * 3
     (root / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(head))
-    with pytest.raises(MixnasError, match=r"claims to have 4398046511104 bytes, but .* packed"):
+    with pytest.raises(MixnasError, match="claims to have 4398046511104 bytes, more than"):
         load_data(str(root))

@@ -38,7 +38,9 @@ def few_layers(monkeypatch):
     return kinds
 
 
-@pytest.mark.parametrize("name", ["onnxruntime:cpu", "torch:cpu"])
+@pytest.mark.parametrize(
+    "name", ["onnxruntime:cpu", pytest.param("torch:cpu", marks=pytest.mark.slow)]
+)
 def test_a_measurement_carries_its_conditions(name, few_layers):
     device = open_device(name, MeasurementSettings(threads=1))
     measured = device.measure(SMALL, QUICK)
@@ -53,6 +55,7 @@ def test_a_measurement_carries_its_conditions(name, few_layers):
     assert len(few_layers) == 3
 
 
+@pytest.mark.slow
 def test_the_plain_form_is_slower(few_layers):
     times = {}
     for lowered in (True, False):

@@ -75,6 +75,7 @@ def test_trusting_nothing_is_a_mistake(refused):
     )
 
 
+@pytest.mark.slow
 def test_folders_called_as_our_packages_are_in_nobodys_way(command, fakes, tmp_path):
     """In the worker processes, too."""
     write_space(tmp_path)

@@ -106,11 +106,11 @@ def test_conditions_and_spaces_are_plain_yaml(tmp_path):
 
 def test_a_run_without_its_study_is_told(tmp_path):
     run = RunDirectory.create(tmp_path / "run")
-    assert not run.has_study(CONFIG)
+    assert run.recorded(CONFIG) is None
     assert not (run.path / "study.db").exists()
     run.write_table("trials", pd.DataFrame({"number": [0]}))
     with pytest.raises(MixnasError, match=r"has trials.csv, but no study in its study.db"):
-        run.has_study(CONFIG)
+        run.recorded(CONFIG)
 
 
 def test_paths_with_characters_that_mean_something_in_a_url_work(tmp_path):

@@ -1,9 +1,9 @@
 import io
 
 import pytest
-from rich.console import Console
 
 from nas.accuracy import Estimate
+from nas.cli import PlainConsole
 from nas.executors.base import Failure
 from nas.search.monitor import SearchMonitor
 
@@ -11,7 +11,7 @@ from nas.search.monitor import SearchMonitor
 @pytest.fixture
 def monitor_of():
     def make(search, terminal=False, **options):
-        console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
+        console = PlainConsole(file=io.StringIO(), force_terminal=terminal, width=100)
         return SearchMonitor(search.study, search.config.trials, console, **options)
 
     return make

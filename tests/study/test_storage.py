@@ -10,7 +10,7 @@ import yaml
 
 from nas.errors import MixnasError
 from nas.search.directory import RunDirectory, SearchConfig
-from nas.study.storage import open_storage, parse_storage, study_exists, without_password
+from nas.study.storage import open_storage, parse_storage, study_attributes, without_password
 from tests.conftest import refusal
 from tests.postgresql import PASSWORD
 from tests.searching import (
@@ -157,14 +157,14 @@ def test_a_run_killed_before_its_study_was_created_is_started(command, fakes, tm
 def test_studies_on_a_server_and_in_a_file_are_equal(postgresql, tmp_path):
     write_space(tmp_path)
     url = postgresql.url(postgresql.new_database("same"))
-    assert not study_exists(url, "search")
+    assert study_attributes(url, "search") is None
     local = open_study(f"sqlite:///{tmp_path / 'study.db'}", tmp_path)
     remote = open_study(url, tmp_path)
     for study in (local, remote):
         for _ in range(4):
             finish(study, study.ask())
         study.fail(study.ask(), "a reason, 'quoted' \N{SNOWMAN}")
-    assert study_exists(url, "search")
+    assert study_attributes(url, "search") is not None
     assert remote.table().equals(local.table())
 
 

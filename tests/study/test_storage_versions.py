@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from nas.errors import MixnasError
-from nas.study.storage import open_storage, study_exists
+from nas.study.storage import open_storage, study_attributes
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_another_version_is_told_with_the_remedy(database, tmp_path, revision, w
     path = database(revision, writer)
     before = path.read_bytes()
     with pytest.raises(MixnasError) as told:
-        study_exists(f"sqlite:///{path}", "search")
+        study_attributes(f"sqlite:///{path}", "search")
     assert f"was written by Optuna {writer}, whose tables Optuna" in str(told.value)
     assert remedy in str(told.value)
     assert "\n" not in str(told.value)

@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -66,20 +67,21 @@ def test_the_sampler_learns_the_latency_at_the_usual_speed(study, storage):
     assert study.table()["latency_ms"].tolist() == [1.5]
 
 
+def alter(path, statement):
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement)
+
+
 def test_a_study_that_cannot_be_read_is_told(study, storage, folder, tmp_path):
     finish(study, study.ask())
-    with sqlite3.connect(tmp_path / "study.db") as connection:
-        connection.execute("UPDATE trial_user_attributes SET value_json = '{'")
-    connection.close()
+    alter(tmp_path / "study.db", "UPDATE trial_user_attributes SET value_json = '{'")
     with pytest.raises(MixnasError, match="the study 'search' is damaged: a trial cannot be read"):
         open_study(storage, folder, new=False)
 
 
 def test_a_trial_that_lost_its_latency_is_told(study, storage, folder, tmp_path):
     finish(study, study.ask())
-    with sqlite3.connect(tmp_path / "study.db") as connection:
-        connection.execute("DELETE FROM trial_user_attributes WHERE key = 'latency'")
-    connection.close()
+    alter(tmp_path / "study.db", "DELETE FROM trial_user_attributes WHERE key = 'latency'")
     with pytest.raises(MixnasError, match="trial 0 of the study is damaged: it is complete"):
         open_study(storage, folder, new=False)
 

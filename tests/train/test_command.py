@@ -28,8 +28,12 @@ def training(network, *words, epochs=2, out="run"):
     return ("nas.train", network, *FAST, "--set", f"epochs={epochs}", "--out", out, *words)
 
 
-def test_a_training_leaves_weights_log_and_card(network, here, tmp_path):
-    result = here(*training(network, "--json", epochs=4))
+@pytest.mark.parametrize(
+    "device",
+    ["nas.testing.fakes:InstantDevice", pytest.param("onnxruntime:cpu", marks=pytest.mark.slow)],
+)
+def test_a_training_leaves_weights_log_and_card(network, here, tmp_path, fakes, device):
+    result = here(*training(network, "--device", device, "--json", epochs=4))
     assert result.returncode == 0, result.stderr
     card = json.loads(result.stdout)
     run = tmp_path / "run"

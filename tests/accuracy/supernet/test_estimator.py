@@ -35,7 +35,7 @@ def supernet(tmp_path, monkeypatch):
     return made
 
 
-@pytest.mark.parametrize("paths", [1, 3])
+@pytest.mark.parametrize("paths", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_trained_supernet_is_better_than_chance(supernet, paths):
     trained = supernet(images=16_000 // paths, paths=paths)
     trained.prepare()

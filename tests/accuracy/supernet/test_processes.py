@@ -89,6 +89,7 @@ def test_a_full_disk_is_told_by_the_process_that_meets_it(training, tmp_path):
         lost.run(2, None)
 
 
+@pytest.mark.slow
 def test_the_processes_train_under_one_lock(training, monkeypatch):
     """Each with its own, one could wait for a measurement that waits for another of them."""
     held = []

@@ -11,7 +11,7 @@ import yaml
 from analysis.errors import AnalysisError
 from analysis.read.population import read_populations
 from analysis.statistics.comparison import compare, comparison_data, condition_mismatch
-from tests.analysis.searches import searches
+from tests.analysis.searches import searches, trials
 
 
 def test_searches_share_a_reference_point(tmp_path):
@@ -65,20 +65,11 @@ def test_what_fails_or_breaks_limits_takes_its_time(tmp_path):
 def run_folder(path, data, device, accuracy=True, conditions=None):
     path.mkdir()
     scores = [0.5, 0.6, 0.7]
-    rows = pd.DataFrame(
-        {
-            "number": range(3),
-            "state": "complete",
-            "reason": "",
-            "spec_hash": "h",
-            "params": 1e6,
-            "madds": 1e8,
-            "accuracy": scores if accuracy else np.nan,
-            "score": scores if accuracy else [50.0, 60.0, 70.0],
-            "latency_ms": [1.0, 2.0, 3.0],
-            "latency_p10_ms": 1.0,
-            "latency_p90_ms": 3.0,
-        }
+    rows = trials(
+        accuracy=scores if accuracy else np.nan,
+        score=scores if accuracy else [50.0, 60.0, 70.0],
+        latency_ms=[1.0, 2.0, 3.0],
+        latency_p90_ms=3.0,
     )
     rows.to_csv(path / "trials.csv", index=False)
     config = {"space": "s", "data": data, "device": device, "command": "c", "estimator": "naswot"}

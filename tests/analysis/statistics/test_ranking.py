@@ -56,6 +56,7 @@ def test_intervals_hold_the_value_and_follow_from_the_seed():
     assert tau.low < tau.value < tau.high
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     """Of 60 samples of a known population, 95% intervals miss its tau seldom."""
     world = table(4_000, seed=7)

@@ -46,6 +46,7 @@ def test_few_test_images_make_a_difference_doubtful():
     assert many.value == few.value
 
 
+@pytest.mark.slow
 def test_the_interval_covers_as_often_as_it_says():
     """Networks of known accuracy, noise of training and of test images: few intervals miss."""
     rng = np.random.default_rng(0)

@@ -103,6 +103,7 @@ def test_a_crash_of_the_runtime_is_reported(agent, small):
     assert device.measure(small, QUICK).n > 0
 
 
+@pytest.mark.slow
 def test_a_measurement_outlives_a_restart_of_the_agent(start_agent, small):
     agent = start_agent()
     device = remote(agent, patience=40.0)

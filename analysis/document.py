@@ -113,6 +113,8 @@ def reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     first = str(error).strip().partition("\n")[0]
+    if "integer string conversion" in first:  # Python goes on about its own settings
+        return "an integer has thousands of digits"
     return printable(first[:200]) or type(error).__name__
 
 

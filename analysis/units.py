@@ -76,6 +76,11 @@ def objective_unit(name: str, is_share: bool) -> tuple[str, float]:
 # -- values as text -----------------------------------------------------------------------------
 
 
+def number_of(count: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: ``1 network``, ``1,024 networks``, ``2 classes``."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
 def format_count(value: float) -> str:
     """Return a count as text with three significant digits: ``339M``, ``5.01M``, ``463k``.
 

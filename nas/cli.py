@@ -26,7 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nas.errors import MixnasError
-from nas.imports import let_threads_sleep, missing_package, own_packages_first
+from nas.imports import missing_package, own_packages_first, set_library_defaults
 from nas.progress import ProgressLines
 
 JSON_HELP = "Print JSON instead of a table."
@@ -67,7 +67,7 @@ def new_app(help_text: str | None = None) -> typer.Typer:
 def run(app: typer.Typer) -> NoReturn:
     """Run an application; a user's mistake prints one line and exits with code 2."""
     own_packages_first()
-    let_threads_sleep()
+    set_library_defaults()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal may lack characters of a user's text
             stream.reconfigure(errors="backslashreplace")

@@ -21,6 +21,7 @@ from nas import cli, defaults
 from nas.errors import MixnasError
 from nas.latency.runtimes import EXAMPLES
 from nas.latency.token import TOKEN, can_be_token
+from nas.units import number_of
 
 if TYPE_CHECKING:
     from nas.latency.agent.messages import JobLimits
@@ -205,14 +206,15 @@ def fit(
         )
     else:
         _print_card(card, f"latency of '{opened_space.name}' on {device}")
-        print(f"fitted to {learned} networks, which take {low:.2f} to {high:.2f} ms")
+        print(f"fitted to {number_of(learned, 'network')} of {low:.2f} to {high:.2f} ms")
         cli.print_text(f"predictor: {path}")
 
 
 def _print_card(card: ErrorCard, subject: str) -> None:
     in_band = "-" if card.spearman_in_band is None else f"{card.spearman_in_band:.3f}"
     cli.print_table(
-        f"Error card: {subject}, {card.n} networks that the predictor was not fitted to",
+        f"Error card: {subject}, {number_of(card.n, 'network')} that the predictor was not "
+        "fitted to",
         ["within 5%", "within 10%", "mean error", "Spearman", "Spearman in 5% band of MAdds"],
         [
             [
@@ -220,7 +222,7 @@ def _print_card(card: ErrorCard, subject: str) -> None:
                 f"{card.within_10:.0%}",
                 f"{card.mean_error:.1%}",
                 "-" if card.spearman is None else f"{card.spearman:.3f}",
-                f"{in_band} ({card.n_in_band} networks)",
+                f"{in_band} ({number_of(card.n_in_band, 'network')})",
             ]
         ],
     )
@@ -335,7 +337,7 @@ def _check_device(device: str, limits: JobLimits) -> str:
     conditions = result.answer
     return (
         f"{device} ({conditions['runtime']}, {conditions['machine']}, "
-        f"{conditions['threads']} threads)"
+        f"{number_of(conditions['threads'], 'thread')})"
     )
 
 

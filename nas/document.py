@@ -8,7 +8,7 @@ import json
 import os
 import types
 import typing
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from nas.errors import DocumentError, unknown
+from nas.errors import DocumentError, reason_of, unknown
 
 T = TypeVar("T")
 Location = tuple[Hashable, ...]
@@ -146,8 +146,9 @@ def parse_document(text: str, source: str) -> Document:
         raise
     except Exception as error:
         # PyYAML's constructors raise all kinds for values such as 2001-99-99 or !!int abc.
-        reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
-        raise DocumentError(f"{source}: a value cannot be read ({reason}); correct it") from None
+        raise DocumentError(
+            f"{source}: a value cannot be read ({reason_of(error)}); correct it"
+        ) from None
 
 
 def _lines(
@@ -270,11 +271,22 @@ def _explain(kind: Any, data: Any, item: Any) -> tuple[Location, str]:
     if item["type"] == "literal_error" and isinstance(value, str):
         expected = [word.strip("' ") for word in _words(item["ctx"]["expected"])]
         return tuple(path), unknown("value", value, expected)
+    if item["type"] in ("too_short", "too_long"):
+        return tuple(path), _length(item["ctx"])
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "value_error":
         return tuple(path), message
     found = "" if value is None else f"; found {repr(value)[:80]}"
     return tuple(path), f"{message[:1].lower()}{message[1:]}{found}"
+
+
+def _length(context: Mapping[str, Any]) -> str:
+    """Return what is wrong with the length of a list or mapping."""
+    few = "min_length" in context
+    allowed = context["min_length" if few else "max_length"]
+    entries = "entry" if allowed == 1 else "entries"
+    needed = f"at {'least' if few else 'most'} {allowed} {entries}"
+    return f"{needed} should be here; found {context['actual_length'] or 'none'}"
 
 
 def _words(expected: str) -> list[str]:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nas.errors import MixnasError
+from nas.errors import MixnasError, reason_of
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -31,7 +31,6 @@ _NETWORK_FILE_SYSTEMS = {
     *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afpfs", "webdav", "9p", "afs", "ceph", "lustre"),
     *("gpfs", "beegfs", "glusterfs", "orangefs", "pvfs2", "gfs2", "ocfs2", "panfs", "wekafs"),
 }
-_LONGEST_REASON = 300  # characters
 
 
 def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> None:
@@ -76,14 +75,7 @@ def parsing(path: str | os.PathLike[str]) -> Iterator[None]:
     except MixnasError:
         raise
     except Exception as error:
-        raise MixnasError(f"{path} cannot be read: {_reason(error)}") from None
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, KeyError):  # its text is the key only
-        return f"it has no {error}"
-    lines = str(error).strip().splitlines()
-    return lines[0][:_LONGEST_REASON] if lines else type(error).__name__
+        raise MixnasError(f"{path} cannot be read: {reason_of(error)}") from None
 
 
 def cache_folder(*parts: str) -> Path:

@@ -35,14 +35,19 @@ def own_packages_first() -> None:
     spec.loader.exec_module(ours)
 
 
-def let_threads_sleep() -> None:
-    """Let the threads of OpenMP sleep while they wait for work, unless the user chose otherwise.
+def set_library_defaults() -> None:
+    """Set what libraries read from the environment when loaded, unless the user has set it.
 
-    They would spin, and keep the processor from whoever has work to do: beside other processes, a
-    training on several threads takes many times as long. OpenMP reads the variable when torch is
-    loaded, so every process of ours calls this before; its child processes inherit it.
+    Threads of OpenMP sleep while they wait for work. They would spin, and keep the processor from
+    whoever has work to do: beside other processes, a training on several threads takes many times
+    as long. ONNX Runtime sends no telemetry and keeps none on the disk: that would disturb
+    measurements, and tell others of networks that are nobody's business.
+
+    Every process of ours calls this before it imports such a library; its child processes inherit
+    the variables.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def refuse_shadow(folder: Path) -> None:

@@ -18,6 +18,7 @@ from nas.units import (
 
 COST_METRICS = tuple(field.name for field in dataclasses.fields(Cost))
 METRICS = (*COST_METRICS, "latency")
+_RANGES = {"latency": "20ms..30ms", "peak_memory": "2MB..4MB"}  # examples; else counts
 _PARSERS = {"latency": parse_milliseconds, "peak_memory": parse_bytes}
 
 
@@ -83,6 +84,7 @@ def parse_limit(metric: str, text: str | float) -> Limit:
     if metric not in METRICS:
         raise LimitError(unknown("metric", metric, METRICS))
     parse = _PARSERS.get(metric, parse_count)
+    example = _RANGES.get(metric, "390M..400M")
     low, dots, high = str(text).partition("..")
     low, high = with_unit_of(low, high), with_unit_of(high, low)
     try:
@@ -91,9 +93,12 @@ def parse_limit(metric: str, text: str | float) -> Limit:
         lower = parse(low) if low.strip() else None
         upper = parse(high) if high.strip() else None
     except MixnasError as error:
-        raise LimitError(f"limit on {metric}: {error}; a range is written 390M..400M") from None
+        raise LimitError(f"limit on {metric}: {error}; a range is written {example}") from None
     if lower is None and upper is None:
-        raise LimitError(f"limit on {metric}: '{text}' has no bound; write 400M or 390M..400M")
+        raise LimitError(
+            f"limit on {metric}: '{text}' has no bound; write {example.partition('..')[2]} or "
+            f"{example}"
+        )
     if lower is not None and upper is not None and lower > upper:
         raise LimitError(
             f"limit on {metric}: '{text}' is an empty range; put the lower bound first (a bound "

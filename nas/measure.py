@@ -11,6 +11,7 @@ from nas.latency import EXAMPLES, Device, Latency, measure_quietly, open_device
 from nas.latency.conditions import measurement_settings
 from nas.latency.device import refuse_noise
 from nas.spec import NetworkSpec, load_network
+from nas.units import number_of
 
 app = cli.new_app()
 
@@ -116,7 +117,8 @@ def _print(rows: list[dict[str, Any]]) -> None:
             ]
             for row in rows
         ],
-        f"{first['device']}, {first['runtime']}, {first['machine']}, {first['threads']} threads, "
+        f"{first['device']}, {first['runtime']}, {first['machine']}, "
+        f"{number_of(first['threads'], 'thread')}, "
         f"batch {first['batch']}, {first['precision']}; steady: median at the machine's usual "
         "speed",
     )

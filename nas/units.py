@@ -82,6 +82,11 @@ def parse_seconds(text: str | float) -> float:
     return _parse(text, _DURATION_UNITS, "duration", "90s, 10min, 2h")
 
 
+def number_of(count: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: ``1 network``, ``1,024 networks``, ``2 classes``."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
 def format_count(value: float) -> str:
     """Return a count as text with three significant digits: ``339M``, ``5.01M``, ``12.3k``."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):

@@ -170,7 +170,7 @@ def test_a_fit_that_is_stopped_continues(here, failing):
     measured = failing(99, KeyboardInterrupt())
     result = here(*FIT, "--checks", "5")
     assert result.returncode == 0, result.stderr
-    assert "fitted to 12 networks, which take " in result.stdout
+    assert "fitted to 12 networks of " in result.stdout
     assert len(measured) == 3  # 14 of 17 were kept
 
 

@@ -6,12 +6,12 @@ import pytest
 
 from nas.errors import MixnasError
 from nas.imports import (
-    let_threads_sleep,
     looks_like_import,
     missing_package,
     named_object,
     own_packages_first,
     refuse_shadow,
+    set_library_defaults,
 )
 from tests.conftest import ROOT
 
@@ -188,8 +188,23 @@ def test_threads_sleep_unless_the_user_wants_them_to_spin(monkeypatch, given, fo
     monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
     if given is None:
         monkeypatch.delenv("OMP_WAIT_POLICY")
-    let_threads_sleep()
+    set_library_defaults()
     assert os.environ["OMP_WAIT_POLICY"] == found
+
+
+def test_no_command_leaves_telemetry_of_onnxruntime(tmp_path):
+    """It would write below the user's cache as soon as it is imported."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "CI")}
+    code = COMMANDS.replace("torch.ones(3)", "import onnxruntime")
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**kept, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name]
 
 
 COMMANDS = """

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from nas.errors import MixnasError
 from nas.units import (
     format_count,
+    number_of,
     parse_bytes,
     parse_count,
     parse_milliseconds,
@@ -109,3 +110,10 @@ def test_a_time_needs_its_unit(text):
 @given(st.integers(0, 10**12))
 def test_formatting_keeps_three_digits(value):
     assert parse_count(format_count(value)) == pytest.approx(value, rel=0.005)
+
+
+def test_one_thing_is_not_plural():
+    assert number_of(1, "network") == "1 network"
+    assert number_of(0, "network") == "0 networks"
+    assert number_of(12_345, "class", "classes") == "12,345 classes"
+    assert number_of(1, "class", "classes") == "1 class"

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from analysis.figures.style import save_all
 from analysis.printable import fitted
+from analysis.units import number_of
 
 PIPED_WIDTH = 120
 """Columns of a table that does not go to a terminal."""
@@ -40,5 +41,9 @@ def emit(
     stdout = fitted(sys.stdout)
     # Names are text, not markup: neither [red] nor :smile: means anything in them.
     show(Console(file=stdout, highlight=False, markup=False, emoji=False, width=width))
-    said = f"figures: {len(written)} files in {out}" if out else "figures: add --out FOLDER"
+    said = (
+        f"figures: {number_of(len(written), 'file')} in {out}"
+        if out
+        else "figures: add --out FOLDER"
+    )
     print(said, file=stdout)

@@ -19,7 +19,7 @@ from analysis.read.population import (
 from analysis.read.runs import json_text
 from analysis.statistics.population_card import PopulationCard, card_data, cards, ks_tests
 from analysis.statistics.published import LABEL, published_table
-from analysis.units import column_unit, error_unit
+from analysis.units import column_unit, error_unit, number_of
 
 MOST_SPLIT = 12
 """Number of populations into which a column splits one at most."""
@@ -80,7 +80,8 @@ def _split(population: Population, column: str, several: bool) -> list[Populatio
     distinct = sorted(values.unique(), key=str)
     if not 1 < len(distinct) <= MOST_SPLIT:
         raise AnalysisError(
-            f"'{column}' has {len(distinct)} values, but a population is split by a column with "
+            f"'{column}' has {number_of(len(distinct), 'value')}, but a population is split by "
+            "a column with "
             f"2 to {MOST_SPLIT}"
         )
     source = f"{population.name}: " if several else ""

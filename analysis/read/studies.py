@@ -15,6 +15,7 @@ from analysis.errors import AnalysisError
 from analysis.printable import printable
 from analysis.read.files import clean_table
 from analysis.schema import LIMITED, VARIABLE, Direction
+from analysis.units import number_of
 
 OWN = ("number", "state", "seconds")
 """Columns that a trial has whatever its attributes are called."""
@@ -56,11 +57,14 @@ def read_study(url: str, name: str | None) -> StudyTable:
             none is named, or the study has no completed trial.
     """
     import optuna
+    from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     _check_sqlite(url)
+    opened = False
     try:
         storage = optuna.storages.get_storage(url)
+        opened = True
         names = optuna.get_all_study_names(storage)
         if name is None and len(names) != 1:
             raise AnalysisError(
@@ -74,6 +78,11 @@ def read_study(url: str, name: str | None) -> StudyTable:
         raise
     except Exception as error:  # Optuna and the database raise whatever damage they come upon
         said = reason(error).replace(url, "the URL")
+        if opened and not isinstance(error, SQLAlchemyError | OSError):
+            raise AnalysisError(
+                "the Optuna storage is damaged; reading it ended with "
+                f"{type(error).__name__}: {said}"
+            ) from None
         kind = "" if isinstance(error, ValueError) else f" ({type(error).__name__})"
         raise AnalysisError(f"the Optuna storage cannot be read: {said}{kind}") from None
     if not len(table.rows) or not table.complete.any():
@@ -140,14 +149,23 @@ def _objective_names(study: Any) -> list[str]:
 
 
 def _trial_row(trial: Any, objectives: list[str]) -> dict[str, Any]:
-    """Return a trial's cells; user attributes that are mappings become one cell per key."""
+    """Return a trial's cells; user attributes that are mappings become one cell per key.
+
+    Raises:
+        AnalysisError: If a complete trial does not have a value for each objective.
+    """
     complete = trial.state.name == "COMPLETE"
     attributes: dict[str, Any] = {}
     for key, value in trial.user_attrs.items():
         for name, cell in value.items() if isinstance(value, dict) else [(key, value)]:
             if isinstance(cell, str | int | float) and name not in OWN:
                 attributes.setdefault(name, cell)
-    values = trial.values if complete else [None] * len(objectives)
+    values = list(trial.values or ()) if complete else [None] * len(objectives)
+    if len(values) != len(objectives):
+        raise AnalysisError(
+            f"the study is damaged: trial {trial.number} is complete, but has "
+            f"{number_of(len(values), 'value')} for {number_of(len(objectives), 'objective')}"
+        )
     row = {
         "number": trial.number,
         **attributes,

@@ -11,7 +11,7 @@ from analysis.statistics.fronts import Front
 from analysis.statistics.indicators import knee
 from analysis.statistics.population_card import PopulationCard
 from analysis.statistics.retraining import AccuracyDifference, differences
-from analysis.units import column_unit, trial_name
+from analysis.units import column_unit, number_of, trial_name
 
 SIGNIFICANT_SPEEDUP = 1.05
 """Ratio of two latencies above which their difference is more than noise."""
@@ -39,7 +39,7 @@ def summary(run: Run, front: Front) -> list[str]:
     failed = run.trials["state"].isin(["fail", "pruned"]).sum()
     if failed:
         paragraphs.append(
-            f"{failed} of {len(run.trials)} trials ended without a result; see below."
+            f"{failed} of {number_of(len(run.trials), 'trial')} ended without a result; see below."
         )
     return paragraphs
 
@@ -198,7 +198,8 @@ def population_summary(card: PopulationCard | None) -> list[str]:
     if card.kernels is not None:
         paragraphs.append(card.kernels.claim)
     paragraphs.append(
-        f"These statistics are based on {card.edf.n} networks; the fewer there are, the less "
+        f"These statistics are based on {number_of(card.edf.n, 'network')}; the fewer there "
+        "are, the less "
         "certain the conclusions."
     )
     return paragraphs

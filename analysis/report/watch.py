@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 from analysis.errors import AnalysisError
 from analysis.read.runs import read_run
 from analysis.report.page import write_report
+from analysis.units import number_of
 
 EVERY = 10.0
 """Seconds between two checks for new results."""
@@ -45,7 +46,7 @@ def watch(path: Path, say: Callable[[str], None], every: float = EVERY) -> None:
                 written = modified
                 run = read_run(path)
                 page = write_report(path, refresh=max(1, round(every)))
-                say(f"{len(run.completed)} networks in {page}; stop with Ctrl-C")
+                say(f"{number_of(len(run.completed), 'network')} in {page}; stop with Ctrl-C")
             elif not announced:
                 say(f"waiting for the first networks of {path}")
             announced = True

@@ -111,7 +111,7 @@ def kernel_use(
     values = np.asarray(list(errors), dtype=float)
     known = np.flatnonzero(np.isfinite(values))
     if len(known) < 4:
-        raise AnalysisError(f"{len(known)} networks are too few to compare good ones with others")
+        raise AnalysisError(f"too few networks to compare good ones with others: {len(known)}")
     order = known[np.argsort(values[known], kind="stable")]
     n_good = max(min(FEWEST_GOOD, len(known) // 2), round(good * len(known)))
     ranked = [networks[i] for i in order]

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError, check_columns, floats, is_numeric, numbers
+from analysis.units import number_of
 
 GOOD_SHARE = 0.1
 """Share of a population that counts as good."""
@@ -68,7 +69,8 @@ def importance(
     finite = np.isfinite(values)
     if finite.sum() < FEWEST:
         raise AnalysisError(
-            f"only {finite.sum()} networks have a finite {error}; importance needs {FEWEST}"
+            f"a finite {error} is known of {number_of(int(finite.sum()), 'network')}; importance "
+            f"needs {FEWEST}"
         )
     chosen = np.flatnonzero(finite)
     if len(chosen) > MOST:
@@ -219,7 +221,7 @@ def linear_fit(table: pd.DataFrame, target: str, costs: Sequence[str]) -> Linear
     measured, features = values[finite, 0], values[finite, 1:]
     if len(measured) < len(costs) + 2:
         raise AnalysisError(
-            f"{len(measured)} networks are too few to fit {target} by {len(costs)} costs"
+            f"too few networks to fit {target} by {number_of(len(costs), 'cost')}: {len(measured)}"
         )
     # Costs differ by orders of magnitude; least squares is more accurate when they are scaled.
     scale = np.abs(features).max(axis=0)

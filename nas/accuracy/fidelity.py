@@ -22,7 +22,7 @@ from nas.spec import NetworkSpec
 from nas.train.batches import Batches, placed
 from nas.train.placement import Placement
 from nas.train.streaming import StreamedBatches
-from nas.units import GIBIBYTE
+from nas.units import GIBIBYTE, number_of
 
 MOST_SIDE = 2_048  # pixels
 LARGE_ENOUGH = 112
@@ -124,12 +124,13 @@ class Images:
         size = source.cached_bytes(self.resolution) / GIBIBYTE
         if not _must_stream(source, self.resolution):
             return (
-                f"decoding {number:,} images once at {self.resolution} px, {size:.2f} GiB on disk"
+                f"decoding {number_of(number, 'image')} once at {self.resolution} px, "
+                f"{size:.2f} GiB on disk"
             )
         return (
-            f"the pixels of {number:,} images at {self.resolution} px take {size:.2f} GiB, for "
-            f"which the disk of {cache_folder('data')} has no room: they are decoded anew for "
-            "every network; MIXNAS_CACHE can name another folder"
+            f"the pixels of {number_of(number, 'image')} at {self.resolution} px take "
+            f"{size:.2f} GiB, for which the disk of {cache_folder('data')} has no room: they are "
+            "decoded anew for every network; MIXNAS_CACHE can name another folder"
         )
 
     def _remarks_on_side(self, own: int, on: str) -> list[str]:

@@ -21,6 +21,7 @@ from nas.ir import (
     Seq,
     SqueezeExcite,
 )
+from nas.units import number_of
 
 _CACHE = 1 << 16
 
@@ -97,7 +98,10 @@ def split_channels(channels: int, groups: int, rule: str = "equal") -> tuple[int
         halves = [channels >> i for i in range(1, groups)]
         sizes = (*halves, channels - sum(halves))
     if min(sizes) < 1:
-        raise ValueError(f"{channels} channels cannot be split over {groups} groups ({rule})")
+        raise ValueError(
+            f"{number_of(channels, 'channel')} cannot be split over "
+            f"{number_of(groups, 'group')} ({rule})"
+        )
     return sizes
 
 

@@ -14,6 +14,7 @@ from nas.data.shards import ShardData, is_shards, load_shards
 from nas.data.subset import reduced
 from nas.errors import MixnasError, unknown
 from nas.files import is_built_in
+from nas.units import number_of
 
 DATA: dict[str, Callable[[], ImageData]] = {"digits": load_digits}
 DataSource = ImageData | FolderData
@@ -47,7 +48,8 @@ def described(data: DataSource) -> list[str]:
     total = sum(data.count(part) for part in PARTS)
     shown = list(data.classes) if data.num_classes <= _SHOWN else [*data.classes[:_SHOWN], "..."]
     return [
-        f"{data.name}: {data.num_classes:,} classes ({', '.join(shown)}), {total:,} images: "
+        f"{data.name}: {number_of(data.num_classes, 'class', 'classes')} ({', '.join(shown)}), "
+        f"{number_of(total, 'image')}: "
         f"{data.count('train'):,} for training, {data.count('validation'):,} for validation, "
         f"{data.count('test'):,} for the test",
         *(f"not used: {sentence}" for sentence in getattr(data, "left_out", ())),

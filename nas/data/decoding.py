@@ -8,6 +8,7 @@ processor. Where the package that calls it is missing, Pillow decodes: slower, b
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -141,6 +142,8 @@ def _in_colours(image: Image.Image, kind: str | None) -> Image.Image:
     if image.mode == "F":
         values = np.asarray(image)
         low, high = float(values.min()), float(values.max())
+        if math.isnan(low):
+            raise _UnclearImageError("some of its floating-point values are not numbers (NaN)")
         if not 0 <= low <= high <= 1:
             raise _UnclearImageError(
                 f"its floating-point values are from {low:.4g} to {high:.4g}; convert it to 8 or "

@@ -10,6 +10,7 @@ from nas.executors.base import Resources
 from nas.machine import gpu_identifier
 from nas.train.placement import describe, gpus_of
 from nas.train.settings import PlacementSettings
+from nas.units import number_of
 
 
 def with_gpus(resources: Resources, placement: PlacementSettings, share: float | None) -> Resources:
@@ -48,5 +49,4 @@ def remark_on(placement: PlacementSettings, resources: Resources) -> str | None:
         return None
     number = resources.workers
     precision = "" if placement.precision == "auto" else f", {placement.precision}"
-    plural = "s" if number > 1 else ""
-    return f"training on {describe(placement)}, {number} network{plural} at a time{precision}"
+    return f"training on {describe(placement)}, {number_of(number, 'network')} at a time{precision}"

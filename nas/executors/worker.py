@@ -22,9 +22,10 @@ from nas.accuracy.base import (
     number_of_stages,
 )
 from nas.executors.base import Failure, Stage, Task
-from nas.imports import let_threads_sleep, own_packages_first
+from nas.imports import own_packages_first, set_library_defaults
 from nas.machine import bind_gpu, end_with_parent, machine_for, name_here
 from nas.spec import NetworkSpec
+from nas.units import number_of
 
 _LOST = ("CUDA error", "cuDNN error", "NCCL error")  # how errors of a GPU that is lost begin
 
@@ -43,7 +44,7 @@ def work(connection: Connection, pickled: bytes, threads: int, gpu: str | None =
     """
     end_with_parent()
     own_packages_first()  # before the estimator arrives, which may import them
-    let_threads_sleep()  # before it imports torch
+    set_library_defaults()  # before it imports torch
     if gpu is not None:
         bind_gpu(gpu)  # before the estimator arrives, which imports torch
     os.environ["OMP_NUM_THREADS"] = str(threads)  # for libraries that are imported from here on
@@ -129,7 +130,9 @@ def _judged(estimator: Estimator, task: Task) -> Iterator[Stage]:
             yield Stage(estimate, number, number >= last)
             if number >= last:
                 return
-        yield Stage(Failure(f"the estimator ended after {number} of {last} stages"), number + 1)
+        yield Stage(
+            Failure(f"the estimator ended after {number} of {number_of(last, 'stage')}"), number + 1
+        )
     except EstimateError as error:
         yield Stage(Failure(str(error)), number + 1)
     except MemoryError:

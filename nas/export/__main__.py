@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,10 +44,10 @@ def export(
         ),
     ] = None,
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FILE",
-            help="File to write. [NAME.onnx next to the spec file, or in the "
+            help="File to write, or a folder for it. [NAME.onnx next to the spec file, or in the "
             "folder of the training run]",
         ),
     ] = None,
@@ -70,7 +71,10 @@ def export(
     """Export a network to the format of another tool, and check it against torch."""
     if file_format not in FORMATS:
         raise MixnasError(unknown("format", file_format, FORMATS))
-    path = out or _path_for(network, FORMATS[file_format])
+    path = _path_for(network, FORMATS[file_format])
+    if out is not None:
+        names_folder = out.endswith(("/", os.sep)) or Path(out).is_dir()
+        path = Path(out) / path.name if names_folder else Path(out)
     about = path.with_name(f"{path.name}.json")
     for file in (path, about):
         if file.exists() and not force:

@@ -16,6 +16,7 @@ from nas.formats.metadata import ModelMetadata
 from nas.spec import NetworkSpec, load_network, reference_names
 from nas.torch_model import read_metadata
 from nas.train.settings import NETWORK, SETTINGS, WEIGHTS, read_training_settings
+from nas.units import number_of
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,10 @@ def _as_trained(
             "or the folder of its training"
         )
     remark = (
-        f"exported as it was trained: {trained.num_classes} classes, {trained.input.resolution} px "
-        f"({network} has {spec.num_classes} classes, {spec.input.resolution} px)"
+        f"exported as it was trained: {number_of(trained.num_classes, 'class', 'classes')}, "
+        f"{trained.input.resolution} px "
+        f"({network} has {number_of(spec.num_classes, 'class', 'classes')}, "
+        f"{spec.input.resolution} px)"
     )
     return trained.replace(name=spec.name), (remark,)
 

@@ -12,7 +12,7 @@ from nas import cli
 from nas.errors import MixnasError
 from nas.rank.settings import FEWEST_NETWORKS, RankingSettings
 from nas.train.settings import ON_HELP, ON_THE_CPU, PRECISION_HELP
-from nas.units import parse_seconds
+from nas.units import number_of, parse_seconds
 
 if TYPE_CHECKING:
     from analysis.statistics.ranking import RankingCard
@@ -159,7 +159,8 @@ def _trained_networks(table: Path, data: str) -> list[TrainedNetwork]:
     networks = read_networks(table, classes)
     if len(networks) < FEWEST_NETWORKS:
         raise MixnasError(
-            f"{table} has {len(networks)} networks, but a ranking needs at least {FEWEST_NETWORKS}"
+            f"{table} has {number_of(len(networks), 'network')}, but a ranking needs at least "
+            f"{FEWEST_NETWORKS}"
         )
     others = {network.spec.num_classes for network in networks} - {classes}
     if others:
@@ -182,10 +183,10 @@ def _print(run: RankingRun, card: RankingCard) -> None:
         f"{MADDS_TOLERANCE:.0%}",
         "best k: share of the k best networks by score that are among the k truly best",
         f"{summary['seconds_per_network']:g} s per network",
-        *([f"{without_score} networks have no score"] if without_score else []),
+        *([f"without a score: {number_of(without_score, 'network')}"] if without_score else []),
     ]
     cli.print_table(
-        f"{run.settings.estimator} on {card.n} networks of {run.settings.table}",
+        f"{run.settings.estimator} on {number_of(card.n, 'network')} of {run.settings.table}",
         columns=ranking_header(card),
         rows=ranking_rows(card),
         caption="; ".join(notes),

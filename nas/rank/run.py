@@ -35,6 +35,7 @@ from nas.ir import Conv, MixConv, walk
 from nas.progress import Step
 from nas.rank.settings import FEWEST_NETWORKS, RankingSettings
 from nas.spec import NetworkSpec
+from nas.units import number_of
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -202,7 +203,8 @@ class RankingRun:
         reasons = {row["reason"] for row in self.results.values() if row.get("reason")}
         why = f": {'; '.join(sorted(reasons))}" if reasons else ""
         raise MixnasError(
-            f"{scored} of {len(self.networks)} networks have a score, but a ranking needs at least "
+            f"{scored} of {number_of(len(self.networks), 'network')} have a score, but a "
+            "ranking needs at least "
             f"{FEWEST_NETWORKS}{why}"
         )
 

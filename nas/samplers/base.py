@@ -21,6 +21,7 @@ from nas.samplers.domain import Domain
 from nas.samplers.pinned import PinnedDomain
 from nas.samplers.tried import Tried
 from nas.space import Genotype
+from nas.units import number_of
 
 ATTEMPTS = 50  # draws before untried networks are looked for systematically
 MOST_NEIGHBOURS = 20_000  # neighbors of tried networks that are looked at
@@ -150,7 +151,8 @@ class GenotypeSampler(BaseSampler):
             if left:
                 return rng.choice(left)
             raise ExhaustedError(
-                f"all {len(members)} networks of '{self.domain.name}' within the limits were tried"
+                f"every network of '{self.domain.name}' within the limits was tried, "
+                f"{len(members):,} in all"
             )
         looked_at = 0
         for genotype in rng.sample(list(tried), len(tried)):
@@ -161,8 +163,8 @@ class GenotypeSampler(BaseSampler):
             if looked_at > MOST_NEIGHBOURS:
                 break
         raise ExhaustedError(
-            f"{len(tried)} networks of '{self.domain.name}' were tried; neither {ATTEMPTS} draws "
-            f"nor {looked_at:,} networks that differ from those in one variable gave another "
+            f"neither {ATTEMPTS} draws nor {looked_at:,} neighbors of what was tried "
+            f"({number_of(len(tried), 'network')}) gave another network of '{self.domain.name}' "
             "within the limits"
         )
 

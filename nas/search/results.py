@@ -21,7 +21,7 @@ from analysis.statistics.retraining import (
 from analysis.units import score_text
 from nas import cli
 from nas.search.references import RESULT_COLUMNS, records
-from nas.units import format_count
+from nas.units import format_count, number_of
 
 RETRAINED_TITLES = [
     "network",
@@ -97,7 +97,8 @@ class Results:
         known = self.references.reindex(columns=RESULT_COLUMNS).dropna(subset=["latency_ms"])
         rows += [("reference", row) for row in records(known)]
         cli.print_table(
-            f"Pareto front of {self.front.n} networks, with the references",
+            f"Pareto front of {number_of(self.front.n, 'network')}"
+            + (", with the references" if len(known) else ""),
             ["network", "", self.label, "latency (ms)", "p10 to p90", "", "MAdds", "params"],
             [
                 _cells(kind, row, self.is_accuracy)

@@ -18,7 +18,7 @@ from nas.limits import parse_limits, with_budget
 from nas.space import Space, Variable, load_space, sample, size, space_names
 from nas.space.size import upper_bound
 from nas.spec import NetworkSpec, load_network
-from nas.units import format_count
+from nas.units import format_count, number_of
 
 app = cli.new_app(
     "Inspect, sample and validate search spaces, and check whether a network belongs to one."
@@ -38,6 +38,10 @@ def _size(space: Space) -> tuple[int, bool]:
 def _format_size(number: int, exact: bool) -> str:
     text = f"{number:,}" if number < 1e9 else f"{float(number):.3g}"
     return text if exact else f"at most {text}"
+
+
+def _networks(number: int, exact: bool) -> str:
+    return f"{_format_size(number, exact)} network{'' if number == 1 else 's'}"
 
 
 @app.command("list")
@@ -115,7 +119,7 @@ def show(name: SpaceName, json: Json = False) -> None:
     notes = [f"restriction: {text}" for text in _restriction_texts(space)]
     notes += [f"limit: {limit}" for limit in space.limits]
     cli.print_table(
-        f"{space.name}: {_format_size(number, exact)} networks",
+        f"{space.name}: {_networks(number, exact)}",
         ["variable", "values", "active", "choices"],
         rows,
         "\n".join(notes) or None,
@@ -178,7 +182,7 @@ def sample_command(
         )
         return
     cli.print_table(
-        f"{n} networks of {space.name}",
+        f"{number_of(n, 'network')} of {space.name}",
         ["network", "MAdds", "params", "blocks", "kernels by stage"],
         [_network_row(spec, cost) for cost, spec in costs_and_specs],
     )
@@ -220,8 +224,8 @@ def validate(name: SpaceName, json: Json = False) -> None:
         cli.print_json({"name": space.name, "valid": True, "size": number, "size_is_exact": exact})
         return
     cli.print_text(
-        f"{space.name} is valid: {len(space.variables)} variables, "
-        f"{_format_size(number, exact)} networks"
+        f"{space.name} is valid: {number_of(len(space.variables), 'variable')}, "
+        f"{_networks(number, exact)}"
     )
 
 

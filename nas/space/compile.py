@@ -28,6 +28,7 @@ from nas.space.plan import BlockPlan, StagePlan, ValueSource
 from nas.space.restrictions import LANGUAGE, Restriction, parse_restriction
 from nas.space.variables import Genotype, Site, Variable
 from nas.spec import Head, Input, NetworkSpec, Norm, Stem, load_network
+from nas.units import number_of
 
 
 @dataclasses.dataclass
@@ -74,7 +75,9 @@ class Plans:
             return None
         result = self.rule.apply(genotype)
         if result is None:
-            raise MixnasError(f"the derived widths do not have {self.rule.stages} stages")
+            raise MixnasError(
+                f"the derived widths do not have {number_of(self.rule.stages, 'stage')}"
+            )
         return result
 
 

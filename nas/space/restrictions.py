@@ -18,6 +18,7 @@ from typing import Any
 
 from nas.errors import unknown
 from nas.space.value_types import Typing, dotted
+from nas.space.variables import label
 
 _BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -34,6 +35,7 @@ _BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.NotEq: operator.ne,
 }
 MAX_LENGTH = 1000
+_UNQUOTED_GROUPS = re.compile(r"\d+\.\d+\.\d")  # 3.5.7, which is no number
 LANGUAGE = ("and", "or", "not", "True", "False")
 _YAML = {"true": True, "false": False}
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"min": min, "max": max, "abs": abs}
@@ -112,9 +114,10 @@ def parse_restriction(
     try:
         tree = _parse(text, choices)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise ValueError(
-            f"'{text}' is not a condition; write one such as a.depth <= b.depth"
-        ) from None
+        remedy = "write one such as a.depth <= b.depth"
+        if _UNQUOTED_GROUPS.search(text):
+            remedy = "quote kernel groups, as in a.kernels == '3.5.7'"
+        raise ValueError(f"'{text}' is not a condition; {remedy}") from None
     names = _names(tree, text)
     for name in names:
         if name not in choices:
@@ -127,7 +130,7 @@ def parse_restriction(
     try:
         tree = Typing(text, first, kinds or {}).checked(tree)[0]
     except TypeError:
-        example = ", ".join(f"{name} = {value!r}" for name, value in first.items())
+        example = ", ".join(f"{name} = {label(value)!r}" for name, value in first.items())
         raise ValueError(f"'{text}' cannot be evaluated, for example with {example}") from None
     constants = {name: choices[name][0] for name in names if len(choices[name]) == 1}
     variables = tuple(name for name in names if name not in constants)

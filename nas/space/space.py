@@ -24,6 +24,7 @@ from nas.space.loader import find_document
 from nas.space.plan import get_all
 from nas.space.variables import INACTIVE, Genotype, Label, Variable
 from nas.spec import Head, Input, NetworkSpec, Stem
+from nas.units import number_of
 
 
 class Space:
@@ -177,7 +178,7 @@ class Space:
                     result.append(restriction.text)
         rule = self._plans.rule
         if rule is not None and rule.apply(genotype) is None:
-            result.append(f"the derived widths have {rule.stages} stages")
+            result.append(f"the derived widths have {number_of(rule.stages, 'stage')}")
         return result + self.effects.misfits(genotype)
 
     def to_params(self, genotype: Genotype) -> dict[str, Label | None]:

@@ -11,6 +11,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from nas.errors import MixnasError
+from nas.units import number_of
 
 SPACE = "space"
 """Attribute of a study: the document of its space."""
@@ -147,7 +148,7 @@ def _problem(trial: FrozenTrial, values: int) -> str:
         if latency is None or not scores:
             return "it is complete, but has no score or no latency"
         if len(trial.values or ()) != values or not all(map(_is_number, trial.values)):
-            return f"it is complete, but does not have {values} values"
+            return f"it is complete, but does not have {number_of(values, 'value')}"
     return ""
 
 

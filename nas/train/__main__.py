@@ -26,6 +26,7 @@ from nas.train.settings import (
     TrainingSettings,
     read_training_settings,
 )
+from nas.units import number_of
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -334,7 +335,7 @@ def _print_card(card: dict[str, Any], training: FullTraining, json: bool) -> Non
         "network": f"{format_count(card['params'])} parameters, "
         f"{format_count(card['madds'])} MAdds at {card['resolution']} px",
         "latency": latency,
-        "training": f"{card['epochs']} epochs in {card['seconds']:.0f} s",
+        "training": f"{number_of(card['epochs'], 'epoch')} in {card['seconds']:.0f} s",
         "weights": card["weights"],
         "curves": training.path / "curves.png",
     }
@@ -344,7 +345,9 @@ def _print_card(card: dict[str, Any], training: FullTraining, json: bool) -> Non
     broken = getattr(training.trainer.source, "broken", ())
     if broken:
         first = next(iter(broken))
-        cli.print_text(f"{len(broken)} images cannot be read and were left out: {first}, ...")
+        cli.print_text(
+            f"left out, since they cannot be read: {number_of(len(broken), 'image')} ({first}, ...)"
+        )
 
 
 def _percent(share: float) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor
 from nas.data import DataSource, ImageData, Part
 from nas.errors import MixnasError
 from nas.train.placement import has_room_for
+from nas.units import number_of
 
 BATCHES_AHEAD = 3  # gathered while the device computes
 EVALUATION_BATCH = 128
@@ -61,7 +62,8 @@ class ShardedBatches(Generic[Data]):
         self.size = min(size, data.count("train"))
         if self.size < 2 * world:
             raise MixnasError(
-                f"a batch has {self.size} images, but batch normalization needs at least "
+                f"a batch has {number_of(self.size, 'image')}, but batch normalization needs at "
+                "least "
                 f"{2 * world}, two in each process; give more training images, a larger "
                 "batch_size, or fewer processes"
             )

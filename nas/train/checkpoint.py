@@ -19,6 +19,7 @@ from nas.errors import MixnasError
 from nas.files import write_atomic
 from nas.train.loop import Trainer
 from nas.train.optimisers import BUILT_IN, optimiser_state, restore_optimiser
+from nas.units import number_of
 
 _FORMAT = "mixnas.checkpoint/1"
 _OPTIMISER = "optimiser."  # prefix of the names of its tensors
@@ -211,13 +212,15 @@ def _check_progress(trainer: Trainer, facts: _Facts) -> None:
         ValueError: With the first such number.
     """
     if facts.step > trainer.total:
-        raise ValueError(f"it has taken {facts.step} steps of {trainer.total}")
+        raise ValueError(f"it has taken {facts.step} of {number_of(trainer.total, 'step')}")
     epochs, rest = divmod(facts.step, trainer.epoch_steps)
     if rest and facts.step == trainer.total:
         epochs += 1  # the last one may be a part of an epoch
     for what, found in (("losses", facts.losses), ("accuracies", facts.accuracies)):
         if len(found) != epochs:
-            raise ValueError(f"it has {len(found)} {what}, but completed {epochs} epochs")
+            raise ValueError(
+                f"it has {len(found)} {what}, but completed {number_of(epochs, 'epoch')}"
+            )
 
 
 def _check_weights(trainer: Trainer, tensors: Mapping[str, Tensor], step: int) -> None:

@@ -248,9 +248,10 @@ def test_a_tampered_study_is_one_line_or_a_result(storage, analyzed, damage, com
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        ("an attribute is no JSON", "the Optuna storage cannot be read: "),
-        ("a state is unknown", "the Optuna storage cannot be read: "),
-        ("a value has no kind", "the Optuna storage cannot be read: "),
+        ("an attribute is no JSON", "the Optuna storage is damaged; reading it ended with "),
+        ("a state is unknown", "the Optuna storage is damaged; reading it ended with "),
+        ("a value is gone", "trial 0 is complete, but has 1 value for 2 objectives"),
+        ("a value has no kind", "the Optuna storage is damaged; reading it ended with "),
         ("names are states", "calls its 2 objectives state, number; give each a name of its own"),
         ("a limit is odd", "must hold true or false, not 'maybe'"),
     ],

@@ -11,6 +11,7 @@ from analysis.units import (
     column_unit,
     error_unit,
     format_count,
+    number_of,
     objective_unit,
     quality_unit,
     score_text,
@@ -123,3 +124,10 @@ def test_scores_are_written(score, is_share, text):
 
 def test_trials_are_named_by_whole_numbers():
     assert [trial_name(n) for n in (3, 3.0, np.int64(3), np.float64(3), "3")] == ["trial_3"] * 5
+
+
+def test_one_thing_is_not_plural():
+    assert number_of(1, "network") == "1 network"
+    assert number_of(0, "network") == "0 networks"
+    assert number_of(12_345, "class", "classes") == "12,345 classes"
+    assert number_of(1, "class", "classes") == "1 class"

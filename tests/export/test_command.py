@@ -49,6 +49,15 @@ def test_a_training_is_exported_with_all_that_is_needed_to_use_it(here, refused,
     assert "network.onnx.json already exists" in refused("nas.export", "run")
 
 
+def test_the_file_goes_into_a_folder(here, tmp_path):
+    SMALL.save(tmp_path / "small.yaml")
+    (tmp_path / "out").mkdir()
+    for out in ("out", "out/"):
+        assert here("nas.export", "small.yaml", "--out", out, "--force").returncode == 0
+        assert (tmp_path / "out" / "small.onnx").is_file()
+        (tmp_path / "out" / "small.onnx").unlink()
+
+
 def test_dots_in_names_stay(here, tmp_path):
     SMALL.save(tmp_path / "v1.2")
     result = here("nas.export", "v1.2")
@@ -73,6 +82,8 @@ def test_mistakes_are_refused(refused, tmp_path):
     (tmp_path / "mixnet_s.onnx").write_text("mine")
     assert "already exists; choose another --out" in refused("nas.export", "mixnet_s")
     assert (tmp_path / "mixnet_s.onnx").read_text() == "mine"
-    assert "folder a does not exist" in refused("nas.export", "mixnet_s", "--out", "a/b.onnx")
+    for out in ("a/b.onnx", "a/"):
+        assert "folder a does not exist" in refused("nas.export", "mixnet_s", "--out", out)
+    assert not (tmp_path / "a").exists()
     words = ("nas.export", "mixnet_s", "--out", "b.onnx", "--weights", "w.safetensors")
     assert "w.safetensors: no such file" in refused(*words)

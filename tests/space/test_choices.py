@@ -94,7 +94,7 @@ def test_kernels_need_no_quotes(written):
         ({"group": 2}, r"unknown choice form 'group' \(did you mean 'groups'\?\)"),
         ({"groups": 2}, "'of' is missing"),
         ({"groups": 2, "off": [3]}, r"unknown key 'off' \(did you mean 'of'\?\)"),
-        ({"choice": []}, "at least 1 item"),
+        ({"choice": []}, "at least 1 entry should be here; found none"),
         ({"choice": [3, 4]}, r"here.choice\[1\].*kernel size 4"),
         (4, "here.*kernel size 4 is not supported"),
     ],

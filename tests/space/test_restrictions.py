@@ -149,7 +149,8 @@ def test_names_are_found():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a.depth <=", "is not a condition"),
+        ("a.depth <=", "is not a condition; write one such as a.depth <= b.depth"),
+        ("k == 3.5.7", "is not a condition; quote kernel groups, as in a.kernels == '3.5.7'"),
         ("a.dept <= 3", r"unknown variable 'a.dept' \(did you mean 'a.depth'\?\)"),
         ("__import__('os')", "only comparisons"),
         ("a.depth.real.__class__ == 1", "unknown variable"),

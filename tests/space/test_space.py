@@ -79,7 +79,7 @@ def test_membership_says_where_a_network_leaves_the_space():
     blocks = [list(stage) for stage in spec.stages]
     blocks[2][1] = dataclasses.replace(blocks[2][1], kernels=(5, 3))
     changed = spec.replace(stages=tuple(map(tuple, blocks)))
-    with pytest.raises(MixnasError, match=r"stages\[2\]\[1\]: kernels is \[5, 3\], not among"):
+    with pytest.raises(MixnasError, match=r"stages\[2\]\[1\]: kernels is \[5, 3\], which s2"):
         mixnet.encode_spec(changed)
     with pytest.raises(MixnasError, match="7 stages, but the space has 6"):
         mixnet.encode_spec(load_network("mobilenet_v2"))

@@ -77,7 +77,8 @@ def test_epochs_show_a_number_of_images():
 
 @pytest.mark.parametrize(("size", "world"), [(1, 1), (3, 2), (5, 4)])
 def test_batches_that_leave_a_process_one_image_are_refused(size, world):
-    said = f"a batch has {size} images, but batch normalization needs at least {2 * world}, two in"
+    images = "1 image" if size == 1 else f"{size} images"
+    said = f"a batch has {images}, but batch normalization needs at least {2 * world}, two in"
     with pytest.raises(MixnasError, match=said):
         Batches(digits, size, 0, 0, world)
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from nas.errors import MixnasError
-from nas.imports import let_threads_sleep
+from nas.imports import set_library_defaults
 from nas.machine import end_with_parent, machine_for, start_child, usable_cores
 from nas.progress import Step
 from nas.train.placement import AcceleratePlacement, gpus_of
@@ -47,7 +47,7 @@ def train_together(training: SupernetTraining, count: int, parts: int, step: Ste
     # torch's warnings that a path leaves no weight out, which is as it should be; it reads this
     # when it is imported.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    let_threads_sleep()  # those of the new processes
+    set_library_defaults()  # those of the new processes
     devices = gpus_of(training.placement)[:count] or [training.placement.on]
     with ExitStack() as held:
         for device in devices:

@@ -26,6 +26,7 @@ from nas.limits import Limit
 from nas.progress import Step
 from nas.space import Space, sample
 from nas.spec import NetworkSpec
+from nas.units import number_of
 
 EFFORT = Effort(rounds=12, seconds=0.9, precision=0.007, warm_seconds=0.3)
 PASSES = 3  # maximum number of measurements of one network
@@ -206,7 +207,8 @@ def fit_predictor(
 def _refuse_few(fitted: int, asked: int, device: Device, space: Space) -> None:
     if fitted < min(FEWEST, asked):
         raise MixnasError(
-            f"{device.name} runs only {fitted} of {asked} networks of '{space.name}', too few for "
+            f"{device.name} runs only {fitted} of {number_of(asked, 'network')} of "
+            f"'{space.name}', too few for "
             "a predictor; run python -m nas.measure on one of them to see why"
         )
 

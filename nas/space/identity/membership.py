@@ -12,6 +12,7 @@ from nas.space.compile import Plans
 from nas.space.plan import BlockPlan, ValueSource
 from nas.space.variables import INACTIVE
 from nas.spec import NetworkSpec
+from nas.units import number_of
 
 
 class Claims:
@@ -47,8 +48,8 @@ class Claims:
         found = {i for i, option in enumerate(variable.values) if suits(option)}
         if not found:
             raise ValueError(
-                f"{name} is {_show(value)}, not among the {len(variable.values)} choices of "
-                f"{variable.name}: {_show_some(variable.values)}"
+                f"{name} is {_show(value)}, which {variable.name} cannot be; its choices are "
+                f"{_show_some(variable.values)}"
             )
         known = self.allowed.get(source.variable, found)
         if not known & found:
@@ -80,7 +81,7 @@ def genotype_of(spec: NetworkSpec, plans: Plans) -> list[int]:
     claims = Claims(plans)
     if len(spec.stages) != len(plans.stages):
         raise MixnasError(
-            f"it has {len(spec.stages)} stages, but the space has {len(plans.stages)}"
+            f"it has {number_of(len(spec.stages), 'stage')}, but the space has {len(plans.stages)}"
         )
     for key in ("padding", "norm"):
         if getattr(spec, key) != getattr(plans, key):

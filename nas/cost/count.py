@@ -14,6 +14,7 @@ from nas.blocks import Block, Rules
 from nas.ir import (
     Activation,
     BatchNorm,
+    Container,
     Conv,
     GlobalPool,
     Leaf,
@@ -24,8 +25,12 @@ from nas.ir import (
     Residual,
     Seq,
     Shape,
+    Slices,
     SqueezeExcite,
+    Sum,
     elements,
+    end_shape,
+    input_channels,
     out_shape,
 )
 from nas.spec import NetworkSpec
@@ -85,7 +90,7 @@ class Count(NamedTuple):
 
 def _conv(conv: Conv, height: int, width: int) -> tuple[int, int]:
     """Return the parameters and multiply-adds of a convolution with the given output size."""
-    weights = conv.kernel**2 * conv.in_channels // conv.groups * conv.out_channels
+    weights = conv.taps * conv.in_channels // conv.groups * conv.out_channels
     return weights + conv.out_channels * conv.bias, weights * height * width
 
 
@@ -119,6 +124,8 @@ def count_leaf(leaf: Leaf, shape: Shape) -> Count:
 
 def _count(node: Node, shape: Shape) -> Count:
     """Return the costs of a tree for an input of `shape`."""
+    if isinstance(node, (Sum, Slices)):
+        return _count_branches(node, shape)
     if not isinstance(node, (Seq, Residual)):
         return count_leaf(node, shape)
     params = madds = activations = peak = skip = 0
@@ -135,9 +142,27 @@ def _count(node: Node, shape: Shape) -> Count:
     return Count(params=params, madds=madds, activations=activations, peak=peak, shape=inner)
 
 
+def _count_branches(node: Sum | Slices, shape: Shape) -> Count:
+    """Return the costs of branches that run one after another."""
+    out = end_shape(node, shape)
+    params = madds = activations = peak = 0
+    for i, (_, child) in enumerate(node.children):
+        sliced = isinstance(node, Slices)
+        part = _count_shared(child, (input_channels(child), *shape[1:]) if sliced else shape)
+        params += part.params
+        madds += part.madds
+        activations += part.activations
+        # The input stays alive for the next branch, the results of those before until the end. A
+        # slice is a copy; what a layer reads is its input else.
+        others = elements(shape) if sliced or isinstance(child, Container) else 0
+        done = elements(out) if i else 0
+        peak = max(peak, part.peak + others + done)
+    return Count(params=params, madds=madds, activations=activations, peak=peak, shape=out)
+
+
 def _count_shared(node: Node, shape: Shape) -> Count:
     """Return the costs of a tree, cached if other networks are likely to share it."""
-    if isinstance(node, (Seq, Residual, SqueezeExcite)):
+    if isinstance(node, Container | SqueezeExcite):
         return _count_part(node, shape)
     return count_leaf(node, shape)
 

@@ -6,7 +6,7 @@ nodes, and takes only tens of milliseconds per network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,12 @@ from nas.ir import (
     Residual,
     Seq,
     Shape,
+    Slices,
     SqueezeExcite,
+    Sum,
     conv_pads,
+    end_shape,
+    input_channels,
     out_shape,
 )
 
@@ -61,21 +65,46 @@ class _Writer:
 
     def emit(self, node: Node, x: str, shape: Shape, path: str) -> tuple[str, Shape]:
         """Add the nodes of a tree with the input tensor `x`; return its output tensor and shape."""
-        if isinstance(node, (Seq, Residual)):
-            y, inner = x, shape
-            for name, child in node.children:
-                y, inner = self.emit(child, y, inner, f"{path}.{name}" if path else name)
-            if isinstance(node, Residual):
-                y = self.add("Add", [x, y], f"{path}.add")
-            return y, inner
+        match node:
+            case Seq() | Residual():
+                y, inner = x, shape
+                for name, child in node.children:
+                    y, inner = self.emit(child, y, inner, f"{path}.{name}" if path else name)
+                if isinstance(node, Residual):
+                    y = self.add("Add", [x, y], f"{path}.add")
+                return y, inner
+            case Sum():
+                return self._sum(node, x, shape, path)
+            case Slices():
+                return self._slices(node.children, x, shape, path), end_shape(node, shape)
+            case MixConv():
+                convs = [(str(i), conv) for i, conv in enumerate(node.convs)]
+                return self._slices(convs, x, shape, path), out_shape(node, shape)
         return self._leaf(node, x, shape, path), out_shape(node, shape)
+
+    def _sum(self, node: Sum, x: str, shape: Shape, path: str) -> tuple[str, Shape]:
+        (first, child), *others = node.children
+        total, end = self.emit(child, x, shape, f"{path}.{first}")
+        for name, child in others:
+            y, _ = self.emit(child, x, shape, f"{path}.{name}")
+            total = self.add("Add", [total, y], f"{path}.{name}.sum")
+        return total, end
+
+    def _slices(self, branches: Sequence[tuple[str, Node]], x: str, shape: Shape, path: str) -> str:
+        sizes = [input_channels(child) for _, child in branches]
+        split = self.constant(f"{path}.sizes", np.array(sizes, dtype=np.int64))
+        slices = [f"{path}.slice{i}" for i in range(len(sizes))]
+        self.nodes.append(helper.make_node("Split", [x, split], slices, f"{path}.split", axis=1))
+        outputs = [
+            self.emit(child, part, (size, *shape[1:]), f"{path}.{name}")[0]
+            for (name, child), part, size in zip(branches, slices, sizes, strict=True)
+        ]
+        return self.add("Concat", outputs, f"{path}.out", axis=1)
 
     def _leaf(self, leaf: Node, x: str, shape: Shape, path: str) -> str:
         match leaf:
             case Conv():
                 return self._conv(leaf, x, shape, path)
-            case MixConv():
-                return self._mix(leaf, x, shape, path)
             case BatchNorm():
                 parts = ("weight", "bias", "running_mean", "running_var")
                 inputs = [x, *(self.weight(f"{path}.{part}") for part in parts)]
@@ -102,23 +131,12 @@ class _Writer:
             "Conv",
             inputs,
             f"{path}.out",
-            kernel_shape=[conv.kernel] * 2,
+            kernel_shape=list(conv.window),
             strides=[conv.stride] * 2,
             dilations=[conv.dilation] * 2,
             group=conv.groups,
             pads=list(conv_pads(conv, shape)),
         )
-
-    def _mix(self, mix: MixConv, x: str, shape: Shape, path: str) -> str:
-        sizes = [conv.in_channels for conv in mix.convs]
-        split = self.constant(f"{path}.sizes", np.array(sizes, dtype=np.int64))
-        slices = [f"{path}.slice{i}" for i in range(len(sizes))]
-        self.nodes.append(helper.make_node("Split", [x, split], slices, f"{path}.split", axis=1))
-        outputs = [
-            self._conv(conv, part, (conv.in_channels, *shape[1:]), f"{path}.{i}")
-            for i, (conv, part) in enumerate(zip(mix.convs, slices, strict=True))
-        ]
-        return self.add("Concat", outputs, f"{path}.out", axis=1)
 
     def _activation(self, function: str, x: str, path: str) -> str:
         if function == "identity":
@@ -137,9 +155,9 @@ class _Writer:
     def _pad(self, pad: Pad, x: str, shape: Shape, path: str) -> str:
         # A depthwise 1x1 convolution with weights of 1 keeps ONNX Runtime's blocked channel layout;
         # the `Pad` operator does not.
-        channels, columns = shape[0], pad.columns
+        channels = shape[0]
         ones = self.constant(f"{path}.ones", np.ones((channels, 1, 1, 1), dtype=np.float32))
-        pads = [0, columns, 0, columns]
+        pads = list(pad.pads)
         return self.add(
             "Conv", [x, ones], f"{path}.out", kernel_shape=[1, 1], group=channels, pads=pads
         )

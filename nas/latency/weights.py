@@ -24,7 +24,9 @@ from nas.ir import (
     Pad,
     Residual,
     Seq,
+    Slices,
     SqueezeExcite,
+    Sum,
 )
 
 # Upper bounds of E[f(x)^2] / E[x^2] for normally distributed x of any variance. If a value is too
@@ -94,6 +96,9 @@ class _Drawing:
                 for name, child in node.children:
                     inner = self.node(child, inner, f"{inside}{name}")
                 return inner + moment if isinstance(node, Residual) else inner
+            case Sum() | Slices():
+                moments = [self.node(child, moment, f"{inside}{n}") for n, child in node.children]
+                return sum(moments) if isinstance(node, Sum) else max(moments)
             case MixConv():
                 for i, conv in enumerate(node.convs):
                     self.conv(conv, moment, f"{inside}{i}")
@@ -120,9 +125,9 @@ class _Drawing:
 
     def conv(self, conv: Conv, moment: float, path: str, size: float = 1.0) -> None:
         """Draw the weights of a convolution whose outputs have the standard deviation `size`."""
-        fan_in = conv.kernel**2 * conv.in_channels // conv.groups
+        fan_in = conv.taps * conv.in_channels // conv.groups
         scale = np.float32(size / math.sqrt(fan_in * max(moment, 1e-6)))
-        shape = (conv.out_channels, conv.in_channels // conv.groups, conv.kernel, conv.kernel)
+        shape = (conv.out_channels, conv.in_channels // conv.groups, *conv.window)
         self.out[f"{path}.weight"] = scale * self.normals(*shape)
         if conv.bias:
             self.out[f"{path}.bias"] = 0.1 * self.normals(conv.out_channels)

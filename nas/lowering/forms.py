@@ -11,6 +11,7 @@ from typing import Protocol
 
 from nas.ir import Conv, MixConv, Shape, SqueezeExcite
 
+MOST_TAPS = 25  # of a depthwise kernel that every runtime has fast code for
 BLOCK = 16  # channels per block in the blocked layouts of runtimes, the width of vector units
 
 
@@ -25,14 +26,18 @@ class Form:
             the merged convolution has as many groups as its parts together.
         padded: Whether to add the columns of zeros in a separate layer, so that the convolution
             itself has no edges on the left and right (stride 1 only).
+        phased: Whether to write convolutions of more than `MOST_TAPS` taps as sums of dilated
+            convolutions of fewer taps (see `nas.lowering.phases`).
     """
 
     runs: tuple[int, ...]
     dense: bool = False
     padded: bool = False
+    phased: bool = False
 
     def __str__(self) -> str:
-        kind = "dense " if self.dense else "padded " if self.padded else ""
+        kinds = {"dense ": self.dense, "padded ": self.padded, "phased ": self.phased}
+        kind = "".join(name for name, chosen in kinds.items() if chosen)
         return kind + "+".join(map(str, self.runs))
 
 
@@ -76,27 +81,36 @@ def candidates(mix: MixConv) -> dict[str, Form]:
     """Return the possible forms of parallel convolutions by name.
 
     Depthwise and grouped convolutions have ``merge``, ``padded``, ``halves`` (smaller and larger
-    kernels separately) and ``split``. 1x1 convolutions have ``grouped`` (if all slices have the
-    same size), ``dense`` and ``split``.
+    kernels separately) and ``split``. If a kernel has more than `MOST_TAPS` taps, ``phases`` and
+    ``split phases`` are ``merge`` and ``split`` with such kernels as sums. 1x1 convolutions have
+    ``grouped`` (if all slices have the same size), ``dense`` and ``split``.
     """
     count = len(mix.convs)
     split = Form((1,) * count)
     if is_pointwise(mix):
         grouped = {"grouped": Form((count,))} if _stackable(mix.convs) else {}
         return {**grouped, "dense": Form((count,), dense=True), "split": split}
+    phased = {"split phases": Form(split.runs, phased=True)} if can_be_phased(mix) else {}
     if not _stackable(mix.convs):
-        return {"split": split}
+        return {"split": split, **phased}
     forms = {"merge": Form((count,))}
     if can_be_padded(mix):
         forms["padded"] = Form((count,), padded=True)
     if count > 2:
         forms["halves"] = Form((count - count // 2, count // 2))
-    return {**forms, "split": split} if count > 1 else forms
+    if can_be_phased(mix):
+        forms["phases"] = Form((count,), phased=True)
+    return {**forms, "split": split, **phased} if count > 1 else forms
 
 
 def can_be_padded(mix: MixConv) -> bool:
     """Return whether the columns of zeros can be added in a separate layer."""
     return _stackable(mix.convs) and all(c.stride == 1 and c.kernel > 1 for c in mix.convs)
+
+
+def can_be_phased(mix: MixConv) -> bool:
+    """Return whether one of the convolutions, merged or not, can be written as a sum."""
+    return mix.convs[0].stride <= 2 and any(conv.extent**2 > MOST_TAPS for conv in mix.convs)
 
 
 def default_form(mix: MixConv) -> str:

@@ -7,6 +7,7 @@ efficient memory layouts. The same function can be written as one convolution:
   smaller kernels are padded with zeros to the size of the largest.
 - Parallel 1x1 convolutions are equivalent to one grouped 1x1 convolution if all slices have the
   same size, and always to one dense 1x1 convolution with a block-diagonal matrix.
+- A convolution with a large kernel is equivalent to a sum of convolutions with small ones.
 - Batch normalization after a convolution can be folded into its weights and bias.
 
 The fastest form depends on the device (a 9x9 kernel over all channels at a high resolution may cost
@@ -31,12 +32,15 @@ from nas.ir import (
     Residual,
     Seq,
     Shape,
+    Slices,
     SqueezeExcite,
+    Sum,
     conv_pads,
     nested,
     out_shape,
 )
-from nas.lowering.forms import MERGE_ALL, Form, FormChoice, can_be_padded
+from nas.lowering.forms import MERGE_ALL, Form, FormChoice, can_be_padded, can_be_phased
+from nas.lowering.phases import Phase, phases
 
 Weights = Mapping[str, np.ndarray]
 
@@ -84,6 +88,8 @@ class _Lowering:
             case Seq() | Residual():
                 children, inner = self._children(node, shape, path)
                 return nested(type(node)(tuple(children))), inner
+            case Sum() | Slices():
+                raise ValueError(f"'{path}' has been lowered already")
             case Conv() | MixConv():
                 return self._conv(node, None, shape, path)
             case SqueezeExcite():
@@ -131,14 +137,17 @@ class _Lowering:
         names = parts if isinstance(node, MixConv) else [path]
         target = _join(path, "conv") if form.padded else path
         merged: list[Conv] = []
+        branches: list[tuple[str, Node]] = []
         ends = np.cumsum([0, *form.runs]).tolist()
         for start, end in pairwise(ends):
             run = mix.convs[start:end]
             conv = _merged(run, form.dense)
             if norm is not None:
                 conv = dataclasses.replace(conv, bias=True)
+            name = str(len(merged))
+            into = target if len(form.runs) == 1 else _join(target, name)
+            parts_of_sum = phases(conv, shape) if form.phased else ()
             if self.weights is not None:
-                into = target if len(form.runs) == 1 else _join(target, str(len(merged)))
                 first = sum(before.out_channels for before in mix.convs[:start])
                 self._write(
                     run=run,
@@ -149,19 +158,31 @@ class _Lowering:
                     norm=norm,
                     first_channel=first,
                 )
+                self._divide(into, parts_of_sum)
             merged.append(conv)
-        lowered: Node = merged[0] if len(merged) == 1 else MixConv(tuple(merged))
+            branches.append((name, _sum(parts_of_sum) if len(parts_of_sum) > 1 else conv))
+        lowered = _side_by_side(branches)
         if form.padded:
-            columns = merged[0].margin
-            conv = dataclasses.replace(merged[0], padding="rows")
-            lowered = Seq((("pad", Pad(columns)), ("conv", conv)))
+            margin = merged[0].margin
+            conv = dataclasses.replace(merged[0], padding=(margin, 0, margin, 0))
+            lowered = Seq((("pad", Pad((0, margin, 0, margin))), ("conv", conv)))
         return lowered, out_shape(node, shape)
+
+    def _divide(self, path: str, parts: tuple[Phase, ...]) -> None:
+        """Write the weights of the phases of a convolution in place of its own."""
+        if len(parts) < 2:
+            return
+        kernel, bias = self.out.pop(f"{path}.weight"), self.out.pop(f"{path}.bias", None)
+        for i, phase in enumerate(parts):
+            self.out[f"{path}.{i}.weight"] = np.ascontiguousarray(phase.taps(kernel))
+            if phase.conv.bias and bias is not None:
+                self.out[f"{path}.{i}.bias"] = bias
 
     def _form(self, mix: MixConv, shape: Shape, path: str) -> Form:
         if len(mix.convs) == 1 and mix.convs[0].groups == 1:
             return Form((1,))
         form = self.choose.form(mix, shape)
-        if sum(form.runs) != len(mix.convs) or (form.padded and not can_be_padded(mix)):
+        if not _fits(form, mix):
             raise ValueError(f"form '{form}' does not fit the convolutions at '{path}'")
         return form
 
@@ -205,6 +226,24 @@ class _Lowering:
         self.out[f"{target}.weight"] = kernel.astype(np.float32)
         if merged.bias:
             self.out[f"{target}.bias"] = bias.astype(np.float32)
+
+
+def _fits(form: Form, mix: MixConv) -> bool:
+    padded = not form.padded or can_be_padded(mix)
+    phased = not form.phased or can_be_phased(mix)
+    return sum(form.runs) == len(mix.convs) and padded and phased
+
+
+def _sum(parts: tuple[Phase, ...]) -> Sum:
+    return Sum(tuple((str(i), phase.conv) for i, phase in enumerate(parts)))
+
+
+def _side_by_side(branches: list[tuple[str, Node]]) -> Node:
+    """Return branches on adjacent slices of the channels as one node."""
+    if len(branches) == 1:
+        return branches[0][1]
+    convs = tuple(child for _, child in branches if isinstance(child, Conv))
+    return MixConv(convs) if len(convs) == len(branches) else Slices(tuple(branches))
 
 
 def _join(path: str, name: str) -> str:

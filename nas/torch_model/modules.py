@@ -16,15 +16,20 @@ from torch.nn import functional as F
 from nas.ir import (
     Activation,
     BatchNorm,
+    Container,
     Conv,
     GlobalPool,
     Linear,
     MixConv,
     Node,
     Pad,
+    Pads,
     Residual,
     Seq,
+    Slices,
     SqueezeExcite,
+    Sum,
+    input_channels,
     nested,
     same_pads,
 )
@@ -69,6 +74,16 @@ class SameConv2d(nn.Conv2d):
         rows = same_pads(x.shape[-2], extent, self.stride[0])
         padded = F.pad(x, (*columns, *rows))
         return F.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
+class PaddedConv2d(nn.Conv2d):
+    """A convolution with padding of its own on each side: top, left, bottom, right."""
+
+    pads: Pads = (0, 0, 0, 0)
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        top, left, bottom, right = self.pads
+        return super().forward(F.pad(x, (left, right, top, bottom)))
 
 
 class MixConv2d(nn.ModuleList):
@@ -132,6 +147,32 @@ class ResidualSequential(Sequential):
         return x + branch
 
 
+class BranchSum(nn.ModuleDict):
+    """Named children on the same input, with their outputs added."""
+
+    def __init__(self, children: list[tuple[str, nn.Module]]) -> None:
+        super().__init__(dict(children))
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        first, *others = self.values()
+        total: Tensor = first(x)
+        for branch in others:
+            total = total + branch(x)
+        return total
+
+
+class SlicedBranches(nn.ModuleDict):
+    """Named children on adjacent slices of the channels, with their outputs concatenated."""
+
+    def __init__(self, children: list[tuple[str, nn.Module]], sizes: list[int]) -> None:
+        super().__init__(dict(children))
+        self.sizes = sizes
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        slices = torch.split(x, self.sizes, dim=1)
+        return torch.cat([b(part) for b, part in zip(self.values(), slices, strict=True)], 1)
+
+
 class Classifier(nn.Linear):
     """Flattening, dropout and a linear layer: (N, C, 1, 1) -> logits (N, classes)."""
 
@@ -147,9 +188,9 @@ def _conv(node: Conv) -> nn.Conv2d:
     # At stride 1, both padding rules are the same because kernels are odd.
     kind: type[nn.Conv2d] = SymmetricConv2d
     padding: int | tuple[int, int] = node.margin
-    if node.padding == "rows":
-        kind, padding = nn.Conv2d, (node.margin, 0)
-    elif node.padding == "same" and node.stride > 1:
+    if not isinstance(node.padding, str):
+        return _padded_conv(node, node.padding)
+    if node.padding == "same" and node.stride > 1:
         kind, padding = SameConv2d, 0
     return kind(
         node.in_channels,
@@ -161,6 +202,23 @@ def _conv(node: Conv) -> nn.Conv2d:
         groups=node.groups,
         bias=node.bias,
     )
+
+
+def _padded_conv(node: Conv, pads: Pads) -> nn.Conv2d:
+    even = pads[:2] == pads[2:]
+    conv = (nn.Conv2d if even else PaddedConv2d)(
+        node.in_channels,
+        node.out_channels,
+        node.window,
+        node.stride,
+        padding=pads[:2] if even else 0,
+        dilation=node.dilation,
+        groups=node.groups,
+        bias=node.bias,
+    )
+    if isinstance(conv, PaddedConv2d):
+        conv.pads = pads
+    return conv
 
 
 LeafMaker = Callable[[Node, float], nn.Module]
@@ -181,11 +239,17 @@ def to_module(
         drop_path: Probability of dropping a residual branch, in training.
         make_leaf: Makes the modules of its leaves; None for `leaf_module`.
     """
-    if isinstance(node, Seq | Residual):
+    if isinstance(node, Container):
         children = [(n, to_module(c, dropout, drop_path, make_leaf)) for n, c in node.children]
-        if isinstance(node, Seq):
-            return Sequential(children)
-        return ResidualSequential(children, drop_path)
+        match node:
+            case Seq():
+                return Sequential(children)
+            case Residual():
+                return ResidualSequential(children, drop_path)
+            case Sum():
+                return BranchSum(children)
+            case Slices():
+                return SlicedBranches(children, [input_channels(c) for _, c in node.children])
     return (make_leaf or leaf_module)(node, dropout)
 
 
@@ -208,7 +272,8 @@ def leaf_module(node: Node, dropout: float = 0.0) -> nn.Module:
         case SqueezeExcite():
             return SqueezeExcite2d(node)
         case Pad():
-            return nn.ZeroPad2d((node.columns, node.columns, 0, 0))
+            top, left, bottom, right = node.pads
+            return nn.ZeroPad2d((left, right, top, bottom))
         case GlobalPool():
             return nn.AdaptiveAvgPool2d(1)
         case Linear():

@@ -96,7 +96,7 @@ def test_a_mixed_convolution_is_split_and_concatenated():
 
 
 def test_explicit_padding_adds_columns_only():
-    (node,) = nodes(Seq((("pad", Pad(2)),)), (3, 5, 5), {}).values()
+    (node,) = nodes(Seq((("pad", Pad((0, 2, 0, 2))),)), (3, 5, 5), {}).values()
     assert (node.op_type, attribute(node, "group")) == ("Conv", 3)
     assert attribute(node, "pads") == [0, 2, 0, 2]
 

@@ -107,7 +107,7 @@ def test_residual_sums_and_gates_change_the_size_of_what_follows():
     se = SqueezeExcite(Conv(64, 64, bias=True), Conv(64, 64, bias=True), "swish")
     tree = Seq(
         (
-            ("pad", Pad(1)),
+            ("pad", Pad((0, 1, 0, 1))),
             ("sum", Residual(inner)),
             ("after", Conv(64, 64)),
             ("gate", se),

@@ -17,7 +17,14 @@ from nas.lowering import (
 def test_forms_of_a_depthwise_mix():
     mix = MixConv(tuple(Conv(8, 8, k, groups=8) for k in (3, 5, 7)))
     names = {name: str(form) for name, form in candidates(mix).items()}
-    assert names == {"merge": "3", "padded": "padded 3", "halves": "2+1", "split": "1+1+1"}
+    assert names == {
+        "merge": "3", "padded": "padded 3", "halves": "2+1", "phases": "phased 3",
+        "split": "1+1+1", "split phases": "phased 1+1+1",
+    }  # fmt: skip
+    small = MixConv(tuple(Conv(8, 8, k, groups=8) for k in (3, 5, 5)))
+    assert list(candidates(small)) == ["merge", "padded", "halves", "split"]
+    steep = MixConv(tuple(Conv(8, 8, k, stride=3, groups=8) for k in (3, 7)))
+    assert list(candidates(steep)) == ["merge", "split"]
     strided = MixConv(tuple(Conv(8, 8, k, 2, groups=8) for k in (3, 5)))
     assert list(candidates(strided)) == ["merge", "split"]
     wide = MixConv((Conv(8, 8, 3, groups=4), Conv(8, 8, 5, groups=8)))  # group widths differ
@@ -124,7 +131,7 @@ def test_wider_groups_of_several_kernel_sizes_stay_as_trained(mix, form):
 
 
 def test_wider_groups_have_the_forms_of_depthwise_convolutions():
-    assert list(candidates(grouped(3, 5, 7))) == ["merge", "padded", "halves", "split"]
+    assert list(candidates(grouped(3, 5, 5))) == ["merge", "padded", "halves", "split"]
     # Dense 3x3 convolutions side by side have no dense form, which is that of 1x1 ones.
     assert list(candidates(grouped(3, 5, width=16))) == ["merge", "padded", "split"]
     assert not is_pointwise(MixConv((Conv(8, 8, 3), Conv(8, 8))))

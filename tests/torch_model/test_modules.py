@@ -67,7 +67,7 @@ def test_mixed_convolutions_slice_and_concatenate_the_channels():
 
 
 def test_columns_that_a_pad_layer_has_added_are_not_padded_again():
-    tree = Seq((("pad", Pad(2)), ("conv", Conv(1, 1, 5, padding="rows"))))
+    tree = Seq((("pad", Pad((0, 2, 0, 2))), ("conv", Conv(1, 1, 5, padding=(2, 0, 2, 0)))))
     module = to_module(tree)
     x = torch.randn(1, 1, 7, 9)
     expected = F.conv2d(x, module.conv.weight, padding=2)

@@ -22,8 +22,12 @@ from nas.ir import (
     Residual,
     Seq,
     Shape,
+    Slices,
     SqueezeExcite,
+    Sum,
     elements,
+    end_shape,
+    input_channels,
     out_shape,
     walk,
 )
@@ -100,26 +104,35 @@ def _conv(conv: Conv, out: Shape, batch: int) -> Iterator[tuple[str, float]]:
     _, height, width = out
     pixels = batch * height * width
     if conv.groups == 1:
-        madds = conv.kernel**2 * _padded(conv.in_channels) * _padded(conv.out_channels) * pixels
+        madds = conv.taps * _padded(conv.in_channels) * _padded(conv.out_channels) * pixels
         yield ("pointwise madds" if conv.kernel == 1 else "dense madds"), madds
-        yield "weights", conv.kernel**2 * conv.in_channels * conv.out_channels
+        yield "weights", conv.taps * conv.in_channels * conv.out_channels
     elif conv.groups == conv.in_channels == conv.out_channels:
         outputs = _padded(conv.in_channels) * pixels
         kinds = ("depthwise", "strided depthwise") if conv.stride > 1 else ("depthwise",)
         for kind in kinds:
             yield f"{kind} outputs", outputs
             yield f"{kind} rows of taps", outputs * conv.kernel
-            yield f"{kind} taps", outputs * conv.kernel**2
-        if conv.padding != "rows":  # kernels at the left and right edges overlap the padding
-            edge = min(width, conv.kernel - 1)
+            yield f"{kind} taps", outputs * conv.taps
+        if isinstance(conv.padding, str) or conv.padding[1]:
+            # Kernels at the left and right edges overlap the padding.
+            edge = min(width, conv.window[1] - 1)
             yield "edge taps", _padded(conv.in_channels) * batch * height * edge * conv.kernel
     else:
-        madds = conv.kernel**2 * conv.in_channels // conv.groups * conv.out_channels * pixels
+        madds = conv.taps * conv.in_channels // conv.groups * conv.out_channels * pixels
         yield "grouped madds", madds
 
 
 def _skips(node: Node, shape: Shape) -> tuple[int, Shape]:
-    """Return the elements of all residual sums in a tree, and the tree's output shape."""
+    """Return the elements of all sums in a tree, and the tree's output shape."""
+    if isinstance(node, (Sum, Slices)):
+        end = end_shape(node, shape)
+        added = elements(end) * (len(node.children) - 1) if isinstance(node, Sum) else 0
+        parts = (
+            (child, shape if added else (input_channels(child), *shape[1:]))
+            for _, child in node.children
+        )
+        return added + sum(_skips(child, taken)[0] for child, taken in parts), end
     if not isinstance(node, (Seq, Residual)):
         return 0, out_shape(node, shape)
     total = elements(shape) if isinstance(node, Residual) else 0

@@ -85,7 +85,7 @@ def test_depthwise_convolutions(stride):
 
 
 def test_convolutions_without_columns_of_padding_have_no_edges():
-    assert "edge taps" not in work(Conv(8, 8, 3, groups=8, padding="rows"), (8, 6, 8))
+    assert "edge taps" not in work(Conv(8, 8, 3, groups=8, padding=(1, 0, 1, 0)), (8, 6, 8))
 
 
 def test_mixed_convolutions_copy_their_slices():
@@ -105,7 +105,7 @@ def test_other_layers():
         "elements": 600,
     }
     assert work(Activation("swish"), (12, 5, 5), batch=2) == {"swish elements": 600}
-    assert work(Pad(2), (12, 5, 5)) == {"padded elements": 12 * 5 * 9, "layers": 1}
+    assert work(Pad((0, 2, 0, 2)), (12, 5, 5)) == {"padded elements": 12 * 5 * 9, "layers": 1}
     assert work(BatchNorm(12), (12, 5, 5)) == {"normalised elements": 300}
     assert work(GlobalPool(), (12, 5, 5)) == {"pooled elements": 300}
     assert work(Linear(12, 7), (12, 1, 1), batch=4) == {"linear weights": 84}
@@ -157,7 +157,7 @@ def test_batches_multiply_work_but_not_weights():
         MixConv((Conv(8, 8, 3, groups=8), Conv(12, 12, 5, groups=12))),
         SqueezeExcite(Conv(20, 5), Conv(5, 20), "relu"),
         Activation("swish"),
-        Pad(1),
+        Pad((0, 1, 0, 1)),
         BatchNorm(20),
         GlobalPool(),
     )

@@ -129,6 +129,7 @@ def named_object(name: str, what: str) -> Any:
 
 _EXTRAS = {
     "agent": ("fastapi", "onnx", "onnxruntime", "starlette", "uvicorn"),
+    "litert": ("ai_edge_litert", "flatbuffers"),
     "search": (
         "accelerate",
         "fvcore",

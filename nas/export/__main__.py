@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,11 +16,11 @@ from nas.files import is_built_in, write_atomic
 from nas.spec import reference_names
 
 if TYPE_CHECKING:
-    from nas.export.onnx_file import Parity
+    from nas.export.parity import Parity
     from nas.export.trained import TrainedModel
 
 CHECKED_IMAGES = 16
-FORMATS = {"onnx": ".onnx"}
+FORMATS = {"onnx": ".onnx", "tflite": ".tflite"}
 
 app = cli.new_app()
 
@@ -47,8 +48,8 @@ def export(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="File to write, or a folder for it. [NAME.onnx next to the spec file, or in the "
-            "folder of the training run]",
+            help="File to write, or a folder for it. [NAME with the format's ending, next to the "
+            "spec file, or in the folder of the training run]",
         ),
     ] = None,
     lowered: Annotated[
@@ -90,7 +91,6 @@ def export(
             f"--device {device} only has an effect with --lowered; give both or neither"
         )
     # Importing torch and ONNX Runtime is slow, so the options are checked first.
-    from nas.export.onnx_file import export_onnx
     from nas.export.trained import find_trained, images_for
     from nas.latency import open_device
     from nas.lowering import MERGE_ALL
@@ -103,7 +103,9 @@ def export(
         load_weights(model, found.weights)
     images = images_for(found, CHECKED_IMAGES)
     properties = {} if found.metadata is None else found.metadata.to_properties()
-    parity = export_onnx(model, path, choice, None if images is None else images[0], properties)
+    parity = _writer(file_format)(
+        model, path, choice, None if images is None else images[0], properties
+    )
     shown = "random noise" if images is None else images[1]
     facts = {"file": path.name, "format": file_format, "lowered": lowered, **_checks(parity, shown)}
     known = {"spec": found.spec.to_dict()} if found.metadata is None else found.metadata.to_dict()
@@ -116,6 +118,17 @@ def export(
         cli.print_text(f"{about}: the network{classes}")
     for remark in _remarks(found):
         cli.error_console().print(remark, soft_wrap=True)
+
+
+def _writer(file_format: str) -> Callable[..., Parity]:
+    """Return the function that writes a format; what formats need is slow to import."""
+    if file_format == "tflite":
+        from nas.export.tflite_file import export_tflite
+
+        return export_tflite
+    from nas.export.onnx_file import export_onnx
+
+    return export_onnx
 
 
 def _path_for(network: str, suffix: str) -> Path:

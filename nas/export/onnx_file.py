@@ -3,98 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
-import torch
 from torch import Tensor
 
-from nas.errors import MixnasError
+from nas.export.parity import Parity, Run, compare, noise
 from nas.files import write_atomic
 from nas.formats.onnx import to_onnx
 from nas.ir import Node
 from nas.lowering import FormChoice, lower
-from nas.spec import NetworkSpec
 from nas.torch_model import Network, weights_of
 
-TOLERANCE = 1e-4  # maximum difference, relative to the largest output
-BATCHES = (1, 3, 8)
-"""Batch sizes at which a file is run: the same image must have the same outputs at each."""
 
-
-@dataclass(frozen=True)
-class Parity:
-    """How the outputs of a file agree with those of torch.
-
-    Attributes:
-        difference: The largest difference at any batch size, relative to torch's largest output.
-        images: Number of images.
-        same_class: Number of images to which both give the same class.
-        close: Number of images to which they need not, since torch's two best classes are closer
-            than the tolerance.
-    """
-
-    difference: float
-    images: int
-    same_class: int
-    close: int = 0
-
-    def check(self) -> None:
-        """Refuse outputs that differ.
-
-        Raises:
-            MixnasError: If they differ by more than `TOLERANCE`, or in the class of an image.
-        """
-        if not self.difference <= TOLERANCE:
-            raise MixnasError(
-                f"the exported network's outputs differ by {self.difference:.1e} from torch's "
-                f"(allowed: {TOLERANCE:.0e}); no file was written"
-            )
-        if self.same_class + self.close < self.images:
-            raise MixnasError(
-                f"the exported network gives {self.images - self.same_class} of {self.images} "
-                "images another class than torch does; no file was written"
-            )
-
-
-def compare(model: Network, graph: bytes, images: Tensor) -> Parity:
-    """Compare the outputs of ONNX Runtime with those of torch, at several batch sizes.
-
-    Args:
-        model: The torch module.
-        graph: The serialized ONNX model.
-        images: Inputs of the network, shape (N, C, H, W).
-    """
+def run_onnx(graph: bytes) -> Run:
+    """Return a function that runs a serialized ONNX model in ONNX Runtime."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    with torch.no_grad():
-        expected = model.eval()(images).numpy()
-    largest = max(float(np.abs(expected).max()), 1e-9)
-    differences, found = [], expected
-    for size in (*(size for size in BATCHES if size < len(images)), len(images)):
-        batch = {"images": images[:size].numpy()}
-        found = np.asarray(session.run(None, batch)[0])
-        differences.append(float(np.abs(found - expected[:size]).max()) / largest)
-    best = np.partition(expected, -2, axis=1)[:, -2:] if expected.shape[1] > 1 else None
-    same = found.argmax(1) == expected.argmax(1)
-    tied = np.zeros(len(images), bool)
-    if best is not None:
-        tied = best[:, 1] - best[:, 0] <= 2 * TOLERANCE * largest
-    return Parity(
-        difference=float(np.max(differences)),  # NaN if one of them is
-        images=len(images),
-        same_class=int(same.sum()),
-        close=int((tied & ~same).sum()),
-    )
-
-
-def noise(spec: NetworkSpec) -> Tensor:
-    """Return random inputs of a network, shape (N, C, H, W)."""
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(max(BATCHES), *spec.in_shape, generator=generator)
+    return lambda images: np.asarray(session.run(None, {"images": images})[0])
 
 
 def export_onnx(
@@ -125,7 +53,7 @@ def export_onnx(
     if choice is not None:
         tree, weights = lower(tree, spec.in_shape, weights, choice)
     graph = to_onnx(tree, spec.in_shape, weights, spec.name, properties).SerializeToString()
-    parity = compare(model, graph, noise(spec) if images is None else images)
+    parity = compare(model, run_onnx(graph), noise(spec) if images is None else images)
     parity.check()
     write_atomic(path, graph)
     return parity

@@ -1,6 +1,7 @@
 """Lowering: rewriting a trained network as an equivalent one that runs faster.
 
 - `forms`: the forms in which a layer can be written, and the rules that choose one.
+- `phases`: convolutions with large kernels as sums of convolutions with small ones.
 - `rewrite`: rewriting a layer tree and its weights in the chosen forms.
 
 Everything here works on layer trees and arrays; `nas.torch_model.lower_module` lowers a torch
@@ -8,6 +9,7 @@ module.
 """
 
 from nas.lowering.forms import (
+    AS_TRAINED,
     BLOCK,
     MERGE_ALL,
     Form,
@@ -22,6 +24,7 @@ from nas.lowering.forms import (
 from nas.lowering.rewrite import lower, lowered_tree
 
 __all__ = [
+    "AS_TRAINED",
     "BLOCK",
     "MERGE_ALL",
     "Form",

@@ -143,3 +143,18 @@ class MergeAll:
 
 
 MERGE_ALL = MergeAll()
+
+
+class AsTrained:
+    """Keeps all slices as they are, so that only batch normalization is folded."""
+
+    def form(self, mix: MixConv, shape: Shape) -> Form:
+        """See `FormChoice`."""
+        return Form((1,) * len(mix.convs))
+
+    def wide_gate(self, se: SqueezeExcite, shape: Shape) -> bool:
+        """See `FormChoice`."""
+        return False
+
+
+AS_TRAINED = AsTrained()

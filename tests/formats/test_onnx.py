@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.export.onnx_file import compare, noise
+from nas.export.onnx_file import run_onnx
+from nas.export.parity import compare, noise
 from nas.formats.onnx import OPSET, to_onnx
 from nas.ir import Activation, BatchNorm, Conv, MixConv, Pad, Seq
 from nas.space import load_space
@@ -21,7 +22,7 @@ def difference(spec: NetworkSpec) -> float:
     model = trained_like(spec)
     weights = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
     graph = to_onnx(spec.tree(), spec.in_shape, weights)
-    return compare(model, graph.SerializeToString(), noise(spec)).difference
+    return compare(model, run_onnx(graph.SerializeToString()), noise(spec)).difference
 
 
 @pytest.mark.parametrize("name", reference_names())

@@ -9,9 +9,9 @@ from nas.errors import MixnasError, unknown
 from nas.latency.conditions import MeasurementSettings
 from nas.latency.runtimes.base import Program, Runtime, TimedRun
 
-FAMILIES = ("onnxruntime", "torch", "compile")
+FAMILIES = ("onnxruntime", "litert", "torch", "compile")
 TORCH_PROCESSORS = ("cpu", "cuda")
-EXAMPLES = "onnxruntime:cpu, torch:cpu, torch:cuda, compile:cpu, http://HOST:PORT"
+EXAMPLES = "onnxruntime:cpu, litert:cpu, torch:cpu, torch:cuda, compile:cpu, http://HOST:PORT"
 
 
 def open_runtime(name: str, settings: MeasurementSettings) -> Runtime:
@@ -37,6 +37,15 @@ def open_runtime(name: str, settings: MeasurementSettings) -> Runtime:
         from nas.latency.runtimes.onnxruntime_runtime import OnnxRuntime
 
         return OnnxRuntime(
+            processor,
+            threads=settings.threads,
+            batch=settings.batch,
+            precision=settings.precision,
+        )
+    if family == "litert":
+        from nas.latency.runtimes.litert_runtime import LiteRT
+
+        return LiteRT(
             processor,
             threads=settings.threads,
             batch=settings.batch,

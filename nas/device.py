@@ -168,6 +168,7 @@ def fit(
     from nas.latency.conditions import measurement_settings
     from nas.latency.prediction.fitting import fit_predictor
     from nas.latency.prediction.kept import KeptLatencies
+    from nas.latency.prediction.predictor import space_digest
     from nas.limits import parse_limits, with_budget
     from nas.space import load_space
 
@@ -176,7 +177,7 @@ def fit(
     opened_device, console = open_device(device, settings), cli.error_console()
     with cli.progress_bar(console, f"examining {device}") as step:
         opened_device.prepare(step)
-    kept = KeptLatencies(opened_device)
+    kept = KeptLatencies(opened_device, space_digest(opened_space))
     with cli.progress_bar(console, "measuring networks") as step:
         predictor = fit_predictor(
             device=opened_device,

@@ -44,6 +44,10 @@ class BlockView:
         return sum(self.kernels) / len(self.kernels)
 
 
+MOST_BLOCKS = 1_000
+MOST_STAGES = 64  # a figure has a panel for each
+
+
 @lru_cache(maxsize=100_000)
 def parse_architecture(text: str) -> tuple[BlockView, ...]:
     """Return the blocks of a network; parts of other letters are ignored.
@@ -59,6 +63,12 @@ def parse_architecture(text: str) -> tuple[BlockView, ...]:
     ]
     if not blocks:
         raise AnalysisError(f"'{text}' is not a network: it has no block")
+    stages = blocks[-1].stage + 1
+    if len(blocks) > MOST_BLOCKS or stages > MOST_STAGES:
+        raise AnalysisError(
+            f"'{text[:60]}' has {len(blocks):,} blocks in {stages:,} stages; networks of up to "
+            f"{MOST_BLOCKS:,} blocks in {MOST_STAGES} stages are read"
+        )
     return tuple(blocks)
 
 

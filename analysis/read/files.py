@@ -23,6 +23,10 @@ LARGEST_INTEGER = 2**63 - 1
 """Largest integer of a cell; those beyond are read as floats."""
 MOST_CELLS = 50_000_000
 """Number of cells of a Parquet file at most: a few hundred bytes can stand for billions."""
+MOST_TEXT = 500_000_000
+"""Bytes of text in a Parquet file at most: every row can repeat a long one."""
+EMPTY_CELLS = 1_000_000
+"""Number of cells of a CSV or JSON file that need no byte of their own."""
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -42,6 +46,9 @@ def read_table(path: Path) -> pd.DataFrame:
         raise ValueError("its columns are not separated by commas")
     if not isinstance(first.index, pd.RangeIndex):
         raise ValueError("its rows have more cells than its header")
+    with path.open("rb") as file:
+        rows = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+    _refuse_sparse(path, rows, len(names))
     texts = {name: str for name in names if name.endswith("kernels") or name in TEXTS}
     return clean_table(pd.read_csv(path, dtype=texts, index_col=False, low_memory=False))
 
@@ -76,7 +83,7 @@ def read_file(path: Path) -> pd.DataFrame:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    from pyarrow.parquet import read_metadata
+    from pyarrow.parquet import read_metadata, read_schema, read_table
 
     check_regular(path)
     metadata = read_metadata(path)
@@ -86,13 +93,61 @@ def _read_parquet(path: Path) -> pd.DataFrame:
             f"it has {rows:,} rows of {columns:,} columns, and at most {MOST_CELLS:,} cells are "
             "read"
         )
-    return clean_table(pd.read_parquet(path))
+    # Text is read once for all rows that repeat it, and counted before it is repeated in each.
+    texts = [field.name for field in read_schema(path) if _is_text(field.type)]
+    table = read_table(path, read_dictionary=texts)
+    if sum(_text_bytes(table[name]) for name in texts) > MOST_TEXT:
+        raise ValueError(f"its text has more than {MOST_TEXT:,} bytes")
+    for name in texts:
+        kind = table[name].type
+        plain = table[name].cast(getattr(kind, "value_type", kind))
+        table = table.set_column(table.column_names.index(name), name, plain)
+    return clean_table(table.to_pandas())
+
+
+def _is_text(kind: Any) -> bool:
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    checks = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)
+    return any(check(kind) for check in checks)
+
+
+def _text_bytes(column: Any) -> int:
+    """Return the number of bytes in the cells of a column of text."""
+    from pyarrow import compute, types
+
+    total = 0
+    for chunk in column.chunks:
+        lengths = compute.binary_length(
+            chunk.dictionary if types.is_dictionary(chunk.type) else chunk
+        )
+        if types.is_dictionary(chunk.type):
+            lengths = lengths.take(chunk.indices)
+        total += compute.sum(lengths).as_py() or 0
+    return total
 
 
 def _read_json(path: Path) -> pd.DataFrame:
     check_regular(path)
     document: Any = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(document, list) and all(isinstance(row, dict) for row in document):
+        _refuse_sparse(path, len(document), len({key for row in document for key in row}))
     return clean_table(pd.DataFrame(document))
+
+
+def _refuse_sparse(path: Path, rows: int, columns: int) -> None:
+    """Refuse a table of far more cells than its file has bytes.
+
+    Raises:
+        ValueError: If it is such a table.
+    """
+    if rows * columns > EMPTY_CELLS + path.stat().st_size:
+        raise ValueError(
+            f"it has {rows:,} rows of {columns:,} columns, nearly all of them empty; leave out "
+            "what has no value"
+        )
 
 
 def clean_table(table: pd.DataFrame) -> pd.DataFrame:

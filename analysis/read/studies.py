@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -60,31 +61,36 @@ def read_study(url: str, name: str | None) -> StudyTable:
     from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    _check_sqlite(url)
     opened = False
-    try:
-        storage = optuna.storages.get_storage(url)
-        opened = True
-        names = optuna.get_all_study_names(storage)
-        if name is None and len(names) != 1:
-            raise AnalysisError(
-                f"name a study of the storage with --study; it has {', '.join(names) or 'none'}"
-            )
-        if name is not None and name not in names:
-            raise AnalysisError(f"the storage has no study '{name}'; it has {', '.join(names)}")
-        study = optuna.load_study(study_name=name or names[0], storage=storage)
-        table = _study_table(study)
-    except AnalysisError:
-        raise
-    except Exception as error:  # Optuna and the database raise whatever damage they come upon
-        said = reason(error).replace(url, "the URL")
-        if opened and not isinstance(error, SQLAlchemyError | OSError):
-            raise AnalysisError(
-                "the Optuna storage is damaged; reading it ended with "
-                f"{type(error).__name__}: {said}"
-            ) from None
-        kind = "" if isinstance(error, ValueError) else f" ({type(error).__name__})"
-        raise AnalysisError(f"the Optuna storage cannot be read: {said}{kind}") from None
+    with TemporaryDirectory(prefix="mixnas-") as folder:
+        try:
+            storage = optuna.storages.get_storage(_own_copy(url, Path(folder)))
+            opened = True
+            return _read(storage, name)
+        except AnalysisError:
+            raise
+        except Exception as error:  # Optuna and the database raise whatever damage they come upon
+            said = reason(error).replace(url, "the URL")
+            if opened and not isinstance(error, SQLAlchemyError | OSError):
+                raise AnalysisError(
+                    "the Optuna storage is damaged; reading it ended with "
+                    f"{type(error).__name__}: {said}"
+                ) from None
+            kind = "" if isinstance(error, ValueError) else f" ({type(error).__name__})"
+            raise AnalysisError(f"the Optuna storage cannot be read: {said}{kind}") from None
+
+
+def _read(storage: Any, name: str | None) -> StudyTable:
+    import optuna
+
+    names = optuna.get_all_study_names(storage)
+    if name is None and len(names) != 1:
+        raise AnalysisError(
+            f"name a study of the storage with --study; it has {', '.join(names) or 'none'}"
+        )
+    if name is not None and name not in names:
+        raise AnalysisError(f"the storage has no study '{name}'; it has {', '.join(names)}")
+    table = _study_table(optuna.load_study(study_name=name or names[0], storage=storage))
     if not len(table.rows) or not table.complete.any():
         raise AnalysisError(f"the study '{table.name}' has no completed trial")
     return table
@@ -107,25 +113,43 @@ def _study_table(study: Any) -> StudyTable:
     )
 
 
-def _check_sqlite(url: str) -> None:
-    """Raise an error if a SQLite file is missing or is not a storage.
+def _own_copy(url: str, folder: Path) -> str:
+    """Return the URL of a copy of a SQLite file, made by reading alone; other URLs as they are.
 
-    Optuna would create the file, or add its tables to another program's database.
+    Optuna creates a file that is missing, and adds the tables that it misses, also to another
+    program's database and to a storage of another version.
+
+    Raises:
+        AnalysisError: If the file is missing or is not a storage.
     """
-    file = url.removeprefix("sqlite:///")
-    if file == url:
-        return
-    path = Path(file.partition("?")[0])
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return url  # Optuna says what is wrong with it
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return url
+    path = Path(parsed.database)
     if not path.is_file():
         raise AnalysisError(f"{path}: no such file")
+    copy = folder / "study.db"
     query = "SELECT name FROM sqlite_master WHERE name = 'studies'"
+    source = f"{path.resolve().as_uri()}?mode=ro"
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        with (
+            closing(sqlite3.connect(source, uri=True)) as database,
+            closing(sqlite3.connect(copy)) as target,
+        ):
             studies = database.execute(query).fetchone()
+            if studies is not None:
+                database.backup(target)
     except sqlite3.Error as error:
         raise AnalysisError(f"{path} is not an Optuna storage: {error}") from None
     if studies is None:
         raise AnalysisError(f"{path} is not an Optuna storage: it has no studies")
+    return f"sqlite:///{copy}"
 
 
 def _objective_names(study: Any) -> list[str]:

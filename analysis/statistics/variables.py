@@ -20,6 +20,8 @@ SHUFFLES = 5
 LEVELS = 10
 """Levels into which PED-ANOVA cuts a variable."""
 FEWEST = 10
+LARGEST = 1e30  # of a number, whose square the forest must be able to add up
+
 """Fewest networks for which importance is computed."""
 MOST = 1_000
 """Most networks for which it is computed, drawn at random: more take long and change little."""
@@ -75,7 +77,8 @@ def importance(
     chosen = np.flatnonzero(finite)
     if len(chosen) > MOST:
         chosen = np.sort(np.random.default_rng(seed).choice(chosen, MOST, replace=False))
-    rows, values = table.iloc[chosen][list(variables)], values[chosen]
+    rows = table.iloc[chosen][list(variables)]
+    values = np.clip(values[chosen], -LARGEST, LARGEST)
     constant = [name for name in variables if rows[name].nunique(dropna=False) <= 1]
     codes = pd.DataFrame({name: _codes(rows[name]) for name in variables if name not in constant})
     ped_anova: dict[str, float] = {}
@@ -112,8 +115,9 @@ def _codes(values: pd.Series) -> NDArray[np.float64]:
     """
     if is_numeric(values):
         codes = floats(values)
-        finite = codes[np.isfinite(codes)]
-        return np.where(np.isfinite(codes), codes, finite.min() - 1 if len(finite) else 0.0)
+        known = np.isfinite(codes)
+        codes = np.clip(codes, -LARGEST, LARGEST)
+        return np.where(known, codes, codes[known].min() - 1 if known.any() else 0.0)
     text = ["-" if missing else str(v) for v, missing in zip(values, values.isna(), strict=True)]
     return np.unique(text, return_inverse=True)[1].astype(float)
 

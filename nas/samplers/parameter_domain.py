@@ -250,26 +250,29 @@ class ParameterDomain(Domain):
 
 def _values(name: str, distribution: BaseDistribution) -> list[Any]:
     if isinstance(distribution, CategoricalDistribution):
+        _refuse_many(name, len(distribution.choices))
         return list(distribution.choices)
     if isinstance(distribution, IntDistribution):
-        values: list[Any] = list(
-            range(distribution.low, distribution.high + 1, distribution.step or 1)
-        )
-    elif isinstance(distribution, FloatDistribution) and distribution.step is not None:
-        steps = math.floor((distribution.high - distribution.low) / distribution.step + 1e-9)
-        grid = [distribution.low + i * distribution.step for i in range(steps + 1)]
-        values = [min(value, distribution.high) for value in grid]  # rounding may exceed `high`
-    else:
+        whole = range(distribution.low, distribution.high + 1, distribution.step or 1)
+        _refuse_many(name, (distribution.high - distribution.low) // (distribution.step or 1) + 1)
+        return list(whole)
+    if isinstance(distribution, FloatDistribution) and distribution.step is not None:
+        count = math.floor((distribution.high - distribution.low) / distribution.step + 1e-9) + 1
+        _refuse_many(name, count)
+        grid = [distribution.low + i * distribution.step for i in range(count)]
+        return [min(value, distribution.high) for value in grid]  # rounding may exceed `high`
+    raise MixnasError(
+        f"parameter '{name}' has no finite set of values; give it a step, or use a categorical "
+        "distribution"
+    )
+
+
+def _refuse_many(name: str, count: int) -> None:
+    if count > MAX_VALUES:
         raise MixnasError(
-            f"parameter '{name}' has no finite set of values; give it a step, or use a categorical "
-            "distribution"
+            f"parameter '{name}' has {count:,} values, but at most {MAX_VALUES:,} are supported; "
+            "give it a larger step"
         )
-    if len(values) > MAX_VALUES:
-        raise MixnasError(
-            f"parameter '{name}' has {len(values):,} values, but at most {MAX_VALUES:,} are "
-            "supported; give it a larger step"
-        )
-    return values
 
 
 def _is_numeric(distribution: BaseDistribution) -> bool:

@@ -15,7 +15,7 @@ from nas.cost import Cost
 from nas.errors import MixnasError
 from nas.files import write_atomic
 from nas.limits import parse_limits, with_budget
-from nas.space import Space, Variable, load_space, sample, size, space_names
+from nas.space import Space, Variable, load_space, sample, sample_many, size, space_names
 from nas.space.size import upper_bound
 from nas.spec import NetworkSpec, load_network
 from nas.units import format_count, number_of
@@ -171,7 +171,7 @@ def sample_command(
             "and use `python -m nas.search`, which measures latency"
         )
     rng = random.Random(seed)
-    samples = [sample(space, rng, limits) for _ in range(n)]
+    samples = sample_many(space, rng, n, limits)
     specs = [space.decode(s.genotype, f"{space.name}_{i}") for i, s in enumerate(samples)]
     if out is not None:
         _write_specs(specs, out)

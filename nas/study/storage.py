@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+import shlex
 import time
 import weakref
 from collections.abc import Iterator
@@ -161,10 +163,13 @@ def _refuse_other_version(connection: Connection, url: URL) -> None:
     if revision is None or revision == scripts.get_current_head():
         return
     writer = connection.execute(statement("SELECT library_version FROM version_info")).scalar()
+    # Both are written by whoever made the storage, and the user may paste the command.
+    known = re.fullmatch(r"[0-9][0-9A-Za-z.]*", str(writer)) is not None
+    writer, needed = (writer, f"'optuna>={writer}'") if known else ("(which?)", "--upgrade optuna")
     shown = _render_without_password(url.set(drivername=url.get_backend_name()))
-    remedy = f"install a version that can read it: pip install 'optuna>={writer}'"
+    remedy = f"install a version that can read it: pip install {needed}"
     if revision in {script.revision for script in scripts.walk_revisions()}:
-        remedy = f"copy it, then convert it: optuna storage upgrade --storage '{shown}'"
+        remedy = f"copy it, then convert it: optuna storage upgrade --storage {shlex.quote(shown)}"
     raise MixnasError(
         f"the storage {shown} was written by Optuna {writer}, whose tables Optuna "
         f"{optuna.__version__} cannot use; {remedy}"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from nas.blocks import MBConv
 from nas.cost import count, count_leaf
 from nas.cost.fvcore import fvcore_madds
+from nas.errors import MixnasError
 from nas.ir import walk
 from nas.space import load_space
 from nas.spec import Head, Input, NetworkSpec, Stem, load_network, reference_names
@@ -123,6 +124,15 @@ def test_a_space_counts_as_its_specs(seed):
     space = load_space("mixnet")
     genotype = space.draw(random.Random(seed))
     assert space.cost(genotype) == count(space.decode(genotype))
+
+
+def test_a_network_that_cannot_be_built_is_refused_by_block():
+    narrow = MBConv(
+        channels=8, kernels=(1, 1, 1, 3), split="exponential", group_width=4, expansion=3
+    )
+    spec = NetworkSpec(stem=Stem(channels=8), stages=((narrow,),), num_classes=10)
+    with pytest.raises(MixnasError, match=r"stages\.0\.0: 6 channels cannot be split"):
+        count(spec)
 
 
 def test_counting_does_not_import_torch_or_optuna():

@@ -45,6 +45,7 @@ def test_the_sample_of_layers():
         assert (inputs or conv_channels(node)[0]) == channels
         if isinstance(node, MixConv):
             assert len(tuning._choices(node)) == len(candidates(node)) > 1
+            assert {conv.kernel % 2 for conv in node.convs} == {1}
 
 
 class Stopwatch:

@@ -78,6 +78,8 @@ def test_the_last_step_does_not_exceed_the_upper_bound():
     ("distribution", "words"),
     [
         (FloatDistribution(0, 1), "'x' has no finite set of values; give it a step, or use a cat"),
+        (IntDistribution(0, 10**12), "'x' has 1,000,000,000,001 values, but at most 1,000"),
+        (FloatDistribution(0, 1, step=1e-12), "'x' has 1,000,000,000,001 values, but at most"),
         (IntDistribution(0, 1000), "'x' has 1,001 values, but at most 1,000.*larger step"),
         (FloatDistribution(0, 1, step=1e-4), "'x' has 10,001 values"),
     ],

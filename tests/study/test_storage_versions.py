@@ -1,5 +1,6 @@
 """Studies that another version of Optuna wrote are told, and left as they are."""
 
+import shlex
 import sqlite3
 
 import pytest
@@ -31,7 +32,7 @@ def database(tmp_path):
         (
             "v2.4.0.a",
             "2.10.1",
-            "copy it, then convert it: optuna storage upgrade --storage '",
+            "copy it, then convert it: optuna storage upgrade --storage sqlite:///",
         ),
         ("v99.0.0.a", "99.1.0", "install a version that can read it: pip install 'optuna>=99"),
     ],
@@ -46,3 +47,19 @@ def test_another_version_is_told_with_the_remedy(database, tmp_path, revision, w
     assert "\n" not in str(told.value)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["study.db"]
+
+
+def test_what_a_storage_says_of_its_writer_is_no_part_of_a_command(database):
+    path = database("v99.0.0.a", "9'; touch PWNED; '")
+    with pytest.raises(MixnasError) as told:
+        study_attributes(f"sqlite:///{path}", "search")
+    assert "PWNED" not in str(told.value)
+    assert str(told.value).endswith("pip install --upgrade optuna")
+
+
+def test_the_command_for_a_storage_can_be_pasted(database):
+    path = database("v2.4.0.a", "2.10.1")
+    there = path.rename(path.with_name("my study.db"))
+    with pytest.raises(MixnasError) as told:
+        study_attributes(f"sqlite:///{there}", "search")
+    assert shlex.split(str(told.value).partition("convert it: ")[2])[-1] == f"sqlite:///{there}"

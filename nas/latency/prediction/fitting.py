@@ -24,7 +24,7 @@ from nas.latency.prediction.predictor import (
 from nas.latency.protocol import Effort
 from nas.limits import Limit
 from nas.progress import Step
-from nas.space import Space, sample
+from nas.space import Space, sample_many
 from nas.spec import NetworkSpec
 from nas.units import number_of
 
@@ -49,7 +49,7 @@ def design(
         MixnasError: If no network of the space is within the limits.
     """
     bounds = list(limits)
-    samples = [sample(space, rng, bounds) for _ in range(POOL * number)]
+    samples = sample_many(space, rng, POOL * number, bounds)
     pool = list({candidate.genotype: candidate for candidate in samples}.values())
     pool.sort(key=lambda candidate: candidate.cost.madds)
     low, high = pool[0].cost.madds, pool[-1].cost.madds
@@ -84,8 +84,9 @@ def draw(
     bounds = list(limits)
     specs: dict[str, NetworkSpec] = {}
     excluded = set(without)
-    for _ in range(POOL * number):  # bounded, since a small space may have too few others
-        spec = space.decode(sample(space, rng, bounds).genotype)
+    # Bounded, since a small space may have too few others.
+    for one in sample_many(space, rng, POOL * number, bounds):
+        spec = space.decode(one.genotype)
         if len(specs) < number and spec.digest() not in excluded:
             specs[spec.digest()] = spec
     return list(specs.values())

@@ -19,18 +19,22 @@ _LATENCIES = TypeAdapter(dict[str, Latency])
 class KeptLatencies:
     """Latencies of networks on a device in its present state, in a file of the user's cache."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, space: str) -> None:
         """Read the file, if there is one.
 
         Args:
             device: The device; it must have a profile.
+            space: Digest of the space of the networks, so that fits to others are left alone.
         """
-        state = digest([device.conditions.digest(), device.profile.digest()])
+        state = digest([device.conditions.digest(), device.profile.digest(), space])
         self.path: Path = cache_folder("latencies") / f"{state}.json"
+        self._latencies = self._read()
+
+    def _read(self) -> dict[str, Latency]:
         try:
-            self._latencies = _LATENCIES.validate_json(self.path.read_bytes())
+            return _LATENCIES.validate_json(self.path.read_bytes())
         except (OSError, ValidationError):  # missing, damaged or of another version
-            self._latencies = {}
+            return {}
 
     def get(self, spec: NetworkSpec) -> Latency | None:
         """Return the latency of a network, or None if it was not measured."""
@@ -38,7 +42,8 @@ class KeptLatencies:
 
     def put(self, spec: NetworkSpec, latency: Latency) -> None:
         """Keep a latency in place of an earlier one."""
-        self._latencies[spec.digest()] = latency
+        # Another process may have measured others meanwhile.
+        self._latencies = {**self._read(), spec.digest(): latency}
         content = {name: kept.to_dict() for name, kept in self._latencies.items()}
         write_atomic(self.path, json.dumps(content) + "\n")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import ssl
 import time
 import weakref
@@ -178,6 +179,18 @@ def _checked_url(url: str) -> httpx.URL:
     return parsed
 
 
+def _is_for(place: str, address: httpx.URL) -> bool:
+    """Tell whether ``HOST`` or ``HOST:PORT`` stands for an address."""
+    try:
+        url = httpx.URL(f"{address.scheme}://{place}")
+    except httpx.InvalidURL:
+        return False
+    default = {"http": 80, "https": 443}.get(address.scheme)
+    named = re.search(r":\d+$", place) is not None
+    same_port = (url.port or default) == (address.port or default)
+    return url.host == address.host and (same_port or not named)
+
+
 def _checked_token(given: str | None, address: httpx.URL) -> str:
     """Return the token for an agent.
 
@@ -204,8 +217,7 @@ def _checked_token(given: str | None, address: httpx.URL) -> str:
             f"{source}: expected a single token, or lines of HOST TOKEN or HOST:PORT TOKEN; a "
             "token consists of ASCII characters without spaces"
         )
-    here = (address.host, address.netloc.decode("ascii"))  # the latter with the port
-    tokens = [words[-1] for words in lines if len(words) == 1 or words[0].lower() in here]
+    tokens = [words[-1] for words in lines if len(words) == 1 or _is_for(words[0], address)]
     if not tokens:
         raise MixnasError(
             f"{source} has no token for {address.host}; add a line of HOST TOKEN, with the token "

@@ -48,9 +48,6 @@ class AccuracyModel:
         error = np.maximum(self.max_score - accuracies, SMALLEST_ERROR * self.max_score)
         return np.asarray(-np.log(error))
 
-    def _from_scale(self, values: np.ndarray) -> np.ndarray:
-        return values if self.max_score is None else self.max_score - np.exp(-values)
-
     # -- learning ---------------------------------------------------------------------------
 
     def tune(self, encoded: np.ndarray, covariates: np.ndarray, accuracies: np.ndarray) -> None:

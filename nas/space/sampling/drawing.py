@@ -95,7 +95,15 @@ def sample_many(
             raise LimitError(_refusal(space, approach(space, rng, bounds), bounds, certain=True))
         chosen = rng.choices(genotypes, weights, k=missing)
         return found + [Sample(genotype, space.cost(genotype), True) for genotype in chosen]
-    population = Particles(space, rng, bounds).lead(missing)
+    population: list[Genotype] = []
+    while len(population) < missing:
+        # A population of its own for every few, since members of one are not independent.
+        particles = Particles(space, rng, bounds)
+        few = particles.lead(min(particles.size, missing - len(population)))
+        if not few:
+            population = population and rng.choices(population, k=missing)
+            break
+        population += few
     for genotype in population or [approach(space, rng, bounds)] * missing:
         reached = _inside(space, genotype, bounds, exact=False)
         if not reached:

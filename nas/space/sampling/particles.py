@@ -49,6 +49,11 @@ class Particles:
         for mask, section in zip(self._masks, sections, strict=True):
             mask[section] = True
 
+    @property
+    def size(self) -> int:
+        """Number of networks in the population."""
+        return len(self._full)
+
     def lead(self, number: int = 1) -> list[Genotype]:
         """Return networks within the limits; none if these were not reached.
 

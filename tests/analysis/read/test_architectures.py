@@ -38,3 +38,11 @@ def test_what_is_no_number_is_named(word):
 def test_parts_without_a_number_have_their_default():
     (block,) = parse_architecture("ir_k_s_e_c8")
     assert (block.kernels, block.stride, block.expansion) == ((1,), 1, 1.0)
+
+
+def test_networks_that_no_figure_can_show_are_refused():
+    with pytest.raises(AnalysisError, match="has 65 blocks in 65 stages; networks of up to 1,000"):
+        parse_architecture("|".join(["mb_c8"] * 65))
+    with pytest.raises(AnalysisError, match="has 1,001 blocks in 1 stages"):
+        parse_architecture(" ".join(["mb_c8"] * 1001))
+    assert len(parse_architecture("|".join(["mb_c8"] * 64))) == 64

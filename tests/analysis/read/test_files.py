@@ -128,3 +128,28 @@ def test_deeply_nested_json_is_one_line(tmp_path):
     with pytest.raises(AnalysisError, match="cannot be read: ") as caught:
         read_file(tmp_path / "t.json")
     assert "\n" not in str(caught.value)
+
+
+def test_tables_of_cells_that_have_no_byte_are_refused(tmp_path):
+    json_file, csv_file = tmp_path / "a.json", tmp_path / "a.csv"
+    json_file.write_text("[" + ",".join(f'{{"{i}": 1}}' for i in range(3000)) + "]")
+    csv_file.write_text(",".join(f"a{i}" for i in range(3000)) + "\n" + "1\n" * 3000)
+    for file, rows in ((json_file, "3,000"), (csv_file, "3,001")):
+        with pytest.raises(AnalysisError, match=f"it has {rows} rows of 3,000 columns, nearly all"):
+            read_file(file)
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+def test_long_text_that_every_row_repeats_is_counted_first(tmp_path, monkeypatch, encoded):
+    file = tmp_path / "a.parquet"
+    names = pa.array(["é" * 9] * 500 + [None, "b"])
+    names = names.dictionary_encode() if encoded else names
+    pq.write_table(pa.table({"name": names, "error": [0.5] * 502}), file)
+    monkeypatch.setattr("analysis.read.files.MOST_TEXT", 9001)
+    table = read_file(file)
+    assert table["name"].tolist()[::251] == ["é" * 9] * 2
+    assert table["name"].iloc[-1] == "b"
+    assert table["name"].isna().sum() == 1
+    monkeypatch.setattr("analysis.read.files.MOST_TEXT", 9000)
+    with pytest.raises(AnalysisError, match="its text has more than 9,000 bytes"):
+        read_file(file)

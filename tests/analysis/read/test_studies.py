@@ -102,6 +102,23 @@ def test_a_database_of_others_is_not_touched(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.db", "text.db"]
 
 
+@pytest.mark.parametrize("scheme", ["sqlite", "sqlite+pysqlite"])
+def test_reading_a_study_changes_nothing(tmp_path, scheme):
+    """Optuna adds the tables that a storage of another version lacks."""
+    file = tmp_path / "study.db"
+    study = optuna.create_study(storage=f"sqlite:///{file}", study_name="s")
+    study.optimize(lambda trial: trial.suggest_int("x", 0, 9), 3)
+    with sqlite3.connect(file) as database:
+        database.execute("DROP TABLE trial_heartbeats")
+    database.close()
+    before = file.read_bytes()
+    assert len(read_population(f"{scheme}:///{file}").table) == 3
+    assert file.read_bytes() == before
+    with pytest.raises(AnalysisError, match=r"typo\.db: no such file"):
+        read_population(f"{scheme}:///{tmp_path}/typo.db")
+    assert [path.name for path in tmp_path.iterdir()] == ["study.db"]
+
+
 def test_a_storage_that_cannot_be_reached_keeps_its_password():
     with pytest.raises(AnalysisError, match="cannot be read") as caught:
         read_population("nosuchdb://me:secret@host/db")

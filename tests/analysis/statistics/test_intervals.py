@@ -100,10 +100,11 @@ def test_runs_that_agree_leave_the_paired_t_test_of_images():
     assert found == pytest.approx((expected.low, expected.high))
 
 
-def test_runs_that_agree_on_all_images_leave_no_doubt():
+def test_images_that_all_agree_bound_the_difference_by_their_number():
+    """The rule of three: what none of n images shows has a share of at most 3 / n."""
     right = np.ones((3, 50), dtype=bool)
-    assert paired_interval(right, right) == (0, 0)
-    assert paired_interval(right, ~right) == (1, 1)
+    assert paired_interval(right, right) == (-3 / 50, 3 / 50)
+    assert paired_interval(right, ~right) == (1 - 3 / 50, 1 + 3 / 50)
 
 
 def sampled(rng, images, runs, lead, spread):

@@ -182,6 +182,7 @@ def test_verdicts(front, reference, verdict):
     rows = table(front, reference)
     (found,) = differences(rows, "trial_3")
     assert found.verdict == verdict
+    assert not found.paired  # nothing is known of single images
     assert [row["verdict"] for row in confirmed_rows(rows, "trial_3") if row["verdict"]] == [
         verdict
     ]

@@ -157,3 +157,11 @@ def test_a_line_by_hand():
     flat = linear_fit(rows, "ms", ["zero"])
     assert (flat.intercept, flat.slopes["zero"], flat.r2) == pytest.approx((2.5, 0, 0))
     assert linear_fit(rows.head(3), "ms", ["madds"]).n == 3
+
+
+def test_numbers_that_a_forest_cannot_hold_are_cut():
+    table = pd.DataFrame({"x": np.arange(30.0), "y": [1.0, 2.0] * 15, "error": np.arange(30.0)})
+    table.loc[3, "x"] = 1e300
+    table.loc[4, "error"], table.loc[5, "error"] = 1e308, -1e308
+    found = importance(table, "error", ["x", "y"])
+    assert all(np.isfinite(value) for pair in found.permutation.values() for value in pair)

@@ -133,15 +133,14 @@ def test_designed_networks_are_spread_evenly():
 def test_draws_end_where_there_is_nothing_new(monkeypatch):
     drawn = []
 
-    def same(space, rng, bounds):
-        drawn.append(bounds)
-        return sample(space, random.Random(0), bounds)
+    def same(space, rng, number, bounds):
+        drawn.append((number, bounds))
+        return [sample(space, random.Random(0), bounds)] * number
 
-    monkeypatch.setattr(fitting, "sample", same)
+    monkeypatch.setattr(fitting, "sample_many", same)
     limits = parse_limits(["madds=200M..400M"])
     (only,) = draw(SPACE, 3, random.Random(0), limits)
-    assert len(drawn) == 24
-    assert drawn[0] == limits
+    assert drawn == [(24, limits)]
     assert draw(SPACE, 3, random.Random(0), without=[only.digest()]) != []
     assert draw(SPACE, 3, random.Random(0), limits, without=[only.digest()]) == []
 
@@ -189,8 +188,10 @@ def test_a_limit_on_latency_is_refused():
 def test_an_interrupted_fit_continues(own_cache):
     stopped, continued, whole = Picky(stops_after=14), Picky(), Picky()
     with pytest.raises(KeyboardInterrupt):
-        fit_predictor(stopped, SPACE, 12, random.Random(0), checks=5, kept=KeptLatencies(stopped))
-    kept, steps = KeptLatencies(continued), []
+        fit_predictor(
+            stopped, SPACE, 12, random.Random(0), checks=5, kept=KeptLatencies(stopped, "space")
+        )
+    kept, steps = KeptLatencies(continued, "space"), []
     predictor = fit_predictor(
         continued,
         SPACE,
@@ -206,17 +207,17 @@ def test_an_interrupted_fit_continues(own_cache):
     assert steps == [(15, 17), (16, 17), (17, 17)]
     assert (len(predictor.latencies_ms), predictor.card.n) == (12, 5)
     kept.clear()
-    assert KeptLatencies(continued).get(design(SPACE, 12, random.Random(0))[0]) is None
+    assert KeptLatencies(continued, "space").get(design(SPACE, 12, random.Random(0))[0]) is None
 
 
 def test_kept_measurements_that_were_noisy_are_repeated(own_cache):
     device, spec = Board(), load_network("mixnet_s")
-    kept = KeptLatencies(device)
+    kept = KeptLatencies(device, "space")
     kept.put(spec, latency(noise=("a", "b")))
     again = Scripted(mixnet_s=[latency(noise=("a",)), latency(noise=("a", "b", "c")), latency()])
     ((_, found),) = measure_all(again, [spec], kept=kept)
     assert found == latency()
-    assert KeptLatencies(device).get(spec) == latency()
+    assert KeptLatencies(device, "space").get(spec) == latency()
 
 
 def test_a_network_that_does_not_run_is_not_tried_again_and_ends_nothing(own_cache):

@@ -170,6 +170,9 @@ def test_an_untrusted_certificate_is_not_retried(monkeypatch):
         ("board mine\nother:1 theirs", "http://other:1", "theirs"),
         ("board:7070 mine\n\n", "http://BOARD:7070", "mine"),
         ("[::1]:7070 mine", "http://[::1]:7070", "mine"),
+        ("[::1] mine", "http://[::1]:7070", "mine"),
+        ("board:80 mine", "http://board", "mine"),
+        ("board:80 mine", "http://board:80", "mine"),
     ],
 )
 def test_a_token_belongs_to_a_host(monkeypatch, text, url, token):
@@ -183,6 +186,8 @@ def test_a_token_belongs_to_a_host(monkeypatch, text, url, token):
     [
         ("board mine", "MIXNAS_TOKEN has no token for evil; add a line of HOST TOKEN"),
         ("evil:1 mine", "has no token for evil"),
+        ("evil:80 mine", "has no token for evil"),
+        ("user@evil2 mine", "has no token for evil"),
         ("board mine\nalone", "expected a single token, or lines of HOST TOKEN or HOST:PORT TOKEN"),
         ("a b c", "expected a single token"),
         ("evil t\u00f6ken", "a token consists of ASCII characters without spaces"),

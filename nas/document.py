@@ -276,8 +276,15 @@ def _explain(kind: Any, data: Any, item: Any) -> tuple[Location, str]:
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "value_error":
         return tuple(path), message
-    found = "" if value is None else f"; found {repr(value)[:80]}"
+    found = "" if value is None else f"; found {_shown(value)}"
     return tuple(path), f"{message[:1].lower()}{message[1:]}{found}"
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)[:80]
+    except ValueError:  # an integer, perhaps a hexadecimal one, that Python does not write out
+        return "an integer of thousands of digits"
 
 
 def _length(context: Mapping[str, Any]) -> str:

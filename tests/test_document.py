@@ -1,7 +1,10 @@
+from typing import Annotated
+
 import pytest
+from pydantic import Field
 
 from nas import document
-from nas.document import parse_document, read_document
+from nas.document import parse_document, read_document, validate
 from nas.errors import DocumentError
 from tests.fuzzing import mutants, outcomes
 
@@ -104,3 +107,9 @@ def test_whatever_is_in_a_document_it_is_read_or_refused(tmp_path):
     counts = outcomes(read, [text.encode(), *mutants(text.encode(), 300)], megabytes=30)
     assert counts[0] >= 20
     assert counts[1] >= 50
+
+
+def test_an_integer_that_python_does_not_write_out_is_told():
+    document = parse_document(f"{{a: 0x{'f' * 5000}}}", "x.yaml")
+    with pytest.raises(DocumentError, match="found an integer of thousands of digits"):
+        validate(dict[str, Annotated[int, Field(le=10)]], document)

@@ -31,6 +31,8 @@ _ALWAYS_DECODED = 4_000_000  # pixels that any file may have
 _MOST_PIXELS_PER_BYTE = 1_000  # further ones; formats reach this for images of one colour
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N")  # of 16 bits
 _DEEPEST = (1 << 16) - 1
+_STRIP = 256  # rows that are scaled at once
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _ZERO_IS_BLACK = 258, 262, 1  # of TIFF
 _BACKGROUND = (255, 255, 255, 255)  # white, as of paper and of web pages
 
 
@@ -114,6 +116,7 @@ def _by_pillow(
 ) -> np.ndarray:
     """Decode and resize any image by Pillow."""
     size = (resolution, resolution)
+    _check_tiff(image)
     upright = _in_colours(ImageOps.exif_transpose(image), image.format)
     if crop is None:
         square = ImageOps.fit(upright, size, Image.Resampling.BILINEAR)
@@ -121,6 +124,25 @@ def _by_pillow(
         box = crop(*upright.size)
         square = upright.resize(size, Image.Resampling.BILINEAR, box, reducing_gap=2.0)
     return np.array(np.asarray(square).transpose(2, 0, 1), order="C")
+
+
+def _check_tiff(image: Image.Image) -> None:
+    """Refuse deep gray images that Pillow reads as if all 16 bits counted, and zero were black.
+
+    Raises:
+        _UnclearImageError: If it is such an image.
+    """
+    tags = getattr(image, "tag_v2", None)
+    if tags is None or image.mode not in _DEEP_MODES:
+        return
+    bits, meaning = tags.get(_BITS_PER_SAMPLE, (16,)), tags.get(_PHOTOMETRIC, _ZERO_IS_BLACK)
+    bits = bits[0] if isinstance(bits, tuple) else bits
+    if bits != 16 or meaning != _ZERO_IS_BLACK:
+        raise _UnclearImageError(
+            f"it is a gray TIFF of {bits} bits in which zero is "
+            f"{'black' if meaning == _ZERO_IS_BLACK else 'not black'}; convert it to 8 bits, or to "
+            "16 bits in which zero is black"
+        )
 
 
 def _in_colours(image: Image.Image, kind: str | None) -> Image.Image:
@@ -134,11 +156,14 @@ def _in_colours(image: Image.Image, kind: str | None) -> Image.Image:
             whole ones of 32 bits, except those to which Pillow scales deep PGM files.
     """
     if image.mode in _DEEP_MODES or (image.mode == "I" and kind == "PPM"):
-        deep = np.asarray(image).astype(np.int64)
-        clear = image.info.get("transparency")
-        if isinstance(clear, int):
-            deep[deep == clear] = _DEEPEST
-        return _gray((deep * 255 + _DEEPEST // 2) // _DEEPEST)
+        deep, clear = np.asarray(image), image.info.get("transparency")
+        gray = np.empty(deep.shape, np.uint8)
+        for top in range(0, len(deep), _STRIP):  # of 64 bits, a whole scan would take gigabytes
+            strip = deep[top : top + _STRIP].astype(np.int64)
+            if isinstance(clear, int):
+                strip[strip == clear] = _DEEPEST
+            gray[top : top + _STRIP] = (strip * 255 + _DEEPEST // 2) // _DEEPEST
+        return _gray(gray)
     if image.mode == "F":
         values = np.asarray(image)
         low, high = float(values.min()), float(values.max())
@@ -164,7 +189,7 @@ def _in_colours(image: Image.Image, kind: str | None) -> Image.Image:
 
 def _gray(values: np.ndarray) -> Image.Image:
     """Return values 0..255, shape (H, W), as an image in RGB."""
-    return Image.fromarray(values.astype(np.uint8)).convert("RGB")
+    return Image.fromarray(values.astype(np.uint8, copy=False)).convert("RGB")
 
 
 def _jpeg_pixels(raw: bytes, image: Image.Image) -> np.ndarray:

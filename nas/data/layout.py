@@ -60,7 +60,7 @@ class Layout:
 
 def subfolders(root: Path) -> list[Path]:
     """Return the folders in a folder, sorted, except hidden ones."""
-    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return sorted(p for p in root.iterdir() if p.is_dir() and not is_hidden((p.name,)))
 
 
 def is_image(path: Path) -> bool:

@@ -78,7 +78,7 @@ def plain_content(raw: bytes) -> dict[Any, Any]:
         UnpicklingError: If it contains anything else, which could run code.
         Exception: Of many kinds, if it is damaged.
     """
-    machine = _PickleMachine()
+    machine = _PickleMachine(len(raw))
     most = _FREE_INSTRUCTIONS + len(raw) // _BYTES_PER_INSTRUCTION
     for number, (instruction, argument, _) in enumerate(pickletools.genops(raw)):
         if number > most:
@@ -96,8 +96,14 @@ def plain_content(raw: bytes) -> dict[Any, Any]:
 class _PickleMachine:
     """Carries out the instructions that arrays and plain values consist of."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        """Begin with nothing on the stack.
+
+        Args:
+            most: Bytes that may be made of text: those of the file.
+        """
         self.stack: list[Any] = []
+        self._made, self._most = 0, most
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
 
@@ -143,7 +149,12 @@ class _PickleMachine:
             stack.append(_allowed(*self._taken(len(stack) - 2)))
         elif name == "REDUCE":
             function, arguments = self._taken(len(stack) - 2)
-            stack.append(_called(function, arguments))
+            made = _called(function, arguments)
+            # Text that stands in the file once could be turned into bytes any number of times.
+            self._made += len(made) if isinstance(made, bytes) else 0
+            if self._made > self._most:
+                raise UnpicklingError("it makes more bytes than it has")
+            stack.append(made)
         elif name == "BUILD":
             state = stack.pop()
             stack[-1].set_state(state)

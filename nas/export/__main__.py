@@ -102,13 +102,16 @@ def export(
     if found.weights is not None:
         load_weights(model, found.weights)
     images = images_for(found, CHECKED_IMAGES)
-    properties = {} if found.metadata is None else found.metadata.to_properties()
+    metadata = found.metadata
+    if metadata is not None and file_format == "tflite":
+        metadata = metadata.channels_last()
+    properties = {} if metadata is None else metadata.to_properties()
     parity = _writer(file_format)(
         model, path, choice, None if images is None else images[0], properties
     )
     shown = "random noise" if images is None else images[1]
     facts = {"file": path.name, "format": file_format, "lowered": lowered, **_checks(parity, shown)}
-    known = {"spec": found.spec.to_dict()} if found.metadata is None else found.metadata.to_dict()
+    known = {"spec": found.spec.to_dict()} if metadata is None else metadata.to_dict()
     write_atomic(about, jsonlib.dumps({**facts, **known}, indent=2))
     if json:
         cli.print_json({"path": str(path), "trained": found.weights is not None, **facts})

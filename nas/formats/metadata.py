@@ -25,6 +25,9 @@ CENTRAL_SQUARE = "central square of the upright image"
 WHOLE_IMAGE = "whole image"
 INTERPOLATION = "bilinear, antialiased"
 PIXELS = "RGB, (value / 255 - mean) / std, in the order (batch, channel, row, column)"
+PIXELS_CHANNELS_LAST = PIXELS.replace(
+    "(batch, channel, row, column)", "(batch, row, column, channel)"
+)
 _JSON = ("classes", "preprocessing", "spec")
 _TEXTS = ("data", "data_fingerprint", "command", "version")
 _ALIKE = 0.02  # difference of means or deviations that makes none to a network
@@ -84,6 +87,11 @@ class ModelMetadata:
     command: str = ""
     spec: dict[str, Any] | None = None
     version: str = ""
+
+    def channels_last(self) -> ModelMetadata:
+        """Return it for a file that takes images with the channels last."""
+        last = dataclasses.replace(self.preprocessing, pixels=PIXELS_CHANNELS_LAST)
+        return dataclasses.replace(self, preprocessing=last)
 
     def network(self) -> NetworkSpec | None:
         """Return the network, if it is one of ours.

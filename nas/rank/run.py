@@ -264,6 +264,10 @@ def claimed_folder(out: Path | None) -> Iterator[tuple[Path, FileLock]]:
             yield taken
 
 
+_REQUIRED = {"score", "seconds"}
+_FURTHER = {"estimated_accuracy", "estimated_loss", "reason"}
+
+
 def _checked_row(row: Any) -> dict[str, Any]:
     """Return a result that was saved.
 
@@ -271,6 +275,8 @@ def _checked_row(row: Any) -> dict[str, Any]:
         ValueError: If it holds something else than numbers and a reason.
     """
     reason, numbers = row.get("reason", ""), {k: v for k, v in row.items() if k != "reason"}
+    if not _REQUIRED <= row.keys() <= _REQUIRED | _FURTHER:
+        raise ValueError("a result lacks its score or its seconds, or has what no result has")
     if not isinstance(reason, str):
         raise ValueError("the reason of a result is no text")
     if not all(value is None or isinstance(value, int | float) for value in numbers.values()):

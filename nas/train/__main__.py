@@ -248,7 +248,8 @@ def _claimed(
     """
     name = f"train-{_short_name(network)}"
     if int(os.environ.get("RANK", "0")) > 0:
-        yield resume or out or RUNS / name, None
+        # A new folder's name is the main process's affair; nothing may be found under this one.
+        yield resume or out or RUNS / f".{name}-of-the-main-process", None
     elif resume is not None:
         yield resume, claim_folder(resume)
     else:

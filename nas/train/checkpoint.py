@@ -276,13 +276,23 @@ def _check_optimiser(trainer: Trainer, tensors: Mapping[str, Tensor], facts: _Fa
         if tensor.numel() > most:
             raise ValueError(f"'{_OPTIMISER}{name}' is larger than what it belongs to")
         _check_finite(f"{_OPTIMISER}{name}", tensor)
+        if key == "step":
+            _check_step(f"{_OPTIMISER}{name}", tensor.tolist(), facts.step)
     for owner, values in facts.optimiser.items():
         index = _number_of(owner, len(weights), "weight")
+        if "step" in values:
+            _check_step(f"{_OPTIMISER}{owner}.step", values["step"], facts.step)
         shapes.setdefault(index, {}).update(dict.fromkeys(values, ()))
     if built_in:
         _check_complete(trainer, shapes, weights)
     for group, saved in zip(groups, facts.groups, strict=True):
-        _check_group(group, saved, built_in)
+        _check_group(group, saved, built_in, facts.step)
+
+
+def _check_step(name: str, step: Any, most: int) -> None:
+    """Refuse a number of steps that an optimizer cannot have taken."""
+    if not isinstance(step, int | float) or not 0 <= step <= most:
+        raise ValueError(f"'{name}' is not a number of steps up to {most}")
 
 
 def _number_of(text: str, count: int, what: str) -> int:
@@ -310,7 +320,9 @@ def _check_complete(
                 raise ValueError(f"'{_OPTIMISER}{index}.{key}' is of shape {shape}")
 
 
-def _check_group(group: Mapping[str, Any], saved: Mapping[str, Any], built_in: bool) -> None:
+def _check_group(
+    group: Mapping[str, Any], saved: Mapping[str, Any], built_in: bool, steps: int
+) -> None:
     """Check the options of an optimizer: most of them follow from the recipe.
 
     Raises:
@@ -318,6 +330,8 @@ def _check_group(group: Mapping[str, Any], saved: Mapping[str, Any], built_in: b
     """
     for key, value in saved.items():
         known = group.get(key)
+        if key == "step":
+            _check_step(key, value, steps)
         # Those of the package pytorch_optimizer keep counts among their options.
         if key == "params" or (built_in and key not in group):
             raise ValueError(f"the optimizer has no option '{key}'")

@@ -158,6 +158,37 @@ def test_images_of_16_bits_are_scaled(kind):
     assert (square == np.rint(RAMP / 257).astype(np.uint8)).all()
 
 
+@pytest.mark.parametrize(
+    ("bits", "photometric", "told"),
+    [
+        (12, 1, "12 bits in which zero is black"),
+        (16, 0, "16 bits in which zero is not black"),
+    ],
+)
+def test_deep_tiffs_whose_numbers_mean_something_else_are_told(bits, photometric, told):
+    """Pillow reads both as if 65,535 were white."""
+    file = encoded(Image.fromarray(RAMP), "TIFF")
+    raw = bytearray(file.raw)
+    for tag, value in ((258, bits), (262, photometric)):
+        entry = raw.index(struct.pack("<HHI", tag, 3, 1))
+        raw[entry + 8 : entry + 10] = struct.pack("<H", value)
+    if bits == 12:
+        with Image.open(io.BytesIO(bytes(raw))) as image:
+            if image.mode != "I;16":
+                pytest.skip("this Pillow reads 12 bits in another way")
+    reason = read_image(Held(bytes(raw)), 32)
+    assert told in reason
+    assert reason.endswith("convert it to 8 bits, or to 16 bits in which zero is black")
+
+
+def test_strips_of_a_deep_scan_are_its_whole(monkeypatch):
+    tall = np.tile(RAMP, (40, 1))
+    monkeypatch.setattr("nas.data.decoding._STRIP", 100)
+    square = read_image(encoded(Image.fromarray(tall), "PNG"), 32)
+    monkeypatch.setattr("nas.data.decoding._STRIP", 10_000)
+    assert (square == read_image(encoded(Image.fromarray(tall), "PNG"), 32)).all()
+
+
 def test_of_16_bits_a_colour_may_be_transparent():
     file = encoded(Image.fromarray(RAMP), "PNG", transparency=0)
     assert read_image(file, 32)[:, 0, 0].tolist() == [255, 255, 255]

@@ -252,7 +252,7 @@ def test_the_cache_is_known_before_it_is_filled(tmp_path, monkeypatch):
 
 def test_hidden_folders_are_passed_over(tmp_path):
     root = write_folder(tmp_path / "pets")
-    for hidden in ("ant/.ipynb_checkpoints", "ant/__MACOSX/ant", "bee/more/.thumbs"):
+    for hidden in ("ant/.ipynb_checkpoints", "__MACOSX/ant", "bee/more/.thumbs"):
         (root / hidden).mkdir(parents=True)
         shutil.copy(root / "cat" / "002.png", root / hidden / "002-checkpoint.png")
     shutil.copy(root / "bee" / "001.png", root / "bee" / "more" / "a.png")

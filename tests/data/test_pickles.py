@@ -77,6 +77,21 @@ def test_what_is_no_array_is_not_let_in(raw, told):
     assert outcomes(read, [None], megabytes=15) == (0, 1)
 
 
+def test_bytes_are_not_made_of_one_text_over_and_over():
+    text = "x" * 100_000
+    once = pickle.dumps({"a": text.encode()}, protocol=2)
+    assert len(plain_content(once)["a"]) == 100_000
+    again = (
+        b"\x80\x02}(U\x01a]("
+        + b"c_codecs\nencode\nq\x00X" + len(text).to_bytes(4, "little") + text.encode() + b"q\x01"
+        + b"X\x06\x00\x00\x00latin1q\x02\x86q\x03R"
+        + b"h\x00h\x03R" * 50 + b"eu."
+    )  # fmt: skip
+    assert len(pickle.loads(again)["a"]) == 51  # noqa: S301
+    with pytest.raises(pickle.UnpicklingError, match="it makes more bytes than it has"):
+        plain_content(again)
+
+
 def array_of(shape, raw):
     """The pickle of an array, whose shape and bytes may disagree."""
     whole = pickle.dumps({b"a": np.zeros((2, 3), np.uint8)}, protocol=2)

@@ -45,6 +45,10 @@ def test_a_training_is_exported_with_all_that_is_needed_to_use_it(here, refused,
     assert (about["classes"], about["file"]) == (["bee", "ant"], "network.onnx")
     assert about["preprocessing"]["mean"] == [0.5, 0.25, 0.125]
     assert about["preprocessing"]["crop"] == "central square of the upright image"
+    assert about["preprocessing"]["pixels"].endswith("(batch, channel, row, column)")
+    assert here("nas.export", "run", "--format", "tflite").returncode == 0
+    about = json.loads((run / "network.tflite.json").read_text(encoding="utf-8"))
+    assert about["preprocessing"]["pixels"].endswith("(batch, row, column, channel)")
     (run / "network.onnx").unlink()
     assert "network.onnx.json already exists" in refused("nas.export", "run")
 

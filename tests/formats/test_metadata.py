@@ -88,3 +88,9 @@ def test_names_that_are_not_utf8_are_escaped():
     assert properties["command"] == "nas.train --data 'pets\\xff'"
     for text in properties.values():
         text.encode("utf-8")
+
+
+def test_a_file_with_channels_last_says_so():
+    last = METADATA.channels_last()
+    assert last.preprocessing.pixels.endswith("in the order (batch, row, column, channel)")
+    assert METADATA.preprocessing.pixels.endswith("in the order (batch, channel, row, column)")

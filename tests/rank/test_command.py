@@ -69,6 +69,7 @@ def test_a_table_of_two_is_too_small(table, refused, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_networks_without_a_score_are_counted(table, here, tmp_path, fakes):
     words = ("nas.rank", "--table", table, "-e", "nas.testing.fakes:Moody", "--out", tmp_path / "r")
     result = here(*words, "--workers", "2", "--trial-timeout", "3s", "--json")

@@ -130,9 +130,24 @@ def test_a_folder_is_claimed_while_the_ranking_lives(tmp_path):
     [
         ("scores.json", "{", r"scores\.json is damaged .*remove it to evaluate all networks again"),
         ("scores.json", '{"x": {}}', "is damaged"),
+        ("scores.json", '{"0": {}}', "is damaged .*lacks its score or its seconds"),
+        ("scores.json", '{"0": {"score": 1}}', "is damaged .*lacks its score or its seconds"),
+        (
+            "scores.json",
+            '{"0": {"score": 1, "seconds": 1, "accuracy": 10}}',
+            "is damaged .*has what no result has",
+        ),
         ("scores.json", "[1]", "is damaged"),
-        ("scores.json", '{"0": {"score": "much"}}', "is damaged .*something else than numbers"),
-        ("scores.json", '{"0": {"score": 1, "reason": 3}}', "is damaged .*is no text"),
+        (
+            "scores.json",
+            '{"0": {"score": "much", "seconds": 1}}',
+            "is damaged .*something else than numbers",
+        ),
+        (
+            "scores.json",
+            '{"0": {"score": 1, "seconds": 1, "reason": 3}}',
+            "is damaged .*is no text",
+        ),
         ("scores.json", "[" * 100_000, "is damaged"),
         ("ranking.yaml", "a: [", r"ranking\.yaml:1: not valid YAML"),
         ("ranking.yaml", "[1]", "is a ranking with other settings"),
@@ -167,7 +182,7 @@ def test_only_networks_without_a_result_are_judged(tmp_path, monkeypatch):
     settings = dataclasses.replace(SETTINGS, seed=5)
     run = ranking(tmp_path / "r", settings=settings)
     run.open()
-    run.results = {0: {"score": 1.0}, 2: {"score": None}}
+    run.results = {n: {"score": s, "seconds": None} for n, s in ((0, 1.0), (2, None))}
     steps = []
     run.run(Resources(1), lambda *step: steps.append(step))
     assert judged == [(1, "deep", 5), (3, "deeper", 5)]

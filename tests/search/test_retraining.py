@@ -102,6 +102,7 @@ def test_networks_are_retrained_once_for_every_seed(tmp_path):
     assert sum(hits is not None for hits in retrained(RunDirectory(tmp_path))[HITS]) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cache_of_the_tests")
 def test_retrainings_of_other_settings_are_put_aside(tmp_path):
     networks = {("trial_1", "front"): TINY}

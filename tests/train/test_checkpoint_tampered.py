@@ -64,14 +64,14 @@ def refusal_of(path, recipe=RECIPE):
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"step": 10**12}, "it has taken 1000000000000 steps of 100"),
+        ({"step": 10**12}, "it has taken 1000000000000 of 100 steps"),
         ({"step": 1e12}, "step: input should be a valid integer"),
         ({"step": -1}, "step: input should be greater than or equal to 0"),
         ({"step": float("nan")}, "step: input should be a valid integer"),
         ({"step": "3"}, "step: input should be a valid integer"),
         ({"step": True}, "step: input should be a valid integer"),
         ({"step": None}, "step: field required"),
-        ({"step": 70}, "it has 0 losses, but completed 1 epochs"),
+        ({"step": 70}, "it has 0 losses, but completed 1 epoch"),
         ({"losses": [0.1]}, "it has 1 losses, but completed 0 epochs"),
         ({"losses": "none"}, "losses: input should be a valid array"),
         ({"accuracies": [float("inf")]}, "accuracies.0: input should be a finite number"),
@@ -154,6 +154,9 @@ def test_state_of_other_optimizers_is_checked(tmp_path):
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for steps in (-1.0, -1e30, 3.0):
+        save_file({**tensors, "optimiser.0.step": torch.tensor(steps)}, path, metadata)
+        assert "'optimiser.0.step' is not a number of steps up to 2" in refusal_of(path, recipe)
     del tensors["optimiser.1.exp_avg"]
     save_file(tensors, path, metadata)
     assert "'optimiser.1.exp_avg' is missing" in refusal_of(path, recipe)

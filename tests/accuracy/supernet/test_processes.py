@@ -105,6 +105,7 @@ def test_the_processes_train_under_one_lock(training, monkeypatch):
     assert held == [("training", "cpu"), *range(1, 11), "released"]
 
 
+@pytest.mark.slow
 def test_a_failure_of_one_process_ends_all_and_is_told(training):
     broken = dataclasses.replace(training, recipe=training.recipe.replace(learning_rate=1e30))
     with pytest.raises(MixnasError, match="the supernet: the training loss is"):

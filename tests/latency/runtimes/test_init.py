@@ -24,7 +24,10 @@ def test_settings_reach_the_runtime():
     ("name", "message"),
     [
         ("onnxruntime:gpu", "unknown ONNX Runtime execution provider 'gpu'.*allowed: .*cpu"),
-        ("onyxruntime:cpu", "unknown device 'onyxruntime:cpu'.*onnxruntime:cpu, torch:cpu"),
+        (
+            "onyxruntime:cpu",
+            "unknown device 'onyxruntime:cpu'.*onnxruntime:cpu, litert:cpu",
+        ),
         ("torch", "device 'torch' does not name a processor; write RUNTIME:PROCESSOR"),
         ("torch:tpu", "unknown processor 'tpu'.*allowed: cpu, cuda"),
     ],

@@ -9,12 +9,11 @@ import numpy as np
 import onnxruntime
 from torch import Tensor
 
-from nas.export.parity import Parity, Run, compare, noise
+from nas.export.parity import Parity, Run, compare, in_form, noise
 from nas.files import write_atomic
 from nas.formats.onnx import to_onnx
-from nas.ir import Node
-from nas.lowering import FormChoice, lower
-from nas.torch_model import Network, weights_of
+from nas.lowering import FormChoice
+from nas.torch_model import Network
 
 
 def run_onnx(graph: bytes) -> Run:
@@ -48,10 +47,7 @@ def export_onnx(
         MixnasError: If they do not agree; no file is written in this case.
     """
     spec = model.spec
-    tree: Node = spec.tree()
-    weights = weights_of(model)
-    if choice is not None:
-        tree, weights = lower(tree, spec.in_shape, weights, choice)
+    tree, weights = in_form(model, choice)
     graph = to_onnx(tree, spec.in_shape, weights, spec.name, properties).SerializeToString()
     parity = compare(model, run_onnx(graph), noise(spec) if images is None else images)
     parity.check()

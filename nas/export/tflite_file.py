@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from nas.export.parity import Parity, Run, compare, noise
+from nas.export.parity import Parity, Run, compare, in_form, noise
 from nas.files import write_atomic
 from nas.formats.tflite import to_tflite
-from nas.ir import Node
-from nas.lowering import FormChoice, lower
-from nas.torch_model import Network, weights_of
+from nas.lowering import FormChoice
+from nas.torch_model import Network
 
 
 def run_tflite(write: Callable[[int], bytes]) -> Run:
@@ -60,10 +59,7 @@ def export_tflite(
         ModuleNotFoundError: If LiteRT is not installed.
     """
     spec = model.spec
-    tree: Node = spec.tree()
-    weights = weights_of(model)
-    if choice is not None:
-        tree, weights = lower(tree, spec.in_shape, weights, choice)
+    tree, weights = in_form(model, choice)
 
     def write(batch: int) -> bytes:
         return to_tflite(tree, spec.in_shape, weights, spec.name, properties, batch)

@@ -40,14 +40,24 @@ def set_library_defaults() -> None:
 
     Threads of OpenMP sleep while they wait for work. They would spin, and keep the processor from
     whoever has work to do: beside other processes, a training on several threads takes many times
-    as long. ONNX Runtime sends no telemetry and keeps none on the disk: that would disturb
-    measurements, and tell others of networks that are nobody's business.
+    as long. No library sends telemetry (see `without_telemetry`).
 
     Every process of ours calls this before it imports such a library; its child processes inherit
     the variables.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    without_telemetry()
+
+
+def without_telemetry() -> None:
+    """Keep ONNX Runtime, OpenVINO and NNCF from sending telemetry, or keeping it on the disk.
+
+    It would disturb measurements, and tell others of networks that are nobody's business. Must be
+    called before these libraries are imported.
+    """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    # OpenVINO and NNCF have no such variable, but do without this package where it is missing.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
 def refuse_shadow(folder: Path) -> None:

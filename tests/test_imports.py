@@ -207,6 +207,22 @@ def test_no_command_leaves_telemetry_of_onnxruntime(tmp_path):
     assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name]
 
 
+@pytest.mark.parametrize("package", ["openvino", "openvino, nncf"])
+def test_no_command_leaves_telemetry_of_openvino(tmp_path, package):
+    """It would write into the user's home, and to its makers, as soon as it is imported."""
+    kept = {k: v for k, v in os.environ.items() if k != "CI"}
+    code = f"from nas.imports import set_library_defaults as quiet; quiet(); import {package}"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**kept, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "intel").exists()
+
+
 COMMANDS = """
 import sys
 import nas.cost.__main__, nas.device, nas.export.__main__, nas.measure, nas.rank.__main__

@@ -266,12 +266,12 @@ def end(group: int) -> None:
 def to_the_agent(count: int, seed: int, root: Path) -> dict[str, Any]:
     """Send damaged models; each must be refused or measured, and the agent stay as it was."""
     from nas.latency.device import program_of
-    from nas.latency.runtimes.onnx_model import onnx_model
+    from nas.latency.runtimes.models import serialized
     from nas.spec import Input, load_network
 
     rng = random.Random(seed)
     network = load_network("mobilenet_v2").replace(input=Input(resolution=32))
-    raw = onnx_model(program_of(network, None), "fp32")
+    raw = serialized(program_of(network, None), "onnx", "fp32", 1)
     token = secrets.token_urlsafe(32)
     folder = root / "tmp" / "agent"
     folder.mkdir()

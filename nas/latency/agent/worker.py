@@ -84,14 +84,13 @@ def _answer(job_spec: JobSpec) -> dict[str, Any]:
 
 def _measure(device: LocalDevice, job_spec: JobSpec) -> dict[str, Any]:
     from nas.latency.agent.external_data import refuse_external_data
-    from nas.latency.runtimes.onnxruntime_runtime import OnnxRuntime
 
     runtime = device.runtime
-    if not isinstance(runtime, OnnxRuntime):
+    if runtime.model_format != "onnx":
         raise MixnasError(f"'{job_spec.device}' does not run ONNX models")
     model = Path(MODEL).read_bytes()
     refuse_external_data(model)
-    latency = device.time(lambda: runtime.load_graph(model), job_spec.resolution, job_spec.effort)
+    latency = device.time(lambda: runtime.load_model(model), job_spec.resolution, job_spec.effort)
     return latency.to_dict()
 
 

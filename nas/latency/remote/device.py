@@ -18,6 +18,7 @@ from nas.latency.device import program_of
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
 from nas.latency.remote.client import AgentClient, AgentResponse
+from nas.latency.runtimes.models import serialized
 from nas.lowering import MERGE_ALL, FormChoice
 from nas.progress import Step
 from nas.spec import NetworkSpec
@@ -135,10 +136,8 @@ class RemoteDevice:
         )
 
     def _model(self, spec: NetworkSpec) -> bytes:
-        from nas.latency.runtimes.onnx_model import onnx_model
-
         program = program_of(spec, self.form_choice() if self.settings.lowered else None)
-        return onnx_model(program, self.settings.precision)
+        return serialized(program, "onnx", self.settings.precision, self.settings.batch)
 
     def _latency(self, answer: AgentResponse, resolution: int) -> Latency:
         latency: Latency = self._read(_LATENCY, answer)

@@ -5,13 +5,92 @@ They are imported on first use because they are slow to load.
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
 from nas.errors import MixnasError, unknown
 from nas.latency.conditions import MeasurementSettings
 from nas.latency.runtimes.base import Program, Runtime, TimedRun
 
-FAMILIES = ("onnxruntime", "litert", "torch", "compile")
-TORCH_PROCESSORS = ("cpu", "cuda")
-EXAMPLES = "onnxruntime:cpu, litert:cpu, torch:cpu, torch:cuda, compile:cpu, http://HOST:PORT"
+
+@dataclass(frozen=True)
+class Family:
+    """A runtime with all its processors.
+
+    Attributes:
+        module: The module that implements it, in this package.
+        cls: Its class in the module.
+        extra: The extra of this package that installs what it needs.
+        examples: Names of devices.
+        model_format: Name of the format of the models that it takes (see
+            `nas.latency.runtimes.models`); None if it runs layer trees only.
+        options: Further arguments of the class.
+    """
+
+    module: str
+    cls: str
+    extra: str
+    examples: tuple[str, ...]
+    model_format: str | None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def open(self, name: str, processor: str, settings: MeasurementSettings) -> Runtime:
+        """Return the runtime on a processor.
+
+        Args:
+            name: Name of the device, for messages.
+            processor: Name of the processor.
+            settings: Settings of the measurements.
+
+        Raises:
+            MixnasError: If a package that it needs is not installed, or if it does not support the
+                processor or the settings.
+        """
+        try:
+            module = importlib.import_module(f"nas.latency.runtimes.{self.module}")
+            runtime: Runtime = getattr(module, self.cls)(
+                processor,
+                threads=settings.threads,
+                batch=settings.batch,
+                precision=settings.precision,
+                **self.options,
+            )
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package in ("", "nas"):  # a fault of ours, not a package that can be installed
+                raise
+            raise MixnasError(
+                f"device '{name}' needs the package '{package}', which is not installed; install "
+                f"it with pip install 'mixnas[{self.extra}]'"
+            ) from error
+        return runtime
+
+
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        "onnxruntime": Family(
+            "onnxruntime_runtime", "OnnxRuntime", "agent", ("onnxruntime:cpu",), "onnx"
+        ),
+        "litert": Family("litert_runtime", "LiteRT", "litert", ("litert:cpu",), "tflite"),
+        "torch": Family(
+            "torch_runtime",
+            "Torch",
+            "search",
+            ("torch:cpu", "torch:cuda"),
+            None,
+            {"compiled": False},
+        ),
+        "compile": Family(
+            "torch_runtime", "Torch", "search", ("compile:cpu",), None, {"compiled": True}
+        ),
+    }
+)
+EXAMPLES = ", ".join(
+    [*(example for family in FAMILIES.values() for example in family.examples), "http://HOST:PORT"]
+)
 
 
 def open_runtime(name: str, settings: MeasurementSettings) -> Runtime:
@@ -23,7 +102,8 @@ def open_runtime(name: str, settings: MeasurementSettings) -> Runtime:
         settings: Settings of the measurements.
 
     Raises:
-        MixnasError: If the runtime does not exist or does not support the settings.
+        MixnasError: If the runtime does not exist, is not installed, or does not support the
+            settings.
     """
     family, _, processor = name.partition(":")
     if family not in FAMILIES:
@@ -33,36 +113,7 @@ def open_runtime(name: str, settings: MeasurementSettings) -> Runtime:
             f"device '{name}' does not name a processor; write RUNTIME:PROCESSOR, for example one "
             f"of {EXAMPLES}"
         )
-    if family == "onnxruntime":
-        from nas.latency.runtimes.onnxruntime_runtime import OnnxRuntime
-
-        return OnnxRuntime(
-            processor,
-            threads=settings.threads,
-            batch=settings.batch,
-            precision=settings.precision,
-        )
-    if family == "litert":
-        from nas.latency.runtimes.litert_runtime import LiteRT
-
-        return LiteRT(
-            processor,
-            threads=settings.threads,
-            batch=settings.batch,
-            precision=settings.precision,
-        )
-    if processor not in TORCH_PROCESSORS:
-        reason = unknown("processor", processor, TORCH_PROCESSORS)
-        raise MixnasError(f"{reason}; examples: {EXAMPLES}")
-    from nas.latency.runtimes.torch_runtime import Torch
-
-    return Torch(
-        processor,
-        compiled=family == "compile",
-        threads=settings.threads,
-        batch=settings.batch,
-        precision=settings.precision,
-    )
+    return FAMILIES[family].open(name, processor, settings)
 
 
-__all__ = ["EXAMPLES", "FAMILIES", "Program", "Runtime", "TimedRun", "open_runtime"]
+__all__ = ["EXAMPLES", "FAMILIES", "Family", "Program", "Runtime", "TimedRun", "open_runtime"]

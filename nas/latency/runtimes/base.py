@@ -39,6 +39,8 @@ class Runtime(Protocol):
         threads: Number of threads that it computes with.
         pins_threads: Whether it pins all threads but the calling one to other cores.
         tunable: Whether networks load quickly enough to try many forms.
+        model_format: Name of the format of the models that it takes (see
+            `nas.latency.runtimes.models`): ``onnx``; None if it runs layer trees only.
     """
 
     name: str
@@ -47,12 +49,26 @@ class Runtime(Protocol):
     threads: int
     pins_threads: bool
     tunable: bool
+    model_format: str | None
 
     def load(self, program: Program) -> TimedRun:
         """Make a network ready to run on images of random noise.
 
         Raises:
             UnrunnableError: If the runtime cannot run the network.
+        """
+        ...
+
+    def load_model(self, model: bytes) -> TimedRun:
+        """Make a serialized model, from anywhere, ready to run on images of random noise.
+
+        Args:
+            model: A model in the format `model_format` with one input, a batch of images.
+
+        Raises:
+            UnrunnableError: If the runtime rejects the model.
+            MixnasError: If the model's input is not a batch of images, or if the runtime takes no
+                models.
         """
         ...
 

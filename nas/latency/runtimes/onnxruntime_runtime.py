@@ -8,7 +8,7 @@ import onnxruntime
 
 from nas.errors import MixnasError, UnrunnableError, unknown
 from nas.latency.runtimes.base import Program, TimedRun, noise
-from nas.latency.runtimes.onnx_model import onnx_model
+from nas.latency.runtimes.models import serialized
 from nas.machine import machine_name, other_cores, usable_cores
 
 _SUFFIX = "ExecutionProvider"
@@ -22,6 +22,8 @@ def providers() -> dict[str, str]:
 
 class OnnxRuntime:
     """Runs networks in ONNX Runtime."""
+
+    model_format = "onnx"
 
     def __init__(
         self, provider: str, threads: int | None, batch: int, precision: str = "fp32"
@@ -56,18 +58,13 @@ class OnnxRuntime:
 
     def load(self, program: Program) -> TimedRun:
         """See `Runtime.load`."""
-        return self.load_graph(onnx_model(program, self.precision))
+        return self.load_model(serialized(program, self.model_format, self.precision, self.batch))
 
-    def load_graph(self, graph: bytes) -> TimedRun:
-        """Make a serialized ONNX model with one image input ready to run.
-
-        Raises:
-            UnrunnableError: If ONNX Runtime rejects the model.
-            MixnasError: If the model's input is not a batch of images.
-        """
+    def load_model(self, model: bytes) -> TimedRun:
+        """See `Runtime.load_model`."""
         try:
             session = onnxruntime.InferenceSession(
-                graph, self._options(), providers=[self._provider]
+                model, self._options(), providers=[self._provider]
             )
         except Exception as error:  # ONNX Runtime's own exceptions share no other base
             reason = str(error).strip().splitlines()[0]

@@ -8,14 +8,18 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from nas.errors import MixnasError, UnrunnableError
+from nas.errors import MixnasError, UnrunnableError, unknown
 from nas.latency.runtimes.base import Program, TimedRun, noise
 from nas.machine import machine_name, usable_cores
 from nas.torch_model import to_loaded_module
 
+PROCESSORS = ("cpu", "cuda")
+
 
 class Torch:
     """Runs networks in PyTorch, in the channels-last memory format."""
+
+    model_format = None
 
     def __init__(
         self,
@@ -35,8 +39,11 @@ class Torch:
             precision: ``fp32``.
 
         Raises:
-            MixnasError: If there is no GPU, or if the precision is not supported.
+            MixnasError: If the processor is unknown, if there is no GPU, or if the precision is not
+                supported.
         """
+        if processor not in PROCESSORS:
+            raise MixnasError(unknown("processor of torch", processor, PROCESSORS))
         if precision != "fp32":
             raise MixnasError(f"precision {precision} runs in ONNX Runtime only; use fp32 in torch")
         if processor == "cuda" and not torch.cuda.is_available():
@@ -67,6 +74,10 @@ class Torch:
                 reason = str(error).strip().splitlines()[0]
                 raise UnrunnableError(f"{self.name} cannot run the network: {reason}") from None
         return self._timed(forward, images)
+
+    def load_model(self, model: bytes) -> TimedRun:
+        """See `Runtime.load_model`."""
+        raise MixnasError(f"{self.name} runs layer trees; it takes no models in a file format")
 
     def _forward(self, module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
         if not self._compiled:

@@ -105,7 +105,7 @@ class Instant:
 def test_answers_by_kind(monkeypatch, tmp_path):
     monkeypatch.setattr(worker, "LocalDevice", Instant)
     loaded = []
-    monkeypatch.setattr(OnnxRuntime, "load_graph", lambda self, graph: loaded.append(graph))
+    monkeypatch.setattr(OnnxRuntime, "load_model", lambda self, graph: loaded.append(graph))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.onnx").write_bytes(b"\x08\x09")  # a model of version 9 that is empty
     answers = {

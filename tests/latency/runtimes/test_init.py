@@ -1,10 +1,12 @@
 """Runtimes by name."""
 
+import sys
+
 import pytest
 
 from nas.errors import MixnasError
 from nas.latency.conditions import MeasurementSettings
-from nas.latency.runtimes import open_runtime
+from nas.latency.runtimes import EXAMPLES, FAMILIES, open_runtime
 
 
 def test_settings_reach_the_runtime():
@@ -20,6 +22,14 @@ def test_settings_reach_the_runtime():
     )
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_opens_with_the_format_of_its_table(family):
+    runtime = open_runtime(f"{family}:cpu", MeasurementSettings(threads=1))
+    assert runtime.name == f"{family}:cpu"
+    assert runtime.model_format == FAMILIES[family].model_format
+    assert f"{family}:cpu" in EXAMPLES.split(", ")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -29,7 +39,7 @@ def test_settings_reach_the_runtime():
             "unknown device 'onyxruntime:cpu'.*onnxruntime:cpu, litert:cpu",
         ),
         ("torch", "device 'torch' does not name a processor; write RUNTIME:PROCESSOR"),
-        ("torch:tpu", "unknown processor 'tpu'.*allowed: cpu, cuda"),
+        ("torch:tpu", "unknown processor of torch 'tpu'.*allowed: cpu, cuda"),
     ],
 )
 def test_unknown_runtimes_are_refused(name, message):
@@ -40,3 +50,31 @@ def test_unknown_runtimes_are_refused(name, message):
 def test_int8_is_refused_by_torch():
     with pytest.raises(MixnasError, match="int8 runs in ONNX Runtime only"):
         open_runtime("torch:cpu", MeasurementSettings(precision="int8"))
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "package", "extra"),
+    [
+        ("onnxruntime:cpu", "onnxruntime", "onnxruntime", "agent"),
+        ("litert:cpu", "ai_edge_litert.interpreter", "ai_edge_litert", "litert"),
+        ("compile:cpu", "torch", "torch", "search"),
+    ],
+)
+def test_a_runtime_that_is_not_installed_is_named_with_its_install_line(
+    monkeypatch, name, module, package, extra
+):
+    monkeypatch.setitem(sys.modules, module, None)
+    ours = f"nas.latency.runtimes.{FAMILIES[name.partition(':')[0]].module}"
+    monkeypatch.delitem(sys.modules, ours, raising=False)
+    message = (
+        rf"^device '{name}' needs the package '{package}', which is not installed; install it with "
+        rf"pip install 'mixnas\[{extra}\]'$"
+    )
+    with pytest.raises(MixnasError, match=message):
+        open_runtime(name, MeasurementSettings())
+
+
+def test_a_module_of_ours_that_is_missing_is_no_package_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nas.latency.runtimes.litert_runtime", None)
+    with pytest.raises(ModuleNotFoundError):
+        open_runtime("litert:cpu", MeasurementSettings())

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from nas.errors import MixnasError, UnrunnableError
+from nas.formats.tflite_graph import Graph
 from nas.ir import Conv, Seq
 from nas.latency import MeasurementSettings
 from nas.latency.runtimes import open_runtime
 from nas.latency.runtimes.base import Program, noise
 from nas.latency.runtimes.litert_runtime import LiteRT
+from nas.latency.runtimes.models import serialized
 from nas.latency.weights import realistic_weights
 
 litert = pytest.importorskip("ai_edge_litert.interpreter")
@@ -53,10 +55,21 @@ def test_other_processors_and_precisions_are_refused():
         open_runtime("litert:cpu", MeasurementSettings(precision="int8"))
 
 
-def test_a_model_that_is_rejected_is_a_network_that_cannot_run(monkeypatch):
-    monkeypatch.setattr("nas.latency.runtimes.litert_runtime.to_tflite", lambda *a, **k: b"x" * 64)
+def test_a_model_that_is_rejected_is_a_network_that_cannot_run():
     with pytest.raises(UnrunnableError, match="LiteRT rejects the model: "):
-        LiteRT("cpu", 1, 1).load(PROGRAM)
+        LiteRT("cpu", 1, 1).load_model(b"x" * 64)
+
+
+def test_models_from_elsewhere_have_one_batch_of_images():
+    runtime = LiteRT("cpu", threads=1, batch=2)
+    assert runtime.load_model(serialized(PROGRAM, "tflite", "fp32", 2))() > 0
+    with pytest.raises(MixnasError, match="batch size is fixed at 3; it must be 2"):
+        runtime.load_model(serialized(PROGRAM, "tflite", "fp32", 3))
+    graph = Graph()
+    flat, out = graph.tensor("flat", (2, 8)), graph.tensor("out", (2, 8))
+    graph.add("RELU", [flat], [out])
+    with pytest.raises(MixnasError, match=r"inputs are \(flat: float32 \[2, 8\]\); it must have"):
+        runtime.load_model(graph.model(flat, out, "flat", {}))
 
 
 def test_without_litert_its_package_is_named(monkeypatch):

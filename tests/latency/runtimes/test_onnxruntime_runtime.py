@@ -37,7 +37,7 @@ def test_a_run_feeds_a_batch_of_noise(runtime, monkeypatch):
         "run",
         lambda self, outputs, feed: feeds.append(feed) or run(self, outputs, feed),
     )
-    milliseconds = runtime.load_graph(model(["batch", 3, 8, 4]))()
+    milliseconds = runtime.load_model(model(["batch", 3, 8, 4]))()
     assert 0 < milliseconds < 60_000
     assert list(feeds[0]) == ["x0"]
     np.testing.assert_array_equal(feeds[0]["x0"], noise(2, (3, 8, 4)))
@@ -69,13 +69,13 @@ def test_threads_are_pinned_and_do_not_spin(threads):
 )
 def test_models_without_one_image_input_are_refused(runtime, graph, message):
     with pytest.raises(MixnasError, match=message):
-        runtime.load_graph(graph)
+        runtime.load_model(graph)
 
 
 def test_a_fixed_batch_size_of_one_is_taken(runtime):
-    assert callable(runtime.load_graph(model([1, 3, 8, 8])))
+    assert callable(runtime.load_model(model([1, 3, 8, 8])))
 
 
 def test_what_is_not_a_model_is_refused(runtime):
     with pytest.raises(UnrunnableError, match=r"ONNX Runtime rejects the model: [^\n]+$"):
-        runtime.load_graph(b"\x08garbage")
+        runtime.load_model(b"\x08garbage")

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import json as jsonlib
+import dataclasses
 import os
-from collections.abc import Callable
+import textwrap
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nas import cli
-from nas.errors import MixnasError, unknown
-from nas.files import is_built_in, write_atomic
+from nas.errors import MixnasError
+from nas.export.registry import ABOUT, find_format, format_lines
+from nas.files import is_built_in
 from nas.spec import reference_names
 
 if TYPE_CHECKING:
-    from nas.export.parity import Parity
+    from nas.export.base import Export
     from nas.export.trained import TrainedModel
+    from nas.lowering import FormChoice
 
 CHECKED_IMAGES = 16
-FORMATS = {"onnx": ".onnx", "tflite": ".tflite"}
 
 app = cli.new_app()
 
 
-@app.command()
+@app.command(epilog=f"\b\nFormats:\n{textwrap.indent(format_lines(), '  ')}")
 def export(
     network: Annotated[
         str,
@@ -34,7 +36,7 @@ def export(
         ),
     ],
     file_format: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help=f"File format: {', '.join(FORMATS)}.")
+        str, typer.Option("--format", metavar="FORMAT", help="File format; they are listed below.")
     ] = "onnx",
     weights: Annotated[
         Path | None,
@@ -66,72 +68,83 @@ def export(
             "[one convolution per layer, on any device]",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
 ) -> None:
     """Export a network to the format of another tool, and check it against torch."""
-    if file_format not in FORMATS:
-        raise MixnasError(unknown("format", file_format, FORMATS))
-    path = _path_for(network, FORMATS[file_format])
+    chosen = find_format(file_format)
+    path = _path_for(network, chosen.endings[0])
     if out is not None:
         names_folder = out.endswith(("/", os.sep)) or Path(out).is_dir()
         path = Path(out) / path.name if names_folder else Path(out)
-    about = path.with_name(f"{path.name}.json")
-    for file in (path, about):
-        if file.exists() and not force:
-            raise MixnasError(
-                f"{file} already exists; choose another --out, or replace it with --force"
-            )
-    if not path.parent.is_dir():
-        raise MixnasError(
-            f"the folder {path.parent} does not exist; create it or choose another --out"
-        )
+    files = (*chosen.files(path), path.with_name(f"{path.name}{ABOUT}"))
+    _refuse_in_the_way(files, force)
     if device is not None and not lowered:
         raise MixnasError(
             f"--device {device} only has an effect with --lowered; give both or neither"
         )
-    # Importing torch and ONNX Runtime is slow, so the options are checked first.
-    from nas.export.trained import find_trained, images_for
-    from nas.latency import open_device
-    from nas.lowering import MERGE_ALL
-    from nas.torch_model import build, load_weights
+    if lowered and not chosen.lowers:
+        raise MixnasError(f"{file_format} has no lowered networks; leave out --lowered")
+    # Importing torch and the formats' packages is slow, so the options are checked first.
+    chosen.writer()
+    from nas.export.writing import write_export
 
-    found = find_trained(network, weights)
-    choice = open_device(device).form_choice() if device else MERGE_ALL if lowered else None
-    model = build(found.spec, seed=0)
-    if found.weights is not None:
-        load_weights(model, found.weights)
-    images = images_for(found, CHECKED_IMAGES)
-    metadata = found.metadata
-    if metadata is not None and file_format == "tflite":
-        metadata = metadata.channels_last()
-    properties = {} if metadata is None else metadata.to_properties()
-    parity = _writer(file_format)(
-        model, path, choice, None if images is None else images[0], properties
-    )
-    shown = "random noise" if images is None else images[1]
-    facts = {"file": path.name, "format": file_format, "lowered": lowered, **_checks(parity, shown)}
-    known = {"spec": found.spec.to_dict()} if metadata is None else metadata.to_dict()
-    write_atomic(about, jsonlib.dumps({**facts, **known}, indent=2))
+    found, shown = _find(network, weights, chosen.channels_last, force)
+    prepared = dataclasses.replace(found, choice=_choice(lowered, device))
+    known = {"format": file_format, "lowered": lowered, "checked_on": shown}
+    facts = write_export(prepared, chosen, path, known)
+    trained = prepared.trained
     if json:
-        cli.print_json({"path": str(path), "trained": found.weights is not None, **facts})
+        told = {"files": list(map(str, files)), "trained": trained.weights is not None}
+        cli.print_json({"path": str(path), **told, **facts})
     else:
-        cli.print_text(f"{path}: outputs within {parity.difference:.1e} of torch's")
-        classes = "" if found.metadata is None else ", its classes and how to prepare images for it"
-        cli.print_text(f"{about}: the network{classes}")
-    for remark in _remarks(found):
+        difference = facts["largest_relative_difference"]
+        cli.print_text(f"{path}: outputs within {difference:.1e} of torch's")
+        for file in files[1:-1]:
+            cli.print_text(f"{file}: belongs to it; keep the two in one folder")
+        classes = "" if trained.metadata is None else ", its classes and how to prepare images"
+        cli.print_text(f"{files[-1]}: the network{classes}")
+    for remark in _remarks(trained):
         cli.error_console().print(remark, soft_wrap=True)
 
 
-def _writer(file_format: str) -> Callable[..., Parity]:
-    """Return the function that writes a format; what formats need is slow to import."""
-    if file_format == "tflite":
-        from nas.export.tflite_file import export_tflite
+def _refuse_in_the_way(files: Iterable[Path], force: bool) -> None:
+    """Refuse to write files that exist, or in a folder that does not."""
+    for file in files:
+        if file.exists() and not force:
+            raise MixnasError(
+                f"{file} already exists; choose another --out, or replace it with --force"
+            )
+        if not file.parent.is_dir():
+            raise MixnasError(
+                f"the folder {file.parent} does not exist; create it or choose another --out"
+            )
 
-        return export_tflite
-    from nas.export.onnx_file import export_onnx
 
-    return export_onnx
+def _find(
+    network: str, weights: Path | None, channels_last: bool, force: bool
+) -> tuple[Export, str]:
+    """Return what is to be written, and the name of the images that it is checked on."""
+    from nas.export.base import Export
+    from nas.export.trained import find_trained, images_for
+    from nas.torch_model import build, load_weights
+
+    trained = find_trained(network, weights)
+    model = build(trained.spec, seed=0)
+    if trained.weights is not None:
+        load_weights(model, trained.weights)
+    images, shown = images_for(trained, CHECKED_IMAGES) or (None, "random noise")
+    if trained.metadata is not None and channels_last:
+        trained = dataclasses.replace(trained, metadata=trained.metadata.channels_last())
+    return Export(model, trained, images=images, force=force), shown
+
+
+def _choice(lowered: bool, device: str | None) -> FormChoice | None:
+    """Return the rule that chooses the forms of lowered layers; None for the trained network."""
+    from nas.latency import open_device
+    from nas.lowering import MERGE_ALL
+
+    return open_device(device).form_choice() if device else MERGE_ALL if lowered else None
 
 
 def _path_for(network: str, suffix: str) -> Path:
@@ -144,16 +157,6 @@ def _path_for(network: str, suffix: str) -> Path:
     if path.suffix in (".yaml", ".yml", ".json"):
         return path.with_suffix(suffix)
     return path.with_name(f"{path.name}{suffix}")  # a dot in a name such as v1.2 begins no suffix
-
-
-def _checks(parity: Parity, shown: str) -> dict[str, Any]:
-    """Return what the file was checked for."""
-    return {
-        "largest_relative_difference": parity.difference,
-        "checked_on": shown,
-        "checked_images": parity.images,
-        "same_class": parity.same_class,
-    }
 
 
 def _remarks(found: TrainedModel) -> list[str]:

@@ -1,8 +1,8 @@
-"""What is exported of a network, and how the outputs of a file agree with those of torch."""
+"""How the outputs of an exported network agree with those of torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +10,8 @@ import torch
 from torch import Tensor
 
 from nas.errors import MixnasError
-from nas.ir import Node
-from nas.lowering import FormChoice, lower
 from nas.spec import NetworkSpec
-from nas.torch_model import Network, weights_of
+from nas.torch_model import Network
 
 Run = Callable[[np.ndarray], np.ndarray]
 """Runs an exported network on images (N, C, H, W), and returns the outputs (N, classes)."""
@@ -56,17 +54,6 @@ class Parity:
                 f"the exported network gives {self.images - self.same_class} of {self.images} "
                 "images another class than torch does; no file was written"
             )
-
-
-def in_form(model: Network, choice: FormChoice | None) -> tuple[Node, Mapping[str, np.ndarray]]:
-    """Return the layer tree and the weights of a model, in the form to be exported.
-
-    Args:
-        model: Model with the weights to export.
-        choice: Rule that chooses the forms of lowered layers; None for the network as trained.
-    """
-    tree, weights = model.spec.tree(), weights_of(model)
-    return (tree, weights) if choice is None else lower(tree, model.spec.in_shape, weights, choice)
 
 
 def compare(model: Network, run: Run, images: Tensor) -> Parity:

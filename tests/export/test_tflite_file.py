@@ -1,31 +1,26 @@
 """TensorFlow Lite files that are checked before they are written."""
 
-import numpy as np
-import pytest
-import torch
+import dataclasses
 
-from nas.errors import MixnasError
-from nas.export import tflite_file
-from nas.export.parity import Parity, noise
-from nas.export.tflite_file import export_tflite
+import pytest
+
+from nas.export.parity import noise
 from nas.lowering import MERGE_ALL
-from nas.spec import Input
 from nas.torch_model import build
-from tests.networks import TINY, trained_like
+from tests.export.exporting import MINI, agree, logits, trained_like, write
+from tests.formats.test_metadata import METADATA
 
 litert = pytest.importorskip("ai_edge_litert.interpreter")
 schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
-
-MINI = TINY.replace(input=Input(resolution=16))
 
 
 @pytest.mark.parametrize("choice", [None, MERGE_ALL])
 def test_a_file_gives_the_outputs_of_torch(tmp_path, choice):
     model = trained_like(MINI)
     images = noise(MINI)
-    parity = export_tflite(model, tmp_path / "m.tflite", choice, images)
-    assert parity.difference < 1e-5
-    assert (parity.images, parity.same_class) == (8, 8)
+    told = write("tflite", tmp_path / "m.tflite", model, choice, images=images)
+    assert told["largest_relative_difference"] < 1e-5
+    assert (told["checked_images"], told["same_class"]) == (8, 8)
     interpreter = litert.Interpreter(model_path=str(tmp_path / "m.tflite"))
     interpreter.allocate_tensors()
     (given,) = interpreter.get_input_details()
@@ -33,21 +28,14 @@ def test_a_file_gives_the_outputs_of_torch(tmp_path, choice):
     interpreter.set_tensor(given["index"], images[:1].permute(0, 2, 3, 1).contiguous().numpy())
     interpreter.invoke()
     found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    with torch.no_grad():
-        assert np.allclose(found, model(images[:1]).numpy(), atol=1e-5)
-
-
-def test_nothing_is_written_if_the_outputs_differ(tmp_path, monkeypatch):
-    monkeypatch.setattr(tflite_file, "compare", lambda *_: Parity(0.5, 8, 8))
-    with pytest.raises(MixnasError, match=r"differ by 5.0e-01 from torch's"):
-        export_tflite(build(MINI, 0), tmp_path / "m.tflite")
-    assert list(tmp_path.iterdir()) == []
+    assert agree(found, logits(model, images[:1]))
 
 
 def test_properties_are_written(tmp_path):
     path = tmp_path / "m.tflite"
-    export_tflite(build(MINI, 0), path, properties={"classes": '["a"]'})
+    metadata = dataclasses.replace(METADATA, classes=("a",))
+    write("tflite", path, build(MINI, 0), metadata=metadata)
     model = schema.ModelT.InitFromPackedBuf(path.read_bytes())
-    (found,) = model.metadata
-    assert found.name == b"classes"
-    assert bytes(model.buffers[found.buffer].data) == b'["a"]'
+    buffers = {m.name.decode(): model.buffers[m.buffer].data for m in model.metadata}
+    found = {name: bytes(data).decode() for name, data in buffers.items() if data is not None}
+    assert found == {name: text for name, text in metadata.to_properties().items() if text}

@@ -1,0 +1,75 @@
+"""What a format's writer is given, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from nas.export.parity import Parity, Run, noise
+from nas.export.trained import TrainedModel
+from nas.ir import Node
+from nas.lowering import FormChoice, lower
+from nas.torch_model import Network, weights_of
+
+
+@dataclass(frozen=True)
+class Export:
+    """A network to write in the format of another tool.
+
+    Attributes:
+        model: The network with the weights to export.
+        trained: Where it comes from: its data set, and what its weights were trained as.
+        choice: Rule that chooses the forms of lowered layers; None for the network as trained.
+        images: Inputs to compare the outputs for, shape (N, C, H, W); None for random noise.
+        force: Whether the user wants the file even if it is worse than the network.
+    """
+
+    model: Network
+    trained: TrainedModel
+    choice: FormChoice | None = None
+    images: Tensor | None = None
+    force: bool = False
+
+    @cached_property
+    def form(self) -> tuple[Node, Mapping[str, np.ndarray]]:
+        """The layer tree and the weights, in the form to be exported."""
+        tree, weights = self.model.spec.tree(), weights_of(self.model)
+        if self.choice is None:
+            return tree, weights
+        return lower(tree, self.model.spec.in_shape, weights, self.choice)
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """What the network was trained as, for the metadata of files: texts by name."""
+        metadata = self.trained.metadata
+        return {} if metadata is None else metadata.to_properties()
+
+    @property
+    def inputs(self) -> Tensor:
+        """Inputs to compare the outputs for, shape (N, C, H, W)."""
+        return noise(self.model.spec) if self.images is None else self.images
+
+
+@dataclass(frozen=True)
+class Written:
+    """A network that has been written.
+
+    Attributes:
+        run: Reads the files as their users will, and runs the network.
+        check: Refuses outputs that differ from torch's.
+        facts: What else there is to tell about the files, for the JSON file beside them.
+    """
+
+    run: Run
+    check: Callable[[Parity], None] = Parity.check
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+Writer = Callable[[Export, Path], Written]
+"""Writes a network to a file of an empty folder, and whatever belongs to it beside that file."""

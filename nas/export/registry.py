@@ -1,0 +1,99 @@
+"""The formats that networks are exported to.
+
+To add one, write a module with a function `write(export, path)` (see `nas.export.base.Writer`), and
+list it in `FORMATS`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas.errors import MixnasError, unknown
+
+if TYPE_CHECKING:
+    from nas.export.base import Writer
+
+ABOUT = ".json"
+"""Ending that is added to the name of a file for that of the facts beside it."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format that networks are exported to.
+
+    Attributes:
+        endings: How the names of its files end; that of the file to name on the command line first.
+        module: Module with the function `write`, imported when it is needed.
+        description: What it is and who reads it, a few words.
+        extra: Extra of this package that writing it needs, besides ``search``.
+        lowers: Whether a lowered network can be written.
+        channels_last: Whether the file takes images with the channels last.
+    """
+
+    endings: tuple[str, ...]
+    module: str
+    description: str
+    extra: str | None = None
+    lowers: bool = True
+    channels_last: bool = False
+
+    def writer(self) -> Writer:
+        """Return the function that writes it.
+
+        Raises:
+            ModuleNotFoundError: If a package that it needs is not installed.
+        """
+        write: Writer = import_module(self.module).write
+        return write
+
+    def files(self, path: Path) -> tuple[Path, ...]:
+        """Return the paths of the files of a network, `path` first.
+
+        Raises:
+            MixnasError: If `path` has the name of a file that is written beside it.
+        """
+        first, *others = self.endings
+        known = next((ending for ending in self.endings if path.name.endswith(ending)), "")
+        beside = [path.with_name(path.name.removesuffix(known) + ending) for ending in others]
+        if path in beside:
+            raise MixnasError(
+                f"{path} is the name of a file that is written beside the first; let the name end "
+                f"in {first}"
+            )
+        return path, *beside
+
+
+FORMATS = {
+    "onnx": Format((".onnx",), "nas.export.onnx_file", "ONNX, for ONNX Runtime and many others"),
+    "tflite": Format(
+        (".tflite",),
+        "nas.export.tflite_file",
+        "TensorFlow Lite, for LiteRT on phones and boards",
+        extra="litert",
+        channels_last=True,
+    ),
+}
+
+
+def find_format(name: str) -> Format:
+    """Return a format by its name.
+
+    Raises:
+        MixnasError: If there is none of this name.
+    """
+    if name not in FORMATS:
+        raise MixnasError(unknown("format", name, FORMATS))
+    return FORMATS[name]
+
+
+def format_lines() -> str:
+    """Return the formats with what they are, a line each."""
+    width = max(map(len, FORMATS)) + 2
+    return "\n".join(
+        f"{name:{width}}{found.description}"
+        + (f" (needs mixnas[{found.extra}])" if found.extra else "")
+        for name, found in FORMATS.items()
+    )

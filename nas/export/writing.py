@@ -1,0 +1,76 @@
+"""Writing the files of an export, which are read again and compared with torch before they stay."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from nas.export.base import Export, Writer
+from nas.export.parity import compare
+from nas.export.registry import ABOUT, Format
+
+
+def write_export(
+    export: Export, file_format: Format, path: Path, facts: dict[str, Any]
+) -> dict[str, Any]:
+    """Write the files of a network, and a JSON file with the facts about them.
+
+    They are written to a temporary folder and read again there by a tool that they are meant for.
+    Only if its outputs agree with those of torch, all files take their places.
+
+    Args:
+        export: The network.
+        file_format: The format.
+        path: The file to write; others of the format, and the JSON file, are written beside it.
+        facts: Facts for the JSON file.
+
+    Returns:
+        The facts together with what the files were checked for.
+
+    Raises:
+        MixnasError: If the network cannot be written, or the outputs do not agree.
+    """
+    writer = file_format.writer()
+    targets = file_format.files(path)
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary:
+            folder = Path(temporary)
+            told = {"file": path.name, **facts, **_checked(writer, export, folder / path.name)}
+            about = folder / f"{path.name}{ABOUT}"
+            about.write_text(
+                json.dumps({**told, **_what_it_is(export)}, indent=2), encoding="utf-8"
+            )
+            for target in (*targets[1:], path, path.with_name(about.name)):
+                _take_place(folder / target.name, target)
+    except OSError as error:  # a full disk does not say of which file
+        error.filename, error.filename2 = str(path), None
+        raise
+    return told
+
+
+def _checked(writer: Writer, export: Export, path: Path) -> dict[str, Any]:
+    """Write a file and compare what it gives with torch; return what is told of it."""
+    written = writer(export, path)
+    parity = compare(export.model, written.run, export.inputs)
+    written.check(parity)
+    return {
+        "largest_relative_difference": parity.difference,
+        "checked_images": parity.images,
+        "same_class": parity.same_class,
+        **written.facts,
+    }
+
+
+def _what_it_is(export: Export) -> dict[str, Any]:
+    metadata = export.trained.metadata
+    return {"spec": export.model.spec.to_dict()} if metadata is None else metadata.to_dict()
+
+
+def _take_place(temporary: Path, path: Path) -> None:
+    temporary.chmod(0o644)
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)

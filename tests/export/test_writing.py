@@ -1,0 +1,89 @@
+"""The files of an export are written together, after they were checked."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from nas.errors import MixnasError
+from nas.export.base import Written
+from nas.export.registry import Format
+from nas.export.writing import write_export
+from tests.export.exporting import MINI, export_of, logits, trained_like
+from tests.formats.test_metadata import METADATA
+
+MODEL = trained_like(MINI)
+PAIR = Format((".cfg", ".weights"), "tests_own_format", "two files")
+
+
+@pytest.fixture
+def writer(monkeypatch):
+    """Let a function write the two files of a format."""
+
+    def use(run, facts=None, **options):
+        def write(export, path):
+            path.write_text("cfg")
+            path.with_suffix(".weights").write_bytes(b"weights")
+            return Written(run, facts=facts or {}, **options)
+
+        monkeypatch.setitem(sys.modules, PAIR.module, SimpleNamespace(write=write))
+
+    return use
+
+
+def right(images):
+    import torch
+
+    return logits(MODEL, torch.from_numpy(images))
+
+
+def test_all_files_are_written_with_what_is_known_of_them(writer, tmp_path):
+    writer(right, {"bflops": 1.5})
+    told = write_export(export_of(MODEL), PAIR, tmp_path / "m.cfg", {"format": "pair"})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.cfg", "m.cfg.json", "m.weights"]
+    assert (tmp_path / "m.weights").read_bytes() == b"weights"
+    assert (tmp_path / "m.cfg").stat().st_mode & 0o777 == 0o644
+    about = json.loads((tmp_path / "m.cfg.json").read_text())
+    assert about == {**told, "spec": MINI.to_dict()}
+    assert told == {
+        "file": "m.cfg",
+        "format": "pair",
+        "largest_relative_difference": pytest.approx(0, abs=1e-6),
+        "checked_images": 8,
+        "same_class": 8,
+        "bflops": 1.5,
+    }
+    told = write_export(export_of(MODEL, metadata=METADATA), PAIR, tmp_path / "m.cfg", {})
+    assert json.loads((tmp_path / "m.cfg.json").read_text()) == {**told, **METADATA.to_dict()}
+
+
+def test_nothing_is_written_if_the_outputs_differ(writer, tmp_path):
+    (tmp_path / "m.weights").write_text("mine")
+    writer(lambda images: 2 * right(images))
+    with pytest.raises(MixnasError, match=r"differ by 1.0e\+00 from torch's"):
+        write_export(export_of(MODEL), PAIR, tmp_path / "m.cfg", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["m.weights"]
+    assert (tmp_path / "m.weights").read_text() == "mine"
+
+
+def test_a_format_can_have_a_check_of_its_own(writer, tmp_path):
+    seen = []
+    writer(lambda images: np.zeros((len(images), 10)), check=seen.append)
+    write_export(export_of(MODEL), PAIR, tmp_path / "m.cfg", {})
+    assert seen[0].difference == 1.0
+    assert (tmp_path / "m.cfg").read_text() == "cfg"
+
+
+def test_an_error_of_the_disk_names_the_file(monkeypatch, writer, tmp_path):
+    writer(right)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match=r"No space left") as raised:
+        write_export(export_of(MODEL), PAIR, tmp_path / "m.cfg", {})
+    assert raised.value.filename == str(tmp_path / "m.cfg")
+    assert list(tmp_path.iterdir()) == []

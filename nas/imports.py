@@ -140,6 +140,8 @@ def named_object(name: str, what: str) -> Any:
 _EXTRAS = {
     "agent": ("fastapi", "onnx", "onnxruntime", "starlette", "uvicorn"),
     "litert": ("ai_edge_litert", "flatbuffers"),
+    "ncnn": ("ncnn",),
+    "openvino": ("openvino",),
     "search": (
         "accelerate",
         "fvcore",

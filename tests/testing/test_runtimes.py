@@ -2,7 +2,9 @@
 
 import pytest
 
+from nas.latency.runtimes.litert_runtime import LiteRT
 from nas.latency.runtimes.onnxruntime_runtime import OnnxRuntime
+from nas.latency.runtimes.openvino_runtime import OpenVino
 from nas.latency.runtimes.torch_runtime import Torch
 from nas.testing.runtimes import RuntimeContract
 
@@ -10,6 +12,18 @@ from nas.testing.runtimes import RuntimeContract
 class TestOnnxRuntime(RuntimeContract):
     def runtime(self, threads, batch):
         return OnnxRuntime("cpu", threads, batch)
+
+
+class TestOpenVino(RuntimeContract):
+    def runtime(self, threads, batch):
+        pytest.importorskip("openvino")
+        return OpenVino("cpu", threads, batch)
+
+
+class TestLiteRT(RuntimeContract):
+    def runtime(self, threads, batch):
+        pytest.importorskip("ai_edge_litert")
+        return LiteRT("cpu", threads, batch)
 
 
 class TestTorch(RuntimeContract):

@@ -74,6 +74,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "onnxruntime": Family(
             "onnxruntime_runtime", "OnnxRuntime", "agent", ("onnxruntime:cpu",), "onnx"
         ),
+        "openvino": Family("openvino_runtime", "OpenVino", "openvino", ("openvino:cpu",), "onnx"),
         "litert": Family("litert_runtime", "LiteRT", "litert", ("litert:cpu",), "tflite"),
         "torch": Family(
             "torch_runtime",

@@ -8,55 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from nas.errors import MixnasError, UnrunnableError, reason_of, unknown
-from nas.latency.runtimes.base import Program, TimedRun, noise
-from nas.latency.runtimes.models import serialized
-from nas.machine import machine_name, usable_cores
-
-PROCESSORS = ("cpu",)
+from nas.errors import MixnasError, UnrunnableError, reason_of
+from nas.latency.runtimes.base import TimedRun, noise
+from nas.latency.runtimes.cpu import CpuRuntime
 
 
-class LiteRT:
+class LiteRT(CpuRuntime):
     """Runs networks in LiteRT."""
 
+    family = "litert"
+    title = "LiteRT"
     model_format = "tflite"
 
     def __init__(
         self, processor: str, threads: int | None, batch: int, precision: str = "fp32"
     ) -> None:
-        """Open LiteRT.
-
-        Args:
-            processor: ``cpu``.
-            threads: Number of threads; None for one per usable core.
-            batch: Number of images per run.
-            precision: ``fp32``.
-
-        Raises:
-            MixnasError: If the processor or the precision is not supported.
-            ModuleNotFoundError: If LiteRT is not installed.
-        """
-        if processor not in PROCESSORS:
-            raise MixnasError(unknown("processor of LiteRT", processor, PROCESSORS))
-        if precision != "fp32":
-            raise MixnasError(
-                f"precision {precision} runs in ONNX Runtime only; use fp32 in LiteRT"
-            )
+        """See `CpuRuntime`."""
+        super().__init__(processor, threads, batch, precision)
         from ai_edge_litert.interpreter import Interpreter
 
         self._interpreter = Interpreter
-        self.name = f"litert:{processor}"
         self.version = f"ai-edge-litert {version('ai-edge-litert')}"
-        self.machine = machine_name()
-        self.threads = threads or usable_cores()
-        self.pins_threads = False
-        self.tunable = True
-        self.batch = batch
-        self.precision = precision
-
-    def load(self, program: Program) -> TimedRun:
-        """See `Runtime.load`."""
-        return self.load_model(serialized(program, self.model_format, self.precision, self.batch))
 
     def load_model(self, model: bytes) -> TimedRun:
         """See `Runtime.load_model`."""

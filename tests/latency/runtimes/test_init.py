@@ -36,7 +36,7 @@ def test_every_family_opens_with_the_format_of_its_table(family):
         ("onnxruntime:gpu", "unknown ONNX Runtime execution provider 'gpu'.*allowed: .*cpu"),
         (
             "onyxruntime:cpu",
-            "unknown device 'onyxruntime:cpu'.*onnxruntime:cpu, litert:cpu",
+            "unknown device 'onyxruntime:cpu'.*onnxruntime:cpu, openvino:cpu, litert:cpu",
         ),
         ("torch", "device 'torch' does not name a processor; write RUNTIME:PROCESSOR"),
         ("torch:tpu", "unknown processor of torch 'tpu'.*allowed: cpu, cuda"),
@@ -56,6 +56,7 @@ def test_int8_is_refused_by_torch():
     ("name", "module", "package", "extra"),
     [
         ("onnxruntime:cpu", "onnxruntime", "onnxruntime", "agent"),
+        ("openvino:cpu", "openvino", "openvino", "openvino"),
         ("litert:cpu", "ai_edge_litert.interpreter", "ai_edge_litert", "litert"),
         ("compile:cpu", "torch", "torch", "search"),
     ],

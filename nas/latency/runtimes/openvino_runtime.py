@@ -1,0 +1,122 @@
+"""Networks in OpenVINO, on its CPU plugin."""
+
+from __future__ import annotations
+
+import time
+from importlib.metadata import version
+from typing import Any
+
+from nas.errors import MixnasError, UnrunnableError, reason_of
+from nas.imports import without_telemetry
+from nas.ir import Shape
+from nas.latency.runtimes.base import TimedRun, noise
+from nas.latency.runtimes.cpu import CpuRuntime
+
+_DYNAMIC = -1
+
+
+class OpenVino(CpuRuntime):
+    """Runs networks in OpenVINO: one at a time (one stream), in float32 arithmetic.
+
+    OpenVINO pins its threads itself, unless it is told not to. It does not use cores that the
+    calling thread is kept from, so that thread must not be pinned to a single one.
+    """
+
+    family = "openvino"
+    title = "OpenVINO"
+    model_format = "onnx"
+
+    def __init__(
+        self, processor: str, threads: int | None, batch: int, precision: str = "fp32"
+    ) -> None:
+        """See `CpuRuntime`.
+
+        Raises:
+            MixnasError: If OpenVINO cannot use that many threads here.
+        """
+        super().__init__(processor, threads, batch, precision)
+        without_telemetry()
+        import openvino
+
+        self._openvino = openvino
+        self._core = openvino.Core()
+        self.version = f"openvino {version('openvino')}"
+        used = self._threads_used()
+        if threads is not None and used != threads:
+            raise MixnasError(
+                f"OpenVINO would compute with {used} instead of {threads} threads on the cores "
+                f"that this process may use; choose --threads {used} or less"
+            )
+        self.threads = used
+
+    def load_model(self, model: bytes) -> TimedRun:
+        """See `Runtime.load_model`."""
+        try:
+            read = self._core.read_model(model)
+        except RuntimeError as error:
+            raise UnrunnableError(f"OpenVINO rejects the model: {_reason(error)}") from None
+        shape = _image_shape(read)
+        try:
+            read.reshape([self.batch, *shape])
+            request = self._compiled(read).create_infer_request()
+        except RuntimeError as error:
+            raise UnrunnableError(f"OpenVINO rejects the model: {_reason(error)}") from None
+        request.set_input_tensor(self._openvino.Tensor(noise(self.batch, shape)))
+
+        def run() -> float:
+            start = time.perf_counter_ns()
+            request.infer(share_outputs=True)
+            return (time.perf_counter_ns() - start) / 1e6
+
+        return run
+
+    def _compiled(self, model: Any) -> Any:
+        options = {
+            "INFERENCE_NUM_THREADS": self.threads,
+            "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",  # it would be bfloat16 where the processor has it
+            "ENABLE_HYPER_THREADING": True,  # fewer threads would be used than were asked for
+        }
+        return self._core.compile_model(model, "CPU", options)
+
+    def _threads_used(self) -> int:
+        """Return the number of threads that a network really has."""
+        from openvino import opset13
+
+        images = opset13.parameter([1, 1, 1, 1], self._openvino.Type.f32)
+        smallest = self._openvino.Model([opset13.relu(images)], [images], "smallest")
+        return int(self._compiled(smallest).get_property("INFERENCE_NUM_THREADS"))
+
+
+def _image_shape(model: Any) -> Shape:
+    """Return the shape of one image of a model's only input."""
+    inputs = [
+        (given.get_any_name(), given.get_element_type().get_type_name(), given.get_partial_shape())
+        for given in model.inputs
+    ]
+    sizes = _sizes(inputs[0][2]) if len(inputs) == 1 and inputs[0][1] == "f32" else []
+    if len(sizes) != 4 or min(sizes[1:]) < 1:
+        found = ", ".join(f"{name}: {kind} {shape}" for name, kind, shape in inputs)
+        raise MixnasError(
+            f"the model's inputs are ({found}); it must have one float input (batch, C, H, W) "
+            "with fixed channels, height and width"
+        )
+    batch, channels, height, width = sizes
+    if batch not in (_DYNAMIC, 1):
+        raise MixnasError(f"the model's batch size is fixed at {batch}; make it dynamic")
+    return channels, height, width
+
+
+def _sizes(shape: Any) -> list[int]:
+    """Return the dimensions of a shape, `_DYNAMIC` for those that are not fixed."""
+    if shape.rank.is_dynamic:
+        return []
+    return [_DYNAMIC if size.is_dynamic else int(size.get_length()) for size in shape]
+
+
+def _reason(error: RuntimeError) -> str:
+    """Return what an exception says after naming the places in OpenVINO's source."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith(("Exception from", "Check '"))]
+    return reason_of(RuntimeError(told[0])) if told else reason_of(error)

@@ -1,0 +1,101 @@
+"""OpenVINO and the models that it takes."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from onnx import TensorProto
+
+from nas.errors import MixnasError, UnrunnableError
+from nas.ir import Conv, Seq
+from nas.latency import MeasurementSettings
+from nas.latency.runtimes import open_runtime
+from nas.latency.runtimes.base import Program, noise
+from nas.latency.runtimes.openvino_runtime import OpenVino
+from nas.latency.weights import realistic_weights
+from nas.machine import usable_cores
+from tests.latency.onnx_models import model
+
+pytest.importorskip("openvino")
+
+TREE = Seq((("conv", Conv(3, 4, 3, bias=True)),))
+PROGRAM = Program(TREE, (3, 8, 6), realistic_weights(TREE))
+
+
+@pytest.fixture
+def runtime():
+    return OpenVino("cpu", threads=1, batch=2)
+
+
+def test_what_it_is_called(runtime):
+    opened = open_runtime("openvino:cpu", MeasurementSettings(threads=1, batch=2))
+    assert (opened.name, opened.threads, opened.batch) == ("openvino:cpu", 1, 2)
+    assert opened.version.startswith("openvino 20")
+    assert (opened.tunable, opened.pins_threads, opened.model_format) == (True, False, "onnx")
+
+
+def test_a_run_feeds_a_batch_of_noise(runtime, monkeypatch):
+    fed = []
+    tensor = runtime._openvino.Tensor
+    monkeypatch.setattr(
+        runtime._openvino, "Tensor", lambda images: fed.append(images) or tensor(images)
+    )
+    assert 0 < runtime.load(PROGRAM)() < 60_000
+    np.testing.assert_array_equal(fed[0], noise(2, PROGRAM.shape))
+
+
+def test_networks_run_in_one_stream_in_float32(runtime):
+    read = runtime._core.read_model(model(["batch", 3, 8, 8]))
+    read.reshape([2, 3, 8, 8])
+    compiled = runtime._compiled(read)
+    assert compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name() == "f32"
+    assert compiled.get_property("NUM_STREAMS") == 1
+    assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
+    assert [list(given.shape) for given in compiled.inputs] == [[2, 3, 8, 8]]
+
+
+def test_threads_are_those_that_openvino_uses():
+    assert OpenVino("cpu", threads=None, batch=1).threads == usable_cores()
+    with pytest.raises(MixnasError, match=r"with \d+ instead of 1000 threads .*--threads \d+ or"):
+        OpenVino("cpu", threads=1000, batch=1)
+
+
+@pytest.mark.parametrize(
+    ("graph", "message"),
+    [
+        (model(["batch", 3, 8]), r"inputs are \(x0: f32 \[\?,3,8\]\); it must have one float"),
+        (model(["batch", 3, "height", 8]), "with fixed channels, height and width"),
+        (model(["batch", 3, 0, 8]), "with fixed channels, height and width"),
+        (model(["batch", 3, 8, 8], kind=TensorProto.DOUBLE), r"inputs are \(x0: f64"),
+        (model([4, 3, 8, 8]), "batch size is fixed at 4; make it dynamic"),
+    ],
+)
+def test_models_without_one_image_input_are_refused(runtime, graph, message):
+    with pytest.raises(MixnasError, match=message):
+        runtime.load_model(graph)
+
+
+def test_a_fixed_batch_size_of_one_is_taken(runtime):
+    assert runtime.load_model(model([1, 3, 8, 8]))() > 0
+
+
+@pytest.mark.parametrize("garbage", [b"\x08garbage", b"", b"/dev/null"])
+def test_what_is_not_a_model_is_refused(runtime, garbage):
+    with pytest.raises(
+        UnrunnableError, match=r"^OpenVINO rejects the model: Unable to read[^\n]+$"
+    ):
+        runtime.load_model(garbage)
+
+
+def test_telemetry_is_off_without_a_command():
+    code = (
+        "import sys\n"
+        "from nas.latency.runtimes import open_runtime\n"
+        "from nas.latency.conditions import MeasurementSettings\n"
+        "open_runtime('openvino:cpu', MeasurementSettings(threads=1))\n"
+        "assert 'openvino' in sys.modules\n"
+        "print([name for name in sys.modules if 'telemetry' in name and sys.modules[name]])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "openvino_telemetry" not in done.stdout

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,13 @@ from nas.data.images import (
     split_off_validation,
 )
 from nas.data.layout import parts_in
-from nas.data.npz import npz_names, read_npz
+from nas.data.npz import check_images, npz_names, read_npz
 from nas.errors import MixnasError
 
 MIN_IMAGES_PER_CLASS = 5  # so that each of the three splits gets at least one
 MOST_CLASSES = 1_000_000
+UNKNOWN = 0
+"""Stands for the digest of content that is not known; see `numbered`."""
 _PAIRS: tuple[tuple[Part, Part], ...] = (
     ("train", "test"),
     ("train", "validation"),
@@ -65,6 +67,8 @@ def load_npz(path: Path) -> ImageData:
             _refuse_unused(path, found, names, [name for pair in pairs.values() for name in pair])
             arrays = read_npz(path, [name for pair in pairs.values() for name in pair])
             given = {part: (arrays[pair[0]], arrays[pair[1]]) for part, pair in pairs.items()}
+            many = (images for images, _ in given.values() if images.ndim)
+            check_images(str(path), many, path.stat().st_size)
             return assemble(str(path), given)
     raise MixnasError(
         f"{path} contains {', '.join(found) or 'nothing'}; expected images and labels, or "
@@ -125,8 +129,8 @@ def assemble(
     check_counts(name, arrays["train"][1], classes)
     labels = {part: labels for part, (_, labels) in arrays.items()}
     members = split(labels)
-    digests = {part: [_digest(image) for image in images] for part, (images, _) in given.items()}
-    found = {part: [digests[of][i] for i in index] for part, (of, index) in members.items()}
+    digests = {part: numbered(map(_digest, images)) for part, (images, _) in given.items()}
+    found = {part: digests[of][index] for part, (of, index) in members.items()}
 
     def called(part: Part, row: int) -> str:
         origin, index = members[part]
@@ -178,22 +182,22 @@ def split(
 
 
 def repeated_images(
-    digests: Mapping[Part, Sequence[bytes]], name: Callable[[Part, int], str]
+    digests: Mapping[Part, np.ndarray], name: Callable[[Part, int], str]
 ) -> list[str]:
     """Return a remark for each two splits that share images, byte by byte.
 
     Args:
-        digests: A digest of each image's content, by split; empty for unknown content.
+        digests: A digest of each image's content, by split, as a number; see `numbered`.
         name: Returns what to call an image, for its split and its index.
     """
     remarks = []
     for one, other in _PAIRS:
-        known = {digest: i for i, digest in enumerate(digests[one]) if digest}
-        pairs = [(known[d], i) for i, d in enumerate(digests[other]) if d in known]
-        if pairs:
-            first, second = name(one, pairs[0][0]), name(other, pairs[0][1])
+        rows = np.flatnonzero(np.isin(digests[other], digests[one]) & (digests[other] != UNKNOWN))
+        if len(rows):
+            same = np.flatnonzero(digests[one] == digests[other][rows[0]])
+            first, second = name(one, int(same[-1])), name(other, int(rows[0]))
             remarks.append(
-                f"{len(pairs):,} of {len(digests[other]):,} {other} images are {one} images as "
+                f"{len(rows):,} of {len(digests[other]):,} {other} images are {one} images as "
                 f"well, byte by byte ({second} is {first}): the {other} accuracy is too high; "
                 "remove one of each two"
             )
@@ -245,8 +249,17 @@ def check_counts(
         )
 
 
+def numbered(digests: Iterable[bytes]) -> np.ndarray:
+    """Return the first 64 bits of digests as numbers, uint64, shape (N,).
+
+    As objects, they would take more memory than small images. No bytes, and zeros, which stand for
+    content that is not known, become `UNKNOWN`.
+    """
+    return np.fromiter((int.from_bytes(digest[:8]) for digest in digests), np.uint64)
+
+
 def _digest(image: np.ndarray) -> bytes:
-    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+    return hashlib.blake2b(image.tobytes(), digest_size=8).digest()
 
 
 def _checked(name: str, part: Part, images: np.ndarray, labels: np.ndarray) -> Arrays:

@@ -22,7 +22,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from nas.data.arrays import absent_classes, repeated_images
+from nas.data.arrays import absent_classes, numbered, repeated_images
 from nas.data.decoding import DECODING, ImageFile, read_image
 from nas.data.images import PARTS, ImageData, Part
 from nas.errors import MixnasError
@@ -203,7 +203,10 @@ class PixelCache:
                     if step is not None and (done % _CHUNK == 0 or done == total):
                         step(done, total)
             file.truncate(end)  # rows of images that cannot be read are empty, at the end
-        repeated = repeated_images(digests, lambda p, row: printable(str(self._files[p][row][0])))
+        repeated = repeated_images(
+            {part: numbered(found) for part, found in digests.items()},
+            lambda part, row: printable(str(self._files[part][row][0])),
+        )
         contents = {"labels": labels, "broken": broken, "repeated": repeated}
         write_atomic(self._index, json.dumps(contents))
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nas.data.arrays import check_counts, repeated_images, split
+from nas.data.arrays import check_counts, numbered, repeated_images, split
 from nas.data.cache import Entry, PixelCache, pixel_bytes
 from nas.data.contents import ContentDigests
 from nas.data.decoding import ImageFile, read_image, shorter_side
@@ -113,10 +113,7 @@ class FolderData:
             # Of the images in shards, digests are not kept.
             return [f"{self.name}: equal images in two splits were not looked for in shards"]
         known = ContentDigests(self.root)
-        digests = {
-            part: [digest if any(digest) else b"" for digest in known.of(paths)]
-            for part, paths in sources.items()
-        }
+        digests = {part: numbered(known.of(paths)) for part, paths in sources.items()}
         return repeated_images(digests, lambda part, row: printable(str(sources[part][row])))
 
     def check_readable(self) -> None:

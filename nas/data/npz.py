@@ -1,15 +1,15 @@
 """Reading .npz files, and packed files in general: never more than their content is worth.
 
 Headers may claim any size, and a few packed bytes may stand for many. So nothing is allocated
-because a header says so: what is read grows with what is there, up to a multiple of the file's own
-size.
+because a header says so: what is read, and what is made of it, grows with what is there, up to a
+multiple of the file's own size.
 """
 
 from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -20,6 +20,7 @@ from nas.files import parsing
 
 _ALWAYS_READ = 64 << 20  # bytes that any file may unpack to
 _MOST_EXPANSION = 200  # further bytes for each packed one; deflate reaches 1,032 on zeros
+_BYTES_PER_IMAGE = 100  # of memory, that its label, digest and split take
 _CHUNK = 1 << 20  # bytes read at once
 _ENDING = ".npy"
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # of numpy.savez and savez_compressed
@@ -36,12 +37,40 @@ def check_expansion(where: str, claimed: int, packed: int) -> None:
     Raises:
         MixnasError: If it claims more than the packed bytes can be expected to hold.
     """
-    most = _ALWAYS_READ + _MOST_EXPANSION * packed
+    most = _most_of(packed)
     if claimed > most:
         raise MixnasError(
             f"{where} claims to have {claimed} bytes, more than the {most} that are read of "
             f"{packed} packed ones; it is damaged, or should be saved without compression"
         )
+
+
+def check_images(name: str, images: Iterable[np.ndarray], packed: int) -> None:
+    """Refuse more images than a file can be expected to hold: small ones cost more than they have.
+
+    Args:
+        name: What has these images, for the message.
+        images: Arrays of images, shape (N, ...).
+        packed: Bytes of the file, or of all the files.
+
+    Raises:
+        MixnasError: If their pixels and what is made of each image take more memory than may be
+            made of the packed bytes.
+    """
+    arrays = list(images)
+    count = sum(map(len, arrays))
+    needed = sum(array.nbytes for array in arrays) + _BYTES_PER_IMAGE * count
+    most = _most_of(packed)
+    if needed > most:
+        raise MixnasError(
+            f"{name} has {count} images in {packed} bytes: they would take {needed} bytes of "
+            f"memory, more than the {most} that are made of so few; it is damaged, or should be "
+            "saved without compression"
+        )
+
+
+def _most_of(packed: int) -> int:
+    return _ALWAYS_READ + _MOST_EXPANSION * packed
 
 
 class _Readable(Protocol):
@@ -103,7 +132,9 @@ def _array(where: str, file: zipfile.ZipFile, member: str) -> np.ndarray:
         if len(raw) < size or content.read(1):  # at the end, the checksum is compared, too
             raise MixnasError(f"{where} does not have the {size} bytes that its shape needs")
     order: Any = "F" if is_fortran else "C"
-    return np.ndarray(shape, dtype, buffer=bytes(raw), order=order)
+    array: np.ndarray = np.ndarray(shape, dtype, buffer=raw, order=order)
+    array.flags.writeable = False
+    return array
 
 
 def _header(where: str, content: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from nas.data.arrays import Arrays, assemble
 from nas.data.images import ImageData, Part
-from nas.data.npz import check_expansion, read_at_most
+from nas.data.npz import check_expansion, check_images, read_at_most
 from nas.data.pickles import plain_content
 from nas.files import parsing
 
@@ -143,6 +143,7 @@ def _idx_file(folder: Path, name: str) -> Path | None:
 
 def _idx(folder: Path) -> ImageData:
     parts: dict[Part, Arrays] = {}
+    packed = 0
     names: dict[Part, str] = {"train": "train", "test": "t10k"}
     for part, name in names.items():
         paths = [_idx_file(folder, f"{name}-{what}") for what in ("images", "labels")]
@@ -150,6 +151,8 @@ def _idx(folder: Path) -> ImageData:
             raise ValueError(f"{name}-images-idx3-ubyte or {name}-labels-idx1-ubyte is missing")
         images, labels = (_idx_array(path) for path in paths if path is not None)
         parts[part] = (images, labels)
+        packed += sum(path.stat().st_size for path in paths if path is not None)
+    check_images(str(folder), (images for images, _ in parts.values()), packed)
     return assemble(str(folder), parts)
 
 

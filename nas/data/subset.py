@@ -114,7 +114,11 @@ def drawn(labels: np.ndarray, key: Callable[[int], bytes], most: int) -> np.ndar
     for rows in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
         if len(rows) > most:
             # Members that hash alike are equal, so that it does not matter which of them is drawn.
-            hashes = [hashlib.blake2b(key(int(row)), digest_size=8).digest() for row in rows]
-            rows = rows[sorted(range(len(rows)), key=hashes.__getitem__)[:most]]
+            hashes = np.fromiter((_hash(key(int(row))) for row in rows), np.uint64, len(rows))
+            rows = rows[np.argsort(hashes, kind="stable")[:most]]
         chosen.append(rows)
     return np.sort(np.concatenate(chosen)).astype(np.int64)
+
+
+def _hash(key: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest())

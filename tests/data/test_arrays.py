@@ -3,9 +3,11 @@ import pytest
 
 from nas.data import load_data
 from nas.data.arrays import (
+    UNKNOWN,
     absent_classes,
     assemble,
     check_counts,
+    numbered,
     repeated_images,
     split,
 )
@@ -180,9 +182,18 @@ def test_images_that_are_given_twice_are_told():
 
 
 def test_unknown_contents_are_not_equal():
-    digests = {"train": [b"", b"a"], "validation": [b""], "test": [b"", b"a", b"a"]}
-    (remark,) = repeated_images(digests, lambda part, row: f"{part}{row}")
-    assert remark.startswith("2 of 3 test images are train images as well, byte by byte (test1 is")
+    digests = {"train": [b"", b"a", b"a"], "validation": [bytes(16)], "test": [b"", b"a", b"a"]}
+    numbers = {part: numbered(found) for part, found in digests.items()}
+    (remark,) = repeated_images(numbers, lambda part, row: f"{part}{row}")
+    assert remark.startswith(
+        "2 of 3 test images are train images as well, byte by byte (test1 is train2): the test"
+    )
+
+
+def test_digests_are_numbered_by_their_first_64_bits():
+    assert numbered([b"", bytes(16), b"\1" + bytes(15), bytes(7) + b"\2" + bytes(8)]).tolist() == [
+        *(UNKNOWN, UNKNOWN, 1 << 56, 2)
+    ]
 
 
 def test_classes_without_images_are_told():
@@ -194,3 +205,17 @@ def test_classes_without_images_are_told():
         "7 of 9 classes have no test images, so that the test accuracy says nothing of them: c2, "
         "c3, c4, c5, c6 and 2 more",
     ]
+
+
+def test_millions_of_tiny_images_in_a_small_file_are_refused_before_anything_is_made_of_them(
+    tmp_path,
+):
+    path = tmp_path / "a.npz"
+    count = 1_000_000
+    labels = np.repeat(np.arange(2, dtype=np.uint8), count // 2)
+    np.savez_compressed(path, images=np.zeros((count, 1, 1), np.uint8), labels=labels)
+    assert path.stat().st_size < 4_000
+    with pytest.raises(
+        MixnasError, match=r"has 1000000 images in \d+ bytes: they would take 101000000 b"
+    ):
+        load_data(str(path))

@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from nas.data.npz import check_expansion, npz_names, read_at_most, read_npz
+from nas.data.npz import check_expansion, check_images, npz_names, read_at_most, read_npz
 from nas.errors import MixnasError
 from tests.fuzzing import outcomes
 
@@ -106,3 +106,19 @@ def test_no_more_is_read_than_is_there():
     assert read_at_most(io.BytesIO(b"abc"), 1 << 60) == b"abc"
     assert read_at_most(io.BytesIO(b"abc" * 10**6), 2_000_001) == (b"abc" * 10**6)[:2_000_001]
     assert read_at_most(io.BytesIO(b"abc"), 0) == b""
+
+
+def test_more_images_than_a_file_can_hold_are_refused():
+    free = 64 << 20
+    most = free // (16 + 100)  # 4x4 pixels, and what is made of each image
+    check_images("a.npz", [np.empty((most, 4, 4), np.uint8)], packed=0)
+    check_images("a.npz", [np.empty((most + 1, 4, 4), np.uint8)], packed=1)
+    halves = [np.empty((most, 4, 4), np.uint8), np.empty((1, 4, 4), np.uint8)]
+    told = (
+        f"a.npz has {most + 1} images in 0 bytes: they would take {116 * (most + 1)} bytes of "
+        f"memory, more than the {free} that are made of so few; it is damaged, or should be saved "
+        "without compression"
+    )
+    with pytest.raises(MixnasError) as caught:
+        check_images("a.npz", halves, packed=0)
+    assert str(caught.value) == told

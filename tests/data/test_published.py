@@ -140,3 +140,19 @@ def test_a_header_that_claims_more_than_a_packed_file_can_hold_is_refused(tmp_pa
     (root / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(head))
     with pytest.raises(MixnasError, match="claims to have 4398046511104 bytes, more than"):
         load_data(str(root))
+
+
+def test_more_images_than_packed_files_can_hold_are_refused(tmp_path):
+    root = write_idx(tmp_path / "data", packed=True)
+    count = 1_000_000
+    for what, array in (
+        ("images-idx3", np.zeros((count, 1, 1), np.uint8)),
+        ("labels-idx1", np.repeat([0, 1], count // 2)),
+    ):
+        (root / f"train-{what}-ubyte.gz").write_bytes(gzip.compress(idx(array)))
+    # Those of the test, 30 of 28x28, are counted, too.
+    needed = count * 101 + 30 * (28 * 28 + 100)
+    with pytest.raises(
+        MixnasError, match=rf"has 1000030 images in \d+ bytes: they would take {needed} bytes"
+    ):
+        load_data(str(root))

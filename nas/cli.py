@@ -48,6 +48,11 @@ Precision = Annotated[
         metavar="PRECISION", help="Arithmetic precision: fp32, or int8 (ONNX Runtime only)."
     ),
 ]
+INTERVAL_HELP = (
+    "Pause before each run, such as 200ms, as between the images of a camera: processors clock "
+    "down meanwhile."
+)
+Interval = Annotated[str, typer.Option(metavar="TIME", help=INTERVAL_HELP)]
 ImagesPerClass = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Most images of each class to use. [all]")
 ]

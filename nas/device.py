@@ -151,6 +151,7 @@ def fit(
     threads: cli.Threads = None,
     batch: cli.Batch = 1,
     precision: cli.Precision = "fp32",
+    interval: cli.Interval = "0ms",
     plain: Annotated[
         bool, typer.Option("--plain", help="Measure the form as trained, not the lowered form.")
     ] = False,
@@ -161,8 +162,8 @@ def fit(
 
     Searches of the space on the device then predict the latency of each candidate and measure the
     Pareto front at the end. Searches use all cores, batch size 1 and fp32; a predictor fitted under
-    other conditions can only be used from Python. After an interruption, the same command continues
-    with the measurements made so far.
+    other conditions can only be used from Python. Give --interval to both or to neither. After an
+    interruption, the same command continues with the measurements made so far.
     """
     from nas.latency import open_device
     from nas.latency.conditions import measurement_settings
@@ -172,7 +173,7 @@ def fit(
     from nas.limits import parse_limits, with_budget
     from nas.space import load_space
 
-    settings = measurement_settings(threads, batch, precision, not plain)
+    settings = measurement_settings(threads, batch, precision, not plain, interval)
     limits, opened_space = parse_limits(with_budget(budget, limit)), load_space(space)
     opened_device, console = open_device(device, settings), cli.error_console()
     with cli.progress_bar(console, f"examining {device}") as step:
@@ -237,6 +238,7 @@ def examine(
     threads: cli.Threads = None,
     batch: cli.Batch = 1,
     precision: cli.Precision = "fp32",
+    interval: cli.Interval = "0ms",
     plain: Annotated[
         bool, typer.Option("--plain", help="Examine the form as trained, not the lowered form.")
     ] = False,
@@ -253,7 +255,7 @@ def examine(
         raise MixnasError(
             f"{device} is a remote device, which examines itself; run this command on that machine"
         )
-    settings = measurement_settings(threads, batch, precision, not plain)
+    settings = measurement_settings(threads, batch, precision, not plain, interval)
     with cli.progress_bar(cli.error_console(), f"examining {device}") as step:
         profile = LocalDevice(device, settings).examine(step)
     print(f"the reference network takes {profile.reference_ms:.2f} ms")

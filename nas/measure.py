@@ -43,6 +43,7 @@ def measure(
         ),
     ] = None,
     precision: cli.Precision = "fp32",
+    interval: cli.Interval = "0ms",
     attempts: Annotated[
         int,
         typer.Option(
@@ -63,7 +64,9 @@ def measure(
     alternate with those of a reference network, which shows whether the machine is quiet.
     """
     forms = [True, False] if both else [not plain]
-    settings = [measurement_settings(threads, batch, precision, lowered) for lowered in forms]
+    settings = [
+        measurement_settings(threads, batch, precision, lowered, interval) for lowered in forms
+    ]
     specs = [load_network(name).at(resolution) for name in networks]
     console = cli.error_console()
     rows: list[dict[str, Any]] = []
@@ -92,6 +95,8 @@ def _measure(device: Device, spec: NetworkSpec, attempts: int, strict: bool) -> 
 
 def _print(rows: list[dict[str, Any]]) -> None:
     first = rows[0]
+    interval = first["interval_ms"]
+    pauses = f", a pause of {interval:g} ms before each run" if interval else ""
     cli.print_table(
         "Latency",
         [
@@ -119,8 +124,8 @@ def _print(rows: list[dict[str, Any]]) -> None:
         ],
         f"{first['device']}, {first['runtime']}, {first['machine']}, "
         f"{number_of(first['threads'], 'thread')}, "
-        f"batch {first['batch']}, {first['precision']}; steady: median at the machine's usual "
-        "speed",
+        f"batch {first['batch']}, {first['precision']}{pauses}; steady: median at the machine's "
+        "usual speed",
     )
 
 

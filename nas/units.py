@@ -8,6 +8,8 @@ import re
 from nas.errors import MixnasError
 
 GIBIBYTE = 1 << 30
+LONGEST_INTERVAL_MS = 10_000.0
+"""The longest pause before the runs of a measurement, in milliseconds (see `parse_interval`)."""
 
 _NUMBER = re.compile(
     r"\s*([0-9]{1,3}(?:,[0-9]{3})+|[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-z\u00b5\u03bc]*)\s*"
@@ -71,6 +73,21 @@ def parse_milliseconds(text: str | float) -> float:
         MixnasError: If the text is not a time, or has no unit.
     """
     return _parse(text, _TIME_UNITS, "time", "8ms, 500us, 0.01s")
+
+
+def parse_interval(text: str | float) -> float:
+    """Return the pause before each run of a measurement in milliseconds, given as ``200ms``.
+
+    Raises:
+        MixnasError: If the text is not a time, has no unit, or is longer than
+            `LONGEST_INTERVAL_MS`.
+    """
+    interval = parse_milliseconds(text)
+    if interval > LONGEST_INTERVAL_MS:
+        raise MixnasError(
+            f"an interval of {text} is too long; the longest is {LONGEST_INTERVAL_MS / 1e3:g}s"
+        )
+    return interval
 
 
 def parse_seconds(text: str | float) -> float:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from nas.spec import Input, load_network
+from nas.testing.fakes import InstantDevice
 
 
 @pytest.mark.slow
@@ -36,6 +37,16 @@ def test_a_table_for_people(command):
     assert "mobilenet_v2" in result.stdout
     assert "plain" in result.stdout
     assert "torch:cpu, torch 2." in result.stdout
+    assert "pause" not in result.stdout
+
+
+def test_pauses_are_shown(here, monkeypatch):
+    monkeypatch.setattr("nas.latency.open_device", lambda name, settings: InstantDevice(settings))
+    found = here("nas.measure", "mobilenet_v2", "--device", "litert:cpu", "--interval", "0.2s")
+    assert found.returncode == 0, found.stderr
+    assert "fp32, a pause of 200 ms before each run; steady:" in " ".join(found.stdout.split())
+    rows = json.loads(here("nas.measure", "mobilenet_v2", "--interval", "0.2s", "--json").stdout)
+    assert [row["interval_ms"] for row in rows] == [200.0]
 
 
 def test_mistakes_are_refused_in_one_line(refused):
@@ -48,3 +59,5 @@ def test_mistakes_are_refused_in_one_line(refused):
     error = refused("nas.measure", "mixnet_s", "--precision", "int8", "--device", "torch:cpu")
     assert "int8 runs in ONNX Runtime only" in error
     assert "batch" in refused("nas.measure", "mixnet_s", "--batch", "0")
+    error = refused("nas.measure", "mixnet_s", "--interval", "1min")
+    assert "'1min' is not a time; accepted forms: 8ms, 500us, 0.01s" in error

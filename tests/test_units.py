@@ -8,6 +8,7 @@ from nas.units import (
     number_of,
     parse_bytes,
     parse_count,
+    parse_interval,
     parse_milliseconds,
     parse_seconds,
     with_unit_of,
@@ -117,3 +118,11 @@ def test_one_thing_is_not_plural():
     assert number_of(0, "network") == "0 networks"
     assert number_of(12_345, "class", "classes") == "12,345 classes"
     assert number_of(1, "class", "classes") == "1 class"
+
+
+def test_intervals_are_times_up_to_ten_seconds():
+    assert [parse_interval(text) for text in ("0ms", "200ms", "0.2s", "10s")] == [0, 200, 200, 10e3]
+    with pytest.raises(MixnasError, match="an interval of 11s is too long; the longest is 10s"):
+        parse_interval("11s")
+    with pytest.raises(MixnasError, match="'200' is not a time; accepted forms: 8ms"):
+        parse_interval("200")

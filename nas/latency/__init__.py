@@ -5,6 +5,7 @@ The runtimes are imported on first use because they are slow to load.
 
 from __future__ import annotations
 
+from nas.errors import MixnasError
 from nas.imports import has_module, looks_like_import, named_object
 from nas.latency.conditions import Conditions, Latency, MeasurementSettings
 from nas.latency.device import Device, LocalDevice, measure_quietly
@@ -36,6 +37,12 @@ def open_device(name: str, settings: MeasurementSettings = MeasurementSettings()
     # A name without a dot may also be a misspelled runtime, which is told by `LocalDevice`.
     if names_code(name) and ("." in name or has_module(name)):
         device: Device = named_object(name, "device")(settings)
+        if settings.interval_ms and device.conditions.interval_ms != settings.interval_ms:
+            raise MixnasError(
+                f"device '{name}' makes no pauses of {settings.interval_ms:g} ms before runs: the "
+                f"interval_ms of its conditions is {device.conditions.interval_ms:g}; omit "
+                "--interval"
+            )
         return device
     return LocalDevice(name, settings)
 

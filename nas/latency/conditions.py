@@ -11,10 +11,13 @@ from pydantic.dataclasses import dataclass
 
 from nas.document import digest
 from nas.errors import MixnasError, unknown
+from nas.units import LONGEST_INTERVAL_MS, parse_interval
 
 Precision = Literal["fp32", "int8"]
 _CONFIG = ConfigDict(extra="forbid")
 _Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Interval = Annotated[float, Field(ge=0, le=LONGEST_INTERVAL_MS)]
+"""Length of the pause before each run, in milliseconds."""
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -27,27 +30,34 @@ class MeasurementSettings:
         precision: ``fp32``, or ``int8`` (ONNX Runtime only).
         lowered: Whether to measure the deployed form (see `nas.lowering`) instead of the form
             that was trained.
+        interval_ms: Length of the pause before each run, in milliseconds.
     """
 
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     batch: Annotated[int, Field(ge=1, le=4096)] = 1
     precision: Precision = "fp32"
     lowered: bool = True
+    interval_ms: Interval = 0.0
 
 
 def measurement_settings(
-    threads: int | None, batch: int, precision: str, lowered: bool
+    threads: int | None, batch: int, precision: str, lowered: bool, interval: str = "0ms"
 ) -> MeasurementSettings:
     """Return the settings for values given on the command line.
 
     Raises:
-        MixnasError: If the precision is unknown; the message lists the known ones.
+        MixnasError: If the precision is unknown, or the interval is not a time or is too long;
+            the message says what is allowed.
     """
     precisions: dict[str, Precision] = {name: name for name in get_args(Precision)}
     if precision not in precisions:
         raise MixnasError(unknown("precision", precision, precisions))
     return MeasurementSettings(
-        threads=threads, batch=batch, precision=precisions[precision], lowered=lowered
+        threads=threads,
+        batch=batch,
+        precision=precisions[precision],
+        lowered=lowered,
+        interval_ms=parse_interval(interval),
     )
 
 
@@ -63,6 +73,8 @@ class Conditions:
         batch: Number of images per run.
         precision: Precision of the arithmetic.
         lowered: Whether networks run in their deployed form.
+        interval_ms: Length of the pause before each run, in milliseconds. Records of versions
+            that made no pauses lack it.
     """
 
     device: str
@@ -72,10 +84,22 @@ class Conditions:
     batch: int
     precision: str
     lowered: bool
+    interval_ms: Interval = dataclasses.field(default=0.0, kw_only=True)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the conditions as plain data, without an interval of 0.
+
+        The data, and digests of it, are then those of versions that made no pauses.
+        """
+        fields = dataclasses.fields(Conditions)
+        values = {field.name: getattr(self, field.name) for field in fields}
+        if not self.interval_ms:
+            del values["interval_ms"]
+        return values
 
     def digest(self) -> str:
         """Return 16 hexadecimal digits that identify the conditions."""
-        return digest(dataclasses.asdict(self))
+        return digest(self.identity())
 
     def differences(self, other: Conditions) -> list[str]:
         """Describe how other conditions differ from these, such as ``threads 2, not 4``.
@@ -83,10 +107,15 @@ class Conditions:
         The first value is that of `other`. The list is empty if nothing differs.
         """
         return [
-            f"{field.name} {getattr(other, field.name)}, not {getattr(self, field.name)}"
+            f"{field.name} {_text(getattr(other, field.name))}, "
+            f"not {_text(getattr(self, field.name))}"
             for field in dataclasses.fields(Conditions)
             if getattr(self, field.name) != getattr(other, field.name)
         ]
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True, config=_CONFIG)

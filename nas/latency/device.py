@@ -125,6 +125,7 @@ class LocalDevice:
             batch=self.settings.batch,
             precision=self.settings.precision,
             lowered=self.settings.lowered,
+            interval_ms=self.settings.interval_ms,
         )
 
     # -- profile -----------------------------------------------------------------------------
@@ -172,8 +173,11 @@ class LocalDevice:
     def _usual_reference_ms(self) -> float:
         """Time the reference as measurements do, alternating with a second copy of itself."""
         effort = Effort(seconds=_REFERENCE_SECONDS, precision=0.0, warm_seconds=_REFERENCE_SECONDS)
-        timing = time_in_turns(self._load_reference(), self.reference(), effort)
+        timing = self._time_in_turns(self._load_reference(), self.reference(), effort)
         return float(np.percentile([np.median(times) for times in timing.reference], 25))
+
+    def _time_in_turns(self, run: TimedRun, reference: TimedRun, effort: Effort) -> Timing:
+        return time_in_turns(run, reference, effort, self.settings.interval_ms)
 
     def reference(self) -> TimedRun:
         """Return the reference network, ready to run; its form does not depend on the profile."""
@@ -220,7 +224,7 @@ class LocalDevice:
         with self._measuring():
             run, reference = load(), self.reference()
             machine_load = MachineLoad()
-            timing = time_in_turns(run, reference, effort or Effort())
+            timing = self._time_in_turns(run, reference, effort or Effort())
             noise = [
                 *remarks(timing, profile.reference_ms),
                 *machine_load.remarks(),

@@ -4,6 +4,13 @@ The network and a reference network alternate, a few runs each. Changes in the m
 clock, time stolen by the host, other processes) affect both, so the ratio of their times is stable
 where the times are not, and the reference shows the state of the machine. The shorter the turns,
 the more evenly both are affected.
+
+Without an interval, runs follow each other at once, and the time is that of a processor at work. An
+application that looks at an image now and then finds a processor that has clocked down and whose
+caches hold something else. With an interval, every run, timed or not, of the network or of the
+reference, follows a pause of that length, in which this process sleeps; the time is that of a run
+that follows a pause, without the pause. The limits on time hold with the pauses included, so there
+are fewer runs.
 """
 
 from __future__ import annotations
@@ -111,12 +118,21 @@ def _bootstrap(medians: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def time_in_turns(run: TimedRun, reference: TimedRun, effort: Effort = Effort()) -> Timing:
+def time_in_turns(
+    run: TimedRun, reference: TimedRun, effort: Effort = Effort(), interval_ms: float = 0.0
+) -> Timing:
     """Time a network in alternation with the reference network.
 
     The measurement ends when the ratio is known to within `effort.precision` or the time is up.
     Python's garbage collector is disabled during the measurement.
+
+    Args:
+        run: Runs the network once.
+        reference: Runs the reference network once.
+        effort: Time limits and target precision.
+        interval_ms: Length of the pause before each run, in milliseconds.
     """
+    run, reference = after_pauses(run, interval_ms), after_pauses(reference, interval_ms)
     with _no_garbage_collection():
         warm_up(reference, effort.warm_seconds)
         warm_up(run, effort.warm_seconds)
@@ -136,6 +152,18 @@ def time_in_turns(run: TimedRun, reference: TimedRun, effort: Effort = Effort())
             timing = Timing(tuple(rounds), tuple(reference_rounds))
             if time_is_up or timing.ratio_error() < effort.precision:
                 return timing
+
+
+def after_pauses(run: TimedRun, interval_ms: float) -> TimedRun:
+    """Return a function that sleeps for the interval and then runs the network once."""
+    if not interval_ms:
+        return run
+
+    def run_after_pause() -> float:
+        time.sleep(interval_ms / 1e3)
+        return run()
+
+    return run_after_pause
 
 
 def warm_up(run: TimedRun, seconds: float) -> float:

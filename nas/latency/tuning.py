@@ -3,6 +3,9 @@
 A sample of layers that covers those of typical networks is run in every form. Each layer is part of
 a small network because the cost of a form depends partly on the layers around it. A layer of a
 searched network then takes the form of the most similar measured layer (`nas.latency.profile`).
+
+The layers run without pauses, whatever the interval of the measurements is: thousands of runs with
+a pause of 200 ms before each would take an hour.
 """
 
 from __future__ import annotations

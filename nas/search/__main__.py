@@ -31,7 +31,7 @@ from nas.search.config import (
     resumed_config,
 )
 from nas.train.settings import ON_HELP, PRECISION_HELP
-from nas.units import parse_seconds
+from nas.units import parse_interval, parse_seconds
 
 if TYPE_CHECKING:
     from nas.search.directory import RunDirectory
@@ -112,6 +112,9 @@ def search(
             "matching predictor). "
             f"[{default_of('latency')}]",
         ),
+    ] = None,
+    interval: Annotated[
+        str | None, typer.Option(metavar="TIME", help=f"{cli.INTERVAL_HELP} [none]")
     ] = None,
     reference: Annotated[
         list[str] | None,
@@ -237,6 +240,7 @@ def search(
         "objective": objective,
         "target": target,
         "latency": latency,
+        "interval": None if interval is None else parse_interval(interval),
         "references": _references(reference),
         "trials": trials,
         "seed": seed,

@@ -207,11 +207,12 @@ def open_components(config: SearchConfig, space: Space) -> SearchComponents:
 
 
 def _open_device(config: SearchConfig) -> Device:
+    settings = MeasurementSettings(interval_ms=config.interval)
     if config.ray is None:
-        return open_device(config.device)
+        return open_device(config.device, settings)
     from nas.executors.ray_cluster import cluster_device
 
-    return cluster_device(config.device, MeasurementSettings())
+    return cluster_device(config.device, settings)
 
 
 def open_executor(

@@ -15,6 +15,7 @@ from nas import defaults
 from nas.document import Document, read_document, validate
 from nas.errors import MixnasError
 from nas.imports import looks_like_import
+from nas.units import LONGEST_INTERVAL_MS
 
 AtLeastOne = Annotated[int, Field(ge=1, le=1_000_000)]
 
@@ -77,6 +78,7 @@ class SearchConfig:
         threads: Threads of each training process.
         objective: What the search optimizes.
         target: Latency that a reward aims at, as written on the command line.
+        interval: Length of the pause before each run of a measurement, in milliseconds.
         latency: ``measured``, ``predicted``, or ``auto``: predicted if a predictor fits.
         storage: URL of the study's storage, without a password; None for ``study.db``.
         study: Name of the study in its storage.
@@ -117,6 +119,7 @@ class SearchConfig:
     gpus: Annotated[float, Field(ge=0)] | None = None
     confirm: Annotated[int, Field(ge=0)] | None = None
     retrain: str = ""
+    interval: Annotated[float, Field(ge=0, le=LONGEST_INTERVAL_MS)] = 0.0
     latency: Literal["auto", "measured", "predicted"] = "auto"
     command: str = ""
     version: str = ""

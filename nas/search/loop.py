@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -280,7 +280,7 @@ def _assemble(
     study.check_facts("accuracies", estimator.fingerprint())
     # The profile holds the machine's usual speed, which scales latencies.
     profile = {"profile": device.profile.digest()}
-    study.check_facts("latencies", {**asdict(device.conditions), **profile})
+    study.check_facts("latencies", {**device.conditions.identity(), **profile})
     directory.write_conditions(provenance(estimator, device, predictor, components.retraining))
     references = References(components.references, read_references(directory))
     limits = components.latency_limits

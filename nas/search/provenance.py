@@ -37,7 +37,7 @@ def provenance(
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
         "scores": estimator.fingerprint(),
         SCALE: {"label": label_of(estimator), "is_accuracy": is_accuracy_of(estimator)},
-        "latencies": asdict(device.conditions),
+        "latencies": device.conditions.identity(),
     }
     if retraining is not None:
         found["retraining"] = retraining.fingerprint()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 import signal
@@ -193,8 +194,10 @@ class InstantDevice:
     conditions = CONDITIONS
 
     def __init__(self, settings: MeasurementSettings | None = None) -> None:
-        """Take the settings, which make no difference."""
+        """Take the settings, of which only the interval between runs makes a difference."""
         self.settings = settings
+        if settings is not None:
+            self.conditions = dataclasses.replace(CONDITIONS, interval_ms=settings.interval_ms)
 
     def prepare(self, step: Step | None = None) -> None:
         """See `Device`; there is nothing to prepare."""

@@ -1,5 +1,6 @@
 """Measurements on this machine."""
 
+import dataclasses
 from contextlib import contextmanager
 
 import numpy as np
@@ -136,6 +137,24 @@ def test_a_latency_at_the_usual_speed_is_the_ratio_times_the_usual_reference(mon
     assert "the reference network took 1.33 times its usual time" in measured.noise
 
 
+def test_measurements_and_the_usual_reference_follow_the_same_pauses(monkeypatch):
+    settings = MeasurementSettings(threads=1, lowered=False, interval_ms=200.0)
+    device, intervals = LocalDevice("onnxruntime:cpu", settings), []
+
+    def time_in_turns(run, reference, effort, interval_ms):
+        intervals.append(interval_ms)
+        return Timing(tuple(map(np.array, ROUNDS)), tuple(map(np.array, REFERENCE_ROUNDS)))
+
+    monkeypatch.setattr(device_module, "time_in_turns", time_in_turns)
+    monkeypatch.setattr(LocalDevice, "_load_reference", lambda self: lambda: 1.0)
+    found = device.time(lambda: lambda: 1.0, 96, QUICK)
+    assert intervals == [200.0, 200.0]
+    assert found.conditions == device.conditions == device.profile.conditions
+    assert found.interval_ms == 200.0
+    again = LocalDevice("onnxruntime:cpu", dataclasses.replace(settings, interval_ms=0.0))
+    assert load_profile(again.conditions) is None  # the profile of one interval is not another's
+
+
 # -- fixed numbers -------------------------------------------------------------------------------
 
 
@@ -156,7 +175,8 @@ def uneven(monkeypatch):
     """Let every measurement have the same uneven times; return the efforts of measurements."""
     efforts = []
 
-    def time_in_turns(run, reference, effort):
+    def time_in_turns(run, reference, effort, interval_ms):
+        assert interval_ms == 0
         efforts.append(effort)
         return Timing(tuple(map(np.array, ROUNDS)), tuple(map(np.array, REFERENCE_ROUNDS)))
 

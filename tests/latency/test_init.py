@@ -40,6 +40,18 @@ def test_a_device_of_the_user_gets_the_settings():
     assert device.settings is settings
 
 
+def test_a_device_of_the_user_that_makes_no_pauses_is_not_taken_for_one_that_does(monkeypatch):
+    settings = MeasurementSettings(interval_ms=200.0)
+    device = open_device("nas.testing.fakes:InstantDevice", settings)
+    assert device.conditions.interval_ms == 200.0
+    monkeypatch.setattr(InstantDevice, "__init__", lambda self, settings: None)
+    with pytest.raises(
+        MixnasError,
+        match=r"makes no pauses of 200 ms before runs: the interval_ms .* is 0; omit --int",
+    ):
+        open_device("nas.testing.fakes:InstantDevice", settings)
+
+
 def test_unknown_devices_are_refused():
     with pytest.raises(MixnasError, match="unknown device 'tflite:cpu'"):
         open_device("tflite:cpu")

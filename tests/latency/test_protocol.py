@@ -202,6 +202,10 @@ class Clocked:
     def perf_counter(self):
         return self.now
 
+    def sleep(self, seconds):
+        self.runs.append("-")
+        self.now += seconds
+
     def run(self, name, ms):
         def once():
             self.runs.append(name)
@@ -221,6 +225,36 @@ def test_a_measurement_takes_its_time(monkeypatch):
     assert [len(times) for times in found.rounds] == [3] * 5
     assert [len(times) for times in found.reference] == [2] * 5
     assert (found.n, found.ratio) == (15, 5.0)
+
+
+def test_every_run_follows_a_pause_that_is_not_part_of_its_time(monkeypatch):
+    machine = Clocked(monkeypatch)
+    effort = Effort(rounds=2, seconds=1.0, precision=0.0, warm_seconds=0.45)
+    run, reference = machine.run("n", 50.0), machine.run("r", 10.0)
+    found = time_in_turns(run, reference, effort, interval_ms=200.0)
+    # The warm-ups are over after three and two runs; a round takes 3 x 210 and 4 x 250 ms.
+    assert "".join(machine.runs) == "-r" * 3 + "-n" * 2 + ("-r" * 3 + "-n" * 4) * 2
+    assert [list(times) for times in found.rounds] == [[50.0] * 3] * 2
+    assert [list(times) for times in found.reference] == [[10.0] * 2] * 2
+
+
+@pytest.mark.parametrize(
+    ("interval", "rounds", "seconds"),
+    [
+        # Five runs warm each up; a round takes 3 x 210 and 4 x 220 ms.
+        (200.0, [3] * 16, 5 * 0.43 + 16 * 1.51),
+        # The first run of the fifth round begins before the deadline, the others do not.
+        (1000.0, [3] * 4 + [1], 2.03 + 4 * 7.11 + 2 * 1.01 + 1.02),
+        # The deadline is in the first round; two more are needed for an interval.
+        (10_000.0, [1, 1, 1], 20.03 + 3 * 10.01 + 10.02 + 2 * 20.03),
+    ],
+)
+def test_the_time_limit_holds_with_pauses(monkeypatch, interval, rounds, seconds):
+    machine = Clocked(monkeypatch)
+    effort = Effort(seconds=2.0, precision=0.0)
+    found = time_in_turns(machine.run("n", 20.0), machine.run("r", 10.0), effort, interval)
+    assert [len(times) for times in found.rounds] == rounds
+    assert machine.now - 100 == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(("rounds", "made"), [(1, 4), (4, 4), (5, 8), (9, 12)])

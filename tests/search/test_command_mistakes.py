@@ -47,6 +47,8 @@ def test_a_latency_nothing_meets_ends_the_search(command, space, fakes, tmp_path
         (("--retrain", "imags=3"), "unknown setting of --retrain 'imags'"),
         (("--sampler", "best"), "unknown sampler 'best'"),
         (("--trial-timeout", "10 parsecs"), "'10 parsecs'"),
+        (("--interval", "1h"), "'1h' is not a time; accepted forms: 8ms"),
+        (("--interval", "1000s"), "an interval of 1000s is too long; the longest is 10s"),
         (("--estimator", "tests.nothing:Here"), "estimator tests.nothing:Here: there is no module"),
         (("--reference", "mixnet_q"), "unknown network 'mixnet_q'"),
         (("--space", "missing.yaml"), "missing.yaml: no such file"),

@@ -47,6 +47,11 @@ def test_everything_that_a_configuration_names_is_opened(space):
     assert isinstance(sampler, RandomSampler)
 
 
+def test_latency_is_measured_with_the_pauses_of_the_configuration(space):
+    found = open_components(dataclasses.replace(CONFIG, interval=200.0), space)
+    assert found.device.conditions.interval_ms == 200.0
+
+
 def test_networks_are_retrained_if_somebody_asks(space):
     found = open_components(dataclasses.replace(CONFIG, retrain="images=640"), space)
     assert found.retraining is not None

@@ -22,7 +22,13 @@ from nas import __version__
 from nas.latency.agent.auth import TokenAuth
 from nas.latency.agent.jobs import BusyError, Job, JobQueue
 from nas.latency.agent.messages import MODEL, JobLimits, JobSpec, Kind
-from nas.latency.conditions import Conditions, Latency, MeasurementSettings, Precision
+from nas.latency.conditions import (
+    Conditions,
+    Interval,
+    Latency,
+    MeasurementSettings,
+    Precision,
+)
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
 
@@ -40,6 +46,7 @@ class _Query(BaseModel):
     batch: Annotated[int, Field(ge=1, le=4096)] = 1
     precision: Precision = "fp32"
     lowered: bool = True
+    interval_ms: Interval = 0.0
 
     def settings(self) -> MeasurementSettings:
         """Return the requested measurement settings."""
@@ -48,6 +55,7 @@ class _Query(BaseModel):
             batch=self.batch,
             precision=self.precision,
             lowered=self.lowered,
+            interval_ms=self.interval_ms,
         )
 
 

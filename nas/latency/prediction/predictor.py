@@ -247,7 +247,9 @@ def load_predictor(device: Device, space: Space, named: str | None = None) -> Pr
         MixnasError: If there is no predictor for these conditions, or if the device was examined
             again since it was made. The message says how to make one.
     """
-    words = ("--space", named or space.name, "--device", device.name)
+    words = ["--space", named or space.name, "--device", device.name]
+    if interval := device.conditions.interval_ms:
+        words += ["--interval", f"{interval:g}ms"]
     command = shlex.join(["python", "-m", "nas.device", "fit", *words])
     networks_digest = space_digest(space)
     predictor = _read(_path(device.conditions, networks_digest))

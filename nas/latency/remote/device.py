@@ -79,7 +79,8 @@ class RemoteDevice:
         answer = self._result("/conditions")
         conditions: Conditions = self._read(_CONDITIONS, answer)
         requested = self.settings
-        for name in ("batch", "precision", "lowered", *(["threads"] if requested.threads else [])):
+        names = ["batch", "precision", "lowered", "interval_ms"]
+        for name in (*names, *(["threads"] if requested.threads else [])):
             if getattr(conditions, name) != getattr(requested, name):
                 raise self._mismatch(f"{name} {getattr(conditions, name)}")
         return conditions

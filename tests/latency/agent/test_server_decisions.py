@@ -104,7 +104,9 @@ def test_of_three_results_with_room_for_two_the_oldest_goes(workers):
 def test_a_measurement_needs_the_profile_first(workers):
     async def ask():
         agent = Agent()
-        accepted = await agent.post(batch=4, precision="int8", lowered="false", rounds=5, take="a")
+        accepted = await agent.post(
+            batch=4, precision="int8", lowered="false", rounds=5, take="a", interval_ms=5
+        )
         assert accepted.status_code == 202
         identity = accepted.json()["id"]
         assert accepted.json() == {"id": identity, "state": "running"}
@@ -122,10 +124,13 @@ def test_a_measurement_needs_the_profile_first(workers):
         settings = measurement.settings
         assert profile.settings == settings
         assert (settings.batch, settings.precision, settings.lowered) == (4, "int8", False)
+        assert settings.interval_ms == 5.0
         assert (measurement.resolution, measurement.effort.rounds, measurement.take) == (64, 5, "a")
         assert (measurement.effort.seconds, measurement.effort.warm_seconds) == (2.0, 1.0)
         # The profile is known by now, and is an answer of its own.
-        again = await agent.get("/profile", batch=4, precision="int8", lowered="false")
+        again = await agent.get(
+            "/profile", batch=4, precision="int8", lowered="false", interval_ms=5
+        )
         assert (again.json(), len(workers[1])) == ({"kind": "profile"}, 2)
 
     scenario(ask)
@@ -287,6 +292,9 @@ def test_a_full_disk(workers, monkeypatch):
         ({"batch": 4096, "wait": 5}, 200),
         ({"batch": 4097}, 400),
         ({"batch": 0}, 400),
+        ({"interval_ms": 10_000, "wait": 5}, 200),
+        ({"interval_ms": 10_001}, 400),
+        ({"interval_ms": -1}, 400),
     ],
 )
 def test_bounds_of_queries(workers, query, status):

@@ -59,6 +59,9 @@ def test_a_prediction_says_so_and_carries_its_error(fitted):
 def test_a_predictor_is_kept_and_says_the_same(fitted):
     _, predictor = fitted
     path = predictor.save()
+    content = json.loads(path.read_text())
+    assert content["conditions"].pop("interval_ms") == 0  # versions without pauses did not write it
+    path.write_text(json.dumps(content))
     again = load_predictor(Board(), SPACE)
     spec = load_network("mixnet_s")
     first, second = (p.predict(spec, MERGE_ALL).median_ms for p in (predictor, again))
@@ -77,6 +80,10 @@ def test_a_predictor_for_other_conditions_is_refused(fitted):
         load_predictor(Board(threads=4), SPACE)
     with pytest.raises(MixnasError, match="runtime runtime 1, not runtime 2"):
         load_predictor(Board(runtime="runtime 2"), SPACE)
+    with pytest.raises(
+        MixnasError, match=r"was made for interval_ms 0, not 200\. .* --interval 200ms$"
+    ):
+        load_predictor(Board(interval_ms=200.0), SPACE)
     with pytest.raises(MixnasError, match="there is no latency predictor for 'mnasnet'"):
         load_predictor(Board(), load_space("mnasnet"))
 

@@ -28,6 +28,7 @@ def test_requests_are_retried_while_the_agent_is_away_or_busy():
         ((200, b"{}", {}), "is not that of a mixnas device agent"),
         ((200, b"0" * 5_000_000, {}), "more than 4,000,000 bytes"),
         ((200, conditions(batch=2), {}), r"conditions other than the requested ones (batch 2)"),
+        ((200, conditions(interval_ms=5), {}), r"other than the requested ones (interval_ms 5.0)"),
         ((302, b"", {"Location": "http://elsewhere/"}), "status 302"),
         ((500, b'{"detail": "two\\nlines"}', {}), "status 500 (twolines)"),
         ((422, b'{"detail": "no such thing"}', {}), "failed: no such thing"),

@@ -43,6 +43,13 @@ def test_a_network_is_measured_elsewhere(agent, small, monkeypatch):
     assert (first.median_ms, first.p90_ms) != (second.median_ms, second.p90_ms)  # measured again
 
 
+def test_the_pauses_are_made_there(agent, small):
+    paused = dataclasses.replace(PLAIN, interval_ms=10.0)
+    latency = remote(agent, paused).measure(small, QUICK)
+    assert latency.interval_ms == 10.0
+    assert latency.median_ms < 1000 * QUICK.seconds  # of a run, without the pause
+
+
 @pytest.mark.slow
 def test_networks_take_the_forms_that_are_fastest_there(agent, small):
     device = remote(agent, MeasurementSettings(threads=1))
@@ -210,7 +217,14 @@ def test_a_job_that_takes_too_long_is_given_up(answering, monkeypatch):
     assert requests[0] == (
         "GET",
         "/conditions",
-        {"threads": 1, "batch": 1, "precision": "fp32", "lowered": False, "wait": 15.0},
+        {
+            "threads": 1,
+            "batch": 1,
+            "precision": "fp32",
+            "lowered": False,
+            "interval_ms": 0.0,
+            "wait": 15.0,
+        },
     )
 
 

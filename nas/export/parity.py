@@ -56,6 +56,11 @@ class Parity:
             )
 
 
+def batch_sizes(images: int) -> tuple[int, ...]:
+    """Return the batch sizes at which a file is run on a number of images."""
+    return (*(size for size in BATCHES if size < images), images)
+
+
 def compare(model: Network, run: Run, images: Tensor) -> Parity:
     """Compare the outputs of an exported network with those of torch, at several batch sizes.
 
@@ -68,7 +73,7 @@ def compare(model: Network, run: Run, images: Tensor) -> Parity:
         expected = model.eval()(images).numpy()
     largest = max(float(np.abs(expected).max()), 1e-9)
     differences, found = [], expected
-    for size in (*(size for size in BATCHES if size < len(images)), len(images)):
+    for size in batch_sizes(len(images)):
         found = run(images[:size].numpy())
         differences.append(float(np.abs(found - expected[:size]).max()) / largest)
     best = np.partition(expected, -2, axis=1)[:, -2:] if expected.shape[1] > 1 else None

@@ -53,16 +53,16 @@ class Format:
         """Return the paths of the files of a network, `path` first.
 
         Raises:
-            MixnasError: If `path` has the name of a file that is written beside it.
+            MixnasError: If there are several, and `path` does not end as it should.
         """
         first, *others = self.endings
-        known = next((ending for ending in self.endings if path.name.endswith(ending)), "")
-        beside = [path.with_name(path.name.removesuffix(known) + ending) for ending in others]
-        if path in beside:
+        if others and not path.name.endswith(first):
             raise MixnasError(
-                f"{path} is the name of a file that is written beside the first; let the name end "
-                f"in {first}"
+                f"{path}: several files are written, whose names differ in their endings; let the "
+                f"name end in {first}"
             )
+        stem = path.name.removesuffix(first)
+        beside = [path.with_name(f"{stem}{ending}") for ending in others]
         return path, *beside
 
 
@@ -74,6 +74,12 @@ FORMATS = {
         "TensorFlow Lite, for LiteRT on phones and boards",
         extra="litert",
         channels_last=True,
+    ),
+    "torch-export": Format(
+        (".pt2",), "nas.export.torch_export_file", "a program for torch.export.load"
+    ),
+    "pytorch": Format(
+        (".py", ".pt"), "nas.export.pytorch_file", "a Python file that needs torch only"
     ),
 }
 

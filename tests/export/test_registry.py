@@ -25,10 +25,13 @@ def test_every_format_has_a_writer_and_an_extra_that_can_be_installed(name):
 
 def test_the_files_of_a_format_share_a_name():
     assert PAIR.files(Path("a/net.cfg")) == (Path("a/net.cfg"), Path("a/net.weights"))
-    assert PAIR.files(Path("v1.2")) == (Path("v1.2"), Path("v1.2.weights"))
+    assert PAIR.files(Path("v1.2.cfg")) == (Path("v1.2.cfg"), Path("v1.2.weights"))
     assert FORMATS["onnx"].files(Path("net")) == (Path("net"),)
-    with pytest.raises(MixnasError, match=r"net.weights is the name .* let the name end in .cfg"):
-        PAIR.files(Path("net.weights"))
+    for name in ("net", "net.weights"):
+        with pytest.raises(
+            MixnasError, match=rf"^{name}: several files .*; let the name end in .cf"
+        ):
+            PAIR.files(Path(name))
 
 
 def test_an_unknown_format_is_named_with_those_there_are():

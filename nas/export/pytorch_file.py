@@ -1,0 +1,85 @@
+"""Networks as Python files that need torch only, with their weights beside."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nas.errors import MixnasError
+from nas.export.base import Export, Written
+from nas.export.parity import batch_sizes
+from nas.formats.metadata import ModelMetadata
+from nas.formats.pytorch_file import to_pytorch
+from nas.ir import Seq
+from nas.torch_model import to_loaded_module
+
+WEIGHTS = ".pt"
+_PATIENCE = 600.0  # seconds
+# What the file's user does, in a process that cannot import this package.
+_READER = """
+import runpy, sys
+sys.modules["nas"] = None
+import torch
+path, images, outputs = sys.argv[1:]
+network = runpy.run_path(path, run_name="__main__")["load"]()
+with torch.inference_mode():
+    found = [network(batch) for batch in torch.load(images, weights_only=True)]
+torch.save(found, outputs)
+"""
+
+
+def write(export: Export, path: Path) -> Written:
+    """Write a network as a Python file, and its weights as a state dict beside it."""
+    tree, weights = export.form
+    assert isinstance(tree, Seq)
+    shape = export.model.spec.in_shape
+    path.write_text(to_pytorch(tree, shape, _constants(export.trained.metadata)), "utf-8")
+    torch.save(to_loaded_module(tree, weights).state_dict(), path.with_suffix(WEIGHTS))
+    batches = [export.inputs[:size] for size in batch_sizes(len(export.inputs))]
+    outputs = run_pytorch(path, batches)
+    return Written(lambda images: outputs[len(images)])
+
+
+def _constants(metadata: ModelMetadata | None) -> dict[str, Any]:
+    """Return what the network was trained as, for constants of the file."""
+    if metadata is None:
+        return {}
+    known = metadata.to_dict()
+    del known["spec"]  # the file says it
+    classes, preprocessing = known.pop("classes"), known.pop("preprocessing")
+    return {"CLASSES": tuple(classes), "PREPROCESSING": preprocessing, "TRAINING": known}
+
+
+def run_pytorch(path: Path, batches: list[Tensor]) -> dict[int, np.ndarray]:
+    """Run the network of a Python file in a process of its own, which has torch only.
+
+    Args:
+        path: The file.
+        batches: Batches of images, each of another size.
+
+    Returns:
+        The outputs by the size of the batch.
+
+    Raises:
+        MixnasError: If the file cannot be run.
+    """
+    images, outputs = path.with_name("images"), path.with_name("outputs")
+    torch.save(batches, images)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", _READER, str(path), str(images), str(outputs)],
+        capture_output=True,
+        text=True,
+        timeout=_PATIENCE,
+        check=False,
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
+        raise MixnasError(f"the written Python file cannot be run: {last[:300]}")
+    found: list[Tensor] = torch.load(outputs, weights_only=True)
+    return {len(batch): logits.numpy() for batch, logits in zip(batches, found, strict=True)}

@@ -12,6 +12,7 @@ import numpy as np
 
 IDENTIFIER = b"TFL3"
 SCHEMA_VERSION = 3
+SIGNATURE = "serving_default"  # the name that converters give to the only one of a model
 
 
 class Graph:
@@ -109,12 +110,25 @@ class Graph:
         model.version = SCHEMA_VERSION
         model.description = name.encode()
         model.subgraphs = [graph]
+        model.signatureDefs = [self._signature(images, logits)]
         model.operatorCodes = [self._code(op) for op in self.codes]
         model.metadata = [self._metadata(key, value) for key, value in properties.items()]
         model.buffers = self.buffers
         builder = flatbuffers.Builder(1 << 20)
         builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
         return bytes(builder.Output())
+
+    def _signature(self, images: int, logits: int) -> Any:
+        """Return the names of the input and the output, for runners of signatures."""
+        signature = self.schema.SignatureDefT()
+        signature.signatureKey = SIGNATURE.encode()
+        signature.inputs, signature.outputs = [self._named(images)], [self._named(logits)]
+        return signature
+
+    def _named(self, tensor: int) -> Any:
+        named = self.schema.TensorMapT()
+        named.name, named.tensorIndex = self.tensors[tensor].name, tensor
+        return named
 
     def _code(self, op: str) -> Any:
         code = self.schema.OperatorCodeT()

@@ -1,7 +1,5 @@
 """Quantized models against the models that they were made from."""
 
-import logging
-
 import numpy as np
 import onnx
 import onnxruntime
@@ -62,12 +60,20 @@ def test_weights_are_int8_with_one_scale_per_channel(model):
 
 def test_ranges_come_from_the_images(model):
     # Calibrated on images that are a hundred times too small, large activations are clipped.
-    narrow = quantize(model, SHAPE, [0.01 * images(2)])
+    narrow = quantize(model, SHAPE, 0.01 * images(2))
     expected, actual = (outputs(m, images(4)) for m in (model, narrow))
     assert np.abs(actual - expected).max() / np.abs(expected).max() > 0.3
 
 
-def test_the_log_level_is_restored(model):
-    level = logging.getLogger().level
-    quantize(model, SHAPE, [images(1)])
-    assert logging.getLogger().level == level
+def test_metadata_and_names_stay():
+    model = to_onnx(TREE, SHAPE, realistic_weights(TREE), "small", {"classes": '["bee", "ant"]'})
+    quantized = quantize(model, SHAPE, images(1))
+    assert {p.key: p.value for p in quantized.metadata_props} == {"classes": '["bee", "ant"]'}
+    assert [given.name for given in quantized.graph.input] == ["images"]
+    assert [given.name for given in quantized.graph.output] == ["logits"]
+
+
+def test_rows_do_not_depend_on_the_batch(model):
+    quantized, given = quantize(model, SHAPE, images(4)), images(5)
+    rows = np.concatenate([outputs(quantized, image[None]) for image in given])
+    assert np.array_equal(outputs(quantized, given), rows)

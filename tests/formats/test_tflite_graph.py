@@ -30,3 +30,7 @@ def test_operators_of_one_kind_share_a_code_and_a_model_begins_with_its_identifi
     read = graph.schema.ModelT.InitFromPackedBuf(model)
     assert [list(operator.inputs) for operator in read.subgraphs[0].operators] == [[0, 0], [0, 1]]
     assert read.description == b"name"
+    (signature,) = read.signatureDefs
+    (given,), (taken,) = signature.inputs, signature.outputs
+    assert (given.name, given.tensorIndex) == (b"x", x)
+    assert (taken.name, taken.tensorIndex) == (b"z", z)

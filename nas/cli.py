@@ -45,7 +45,8 @@ Batch = Annotated[int, typer.Option(min=1, max=4096, metavar="N", help="Number o
 Precision = Annotated[
     str,
     typer.Option(
-        metavar="PRECISION", help="Arithmetic precision: fp32, or int8 (ONNX Runtime only)."
+        metavar="PRECISION",
+        help="Arithmetic precision: fp32, or int8 (ONNX Runtime, LiteRT and OpenVINO).",
     ),
 ]
 INTERVAL_HELP = (

@@ -27,7 +27,7 @@ class MeasurementSettings:
     Attributes:
         threads: Number of runtime threads; None for one per usable core.
         batch: Number of images per run.
-        precision: ``fp32``, or ``int8`` (ONNX Runtime only).
+        precision: ``fp32``, or ``int8`` (ONNX Runtime, LiteRT and OpenVINO).
         lowered: Whether to measure the deployed form (see `nas.lowering`) instead of the form
             that was trained.
         interval_ms: Length of the pause before each run, in milliseconds.

@@ -19,6 +19,7 @@ class LiteRT(CpuRuntime):
     family = "litert"
     title = "LiteRT"
     model_format = "tflite"
+    precisions = ("fp32", "int8")
 
     def __init__(
         self, processor: str, threads: int | None, batch: int, precision: str = "fp32"
@@ -28,6 +29,7 @@ class LiteRT(CpuRuntime):
         from ai_edge_litert.interpreter import Interpreter
 
         self._interpreter = Interpreter
+        self.tunable = True  # small networks are quantized in no time
         self.version = f"ai-edge-litert {version('ai-edge-litert')}"
 
     def load_model(self, model: bytes) -> TimedRun:

@@ -6,7 +6,8 @@ can write models for another; only TensorFlow Lite's needs the package of LiteRT
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from nas.errors import MixnasError, UnrunnableError, reason_of, unknown
@@ -36,12 +37,26 @@ def serialized(program: Program, model_format: str, precision: str, batch: int) 
             f"models in the format of {writer.name} are not written with precision {precision}; "
             f"use one of: {', '.join(writer.precisions)}"
         )
-    try:
+    with refusing("quantized to int8" if precision == "int8" else f"written as {writer.name}"):
         return writer.write(program, precision, batch)
-    except (ModuleNotFoundError, OSError):  # a missing package or a full disk says nothing of it
+
+
+@contextmanager
+def refusing(step: str) -> Iterator[None]:
+    """Turn what libraries raise for a network into an error about it.
+
+    Args:
+        step: What is done with the network: ``quantized to int8``.
+
+    Raises:
+        UnrunnableError: If it cannot be done. A missing package or a full disk, which say nothing
+            of the network, are raised as they are.
+    """
+    try:
+        yield
+    except (ModuleNotFoundError, OSError, MixnasError):
         raise
-    except Exception as error:  # the quantizer's and protobuf's exceptions share no other base
-        step = "quantized to int8" if precision == "int8" else f"written as {writer.name}"
+    except Exception as error:  # the quantizers' and protobuf's exceptions share no other base
         raise UnrunnableError(f"the network cannot be {step}: {reason_of(error)}") from error
 
 
@@ -59,7 +74,14 @@ def _onnx(program: Program, precision: str, batch: int) -> bytes:
 def _tflite(program: Program, precision: str, batch: int) -> bytes:
     from nas.formats.tflite import to_tflite
 
-    return to_tflite(program.tree, program.shape, program.weights, batch=batch)
+    def write(images: int) -> bytes:
+        return to_tflite(program.tree, program.shape, program.weights, batch=images)
+
+    if precision == "fp32":
+        return write(batch)
+    from nas.formats.tflite_int8 import find_ranges, quantize
+
+    return quantize(write(batch), find_ranges(write(1)))
 
 
 class _FormatWriter(NamedTuple):
@@ -70,5 +92,5 @@ class _FormatWriter(NamedTuple):
 
 _WRITERS = {
     "onnx": _FormatWriter("ONNX", _onnx, ("fp32", "int8")),
-    "tflite": _FormatWriter("TensorFlow Lite", _tflite),
+    "tflite": _FormatWriter("TensorFlow Lite", _tflite, ("fp32", "int8")),
 }

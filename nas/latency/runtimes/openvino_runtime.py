@@ -9,14 +9,15 @@ from typing import Any
 from nas.errors import MixnasError, UnrunnableError, reason_of
 from nas.imports import without_telemetry
 from nas.ir import Shape
-from nas.latency.runtimes.base import TimedRun, noise
+from nas.latency.runtimes.base import Program, TimedRun, noise
 from nas.latency.runtimes.cpu import CpuRuntime
+from nas.latency.runtimes.models import refusing
 
 _DYNAMIC = -1
 
 
 class OpenVino(CpuRuntime):
-    """Runs networks in OpenVINO: one at a time (one stream), in float32 arithmetic.
+    """Runs networks in OpenVINO: one at a time (one stream), in float32 or int8 arithmetic.
 
     OpenVINO pins its threads itself, unless it is told not to. It does not use cores that the
     calling thread is kept from, so that thread must not be pinned to a single one.
@@ -25,6 +26,7 @@ class OpenVino(CpuRuntime):
     family = "openvino"
     title = "OpenVINO"
     model_format = "onnx"
+    precisions = ("fp32", "int8")
 
     def __init__(
         self, processor: str, threads: int | None, batch: int, precision: str = "fp32"
@@ -49,12 +51,26 @@ class OpenVino(CpuRuntime):
             )
         self.threads = used
 
+    def load(self, program: Program) -> TimedRun:
+        """See `Runtime.load`; networks are quantized as `nas.export` does, by NNCF."""
+        if self.precision == "fp32":
+            return super().load(program)
+        from nas.formats.openvino_ir import quantize, to_openvino
+
+        with refusing("quantized to int8"):
+            model = to_openvino(program.tree, program.shape, program.weights)
+            quantized = quantize(model, program.shape)
+        return self._load(quantized)
+
     def load_model(self, model: bytes) -> TimedRun:
         """See `Runtime.load_model`."""
         try:
             read = self._core.read_model(model)
         except RuntimeError as error:
             raise UnrunnableError(f"OpenVINO rejects the model: {_reason(error)}") from None
+        return self._load(read)
+
+    def _load(self, read: Any) -> TimedRun:
         shape = _image_shape(read)
         try:
             read.reshape([self.batch, *shape])

@@ -45,7 +45,9 @@ class Torch:
         if processor not in PROCESSORS:
             raise MixnasError(unknown("processor of torch", processor, PROCESSORS))
         if precision != "fp32":
-            raise MixnasError(f"precision {precision} runs in ONNX Runtime only; use fp32 in torch")
+            raise MixnasError(
+                f"precision {precision} does not run in torch; use fp32 there, or another runtime"
+            )
         if processor == "cuda" and not torch.cuda.is_available():
             raise MixnasError("torch finds no CUDA device here; use torch:cpu or onnxruntime:cpu")
         self.name = f"{'compile' if compiled else 'torch'}:{processor}"

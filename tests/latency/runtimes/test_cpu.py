@@ -38,9 +38,13 @@ def test_networks_are_written_with_the_precision():
 
 
 @pytest.mark.parametrize(("family", "title"), [("litert", "LiteRT"), ("openvino", "OpenVINO")])
-def test_other_processors_and_precisions_are_refused(family, title):
+def test_other_processors_are_refused(family, title):
     with pytest.raises(MixnasError, match=rf"unknown processor of {title} 'tpu'.*; allowed: cpu$"):
         open_runtime(f"{family}:tpu", MeasurementSettings())
-    message = rf"^precision int8 does not run in {title}; use fp32 there, or another runtime$"
+
+
+def test_other_precisions_are_refused(monkeypatch):
+    monkeypatch.setattr(Echo, "precisions", ("fp32",))
+    message = r"^precision int8 does not run in Echo; use fp32 there, or another runtime$"
     with pytest.raises(MixnasError, match=message):
-        open_runtime(f"{family}:cpu", MeasurementSettings(precision="int8"))
+        Echo("cpu", 1, 1, "int8")

@@ -48,7 +48,7 @@ def test_unknown_runtimes_are_refused(name, message):
 
 
 def test_int8_is_refused_by_torch():
-    with pytest.raises(MixnasError, match="int8 runs in ONNX Runtime only"):
+    with pytest.raises(MixnasError, match="int8 does not run in torch"):
         open_runtime("torch:cpu", MeasurementSettings(precision="int8"))
 
 

@@ -38,12 +38,21 @@ def test_the_batch_is_part_of_a_tflite_model():
     assert list(graph.tensors[graph.inputs[0]].shape) == [5, 8, 8, 3]
 
 
+def test_tflite_models_are_quantized_for_any_batch():
+    schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
+    model = schema.ModelT.InitFromPackedBuf(serialized(PROGRAM, "tflite", "int8", 5))
+    (graph,) = model.subgraphs
+    assert list(graph.tensors[graph.inputs[0]].shape) == [5, 8, 8, 3]
+    kinds = {tensor.name: tensor.type for tensor in graph.tensors}
+    assert kinds[b"conv.weight"] == schema.TensorType.INT8
+
+
 @pytest.mark.parametrize(
     ("model_format", "precision", "message"),
     [
         ("tensorrt", "fp32", "unknown model format 'tensorrt'; allowed: .*onnx.*tflite"),
         ("onnx", "fp16", "format of ONNX are not written with precision fp16; use .*: fp32, int8"),
-        ("tflite", "int8", "format of TensorFlow Lite are not written with precision int8; .*fp32"),
+        ("tflite", "fp16", "format of TensorFlow Lite are not written with precision fp16; .*int8"),
     ],
 )
 def test_other_formats_and_precisions_are_refused(model_format, precision, message):

@@ -55,6 +55,30 @@ def test_networks_run_in_one_stream_in_float32(runtime):
     assert [list(given.shape) for given in compiled.inputs] == [[2, 3, 8, 8]]
 
 
+def test_int8_is_computed_with_integers(monkeypatch):
+    runtime = OpenVino("cpu", threads=1, batch=2, precision="int8")
+    assert not runtime.tunable
+    compiled, compile_model = [], runtime._compiled
+    monkeypatch.setattr(
+        runtime, "_compiled", lambda read: compiled.append(compile_model(read)) or compiled[-1]
+    )
+    assert 0 < runtime.load(PROGRAM)() < 60_000
+    (network,) = compiled
+    operators = network.get_runtime_model().get_ops()
+    kinds = {op.get_rt_info()["layerType"].astype(str): op.get_rt_info() for op in operators}
+    assert kinds["Convolution"]["runtimePrecision"].astype(str) in ("i8", "u8")
+
+
+def test_a_network_that_cannot_be_quantized_is_unrunnable(monkeypatch):
+    def fail(model, shape):
+        raise ValueError("no range for 'conv'\nTrace")
+
+    monkeypatch.setattr("nas.formats.openvino_ir.quantize", fail)
+    message = r"^the network cannot be quantized to int8: no range for 'conv'$"
+    with pytest.raises(UnrunnableError, match=message):
+        OpenVino("cpu", threads=1, batch=1, precision="int8").load(PROGRAM)
+
+
 def test_threads_are_those_that_openvino_uses():
     assert OpenVino("cpu", threads=None, batch=1).threads == usable_cores()
     with pytest.raises(MixnasError, match=r"with \d+ instead of 1000 threads .*--threads \d+ or"):

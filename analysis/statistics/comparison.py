@@ -147,7 +147,10 @@ def condition_mismatch(populations: Sequence[Population]) -> str:
         The differences as text; empty if there is none.
     """
     differences = []
-    for key in ("data", "device", "estimator"):
+    # Where the contents of the data sets are known, their names say nothing: one may be moved.
+    contents = [p.about.get("scores", {}).get("data_fingerprint") for p in populations]
+    names = ("device", "estimator") if all(contents) else ("data", "device", "estimator")
+    for key in names:
         values = list(dict.fromkeys(p.about[key] for p in populations if key in p.about))
         if len(values) > 1:
             differences.append(f"different {key}: {', '.join(values)}")

@@ -88,6 +88,14 @@ class ImageData:
             digest.update(self.labels[part].numpy().tobytes())
         return digest.hexdigest()[:16]
 
+    def test_fingerprint(self) -> str:
+        """Return 16 hexadecimal digits that change with the images of the test split only."""
+        images = self.images["test"].contiguous().numpy()
+        digests = sorted(
+            hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images
+        )
+        return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
+
     def at(self, resolution: int, step: Step | None = None) -> ImageData:
         """Return the data set at another resolution, resized with antialiased bilinear filtering.
 

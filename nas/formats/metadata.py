@@ -29,7 +29,7 @@ PIXELS_CHANNELS_LAST = PIXELS.replace(
     "(batch, channel, row, column)", "(batch, row, column, channel)"
 )
 _JSON = ("classes", "preprocessing", "spec")
-_TEXTS = ("data", "data_fingerprint", "command", "version")
+_TEXTS = ("data", "data_fingerprint", "test_fingerprint", "command", "version")
 _ALIKE = 0.02  # difference of means or deviations that makes none to a network
 Channel = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -75,6 +75,8 @@ class ModelMetadata:
         preprocessing: How images are prepared.
         data: Name or path of the data set, as given on the command line.
         data_fingerprint: Fingerprint of its images and their split.
+        test_fingerprint: Fingerprint of the images of its test split, which stays when the set is
+            moved or others are added to the training; empty if it is not known.
         command: Command line of the training.
         spec: The network as plain data; None if it is not one of ours.
         version: Version of mixnas.
@@ -84,6 +86,7 @@ class ModelMetadata:
     preprocessing: Preprocessing
     data: str = ""
     data_fingerprint: str = ""
+    test_fingerprint: str = ""
     command: str = ""
     spec: dict[str, Any] | None = None
     version: str = ""

@@ -45,6 +45,8 @@ BASELINES = ("params", "madds", "depth")
 _REMEDY = "choose another --out"
 _SETTINGS = "ranking.yaml"
 _BASIS = "basis"  # in the settings: what is known of the estimator before it is prepared
+_TESTED = "tested_networks"  # in the basis: a digest of the networks
+_CONTENTS = {"table": _TESTED, "data": "data_fingerprint"}  # what tells more than a name
 
 
 @dataclass
@@ -78,10 +80,7 @@ class RankingRun:
             return
         saved = self._saved_settings()
         saved.pop("fingerprint", None)
-        basis = saved.pop(_BASIS, None)
-        self._compare(saved, asdict(self.settings))
-        if isinstance(basis, dict):  # rankings of earlier versions have none
-            self._compare(basis, self._basis())
+        self._check_settings(saved, asdict(self.settings))
 
     def open(self) -> None:
         """Create the folder, or continue the ranking in it; no other process may work in it then.
@@ -97,15 +96,14 @@ class RankingRun:
         if not self._settings_file.is_file():
             written = {**requested, _BASIS: self._basis()}
             write_atomic(self._settings_file, yaml.safe_dump(written, sort_keys=False))
-        saved = self._saved_settings()
-        saved.pop(_BASIS, None)  # `check` has compared it
-        self._compare(saved, requested)
+        self._check_settings(self._saved_settings(), requested)
         self._read_scores()
 
     def _basis(self) -> dict[str, Any]:
         """Return what scores rest on, as far as it is known before the preparation."""
+        tested = digest([network.spec.digest() for network in self.networks])
         basis: dict[str, Any] = json.loads(json.dumps(facts_before(self.estimator)))
-        return basis
+        return {**basis, _TESTED: tested}
 
     @property
     def _settings_file(self) -> Path:
@@ -121,8 +119,24 @@ class RankingRun:
         # Versions that trained on the CPU only, on all images, did not write so.
         return {"on": "cpu", "images_per_class": None, **saved}
 
+    def _check_settings(self, saved: dict[str, Any], requested: dict[str, Any]) -> None:
+        """Refuse settings, networks and images that differ from those of the folder.
+
+        Where the contents of the table and of the data set are known, their names do not count:
+        they may have been moved.
+        """
+        known, now = saved.pop(_BASIS, None), self._basis()
+        if isinstance(known, dict):  # rankings of earlier versions have none
+            now = {name: value for name, value in now.items() if name in known or name != _TESTED}
+            for name, content in _CONTENTS.items():
+                if content in known and content in now:
+                    saved, requested = saved | {name: ""}, requested | {name: ""}
+        self._compare(saved, requested)
+        if isinstance(known, dict):
+            self._compare(known, now)
+
     def _compare(self, saved: dict[str, Any], requested: dict[str, Any]) -> None:
-        """Refuse settings that differ from those of the folder."""
+        """Refuse what differs from what the folder holds."""
         for name in sorted({*saved, *requested}):
             if saved.get(name) != requested.get(name):
                 raise MixnasError(

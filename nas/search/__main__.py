@@ -364,6 +364,8 @@ def _resumed(
             f"it, not {', '.join(wrong)}"
         )
     run = RunDirectory.open(path)
+    if "data" in given:  # moved: the fingerprints of its images are compared
+        given = {**given, "data": _absolute(given["data"])}
     return run, resumed_config(run.read_config(), given, path, trusted)
 
 

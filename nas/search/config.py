@@ -41,6 +41,7 @@ CHANGEABLE = {
     "gpus",
     "confirm",
     "retrain",
+    "data",
 }
 """Options that may change when a run is resumed: how much is run and where, not what."""
 REPEATABLE = {"sampler", "estimator", "device"}
@@ -259,6 +260,11 @@ def resumed_config(
     if "storage" in given:
         _check_same_storage(given["storage"], recorded.storage, path)
     _check_same_device(given.get("on"), recorded.on)
+    if "data" in given and recorded.estimator.partition(":")[0] not in TRAINABLE:
+        raise MixnasError(
+            f"--data {given['data']}: whether these are still the run's images is known only of "
+            f"the estimators {', '.join(TRAINABLE)}; omit --data"
+        )
     if not trusted:
         refuse_unconfirmed(recorded, given, path / "config.yaml")
     settings = dataclasses.replace(recorded, **given)

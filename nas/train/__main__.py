@@ -6,7 +6,7 @@ import dataclasses
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -135,7 +135,8 @@ def train(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Folder of a training run to resume, with its own settings.",
+            help="Folder of a training run to resume, with its own settings; --data names a data "
+            "set that was moved.",
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
@@ -163,14 +164,7 @@ def train(
     }
     given = {name: value for name, value in options.items() if value is not None}
     if resume is not None:
-        others = {"recipe": recipe, "set": change, "out": out}
-        superfluous = [*given, *(name for name, value in others.items() if value)]
-        if superfluous:
-            raise MixnasError(
-                "--resume uses the settings the training run was started with; omit "
-                f"{', '.join(superfluous)}"
-            )
-        settings = read_training_settings(resume)
+        settings = _resumed_settings(resume, given, {"recipe": recipe, "set": change, "out": out})
     elif network is None:
         raise MixnasError(
             "no network was given; name one: path of a spec, name of a reference network, or "
@@ -221,13 +215,39 @@ def _checked_settings(values: dict[str, Any]) -> TrainingSettings:
     """Validate the options, with absolute paths: a training may be resumed from anywhere."""
     named = {"network": reference_names(), "data": defaults.DATA_SETS, "weights": ()}
     for option, names in named.items():
-        value = values.get(option, "")
-        is_name = value in names or value.startswith("timm:")
-        if value and not is_name and Path(value).expanduser().exists():
-            values[option] = str(Path(value).expanduser().resolve())
+        if option in values:
+            values[option] = _absolute(values[option], names)
     values["recipe"] = dataclasses.asdict(values["recipe"])
     values["command"] = shlex.join(["python", "-m", "nas.train", *sys.argv[1:]])
     return validate(TrainingSettings, Document("options", values))
+
+
+def _resumed_settings(
+    path: Path, given: Mapping[str, Any], others: Mapping[str, Any]
+) -> TrainingSettings:
+    """Return the settings of a training to resume; only its data set may have another place.
+
+    Raises:
+        MixnasError: If anything else was given, or the folder holds no training.
+    """
+    superfluous = [*(given.keys() - {"data"}), *(name for name, value in others.items() if value)]
+    if superfluous:
+        raise MixnasError(
+            "--resume uses the settings the training run was started with; omit "
+            f"{', '.join(sorted(superfluous))}"
+        )
+    settings = read_training_settings(path)
+    if "data" not in given:
+        return settings
+    # The fingerprint of its images must be the same.
+    return dataclasses.replace(settings, data=_absolute(given["data"], defaults.DATA_SETS))
+
+
+def _absolute(value: str, names: Collection[str]) -> str:
+    """Return an existing path in absolute form; names, and anything else, stay as they are."""
+    is_name = not value or value in names or value.startswith("timm:")
+    path = Path(value).expanduser()
+    return value if is_name or not path.exists() else str(path.resolve())
 
 
 def _short_name(network: str) -> str:

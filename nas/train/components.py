@@ -73,19 +73,15 @@ def open_training(
     metadata = _metadata(settings, model, data, trainer, about)
     if settings.weights is not None and remarks:
         remarks += compare_metadata(settings.weights, model, metadata)
-    training = FullTraining(
-        path=path,
-        trainer=trainer,
-        model=model,
-        costs=costs,
-        about=about,
-        metadata=metadata,
-    )
+    training = FullTraining(path, trainer, model, costs, about, metadata)
     if placement.main:
         for remark in [*remarks, *data_remarks]:
             console.print(remark, soft_wrap=True)
-        _create_folder(training, settings, lock)
+        path.mkdir(parents=True, exist_ok=True)
+        training.claim(lock)
     training.open()
+    if placement.main:
+        _write_settings(training, settings)
     return training
 
 
@@ -173,6 +169,7 @@ def _metadata(
         ),
         data=settings.data,
         data_fingerprint=str(about["data"]),
+        test_fingerprint=data.test_fingerprint(),
         command=settings.command,
         spec=None if model.spec is None else model.spec.to_dict(),
         version=__version__,
@@ -190,11 +187,7 @@ def _identity(settings: TrainingSettings, model: Model, data: DataSource) -> dic
     }
 
 
-def _create_folder(
-    training: FullTraining, settings: TrainingSettings, lock: FileLock | None
-) -> None:
-    training.path.mkdir(parents=True, exist_ok=True)
-    training.claim(lock)
+def _write_settings(training: FullTraining, settings: TrainingSettings) -> None:
     text = yaml.safe_dump(dataclasses.asdict(settings), sort_keys=False)
     write_atomic(training.path / SETTINGS, text)
     if training.model.spec is not None:

@@ -207,16 +207,28 @@ def compare_metadata(weights: str, model: Model, own: ModelMetadata) -> list[str
                 f"the weights of {weights} were trained in another network, '{network.name}', "
                 "whose layers have the same shapes"
             )
-    known, now = theirs.data_fingerprint, own.data_fingerprint
-    if theirs.data == own.data and known and known != now:
+    if _may_have_seen_test(theirs, own):
         remarks.append(
-            f"since the training of {weights}, images of {own.data} have changed, or moved from "
-            "one split to another: what is tested on may have been trained on"
+            f"{weights} was trained on {theirs.data}, which had the same classes as {own.data}, "
+            "but other test images: if some images are in both, what is tested on may have been "
+            "trained on"
         )
     differences = theirs.preprocessing.differences(own.preprocessing)
     if differences:
         remarks.append(f"unlike for the weights of {weights}: {'; '.join(differences)}")
     return remarks
+
+
+def _may_have_seen_test(theirs: ModelMetadata, own: ModelMetadata) -> bool:
+    """Tell whether images that are tested on now may have been trained on.
+
+    Names say nothing: a data set may be moved, or changed in its place. Images that were for the
+    test then were not trained on, and other classes are another data set.
+    """
+    known, now = theirs.test_fingerprint, own.test_fingerprint
+    if not known:  # weights of an earlier version
+        known, now = theirs.data_fingerprint, own.data_fingerprint
+    return bool(known) and known != now and set(theirs.classes) == set(own.classes)
 
 
 def _metadata_of(weights: str) -> ModelMetadata | None:

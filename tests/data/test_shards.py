@@ -108,9 +108,11 @@ def test_fingerprints_change_with_images_and_not_with_places(tmp_path):
     write(tmp_path / "a", ["train-0", "train-1"])
     name = str(tmp_path / "a/train-{0..1}.tar")
     first = load_data(name).fingerprint()
+    test = load_data(name).test_fingerprint()
     (tmp_path / "a").rename(tmp_path / "b")
     moved = str(tmp_path / "b/train-{0..1}.tar")
     assert load_data(moved).fingerprint() == first
+    assert load_data(moved).test_fingerprint() == test
     assert load_data(str(tmp_path / "b/train-0.tar")).fingerprint() != first
     write(tmp_path / "b", ["train-0", "train-1"], begin=1)
     assert load_data(moved).fingerprint() != first

@@ -107,3 +107,19 @@ def test_some_images_are_of_the_validation_split(tmp_path):
         path.write_bytes(b"no image")
     with pytest.raises(MixnasError, match="none of 8 validation images can be read"):
         some_images(data, 8, 16)
+
+
+def test_the_fingerprint_of_the_test_split_is_that_of_the_whole(tmp_path):
+    some = load_data("digits", images_per_class=20)
+    assert some.test_fingerprint() == load_data("digits").test_fingerprint() == "b66fe1b6abe1d8ea"
+    root = write_folder(tmp_path / "data", ("train", "test"), n=60)
+    whole = load_data(str(root))
+    all_of_it, known = whole.fingerprint(), whole.test_fingerprint()
+    assert load_data(str(root), images_per_class=5).test_fingerprint() == known
+    (root / "train/ant/000.png").unlink()
+    root.rename(tmp_path / "moved")
+    moved = load_data(str(tmp_path / "moved"))
+    assert moved.fingerprint() != all_of_it
+    assert moved.test_fingerprint() == known
+    (tmp_path / "moved/test/ant/000.png").unlink()
+    assert load_data(str(tmp_path / "moved")).test_fingerprint() != known

@@ -50,7 +50,28 @@ def test_a_new_folder_holds_the_settings(tmp_path):
     ranking(tmp_path / "r").open()  # once more, to continue it
 
 
-@pytest.mark.parametrize("change", [{"n": 5}, {"seed": 1}, {"table": "b"}, {"data": "b"}])
+def test_a_table_and_a_data_set_may_be_moved(tmp_path):
+    ranking(tmp_path / "r").open()
+    moved = dataclasses.replace(SETTINGS, table="moved.json", data="moved")
+    ranking(tmp_path / "r", settings=moved).open()
+    others = [*NETWORKS[:3], NETWORKS[0]]
+    with pytest.raises(MixnasError, match=r"other settings \(tested_networks was"):
+        ranking(tmp_path / "r", networks=others).check()
+
+
+@pytest.mark.parametrize("change", [{"table": "b"}, {"data": "b"}])
+def test_names_decide_in_a_ranking_of_an_earlier_version(tmp_path, change):
+    ranking(tmp_path / "r").open()
+    file = tmp_path / "r" / "ranking.yaml"
+    saved = yaml.safe_load(file.read_text(encoding="utf-8"))
+    del saved["basis"]
+    file.write_text(yaml.safe_dump(saved), encoding="utf-8")
+    other = ranking(tmp_path / "r", settings=dataclasses.replace(SETTINGS, **change))
+    with pytest.raises(MixnasError, match="other settings"):
+        other.check()
+
+
+@pytest.mark.parametrize("change", [{"n": 5}, {"seed": 1}, {"estimator": "short"}])
 def test_a_ranking_with_other_settings_is_refused(tmp_path, change):
     ranking(tmp_path / "r").open()
     other = ranking(tmp_path / "r", settings=dataclasses.replace(SETTINGS, **change))

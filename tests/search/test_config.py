@@ -6,7 +6,13 @@ import pytest
 
 from nas.errors import MixnasError
 from nas.search.__main__ import search
-from nas.search.config import RETRAINED_NETWORKS, SearchConfig, default_of, read_config
+from nas.search.config import (
+    RETRAINED_NETWORKS,
+    SearchConfig,
+    default_of,
+    read_config,
+    resumed_config,
+)
 from tests.conftest import ROOT
 
 
@@ -97,3 +103,12 @@ def test_gpus_of_versions_without_a_device_mean_nothing_now(tmp_path):
     assert read_config(path).gpus == 0
     path.write_text("estimator: lab.own:Estimator\ngpus: 2.0\n")
     assert read_config(path).gpus == 2
+
+
+def test_only_estimators_that_know_their_images_may_have_them_moved(tmp_path):
+    run = SearchConfig(data="/old/pets")
+    moved = resumed_config(run, {"data": "/new/pets"}, tmp_path, trusted=False)
+    assert moved == dataclasses.replace(run, data="/new/pets")
+    table = dataclasses.replace(run, estimator="table:x.json")
+    with pytest.raises(MixnasError, match="known only of the estimators short, zero-cost, superne"):
+        resumed_config(table, {"data": "/new/pets"}, tmp_path, trusted=False)

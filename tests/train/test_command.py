@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from nas.spec import load_network
 from nas.torch_model import build, load_weights
+from tests.data.writing import write_folder
 from tests.networks import TINY
 
 FAST = ("--set", "batch_size=32", "--resolution", "16", "--threads", "1")
@@ -66,6 +67,22 @@ def test_a_finished_training_shows_its_card_again(network, here):
     text = here("nas.train", "--resume", "run", "--device", "none").stdout
     assert "top-1" in text
     assert "weights" in text
+
+
+def test_a_training_goes_on_with_a_data_set_that_was_moved(network, here, tmp_path):
+    write_folder(tmp_path / "old", n=30, side=16)
+    first = here(*training(network, "--json", "--device", "none", "--data", "old"))
+    assert first.returncode == 0, first.stderr
+    (tmp_path / "old").rename(tmp_path / "new")
+    resume = ("nas.train", "--resume", "run", "--json", "--device", "none", "--threads", "1")
+    assert "there is no data set at" in here(*resume).stderr
+    again = here(*resume, "--data", "new")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["test"] == json.loads(first.stdout)["test"]
+    (tmp_path / "new" / "ant" / "000.png").unlink()
+    changed = here(*resume)  # of the folder that it knows now
+    assert changed.returncode == 2
+    assert "data" in changed.stderr
 
 
 def test_a_training_goes_on_with_its_own_network(network, here, tmp_path):

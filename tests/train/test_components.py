@@ -98,6 +98,7 @@ def test_what_travels_with_the_weights_is_known(tmp_path, settings):
     assert metadata.preprocessing.crop == "whole image"
     assert metadata.network() == training.model.spec
     assert metadata.data_fingerprint == "e5f8c33fd2d9f787"
+    assert metadata.test_fingerprint == load_data("digits").test_fingerprint()
     assert (metadata.data, metadata.command) == ("digits", "python -m nas.train tiny.yaml")
     resumed = dataclasses.replace(read_training_settings(tmp_path / "run"))
     assert resumed.command == "python -m nas.train tiny.yaml"

@@ -142,16 +142,42 @@ def test_how_weights_were_trained_differently_is_told(saved, tmp_path):
         "same shapes"
     ]
     assert compare_metadata("timm:tiny", model, metadata("abc")) == []
-    before, now = (
-        dataclasses.replace(metadata("abc"), data="pets", data_fingerprint=print_)
-        for print_ in ("before", "now")
-    )
-    save_file(model.module.state_dict(), path, before.to_properties())
-    assert compare_metadata(str(path), model, before) == []
-    assert compare_metadata(str(path), model, dataclasses.replace(now, data="others")) == []
-    assert compare_metadata(str(path), model, now) == [
-        f"since the training of {path}, images of pets have changed, or moved from one split to "
-        "another: what is tested on may have been trained on"
-    ]
     save_file(model.module.state_dict(), path)
     assert compare_metadata(str(path), model, metadata("abc")) == []
+
+
+@pytest.mark.parametrize(
+    ("now", "alarms"),
+    [
+        ({"data": "moved"}, False),
+        ({"data_fingerprint": "a part"}, False),  # with --images-per-class, or more for training
+        ({"test_fingerprint": "changed"}, True),
+        ({"data": "moved", "test_fingerprint": "changed"}, True),
+        ({"test_fingerprint": "others", "classes": ("x", "y", "z")}, False),
+    ],
+)
+def test_fingerprints_decide_whether_test_images_may_have_been_trained_on(
+    saved, tmp_path, now, alarms
+):
+    path = tmp_path / "w.safetensors"
+    model = open_model(saved, 3, Recipe(), 0, resolution=16)
+    known = {"data": "pets", "data_fingerprint": "all", "test_fingerprint": "test"}
+    theirs = dataclasses.replace(metadata("abc"), **known)
+    own = dataclasses.replace(theirs, **now)
+    save_file(model.module.state_dict(), path, theirs.to_properties())
+    remark = (
+        f"{path} was trained on pets, which had the same classes as {own.data}, but other test "
+        "images: if some images are in both, what is tested on may have been trained on"
+    )
+    assert compare_metadata(str(path), model, own) == [remark] * alarms
+
+
+def test_weights_of_an_earlier_version_are_compared_by_the_whole_data_set(saved, tmp_path):
+    path = tmp_path / "w.safetensors"
+    model = open_model(saved, 3, Recipe(), 0, resolution=16)
+    own = dataclasses.replace(metadata("abc"), data_fingerprint="all", test_fingerprint="test")
+    for known, alarms in (("all", 0), ("other", 1), ("", 0)):
+        theirs = dataclasses.replace(own, data_fingerprint=known).to_properties()
+        del theirs["test_fingerprint"]
+        save_file(model.module.state_dict(), path, theirs)
+        assert len(compare_metadata(str(path), model, own)) == alarms

@@ -172,6 +172,24 @@ def test_scores_of_other_weights_and_latencies_of_other_conditions_need_a_cautio
     assert comparison_data(compare(populations))["mixed"] == condition_mismatch(populations)
 
 
+def test_images_are_told_apart_by_their_content_where_it_is_known(tmp_path):
+    def mismatch(*runs):
+        paths = [
+            run_folder(tmp_path / f"{name}{len(runs)}", data, "x", conditions=conditions)
+            for name, data, conditions in runs
+        ]
+        return condition_mismatch(read_populations(paths))
+
+    def known(content):
+        return {"scores": {"data_fingerprint": content}}
+
+    assert mismatch(("a", "/old/pets", known("ab12")), ("b", "pets", known("ab12"))) == ""
+    several = [(name, name, known("ab12")) for name in "abc"]
+    assert mismatch(*several, ("d", "d", None)) == "different data: a, b, c, d"
+    changed = [(str(i), "pets", known(f"ab{i}")) for i in range(3)]
+    assert mismatch(*changed) == "different scores: data_fingerprint ab0 or ab1 or ab2"
+
+
 # -- fixed numbers --------------------------------------------------------------------------
 
 

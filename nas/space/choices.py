@@ -179,6 +179,17 @@ def is_form(expression: Any) -> bool:
     return isinstance(expression, dict)
 
 
+def is_relative(expression: Any) -> bool:
+    """Return whether an expression refers to the value of the base network."""
+    if not isinstance(expression, dict):
+        return False
+    entries = expression.get("choice")
+    nested = entries if isinstance(entries, list) else []
+    return ("of" not in expression and bool({"times", "plus"} & expression.keys())) or any(
+        map(is_relative, nested)
+    )
+
+
 def expand(
     expression: Any, kind: Any, base: Any, *, document: Document, at: Location
 ) -> tuple[tuple[Any, ...], tuple[float, ...] | None]:

@@ -25,7 +25,7 @@ from nas.space.outline import (
     read_outline,
 )
 from nas.space.plan import BlockPlan, StagePlan, ValueSource
-from nas.space.restrictions import LANGUAGE, Restriction, parse_restriction
+from nas.space.restrictions import LANGUAGE, Restriction, names_in, parse_restriction
 from nas.space.variables import Genotype, Site, Variable
 from nas.spec import Head, Input, NetworkSpec, Norm, Stem, load_network
 from nas.units import number_of
@@ -89,8 +89,28 @@ def compile_document(document: Document) -> Plans:
     """
     outline, problems = read_outline(document)
     if outline is None:
-        raise DocumentError("\n".join(problems))
+        raise DocumentError("\n".join([*problems, *_other_problems(document)]))
     return _Compiler(document, outline, problems).compile()
+
+
+def _other_problems(document: Document) -> list[str]:
+    """Return the mistakes in restrictions and limits that can be seen without stages."""
+    data = document.data if isinstance(document.data, dict) else {}
+    texts, limits = data.get("restrictions"), data.get("limits")
+    problems = []
+    for i, text in enumerate(texts if isinstance(texts, list) else ()):
+        try:
+            if isinstance(text, str):
+                names_in(text, {})
+        except ValueError as error:
+            problems.append(document.problem(("restrictions", i), str(error)))
+    for metric, text in (limits if isinstance(limits, dict) else {}).items():
+        try:
+            if isinstance(text, str | int | float):
+                parse_limit(metric, str(text))
+        except LimitError as error:
+            problems.append(document.problem(("limits", metric), str(error)))
+    return problems
 
 
 class _Compiler(Declarations):
@@ -105,7 +125,7 @@ class _Compiler(Declarations):
                 self.base = load_network(outline.base)
             except DocumentError as error:
                 self._note(("base",), str(error))
-                raise DocumentError("\n".join(problems)) from None
+                self.lacks_base = True
 
     def compile(self) -> Plans:
         outline = self.outline
@@ -166,6 +186,8 @@ class _Compiler(Declarations):
     ) -> dict[str, ValueSource]:
         """Return the sources of the fields of the stem, the head or the input."""
         hints = typing.get_type_hints(kind, include_extras=True)
+        if name in self.lost:
+            return {}
         self._check_fields(record, (name,), frozenset(hints))
         sources = {
             key: self._source(
@@ -257,7 +279,8 @@ class _Compiler(Declarations):
         expression = stage.get(key, base if base is not None else default)
         if expression is None:
             others = [other for other in stage if other != key]
-            self._note(at[:2], f"'{key}' is missing{nearest(key, others)}")
+            if not self.lacks_base:
+                self._note(at[:2], f"'{key}' is missing{nearest(key, others)}")
             self.broken.add(f"{name}.{key}")
             return ValueSource(PLACEHOLDERS[key])
         return self._source(f"{name}.{key}", expression, kind=KINDS[key], base=base, at=at)
@@ -341,11 +364,18 @@ class _Compiler(Declarations):
         values = {name: self.values[index][0] for name, index in self.names.items()}
         values |= {name: (value,) for name, value in self.fixed.items()}
         for i, text in enumerate(self.outline.restrictions):
+            if not text and self.document.data["restrictions"][i] != "":
+                continue  # it is no text, as was noted
             try:
-                result += parse_restriction(text, values, self.kinds).conjuncts()
+                names = names_in(text, values)
+                doubtful = {name for name in names if self._is_doubtful(name)}
+                mistaken = [name for name in names if name not in values and name not in doubtful]
+                for name in mistaken:
+                    self._note(("restrictions", i), unknown("variable", name, values))
+                if not mistaken and not doubtful:
+                    result += parse_restriction(text, values, self.kinds).conjuncts()
             except ValueError as error:
-                if not any(name in text for name in self.broken):
-                    self._note(("restrictions", i), str(error))
+                self._note(("restrictions", i), str(error))
         return result
 
     def _limits(self) -> list[Limit]:

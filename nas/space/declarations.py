@@ -7,10 +7,19 @@ from typing import Any
 
 from nas.document import Document, Location
 from nas.errors import DocumentError, unknown
-from nas.space.choices import expand, is_form
-from nas.space.outline import PLACEHOLDERS
+from nas.space.choices import expand, is_form, is_relative
+from nas.space.outline import BLOCK_FIELDS, PLACEHOLDERS
 from nas.space.plan import ValueSource
 from nas.space.variables import Site, Variable
+
+_SECTIONS = ("stem", "head", "input", "derive", "variables", "defaults")
+
+
+def _lost(data: dict[str, Any]) -> set[str]:
+    stages = data.get("stages") or {}
+    lost = {name for name in _SECTIONS if not isinstance(data.get(name) or {}, dict)}
+    lost |= {name for name, stage in stages.items() if not isinstance(stage, dict)}
+    return lost | ({"stem"} - data.keys())
 
 
 class Declarations:
@@ -26,6 +35,8 @@ class Declarations:
         fixed: Value of every field without a variable, by the name its variable would have.
         referred: Names of the shared variables that fields refer to.
         broken: Names of the fields and variables with mistakes.
+        lost: Names of the sections and stages that are not even mappings, and of those missing.
+        lacks_base: Whether the base network cannot be read, so that what refers to it is not known.
         sites: Fields that take their value from each variable.
     """
 
@@ -39,6 +50,8 @@ class Declarations:
         self.fixed: dict[str, Any] = {}
         self.referred: set[str] = set()
         self.broken: set[str] = set()
+        self.lost = _lost(document.data)
+        self.lacks_base = False
         self.values: list[tuple[tuple[Any, ...], tuple[float, ...] | None]] = []
         self.sites: dict[int, list[Site]] = {}
 
@@ -60,6 +73,9 @@ class Declarations:
             base: Value that relative choices refer to, if any.
             at: Path of the expression in the document.
         """
+        if self.lacks_base and is_relative(expression):
+            self.broken.add(name)
+            return ValueSource(PLACEHOLDERS.get(name.rpartition(".")[2]))
         try:
             return self._read_source(name, expression, kind=kind, base=base, at=at)
         except DocumentError as error:
@@ -102,6 +118,16 @@ class Declarations:
     def _fixed(self, name: str, value: Any) -> ValueSource:
         self.fixed[name] = value  # restrictions may refer to it
         return ValueSource(value)
+
+    def _is_doubtful(self, name: str) -> bool:
+        """Tell whether another mistake may be why a name is not known, or has other values."""
+        place, _, field = name.rpartition(".")
+        section = place.partition(".")[0] or "variables"
+        return (
+            name in self.broken
+            or section in self.lost
+            or ("defaults" in self.lost and name not in self.names and field in BLOCK_FIELDS)
+        )
 
     def _use(self, source: ValueSource, site: Site) -> None:
         if source.variable is not None:

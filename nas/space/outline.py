@@ -64,7 +64,8 @@ class SpaceDocument(BaseModel):
 def read_outline(document: Document) -> tuple[SpaceDocument | None, list[str]]:
     """Return the outline of a document without its invalid parts, and the mistakes in it.
 
-    The outline is None if nothing more can be checked.
+    Restrictions keep their places: empty text stands for those that are no text. The outline is
+    None if nothing more can be checked.
     """
     try:
         return validate(SpaceDocument, document), []
@@ -76,10 +77,13 @@ def read_outline(document: Document) -> tuple[SpaceDocument | None, list[str]]:
     for key, value in document.data.items():
         if isinstance(value, dict):
             value = {k: part for k, part in value.items() if _is_valid({key: {k: part}})}
+        if isinstance(value, list):
+            value = [part if _is_valid({key: [part]}) else "" for part in value]
         if _is_valid({key: value}):
             valid[key] = value
-    if not {"stem", "stages"} <= valid.keys():
+    if "stages" not in valid:
         return None, problems
+    valid.setdefault("stem", {})
     return SpaceDocument.model_validate(valid), problems
 
 

@@ -109,15 +109,7 @@ def parse_restriction(
         ValueError: If the text is not an expression of the language, contains an unknown name, or
             combines values of different types.
     """
-    if len(text) > MAX_LENGTH:
-        raise ValueError(f"a restriction has {len(text)} characters; allowed: at most {MAX_LENGTH}")
-    try:
-        tree = _parse(text, choices)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        remedy = "write one such as a.depth <= b.depth"
-        if _UNQUOTED_GROUPS.search(text):
-            remedy = "quote kernel groups, as in a.kernels == '3.5.7'"
-        raise ValueError(f"'{text}' is not a condition; {remedy}") from None
+    tree = _expression(text, choices)
     names = _names(tree, text)
     for name in names:
         if name not in choices:
@@ -138,6 +130,36 @@ def parse_restriction(
     if not variables and not restriction.holds({}):
         raise ValueError(f"'{text}' never holds, because all values in it are fixed")
     return restriction
+
+
+def names_in(text: str, choices: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names in a restriction, known or not.
+
+    Args:
+        text: The expression.
+        choices: Mapping from every known name.
+
+    Raises:
+        ValueError: If the text is not an expression of the language.
+    """
+    return _names(_expression(text, choices), text)
+
+
+def _expression(text: str, choices: Mapping[str, Any]) -> ast.expr:
+    """Return the syntax tree of a restriction.
+
+    Raises:
+        ValueError: If the text is too long, or not an expression.
+    """
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"a restriction has {len(text)} characters; allowed: at most {MAX_LENGTH}")
+    try:
+        return _parse(text, choices)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        remedy = "write one such as a.depth <= b.depth"
+        if _UNQUOTED_GROUPS.search(text):
+            remedy = "quote kernel groups, as in a.kernels == '3.5.7'"
+        raise ValueError(f"'{text}' is not a condition; {remedy}") from None
 
 
 def _parse(text: str, choices: Mapping[str, Any]) -> ast.expr:

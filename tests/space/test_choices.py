@@ -6,7 +6,7 @@ import pytest
 from nas.blocks.fields import Channels, Kernels
 from nas.document import Document
 from nas.errors import DocumentError
-from nas.space.choices import expand
+from nas.space.choices import expand, is_relative
 from nas.space.outline import KINDS
 
 
@@ -117,3 +117,20 @@ def test_bad_kernel_choices(expression, words):
 def test_bad_number_choices(expression, words):
     with pytest.raises(DocumentError, match=words):
         values(expression, Channels)
+
+
+@pytest.mark.parametrize(
+    ("expression", "relative"),
+    [
+        ({"times": [0.5]}, True),
+        ({"plus": [-1]}, True),
+        ({"plus": [-1], "of": 3}, False),
+        ({"choice": [1, {"choice": [{"times": [2]}]}]}, True),
+        ({"choice": [1, {"times": [2], "of": 4}]}, False),
+        ({"choice": 3}, False),
+        (3, False),
+        ("times", False),
+    ],
+)
+def test_relative_choices_refer_to_the_base_network(expression, relative):
+    assert is_relative(expression) is relative

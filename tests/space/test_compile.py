@@ -186,6 +186,80 @@ limits: {madds: lots, parms: 3M}
     assert len(found) == 18
 
 
+HIDING = [
+    # another stage's mistake, a field's, and an entry that is no text
+    (
+        "stages: {a: {channels: {choice: [8, 16]}, depth: {choice: [1, x]}}, b: 3}\n"
+        "stem: {channels: 8}\n"
+        "restrictions: [a.channels <= b.channels, a.depth <= a.depht, 'a.channels <', 5,"
+        " a.channels == '8', a.depth == 2 or stem.chanels == a.kernles]\n",
+        {
+            "stages.b: input should be a valid dictionary",
+            "stages.a.depth.choice[1]: input should be a valid integer",
+            "restrictions[1]: unknown variable 'a.depht'",
+            "restrictions[2]: 'a.channels <' is not a condition",
+            "restrictions[3]: input should be a valid string; found 5",
+            "restrictions[4]: 'a.channels == '8'' compares a number with text",
+            "restrictions[5]: unknown variable 'stem.chanels' (did you mean 'stem.channels'?)",
+            "restrictions[5]: unknown variable 'a.kernles'",
+        },
+    ),
+    # a shared variable whose name is a letter of other names
+    (
+        "variables: {w: {choice: [8, x]}}\nstem: {channels: 8}\n"
+        "stages: {a: {channels: $w, skip: {choice: [true, false]}}}\n"
+        "restrictions: [a.show == true, w == 8, 'a.skip and > 3']\n",
+        {
+            "variables.w.choice[1]: input should be a valid integer",
+            "restrictions[0]: unknown variable 'a.show'",
+            "restrictions[2]: 'a.skip and > 3' is not a condition",
+        },
+    ),
+    # no stem
+    (
+        "stages: {a: {channels: {choice: [8, 16]}}}\n"
+        "restrictions: [stem.channels <= a.channels, a.chanels == 8]\n",
+        {"'stem' is missing", "restrictions[1]: unknown variable 'a.chanels'"},
+    ),
+    # no stages
+    (
+        "stem: {channels: 8}\nstages: 4\nrestrictions: [a.x < 3, 'a <<', 3]\n"
+        "limits: {madd: 3, params: 3M}\n",
+        {
+            "stages: input should be a valid dictionary; found 4",
+            "restrictions[1]: 'a <<' is not a condition",
+            "restrictions[2]: input should be a valid string; found 3",
+            "limits.madd: unknown metric 'madd'",
+        },
+    ),
+    # no base network, which depth and channels refer to
+    (
+        "base: mobilnet_v2\nstem: {channels: 8}\n"
+        "stages: {a: {depth: {plus: [-1, 0]}, kernels: {choice: [3, 5]},"
+        " expansion: {choice: [1, {times: [2]}, 3]}}}\n"
+        "restrictions: [a.depth < 3, a.channels < 3, a.expansion == 2, a.kernells == 3]\n",
+        {
+            "base: unknown network 'mobilnet_v2'",
+            "restrictions[3]: unknown variable 'a.kernells'",
+        },
+    ),
+    # defaults that are no mapping
+    (
+        "stem: {channels: 8}\ndefaults: 3\nstages: {a: {channels: {choice: [8, 16]}}}\n"
+        "restrictions: [a.kernels == 3, a.chanels == 8]\n",
+        {"defaults: input should be a valid dict", "restrictions[1]: unknown variable 'a.chanels'"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "told"), HIDING)
+def test_no_mistake_hides_those_of_restrictions_or_makes_any(text, told):
+    found = problems(text)
+    assert len(found) == len(told), found
+    for words in told:
+        assert [line for line in found if words in line], words
+
+
 def test_one_mistake_is_one_line():
     assert len(problems(TINY.replace("kernels: 3", "kernels: 3.4"))) == 1
     assert len(problems(TINY.replace("{choice: [16, 24]}", "[16, 24]"))) == 1

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.space.restrictions import parse_restriction
+from nas.space.restrictions import names_in, parse_restriction
 
 NAMES = {
     "a.depth": (1, 2),
@@ -171,3 +171,12 @@ def test_names_are_found():
 def test_what_is_no_condition_is_refused(text, words):
     with pytest.raises(ValueError, match=words):
         parse_restriction(text, NAMES)
+
+
+def test_names_are_found_whether_known_or_not():
+    assert names_in("a.depth <= b.other and w", NAMES) == ("a.depth", "b.other", "w")
+    for text in ("a.depth <=", "a.depth[0] < 3", "a" * 1001):
+        with pytest.raises(
+            ValueError, match=r"is not a condition|is not supported|1001 characters"
+        ):
+            names_in(text, NAMES)

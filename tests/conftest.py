@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import runpy
@@ -36,6 +37,18 @@ def cache_of_the_tests(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MIXNAS_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session")
+def timm():
+    """timm, beside a CPU build of torch: its torchvision operators are declared, not run."""
+    torch = pytest.importorskip("torch")
+    declared = torch.library.Library("torchvision", "FRAGMENT")
+    for name in ("nms", "qnms"):
+        with contextlib.suppress(RuntimeError):  # a whole torchvision has them already
+            declared.define(f"{name}(Tensor d, Tensor s, float t) -> Tensor")
+    yield pytest.importorskip("timm", reason="timm is not installed", exc_type=ImportError)
+    del declared
 
 
 @pytest.fixture

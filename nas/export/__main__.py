@@ -84,7 +84,7 @@ def export(
             f"--device {device} only has an effect with --lowered; give both or neither"
         )
     if lowered and not chosen.lowers:
-        raise MixnasError(f"{file_format} has no lowered networks; leave out --lowered")
+        raise MixnasError(f"--format {file_format} has no lowered networks; leave out --lowered")
     # Importing torch and the formats' packages is slow, so the options are checked first.
     chosen.writer()
     from nas.export.writing import write_export

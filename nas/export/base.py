@@ -51,6 +51,17 @@ class Export:
         return {} if metadata is None else metadata.to_properties()
 
     @property
+    def constants(self) -> dict[str, Any]:
+        """What the network was trained as, for constants of Python files."""
+        metadata = self.trained.metadata
+        if metadata is None:
+            return {}
+        known = metadata.to_dict()
+        del known["spec"]  # the file says it
+        classes, preprocessing = known.pop("classes"), known.pop("preprocessing")
+        return {"CLASSES": classes, "PREPROCESSING": preprocessing, "TRAINING": known}
+
+    @property
     def inputs(self) -> Tensor:
         """Inputs to compare the outputs for, shape (N, C, H, W)."""
         return noise(self.model.spec) if self.images is None else self.images

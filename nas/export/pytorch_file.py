@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,6 @@ from torch import Tensor
 from nas.errors import MixnasError
 from nas.export.base import Export, Written
 from nas.export.parity import batch_sizes
-from nas.formats.metadata import ModelMetadata
 from nas.formats.pytorch_file import to_pytorch
 from nas.ir import Seq
 from nas.torch_model import to_loaded_module
@@ -39,21 +37,11 @@ def write(export: Export, path: Path) -> Written:
     tree, weights = export.form
     assert isinstance(tree, Seq)
     shape = export.model.spec.in_shape
-    path.write_text(to_pytorch(tree, shape, _constants(export.trained.metadata)), "utf-8")
+    path.write_text(to_pytorch(tree, shape, export.constants), "utf-8")
     torch.save(to_loaded_module(tree, weights).state_dict(), path.with_suffix(WEIGHTS))
     batches = [export.inputs[:size] for size in batch_sizes(len(export.inputs))]
     outputs = run_pytorch(path, batches)
     return Written(lambda images: outputs[len(images)])
-
-
-def _constants(metadata: ModelMetadata | None) -> dict[str, Any]:
-    """Return what the network was trained as, for constants of the file."""
-    if metadata is None:
-        return {}
-    known = metadata.to_dict()
-    del known["spec"]  # the file says it
-    classes, preprocessing = known.pop("classes"), known.pop("preprocessing")
-    return {"CLASSES": tuple(classes), "PREPROCESSING": preprocessing, "TRAINING": known}
 
 
 def run_pytorch(path: Path, batches: list[Tensor]) -> dict[int, np.ndarray]:

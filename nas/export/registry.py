@@ -81,6 +81,13 @@ FORMATS = {
     "pytorch": Format(
         (".py", ".pt"), "nas.export.pytorch_file", "a Python file that needs torch only"
     ),
+    "timm": Format(
+        ("_timm.py", "_timm.safetensors"),
+        "nas.export.timm_file",
+        "architecture strings and weights for timm's builder",
+        extra="timm",
+        lowers=False,
+    ),
 }
 
 

@@ -1,4 +1,15 @@
-"""The classes of `nas.formats.pytorch_file`: layers that torch does not have, as text."""
+"""The classes of layers in Python files: those of torch by name, others as text."""
+
+ACTIVATIONS = {
+    "relu": "ReLU",
+    "relu6": "ReLU6",
+    "swish": "SiLU",
+    "hard_swish": "Hardswish",
+    "mish": "Mish",
+    "gelu": "GELU",
+    "identity": "Identity",
+}
+"""Class of ``torch.nn`` for each activation function."""
 
 CLASSES = {
     "Sequence": '''

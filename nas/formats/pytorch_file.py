@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from nas.formats.pytorch_classes import BASES, CLASSES
+from nas.formats.python_text import Argument, Call, call, constants_text, lines
+from nas.formats.pytorch_classes import ACTIVATIONS, BASES, CLASSES
 from nas.ir import (
     Activation,
     BatchNorm,
@@ -33,16 +34,6 @@ from nas.ir import (
     nested,
 )
 
-WIDTH = 100
-_ACTIVATIONS = {
-    "relu": "ReLU",
-    "relu6": "ReLU6",
-    "swish": "SiLU",
-    "hard_swish": "Hardswish",
-    "mish": "Mish",
-    "gelu": "GELU",
-    "identity": "Identity",
-}
 _FILE = '''"""A convolutional network, written by mixnas; it needs torch only.
 
 `load` returns it with its weights, which are in the file of the same name that ends in .pt.
@@ -83,64 +74,18 @@ if __name__ == "__main__":
 '''
 
 
-@dataclass(frozen=True)
-class _Argument:
-    value: _Call | str
-    key: str = ""
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class _Call:
-    """A call in the text, or a literal with brackets of its own."""
-
-    name: str
-    arguments: tuple[_Argument, ...] = ()
-    brackets: str = "()"
-
-    def __str__(self) -> str:
-        inside = ", ".join(f"{a.key}{a.value}" for a in self.arguments)
-        if not self.name and self.brackets == "()" and len(self.arguments) == 1:
-            inside += ","  # a tuple
-        return f"{self.name}{self.brackets[0]}{inside}{self.brackets[1]}"
-
-    def has_notes(self) -> bool:
-        """Return whether some argument, of it or inside it, has a comment."""
-        return any(
-            a.note or (isinstance(a.value, _Call) and a.value.has_notes()) for a in self.arguments
-        )
-
-
-def _call(name: str, *arguments: object, **named: object) -> _Call:
-    """Return a call of plain values."""
-    plain = [_Argument(str(argument)) for argument in arguments]
-    return _Call(name, (*plain, *(_Argument(str(v), f"{k}=") for k, v in named.items())))
-
-
-def _lines(value: _Call | str, indent: str, before: str = "", after: str = "") -> list[str]:
-    """Return an expression as lines, which are broken where formatters do."""
-    flat = f"{indent}{before}{value}{after}"
-    if isinstance(value, str) or (len(flat) <= WIDTH and not value.has_notes()):
-        return [flat]
-    found, inner = [f"{indent}{before}{value.name}{value.brackets[0]}"], f"{indent}    "
-    for argument in value.arguments:
-        found += [f"{inner}# {argument.note}"] if argument.note else []
-        found += _lines(argument.value, inner, argument.key, ",")
-    return [*found, f"{indent}{value.brackets[1]}{after}"]
-
-
 class _ModuleWriter:
     """Writes modules as calls, and collects the classes that they need."""
 
     def __init__(self) -> None:
         self.used: set[str] = set()
 
-    def own(self, name: str, arguments: Iterable[_Argument]) -> _Call:
+    def own(self, name: str, arguments: Iterable[Argument]) -> Call:
         """Return a call of a class that is written into the file."""
         self.used |= {name, BASES.get(name, name)}
-        return _Call(name, tuple(arguments))
+        return Call(name, tuple(arguments))
 
-    def module(self, node: Node, shape: Shape) -> _Call:
+    def module(self, node: Node, shape: Shape) -> Call:
         """Return a tree as a call that makes its module; `shape` is that of its input."""
         match node:
             case Seq() | Residual():
@@ -154,18 +99,18 @@ class _ModuleWriter:
                     self._child(name, child, (size, *shape[1:]))
                     for (name, child), size in zip(node.children, sizes, strict=True)
                 ]
-                return self.own("Slices", [*branches, _Argument(str(tuple(sizes)), "sizes=")])
+                return self.own("Slices", [*branches, Argument(str(tuple(sizes)), "sizes=")])
             case MixConv():
-                return self.own("MixConv", [_Argument(self._conv(conv)) for conv in node.convs])
+                return self.own("MixConv", [Argument(self._conv(conv)) for conv in node.convs])
             case Conv():
                 return self._conv(node)
             case SqueezeExcite():
                 ends = (node.reduce.in_channels, node.reduce.out_channels)
-                call = _call("SqueezeExcite", *ends, _activation(node.activation))
-                return self.own(call.name, call.arguments)
+                made = call("SqueezeExcite", *ends, _activation(node.activation))
+                return self.own(made.name, made.arguments)
         return _layer(node)
 
-    def _in_turn(self, node: Seq | Residual, shape: Shape) -> list[_Argument]:
+    def _in_turn(self, node: Seq | Residual, shape: Shape) -> list[Argument]:
         found = []
         for name, child in node.children:
             argument = self._child(name, child, shape)
@@ -177,12 +122,12 @@ class _ModuleWriter:
             found.append(argument)
         return found
 
-    def _child(self, name: str, child: Node, shape: Shape) -> _Argument:
+    def _child(self, name: str, child: Node, shape: Shape) -> Argument:
         if not name.isdecimal():
             _refuse_other_than_names(name)
-        return _Argument(self.module(child, shape), "" if name.isdecimal() else f"{name}=")
+        return Argument(self.module(child, shape), "" if name.isdecimal() else f"{name}=")
 
-    def _conv(self, conv: Conv) -> _Call:
+    def _conv(self, conv: Conv) -> Call:
         sizes = (conv.in_channels, conv.out_channels)
         rows, columns = conv.window
         options: dict[str, Any] = {}
@@ -204,8 +149,8 @@ class _ModuleWriter:
             options["groups"] = conv.groups
         if not conv.bias:
             options["bias"] = False
-        call = _call(name, *sizes, rows if rows == columns else (rows, columns), **options)
-        return call if name == "nn.Conv2d" else self.own(name, call.arguments)
+        made = call(name, *sizes, rows if rows == columns else (rows, columns), **options)
+        return made if name == "nn.Conv2d" else self.own(name, made.arguments)
 
 
 def _refuse_other_than_names(name: str) -> None:
@@ -213,7 +158,7 @@ def _refuse_other_than_names(name: str) -> None:
         raise ValueError(f"'{name}' cannot be a name in Python")
 
 
-def _layer(node: Node) -> _Call:
+def _layer(node: Node) -> Call:
     match node:
         case BatchNorm():
             usual = BatchNorm(node.channels)
@@ -222,21 +167,21 @@ def _layer(node: Node) -> _Call:
                 for name in ("eps", "momentum")
                 if (value := getattr(node, name)) != getattr(usual, name)
             }
-            return _call("nn.BatchNorm2d", node.channels, **options)
+            return call("nn.BatchNorm2d", node.channels, **options)
         case Activation():
             return _activation(node.function)
         case Pad():
             top, left, bottom, right = node.pads
-            return _call("nn.ZeroPad2d", (left, right, top, bottom))
+            return call("nn.ZeroPad2d", (left, right, top, bottom))
         case GlobalPool():
-            return _call("nn.AdaptiveAvgPool2d", 1)
+            return call("nn.AdaptiveAvgPool2d", 1)
         case Linear():
-            return _call("nn.Linear", node.in_features, node.out_features)
+            return call("nn.Linear", node.in_features, node.out_features)
     raise TypeError(f"{type(node).__name__} cannot be written as a module of torch")
 
 
-def _activation(function: str) -> _Call:
-    return _Call(f"nn.{_ACTIVATIONS[function]}")
+def _activation(function: str) -> Call:
+    return Call(f"nn.{ACTIVATIONS[function]}")
 
 
 def _is_numbered(node: Node) -> bool:
@@ -263,38 +208,19 @@ def to_pytorch(tree: Seq, shape: Shape, constants: Mapping[str, Any]) -> str:
     assert isinstance(nested_tree, Seq)
     for name, child in nested_tree.children:
         _refuse_other_than_names(name)
-        parts += _lines(writer.module(child, inner), " " * 8, f"self.{name} = ")
+        parts += lines(writer.module(child, inner), " " * 8, f"self.{name} = ")
         given = "torch.flatten(x, 1)" if isinstance(child, Linear) else "x"
         steps.append(f"        x = self.{name}({given})")
         inner = end_shape(child, inner)
     classes = [source for name, source in CLASSES.items() if name in writer.used]
     functional = any("F." in source for source in classes)
-    values = {"INPUT": shape, **constants}
     texts = {
         "images": f"(batch, {', '.join(map(str, shape))})",
         "outputs": inner[0],
         "functional": "\nimport torch.nn.functional as F" if functional else "",
-        "constants": "\n".join(
-            line for n, value in values.items() for line in _lines(_literal(value), "", f"{n} = ")
-        ),
+        "constants": constants_text({"INPUT": shape, **constants}),
         "classes": "\n".join(classes),
         "parts": "\n".join(parts),
         "steps": "\n".join(steps),
     }
     return _FILE.format(**texts)
-
-
-def _literal(value: Any) -> _Call | str:
-    """Return plain data as an expression, with texts in double quotes where that is simpler."""
-    if isinstance(value, Mapping):
-        return _Call(
-            "", tuple(_Argument(_literal(v), f"{_text(k)}: ") for k, v in value.items()), "{}"
-        )
-    if isinstance(value, (tuple, list)):
-        return _Call("", tuple(_Argument(_literal(item)) for item in value), "()")
-    return _text(value) if isinstance(value, str) else repr(value)
-
-
-def _text(text: str) -> str:
-    quoted = repr(text)
-    return f'"{quoted[1:-1]}"' if quoted[0] == "'" and '"' not in quoted else quoted

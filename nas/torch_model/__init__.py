@@ -10,7 +10,7 @@ from nas.torch_model.modules import (
     weights_of,
 )
 from nas.torch_model.network import Network, build, zero_residuals
-from nas.torch_model.timm_weights import load_timm_state_dict
+from nas.torch_model.timm_weights import load_timm_state_dict, timm_state_dict
 from nas.torch_model.weight_files import load_weights, read_metadata, read_weights
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "lower_module",
     "read_metadata",
     "read_weights",
+    "timm_state_dict",
     "to_loaded_module",
     "to_module",
     "weights_of",

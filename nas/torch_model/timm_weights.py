@@ -39,8 +39,17 @@ _TIMM_STEM_AND_HEAD = {
 }
 
 
-def _timm_name(model: Network, name: str) -> str:
+Places = Mapping[tuple[int, int], tuple[int, int]]
+"""Stage and position in it of each block in timm's network, by those in ours."""
+
+
+def _timm_name(model: Network, name: str, places: Places | None = None) -> str:
     """Return timm's name of one of our parameters or buffers.
+
+    Args:
+        model: Our network.
+        name: Our name.
+        places: Where timm has the blocks; None for where we have them.
 
     Raises:
         MixnasError: If timm has no such layer.
@@ -48,7 +57,8 @@ def _timm_name(model: Network, name: str) -> str:
     prefix, layers = "", _TIMM_STEM_AND_HEAD
     if name.startswith("stages."):
         _, stage, index, name = name.split(".", 3)
-        prefix = f"blocks.{stage}.{index}."
+        place = (int(stage), int(index))
+        prefix = "blocks.{}.{}.".format(*(place if places is None else places[place]))
         block = model.get_submodule(f"stages.{stage}.{index}")
         layers = _TIMM_CONV
         if hasattr(block, "depthwise"):
@@ -57,6 +67,19 @@ def _timm_name(model: Network, name: str) -> str:
         if name.startswith(f"{ours}."):
             return f"{prefix}{theirs}{name[len(ours) :]}"
     raise MixnasError(f"timm has no counterpart of '{name}'")
+
+
+def timm_state_dict(model: Network, places: Places | None = None) -> dict[str, Tensor]:
+    """Return the weights of a model under timm's names.
+
+    Args:
+        model: Our network.
+        places: Where timm has the blocks; None for where we have them.
+
+    Raises:
+        MixnasError: If timm has no such layer.
+    """
+    return {_timm_name(model, name, places): t for name, t in model.state_dict().items()}
 
 
 def load_timm_state_dict(model: Network, state: Mapping[str, Tensor]) -> None:

@@ -1,12 +1,10 @@
-import contextlib
-
 import pytest
 import torch
 
 from nas.blocks import DSConv, MBConv
 from nas.errors import MixnasError
 from nas.spec import Head, NetworkSpec, Norm, Stem, load_network
-from nas.torch_model import build, load_timm_state_dict
+from nas.torch_model import build, load_timm_state_dict, timm_state_dict
 
 TIMM = {
     "mixnet_s": "mixnet_s",
@@ -24,16 +22,6 @@ def test_foreign_weights_are_refused_and_the_model_kept():
     with pytest.raises(MixnasError, match=r"'conv_stem.weight' is missing.* and \d+ more"):
         load_timm_state_dict(model, {})
     assert torch.equal(model.stem.conv.weight, before)
-
-
-@pytest.fixture(scope="module")
-def timm():
-    """timm, beside a CPU build of torch: its torchvision operators are declared, not run."""
-    declared = [torch.library.Library("torchvision", "FRAGMENT")]
-    for name in ("nms", "qnms"):
-        with contextlib.suppress(RuntimeError):  # a whole torchvision has them already
-            declared[0].define(f"{name}(Tensor d, Tensor s, float t) -> Tensor")
-    return pytest.importorskip("timm", reason="timm is not installed", exc_type=ImportError)
 
 
 @pytest.mark.parametrize("name", TIMM)
@@ -113,3 +101,20 @@ def test_weights_find_their_places():
         load_timm_state_dict(model, {**state, "extra": torch.zeros(1)})
     with pytest.raises(MixnasError, match=r"'classifier.bias' is \(5,\), expected \(4,\)"):
         load_timm_state_dict(model, {**state, "classifier.bias": torch.zeros(5)})
+
+
+def test_weights_have_timms_names_at_the_places_that_timm_has_them():
+    model = build(load_network("mixnet_s"), 1)
+    state = timm_state_dict(model)
+    assert len(state) == len(model.state_dict())
+    assert torch.equal(
+        state["blocks.2.0.conv_dw.1.weight"], model.stages[2][0].depthwise.conv[1].weight
+    )
+    assert torch.equal(state["blocks.2.0.se.conv_reduce.bias"], model.stages[2][0].se.reduce.bias)
+    assert torch.equal(state["bn2.weight"], model.head.norm.weight)
+    places = {(i, j): (i + 1, j) for i in range(6) for j in range(4)}
+    moved = timm_state_dict(model, places)
+    assert torch.equal(moved["blocks.3.0.conv_pwl.weight"], model.stages[2][0].project.conv.weight)
+    again = build(load_network("mixnet_s"), 2)
+    load_timm_state_dict(again, state)
+    assert torch.equal(again.classifier.weight, model.classifier.weight)

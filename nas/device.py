@@ -250,6 +250,7 @@ def examine(
     """
     from nas.latency import LocalDevice
     from nas.latency.conditions import measurement_settings
+    from nas.latency.examination import describe
 
     if device.startswith("http"):
         raise MixnasError(
@@ -258,13 +259,8 @@ def examine(
     settings = measurement_settings(threads, batch, precision, not plain, interval)
     with cli.progress_bar(cli.error_console(), f"examining {device}") as step:
         profile = LocalDevice(device, settings).examine(step)
-    print(f"the reference network takes {profile.reference_ms:.2f} ms")
-    for finding in profile.findings:
-        layer = finding.layer
-        print(
-            f"{layer.kind} {layer.kernel}x{layer.kernel}, {layer.channels} channels at "
-            f"{layer.size}x{layer.size}, stride {layer.stride}: {finding.best}"
-        )
+    for line in describe(profile):
+        print(line)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ from nas.errors import MixnasError, UnrunnableError
 from nas.imports import missing_package
 from nas.latency import LocalDevice
 from nas.latency.agent.run import listen
+from nas.latency.examination import describe
 from nas.latency.prediction.predictor import ErrorCard
 from nas.latency.profile import DeviceProfile, Finding, LayerSignature
 from nas.testing.fakes import InstantDevice
@@ -222,10 +223,10 @@ def test_figures_of_an_error_card(capsys):
 
 
 def test_a_device_is_examined_again(here, refused, monkeypatch):
-    layer = LayerSignature(
-        kind="depthwise", channels=480, size=14, kernel=9, stride=2, groups=4, aligned=False
-    )
-    profile = DeviceProfile(CONDITIONS, 3.217, (Finding(layer, "halves", {}),))
+    layer = LayerSignature("depthwise", 480, 14, (3, 9), (500, 500), stride=2)
+    findings = (Finding(layer, "phases", {"split": 1.0, "phases": 0.254}),)
+    curve = {5: 0.04, 7: 1.05}
+    profile = DeviceProfile(CONDITIONS, 3.217, findings, depthwise_ms=curve)
     examined = []
 
     def examine(self, step):
@@ -235,10 +236,7 @@ def test_a_device_is_examined_again(here, refused, monkeypatch):
     monkeypatch.setattr(LocalDevice, "examine", examine)
     result = here("nas.device", "examine", "--threads", "1", "--plain")
     assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines() == [
-        "the reference network takes 3.22 ms",
-        "depthwise 9x9, 480 channels at 14x14, stride 2: halves",
-    ]
+    assert result.stdout.splitlines() == list(describe(profile))
     assert (examined[0].threads, examined[0].lowered) == (1, False)
     error = refused("nas.device", "examine", "--device", "http://board:7070")
     assert "is a remote device, which examines itself; run this command on that machine" in error

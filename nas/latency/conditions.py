@@ -137,6 +137,8 @@ class Latency(Conditions):
         resolution: Side length of the images, in pixels.
         source: ``measured`` or ``predicted``.
         when: UTC time.
+        form: Name of the form in which a lowered network was measured, the fastest of a few (see
+            `nas.latency.deployment`); empty if it was not chosen.
     """
 
     median_ms: _Milliseconds
@@ -151,6 +153,7 @@ class Latency(Conditions):
     resolution: int
     source: Literal["measured", "predicted"]
     when: str
+    form: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain data."""

@@ -15,10 +15,11 @@ import numpy as np
 
 from nas.errors import MixnasError
 from nas.latency.conditions import Conditions, Latency, MeasurementSettings, utc_now
+from nas.latency.deployment import fastest_form, network_forms
 from nas.latency.profile import DeviceProfile, Finding, load_profile
 from nas.latency.protocol import Effort, Timing, remarks, time_in_turns
 from nas.latency.runtimes import Program, Runtime, TimedRun, open_runtime
-from nas.latency.tuning import tune
+from nas.latency.tuning import depthwise_curve, tune
 from nas.latency.weights import realistic_weights
 from nas.lowering import MERGE_ALL, FormChoice, lower
 from nas.machine import MachineLoad, machine_for, pinned, thread_remarks
@@ -158,14 +159,17 @@ class LocalDevice:
     def _examine(self, step: Step | None) -> DeviceProfile:
         reference_ms = self._usual_reference_ms()
         findings: list[Finding] = []
+        curve: dict[int, float] = {}
         if self.settings.lowered and self.runtime.tunable:
             findings = tune(self.runtime, step)
+            curve = depthwise_curve(self.runtime)
             # A disturbance may have passed by now, and the undisturbed time is the usual one.
             reference_ms = min(reference_ms, self._usual_reference_ms())
         profile = DeviceProfile(
             conditions=self.conditions,
             reference_ms=round(reference_ms, 4),
             findings=tuple(findings),
+            depthwise_ms=curve,
         )
         profile.save()
         return profile
@@ -203,14 +207,21 @@ class LocalDevice:
         with machine_for("measuring", device), pinned(self.runtime.threads, alone):
             yield
 
-    def program(self, spec: NetworkSpec) -> Program:
-        """Return a network in the form in which it is measured, with realistic weights."""
-        return program_of(spec, self.form_choice() if self.settings.lowered else None)
-
     def measure(self, spec: NetworkSpec, effort: Effort | None = None) -> Latency:
-        """See `Device`."""
-        program = self.program(spec)
-        return self.time(lambda: self.runtime.load(program), spec.input.resolution, effort)
+        """See `Device`. A lowered network is measured in the fastest of its forms."""
+        if not self.settings.lowered:
+            program = program_of(spec, None)
+            return self.time(lambda: self.runtime.load(program), spec.input.resolution, effort)
+        name = ""
+
+        def load() -> TimedRun:
+            nonlocal name
+            form, run = fastest_form(network_forms(spec, self.profile), self.runtime.load)
+            name = form.name
+            return run
+
+        latency = self.time(load, spec.input.resolution, effort)
+        return dataclasses.replace(latency, form=name)
 
     def time(self, load: Callable[[], TimedRun], resolution: int, effort: Effort | None) -> Latency:
         """Measure any network, with exclusive use of the machine.

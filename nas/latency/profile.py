@@ -5,6 +5,8 @@ A profile holds under one set of conditions and is saved in the user's cache.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import json
 import math
 from dataclasses import asdict
@@ -18,8 +20,21 @@ from nas.document import digest
 from nas.files import cache_folder, write_atomic
 from nas.ir import MixConv, Shape, SqueezeExcite, conv_channels
 from nas.latency.conditions import Conditions
-from nas.lowering import Form, candidates, default_form, group_width, is_pointwise
+from nas.lowering import (
+    MERGE_ALL,
+    MOST_TAPS,
+    Form,
+    candidates,
+    default_form,
+    group_width,
+    is_pointwise,
+    trained_form,
+)
 
+CURVE_CHANNELS = 240
+CURVE_SIZE = 14
+SIMILAR = 4.0  # largest distance at which one layer tells which form is fastest for another
+_PLACES = 24  # channels at which the kernels of two layers are compared
 _CONFIG = ConfigDict(extra="forbid")
 
 
@@ -32,57 +47,77 @@ class LayerSignature:
             (squeeze-and-excitation).
         channels: Number of input channels.
         size: Height of the input, in pixels.
-        kernel: Largest kernel size.
+        kernels: Pixels that the kernel of each parallel convolution spans, in channel order.
+        shares: Share of the input channels of each, in thousandths.
         stride: Stride of the convolutions.
-        groups: Number of parallel convolutions (kernel groups).
-        aligned: For 1x1 convolutions, whether every slice fills whole blocks of channels; for
-            others, whether all kernels have the same size.
         width: Channels per convolution group; 1 for depthwise and 1x1 convolutions and for gates.
+        dilated: Whether the taps of a kernel are apart, so that merging puts zeros between them.
+        aligned: For 1x1 convolutions, whether every slice fills whole blocks of channels; True for
+            others.
     """
 
     kind: str
     channels: int
     size: int
-    kernel: int = 1
+    kernels: tuple[int, ...] = (1,)
+    shares: tuple[int, ...] = (1000,)
     stride: int = 1
-    groups: int = 1
-    aligned: bool = True
     width: int = 1
+    dilated: bool = False
+    aligned: bool = True
 
     @staticmethod
     def of(node: MixConv | SqueezeExcite, shape: Shape) -> LayerSignature:
         """Return the signature of a layer whose input has the given (C, H, W) shape."""
         if isinstance(node, SqueezeExcite):
             return LayerSignature(kind="gate", channels=shape[0], size=shape[1])
-        extents = [conv.extent for conv in node.convs]
-        if is_pointwise(node):
-            kind, width, aligned = "pointwise", 1, default_form(node) == "grouped"
-        else:
-            width, aligned = group_width(node), len(set(extents)) == 1
+        channels = conv_channels(node)[0]
+        kind, width, aligned = "pointwise", 1, default_form(node) == "grouped"
+        if not is_pointwise(node):
+            width, aligned = group_width(node), True
             kind = "depthwise" if width == 1 else "grouped"
         return LayerSignature(
             kind=kind,
-            channels=conv_channels(node)[0],
+            channels=channels,
             size=shape[1],
-            kernel=max(extents),
+            kernels=tuple(conv.extent for conv in node.convs),
+            shares=tuple(round(1000 * conv.in_channels / channels) for conv in node.convs),
             stride=node.convs[0].stride,
-            groups=len(node.convs),
-            aligned=aligned,
             width=width,
+            dilated=any(conv.dilation > 1 for conv in node.convs),
+            aligned=aligned,
         )
 
     def distance(self, other: LayerSignature) -> float:
         """Return the dissimilarity to another layer; infinite if their forms are unrelated."""
-        if (self.kind, self.aligned, self.width) != (other.kind, other.aligned, other.width):
-            return math.inf
-        if (self.stride > 1) != (other.stride > 1) or (self.groups > 1) != (other.groups > 1):
+        if self._kind() != other._kind():
             return math.inf
         return (
             abs(math.log2(self.channels / other.channels))
             + 2 * abs(math.log2(self.size / other.size))
-            + abs(self.kernel - other.kernel)
-            + 0.25 * abs(self.groups - other.groups)
+            + abs(max(self.kernels) - max(other.kernels))
+            + self._work_distance(other)
+            + 0.25 * abs(len(self.kernels) - len(other.kernels))
         )
+
+    def _kind(self) -> tuple[object, ...]:
+        """Return what two layers must have in common for one to tell anything of the other."""
+        several, strided = len(self.kernels) > 1, self.stride > 1
+        large = max(self.kernels) ** 2 > MOST_TAPS
+        return self.kind, self.width, self.aligned, self.dilated, several, strided, large
+
+    def _work_distance(self, other: LayerSignature) -> float:
+        """Return by how many pixels, on average, the kernels of the channels differ."""
+        ours, theirs = self._sizes(), other._sizes()
+        return sum(abs(a - b) for a, b in zip(ours, theirs, strict=True)) / len(ours)
+
+    def _sizes(self) -> list[int]:
+        """Return the kernel sizes at evenly spaced channels, the smallest kernels first."""
+        pairs = sorted(zip(self.kernels, self.shares, strict=True))
+        ends = list(itertools.accumulate(share for _, share in pairs))
+        last = len(pairs) - 1
+        places = ((i + 0.5) * 1000 / _PLACES for i in range(_PLACES))
+        return [pairs[min(bisect.bisect(ends, place), last)][0] for place in places]
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -92,7 +127,7 @@ class Finding:
     Attributes:
         layer: The layer.
         best: Name of the form to use.
-        times: Time of each form by name, in units of the default form's time.
+        times: Time of each form by name, in units of the time as trained.
     """
 
     layer: LayerSignature
@@ -108,24 +143,34 @@ class DeviceProfile:
         conditions: Conditions under which the profile holds.
         reference_ms: Usual time of the reference network, in milliseconds.
         findings: Measured layers.
+        depthwise_ms: Time of a depthwise convolution (`CURVE_CHANNELS` channels, `CURVE_SIZE`
+            pixels a side) by kernel size, in milliseconds.
         schema: Name and version of the file format.
     """
 
     conditions: Conditions
     reference_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     findings: tuple[Finding, ...] = ()
-    schema: Literal["mixnas.device/1"] = "mixnas.device/1"
+    depthwise_ms: dict[int, float] = Field(default_factory=dict)
+    schema: Literal["mixnas.device/2"] = "mixnas.device/2"
 
     def _nearest(self, layer: LayerSignature) -> str | None:
         nearest = min(self.findings, key=lambda f: layer.distance(f.layer), default=None)
-        if nearest is None or math.isinf(layer.distance(nearest.layer)):
+        if nearest is None or layer.distance(nearest.layer) > SIMILAR:
             return None
         return nearest.best
 
     def form(self, mix: MixConv, shape: Shape) -> Form:
-        """Return the best form of the most similar measured layer; see `FormChoice`."""
-        forms, name = candidates(mix), self._nearest(LayerSignature.of(mix, shape))
-        return forms[name if name in forms else default_form(mix)]
+        """Return the best form of the most similar measured layer; see `FormChoice`.
+
+        A layer that resembles no measured one keeps the form in which it was trained. If none was
+        measured, since networks load too slowly in the runtime, it is the default form.
+        """
+        if not self.findings:
+            return MERGE_ALL.form(mix, shape)
+        forms = candidates(mix)
+        name = self._nearest(LayerSignature.of(mix, shape))
+        return forms[name if name in forms else trained_form(mix)]
 
     def wide_gate(self, se: SqueezeExcite, shape: Shape) -> bool:
         """Return whether the wide form was fastest for the most similar gate; see `FormChoice`."""

@@ -10,7 +10,9 @@ a pause of 200 ms before each would take an hour.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,107 +27,81 @@ from nas.ir import (
     SqueezeExcite,
     conv_channels,
 )
-from nas.latency.profile import Finding, LayerSignature
+from nas.latency.layer_sample import sampled_layers
+from nas.latency.profile import CURVE_CHANNELS, CURVE_SIZE, Finding, LayerSignature
 from nas.latency.protocol import medians_in_turns
 from nas.latency.runtimes.base import Program, Runtime, TimedRun
 from nas.latency.weights import realistic_weights
-from nas.lowering import MERGE_ALL, Form, candidates, default_form, lower
+from nas.lowering import MERGE_ALL, Form, candidates, lower, trained_form
 from nas.machine import MachineLoad
 
-# The share of the default form's time that another form must save to be chosen. The gain of sliced
-# forms depends on the number of channels in each slice, so a gain carries over to similar layers
-# only if it is large.
-WORTH = {"halves": 0.2, "split": 0.2, "grouped": 0.1}
+# The share of the time that a form must save to be chosen instead of another one. The gain of
+# sliced forms depends on the number of channels in each slice, so a gain carries over to similar
+# layers only if it is large.
+WORTH = {
+    "halves": 0.2,
+    "neighbors": 0.2,
+    "split": 0.2,
+    "grouped": 0.1,
+    "halves phases": 0.1,
+    "split phases": 0.1,
+}
 WORTH_ELSE = 0.04
 ATTEMPTS = 3  # maximum number of attempts to measure on an undisturbed machine
-ROUNDS = 13
+ROUNDS = (5, 13)  # fewest and most turns of each form
 RUNS = 6
 SETTLE = 2
+SECONDS = 0.4  # of each form, unless it needs more for the fewest turns
+SCREENED = 1.5  # a form that takes this many times as long as the fastest is not timed further
 AROUND = 16  # channels before and after the layer
-
-# Channels by height of the feature map, as in networks for 224-pixel images.
-_CHANNELS = {112: 64, 56: 144, 28: 240, 14: 480, 7: 960}
-_LADDERS: tuple[tuple[int, ...], ...] = ((3, 5), (3, 5, 7), (3, 5, 7, 9), (3, 5, 7, 9, 11))
-_ALIKE: tuple[tuple[int, ...], ...] = ((3,), (5,), (7,), (9,))
-# (input channels, output channels, height); some slices fill whole blocks of 16 channels.
-_POINTWISE = (
-    (32, 96, 56),
-    (96, 32, 56),
-    (24, 144, 56),
-    (144, 24, 56),
-    (64, 384, 14),
-    (384, 64, 14),
-    (80, 480, 14),
-    (360, 120, 14),
-    (192, 1152, 7),
-    (1200, 200, 7),
-)
+CURVE_KERNELS = (3, 5, 7, 9, 11)
+CURVE_LAYERS = 4
+CLIFF = 3.0  # ratio of the time of a tap to that of smaller kernels that counts as a jump
 
 
-def layers() -> Iterator[tuple[MixConv | SqueezeExcite, Shape]]:
-    """Yield the layers to measure, each with the (C, H, W) shape of its input."""
-    for size, channels in _CHANNELS.items():
-        shape = (channels, size, size)
-        for stride in (1, 2):
-            if (size == 112 and stride == 1) or (size == 7 and stride == 2):
-                continue  # typical networks have no such layers
-            for kernels in _LADDERS:
-                yield _depthwise(channels, kernels, stride), shape
-        if size < 56:
-            for kernels in _ALIKE:
-                yield _depthwise(channels, kernels, 1), shape
-            reduced = Conv(channels, channels // 12, bias=True)
-            yield SqueezeExcite(reduced, Conv(channels // 12, channels, bias=True), "relu"), shape
-    for inputs, outputs, size in _POINTWISE:
-        convs = (Conv(inputs // 2, outputs // 2),) * 2
-        yield MixConv(convs), (inputs, size, size)
-
-
-def _depthwise(channels: int, kernels: tuple[int, ...], stride: int) -> MixConv:
-    width = channels // len(kernels)
-    widths = [channels - width * (len(kernels) - 1), *[width] * (len(kernels) - 1)]
-    return MixConv(
-        tuple(Conv(w, w, k, stride, groups=w) for w, k in zip(widths, kernels, strict=True))
-    )
-
-
+@dataclass(frozen=True)
 class _Fixed:
     """Chooses the same form for every layer."""
 
-    def __init__(self, form: Form | None, wide: bool) -> None:
-        self._form, self._wide = form, wide
+    chosen: Form | None
+    wide: bool = False
 
     def form(self, mix: MixConv, shape: Shape) -> Form:
-        return self._form or MERGE_ALL.form(mix, shape)
+        return self.chosen or MERGE_ALL.form(mix, shape)
 
     def wide_gate(self, se: SqueezeExcite, shape: Shape) -> bool:
-        return self._wide
+        return self.wide
 
 
 def _choices(node: MixConv | SqueezeExcite) -> dict[str, _Fixed]:
     if isinstance(node, SqueezeExcite):
-        return {"plain": _Fixed(None, False), "wide": _Fixed(None, True)}
-    return {name: _Fixed(form, False) for name, form in candidates(node).items()}
+        return {"plain": _Fixed(None), "wide": _Fixed(None, wide=True)}
+    return {name: _Fixed(form) for name, form in candidates(node).items()}
 
 
 def _program(node: MixConv | SqueezeExcite, shape: Shape, choice: _Fixed) -> Program:
     """Return a small network around a layer, so that its effect on neighboring layers counts."""
-    inputs, height, width = shape
+    inputs = shape[0]
     outputs = conv_channels(node)[1] if isinstance(node, MixConv) else inputs
     middle: Node = node
     if outputs != inputs:  # the layer is the expansion or the projection of a residual block
         other = Conv(outputs, inputs, bias=True)
         first, last = (node, other) if outputs > inputs else (other, node)
         middle = Residual((("first", first), ("act", Activation("swish")), ("last", last)))
-    narrow = min(inputs, outputs)
-    tree = Seq(
-        (
-            ("before", Conv(AROUND, narrow, bias=True)),
-            ("middle", middle),
-            ("after", Conv(narrow, AROUND, bias=True)),
-        )
-    )
-    around = (AROUND, height, width)
+    return _between((("middle", middle),), (min(inputs, outputs), *shape[1:]), choice)
+
+
+def _between(middle: tuple[tuple[str, Node], ...], shape: Shape, choice: _Fixed) -> Program:
+    """Return a network with some layers between two 1x1 convolutions.
+
+    Args:
+        middle: The layers with their names; their input and output have the same channels.
+        shape: Shape of their input.
+        choice: Rule that chooses their forms.
+    """
+    before, after = Conv(AROUND, shape[0], bias=True), Conv(shape[0], AROUND, bias=True)
+    tree = Seq((("before", before), *middle, ("after", after)))
+    around = (AROUND, *shape[1:])
     lowered, weights = lower(tree, around, realistic_weights(tree), choice)
     return Program(lowered, around, weights)
 
@@ -159,7 +135,7 @@ def tune(runtime: Runtime, step: Callable[[int, int], None] | None = None) -> li
 def _measure_layers(
     runtime: Runtime, step: Callable[[int, int], None] | None = None
 ) -> list[Finding]:
-    sample = list(layers())
+    sample = list(sampled_layers())
     findings = []
     for done, (node, shape) in enumerate(sample):
         if step is not None:
@@ -168,28 +144,83 @@ def _measure_layers(
             name: runtime.load(_program(node, shape, choice))
             for name, choice in _choices(node).items()
         }
-        default = _default(node)
-        times = _relative_times(runs, default)
-        findings.append(Finding(LayerSignature.of(node, shape), _best(times, default), times))
+        trained = _trained(node)
+        times = _relative_times(runs, trained)
+        findings.append(Finding(LayerSignature.of(node, shape), _best(times, trained), times))
     if step is not None:
         step(len(sample), len(sample))
     return findings
 
 
-def _best(times: dict[str, float], default: str) -> str:
-    """Return the fastest form among those that save enough time, or the default form."""
-    worthwhile = [name for name, time in times.items() if time < 1 - WORTH.get(name, WORTH_ELSE)]
-    return min(worthwhile, key=lambda name: times[name], default=default)
+def _best(times: Mapping[str, float], trained: str) -> str:
+    """Return the fastest form among those that save enough time, or the trained one."""
+    best = trained
+    for name, time in times.items():
+        if time < (1 - WORTH.get(name, WORTH_ELSE)) * times[best]:
+            best = name
+    return best
 
 
-def _default(node: MixConv | SqueezeExcite) -> str:
-    """Return the name of the form that is used without measurement."""
-    return "plain" if isinstance(node, SqueezeExcite) else default_form(node)
+def _trained(node: MixConv | SqueezeExcite) -> str:
+    """Return the name of the form that a layer has as trained."""
+    return "plain" if isinstance(node, SqueezeExcite) else trained_form(node)
 
 
-def _relative_times(runs: dict[str, TimedRun], default: str) -> dict[str, float]:
-    """Return the times of several forms in units of the default form's time."""
-    medians = medians_in_turns(runs, ROUNDS, RUNS, SETTLE)
-    # The lower quartile, because a disturbance makes a round slower, never faster.
-    quartiles = {name: float(np.percentile(values, 25)) for name, values in medians.items()}
-    return {name: round(time / quartiles[default], 4) for name, time in quartiles.items()}
+def _relative_times(runs: Mapping[str, TimedRun], trained: str) -> dict[str, float]:
+    """Return the times of several forms in units of the time as trained.
+
+    Forms that are far slower than the fastest are timed only roughly.
+    """
+    times = _quartiles(runs, rounds=2, count=2, settle=1)
+    fastest = min(times.values())
+    close = {name: run for name, run in runs.items() if times[name] < SCREENED * fastest}
+    if len(close) > 1:
+        turn_ms = (RUNS + SETTLE) * max(times[name] for name in close)
+        rounds = int(np.clip(1000 * SECONDS / turn_ms, *ROUNDS))
+        times |= _quartiles(close, rounds, RUNS, SETTLE)
+    return {name: round(time / times[trained], 4) for name, time in times.items()}
+
+
+def _quartiles(
+    runs: Mapping[str, TimedRun], rounds: int, count: int, settle: int
+) -> dict[str, float]:
+    """Return the lower quartile of the times of every form, in milliseconds.
+
+    A disturbance makes a turn slower, never faster.
+    """
+    medians = medians_in_turns(runs, rounds, count, settle)
+    return {name: float(np.percentile(values, 25)) for name, values in medians.items()}
+
+
+# -- the time of a depthwise convolution by kernel size ---------------------------------------
+
+
+def depthwise_curve(runtime: Runtime) -> dict[int, float]:
+    """Return the time of a depthwise convolution by kernel size, in milliseconds.
+
+    It is what a layer adds to the time of a network of several such layers.
+    """
+    shape = (CURVE_CHANNELS, CURVE_SIZE, CURVE_SIZE)
+    runs = {"none": runtime.load(_between((), shape, _Fixed(None)))}
+    for kernel in CURVE_KERNELS:
+        conv = Conv(CURVE_CHANNELS, CURVE_CHANNELS, kernel, groups=CURVE_CHANNELS, bias=True)
+        layers = tuple((f"depthwise{i}", conv) for i in range(CURVE_LAYERS))
+        runs[str(kernel)] = runtime.load(_between(layers, shape, _Fixed(Form((1,)))))
+    times = _quartiles(runs, ROUNDS[1], RUNS, SETTLE)
+    added = {k: (times[str(k)] - times["none"]) / CURVE_LAYERS for k in CURVE_KERNELS}
+    return {kernel: round(max(ms, 0.0), 5) for kernel, ms in added.items()}
+
+
+def cliff(depthwise_ms: Mapping[int, float]) -> int | None:
+    """Return the first kernel size at which the time of a tap jumps, or None.
+
+    Args:
+        depthwise_ms: Time of a depthwise convolution by kernel size, as `depthwise_curve` returns.
+    """
+    per_tap = {kernel: ms / kernel**2 for kernel, ms in depthwise_ms.items()}
+    lowest = math.inf
+    for kernel in sorted(per_tap):
+        if per_tap[kernel] > CLIFF * lowest:
+            return kernel
+        lowest = min(lowest, per_tap[kernel])
+    return None

@@ -6,6 +6,7 @@ depthwise convolution is treated as the case of one slice.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +14,8 @@ from nas.ir import Conv, MixConv, Shape, SqueezeExcite
 
 MOST_TAPS = 25  # of a depthwise kernel that every runtime has fast code for
 BLOCK = 16  # channels per block in the blocked layouts of runtimes, the width of vector units
+# Names of the forms in which kernels may be sums, by that of the same form without sums.
+_PHASED = {"merge": "phases", "halves": "halves phases", "split": "split phases"}
 
 
 @dataclass(frozen=True)
@@ -81,26 +84,42 @@ def candidates(mix: MixConv) -> dict[str, Form]:
     """Return the possible forms of parallel convolutions by name.
 
     Depthwise and grouped convolutions have ``merge``, ``padded``, ``halves`` (smaller and larger
-    kernels separately) and ``split``. If a kernel has more than `MOST_TAPS` taps, ``phases`` and
-    ``split phases`` are ``merge`` and ``split`` with such kernels as sums. 1x1 convolutions have
-    ``grouped`` (if all slices have the same size), ``dense`` and ``split``.
+    kernels separately), ``neighbors`` (adjacent ones in pairs) and ``split``. If a kernel has more
+    than `MOST_TAPS` taps, ``phases``, ``halves phases`` and ``split phases`` are ``merge``,
+    ``halves`` and ``split`` with such kernels as sums. 1x1 convolutions have ``grouped`` (if all
+    slices have the same size), ``dense`` and ``split``.
     """
     count = len(mix.convs)
     split = Form((1,) * count)
     if is_pointwise(mix):
         grouped = {"grouped": Form((count,))} if _stackable(mix.convs) else {}
         return {**grouped, "dense": Form((count,), dense=True), "split": split}
-    phased = {"split phases": Form(split.runs, phased=True)} if can_be_phased(mix) else {}
-    if not _stackable(mix.convs):
-        return {"split": split, **phased}
-    forms = {"merge": Form((count,))}
+    forms = {"merge": Form((count,)), **_partial_merges(count)} if _stackable(mix.convs) else {}
     if can_be_padded(mix):
         forms["padded"] = Form((count,), padded=True)
-    if count > 2:
-        forms["halves"] = Form((count - count // 2, count // 2))
+    if count > 1:
+        forms["split"] = split
     if can_be_phased(mix):
-        forms["phases"] = Form((count,), phased=True)
-    return {**forms, "split": split, **phased} if count > 1 else forms
+        forms |= {
+            name: dataclasses.replace(forms[merged], phased=True)
+            for merged, name in _PHASED.items()
+            if merged in forms
+        }
+    return forms
+
+
+def _partial_merges(count: int) -> dict[str, Form]:
+    """Return the forms that merge some of several adjacent convolutions."""
+    if count < 3:
+        return {}
+    halves = Form((count - count // 2, count // 2))
+    neighbors = Form((2,) * (count // 2) + (1,) * (count % 2))
+    return {"halves": halves} | ({"neighbors": neighbors} if neighbors != halves else {})
+
+
+def trained_form(mix: MixConv) -> str:
+    """Return the name of the form that parallel convolutions have as trained."""
+    return "split" if len(mix.convs) > 1 else "merge"
 
 
 def can_be_padded(mix: MixConv) -> bool:
@@ -145,16 +164,32 @@ class MergeAll:
 MERGE_ALL = MergeAll()
 
 
-class AsTrained:
-    """Keeps all slices as they are, so that only batch normalization is folded."""
+@dataclass(frozen=True)
+class Preference:
+    """Chooses the first of some forms that a layer has, without measurement.
+
+    Attributes:
+        names: Names of forms, the preferred one first. A layer that has none of them keeps the
+            form in which it was trained.
+    """
+
+    names: tuple[str, ...] = ()
 
     def form(self, mix: MixConv, shape: Shape) -> Form:
         """See `FormChoice`."""
-        return Form((1,) * len(mix.convs))
+        forms = candidates(mix)
+        return next((forms[n] for n in self.names if n in forms), Form((1,) * len(mix.convs)))
 
     def wide_gate(self, se: SqueezeExcite, shape: Shape) -> bool:
         """See `FormChoice`."""
         return False
 
 
-AS_TRAINED = AsTrained()
+AS_TRAINED = Preference()
+"""Keeps all slices as they are, so that only batch normalization is folded."""
+
+PHASED = Preference(("phases", "merge", "grouped", "dense"))
+"""A single convolution per layer, with large kernels as sums."""
+
+PHASED_SLICES = Preference(("grouped", "dense", "split phases", "phases"))
+"""Slices of the channels as they are, with large kernels as sums; only 1x1 ones are merged."""

@@ -12,18 +12,18 @@ from nas.lowering import Form
 from tests.latency.records import CONDITIONS
 
 
-def depthwise(channels, size, kernel, **more):
-    values = {"kind": "depthwise", "groups": 2, "aligned": False, **more}
-    return LayerSignature(channels=channels, size=size, kernel=kernel, **values)
+def depthwise(channels, size, *kernels, **more):
+    shares = (1000 // len(kernels),) * len(kernels)
+    return LayerSignature("depthwise", channels, size, kernels, shares, **more)
 
 
 PROFILE = DeviceProfile(
     conditions=CONDITIONS,
     reference_ms=1.0,
     findings=(
-        Finding(depthwise(480, 14, 9), "padded", {"merge": 1.0, "padded": 0.8}),
-        Finding(depthwise(144, 56, 5), "merge", {}),
-        Finding(depthwise(144, 56, 5, stride=2), "split", {}),
+        Finding(depthwise(480, 14, 3, 9), "padded", {"merge": 1.0, "padded": 0.8}),
+        Finding(depthwise(144, 56, 3, 5), "merge", {}),
+        Finding(depthwise(144, 56, 3, 5, stride=2), "split", {}),
         Finding(LayerSignature(kind="gate", channels=480, size=14), "wide", {}),
         Finding(LayerSignature(kind="gate", channels=144, size=56), "plain", {}),
     ),
@@ -44,27 +44,37 @@ def test_layers_take_the_form_of_the_most_similar_one():
     assert not PROFILE.wide_gate(se, (480, 56, 56))
 
 
-def test_layers_unlike_all_measured_ones_take_the_default_form():
-    assert PROFILE.form(MixConv((Conv(32, 64),) * 2), (64, 14, 14)) == Form((2,))
+def test_layers_unlike_all_measured_ones_stay_as_trained():
+    assert PROFILE.form(MixConv((Conv(32, 64),) * 2), (64, 14, 14)) == Form((1, 1))
+    dilated = MixConv((Conv(240, 240, 3, groups=240, dilation=2),) * 2)
+    assert PROFILE.form(dilated, (480, 14, 14)) == Form((1, 1))
+    # Too far from the layers of 14 and of 56 pixels.
+    assert PROFILE.form(mix(8, (3, 9)), (8, 224, 224)) == Form((1, 1))
+
+
+def test_without_any_finding_layers_take_the_default_form():
     empty = dataclasses.replace(PROFILE, findings=())
     assert empty.form(mix(400, (3, 9)), (400, 14, 14)) == Form((2,))
     assert not empty.wide_gate(SqueezeExcite(Conv(4, 1), Conv(1, 4), "relu"), (4, 7, 7))
 
 
 def test_a_form_that_the_layer_does_not_have_is_not_taken():
-    # The most similar layer was fastest padded, which dilated kernels at stride 2 cannot be.
-    finding = Finding(depthwise(144, 56, 5, stride=2), "padded", {})
+    # The most similar layer was fastest padded, which convolutions at stride 2 cannot be.
+    finding = Finding(depthwise(144, 56, 3, 5, stride=2), "padded", {})
     profile = dataclasses.replace(PROFILE, findings=(finding,))
-    assert profile.form(mix(144, (3, 5), 2), (144, 56, 56)) == Form((2,))
+    assert profile.form(mix(144, (3, 5), 2), (144, 56, 56)) == Form((1, 1))
 
 
 def test_signatures_of_layers():
     assert LayerSignature.of(mix(480, (3, 5, 9), 2), (480, 14, 10)) == LayerSignature(
-        kind="depthwise", channels=480, size=14, kernel=9, stride=2, groups=3, aligned=False
+        "depthwise", 480, 14, (3, 5, 9), (333, 333, 333), stride=2
     )
+    uneven = MixConv((Conv(12, 12, 3, groups=12), Conv(4, 4, 7, groups=4)))
+    assert LayerSignature.of(uneven, (16, 7, 7)).shares == (750, 250)
     dilated = MixConv((Conv(8, 8, 3, groups=8, dilation=2), Conv(8, 8, 5, groups=8)))
     signature = LayerSignature.of(dilated, (16, 7, 7))
-    assert (signature.kernel, signature.aligned) == (5, True)  # both reach over five pixels
+    assert (signature.kernels, signature.dilated) == ((5, 5), True)  # both span five pixels
+    assert not LayerSignature.of(mix(16, (3, 5)), (16, 7, 7)).dilated
     blocks = LayerSignature.of(MixConv((Conv(16, 32),) * 2), (32, 7, 7))
     assert (blocks.kind, blocks.channels, blocks.aligned) == ("pointwise", 32, True)
     assert not LayerSignature.of(MixConv((Conv(12, 72),) * 2), (24, 7, 7)).aligned
@@ -73,14 +83,23 @@ def test_signatures_of_layers():
 
 
 def test_distances_between_layers():
-    layer = depthwise(100, 14, 5)
+    layer = depthwise(100, 14, 3, 5)
     assert layer.distance(layer) == 0
-    # An octave of channels counts 1, an octave of size 2, two steps of kernel size 2, a group 1/4.
-    assert layer.distance(depthwise(200, 14, 5)) == pytest.approx(1)
-    assert layer.distance(depthwise(100, 7, 5)) == pytest.approx(2)
-    assert layer.distance(depthwise(100, 14, 7)) == pytest.approx(2)
-    assert layer.distance(depthwise(100, 14, 5, groups=3)) == pytest.approx(0.25)
-    for changes in ({"kind": "pointwise"}, {"aligned": True}, {"stride": 2}, {"groups": 1}):
+    # An octave of channels counts 1, an octave of size 2.
+    assert layer.distance(depthwise(200, 14, 3, 5)) == pytest.approx(1)
+    assert layer.distance(depthwise(100, 7, 3, 5)) == pytest.approx(2)
+    # Two pixels of the largest kernel, and two for half of the channels.
+    large = depthwise(100, 14, 3, 7)
+    assert large.distance(depthwise(100, 14, 3, 9)) == pytest.approx(2 + 1)
+    # A quarter for a further kernel, and two pixels for a sixth of the channels.
+    assert layer.distance(depthwise(100, 14, 3, 3, 5)) == pytest.approx(0.25 + 2 / 6, abs=0.05)
+    shares = dataclasses.replace(layer, shares=(750, 250))
+    assert layer.distance(shares) == pytest.approx(2 / 4)
+    for changes in (
+        {"kind": "pointwise"}, {"aligned": False}, {"stride": 2}, {"dilated": True},
+        {"kernels": (5,), "shares": (1000,)}, {"width": 8},
+        {"kernels": (3, 7)},  # more taps than every runtime has fast code for
+    ):  # fmt: skip
         other = dataclasses.replace(layer, **changes)
         assert layer.distance(other) == other.distance(layer) == math.inf
 
@@ -104,7 +123,7 @@ def test_a_profile_is_loaded_for_its_own_conditions_only(own_cache):
     assert load_profile(CONDITIONS) == PROFILE
     assert load_profile(dataclasses.replace(CONDITIONS, batch=2)) is None
     content = json.loads(path.read_text())
-    damaged = ["{", json.dumps({**content, "schema": "mixnas.device/0"})]
+    damaged = ["{", json.dumps({**content, "schema": "mixnas.device/1"})]
     damaged.append(json.dumps({**content, "reference_ms": 0}))
     foreign = {**content["conditions"], "machine": "another"}
     for text in (*damaged, json.dumps({**content, "conditions": foreign})):
@@ -122,7 +141,7 @@ def grouped(width, kernels, channels=480):
 
 def test_signatures_hold_the_group_width():
     signature = LayerSignature.of(grouped(8, (3, 9)), (480, 14, 14))
-    assert signature == LayerSignature("grouped", 480, 14, 9, 1, 2, aligned=False, width=8)
+    assert signature == LayerSignature("grouped", 480, 14, (3, 9), (500, 500), width=8)
     # As wide as a kernel's share of the channels: dense, but no 1x1 convolution.
     share = LayerSignature.of(grouped(240, (3, 9)), (480, 14, 14))
     assert (share.kind, share.width) == ("grouped", 240)
@@ -133,30 +152,21 @@ def test_signatures_hold_the_group_width():
 def test_forms_are_never_carried_over_to_another_group_width():
     layer = (480, 14, 14)
     # Depthwise layers of that size were fastest padded, pointwise ones dense.
-    pointwise = LayerSignature("pointwise", 480, 14, groups=2, aligned=False)
+    pointwise = LayerSignature("pointwise", 480, 14, (1, 1), (500, 500), aligned=False)
     findings = (*PROFILE.findings, Finding(pointwise, "dense", {}))
     profile = dataclasses.replace(PROFILE, findings=findings)
     assert profile.form(grouped(1, (3, 9)), layer) == Form((2,), padded=True)
     for width in (2, 8, 24, 240):
         assert profile.form(grouped(width, (3, 9)), layer) == Form((1, 1))
     # One that was measured for this width is taken for this width alone.
-    eight = LayerSignature("grouped", 480, 14, 9, groups=2, aligned=False, width=8)
+    eight = LayerSignature("grouped", 480, 14, (3, 9), (500, 500), width=8)
     measured = dataclasses.replace(profile, findings=(*findings, Finding(eight, "merge", {})))
     assert measured.form(grouped(8, (3, 9)), layer) == Form((2,))
     assert measured.form(grouped(24, (3, 9)), layer) == Form((1, 1))
 
 
-def test_profiles_of_earlier_versions_are_read(own_cache):
-    path = PROFILE.save()
-    content = json.loads(path.read_text())
-    for finding in content["findings"]:
-        del finding["layer"]["width"]
-    path.write_text(json.dumps(content))
-    assert load_profile(CONDITIONS) == PROFILE
-
-
 def test_the_nearest_layer_is_that_of_least_distance():
-    near, far = depthwise(480, 14, 7), depthwise(960, 7, 7)
+    near, far = depthwise(480, 14, 3, 7), depthwise(960, 7, 3, 7)
     profile = dataclasses.replace(
         PROFILE, findings=(Finding(far, "merge", {}), Finding(near, "split", {}))
     )
@@ -166,12 +176,9 @@ def test_the_nearest_layer_is_that_of_least_distance():
 
 
 def test_distances_of_unequal_pairs():
-    # 3 octaves of channels, 2 octaves of size at 2 each, 4 pixels of kernel, 2 groups at a quarter.
-    one, other = depthwise(64, 56, 3, groups=2), depthwise(512, 14, 7, groups=4)
-    assert one.distance(other) == other.distance(one) == pytest.approx(3 + 4 + 4 + 0.5)
-    wide = depthwise(64, 56, 3, width=8)
-    assert one.distance(wide) == math.inf
-    # Strides above 1 are alike, and so are all numbers of groups above 1.
-    strided = depthwise(64, 56, 3, stride=2)
+    # 3 octaves of channels, 2 octaves of size at 2 each, 2 further kernels at a quarter.
+    one, other = depthwise(64, 56, 3, 5), depthwise(512, 14, 3, 3, 5, 5)
+    assert one.distance(other) == other.distance(one) == pytest.approx(3 + 4 + 0.5)
+    # Strides above 1 are alike.
+    strided = depthwise(64, 56, 3, 5, stride=2)
     assert strided.distance(dataclasses.replace(strided, stride=3)) == 0
-    assert depthwise(64, 56, 3, groups=1).distance(depthwise(64, 56, 3, groups=1)) == 0

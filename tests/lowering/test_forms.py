@@ -4,13 +4,17 @@ import pytest
 
 from nas.ir import Conv, MixConv, SqueezeExcite
 from nas.lowering import (
+    AS_TRAINED,
     MERGE_ALL,
+    PHASED,
+    PHASED_SLICES,
     Form,
     can_be_padded,
     candidates,
     default_form,
     group_width,
     is_pointwise,
+    trained_form,
 )
 
 
@@ -19,10 +23,10 @@ def test_forms_of_a_depthwise_mix():
     names = {name: str(form) for name, form in candidates(mix).items()}
     assert names == {
         "merge": "3", "padded": "padded 3", "halves": "2+1", "phases": "phased 3",
-        "split": "1+1+1", "split phases": "phased 1+1+1",
+        "halves phases": "phased 2+1", "split": "1+1+1", "split phases": "phased 1+1+1",
     }  # fmt: skip
     small = MixConv(tuple(Conv(8, 8, k, groups=8) for k in (3, 5, 5)))
-    assert list(candidates(small)) == ["merge", "padded", "halves", "split"]
+    assert list(candidates(small)) == ["merge", "halves", "padded", "split"]
     steep = MixConv(tuple(Conv(8, 8, k, stride=3, groups=8) for k in (3, 7)))
     assert list(candidates(steep)) == ["merge", "split"]
     strided = MixConv(tuple(Conv(8, 8, k, 2, groups=8) for k in (3, 5)))
@@ -47,6 +51,32 @@ def depthwise(*kernels, width=8, **more):
 def test_halves_put_the_middle_kernel_with_the_smaller_ones(count, halves):
     forms = candidates(depthwise(*(3, 5, 7, 9, 11)[:count]))
     assert (forms["halves"].runs if "halves" in forms else None) == halves
+
+
+def test_neighbors_are_merged_in_pairs_where_that_is_no_halving():
+    assert "neighbors" not in candidates(depthwise(3, 5))
+    assert "neighbors" not in candidates(depthwise(3, 5, 7))  # the halves are 2 and 1
+    assert "neighbors" not in candidates(depthwise(3, 5, 7, 9))
+    assert candidates(depthwise(3, 5, 7, 9, 11))["neighbors"].runs == (2, 2, 1)
+
+
+def test_preferences_take_the_first_form_that_a_layer_has():
+    shape = (24, 14, 14)
+    assert PHASED.form(depthwise(3, 5, 7), shape) == Form((3,), phased=True)
+    assert PHASED.form(depthwise(3, 5), shape) == Form((2,))
+    assert PHASED.form(MixConv((Conv(8, 16),) * 2), shape) == Form((2,))
+    assert PHASED.form(MixConv((Conv(9, 16), Conv(8, 16))), shape) == Form((2,), dense=True)
+    assert PHASED_SLICES.form(depthwise(3, 5, 7), shape) == Form((1, 1, 1), phased=True)
+    assert PHASED_SLICES.form(depthwise(9), shape) == Form((1,), phased=True)
+    assert PHASED_SLICES.form(depthwise(3, 5), shape) == Form((1, 1))
+    assert AS_TRAINED.form(depthwise(3, 9), shape) == Form((1, 1))
+    gate = SqueezeExcite(Conv(8, 2), Conv(2, 8), "relu")
+    assert not AS_TRAINED.wide_gate(gate, shape)
+
+
+def test_trained_forms():
+    assert trained_form(depthwise(9)) == "merge"
+    assert trained_form(depthwise(3, 9)) == trained_form(MixConv((Conv(8, 8),) * 2)) == "split"
 
 
 def test_one_depthwise_convolution_is_merged_or_padded():
@@ -131,7 +161,7 @@ def test_wider_groups_of_several_kernel_sizes_stay_as_trained(mix, form):
 
 
 def test_wider_groups_have_the_forms_of_depthwise_convolutions():
-    assert list(candidates(grouped(3, 5, 5))) == ["merge", "padded", "halves", "split"]
+    assert list(candidates(grouped(3, 5, 5))) == ["merge", "halves", "padded", "split"]
     # Dense 3x3 convolutions side by side have no dense form, which is that of 1x1 ones.
     assert list(candidates(grouped(3, 5, width=16))) == ["merge", "padded", "split"]
     assert not is_pointwise(MixConv((Conv(8, 8, 3), Conv(8, 8))))

@@ -14,10 +14,12 @@ from pydantic.dataclasses import dataclass
 
 from nas.errors import MixnasError
 from nas.latency.conditions import Conditions, Latency, MeasurementSettings
+from nas.latency.deployment import BY_LAYER, TRAINED, network_forms
 from nas.latency.device import program_of
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
 from nas.latency.remote.client import AgentClient, AgentResponse
+from nas.latency.runtimes.base import Program
 from nas.latency.runtimes.models import serialized
 from nas.lowering import MERGE_ALL, FormChoice
 from nas.progress import Step
@@ -25,6 +27,8 @@ from nas.spec import NetworkSpec
 
 _WAIT = 15.0  # seconds the agent may hold a request, since frequent polling would disturb it
 _LONGEST = 3600.0  # maximum time of one job, in seconds
+QUICK = Effort(rounds=4, seconds=0.5, precision=0.01, warm_seconds=0.3)
+"""Effort of finding out which form of a network is faster."""
 _RESTARTS = 3  # restarts of the agent to tolerate during one measurement
 
 
@@ -115,9 +119,24 @@ class RemoteDevice:
     def measure(self, spec: NetworkSpec, effort: Effort | None = None) -> Latency:
         """See `Device`.
 
+        A lowered network is measured by layer, unless it is slower so than as trained.
+        """
+        if not self.settings.lowered:
+            return self._measure(spec, program_of(spec, None), effort)
+        forms = [f for f in network_forms(spec, self.profile) if f.name in (TRAINED, BY_LAYER)]
+        times = {}
+        if len(forms) > 1:
+            times = {f.name: self._measure(spec, f.program, QUICK).steady_ms for f in forms}
+        best = min(forms, key=lambda form: times.get(form.name, 0.0))
+        latency = self._measure(spec, best.program, effort)
+        return dataclasses.replace(latency, form=best.name)
+
+    def _measure(self, spec: NetworkSpec, program: Program, effort: Effort | None) -> Latency:
+        """Measure a network in one form.
+
         If the connection breaks, it is opened again; the agent continues the measurement meanwhile.
         """
-        model = self._model(spec)
+        model = self._model(program)
         params = {
             **self._params(),
             **_effort_params(effort or Effort()),
@@ -136,8 +155,7 @@ class RemoteDevice:
             "check its log"
         )
 
-    def _model(self, spec: NetworkSpec) -> bytes:
-        program = program_of(spec, self.form_choice() if self.settings.lowered else None)
+    def _model(self, program: Program) -> bytes:
         return serialized(program, "onnx", self.settings.precision, self.settings.batch)
 
     def _latency(self, answer: AgentResponse, resolution: int) -> Latency:

@@ -1,0 +1,103 @@
+"""The form in which a whole network is deployed: the fastest of a few, by measurement.
+
+The forms of layers are chosen by kind of layer (`nas.latency.profile`), on layers between others
+than those of the network at hand. Before a network is timed, or deployed, the result is therefore
+compared with the network as trained and with a few simple rules. So lowering never loses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from nas.latency.profile import DeviceProfile
+from nas.latency.protocol import medians_in_turns, warm_up
+from nas.latency.runtimes.base import Program, TimedRun
+from nas.latency.weights import realistic_weights
+from nas.lowering import AS_TRAINED, MERGE_ALL, PHASED, PHASED_SLICES, FormChoice, lower
+from nas.spec import NetworkSpec
+
+TRAINED = "as trained"
+BY_LAYER = "by layer"
+SIMPLE_RULES: Mapping[str, FormChoice] = {
+    TRAINED: AS_TRAINED,
+    "merged": MERGE_ALL,
+    "phases": PHASED,
+    "slices with phases": PHASED_SLICES,
+}
+"""Rules that need no measurement of layers, by name."""
+
+WARM_SECONDS = 0.2
+SCREENED = 1.15  # a form that takes this many times as long as the fastest is not timed further
+SECONDS = 0.5  # of each form that is
+RUNS = 3
+ROUNDS = (5, 12)  # fewest and most turns of each
+WORTH = 0.01  # share of the time that a rule must save to replace the one before
+
+
+class NetworkForm(NamedTuple):
+    """A form of a whole network.
+
+    Attributes:
+        name: Name of the rule that chooses the forms of its layers.
+        program: The network in this form.
+    """
+
+    name: str
+    program: Program
+
+
+def rule_named(name: str, profile: DeviceProfile) -> FormChoice:
+    """Return the rule of a name in `Latency.form`; the device's profile for all other names."""
+    return SIMPLE_RULES.get(name, profile)
+
+
+def network_forms(spec: NetworkSpec, profile: DeviceProfile) -> list[NetworkForm]:
+    """Return the forms of a network that are worth timing, all different, as trained first.
+
+    Where the forms of layers were not measured, since networks load too slowly, there are two.
+    """
+    rules = {TRAINED: AS_TRAINED, BY_LAYER: profile}
+    if profile.findings:
+        rules |= SIMPLE_RULES
+    tree, shape = spec.tree(), spec.in_shape
+    weights = realistic_weights(tree)
+    found: dict[str, NetworkForm] = {}
+    for name, rule in rules.items():
+        lowered, lowered_weights = lower(tree, shape, weights, rule)
+        found.setdefault(repr(lowered), NetworkForm(name, Program(lowered, shape, lowered_weights)))
+    return list(found.values())
+
+
+def fastest_form(
+    forms: list[NetworkForm], load: Callable[[Program], TimedRun]
+) -> tuple[NetworkForm, TimedRun]:
+    """Time the forms of a network in turns, and return the fastest, ready to run.
+
+    Args:
+        forms: The forms; as trained first.
+        load: Makes a network ready to run.
+    """
+    runs = {form.name: load(form.program) for form in forms}
+    times = _times(runs) if len(runs) > 1 else {}
+    best = forms[0]
+    for form in forms[1:]:
+        if times[form.name] < (1 - WORTH) * times[best.name]:
+            best = form
+    return best, runs[best.name]
+
+
+def _times(runs: Mapping[str, TimedRun]) -> dict[str, float]:
+    """Return the times of several forms in milliseconds; only roughly those of slow ones."""
+    times = {name: warm_up(run, WARM_SECONDS) for name, run in runs.items()}
+    fastest = min(times.values())
+    close = {name: run for name, run in runs.items() if times[name] < SCREENED * fastest}
+    if len(close) > 1:
+        turn_ms = (RUNS + 1) * max(times[name] for name in close)
+        rounds = int(np.clip(1000 * SECONDS / turn_ms, *ROUNDS))
+        medians = medians_in_turns(close, rounds, RUNS, settle=1)
+        # The lower quartile, because a disturbance makes a turn slower, never faster.
+        times |= {name: float(np.percentile(values, 25)) for name, values in medians.items()}
+    return times

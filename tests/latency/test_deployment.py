@@ -1,0 +1,93 @@
+"""The fastest of a few forms of a whole network."""
+
+import dataclasses
+from collections import Counter
+
+import pytest
+
+from nas.ir import MixConv, Slices, walk
+from nas.latency.deployment import (
+    BY_LAYER,
+    TRAINED,
+    NetworkForm,
+    fastest_form,
+    network_forms,
+    rule_named,
+)
+from nas.latency.profile import DeviceProfile, Finding, LayerSignature
+from nas.lowering import AS_TRAINED, MERGE_ALL, PHASED
+from nas.spec import Input, load_network
+from tests.latency.records import CONDITIONS
+
+SPEC = load_network("mixnet_s").replace(input=Input(resolution=32))
+EMPTY = DeviceProfile(CONDITIONS, 1.0)
+LAYER = LayerSignature("depthwise", 240, 4, (3, 5, 7), (333, 333, 333))
+PROFILE = dataclasses.replace(EMPTY, findings=(Finding(LAYER, "merge", {}),))
+
+
+def names(spec, profile):
+    return [form.name for form in network_forms(spec, profile)]
+
+
+def test_a_mixed_network_has_five_forms():
+    forms = network_forms(SPEC, PROFILE)
+    assert [form.name for form in forms] == [
+        "as trained", "by layer", "merged", "phases", "slices with phases",
+    ]  # fmt: skip
+    trained = [layer.leaf for layer in walk(forms[0].program.tree, SPEC.in_shape)]
+    merged = [layer.leaf for layer in walk(forms[2].program.tree, SPEC.in_shape)]
+    assert any(isinstance(leaf, MixConv) for leaf in trained)
+    assert not any(isinstance(leaf, (MixConv, Slices)) for leaf in merged)
+
+
+def test_equal_forms_are_timed_once():
+    plain = load_network("mobilenet_v2").replace(input=Input(resolution=32))
+    assert names(plain, PROFILE) == ["as trained"]
+    # Five by five kernels at most: phases are the merged form, or the trained one.
+    assert names(SPEC, EMPTY) == ["as trained", "by layer"]
+
+
+def test_rules_have_names():
+    assert rule_named(TRAINED, PROFILE) is AS_TRAINED
+    assert rule_named("merged", PROFILE) is MERGE_ALL
+    assert rule_named("phases", PROFILE) is PHASED
+    assert rule_named(BY_LAYER, PROFILE) is rule_named("", PROFILE) is PROFILE
+
+
+class Stopwatch:
+    """Loads networks whose times are known, and counts their runs."""
+
+    def __init__(self, times):
+        self.times, self.runs = times, Counter()
+
+    def load(self, program):
+        def run():
+            self.runs[program] += 1
+            return self.times[program]
+
+        return run
+
+
+@pytest.mark.parametrize(
+    ("times", "best"),
+    [
+        ({TRAINED: 10.0}, TRAINED),
+        ({TRAINED: 10.0, BY_LAYER: 9.95}, TRAINED),  # saves less than 1%
+        ({TRAINED: 10.0, BY_LAYER: 9.8}, BY_LAYER),
+        ({TRAINED: 10.0, BY_LAYER: 25.0}, TRAINED),
+        ({TRAINED: 10.0, BY_LAYER: 5.0, "merged": 4.98}, BY_LAYER),
+        ({TRAINED: 10.0, BY_LAYER: 5.0, "merged": 4.9}, "merged"),
+        ({TRAINED: 10.0, BY_LAYER: 5.0, "merged": 20.0, "phases": 4.0}, "phases"),
+    ],
+)
+def test_the_fastest_form_is_kept_and_lowering_never_loses(times, best):
+    stopwatch = Stopwatch(times)
+    form, run = fastest_form([NetworkForm(name, name) for name in times], stopwatch.load)
+    assert (form.name, run()) == (best, times[best])
+
+
+def test_slow_forms_are_timed_roughly():
+    stopwatch = Stopwatch({TRAINED: 30.0, BY_LAYER: 10.0, "merged": 11.0})
+    fastest_form([NetworkForm(name, name) for name in stopwatch.times], stopwatch.load)
+    # Two medians of five warm-up runs agree; then 12 turns of four runs in half a second.
+    assert stopwatch.runs == {TRAINED: 10, BY_LAYER: 10 + 48 - 4, "merged": 10 + 48 - 4}

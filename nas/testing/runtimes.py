@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 
+import numpy as np
+
 from nas.blocks import MBConv
 from nas.latency.device import program_of
 from nas.latency.runtimes import Runtime
+from nas.latency.runtimes.base import noise
 from nas.lowering import MERGE_ALL
 from nas.spec import Head, Input, NetworkSpec, Stem
 
@@ -58,6 +61,17 @@ class RuntimeContract:
         runtime = self.runtime(1, 1)
         runs = [runtime.load(program_of(NETWORK, choice)) for choice in (None, MERGE_ALL)]
         assert all(run() > 0 for _ in range(2) for run in runs)
+
+    def test_outputs_are_those_of_every_image(self) -> None:
+        """One row for each image, which does not depend on the others or on the form."""
+        runtime = self.runtime(1, 1)
+        program = program_of(NETWORK, None)
+        images = noise(3, program.shape)
+        outputs = runtime.outputs(program, images)
+        assert outputs.shape == (3, NETWORK.num_classes)
+        lowered = runtime.outputs(program_of(NETWORK, MERGE_ALL), images[1:2])
+        assert np.abs(lowered[0] - outputs[1]).max() < 1e-4 * np.abs(outputs).max()
+        assert np.abs(outputs[0] - outputs[1]).max() > 1e-2 * np.abs(outputs).max()
 
     def test_it_runs_batches(self) -> None:
         """The batch size is a condition that the runtime keeps."""

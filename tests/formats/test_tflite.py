@@ -1,43 +1,26 @@
 """TensorFlow Lite models in LiteRT against torch, and their operators."""
 
-import random
+from functools import partial
 
-import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from nas.formats.tflite import to_tflite
 from nas.ir import Activation, Conv, MixConv, Pad, Residual, Seq
 from nas.latency.weights import realistic_weights
-from nas.lowering import MERGE_ALL, candidates, lower
-from nas.space import load_space
+from nas.lowering import MERGE_ALL
 from nas.spec import Input, load_network, reference_names
-from nas.torch_model.modules import to_loaded_module
-from tests.networks import trained_like
+from tests.formats import outputs
+from tests.formats.outputs import ACTIVATIONS, Phases, convolutions, lowered_trees, members
 from tests.test_spec import specs
 
 litert = pytest.importorskip("ai_edge_litert.interpreter")
 schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
 
 
-class Phases:
-    def form(self, mix, shape):
-        forms = candidates(mix)
-        return forms.get("split phases", forms.get("phases", MERGE_ALL.form(mix, shape)))
-
-    def wide_gate(self, se, shape):
-        return False
-
-
-def difference(tree, shape, weights, choice=None, batch=3):
-    """Return the largest difference to torch's outputs on any row, relative to the largest."""
-    images = np.random.default_rng(0).standard_normal((batch, *shape), dtype=np.float32)
-    expected = to_loaded_module(tree, weights)(torch.from_numpy(images)).detach().numpy()
-    if choice is not None:
-        tree, weights = lower(tree, shape, weights, choice)
-    model = to_tflite(tree, shape, weights, batch=batch)
+def in_litert(tree, shape, weights, images):
+    """Return the outputs of a tree that is written as a model and run in LiteRT."""
+    model = to_tflite(tree, shape, weights, batch=len(images))
     interpreter = litert.Interpreter(model_content=model, num_threads=1)
     interpreter.allocate_tensors()
     (given,), (found,) = interpreter.get_input_details(), interpreter.get_output_details()
@@ -46,16 +29,11 @@ def difference(tree, shape, weights, choice=None, batch=3):
     interpreter.set_tensor(given["index"], images.transpose(0, 2, 3, 1))
     interpreter.invoke()
     outputs = interpreter.get_tensor(found["index"])
-    if outputs.ndim == 4:
-        outputs = outputs.transpose(0, 3, 1, 2)
-    assert outputs.shape == expected.shape
-    return np.abs(outputs - expected).max() / np.abs(expected).max()
+    return outputs.transpose(0, 3, 1, 2) if outputs.ndim == 4 else outputs
 
 
-def of_spec(spec, choice=None, batch=3):
-    model = trained_like(spec)
-    weights = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
-    return difference(spec.tree(), spec.in_shape, weights, choice, batch)
+difference = partial(outputs.difference, in_litert)
+of_spec = partial(outputs.of_spec, in_litert)
 
 
 def check_reference(name, padding, choice):
@@ -82,39 +60,30 @@ def test_every_kind_of_block(spec):
     assert of_spec(spec, Phases() if spec.num_classes % 2 else None, batch=1) < 1e-4
 
 
-@given(st.integers(0, 10**9), st.sampled_from(["symmetric", "same"]))
+@given(members())
 @settings(max_examples=3)
-def test_random_networks_of_mixnet(seed, padding):
-    space = load_space("mixnet")
-    spec = space.decode(space.draw(random.Random(seed)))
-    spec = spec.replace(padding=padding, num_classes=10, input=Input(resolution=30 + seed % 9))
+def test_random_networks_of_mixnet(spec):
     assert of_spec(spec, Phases()) < 1e-4
 
 
-@pytest.mark.parametrize(
-    "function", ["relu", "relu6", "swish", "hard_swish", "mish", "gelu", "identity"]
-)
+@pytest.mark.parametrize("function", ACTIVATIONS)
 def test_activations(function):
     tree = Seq((("conv", Conv(3, 8, 3, bias=True)), ("act", Activation(function))))
     assert difference(tree, (3, 9, 7), realistic_weights(tree)) < 1e-5
 
 
-@given(
-    st.sampled_from([1, 3, 5, 7, 9, 11]),
-    st.sampled_from([1, 2]),
-    st.sampled_from([1, 2]),
-    st.sampled_from(["symmetric", "same"]),
-    st.sampled_from([(6, 6, 6), (6, 12, 6), (6, 12, 3), (6, 4, 1)]),
-    st.integers(3, 20),
-    st.booleans(),
-)
+@given(convolutions())
 @settings(max_examples=40)
-def test_convolutions(kernel, stride, dilation, padding, channels, size, phased):
-    inputs, outputs, groups = channels
-    conv = Conv(inputs, outputs, kernel, stride, groups, dilation, True, padding)
-    tree = Seq((("conv", conv),))
-    choice = Phases() if phased else None
-    assert difference(tree, (inputs, size, size + 1), realistic_weights(tree), choice) < 1e-5
+def test_convolutions(case):
+    tree, shape, choice = case
+    assert difference(tree, shape, realistic_weights(tree), choice) < 1e-5
+
+
+@given(lowered_trees())
+@settings(max_examples=20)
+def test_what_only_lowering_makes(case):
+    tree, shape = case
+    assert difference(tree, shape, realistic_weights(tree)) < 1e-5
 
 
 def operators(tree, shape, weights):

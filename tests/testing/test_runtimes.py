@@ -3,6 +3,7 @@
 import pytest
 
 from nas.latency.runtimes.litert_runtime import LiteRT
+from nas.latency.runtimes.ncnn_runtime import Ncnn
 from nas.latency.runtimes.onnxruntime_runtime import OnnxRuntime
 from nas.latency.runtimes.openvino_runtime import OpenVino
 from nas.latency.runtimes.torch_runtime import Torch
@@ -24,6 +25,12 @@ class TestLiteRT(RuntimeContract):
     def runtime(self, threads, batch):
         pytest.importorskip("ai_edge_litert")
         return LiteRT("cpu", threads, batch)
+
+
+class TestNcnn(RuntimeContract):
+    def runtime(self, threads, batch):
+        pytest.importorskip("ncnn")
+        return Ncnn("cpu", threads, batch)
 
 
 class TestTorch(RuntimeContract):

@@ -76,6 +76,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         ),
         "openvino": Family("openvino_runtime", "OpenVino", "openvino", ("openvino:cpu",), "onnx"),
         "litert": Family("litert_runtime", "LiteRT", "litert", ("litert:cpu",), "tflite"),
+        "ncnn": Family("ncnn_runtime", "Ncnn", "ncnn", ("ncnn:cpu",), "ncnn"),
         "torch": Family(
             "torch_runtime",
             "Torch",

@@ -72,6 +72,21 @@ class Runtime(Protocol):
         """
         ...
 
+    def outputs(self, program: Program, images: np.ndarray) -> np.ndarray:
+        """Run a network once on given images.
+
+        Args:
+            program: The network.
+            images: float32 (N, C, H, W), for any N.
+
+        Returns:
+            The outputs, float32 (N, classes).
+
+        Raises:
+            UnrunnableError: If the runtime cannot run the network.
+        """
+        ...
+
 
 def noise(batch: int, shape: Shape) -> np.ndarray:
     """Return the same images of random noise on every call: float32 (batch, C, H, W)."""

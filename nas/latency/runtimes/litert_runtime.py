@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from nas.errors import MixnasError, UnrunnableError, reason_of
-from nas.latency.runtimes.base import TimedRun, noise
-from nas.latency.runtimes.cpu import CpuRuntime
+from nas.latency.runtimes.model_runtime import CpuRuntime
 
 
 class LiteRT(CpuRuntime):
@@ -32,23 +30,34 @@ class LiteRT(CpuRuntime):
         self.tunable = True  # small networks are quantized in no time
         self.version = f"ai-edge-litert {version('ai-edge-litert')}"
 
-    def load_model(self, model: bytes) -> TimedRun:
-        """See `Runtime.load_model`."""
+    def open_model(self, model: bytes, batch: int) -> LiteRTModel:
+        """See `ModelRuntime.open_model`."""
         try:
             interpreter = self._interpreter(model_content=model, num_threads=self.threads)
             interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise UnrunnableError(f"LiteRT rejects the model: {reason_of(error)}") from None
-        index, (height, width, channels) = _image_input(interpreter, self.batch)
-        images = noise(self.batch, (channels, height, width)).transpose(0, 2, 3, 1)
-        interpreter.set_tensor(index, images)
+        return LiteRTModel(interpreter, batch)
 
-        def run() -> float:
-            start = time.perf_counter_ns()
-            interpreter.invoke()
-            return (time.perf_counter_ns() - start) / 1e6
 
-        return run
+class LiteRTModel:
+    """A model in LiteRT; its images are channels last."""
+
+    def __init__(self, interpreter: Any, batch: int) -> None:
+        """Look up the input of a model whose tensors have been allocated."""
+        self._interpreter = interpreter
+        self._input, (height, width, channels) = _image_input(interpreter, batch)
+        self.shape = (channels, height, width)
+        self.run = interpreter.invoke
+
+    def feed(self, images: np.ndarray) -> None:
+        """See `LoadedModel`."""
+        self._interpreter.set_tensor(self._input, images.transpose(0, 2, 3, 1))
+
+    def outputs(self) -> np.ndarray:
+        """See `LoadedModel`."""
+        output = self._interpreter.get_output_details()[0]["index"]
+        return np.array(self._interpreter.get_tensor(output))
 
 
 def _image_input(interpreter: Any, batch: int) -> tuple[int, tuple[int, int, int]]:

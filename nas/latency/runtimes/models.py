@@ -19,7 +19,7 @@ def serialized(program: Program, model_format: str, precision: str, batch: int) 
 
     Args:
         program: The network.
-        model_format: Name of the format: ``onnx`` or ``tflite``.
+        model_format: Name of the format: ``onnx``, ``tflite`` or ``ncnn``.
         precision: ``fp32``, or ``int8`` for a quantized model.
         batch: Number of images per run, for formats in which it is part of the model.
 
@@ -84,6 +84,12 @@ def _tflite(program: Program, precision: str, batch: int) -> bytes:
     return quantize(write(batch), find_ranges(write(1)))
 
 
+def _ncnn(program: Program, precision: str, batch: int) -> bytes:
+    from nas.formats.ncnn import to_ncnn
+
+    return to_ncnn(program.tree, program.shape, program.weights).packed()
+
+
 class _FormatWriter(NamedTuple):
     name: str
     write: Callable[[Program, str, int], bytes]
@@ -92,5 +98,6 @@ class _FormatWriter(NamedTuple):
 
 _WRITERS = {
     "onnx": _FormatWriter("ONNX", _onnx, ("fp32", "int8")),
+    "ncnn": _FormatWriter("ncnn", _ncnn),
     "tflite": _FormatWriter("TensorFlow Lite", _tflite, ("fp32", "int8")),
 }

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
+import numpy as np
 import onnxruntime
 
-from nas.errors import MixnasError, UnrunnableError, unknown
-from nas.latency.runtimes.base import Program, TimedRun, noise
-from nas.latency.runtimes.models import serialized
+from nas.errors import MixnasError, UnrunnableError, reason_of, unknown
+from nas.latency.runtimes.model_runtime import ModelRuntime
 from nas.machine import machine_name, other_cores, usable_cores
 
 _SUFFIX = "ExecutionProvider"
@@ -20,7 +18,7 @@ def providers() -> dict[str, str]:
     return {name.removesuffix(_SUFFIX).lower(): name for name in names if name.endswith(_SUFFIX)}
 
 
-class OnnxRuntime:
+class OnnxRuntime(ModelRuntime):
     """Runs networks in ONNX Runtime."""
 
     model_format = "onnx"
@@ -56,28 +54,15 @@ class OnnxRuntime:
         self.precision = precision
         self._provider = available[provider]
 
-    def load(self, program: Program) -> TimedRun:
-        """See `Runtime.load`."""
-        return self.load_model(serialized(program, self.model_format, self.precision, self.batch))
-
-    def load_model(self, model: bytes) -> TimedRun:
-        """See `Runtime.load_model`."""
+    def open_model(self, model: bytes, batch: int) -> OnnxRuntimeModel:
+        """See `ModelRuntime.open_model`."""
         try:
             session = onnxruntime.InferenceSession(
                 model, self._options(), providers=[self._provider]
             )
         except Exception as error:  # ONNX Runtime's own exceptions share no other base
-            reason = str(error).strip().splitlines()[0]
-            raise UnrunnableError(f"ONNX Runtime rejects the model: {reason}") from None
-        name, shape = _image_input(session)
-        feed = {name: noise(self.batch, shape)}
-
-        def run() -> float:
-            start = time.perf_counter_ns()
-            session.run(None, feed)
-            return (time.perf_counter_ns() - start) / 1e6
-
-        return run
+            raise UnrunnableError(f"ONNX Runtime rejects the model: {reason_of(error)}") from None
+        return OnnxRuntimeModel(session)
 
     def _options(self) -> onnxruntime.SessionOptions:
         options = onnxruntime.SessionOptions()
@@ -90,6 +75,29 @@ class OnnxRuntime:
         # network that alternates with this one. The speed of consecutive runs is not affected.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         return options
+
+
+class OnnxRuntimeModel:
+    """A model in ONNX Runtime."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        """Look up the input of a session's model."""
+        self._session = session
+        self._input, self.shape = _image_input(session)
+        self._feed: dict[str, np.ndarray] = {}
+        self._outputs: list[np.ndarray] = []
+
+    def feed(self, images: np.ndarray) -> None:
+        """See `LoadedModel`."""
+        self._feed = {self._input: images}
+
+    def run(self) -> None:
+        """See `LoadedModel`."""
+        self._outputs = self._session.run(None, self._feed)
+
+    def outputs(self) -> np.ndarray:
+        """See `LoadedModel`."""
+        return self._outputs[0]
 
 
 def _image_input(session: onnxruntime.InferenceSession) -> tuple[str, tuple[int, int, int]]:

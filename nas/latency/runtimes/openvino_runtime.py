@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from importlib.metadata import version
 from typing import Any
+
+import numpy as np
 
 from nas.errors import MixnasError, UnrunnableError, reason_of
 from nas.imports import without_telemetry
 from nas.ir import Shape
-from nas.latency.runtimes.base import Program, TimedRun, noise
-from nas.latency.runtimes.cpu import CpuRuntime
+from nas.latency.runtimes.base import Program
+from nas.latency.runtimes.model_runtime import CpuRuntime, LoadedModel
 from nas.latency.runtimes.models import refusing
 
 _DYNAMIC = -1
@@ -51,40 +52,32 @@ class OpenVino(CpuRuntime):
             )
         self.threads = used
 
-    def load(self, program: Program) -> TimedRun:
-        """See `Runtime.load`; networks are quantized as `nas.export` does, by NNCF."""
+    def open_program(self, program: Program, batch: int) -> LoadedModel:
+        """See `ModelRuntime.open_program`; networks are quantized as `nas.export` does, by NNCF."""
         if self.precision == "fp32":
-            return super().load(program)
+            return super().open_program(program, batch)
         from nas.formats.openvino_ir import quantize, to_openvino
 
         with refusing("quantized to int8"):
             model = to_openvino(program.tree, program.shape, program.weights)
             quantized = quantize(model, program.shape)
-        return self._load(quantized)
+        return self._open(quantized, batch)
 
-    def load_model(self, model: bytes) -> TimedRun:
-        """See `Runtime.load_model`."""
+    def open_model(self, model: bytes, batch: int) -> OpenVinoModel:
+        """See `ModelRuntime.open_model`."""
         try:
             read = self._core.read_model(model)
         except RuntimeError as error:
             raise UnrunnableError(f"OpenVINO rejects the model: {_reason(error)}") from None
-        return self._load(read)
+        return self._open(read, batch)
 
-    def _load(self, read: Any) -> TimedRun:
+    def _open(self, read: Any, batch: int) -> OpenVinoModel:
         shape = _image_shape(read)
         try:
-            read.reshape([self.batch, *shape])
-            request = self._compiled(read).create_infer_request()
+            read.reshape([batch, *shape])
+            return OpenVinoModel(self._compiled(read).create_infer_request(), shape)
         except RuntimeError as error:
             raise UnrunnableError(f"OpenVINO rejects the model: {_reason(error)}") from None
-        request.set_input_tensor(self._openvino.Tensor(noise(self.batch, shape)))
-
-        def run() -> float:
-            start = time.perf_counter_ns()
-            request.infer(share_outputs=True)
-            return (time.perf_counter_ns() - start) / 1e6
-
-        return run
 
     def _compiled(self, model: Any) -> Any:
         options = {
@@ -103,6 +96,32 @@ class OpenVino(CpuRuntime):
         images = opset13.parameter([1, 1, 1, 1], self._openvino.Type.f32)
         smallest = self._openvino.Model([opset13.relu(images)], [images], "smallest")
         return int(self._compiled(smallest).get_property("INFERENCE_NUM_THREADS"))
+
+
+class OpenVinoModel:
+    """A model in OpenVINO."""
+
+    def __init__(self, request: Any, shape: Shape) -> None:
+        """Wrap a request of a compiled model.
+
+        Args:
+            request: The request, which holds inputs and outputs.
+            shape: Shape of one image (C, H, W).
+        """
+        self._request = request
+        self.shape = shape
+
+    def feed(self, images: np.ndarray) -> None:
+        """See `LoadedModel`."""
+        np.copyto(self._request.get_input_tensor().data, images)
+
+    def run(self) -> None:
+        """See `LoadedModel`."""
+        self._request.infer(share_outputs=True)
+
+    def outputs(self) -> np.ndarray:
+        """See `LoadedModel`."""
+        return np.array(self._request.get_output_tensor(0).data)
 
 
 def _image_shape(model: Any) -> Shape:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import nn
 
-from nas.errors import MixnasError, UnrunnableError, unknown
+from nas.errors import MixnasError, UnrunnableError, reason_of, unknown
 from nas.latency.runtimes.base import Program, TimedRun, noise
 from nas.machine import machine_name, usable_cores
 from nas.torch_model import to_loaded_module
 
 PROCESSORS = ("cpu", "cuda")
+Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Torch:
@@ -62,35 +64,42 @@ class Torch:
 
     def load(self, program: Program) -> TimedRun:
         """See `Runtime.load`."""
+        return self._timed(*self._ready(program, noise(self.batch, program.shape)))
+
+    def outputs(self, program: Program, images: np.ndarray) -> np.ndarray:
+        """See `Runtime.outputs`."""
+        forward, given = self._ready(program, images)
+        with torch.inference_mode():
+            outputs: np.ndarray = forward(given).cpu().numpy()
+        return outputs
+
+    def _ready(self, program: Program, images: np.ndarray) -> tuple[Forward, torch.Tensor]:
+        """Return the network and its images on the device, after a first run."""
         torch.set_num_threads(self.threads)
         module = to_loaded_module(program.tree, program.weights).to(self._device)
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        images = torch.from_numpy(noise(self.batch, program.shape)).to(
-            self._device, memory_format=torch.channels_last
-        )
+        given = torch.from_numpy(images).to(self._device, memory_format=torch.channels_last)
         forward = self._forward(module)
         with torch.inference_mode():
             try:
-                forward(images)
+                forward(given)
             except Exception as error:  # from torch.compile, the C++ compiler or the allocator
-                reason = str(error).strip().splitlines()[0]
+                reason = reason_of(error)
                 raise UnrunnableError(f"{self.name} cannot run the network: {reason}") from None
-        return self._timed(forward, images)
+        return forward, given
 
     def load_model(self, model: bytes) -> TimedRun:
         """See `Runtime.load_model`."""
         raise MixnasError(f"{self.name} runs layer trees; it takes no models in a file format")
 
-    def _forward(self, module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    def _forward(self, module: nn.Module) -> Forward:
         if not self._compiled:
             return module
         torch.compiler.reset()  # no network is run again, so its compiled code can be dropped
-        compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(module)
+        compiled: Forward = torch.compile(module)
         return compiled
 
-    def _timed(
-        self, forward: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor
-    ) -> TimedRun:
+    def _timed(self, forward: Forward, images: torch.Tensor) -> TimedRun:
         def run_on_cpu() -> float:
             with torch.inference_mode():
                 start = time.perf_counter_ns()

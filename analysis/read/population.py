@@ -6,6 +6,7 @@ or score, turns it into an error to minimize, and finds costs and design variabl
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -144,7 +145,13 @@ def read_population(source: str, reading: ReadOptions | None = None) -> Populati
         )
     path = Path(source)
     if path.is_dir():
-        return population_of(read_run(path), reading)
+        run = read_run(path)
+        if run.trials.empty:
+            raise AnalysisError(
+                f"{path / 'trials.csv'} has no rows: no trial has ended yet, or they were lost, "
+                f"and python -m nas.search --resume {shlex.quote(source)} writes them again"
+            )
+        return population_of(run, reading)
     table = read_file(path)
     return _population(printable(path.stem), table, reading, table)
 

@@ -7,9 +7,11 @@ import pytest
 
 from nas.accuracy import Estimate
 from nas.errors import UnrunnableError
-from nas.search.references import References
+from nas.search.directory import RunDirectory
+from nas.search.references import References, read_references
 from nas.spec import load_network
 from nas.testing.fakes import InstantDevice, exact_latency
+from tests.networks import TINY
 
 
 class Picky:
@@ -86,3 +88,11 @@ def test_a_noisy_reference_of_an_earlier_process_is_measured_again():
     references = References({"mixnet_s": load_network("mixnet_s")}, pd.concat([rows, other]))
     references.measure_again(Telling((10.0, "")), lambda: None, attempts=2)
     assert [row["latency_ms"] for row in references.rows] == [10.0, 17.0]
+
+
+def test_a_table_with_a_header_only_lacks_every_reference(tmp_path):
+    columns = ["name", "latency_ms", "latency_p10_ms", "latency_p90_ms", "madds", "params"]
+    table = pd.DataFrame(columns=[*columns, "accuracy"])
+    table.to_csv(tmp_path / "references.csv", index=False)
+    known = read_references(RunDirectory(tmp_path))
+    assert References({"tiny": TINY}, known).missing() == ["tiny"]

@@ -136,6 +136,16 @@ def test_results_without_hits_of_an_earlier_version_are_kept(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("hits", [None, '{"runs": []}'])
+def test_a_table_with_a_header_only_has_no_results(tmp_path, hits):
+    pd.DataFrame(columns=CONFIRMED_COLUMNS).to_csv(tmp_path / "confirmed.csv", index=False)
+    if hits is not None:
+        (tmp_path / "test_hits.json").write_text(hits, encoding="utf-8")
+    run = RunDirectory(tmp_path)
+    assert retrained(run).empty
+    assert retraining_run(tmp_path, seeds=1).run({}, Resources(1), lambda *_: None) == []
+
+
 @pytest.mark.parametrize(
     ("file", "text"),
     [

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from nas.data import FolderData, Part
 from nas.data.cache import Entry
 from nas.data.decoding import Box, read_image
+from nas.errors import MixnasError, reason_of
 from nas.files import printable
 from nas.train.batches import ShardedBatches, derive_seed, epoch_order
 
+_logger = logging.getLogger(__name__)
+_MORE_SHARED_MEMORY = (
+    "give a container more of it (docker run --shm-size 8g), or use fewer --workers"
+)
 MAX_ASPECT_RATIO = 4 / 3  # of a crop, and its inverse the minimum (Szegedy et al. 2015)
 MAX_TRIES = 10  # to draw a crop that fits into the image
 STATISTICS_IMAGES = 1_024
@@ -63,6 +71,7 @@ class StreamedBatches(ShardedBatches[FolderData]):
         self._pinned = pinned
         self.resolution, self.crop, self.workers = resolution, crop, workers
         self.broken: dict[str, None] = {}
+        self._has_said = False  # that there is no room in shared memory
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """See `BatchSource.statistics`; they are estimated from a sample of the images."""
@@ -113,14 +122,63 @@ class StreamedBatches(ShardedBatches[FolderData]):
             collate_fn=_collate,
             pin_memory=self._pinned,
         )
-        for images, labels, broken in loader:
+        for images, labels, broken in _told(loader):
             self.broken |= dict.fromkeys(broken)
+            if isinstance(images, np.ndarray):
+                self._say_no_room()
+                images = torch.from_numpy(images)
+                images = images.pin_memory() if self._pinned else images
+            labels = torch.as_tensor(labels)
             if not len(labels):
                 continue
             if refilled and broken:
                 repeated = torch.arange(len(labels) + len(broken)) % len(labels)
                 images, labels = images[repeated], labels[repeated]
             yield images, labels
+
+    def _say_no_room(self) -> None:
+        if not self._has_said and self.rank == 0:
+            _logger.warning(
+                "note: shared memory (/dev/shm) has no room for the batches of %d worker "
+                "processes, so that some are copied through pipes, which is slower; %s",
+                self.workers, _MORE_SHARED_MEMORY,
+            )  # fmt: skip
+        self._has_said = True
+
+
+def _told(loader: DataLoader[Any]) -> Iterator[Any]:
+    """Yield the batches of a loader; tell in one line why its processes fail.
+
+    Raises:
+        MixnasError: If the processes cannot be started, or one dies.
+    """
+    with _telling():
+        batches = iter(loader)
+    while True:
+        with _telling():
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+        yield batch
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # their queues need a little shared memory, too
+        raise MixnasError(
+            f"the processes that decode images cannot be started ({error}); shared memory "
+            f"(/dev/shm) may be full: {_MORE_SHARED_MEMORY}"
+        ) from None
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise MixnasError(
+            f"a process that decodes images died ({reason_of(error)}); the memory or the shared "
+            f"memory (/dev/shm) may be too small: {_MORE_SHARED_MEMORY}"
+        ) from None
 
 
 class _ImageFiles(Dataset[tuple[Tensor, int] | str]):
@@ -177,10 +235,23 @@ class RandomBox:
         return left, upper, left + side, upper + side
 
 
-def _collate(items: list[tuple[Tensor, int] | str]) -> tuple[Tensor, Tensor, list[str]]:
-    """Return images (B, 3, R, R), labels (B,), and why other files could not be read."""
+Batch = tuple[Tensor | np.ndarray, Tensor | np.ndarray, list[str]]
+
+
+def _collate(items: list[tuple[Tensor, int] | str]) -> Batch:
+    """Return images (B, 3, R, R), labels (B,), and why other files could not be read.
+
+    In a worker process, the tensors are in shared memory. If that has no room, which the process
+    that sends them could not tell, arrays are returned: they go through a pipe.
+    """
     decoded = [item for item in items if not isinstance(item, str)]
     broken = [item for item in items if isinstance(item, str)]
     labels = torch.tensor([label for _, label in decoded], dtype=torch.int64)
     images = torch.stack([image for image, _ in decoded]) if decoded else torch.empty(0)
+    if get_worker_info() is not None:
+        try:
+            images.share_memory_()
+            labels.share_memory_()
+        except RuntimeError:
+            return images.numpy(), labels.numpy(), broken
     return images, labels, broken

@@ -1,9 +1,12 @@
+import os
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from nas.data import load_data
+from nas.errors import MixnasError
 from nas.train import streaming
 from nas.train.batches import derive_seed
 from nas.train.distillation import FixedTeacher
@@ -217,3 +220,49 @@ def test_statistics_come_from_a_sample_and_never_vanish(folder, monkeypatch):
     mean, std = source.statistics()
     assert mean.tolist() == pytest.approx([0.4, 0.4, 1.0])
     assert std.tolist() == pytest.approx([0.2, 0.2, 0.001])
+
+
+def no_room(*_):
+    raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left")
+
+
+def test_batches_go_through_pipes_if_shared_memory_has_no_room(folder, monkeypatch, caplog):
+    expected = labels_and_sums(StreamedBatches(folder, 32, 8, 0, 0.3, workers=0).train(1))
+    monkeypatch.setattr(torch.Tensor, "share_memory_", no_room)  # in the processes, too
+    streamed = StreamedBatches(folder, 32, 8, 0, 0.3, workers=2)
+    assert labels_and_sums(streamed.train(1)) == expected
+    list(streamed.evaluate("test"))
+    assert [record.getMessage() for record in caplog.records] == [
+        "note: shared memory (/dev/shm) has no room for the batches of 2 worker processes, so that "
+        "some are copied through pipes, which is slower; give a container more of it (docker run "
+        "--shm-size 8g), or use fewer --workers"
+    ]
+    caplog.clear()
+    list(StreamedBatches(folder, 32, 8, 0, workers=2, rank=1, world=2).evaluate("test"))
+    assert not caplog.records  # the main process says it
+
+
+def test_a_worker_process_that_dies_is_told_in_one_line(folder, monkeypatch):
+    monkeypatch.setattr(streaming, "read_image", lambda *_: os._exit(9))
+    with pytest.raises(
+        MixnasError, match=r"a process that decodes images died \(DataLoader worker"
+    ):
+        list(StreamedBatches(folder, 32, 8, 0, workers=1).train(0))
+
+
+def test_processes_that_cannot_be_started_are_told_in_one_line(folder, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(streaming.DataLoader, "__iter__", full)
+    with pytest.raises(MixnasError, match=r"cannot be started \(\[Errno 28\].*--shm-size"):
+        list(StreamedBatches(folder, 32, 8, 0, workers=1).train(0))
+
+
+def test_other_errors_of_processes_keep_their_traceback(folder, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(streaming, "read_image", broken)
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        list(StreamedBatches(folder, 32, 8, 0, workers=0).train(0))

@@ -250,8 +250,8 @@ def _collate(items: list[tuple[Tensor, int] | str]) -> Batch:
     images = torch.stack([image for image, _ in decoded]) if decoded else torch.empty(0)
     if get_worker_info() is not None:
         try:
-            images.share_memory_()
-            labels.share_memory_()
+            images.share_memory_()  # type: ignore[no-untyped-call]
+            labels.share_memory_()  # type: ignore[no-untyped-call]
         except RuntimeError:
             return images.numpy(), labels.numpy(), broken
     return images, labels, broken

@@ -59,7 +59,7 @@ def network_forms(spec: NetworkSpec, profile: DeviceProfile) -> list[NetworkForm
 
     Where the forms of layers were not measured, since networks load too slowly, there are two.
     """
-    rules = {TRAINED: AS_TRAINED, BY_LAYER: profile}
+    rules: dict[str, FormChoice] = {TRAINED: AS_TRAINED, BY_LAYER: profile}
     if profile.findings:
         rules |= SIMPLE_RULES
     tree, shape = spec.tree(), spec.in_shape

@@ -18,9 +18,9 @@ def describe(profile: DeviceProfile) -> Iterator[str]:
         )
         for kernel, ms in profile.depthwise_ms.items():
             yield f"  {kernel}x{kernel}: {ms:.3f} ms, {1000 * ms / kernel**2:.2f} µs per tap"
-    if kernel := cliff(profile.depthwise_ms):
+    if jump := cliff(profile.depthwise_ms):
         yield (
-            f"kernels of {kernel}x{kernel} and larger take far longer per tap than smaller ones; "
+            f"kernels of {jump}x{jump} and larger take far longer per tap than smaller ones; "
             "lowering writes them as sums of smaller ones where that is faster"
         )
     yield from map(_line, profile.findings)

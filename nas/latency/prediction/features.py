@@ -33,6 +33,7 @@ from nas.ir import (
 )
 from nas.lowering import BLOCK
 
+LARGE_KERNELS = (25, 49)  # taps of a depthwise kernel beyond which runtimes may use slower code
 LARGE = (1 << 17, 1 << 19)  # elements above which a map exceeds a private and a shared cache
 
 
@@ -114,6 +115,11 @@ def _conv(conv: Conv, out: Shape, batch: int) -> Iterator[tuple[str, float]]:
             yield f"{kind} outputs", outputs
             yield f"{kind} rows of taps", outputs * conv.kernel
             yield f"{kind} taps", outputs * conv.taps
+        for bound in LARGE_KERNELS:
+            if conv.taps > bound:
+                yield f"depthwise taps of kernels over {bound}", outputs * conv.taps
+        if conv.dilation > 1:
+            yield "dilated depthwise taps", outputs * conv.taps
         if isinstance(conv.padding, str) or conv.padding[1]:
             # Kernels at the left and right edges overlap the padding.
             edge = min(width, conv.window[1] - 1)

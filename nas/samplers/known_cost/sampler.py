@@ -41,9 +41,9 @@ ENDS = 3  # of the cheapest and of the costliest networks, how many may begin th
 NEAREST = 24  # networks nearest to a position of the spread, of which the most different is chosen
 ROUNDS = 4  # rounds of local search for the best candidate
 PARENTS = 24  # best candidates that a round of local search starts from
-BEYOND = (
-    0.2  # distance of the reference point beyond the largest cost, in units of the costs' range
-)
+BEYOND = 0.2
+"""Distance of the reference point beyond the largest cost, every other time, in units of the range
+of the costs."""
 
 Reward = Callable[[float, np.ndarray], float]
 """Maps an accuracy and the costs of a network, shape (costs,), to a reward; linear in accuracy."""
@@ -208,11 +208,13 @@ class KnownCostSampler(GenotypeSampler):
     def _improvement(self, accuracies: np.ndarray, costs: np.ndarray) -> Improvement:
         if self._reward is not None:
             return RewardImprovement(self._reward, accuracies, costs)
-        # At the largest cost itself, the best networks near a limit would add next to nothing; far
-        # beyond it, a search without limits would be rewarded for ever costlier networks.
+        # With the reference point at the largest cost, the best networks near a limit would add
+        # next to nothing; beyond it, costly networks count more than those in the middle of the
+        # front. So it is the one and the other in turn.
+        beyond = BEYOND if len(accuracies) % 2 == 0 else 0.0
         all_costs = np.concatenate([self._known.costs(self._pool.genotypes), costs])
         spread = np.ptp(all_costs, axis=0)
-        end = all_costs.max(0) + np.where(spread > 0, BEYOND * spread, 1.0)
+        end = all_costs.max(0) + np.where(spread > 0, beyond * spread, 1.0)
         return HypervolumeImprovement(accuracies, costs, reference_accuracy(accuracies, costs), end)
 
     # -- candidates -------------------------------------------------------------------------

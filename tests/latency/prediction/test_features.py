@@ -65,6 +65,21 @@ def test_dense_and_grouped_convolutions():
     assert "weights" not in grouped
 
 
+def test_large_and_dilated_depthwise_kernels_have_kinds_of_their_own():
+    # One block of 16 channels on 6x6 outputs.
+    def kinds(kernel, **more):
+        found = work(Conv(16, 16, kernel, groups=16, **more), (16, 6, 6))
+        return {k: v for k, v in found.items() if "over" in k or "dilated" in k}
+
+    assert kinds(5) == {}
+    assert kinds(7) == {"depthwise taps of kernels over 25": 16 * 36 * 49}
+    assert kinds(9) == {
+        "depthwise taps of kernels over 25": 16 * 36 * 81,
+        "depthwise taps of kernels over 49": 16 * 36 * 81,
+    }
+    assert kinds(5, dilation=2) == {"dilated depthwise taps": 16 * 36 * 25}
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 def test_depthwise_convolutions(stride):
     found = work(Conv(20, 20, 5, stride=stride, groups=20), (20, 6, 6))

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from nas.errors import MixnasError
+from nas.latency.parity import TOLERANCE, difference
 from nas.spec import NetworkSpec
 from nas.torch_model import Network
 
 Run = Callable[[np.ndarray], np.ndarray]
 """Runs an exported network on images (N, C, H, W), and returns the outputs (N, classes)."""
 
-TOLERANCE = 1e-4  # maximum difference, relative to the largest output
 BATCHES = (1, 3, 8)
 """Batch sizes at which a file is run: the same image must have the same outputs at each."""
 
@@ -75,7 +75,7 @@ def compare(model: Network, run: Run, images: Tensor) -> Parity:
     differences, found = [], expected
     for size in batch_sizes(len(images)):
         found = run(images[:size].numpy())
-        differences.append(float(np.abs(found - expected[:size]).max()) / largest)
+        differences.append(difference(found, expected[:size], largest))
     best = np.partition(expected, -2, axis=1)[:, -2:] if expected.shape[1] > 1 else None
     same = found.argmax(1) == expected.argmax(1)
     tied = np.zeros(len(images), bool)

@@ -16,6 +16,7 @@ import numpy as np
 from nas.errors import MixnasError
 from nas.latency.conditions import Conditions, Latency, MeasurementSettings, utc_now
 from nas.latency.deployment import fastest_form, network_forms
+from nas.latency.parity import check_outputs, tolerance
 from nas.latency.profile import DeviceProfile, Finding, load_profile
 from nas.latency.protocol import Effort, Timing, remarks, time_in_turns
 from nas.latency.runtimes import Program, Runtime, TimedRun, open_runtime
@@ -134,7 +135,11 @@ class LocalDevice:
     def prepare(self, step: Step | None = None) -> None:
         """Load the device's profile, or create it.
 
-        Creating a profile takes some seconds, once for each set of conditions.
+        Creating a profile takes some seconds, once for each set of conditions. It begins with a
+        check of what the runtime computes (see `nas.latency.parity`).
+
+        Raises:
+            MixnasError: If the runtime's outputs are not those that networks define.
         """
         if self._profile is None:
             self._profile = load_profile(self.conditions)
@@ -157,6 +162,8 @@ class LocalDevice:
         return self._profile
 
     def _examine(self, step: Step | None) -> DeviceProfile:
+        processor = self.name.partition(":")[2]
+        check_outputs(self.runtime, tolerance(self.settings.precision, processor))
         reference_ms = self._usual_reference_ms()
         findings: list[Finding] = []
         curve: dict[int, float] = {}

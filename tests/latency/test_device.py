@@ -281,3 +281,15 @@ def test_attempts_are_bounded(attempts, calls):
     device = Noisy()
     measure_quietly(device, SMALL)
     assert device.efforts == [None] * 3
+
+
+def test_a_runtime_that_computes_something_else_is_refused_before_its_first_latency(monkeypatch):
+    settings = MeasurementSettings(threads=1, batch=7)
+    device = LocalDevice("onnxruntime:cpu", settings)
+    outputs = device.runtime.outputs
+    monkeypatch.setattr(device.runtime, "outputs", lambda *given: outputs(*given) + 0.01)
+    with pytest.raises(
+        MixnasError, match=r"^onnxruntime:cpu \(onnxruntime .*outputs of batch 1 differ"
+    ):
+        device.measure(SMALL, QUICK)
+    assert load_profile(device.conditions) is None

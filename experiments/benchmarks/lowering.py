@@ -1,22 +1,26 @@
-"""Gain of lowering: latency of lowered networks, compared with plain ones and EfficientNet-B0.
+"""Gain of lowering: latency of networks as deployed, compared with that as trained.
 
-    python -m experiments.benchmarks.lowering [--device onnxruntime:cpu] [--batch 1] [--specs 100]
-                                              [--threads N] [--record]
+    python -m experiments.benchmarks.lowering [--device onnxruntime:cpu] [--threads N] [--batch 1]
+                                              [--members 100] [--unusual 50] [--record]
 
 Networks that are compared are timed in alternation, so that their ratios are reliable on a noisy
-machine. First, MixNet-S, -M and -L lowered (by the device's profile, and with everything merged),
-MixNet-M plain, and EfficientNet-B0 plain and lowered; then random members of `mixnet`, each lowered
-and plain. Finally, the time of lowered MixNet-M by operator, from ONNX Runtime's profiler, and the
-arithmetic limit: its multiply-adds at the rate that one large 1x1 convolution reaches.
+machine. As trained, batch normalization is folded into the convolutions, which all runtimes do or
+expect; as deployed, a network has the fastest of its forms. First, MixNet-S, -M and -L,
+EfficientNet-B0 and MobileNetV2; then random members of `mixnet`, and members of which blocks have
+wider groups, dilated kernels or unequal slices. A network that seems slower as deployed is timed
+again, for longer. Finally, in ONNX Runtime, the time of MixNet-M by operator, and the arithmetic
+limit: its multiply-adds at the rate that one large 1x1 convolution reaches.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import random
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +29,26 @@ import onnxruntime
 
 from experiments.benchmarks.common import record
 from nas.cost import count, count_leaf
+from nas.errors import MixnasError
 from nas.formats.onnx import to_onnx
 from nas.ir import Conv, Seq
 from nas.latency.conditions import MeasurementSettings
-from nas.latency.device import LocalDevice, program_of
+from nas.latency.deployment import TRAINED, fastest_form, network_forms
+from nas.latency.device import LocalDevice
 from nas.latency.protocol import medians_in_turns, warm_up
 from nas.latency.runtimes.base import Program, TimedRun, noise
 from nas.latency.weights import realistic_weights
-from nas.lowering import MERGE_ALL
 from nas.machine import machine_for, pinned
 from nas.space import load_space
-from nas.spec import load_network
+from nas.spec import NetworkSpec, load_network
 
 ROUNDS = 30
 RUNS = 8
 SETTLE = 2
+MEMBER_ROUNDS = 4
+MEMBER_RUNS = 3
+SLOWER = 1.03  # ratio above which a network counts as slower than as trained
+REFERENCES = ("mixnet_s", "mixnet_m", "mixnet_l", "efficientnet_b0", "mobilenet_v2")
 
 
 def main() -> None:
@@ -47,7 +56,8 @@ def main() -> None:
     parser.add_argument("--device", default="onnxruntime:cpu")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--specs", type=int, default=100)
+    parser.add_argument("--members", type=int, default=100)
+    parser.add_argument("--unusual", type=int, default=50)
     parser.add_argument("--record", action="store_true", help="write experiments/results/")
     arguments = parser.parse_args()
     device = LocalDevice(
@@ -56,100 +66,145 @@ def main() -> None:
     device.prepare()
     with machine_for("measuring"), pinned(device.runtime.threads, device.runtime.pins_threads):
         references = compare_references(device)
-        specs = compare_specs(device, arguments.specs)
+        members = compare_members(device, arguments.members, unusual=False)
+        unusual = compare_members(device, arguments.unusual, unusual=True)
     # Outside the pinned block, since all their threads would inherit the calling thread's core.
     breakdown = profile(device) if arguments.device == "onnxruntime:cpu" else {}
-    limit = arithmetic_limit(device)
-    ratios = np.array([spec["ratio"] for spec in specs])
-    m = references["mixnet_m lowered"]
-    summary = {
-        "mixnet_m_lowered_over_plain": m / references["mixnet_m plain"],
-        "mixnet_m_lowered_over_efficientnet_b0": m / references["efficientnet_b0 plain"],
-        "mixnet_m_lowered_over_efficientnet_b0_lowered": m / references["efficientnet_b0 lowered"],
-        "specs": len(specs),
-        "specs_mean_ratio": float(ratios.mean()),
-        "specs_lowest_ratio": float(ratios.min()),
-        "specs_highest_ratio": float(ratios.max()),
-        "largest_difference": max(spec["difference"] for spec in specs),
-        "arithmetic_limit_ms": limit,
+    result = {
+        "conditions": vars(device.conditions),
+        "depthwise_ms": device.profile.depthwise_ms,
+        "references": references,
+        **ratios(references),
+        "arithmetic_limit_ms": round(arithmetic_limit(device), 3),
+        "members": summary(members),
+        "unusual": summary(unusual),
+        "mixnet_m_by_operator_us": breakdown,
     }
-    for name, value in references.items():
-        print(f"{name:32} {value:8.2f} ms")
-    for name, value in summary.items():
-        print(f"{name:48} {value:10.4g}")
-    for name, value in breakdown.items():
-        print(f"  {name:24} {value:8.0f} us")
-    name = f"lowering_{arguments.device.replace(':', '_')}_batch{arguments.batch}"
-    rounded = {key: round(value, 5) for key, value in summary.items()}
+    name = arguments.device.replace(":", "_")
+    threads = f"_threads{arguments.threads}" if arguments.threads else ""
+    packages = ("onnxruntime", *PACKAGES.get(arguments.device.partition(":")[0], ()))
     record(
-        name,
-        {
-            "conditions": vars(device.conditions),
-            "references_ms": {key: round(value, 3) for key, value in references.items()},
-            **rounded,
-            "mixnet_m_by_operator_us": breakdown,
-        },
-        "onnxruntime",
-        "torch",
+        f"lowering_{name}{threads}_batch{arguments.batch}",
+        result,
+        *packages,
         write=arguments.record,
     )
 
 
-def in_turns(runs: dict[str, TimedRun], rounds: int) -> dict[str, list[float]]:
+PACKAGES = {
+    "litert": ("ai-edge-litert",),
+    "openvino": ("openvino",),
+    "ncnn": ("ncnn",),
+    "torch": ("torch",),
+}
+
+
+def in_turns(runs: dict[str, TimedRun], rounds: int, count: int) -> dict[str, np.ndarray]:
     """Return the medians of every round, by name."""
     for run in runs.values():
-        warm_up(run, 1.0)
-    return medians_in_turns(runs, rounds, RUNS, SETTLE)
+        warm_up(run, 0.5)
+    medians = medians_in_turns(runs, rounds, count, SETTLE)
+    return {name: np.array(values) for name, values in medians.items()}
 
 
-def compare_references(device: LocalDevice) -> dict[str, float]:
-    choices = {"lowered": device.form_choice(), "merged": MERGE_ALL, "plain": None}
-    runs = {
-        f"{name} {form}": device.runtime.load(program_of(load_network(name), choice))
-        for name in ("mixnet_s", "mixnet_m", "mixnet_l", "efficientnet_b0", "mobilenet_v2")
-        for form, choice in choices.items()
-    }
-    medians = in_turns(runs, ROUNDS)
+def deployed(device: LocalDevice, spec: NetworkSpec) -> tuple[dict[str, TimedRun], str]:
+    """Return a network as trained and as deployed, ready to run, and the name of its form."""
+    forms = network_forms(spec, device.profile)
+    best, run = fastest_form(forms, device.runtime.load)
+    trained = run if best is forms[0] else device.runtime.load(forms[0].program)
+    return {"trained": trained, "deployed": run}, best.name
+
+
+def compare_references(device: LocalDevice) -> dict[str, dict[str, Any]]:
+    """Return the latencies of the reference networks in milliseconds, all timed in turns."""
+    runs: dict[str, TimedRun] = {}
+    forms = {}
+    for name in REFERENCES:
+        both, forms[name] = deployed(device, load_network(name))
+        runs |= {f"{name} {form}": run for form, run in both.items()}
+    medians = in_turns(runs, ROUNDS, RUNS)
     # The machine's speed varies between rounds, so ratios are formed within each round.
-    base = np.array(medians["efficientnet_b0 plain"])
+    base = medians["efficientnet_b0 trained"]
     usual = float(np.median(base))
-    return {name: usual * float(np.median(values / base)) for name, values in medians.items()}
-
-
-def compare_specs(device: LocalDevice, number: int) -> list[dict[str, float]]:
-    space, rng = load_space("mixnet"), random.Random(0)
-    rows = []
-    for _ in range(number):
-        spec = space.decode(space.draw(rng))
-        programs = {
-            "lowered": program_of(spec, device.form_choice()),
-            "plain": program_of(spec, None),
+    found: dict[str, dict[str, Any]] = {}
+    for name in REFERENCES:
+        times = {
+            f"{form}_ms": round(usual * float(np.median(medians[f"{name} {form}"] / base)), 3)
+            for form in ("trained", "deployed")
         }
-        runs = {name: device.runtime.load(one) for name, one in programs.items()}
-        medians = {name: np.array(values) for name, values in in_turns(runs, 5).items()}
-        rows.append(
-            {
-                "ratio": float(np.median(medians["lowered"] / medians["plain"])),
-                "difference": difference(programs),
-            }
-        )
+        found[name] = {**times, "form": forms[name]}
+        print(f"{name:16} {times['trained_ms']:8.2f} {times['deployed_ms']:8.2f} ms  {forms[name]}")
+    return found
+
+
+def ratios(references: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Return the latencies of MixNets as deployed, in units of those that they are compared to."""
+    b0 = references["efficientnet_b0"]
+    b0_ms = min(b0["trained_ms"], b0["deployed_ms"])
+    found = {}
+    for name in ("mixnet_s", "mixnet_m", "mixnet_l"):
+        ours = references[name]["deployed_ms"]
+        found[f"{name}_over_trained"] = round(ours / references[name]["trained_ms"], 3)
+        found[f"{name}_over_efficientnet_b0"] = round(ours / b0_ms, 3)
+    return found
+
+
+def compare_members(device: LocalDevice, number: int, unusual: bool) -> list[dict[str, Any]]:
+    """Return the ratio of latency as deployed to that as trained, of random networks."""
+    space, rng = load_space("mixnet"), random.Random(1 if unusual else 0)
+    rows = []
+    for i in range(number):
+        spec = space.decode(space.draw(rng))
+        if unusual:
+            spec = with_unusual_blocks(spec, rng)
+        runs, form = deployed(device, spec)
+        ratio = 1.0 if form == TRAINED else _ratio(runs, MEMBER_ROUNDS, MEMBER_RUNS)
+        if ratio > SLOWER:
+            ratio = _ratio(runs, 4 * MEMBER_ROUNDS, MEMBER_RUNS)
+        rows.append({"ratio": ratio, "form": form})
+        if i % 10 == 9:
+            print(f"{i + 1} of {number} {'unusual networks' if unusual else 'members'}", flush=True)
     return rows
 
 
-def difference(programs: dict[str, Program]) -> float:
-    """Return the largest difference of the lowered outputs, in units of the largest output."""
-    outputs = {}
-    for name, one in programs.items():
-        graph = to_onnx(one.tree, one.shape, one.weights).SerializeToString()
-        session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-        outputs[name] = session.run(None, {"images": noise(1, one.shape)})[0]
-    plain = outputs["plain"]
-    return float(np.abs(outputs["lowered"] - plain).max() / np.abs(plain).max())
+def _ratio(runs: dict[str, TimedRun], rounds: int, count: int) -> float:
+    medians = in_turns(runs, rounds, count)
+    return float(np.median(medians["deployed"] / medians["trained"]))
+
+
+def with_unusual_blocks(spec: NetworkSpec, rng: random.Random) -> NetworkSpec:
+    """Return a network with some blocks of wider groups, dilated kernels or unequal slices."""
+    changes = ({"group_width": 8}, {"group_width": 16}, {"dilated": True}, {"split": "exponential"})
+    stages = [list(stage) for stage in spec.stages]
+    for stage in stages:
+        for i, block in enumerate(stage):
+            with suppress(MixnasError, TypeError):  # a block that cannot be so stays as it is
+                changed = dataclasses.replace(block, **rng.choice(changes))
+                walked = spec.replace(
+                    stages=[[*s[:i], changed, *s[i + 1 :]] if s is stage else s for s in stages]
+                )
+                walked.tree()
+                stage[i] = changed
+    return spec.replace(stages=stages)
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return figures of the ratios of several networks."""
+    found = np.array([row["ratio"] for row in rows] or [np.nan])
+    return {
+        "networks": len(rows),
+        "mean_ratio": round(float(found.mean()), 4),
+        "lowest_ratio": round(float(found.min()), 4),
+        "highest_ratio": round(float(found.max()), 4),
+        "slower": int((found > SLOWER).sum()),
+        "forms": dict(Counter(row["form"] for row in rows)),
+    }
 
 
 def profile(device: LocalDevice) -> dict[str, float]:
     """Return microseconds of lowered MixNet-M by operator, by ONNX Runtime's profiler."""
-    one = program_of(load_network("mixnet_m"), device.form_choice())
+    forms = network_forms(load_network("mixnet_m"), device.profile)
+    one = fastest_form(forms, device.runtime.load)[0].program
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = device.runtime.threads
     options.enable_profiling = True

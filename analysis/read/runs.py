@@ -24,6 +24,8 @@ CONFIG = ("space", "data", "device", "command")
 """Keys that every ``config.yaml`` has."""
 SCALE = "score_scale"
 """Key of the conditions that says what scores are: their ``label``, and ``is_accuracy``."""
+DEPTHWISE = "depthwise_ms"
+"""Key of the conditions with the device's time of a depthwise convolution, by kernel size."""
 FACTS = ("scores", "latencies")
 """Keys of the conditions with what the scores and the latencies of a run rest on."""
 NUMBERS = (

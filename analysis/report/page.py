@@ -24,7 +24,7 @@ from analysis.read.runs import OBJECTIVES, Run, json_text, read_run, within_limi
 from analysis.report.data import packed_json, page_data, plotly
 from analysis.report.ranking import FILE, SavedCard, ranking_header, ranking_rows, read_card
 from analysis.report.reliability import error_rows, flat, reliability
-from analysis.report.text import population_summary, summary
+from analysis.report.text import kernel_times, population_summary, summary
 from analysis.statistics.comparison import compare
 from analysis.statistics.fronts import Front, pareto_front
 from analysis.statistics.population_card import PopulationCard, card_data, cards
@@ -229,7 +229,7 @@ def write_page(report: Report, refresh: int = 0) -> Path:
         columns=TABLE_COLUMNS,
         name=printable(run.path.name),
         reference_score=run.score_text(front.reference.get("score", float("nan"))),
-        population=population_summary(report.card),
+        population=population_summary(report.card, kernel_times(run)),
         failed=failed_rows(run),
         latencies=latencies,
         scores=scores,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.read.runs import OBJECTIVES, Run, within_limits
+from analysis.read.runs import DEPTHWISE, OBJECTIVES, Run, within_limits
 from analysis.statistics.fronts import Front
 from analysis.statistics.indicators import knee
 from analysis.statistics.population_card import PopulationCard
@@ -180,8 +181,34 @@ def _verdict(difference: AccuracyDifference) -> str:
     return difference.verdict
 
 
-def population_summary(card: PopulationCard | None) -> list[str]:
-    """Summarize what distinguishes the best networks; nothing without statistics."""
+def kernel_times(run: Run) -> list[str]:
+    """Summarize what kernel sizes cost on the device; nothing if that was not measured."""
+    measured = run.conditions.get(DEPTHWISE)
+    if not isinstance(measured, dict):
+        return []
+    times = {
+        str(kernel): float(ms)
+        for kernel, ms in measured.items()
+        if isinstance(ms, int | float) and ms > 0
+    }
+    if len(times) < 2:
+        return []
+    listed = ", ".join(f"{ms:.3f} ms with {kernel}" for kernel, ms in times.items())
+    (first, fastest), *_, (last, slowest) = times.items()
+    return [
+        f"On {run.config['device']}, a depthwise convolution as it is trained (240 channels at "
+        f"14x14) takes {listed} kernels: {slowest / fastest:.0f} times as long with {last} as with "
+        f"{first}. The kernels that won have to be read beside these times."
+    ]
+
+
+def population_summary(card: PopulationCard | None, times: Sequence[str] = ()) -> list[str]:
+    """Summarize what distinguishes the best networks; nothing without statistics.
+
+    Args:
+        card: The statistics of the population.
+        times: What kernel sizes cost on the device, as `kernel_times` returns it.
+    """
     if card is None:
         return []
     paragraphs = []
@@ -197,6 +224,7 @@ def population_summary(card: PopulationCard | None) -> list[str]:
         )
     if card.kernels is not None:
         paragraphs.append(card.kernels.claim)
+    paragraphs += times
     paragraphs.append(
         f"These statistics are based on {number_of(card.edf.n, 'network')}; the fewer there "
         "are, the less "

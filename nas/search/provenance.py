@@ -7,7 +7,7 @@ from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
-from analysis.read.runs import SCALE
+from analysis.read.runs import DEPTHWISE, SCALE
 from nas.accuracy import Estimator, is_accuracy_of, label_of
 from nas.latency import Device
 from nas.latency.prediction.predictor import Predictor
@@ -39,6 +39,8 @@ def provenance(
         SCALE: {"label": label_of(estimator), "is_accuracy": is_accuracy_of(estimator)},
         "latencies": device.conditions.identity(),
     }
+    if curve := device.profile.depthwise_ms:
+        found[DEPTHWISE] = {f"{kernel}x{kernel}": ms for kernel, ms in curve.items()}
     if retraining is not None:
         found["retraining"] = retraining.fingerprint()
     if predictor is not None and predictor.card is not None:

@@ -1,7 +1,7 @@
 import dataclasses
 from importlib import metadata
 
-from analysis.read.runs import SCALE
+from analysis.read.runs import DEPTHWISE, SCALE
 from nas.latency.prediction.predictor import ErrorCard, Predictor
 from nas.search.provenance import provenance
 from nas.testing.fakes import CONDITIONS, Instant, InstantDevice
@@ -29,6 +29,14 @@ def predictor(card):
         trust=(1.0,),
         card=card,
     )
+
+
+def test_the_time_of_kernels_on_the_device_is_told(monkeypatch):
+    assert DEPTHWISE not in provenance(Instant(), InstantDevice(), None)
+    profile = dataclasses.replace(InstantDevice().profile, depthwise_ms={3: 0.01, 5: 0.04})
+    monkeypatch.setattr(InstantDevice, "profile", profile)
+    found = provenance(Instant(), InstantDevice(), None)
+    assert found[DEPTHWISE] == {"3x3": 0.01, "5x5": 0.04}
 
 
 def test_what_figures_rest_on_is_plain_data():

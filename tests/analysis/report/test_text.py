@@ -1,5 +1,6 @@
 """The sentences of a report hold for unusual runs, too."""
 
+import dataclasses
 import math
 import re
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 
 from analysis.read.population import population_of
 from analysis.read.runs import OBJECTIVES, Run, within_limits
-from analysis.report.text import population_summary, summary
+from analysis.report.text import kernel_times, population_summary, summary
 from analysis.schema import RETRAINING_COLUMNS
 from analysis.statistics.fronts import pareto_front
 from analysis.statistics.population_card import cards
@@ -167,6 +168,17 @@ def test_a_population_is_summarized_by_its_most_important_variables():
     assert re.search(r"\(PED-ANOVA\): depth \(\d+%\), width \(\d+%\)\.", first)
     assert last.startswith("These statistics are based on 60 networks")
     assert population_summary(None) == []
+
+
+def test_what_kernels_cost_on_the_device_is_told_beside_those_that_won():
+    found = run([0.5, 0.6], [1.0, 2.0])
+    assert kernel_times(found) == []  # nothing was measured
+    for odd in ("fast", {"3x3": "fast"}, {"3x3": 0.1}, {"3x3": 0.1, "5x5": -1}):
+        assert kernel_times(dataclasses.replace(found, conditions={"depthwise_ms": odd})) == []
+    measured = {"3x3": 0.012, "5x5": 0.04, "7x7": 1.05}
+    (sentence,) = kernel_times(dataclasses.replace(found, conditions={"depthwise_ms": measured}))
+    assert "takes 0.012 ms with 3x3, 0.040 ms with 5x5, 1.050 ms with 7x7 kernels" in sentence
+    assert "88 times as long with 7x7 as with 3x3" in sentence
 
 
 @pytest.mark.parametrize(

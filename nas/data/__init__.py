@@ -53,6 +53,7 @@ def described(data: DataSource) -> list[str]:
         f"{data.count('train'):,} for training, {data.count('validation'):,} for validation, "
         f"{data.count('test'):,} for the test",
         *(f"not used: {sentence}" for sentence in getattr(data, "left_out", ())),
+        *(data.dark_remarks() if isinstance(data, FolderData) else ()),
         *absent_classes(data.classes, {part: data.labels_of(part) for part in PARTS}),
     ]
 

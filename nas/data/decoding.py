@@ -104,6 +104,39 @@ def shorter_side(file: ImageFile) -> int | None:
         return None
 
 
+def largest_deep_value(file: ImageFile) -> int | None:
+    """Return the largest value in an image of 16 bits, 0..65535; None if it has none of 16 bits.
+
+    Of images in colours, Pillow keeps the higher 8 bits; the lower ones count as set.
+    """
+    try:
+        # Of other images, the header only is read.
+        source: Any = file if isinstance(file, Path) else io.BytesIO(file.read_bytes())
+        size = file.stat().st_size if isinstance(file, Path) else len(source.getbuffer())
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(source, formats=_FORMATS) as image,
+        ):
+            is_gray = image.mode in _DEEP_MODES
+            if not is_gray and not _is_deep_png(image):
+                return None
+            _check_size(image, size)
+            _check_tiff(image)
+            values = np.asarray(image)
+            if is_gray:
+                return int(values.max())
+            colours = values[..., :-1] if image.mode in ("LA", "RGBA") else values
+            return int(colours.max()) << 8 | 0xFF
+    except Exception:  # as above
+        return None
+
+
+def _is_deep_png(image: Image.Image) -> bool:
+    return image.format == "PNG" and any(
+        ";16" in str(tile[3]) for tile in getattr(image, "tile", ())
+    )
+
+
 def _is_plain_jpeg(image: Image.Image) -> bool:
     """Tell whether an image is a JPEG in colours that is upright as it is stored."""
     if image.format != "JPEG" or image.mode != "RGB":

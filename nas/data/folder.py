@@ -26,14 +26,16 @@ import numpy as np
 from nas.data.arrays import check_counts, numbered, repeated_images, split
 from nas.data.cache import Entry, PixelCache, pixel_bytes
 from nas.data.contents import ContentDigests
-from nas.data.decoding import ImageFile, read_image, shorter_side
+from nas.data.decoding import ImageFile, largest_deep_value, read_image, shorter_side
 from nas.data.images import PARTS, ImageData, Part, key_of
 from nas.data.layout import IMAGE_SUFFIXES, find_layout, images_below, on_unread, subfolders
 from nas.errors import MixnasError
 from nas.files import printable
 from nas.progress import Step
+from nas.units import number_of
 
 _SAMPLE = 64  # images whose headers tell the side of all
+_BITS_OF_CAMERAS = (10, 12, 14)
 _PROBED_SIDE = 8  # pixels at which it is tried whether images can be read
 
 
@@ -124,6 +126,26 @@ class FolderData:
         known = ContentDigests(self.root)
         digests = {part: numbered(known.of(paths)) for part, paths in sources.items()}
         return repeated_images(digests, lambda part, row: printable(str(sources[part][row])))
+
+    def dark_remarks(self) -> list[str]:
+        """Return a remark if images of 16 bits seem to hold fewer, as those of cameras do.
+
+        A sample of the training images is looked at. Nothing in a file says whether 4095 is white,
+        so that nothing but a remark is possible.
+        """
+        files = self.files["train"]
+        index = np.linspace(0, len(files) - 1, min(len(files), _SAMPLE)).astype(int)
+        found = [largest_deep_value(files[i][0]) for i in index]
+        largest = [value for value in found if value is not None]
+        bits = next((bits for bits in _BITS_OF_CAMERAS if max(largest, default=0) < 1 << bits), 16)
+        if not any(largest) or bits == 16:
+            return []
+        return [
+            f"{self.name}: no value of {number_of(len(largest), 'image')} of 16 bits exceeds "
+            f"{max(largest)}, as if only {bits} bits were used; 65535 is read as white, so that "
+            f"they are dark: if they should not be, multiply their values by {1 << 16 - bits}, or "
+            "convert them to 8 bits"
+        ]
 
     def check_readable(self) -> None:
         """Refuse files of which a split has none that can be read.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from nas.data.decoding import read_image, shorter_side
+from nas.data.decoding import largest_deep_value, read_image, shorter_side
 from tests.data.writing import jpeg, photograph
 from tests.fuzzing import mutants
 
@@ -297,3 +297,36 @@ def test_whatever_is_in_a_file_it_is_read_or_told(kind, image):
     assert read >= 1
     assert told >= 30
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
+
+
+def deep_png(values):
+    """A PNG of 16 bits: gray (H, W), gray and opacity (H, W, 2), colours (H, W, 3) or (H, W, 4)."""
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[1 if values.ndim == 2 else values.shape[2]]
+    height, width = values.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+
+    def chunk(name, content):
+        crc = zlib.crc32(name + content)
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", crc)
+
+    header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    return Held(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+def test_the_largest_value_of_16_bits_is_found():
+    gray = np.array([[0, 4095], [17, 300]], np.uint16)
+    assert largest_deep_value(deep_png(gray)) == 4095
+    colours = np.stack([gray, gray // 2, gray // 4], axis=2)
+    opaque = np.full((2, 2, 1), 65535, np.uint16)
+    for values in (colours, np.concatenate([colours, opaque], axis=2)):
+        assert largest_deep_value(deep_png(values)) == 4095  # 15, and the lower 8 bits
+    assert largest_deep_value(deep_png(np.concatenate([gray[..., None], opaque], axis=2))) == 4095
+    shallow = io.BytesIO()
+    Image.fromarray(gray.astype(np.uint8)).save(shallow, "png")
+    assert largest_deep_value(Held(shallow.getvalue())) is None
+    assert largest_deep_value(Held(b"no image")) is None

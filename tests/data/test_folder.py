@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -324,3 +325,42 @@ def test_a_part_without_images_that_can_be_read_is_found_at_once(tmp_path, part)
     told = rf"none of the \d+ {what} images can be read: .*{part}/ant/000\.png: Unidentified"
     with pytest.raises(MixnasError, match=told):
         data.check_readable()
+
+
+@pytest.mark.parametrize(
+    ("largest", "told"),
+    [
+        (1023, "exceeds 1023, as if only 10 bits were used; .* multiply their values by 64, or"),
+        (1024, "exceeds 1024, as if only 12 bits were used; .* multiply their values by 16, or"),
+        (4095, "exceeds 4095, as if only 12 bits were used; .* multiply their values by 16, or"),
+        (16383, "exceeds 16383, as if only 14 bits were used; .* multiply their values by 4, or"),
+        (16384, None),
+        (0, None),
+    ],
+)
+def test_images_of_16_bits_that_hold_fewer_are_told(tmp_path, largest, told):
+    for number in range(10):
+        folder = tmp_path / "data" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        values = np.full((8, 8), largest * (number + 1) // 10, np.uint16)
+        values[0, 0] = largest
+        Image.fromarray(values).save(folder / f"{number}.png")
+    data = load_data(str(tmp_path / "data"))
+    remarks = data.dark_remarks()
+    assert len(remarks) == (told is not None)
+    if told is not None:
+        assert re.search(told, remarks[0])
+        assert remarks[0].startswith(f"{data.name}: no value of {data.count('train')} images of 16")
+        assert remarks[0] in described(data)
+
+
+def test_one_bright_image_is_enough_and_images_of_8_bits_do_not_count(tmp_path):
+    write_folder(tmp_path / "data", n=40)
+    assert load_data(str(tmp_path / "data")).dark_remarks() == []
+    for file in (tmp_path / "data" / "ant").iterdir():
+        Image.fromarray(np.full((8, 8), 4000, np.uint16)).save(file)
+    (remark,) = load_data(str(tmp_path / "data")).dark_remarks()
+    assert "of 16 bits exceeds 4000" in remark
+    for file in (tmp_path / "data" / "bee").iterdir():
+        Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(file)
+    assert load_data(str(tmp_path / "data")).dark_remarks() == []

@@ -88,14 +88,64 @@ def some_images(data: ImageData | FolderData, count: int, resolution: int) -> Te
     """
     total = data.count("validation")
     rows = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
+    pixels, _ = images_of(data, "validation", rows, resolution)
+    if not len(pixels):
+        raise MixnasError(f"{data.name}: none of {len(rows)} validation images can be read")
+    return pixels
+
+
+def drawn_images(
+    data: ImageData | FolderData, part: Part, count: int, resolution: int, seed: int
+) -> Tensor:
+    """Return images of a split that are drawn at random, in the order of the split.
+
+    Args:
+        data: The data set.
+        part: The split.
+        count: Number of images, at most.
+        resolution: Height and width of the result, in pixels.
+        seed: Random seed.
+
+    Returns:
+        Pixels, uint8, shape (N, 3, R, R).
+
+    Raises:
+        MixnasError: If none of them can be read.
+    """
+    order = np.random.default_rng(seed).permutation(data.count(part))
+    rows = np.sort(order[:count])
+    pixels, _ = images_of(data, part, rows, resolution)
+    if not len(pixels):
+        raise MixnasError(f"{data.name}: none of {len(rows)} {part} images can be read")
+    return pixels
+
+
+def images_of(
+    data: ImageData | FolderData, part: Part, rows: np.ndarray, resolution: int
+) -> tuple[Tensor, Tensor]:
+    """Return chosen images of a split; of image files, no others are decoded.
+
+    Args:
+        data: The data set.
+        part: The split.
+        rows: Indices of the images within the split.
+        resolution: Height and width of the result, in pixels.
+
+    Returns:
+        Pixels, uint8, shape (N, 3, R, R), and labels, shape (N,), without images that cannot be
+        read.
+    """
     if isinstance(data, ImageData):
-        few: dict[Part, Tensor] = {"train": data.images["validation"][torch.from_numpy(rows)]}
-        return dataclasses.replace(data, images=few).at(resolution).images["train"]
-    read = [read_image(data.files["validation"][int(row)][0], resolution) for row in rows]
-    pixels = [torch.from_numpy(image) for image in read if not isinstance(image, str)]
-    if not pixels:
-        raise MixnasError(f"{data.name}: none of {len(read)} validation images can be read")
-    return torch.stack(pixels)
+        index = torch.from_numpy(rows)
+        few: dict[Part, Tensor] = {"train": data.images[part][index]}
+        pixels = dataclasses.replace(data, images=few).at(resolution).images["train"]
+        return pixels, data.labels[part][index]
+    files = [data.files[part][int(row)] for row in rows]
+    read = [(read_image(file, resolution), label) for file, label in files]
+    whole = [(torch.from_numpy(image), n) for image, n in read if not isinstance(image, str)]
+    if not whole:
+        return torch.empty(0, 3, resolution, resolution, dtype=torch.uint8), torch.empty(0).long()
+    return torch.stack([image for image, _ in whole]), torch.tensor([n for _, n in whole])
 
 
 def drawn(labels: np.ndarray, key: Callable[[int], bytes], most: int) -> np.ndarray:

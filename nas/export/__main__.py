@@ -5,20 +5,23 @@ from __future__ import annotations
 import dataclasses
 import os
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nas import cli
 from nas.errors import MixnasError
+from nas.export.int8 import CALIBRATION_IMAGES, MAX_LOSS
+from nas.export.int8.table import int8_remarks, show_int8
 from nas.export.registry import ABOUT, find_format, format_lines
 from nas.files import is_built_in
 from nas.spec import reference_names
 
 if TYPE_CHECKING:
     from nas.export.base import Export
+    from nas.export.int8.request import Int8Request
     from nas.export.trained import TrainedModel
     from nas.lowering import FormChoice
 
@@ -64,8 +67,34 @@ def export(
         str | None,
         typer.Option(
             metavar="DEVICE",
-            help="Device whose fastest layer forms are used (with --lowered). "
-            "[one convolution per layer, on any device]",
+            help="Device whose fastest layer forms are used (with --lowered), and that int8 is "
+            "timed on. [one convolution per layer; this machine]",
+        ),
+    ] = None,
+    calibration: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=100_000,
+            metavar="N",
+            help=f"Training images that the ranges of int8 are found on. [{CALIBRATION_IMAGES}]",
+        ),
+    ] = None,
+    max_loss: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=100,
+            metavar="POINTS",
+            help="Percentage points of accuracy that int8 may lose; with more, no file is "
+            f"written. [{MAX_LOSS:g}]",
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="Data set of the training, for int8. [the one that the training run names]",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
@@ -73,27 +102,27 @@ def export(
 ) -> None:
     """Export a network to the format of another tool, and check it against torch."""
     chosen = find_format(file_format)
-    path = _path_for(network, chosen.endings[0])
+    path = _path_for(network, chosen.suffix)
     if out is not None:
         names_folder = out.endswith(("/", os.sep)) or Path(out).is_dir()
         path = Path(out) / path.name if names_folder else Path(out)
     files = (*chosen.files(path), path.with_name(f"{path.name}{ABOUT}"))
     _refuse_in_the_way(files, force)
-    if device is not None and not lowered:
-        raise MixnasError(
-            f"--device {device} only has an effect with --lowered; give both or neither"
-        )
-    if lowered and not chosen.lowers:
-        raise MixnasError(f"--format {file_format} has no lowered networks; leave out --lowered")
+    _refuse_without_effect(file_format, lowered, device, calibration, max_loss, data)
     # Importing torch and the formats' packages is slow, so the options are checked first.
     chosen.writer()
     from nas.export.writing import write_export
 
-    found, shown = _find(network, weights, chosen.channels_last, force)
+    found, shown = _find(network, weights, chosen.channels_last)
+    trained = found.trained
     prepared = dataclasses.replace(found, choice=_choice(lowered, device))
-    known = {"format": file_format, "lowered": lowered, "checked_on": shown}
-    facts = write_export(prepared, chosen, path, known)
-    trained = prepared.trained
+    with cli.progress_bar(cli.error_console(), "comparing int8 with fp32") as step:
+        if chosen.int8:
+            request = _request(trained, data, calibration, max_loss)
+            request = dataclasses.replace(request, device=device, lowered=lowered, step=step)
+            prepared = dataclasses.replace(prepared, int8=request)
+        known = {"format": file_format, "lowered": lowered, "checked_on": shown}
+        facts = write_export(prepared, chosen, path, known)
     if json:
         told = {"files": list(map(str, files)), "trained": trained.weights is not None}
         cli.print_json({"path": str(path), **told, **facts})
@@ -104,7 +133,9 @@ def export(
             cli.print_text(f"{file}: belongs to it; keep the two in one folder")
         classes = "" if trained.metadata is None else ", its classes and how to prepare images"
         cli.print_text(f"{files[-1]}: the network{classes}")
-    for remark in _remarks(trained):
+        if chosen.int8:
+            show_int8(facts["int8"], f"{trained.spec.name or path.name}: {file_format}")
+    for remark in _remarks(prepared, facts):
         cli.error_console().print(remark, soft_wrap=True)
 
 
@@ -121,9 +152,45 @@ def _refuse_in_the_way(files: Iterable[Path], force: bool) -> None:
             )
 
 
-def _find(
-    network: str, weights: Path | None, channels_last: bool, force: bool
-) -> tuple[Export, str]:
+def _refuse_without_effect(
+    file_format: str,
+    lowered: bool,
+    device: str | None,
+    calibration: int | None,
+    max_loss: float | None,
+    data: str | None,
+) -> None:
+    """Refuse options that have no effect on a format."""
+    chosen = find_format(file_format)
+    if device is not None and not lowered and not chosen.int8:
+        raise MixnasError(
+            f"--device {device} only has an effect with --lowered; give both or neither"
+        )
+    if lowered and not chosen.lowers:
+        raise MixnasError(f"--format {file_format} has no lowered networks; leave out --lowered")
+    for option, value in (
+        ("--calibration", calibration),
+        ("--max-loss", None if max_loss is None else f"{max_loss:g}"),
+        ("--data", data),
+    ):
+        if value is not None and not chosen.int8:
+            raise MixnasError(
+                f"{option} {value} only has an effect on int8 formats, such as onnx-int8; leave it "
+                "out"
+            )
+
+
+def _request(
+    trained: TrainedModel, data: str | None, calibration: int | None, max_loss: float | None
+) -> Int8Request:
+    """Return how to quantize a network, and tell the user."""
+    from nas.export.int8.request import request_for
+
+    request = request_for(trained, data, calibration or CALIBRATION_IMAGES)
+    return dataclasses.replace(request, max_loss=MAX_LOSS if max_loss is None else max_loss)
+
+
+def _find(network: str, weights: Path | None, channels_last: bool) -> tuple[Export, str]:
     """Return what is to be written, and the name of the images that it is checked on."""
     from nas.export.base import Export
     from nas.export.trained import find_trained, images_for
@@ -136,7 +203,7 @@ def _find(
     images, shown = images_for(trained, CHECKED_IMAGES) or (None, "random noise")
     if trained.metadata is not None and channels_last:
         trained = dataclasses.replace(trained, metadata=trained.metadata.channels_last())
-    return Export(model, trained, images=images, force=force), shown
+    return Export(model, trained, images=images), shown
 
 
 def _choice(lowered: bool, device: str | None) -> FormChoice | None:
@@ -159,10 +226,14 @@ def _path_for(network: str, suffix: str) -> Path:
     return path.with_name(f"{path.name}{suffix}")  # a dot in a name such as v1.2 begins no suffix
 
 
-def _remarks(found: TrainedModel) -> list[str]:
+def _remarks(export: Export, facts: Mapping[str, Any]) -> list[str]:
+    found = export.trained
+    remarks = list(found.remarks)
     if found.weights is None:
-        return ["note: the weights are random; use --weights FILE to export trained ones"]
-    return [f"note: {remark}" for remark in found.remarks]
+        remarks.append("the weights are random; use --weights FILE to export trained ones")
+    if export.int8 is not None:
+        remarks += [*export.int8.remarks, *int8_remarks(facts["int8"])]
+    return [f"note: {remark}" for remark in remarks]
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from nas.export.int8.request import Int8Request
 from nas.export.parity import Parity, Run, noise
 from nas.export.trained import TrainedModel
 from nas.ir import Node
@@ -27,14 +28,14 @@ class Export:
         trained: Where it comes from: its data set, and what its weights were trained as.
         choice: Rule that chooses the forms of lowered layers; None for the network as trained.
         images: Inputs to compare the outputs for, shape (N, C, H, W); None for random noise.
-        force: Whether the user wants the file even if it is worse than the network.
+        int8: How to quantize it and what may come of it, for formats with int8 arithmetic.
     """
 
     model: Network
     trained: TrainedModel
     choice: FormChoice | None = None
     images: Tensor | None = None
-    force: bool = False
+    int8: Int8Request | None = None
 
     @cached_property
     def form(self) -> tuple[Node, Mapping[str, np.ndarray]]:
@@ -60,6 +61,11 @@ class Export:
         del known["spec"]  # the file says it
         classes, preprocessing = known.pop("classes"), known.pop("preprocessing")
         return {"CLASSES": classes, "PREPROCESSING": preprocessing, "TRAINING": known}
+
+    @property
+    def calibration(self) -> np.ndarray | None:
+        """Inputs to calibrate int8 on, shape (N, C, H, W); None for random noise."""
+        return None if self.int8 is None else self.int8.calibration
 
     @property
     def inputs(self) -> Tensor:

@@ -31,6 +31,7 @@ class Format:
         extra: Extra of this package that writing it needs, besides ``search``.
         lowers: Whether a lowered network can be written.
         channels_last: Whether the file takes images with the channels last.
+        int8: Whether it computes with int8, so that it is calibrated on images, and judged.
     """
 
     endings: tuple[str, ...]
@@ -39,6 +40,12 @@ class Format:
     extra: str | None = None
     lowers: bool = True
     channels_last: bool = False
+    int8: bool = False
+
+    @property
+    def suffix(self) -> str:
+        """How the file ends that is written if none is named."""
+        return f".int8{self.endings[0]}" if self.int8 else self.endings[0]
 
     def writer(self) -> Writer:
         """Return the function that writes it.
@@ -74,6 +81,30 @@ FORMATS = {
         "TensorFlow Lite, for LiteRT on phones and boards",
         extra="litert",
         channels_last=True,
+    ),
+    "openvino": Format(
+        (".xml", ".bin"),
+        "nas.export.openvino_file",
+        "OpenVINO's own files (IR)",
+        extra="openvino",
+    ),
+    "onnx-int8": Format(
+        (".onnx",), "nas.export.int8.onnx_file", "ONNX with int8 arithmetic", int8=True
+    ),
+    "tflite-int8": Format(
+        (".tflite",),
+        "nas.export.int8.tflite_file",
+        "TensorFlow Lite with int8 arithmetic",
+        extra="int8",
+        channels_last=True,
+        int8=True,
+    ),
+    "openvino-int8": Format(
+        (".xml", ".bin"),
+        "nas.export.int8.openvino_file",
+        "OpenVINO's own files with int8 arithmetic",
+        extra="int8",
+        int8=True,
     ),
     "torch-export": Format(
         (".pt2",), "nas.export.torch_export_file", "a program for torch.export.load"

@@ -28,6 +28,7 @@ class TrainedModel:
         weights: File of its weights; None for random ones.
         metadata: What the weights were trained as; None if that is not known.
         data: Name or path of the data set of its training; None if that is not known.
+        images_per_class: Number of images of each class in its training, at most; None for all.
         remarks: Remarks for the user.
     """
 
@@ -35,6 +36,7 @@ class TrainedModel:
     weights: Path | None = None
     metadata: ModelMetadata | None = None
     data: str | None = None
+    images_per_class: int | None = None
     remarks: tuple[str, ...] = ()
 
 
@@ -66,15 +68,15 @@ def find_trained(network: str, weights: Path | None = None) -> TrainedModel:
     if weights is None:
         return TrainedModel(spec)
     metadata = read_metadata(weights)
-    data = _data_beside(weights)
+    data, images_per_class = _data_beside(weights)
     if metadata is None:
         remark = (
             f"{weights} does not say its classes and how images are prepared; weights of nas.train "
             "do, from this version on"
         )
-        return TrainedModel(spec, weights, None, data, (remark,))
+        return TrainedModel(spec, weights, None, data, images_per_class, (remark,))
     spec, remarks = _as_trained(spec, metadata, network, weights)
-    return TrainedModel(spec, weights, metadata, data, remarks)
+    return TrainedModel(spec, weights, metadata, data, images_per_class, remarks)
 
 
 def _as_trained(
@@ -98,10 +100,17 @@ def _as_trained(
     return trained.replace(name=spec.name), (remark,)
 
 
-def _data_beside(weights: Path) -> str | None:
-    """Return the data set of the training in whose folder a file is, if it is in one."""
+def _data_beside(weights: Path) -> tuple[str | None, int | None]:
+    """Return the data set of the training in whose folder a file is, if it is in one.
+
+    Returns:
+        Its name or path, and the number of images of each class that was used, at most.
+    """
     folder = weights.parent
-    return read_training_settings(folder).data if (folder / SETTINGS).is_file() else None
+    if not (folder / SETTINGS).is_file():
+        return None, None
+    settings = read_training_settings(folder)
+    return settings.data, settings.images_per_class
 
 
 def images_for(model: TrainedModel, count: int) -> tuple[Tensor, str] | None:
@@ -127,15 +136,24 @@ def images_for(model: TrainedModel, count: int) -> tuple[Tensor, str] | None:
             pixels = some_images(data, count, side)
         except (MixnasError, OSError):
             continue  # the data set of the training may be on another machine
-        return _normalised(pixels, model.metadata), name
+        return normalised(pixels, *statistics_for(model.metadata, pixels)), name
     return None
 
 
-def _normalised(pixels: Tensor, metadata: ModelMetadata | None) -> Tensor:
-    values = pixels.float() / 255
+def statistics_for(metadata: ModelMetadata | None, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean and the deviation, by channel, by which a network's images are normalized.
+
+    Args:
+        metadata: What the network was trained as; None for the statistics of the images.
+        pixels: Images, uint8, shape (N, 3, R, R).
+    """
     if metadata is None:
-        mean, std = values.mean((0, 2, 3)), values.std((0, 2, 3)).clamp_min(1e-3)
-    else:
-        mean = torch.tensor(metadata.preprocessing.mean)
-        std = torch.tensor(metadata.preprocessing.std)
-    return (values - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+        values = pixels.float() / 255
+        return values.mean((0, 2, 3)), values.std((0, 2, 3)).clamp_min(1e-3)
+    prepared = metadata.preprocessing
+    return torch.tensor(prepared.mean), torch.tensor(prepared.std)
+
+
+def normalised(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Return images as a network takes them, float32, for pixels, uint8, (N, 3, R, R)."""
+    return (pixels.float() / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)

@@ -194,10 +194,12 @@ class InstantDevice:
     conditions = CONDITIONS
 
     def __init__(self, settings: MeasurementSettings | None = None) -> None:
-        """Take the settings, of which only the interval between runs makes a difference."""
+        """Take the settings, of which interval and precision are told, and make no difference."""
         self.settings = settings
         if settings is not None:
-            self.conditions = dataclasses.replace(CONDITIONS, interval_ms=settings.interval_ms)
+            self.conditions = dataclasses.replace(
+                CONDITIONS, interval_ms=settings.interval_ms, precision=settings.precision
+            )
 
     def prepare(self, step: Step | None = None) -> None:
         """See `Device`; there is nothing to prepare."""

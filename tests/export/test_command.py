@@ -3,12 +3,15 @@
 import json
 
 import onnx
+import pytest
 import yaml
 from safetensors.torch import save_file
 
 from nas.spec import load_network
+from nas.testing.fakes import InstantDevice
 from nas.torch_model import build
 from tests.data.writing import write_folder
+from tests.export.int8.training import fragile, write_run
 from tests.export.test_trained import OURS, SMALL
 
 
@@ -79,6 +82,63 @@ def test_the_deployed_form_is_written(command, refused, tmp_path):
     assert "BatchNormalization" not in kinds
     error = refused("nas.export", "mixnet_s", "--device", "onnxruntime:cpu", "--out", "b.onnx")
     assert "--device onnxruntime:cpu only has an effect with --lowered" in error
+
+
+@pytest.fixture
+def instant(monkeypatch):
+    monkeypatch.setattr(
+        "nas.export.int8.judgement.open_device", lambda name, settings: InstantDevice(settings)
+    )
+
+
+def test_int8_is_judged_beside_fp32(here, refused, instant, tmp_path):
+    write_run(tmp_path / "run")
+    words = ("nas.export", "run", "--format", "onnx-int8", "--calibration", "32")
+    result = here(*words)
+    assert result.returncode == 0, result.stderr
+    assert "run/network.int8.onnx: outputs within" in result.stdout
+    assert "accuracy (360 validation images)" in result.stdout
+    assert "calibrated on 32 training images of digits" in " ".join(result.stdout.split())
+    told = json.loads(here(*words, "--force", "--json").stdout)
+    about = json.loads((tmp_path / "run" / "network.int8.onnx.json").read_text(encoding="utf-8"))
+    assert told["int8"] == about["int8"]
+    assert about["format"] == "onnx-int8"
+    write_run(tmp_path / "fragile", fragile())
+    error = refused("nas.export", "fragile", "--format", "onnx-int8")
+    assert "percentage points of accuracy on 360 validation images" in error
+    assert not (tmp_path / "fragile" / "network.int8.onnx").exists()
+    accepted = here("nas.export", "fragile", "--format", "onnx-int8", "--max-loss", "100")
+    assert accepted.returncode == 0, accepted.stderr
+
+
+def test_int8_with_random_weights_is_not_judged_by_accuracy(here, instant, tmp_path):
+    SMALL.save(tmp_path / "small.yaml")
+    result = here("nas.export", "small.yaml", "--format", "onnx-int8", "--json")
+    assert result.returncode == 0, result.stderr
+    assert "the weights are random" in result.stderr
+    found = json.loads(result.stdout)["int8"]
+    assert (found["accuracy"], found["calibrated_on"]) == (None, "128 training images of digits")
+
+
+@pytest.mark.slow
+def test_int8_is_timed_in_the_runtime_of_its_format(command, tmp_path):
+    write_run(tmp_path / "run")
+    for name in ("onnx-int8", "tflite-int8", "openvino-int8"):
+        result = command("nas.export", "run", "--format", name, "--json", timeout=300)
+        assert result.returncode == 0, result.stderr
+        latency = json.loads(result.stdout)["int8"]["latency"]
+        for precision in ("fp32", "int8"):
+            assert latency[precision]["device"].startswith(
+                {"onnx": "onnxruntime", "tflite": "litert", "openvino": "openvino"}[name[:-5]]
+            )
+            assert 0 < latency[precision]["median_ms"] < 1000
+            assert latency[precision]["n"] > 10
+
+
+def test_options_without_effect_are_refused(refused):
+    for option in (("--calibration", "64"), ("--max-loss", "3"), ("--data", "digits")):
+        error = refused("nas.export", "mixnet_s", *option)
+        assert f"{option[0]} {option[1]} only has an effect on int8 formats" in error
 
 
 def test_mistakes_are_refused(refused, tmp_path):

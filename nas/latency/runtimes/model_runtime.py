@@ -79,11 +79,11 @@ class ModelRuntime(ABC):
 
     def load(self, program: Program) -> TimedRun:
         """See `Runtime.load`."""
-        return _timed(self.open_program(program, self.batch), self.batch)
+        return timed(self.open_program(program, self.batch), self.batch)
 
     def load_model(self, model: bytes) -> TimedRun:
         """See `Runtime.load_model`."""
-        return _timed(self.open_model(model, self.batch), self.batch)
+        return timed(self.open_model(model, self.batch), self.batch)
 
     def outputs(self, program: Program, images: np.ndarray) -> np.ndarray:
         """See `Runtime.outputs`."""
@@ -93,7 +93,7 @@ class ModelRuntime(ABC):
         return loaded.outputs()
 
 
-def _timed(loaded: LoadedModel, batch: int) -> TimedRun:
+def timed(loaded: LoadedModel, batch: int) -> TimedRun:
     """Return a function that runs a model on noise."""
     loaded.feed(noise(batch, loaded.shape))
 

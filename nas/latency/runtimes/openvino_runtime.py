@@ -10,8 +10,8 @@ import numpy as np
 from nas.errors import MixnasError, UnrunnableError, reason_of
 from nas.imports import without_telemetry
 from nas.ir import Shape
-from nas.latency.runtimes.base import Program
-from nas.latency.runtimes.model_runtime import CpuRuntime, LoadedModel
+from nas.latency.runtimes.base import Program, TimedRun
+from nas.latency.runtimes.model_runtime import CpuRuntime, LoadedModel, timed
 from nas.latency.runtimes.models import refusing
 
 _DYNAMIC = -1
@@ -61,7 +61,7 @@ class OpenVino(CpuRuntime):
         with refusing("quantized to int8"):
             model = to_openvino(program.tree, program.shape, program.weights)
             quantized = quantize(model, program.shape)
-        return self._open(quantized, batch)
+        return self.open_read(quantized, batch)
 
     def open_model(self, model: bytes, batch: int) -> OpenVinoModel:
         """See `ModelRuntime.open_model`."""
@@ -69,9 +69,22 @@ class OpenVino(CpuRuntime):
             read = self._core.read_model(model)
         except RuntimeError as error:
             raise UnrunnableError(f"OpenVINO rejects the model: {_reason(error)}") from None
-        return self._open(read, batch)
+        return self.open_read(read, batch)
 
-    def _open(self, read: Any, batch: int) -> OpenVinoModel:
+    def load_read(self, read: Any) -> TimedRun:
+        """Make a model that has been read ready to be timed; its batch size is changed.
+
+        Args:
+            read: An `openvino.Model` with one input, a batch of images.
+
+        Raises:
+            UnrunnableError: If OpenVINO rejects it.
+            MixnasError: If its input is not a batch of images.
+        """
+        return timed(self.open_read(read, self.batch), self.batch)
+
+    def open_read(self, read: Any, batch: int) -> OpenVinoModel:
+        """Open a model that has been read, for a batch of images; see `load_read`."""
         shape = _image_shape(read)
         try:
             read.reshape([batch, *shape])

@@ -30,9 +30,7 @@ def write(export: Export, path: Path) -> Written:
     return judged(
         export,
         Contender(run_openvino(plain), size, lambda runtime: runtime.load_read(plain.clone())),
-        Contender(
-            run_openvino(path), _size(path), lambda runtime: runtime.load_read(_read(path))
-        ),
+        Contender(run_openvino(path), _size(path), lambda runtime: runtime.load_read(_read(path))),
         DEVICE,
     )
 

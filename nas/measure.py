@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -61,17 +62,21 @@ def measure(
     """Measure the latency of networks on a device.
 
     By default, each network is lowered to the layer forms that are fastest on the device. Its runs
-    alternate with those of a reference network, which shows whether the machine is quiet.
+    alternate with those of a reference network, which shows whether the machine is quiet. With
+    int8, networks are measured with fp32 as well.
     """
     forms = [True, False] if both else [not plain]
-    settings = [
-        measurement_settings(threads, batch, precision, lowered, interval) for lowered in forms
+    precisions = ["fp32", "int8"] if precision == "int8" else [precision]
+    # All settings are tried before anything takes long.
+    devices = [
+        open_device(device, measurement_settings(threads, batch, name, lowered, interval))
+        for lowered in forms
+        for name in precisions
     ]
     specs = [load_network(name).at(resolution) for name in networks]
     console = cli.error_console()
     rows: list[dict[str, Any]] = []
-    for form_settings in settings:
-        opened = open_device(device, form_settings)
+    for opened in devices:
         with cli.progress_bar(console, f"examining {device}") as step:
             opened.prepare(step)
         for spec in specs:
@@ -80,10 +85,25 @@ def measure(
             if not json:
                 for remark in latency.noise:
                     console.print(f"warning: {spec.name}: {remark}", style="yellow", soft_wrap=True)
+    rows = _beside(rows, len(forms), len(precisions))
     if json:
         cli.print_json(rows)
     else:
         _print(rows)
+
+
+def _beside(rows: list[dict[str, Any]], forms: int, precisions: int) -> list[dict[str, Any]]:
+    """Return rows with int8 below fp32, and how many times as long it takes."""
+    if precisions == 1:
+        return rows
+    ordered = []
+    networks = len(rows) // (forms * precisions)
+    for form in range(forms):
+        for network in range(networks):
+            first = form * precisions * networks + network
+            fp32, int8 = rows[first], rows[first + networks]
+            ordered += [fp32, {**int8, "times_fp32": int8["steady_ms"] / fp32["steady_ms"]}]
+    return ordered
 
 
 def _measure(device: Device, spec: NetworkSpec, attempts: int, strict: bool) -> Latency:
@@ -95,36 +115,31 @@ def _measure(device: Device, spec: NetworkSpec, attempts: int, strict: bool) -> 
 
 def _print(rows: list[dict[str, Any]]) -> None:
     first = rows[0]
+    compared = any("times_fp32" in row for row in rows)
+    columns: dict[str, Callable[[dict[str, Any]], str]] = {
+        "network": lambda row: row["name"],
+        "form": lambda row: "lowered" if row["lowered"] else "plain",
+        "precision": lambda row: row["precision"],
+        "median (ms)": lambda row: f"{row['median_ms']:.2f}",
+        "95% CI (ms)": lambda row: f"{row['low_ms']:.2f} to {row['high_ms']:.2f}",
+        "p10 to p90 (ms)": lambda row: f"{row['p10_ms']:.2f} to {row['p90_ms']:.2f}",
+        "steady (ms)": lambda row: f"{row['steady_ms']:.2f}",
+        "int8 / fp32": lambda row: f"{row['times_fp32']:.2f}" if "times_fp32" in row else "",
+        "runs": lambda row: str(row["n"]),
+        "": lambda row: "noisy" if row["noise"] else "",
+    }
+    if not compared:
+        del columns["precision"], columns["int8 / fp32"]
     interval = first["interval_ms"]
     pauses = f", a pause of {interval:g} ms before each run" if interval else ""
+    precision = "" if compared else f", {first['precision']}"
     cli.print_table(
         "Latency",
-        [
-            "network",
-            "form",
-            "median (ms)",
-            "95% CI (ms)",
-            "p10 to p90 (ms)",
-            "steady (ms)",
-            "runs",
-            "",
-        ],
-        [
-            [
-                row["name"],
-                "lowered" if row["lowered"] else "plain",
-                f"{row['median_ms']:.2f}",
-                f"{row['low_ms']:.2f} to {row['high_ms']:.2f}",
-                f"{row['p10_ms']:.2f} to {row['p90_ms']:.2f}",
-                f"{row['steady_ms']:.2f}",
-                str(row["n"]),
-                "noisy" if row["noise"] else "",
-            ]
-            for row in rows
-        ],
+        list(columns),
+        [[cell(row) for cell in columns.values()] for row in rows],
         f"{first['device']}, {first['runtime']}, {first['machine']}, "
         f"{number_of(first['threads'], 'thread')}, "
-        f"batch {first['batch']}, {first['precision']}{pauses}; steady: median at the machine's "
+        f"batch {first['batch']}{precision}{pauses}; steady: median at the machine's "
         "usual speed",
     )
 

@@ -1,9 +1,11 @@
 """The command that measures networks."""
 
+import dataclasses
 import json
 
 import pytest
 
+from nas.errors import UnrunnableError
 from nas.spec import Input, load_network
 from nas.testing.fakes import InstantDevice
 
@@ -47,6 +49,57 @@ def test_pauses_are_shown(here, monkeypatch):
     assert "fp32, a pause of 200 ms before each run; steady:" in " ".join(found.stdout.split())
     rows = json.loads(here("nas.measure", "mobilenet_v2", "--interval", "0.2s", "--json").stdout)
     assert [row["interval_ms"] for row in rows] == [200.0]
+
+
+class TwoSpeeds(InstantDevice):
+    """Takes a quarter of the time with int8, which some networks cannot be quantized to."""
+
+    def measure(self, spec, effort=None):
+        latency = super().measure(spec, effort)
+        if self.settings.precision == "fp32":
+            return latency
+        if spec.name == "efficientnet_b0":
+            raise UnrunnableError("the network cannot be quantized to int8: no range")
+        return dataclasses.replace(latency, steady_ms=latency.steady_ms / 4)
+
+
+def test_int8_stands_beside_fp32(here, refused, monkeypatch):
+    monkeypatch.setattr("nas.latency.open_device", lambda name, settings: TwoSpeeds(settings))
+    words = ("nas.measure", "mobilenet_v2", "mixnet_s", "--precision", "int8", "--both")
+    rows = json.loads(here(*words, "--json").stdout)
+    assert [(row["name"], row["precision"], "times_fp32" in row) for row in rows] == [
+        ("mobilenet_v2", "fp32", False),
+        ("mobilenet_v2", "int8", True),
+        ("mixnet_s", "fp32", False),
+        ("mixnet_s", "int8", True),
+    ] * 2
+    assert {row.get("times_fp32") for row in rows} == {None, 0.25}
+    shown = here(*words).stdout.splitlines()
+    (header,) = (line for line in shown if "network" in line)
+    assert "precision" in header
+    assert "int8 / fp32" in header
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown if "│" in line]
+    assert [row[2] for row in cells] == ["fp32", "int8"] * 4
+    assert [row[7] for row in cells] == ["", "0.25"] * 4
+    plain = here("nas.measure", "mobilenet_v2").stdout
+    assert "int8 / fp32" not in plain
+    assert "batch 1, fp32; steady" in " ".join(plain.split())
+    error = refused("nas.measure", "efficientnet_b0", "--precision", "int8")
+    assert error == "the network cannot be quantized to int8: no range"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", ["onnxruntime", "litert", "openvino"])
+def test_int8_runs_in_three_runtimes(command, tmp_path, runtime):
+    load_network("mixnet_s").replace(input=Input(resolution=64), name="mine").save(
+        tmp_path / "mine.yaml"
+    )
+    words = ("nas.measure", "mine.yaml", "--precision", "int8", "--plain", "--json")
+    result = command(*words, "--device", f"{runtime}:cpu", "--attempts", "1", timeout=300)
+    assert result.returncode == 0, result.stderr
+    fp32, int8 = json.loads(result.stdout)
+    assert (fp32["precision"], int8["precision"]) == ("fp32", "int8")
+    assert int8["times_fp32"] == pytest.approx(int8["steady_ms"] / fp32["steady_ms"])
 
 
 def test_mistakes_are_refused_in_one_line(refused):

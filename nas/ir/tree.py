@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
 from nas.ir.nodes import BatchNorm, Container, Leaf, Node, Residual, Seq, Shape, Slices, Sum
-from nas.ir.shapes import end_shape, input_channels, out_shape
+from nas.ir.shapes import input_channels, out_shape
 
 
 class Layer(NamedTuple):
@@ -36,37 +36,42 @@ def walk(node: Node, shape: Shape, path: str = "") -> Iterator[Layer]:
     Raises:
         ValueError: If the channels of consecutive layers do not match.
     """
+    yield from _walk(node, shape, path)
+
+
+def _walk(node: Node, shape: Shape, path: str) -> Generator[Layer, None, Shape]:
+    """Yield the leaves of a tree; return the shape of its output."""
     if isinstance(node, (Sum, Slices)):
-        yield from _walk_branches(node, shape, path)
-        return
+        return (yield from _walk_branches(node, shape, path))
     if not isinstance(node, (Seq, Residual)):
-        yield Layer(path, node, shape, out_shape(node, shape))
-        return
+        layer = Layer(path, node, shape, out_shape(node, shape))
+        yield layer
+        return layer.out_shape
     inner = shape
     for name, child in node.children:
-        yield from walk(child, inner, f"{path}.{name}" if path else name)
-        inner = end_shape(child, inner)
+        inner = yield from _walk(child, inner, f"{path}.{name}" if path else name)
     if isinstance(node, Residual) and inner != shape:
         raise ValueError(f"residual '{path}' adds shapes {shape} and {inner}, which must be equal")
+    return inner
 
 
-def _walk_branches(node: Sum | Slices, shape: Shape, path: str) -> Iterator[Layer]:
-    ends = set()
+def _walk_branches(node: Sum | Slices, shape: Shape, path: str) -> Generator[Layer, None, Shape]:
+    ends = []
     channels = 0
     for name, child in node.children:
         taken = shape
         if isinstance(node, Slices):
             taken = (input_channels(child), *shape[1:])
             channels += taken[0]
-        layer = None
-        for layer in walk(child, taken, f"{path}.{name}" if path else name):
-            yield layer
-        assert layer is not None
-        ends.add(layer.out_shape if isinstance(node, Sum) else layer.out_shape[1:])
-    if len(ends) != 1:
-        raise ValueError(f"the branches of '{path}' have outputs of different shapes: {ends}")
-    if isinstance(node, Slices) and channels != shape[0]:
+        ends.append((yield from _walk(child, taken, f"{path}.{name}" if path else name)))
+    alike = {end if isinstance(node, Sum) else end[1:] for end in ends}
+    if len(alike) != 1:
+        raise ValueError(f"the branches of '{path}' have outputs of different shapes: {alike}")
+    if isinstance(node, Sum):
+        return ends[0]
+    if channels != shape[0]:
         raise ValueError(f"'{path}' expects {channels} channels, but its input has {shape[0]}")
+    return (sum(end[0] for end in ends), *ends[0][1:])
 
 
 def residual_ends(node: Node, path: str = "") -> set[str]:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from nas.errors import MixnasError
+from nas.errors import MixnasError, reason_of
 from nas.files import write_atomic
 from nas.train.loop import Trainer
 from nas.train.optimisers import BUILT_IN, optimiser_state, restore_optimiser
@@ -100,9 +100,8 @@ def _reason(error: Exception) -> str:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][:2])
         return f"{where or 'its facts'}: {first['msg'][:1].lower()}{first['msg'][1:]}"
-    if isinstance(error, KeyError):
-        return f"it has no {error}"
-    return " ".join(str(error).split())[:300]
+    # Of others, all lines tell something: those of torch begin with a heading.
+    return reason_of(error) if isinstance(error, KeyError) else " ".join(str(error).split())[:300]
 
 
 def _check_same(saved: dict[str, Any], about: dict[str, Any], path: Path) -> None:

@@ -64,3 +64,18 @@ def test_branches_that_do_not_fit_are_refused():
         list(walk(strided, (6, 8, 8), "s"))
     with pytest.raises(ValueError, match="'s' expects 6 channels, but its input has 7"):
         list(walk(Slices((("a", Conv(3, 5)), ("b", Conv(3, 4)))), (7, 8, 8), "s"))
+
+
+def test_a_branch_ends_as_its_last_container_does():
+    slices = Slices((("0", Conv(2, 2)), ("1", Conv(2, 3, stride=2)), ("2", Conv(1, 1))))
+    with pytest.raises(ValueError, match=r"branches of 'b\.s' have outputs of different shapes"):
+        list(walk(Seq((("s", slices),)), (5, 8, 8), "b"))
+    halves = Slices((("0", Conv(2, 2, stride=2)), ("1", Conv(2, 3, stride=2))))
+    deep = Seq((("first", Conv(3, 4)), ("halves", halves)))
+    tree = Seq((("sum", Sum((("a", Conv(3, 5, 3, 2)), ("b", deep)))), ("last", Conv(5, 7))))
+    layers = list(walk(tree, (3, 8, 8)))
+    assert [layer.path for layer in layers] == [
+        "sum.a", "sum.b.first", "sum.b.halves.0", "sum.b.halves.1", "last",
+    ]  # fmt: skip
+    assert [layer.out_shape for layer in layers][2:] == [(2, 4, 4), (3, 4, 4), (7, 4, 4)]
+    assert layers[-1].in_shape == (5, 4, 4)

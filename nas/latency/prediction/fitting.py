@@ -185,7 +185,7 @@ def fit_predictor(
     predictor = Predictor(
         conditions=conditions,
         space=space.name,
-        space_digest=space_digest(space),
+        space_digest=space_digest(space) if kept is None else kept.space_digest,
         profile_digest=device.profile.digest(),
         features=tuple(network_features(spec, choice, conditions) for spec, _ in fitted),
         latencies_ms=tuple(latency.steady_ms for _, latency in fitted),

@@ -17,7 +17,12 @@ _LATENCIES = TypeAdapter(dict[str, Latency])
 
 
 class KeptLatencies:
-    """Latencies of networks on a device in its present state, in a file of the user's cache."""
+    """Latencies of networks on a device in its present state, in a file of the user's cache.
+
+    Attributes:
+        path: The file.
+        space_digest: Digest of the space of the networks.
+    """
 
     def __init__(self, device: Device, space: str) -> None:
         """Read the file, if there is one.
@@ -26,6 +31,7 @@ class KeptLatencies:
             device: The device; it must have a profile.
             space: Digest of the space of the networks, so that fits to others are left alone.
         """
+        self.space_digest = space
         state = digest([device.conditions.digest(), device.profile.digest(), space])
         self.path: Path = cache_folder("latencies") / f"{state}.json"
         self._latencies = self._read()

@@ -153,7 +153,14 @@ cli.run(app)
 
 
 @pytest.mark.parametrize(
-    ("name", "extra"), [("torch", "search"), ("httpx", "search"), ("onnxruntime.capi", "agent")]
+    ("name", "extra"),
+    [
+        ("torch", "search"),
+        ("httpx", "search"),
+        ("onnxruntime.capi", "agent"),
+        ("openvino", "openvino"),
+        ("ncnn", "ncnn"),
+    ],
 )
 def test_packages_of_extras_are_known(name, extra):
     message = missing_package(ModuleNotFoundError(name=name))

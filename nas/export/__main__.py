@@ -13,6 +13,7 @@ import typer
 
 from nas import cli
 from nas.errors import MixnasError
+from nas.export.form import export_form
 from nas.export.int8 import CALIBRATION_IMAGES, MAX_LOSS
 from nas.export.int8.table import int8_remarks, show_int8
 from nas.export.registry import ABOUT, find_format, format_lines
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from nas.export.base import Export
     from nas.export.int8.request import Int8Request
     from nas.export.trained import TrainedModel
-    from nas.lowering import FormChoice
 
 CHECKED_IMAGES = 16
 
@@ -67,8 +67,8 @@ def export(
         str | None,
         typer.Option(
             metavar="DEVICE",
-            help="Device whose fastest layer forms are used (with --lowered), and that int8 is "
-            "timed on. [one convolution per layer; this machine]",
+            help="Device on which the network's fastest form is found (with --lowered), and that "
+            "int8 is timed on. [a form that suits the format; this machine]",
         ),
     ] = None,
     calibration: Annotated[
@@ -115,13 +115,16 @@ def export(
 
     found, shown = _find(network, weights, chosen.channels_last)
     trained = found.trained
-    prepared = dataclasses.replace(found, choice=_choice(lowered, device))
+    form = export_form(trained.spec, lowered, device, chosen.rule)
+    prepared = dataclasses.replace(found, choice=form.choice)
     with cli.progress_bar(cli.error_console(), "comparing int8 with fp32") as step:
         if chosen.int8:
             request = _request(trained, data, calibration, max_loss)
             request = dataclasses.replace(request, device=device, lowered=lowered, step=step)
             prepared = dataclasses.replace(prepared, int8=request)
-        known = {"format": file_format, "lowered": lowered, "checked_on": shown}
+        known = {
+            "format": file_format, "lowered": lowered, **form.facts, "checked_on": shown,
+        }  # fmt: skip
         facts = write_export(prepared, chosen, path, known)
     if json:
         told = {"files": list(map(str, files)), "trained": trained.weights is not None}
@@ -129,6 +132,8 @@ def export(
     else:
         difference = facts["largest_relative_difference"]
         cli.print_text(f"{path}: outputs within {difference:.1e} of torch's")
+        if form.sentence:
+            cli.print_text(form.sentence)
         for file in files[1:-1]:
             cli.print_text(f"{file}: belongs to it; keep the two in one folder")
         classes = "" if trained.metadata is None else ", its classes and how to prepare images"
@@ -204,14 +209,6 @@ def _find(network: str, weights: Path | None, channels_last: bool) -> tuple[Expo
     if trained.metadata is not None and channels_last:
         trained = dataclasses.replace(trained, metadata=trained.metadata.channels_last())
     return Export(model, trained, images=images), shown
-
-
-def _choice(lowered: bool, device: str | None) -> FormChoice | None:
-    """Return the rule that chooses the forms of lowered layers; None for the trained network."""
-    from nas.latency import open_device
-    from nas.lowering import MERGE_ALL
-
-    return open_device(device).form_choice() if device else MERGE_ALL if lowered else None
 
 
 def _path_for(network: str, suffix: str) -> Path:

@@ -30,6 +30,8 @@ class Format:
         description: What it is and who reads it, a few words.
         extra: Extra of this package that writing it needs, besides ``search``.
         lowers: Whether a lowered network can be written.
+        rule: Name of the rule by which it is lowered if no device tells the fastest form (see
+            `nas.latency.deployment.SIMPLE_RULES`).
         channels_last: Whether the file takes images with the channels last.
         int8: Whether it computes with int8, so that it is calibrated on images, and judged.
     """
@@ -39,6 +41,7 @@ class Format:
     description: str
     extra: str | None = None
     lowers: bool = True
+    rule: str = "merged"
     channels_last: bool = False
     int8: bool = False
 
@@ -80,6 +83,7 @@ FORMATS = {
         "nas.export.tflite_file",
         "TensorFlow Lite, for LiteRT on phones and boards",
         extra="litert",
+        rule="phases",
         channels_last=True,
     ),
     "openvino": Format(
@@ -96,6 +100,7 @@ FORMATS = {
         "nas.export.int8.tflite_file",
         "TensorFlow Lite with int8 arithmetic",
         extra="int8",
+        rule="phases",
         channels_last=True,
         int8=True,
     ),

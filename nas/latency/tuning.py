@@ -31,6 +31,7 @@ from nas.latency.layer_sample import sampled_layers
 from nas.latency.profile import CURVE_CHANNELS, CURVE_SIZE, Finding, LayerSignature
 from nas.latency.protocol import medians_in_turns
 from nas.latency.runtimes.base import Program, Runtime, TimedRun
+from nas.latency.runtimes.models import NARROW_GATES
 from nas.latency.weights import realistic_weights
 from nas.lowering import MERGE_ALL, Form, candidates, lower, trained_form
 from nas.machine import MachineLoad
@@ -135,7 +136,11 @@ def tune(runtime: Runtime, step: Callable[[int, int], None] | None = None) -> li
 def _measure_layers(
     runtime: Runtime, step: Callable[[int, int], None] | None = None
 ) -> list[Finding]:
-    sample = list(sampled_layers())
+    sample = [
+        (node, shape)
+        for node, shape in sampled_layers()
+        if not (isinstance(node, SqueezeExcite) and runtime.model_format in NARROW_GATES)
+    ]
     findings = []
     for done, (node, shape) in enumerate(sample):
         if step is not None:

@@ -61,6 +61,8 @@ def test_forms_that_are_far_slower_than_the_fastest_are_timed_roughly():
 class Stopwatch:
     """A runtime in which every network takes 10 ms, less for each layer that pads."""
 
+    model_format = "onnx"
+
     def __init__(self, disturbed=()):
         self.disturbed = list(disturbed)
         self.loaded = 0
@@ -96,6 +98,14 @@ def test_every_layer_takes_its_fastest_form(few_layers, monkeypatch):
     assert best == {"depthwise": "padded", "gate": "plain", "pointwise": "split"}
     times = next(f.times for f in findings if f.layer.kind == "depthwise")
     assert times == {"merge": 1.0, "padded": 0.9, "split": 1.0}
+
+
+def test_gates_are_not_measured_where_the_format_never_expands_them(few_layers, monkeypatch):
+    monkeypatch.setattr(MachineLoad, "remarks", lambda self: [])
+    monkeypatch.setattr(Stopwatch, "model_format", "ncnn")
+    assert {finding.layer.kind for finding in tuning.tune(Stopwatch())} == {
+        "depthwise", "pointwise",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

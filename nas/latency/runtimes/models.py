@@ -13,6 +13,10 @@ from typing import NamedTuple
 from nas.errors import MixnasError, UnrunnableError, reason_of, unknown
 from nas.latency.runtimes.base import Program
 
+NARROW_GATES = ("tflite", "ncnn")
+"""Formats in which the gates of squeeze-and-excitation are never expanded to the size of the map,
+since their runtimes multiply by channels at full speed."""
+
 
 def serialized(program: Program, model_format: str, precision: str, batch: int) -> bytes:
     """Return a network as a serialized model.

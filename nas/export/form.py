@@ -1,0 +1,63 @@
+"""The form in which a network is exported: as trained, by a simple rule, or the fastest one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from nas.lowering import FormChoice
+from nas.spec import NetworkSpec
+
+
+@dataclass(frozen=True)
+class ExportForm:
+    """How the layers of a network are written.
+
+    Attributes:
+        choice: Rule that chooses the forms of lowered layers; None for the network as trained.
+        facts: What is known of it, for the file beside the export.
+    """
+
+    choice: FormChoice | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def sentence(self) -> str:
+        """The latency on the device, in a sentence; empty if it was not measured."""
+        latency = self.facts.get("latency")
+        if latency is None:
+            return ""
+        noise = "; the machine was not quiet" if latency["noise"] else ""
+        return (
+            f"on {latency['device']}, a network in this form ({latency['form']}, the fastest of "
+            f"those tried) takes {latency['steady_ms']:.2f} ms{noise}"
+        )
+
+
+def export_form(
+    spec: NetworkSpec, lowered: bool, device: str | None, rule: str = "merged"
+) -> ExportForm:
+    """Return the form in which a network is exported.
+
+    Args:
+        spec: The network.
+        lowered: Whether it is lowered.
+        device: Device on which its forms are timed, so that the fastest is taken; None for none.
+        rule: Name of the rule without a device (see `nas.latency.deployment.SIMPLE_RULES`).
+
+    Raises:
+        MixnasError: If the device does not exist or cannot run the network.
+    """
+    from nas.latency import open_device
+    from nas.latency.deployment import SIMPLE_RULES, rule_named
+
+    if not lowered:
+        return ExportForm()
+    if device is None:
+        return ExportForm(SIMPLE_RULES[rule], {"form": rule})
+    opened = open_device(device)
+    latency = opened.measure(spec)
+    names = ("device", "runtime", "machine", "threads", "median_ms", "steady_ms", "noise", "form")
+    facts = {name: getattr(latency, name) for name in names}
+    choice = rule_named(latency.form, opened.profile)
+    return ExportForm(choice, {"form": latency.form, "latency": facts})

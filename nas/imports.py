@@ -140,6 +140,7 @@ def named_object(name: str, what: str) -> Any:
 _EXTRAS = {
     "agent": ("fastapi", "onnx", "onnxruntime", "starlette", "uvicorn"),
     "int8": ("ai_edge_quantizer", "nncf"),
+    "darknet": ("cv2",),
     "litert": ("ai_edge_litert", "flatbuffers"),
     "ncnn": ("ncnn",),
     "openvino": ("openvino",),

@@ -138,6 +138,8 @@ def export(
             cli.print_text(f"{file}: belongs to it; keep the two in one folder")
         classes = "" if trained.metadata is None else ", its classes and how to prepare images"
         cli.print_text(f"{files[-1]}: the network{classes}")
+        if "bflops" in facts:
+            cli.print_text(f"{facts['bflops']:.3f} BFLOPs, as darknet counts convolutions")
         if chosen.int8:
             show_int8(facts["int8"], f"{trained.spec.name or path.name}: {file_format}")
     for remark in _remarks(prepared, facts):

@@ -13,7 +13,7 @@ from torch import Tensor
 from nas.errors import MixnasError
 from nas.export.base import Export, Written
 from nas.export.parity import batch_sizes
-from nas.formats.pytorch_file import to_pytorch
+from nas.formats.python_files.pytorch import to_pytorch
 from nas.ir import Seq
 from nas.torch_model import to_loaded_module
 

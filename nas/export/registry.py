@@ -124,6 +124,12 @@ FORMATS = {
         extra="timm",
         lowers=False,
     ),
+    "darknet": Format(
+        (".cfg", ".weights"),
+        "nas.export.darknet_file",
+        "darknet, also for OpenCV's dnn",
+        extra="darknet",
+    ),
 }
 
 

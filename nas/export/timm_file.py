@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from nas.errors import MixnasError, reason_of
 from nas.export.base import Export, Written
 from nas.export.parity import Run
-from nas.formats.timm_file import timm_places, to_timm
+from nas.formats.python_files.timm import timm_places, to_timm
 from nas.torch_model import timm_state_dict
 
 WEIGHTS = ".safetensors"

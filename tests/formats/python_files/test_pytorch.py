@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 
 from nas.blocks import MBConv
-from nas.formats.pytorch_file import to_pytorch
+from nas.formats.python_files.pytorch import to_pytorch
 from nas.ir import Activation, Conv, Linear, Pad, Seq, Slices, Sum
 from nas.latency.weights import realistic_weights
 from nas.lowering import MERGE_ALL, candidates, lower

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from nas.formats.python_text import Argument, Call, call, constants_text, lines
-from nas.formats.pytorch_classes import ACTIVATIONS, BASES, CLASSES
+from nas.formats.python_files.classes import ACTIVATIONS, BASES, CLASSES
+from nas.formats.python_files.text import Argument, Call, call, constants_text, lines
 from nas.ir import (
     Activation,
     BatchNorm,

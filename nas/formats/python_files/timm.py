@@ -13,8 +13,8 @@ from typing import Any
 from nas.blocks import Block, ConvBlock, DSConv, MBConv
 from nas.blocks.parts import make_divisible, split_channels
 from nas.errors import MixnasError
-from nas.formats.python_text import constants_text
-from nas.formats.pytorch_classes import ACTIVATIONS
+from nas.formats.python_files.classes import ACTIVATIONS
+from nas.formats.python_files.text import constants_text
 from nas.ir import Conv, MixConv, Node, Residual, Seq, SqueezeExcite
 from nas.spec import NetworkSpec
 from nas.units import number_of

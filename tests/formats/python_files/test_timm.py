@@ -6,7 +6,7 @@ import pytest
 
 from nas.blocks import ConvBlock, DSConv, MBConv
 from nas.errors import MixnasError
-from nas.formats.timm_file import timm_architecture, timm_places, to_timm
+from nas.formats.python_files.timm import timm_architecture, timm_places, to_timm
 from nas.space import load_space
 from nas.spec import Head, NetworkSpec, Norm, Stem, load_network
 

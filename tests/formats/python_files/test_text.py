@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from nas.formats.python_text import Argument, Call, call, constants_text, lines
+from nas.formats.python_files.text import Argument, Call, call, constants_text, lines
 
 
 def test_a_call_is_broken_where_it_is_too_long():

@@ -1,0 +1,7 @@
+"""Networks as Python files for other libraries.
+
+- `text`: calls and literals as text.
+- `classes`: the classes of layers.
+- `pytorch`: files that need torch only.
+- `timm`: files by which timm builds a network.
+"""

@@ -106,6 +106,12 @@ def _beside(rows: list[dict[str, Any]], forms: int, precisions: int) -> list[dic
     return ordered
 
 
+def _form(row: dict[str, Any]) -> str:
+    if not row["lowered"]:
+        return "plain"
+    return f"lowered, {row['form']}" if row["form"] else "lowered"
+
+
 def _measure(device: Device, spec: NetworkSpec, attempts: int, strict: bool) -> Latency:
     latency = measure_quietly(device, spec, attempts)
     if strict:
@@ -118,7 +124,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
     compared = any("times_fp32" in row for row in rows)
     columns: dict[str, Callable[[dict[str, Any]], str]] = {
         "network": lambda row: row["name"],
-        "form": lambda row: "lowered" if row["lowered"] else "plain",
+        "form": _form,
         "precision": lambda row: row["precision"],
         "median (ms)": lambda row: f"{row['median_ms']:.2f}",
         "95% CI (ms)": lambda row: f"{row['low_ms']:.2f} to {row['high_ms']:.2f}",

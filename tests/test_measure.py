@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from nas import measure
 from nas.errors import UnrunnableError
 from nas.spec import Input, load_network
 from nas.testing.fakes import InstantDevice
@@ -114,3 +115,16 @@ def test_mistakes_are_refused_in_one_line(refused):
     assert "batch" in refused("nas.measure", "mixnet_s", "--batch", "0")
     error = refused("nas.measure", "mixnet_s", "--interval", "1min")
     assert "'1min' is not a time; accepted forms: 8ms, 500us, 0.01s" in error
+
+
+@pytest.mark.parametrize(
+    ("lowered", "form", "shown"),
+    [
+        (True, "", "lowered"),
+        (True, "by layer", "lowered, by layer"),
+        (True, "as trained", "lowered, as trained"),
+        (False, "", "plain"),
+    ],
+)
+def test_the_form_that_was_measured_is_shown(lowered, form, shown):
+    assert measure._form({"lowered": lowered, "form": form}) == shown

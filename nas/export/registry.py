@@ -86,6 +86,12 @@ FORMATS = {
         rule="phases",
         channels_last=True,
     ),
+    "ncnn": Format(
+        (".ncnn.param", ".ncnn.bin"),
+        "nas.export.ncnn_file",
+        "ncnn, on phones and boards; one image a run",
+        extra="ncnn",
+    ),
     "openvino": Format(
         (".xml", ".bin"),
         "nas.export.openvino_file",

@@ -23,6 +23,12 @@ _NARROW = (
 """Options of ncnn that round numbers to 16 bits, some of which are on by default."""
 
 
+def in_float32(net: Any) -> None:
+    """Let a network of ncnn that is not loaded yet compute with numbers of 32 bits."""
+    for option in _NARROW:
+        setattr(net.opt, option, False)
+
+
 class Ncnn(CpuRuntime):
     """Runs networks in ncnn, in float32.
 
@@ -52,8 +58,7 @@ class Ncnn(CpuRuntime):
         net.opt.num_threads = self.threads
         net.opt.lightmode = True
         net.opt.use_vulkan_compute = False
-        for option in _NARROW:
-            setattr(net.opt, option, False)
+        in_float32(net)
         if net.load_param_mem(files.param) != 0:
             raise UnrunnableError("ncnn rejects the layers of the model")
         # Weights that are passed in memory would have to stay there, and be aligned.

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from nas.data import load_data
-from nas.data.subset import drawn, some_images
+from nas.data.subset import drawn, drawn_images, images_of, some_images
 from nas.errors import MixnasError
 from tests.data.writing import samples, write_folder, write_shard
 
@@ -107,6 +107,34 @@ def test_some_images_are_of_the_validation_split(tmp_path):
         path.write_bytes(b"no image")
     with pytest.raises(MixnasError, match="none of 8 validation images can be read"):
         some_images(data, 8, 16)
+
+
+def test_images_are_drawn_by_seed_in_the_order_of_their_split(tmp_path):
+    digits = load_data("digits")
+    found = drawn_images(digits, "train", 5, 8, seed=0)
+    rows = np.sort(np.random.default_rng(0).permutation(digits.count("train"))[:5])
+    assert torch.equal(found, digits.images["train"][rows])
+    assert torch.equal(found, drawn_images(digits, "train", 5, 8, seed=0))
+    assert not torch.equal(found, drawn_images(digits, "train", 5, 8, seed=1))
+    root = write_folder(tmp_path / "pets", ("train", "val", "test"), n=30)
+    assert len(drawn_images(load_data(str(root)), "train", 100, 16, seed=0)) == 30
+    for path in (root / "train").rglob("*.png"):
+        path.write_bytes(b"no image")
+    with pytest.raises(MixnasError, match="none of 8 train images can be read"):
+        drawn_images(load_data(str(root)), "train", 8, 16, seed=0)
+
+
+def test_chosen_images_come_with_their_labels_as_far_as_they_can_be_read(tmp_path):
+    digits = load_data("digits")
+    pixels, labels = images_of(digits, "validation", np.array([3, 5]), 16)
+    assert torch.equal(pixels, digits.at(16).images["validation"][[3, 5]])
+    assert torch.equal(labels, digits.labels["validation"][[3, 5]])
+    data = load_data(str(write_folder(tmp_path / "pets", ("train", "val", "test"), n=30)))
+    (tmp_path / "pets" / "val" / "ant" / "000.png").write_bytes(b"no image")
+    pixels, labels = images_of(data, "validation", np.array([0, 1, 29]), 16)
+    assert (pixels[:, 0, 0, 0].tolist(), labels.tolist()) == ([10, 170], [0, 2])
+    pixels, labels = images_of(data, "validation", np.array([0]), 16)
+    assert (pixels.shape, labels.shape) == ((0, 3, 16, 16), (0,))
 
 
 def test_the_fingerprint_of_the_test_split_is_that_of_the_whole(tmp_path):

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import logging
-import os
 import random
-import secrets
-import socket
-import ssl
-import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,19 +14,19 @@ import typer
 from nas import cli, defaults
 from nas.errors import MixnasError
 from nas.latency.runtimes import EXAMPLES
-from nas.latency.token import TOKEN, can_be_token
+from nas.latency.token import TOKEN
 from nas.units import number_of
 
 if TYPE_CHECKING:
-    from nas.latency.agent.messages import JobLimits
+    from nas.latency.agent.messages import ServedRuntimes
+    from nas.latency.conditions import MeasurementSettings
     from nas.latency.prediction.predictor import ErrorCard
+    from nas.latency.profile import DeviceProfile
 
 app = cli.new_app(
     "Examine a device, fit a latency predictor for it, or serve this machine as a device for "
     "other machines."
 )
-SHORTEST_TOKEN = 16  # characters
-_MAKE_ONE = "python -c 'import secrets; print(secrets.token_urlsafe(32))'"
 
 
 @app.callback()
@@ -43,9 +37,13 @@ def device() -> None:
 @app.command()
 def serve(
     device: Annotated[
-        str,
-        typer.Option(metavar="DEVICE", help="Device to serve: an ONNX Runtime execution provider."),
-    ] = defaults.DEVICE,
+        list[str] | None,
+        typer.Option(
+            metavar="DEVICE",
+            help="Runtime to serve, such as litert:cpu; may be repeated. Clients that name none "
+            "get the first one. [all that are installed]",
+        ),
+    ] = None,
     host: Annotated[
         str,
         typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for all interfaces."),
@@ -88,18 +86,20 @@ def serve(
         ),
     ] = None,
 ) -> None:
-    """Measure ONNX models sent by other machines, one at a time, until Ctrl-C.
+    """Measure models sent by other machines, one at a time, until Ctrl-C.
 
     On the other machine, run MIXNAS_TOKEN=... python -m nas.measure mixnet_s --device http://HOST:PORT
+    or --device http://HOST:PORT/litert:cpu.
     """
+    from nas.latency.agent import startup
     from nas.latency.agent.messages import MEGABYTE, JobLimits
-    from nas.latency.agent.run import listen  # fails before anything is promised
+    from nas.latency.agent.run import listen, run_server  # fails before anything is promised
     from nas.machine import usable_memory
 
     if sys.platform == "win32":
         raise MixnasError("the device agent needs Linux or macOS; on Windows, run it in WSL")
-    _check_tls(tls_cert, tls_key)
-    token = _load_token(token_file)
+    startup.check_tls(tls_cert, tls_key)
+    token = startup.load_token(token_file)
     limits = JobLimits(
         body_bytes=round(max_megabytes * MEGABYTE),
         receive_seconds=max_seconds,
@@ -107,11 +107,12 @@ def serve(
         profile_seconds=15 * max_seconds,
         memory_bytes=max_memory * MEGABYTE if max_memory else usable_memory() * 3 // 4,
     )
-    description = _check_device(device, limits)
+    runtimes = startup.find_runtimes(device or [], limits)
     with listen(host, port) as listener:
-        _print_greeting(listener, description, token, tls=tls_cert is not None)
-        _serve(
-            device=device,
+        startup.print_greeting(listener, runtimes, token, tls=tls_cert is not None)
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+        run_server(
+            runtimes=runtimes,
             token=token.text,
             limits=limits,
             listener=listener,
@@ -246,133 +247,53 @@ def examine(
     """Remeasure a device's usual speed and the layer forms that are fastest on it.
 
     This is done automatically on first use, and the result is saved. Repeat it if the machine was
-    busy at the time. Latency predictors must be refitted afterwards.
+    busy at the time. Latency predictors must be refitted afterwards. Of an agent's address, the
+    runtimes that it serves are shown, and what it found when it examined itself.
     """
     from nas.latency import LocalDevice
     from nas.latency.conditions import measurement_settings
     from nas.latency.examination import describe
 
-    if device.startswith("http"):
-        raise MixnasError(
-            f"{device} is a remote device, which examines itself; run this command on that machine"
-        )
     settings = measurement_settings(threads, batch, precision, not plain, interval)
-    with cli.progress_bar(cli.error_console(), f"examining {device}") as step:
-        profile = LocalDevice(device, settings).examine(step)
+    if device.startswith(("http://", "https://")):
+        profile = _examined_elsewhere(device, settings)
+    else:
+        with cli.progress_bar(cli.error_console(), f"examining {device}") as step:
+            profile = LocalDevice(device, settings).examine(step)
     for line in describe(profile):
         print(line)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Token:
-    """The agent's token, and whether it was just created."""
+def _examined_elsewhere(address: str, settings: MeasurementSettings) -> DeviceProfile:
+    """Show what an agent serves, and return what it found when it examined itself."""
+    from nas.latency.remote.device import RemoteDevice  # needs httpx, which no agent needs
 
-    text: str
-    new: bool
-
-
-def _load_token(path: Path | None) -> _Token:
-    """Read the token from a file or the environment, or create one.
-
-    Raises:
-        MixnasError: If the token cannot be read, is too short or has characters that a header
-            cannot carry.
-    """
-    if path is None and not os.environ.get(TOKEN):
-        return _Token(secrets.token_urlsafe(32), new=True)
-    source = f"the environment variable {TOKEN}" if path is None else str(path)
-    try:
-        text = (os.environ[TOKEN] if path is None else path.read_text(encoding="utf-8")).strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise MixnasError(f"{path}: the token cannot be read ({error})") from None
-    if len(text) < SHORTEST_TOKEN or not can_be_token(text):
-        raise MixnasError(
-            f"{source}: a token needs {SHORTEST_TOKEN} or more ASCII characters without spaces; "
-            f"create one with {_MAKE_ONE}"
-        )
-    if path is not None and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        print(
-            f"warning: other users of this machine can read {path}; run chmod 600 on it",
-            file=sys.stderr,
-        )
-    return _Token(text, new=False)
+    device = RemoteDevice(address, settings)
+    _print_runtimes(address, device.served())
+    with cli.progress_bar(cli.error_console(), f"examining {address}") as step:
+        device.prepare(step)
+    runtime = device.profile.conditions.device
+    print(f"as the agent examined {runtime}; python -m nas.device examine there does it again")
+    return device.profile
 
 
-def _check_tls(certificate: Path | None, key: Path | None) -> None:
-    if (certificate is None) != (key is None):
-        raise MixnasError("TLS needs both --tls-cert and --tls-key; give both or neither")
-    if certificate is not None and key is not None:
-        try:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate, key, password="")
-        except (OSError, ValueError) as error:  # SSLError is an OSError
-            raise MixnasError(
-                f"{certificate} and {key} are not a certificate and its private key as unencrypted "
-                f"PEM files ({error})"
-            ) from None
-
-
-def _check_device(device: str, limits: JobLimits) -> str:
-    """Return a description of the device.
-
-    Raises:
-        MixnasError: If the device does not exist or does not run ONNX models.
-    """
-    import asyncio
-    import tempfile
-
-    from nas.latency.agent.child import run_worker
-    from nas.latency.agent.messages import JobSpec
-
-    if not device.startswith("onnxruntime:"):
-        raise MixnasError(
-            f"device '{device}' cannot be served, because it does not run ONNX models; write "
-            "onnxruntime:PROVIDER"
-        )
-    with tempfile.TemporaryDirectory(prefix="mixnas-") as folder:
-        result = asyncio.run(run_worker(JobSpec("conditions", device), Path(folder), limits))
-    if result.answer is None:
-        raise MixnasError(result.failure or "the device does not answer")
-    conditions = result.answer
-    return (
-        f"{device} ({conditions['runtime']}, {conditions['machine']}, "
-        f"{number_of(conditions['threads'], 'thread')})"
-    )
-
-
-def _print_greeting(listener: socket.socket, description: str, token: _Token, *, tls: bool) -> None:
-    address, port = listener.getsockname()[:2]
-    host = f"[{address}]" if ":" in address else address
-    print(f"serving {description} on http{'s' if tls else ''}://{host}:{port}; Ctrl-C to stop")
-    if token.new:
-        print(f"token (not shown again): {token.text}")
-    if not tls and not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
-        print(
-            "warning: without TLS the token is sent unencrypted; use --tls-cert and --tls-key, or "
-            "serve only on a network that you trust",
-            file=sys.stderr,
-        )
-    sys.stdout.flush()
-
-
-def _serve(
-    device: str,
-    token: str,
-    limits: JobLimits,
-    listener: socket.socket,
-    certificate: Path | None,
-    key: Path | None,
-) -> None:
-    from nas.latency.agent.run import run_server
-
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    run_server(
-        device=device,
-        token=token,
-        limits=limits,
-        listener=listener,
-        certificate=certificate,
-        key=key,
+def _print_runtimes(address: str, served: ServedRuntimes) -> None:
+    memory = "" if served.memory_bytes is None else f", {served.memory_bytes / 1e6:,.0f} MB"
+    cli.print_table(
+        f"Runtimes of the agent at {address}",
+        ["runtime", "models", "version", "machine", "threads"],
+        [
+            [
+                runtime.device,
+                runtime.model_format,
+                runtime.version,
+                runtime.machine,
+                str(runtime.threads),
+            ]
+            for runtime in served.runtimes
+        ],
+        f"limits: models of {served.body_bytes / 1e6:,g} MB, {served.seconds:g} s for a "
+        f"measurement{memory}",
     )
 
 

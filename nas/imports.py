@@ -138,12 +138,13 @@ def named_object(name: str, what: str) -> Any:
 
 
 _EXTRAS = {
-    "agent": ("fastapi", "onnx", "onnxruntime", "starlette", "uvicorn"),
+    "agent": ("fastapi", "starlette", "uvicorn"),
     "int8": ("ai_edge_quantizer", "nncf"),
     "darknet": ("cv2",),
+    "onnxruntime": ("onnx", "onnxruntime"),
     "litert": ("ai_edge_litert", "flatbuffers"),
     "ncnn": ("ncnn",),
-    "openvino": ("openvino",),
+    "openvino": ("openvino", "onnx"),
     "search": (
         "accelerate",
         "fvcore",
@@ -165,6 +166,11 @@ _EXTRAS = {
     "timm": ("timm", "torchvision"),
     "postgresql": ("psycopg",),
 }
+
+
+def is_complete(extra: str) -> bool:
+    """Return whether all packages of an extra of this package are installed."""
+    return all(importlib.util.find_spec(package) for package in _EXTRAS[extra])
 
 
 def missing_package(error: ModuleNotFoundError) -> str | None:

@@ -1,10 +1,10 @@
 """The commands that examine, predict and serve devices."""
 
+import dataclasses
 import json
 import os
 import signal
 import socket
-import stat
 import subprocess
 import sys
 
@@ -12,13 +12,14 @@ import httpx
 import pytest
 
 from nas import device
-from nas.errors import MixnasError, UnrunnableError
+from nas.errors import UnrunnableError
 from nas.imports import missing_package
 from nas.latency import LocalDevice
-from nas.latency.agent.run import listen
+from nas.latency.agent.messages import ServedRuntime, ServedRuntimes
 from nas.latency.examination import describe
 from nas.latency.prediction.predictor import ErrorCard
 from nas.latency.profile import DeviceProfile, Finding, LayerSignature
+from nas.latency.remote.device import RemoteDevice
 from nas.testing.fakes import InstantDevice
 from tests.latency.records import CONDITIONS
 
@@ -53,68 +54,14 @@ def test_what_cannot_be_served_is_refused(refused, tmp_path, monkeypatch):
     assert "needs both" in refused("nas.device", "serve", "--tls-cert", short)
     pair = ("--tls-cert", short, "--tls-key", short)
     assert "not a certificate and its private key" in refused("nas.device", "serve", *pair)
-    assert "write onnxruntime:PROVIDER" in refused("nas.device", "serve", "--device", "torch:cpu")
+    with_torch = refused("nas.device", "serve", "--device", "litert:cpu", "--device", "torch:cpu")
+    assert "device 'torch:cpu' cannot be served, because it takes no models from" in with_torch
+    assert "choose among onnxruntime:cpu, " in with_torch
     unknown = refused("nas.device", "serve", "--device", "onnxruntime:cpx")
     assert "did you mean 'cpu'?" in unknown
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert "choose another" in refused("nas.device", "serve", "--port", port)
-
-
-def test_the_token_comes_from_a_file_or_the_environment(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("MIXNAS_TOKEN", " from-the-environment\n")
-    path = tmp_path / "token"
-    path.write_text("from-the-file-of-16\n")
-    path.chmod(0o600)
-    loaded = device._load_token(path)
-    assert (loaded.text, loaded.new) == ("from-the-file-of-16", False)
-    assert device._load_token(None).text == "from-the-environment"
-    assert capsys.readouterr().err == ""
-    monkeypatch.delenv("MIXNAS_TOKEN")
-    first, second = device._load_token(None), device._load_token(None)
-    assert first.new
-    assert len(first.text) >= device.SHORTEST_TOKEN
-    assert first.text != second.text
-
-
-def test_a_token_that_others_can_read_is_reported(tmp_path, capsys):
-    path = tmp_path / "token"
-    path.write_text("a-token-that-is-long-enough")
-    path.chmod(0o640)
-    assert device._load_token(path).text == "a-token-that-is-long-enough"
-    assert f"warning: other users of this machine can read {path}" in capsys.readouterr().err
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
-
-
-@pytest.mark.parametrize("text", ["fifteen-letters", "sixteen letters!", "sixteen-lettérs!", ""])
-def test_bad_tokens_are_refused(monkeypatch, tmp_path, text):
-    (tmp_path / "token").write_text(text)
-    with pytest.raises(MixnasError, match="a token needs 16 or more ASCII characters without sp"):
-        device._load_token(tmp_path / "token")
-    monkeypatch.setenv("MIXNAS_TOKEN", "fifteen-letters")
-    with pytest.raises(MixnasError, match="the environment variable MIXNAS_TOKEN: a token needs"):
-        device._load_token(None)
-
-
-@pytest.mark.parametrize(
-    ("host", "shown"), [("127.0.0.1", "127.0.0.1"), pytest.param("::1", "[::1]", id="IPv6")]
-)
-def test_the_greeting_names_the_address(host, shown, capsys):
-    try:
-        listener = listen(host, 0)
-    except MixnasError:
-        pytest.skip("this machine has no IPv6")
-    with listener:
-        port = listener.getsockname()[1]
-        device._print_greeting(listener, "d", device._Token("secret", new=False), tls=True)
-        device._print_greeting(listener, "d", device._Token("secret", new=True), tls=False)
-    output = capsys.readouterr()
-    assert output.out.splitlines() == [
-        f"serving d on https://{shown}:{port}; Ctrl-C to stop",
-        f"serving d on http://{shown}:{port}; Ctrl-C to stop",
-        "token (not shown again): secret",
-    ]
-    assert output.err == ""  # nobody else can listen to a loopback address
 
 
 FIT = ("nas.device", "fit", "--device", "nas.testing.fakes:InstantDevice", "--networks", "12")
@@ -238,5 +185,29 @@ def test_a_device_is_examined_again(here, refused, monkeypatch):
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines() == list(describe(profile))
     assert (examined[0].threads, examined[0].lowered) == (1, False)
-    error = refused("nas.device", "examine", "--device", "http://board:7070")
-    assert "is a remote device, which examines itself; run this command on that machine" in error
+
+
+def test_an_agent_is_shown_with_its_runtimes_and_what_it_found(here, monkeypatch):
+    there = dataclasses.replace(CONDITIONS, device="litert:cpu")
+    profile = DeviceProfile(there, 3.217)
+    served = ServedRuntimes(
+        runtimes=(ServedRuntime("litert:cpu", "tflite", "ai-edge-litert 2", "a board", 4),),
+        body_bytes=256_000_000,
+        seconds=120.0,
+        profile_seconds=1800.0,
+        memory_bytes=3_000_000_000,
+    )
+    monkeypatch.setenv("MIXNAS_TOKEN", "a-token")
+    monkeypatch.setattr(RemoteDevice, "served", lambda self: served)
+    monkeypatch.setattr(RemoteDevice, "profile", profile)
+    result = here("nas.device", "examine", "--device", "http://board:7070/litert:cpu")
+    assert result.returncode == 0, result.stderr
+    text = " ".join(result.stdout.split())
+    assert "Runtimes of the agent at http://board:7070/litert:cpu" in text
+    assert "│ litert:cpu │ tflite │ ai-edge-litert 2 │ a board │ 4 │" in text
+    assert "limits: models of 256 MB, 120 s for a measurement, 3,000 MB" in text
+    last = result.stdout.splitlines()[-2:]
+    assert last == [
+        "as the agent examined litert:cpu; python -m nas.device examine there does it again",
+        "the reference network takes 3.22 ms",
+    ]

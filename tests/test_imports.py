@@ -157,7 +157,10 @@ cli.run(app)
     [
         ("torch", "search"),
         ("httpx", "search"),
-        ("onnxruntime.capi", "agent"),
+        ("onnx", "onnxruntime"),
+        ("onnxruntime.capi", "onnxruntime"),
+        ("uvicorn", "agent"),
+        ("ai_edge_litert", "litert"),
         ("openvino", "openvino"),
         ("ncnn", "ncnn"),
     ],

@@ -6,11 +6,14 @@ import math
 from abc import abstractmethod
 
 import numpy as np
+import pytest
 
 from nas.blocks import MBConv
+from nas.errors import MixnasError
 from nas.latency.device import program_of
 from nas.latency.runtimes import Runtime
 from nas.latency.runtimes.base import noise
+from nas.latency.runtimes.models import serialized
 from nas.lowering import MERGE_ALL
 from nas.spec import Head, Input, NetworkSpec, Stem
 
@@ -72,6 +75,16 @@ class RuntimeContract:
         lowered = runtime.outputs(program_of(NETWORK, MERGE_ALL), images[1:2])
         assert np.abs(lowered[0] - outputs[1]).max() < 1e-4 * np.abs(outputs).max()
         assert np.abs(outputs[0] - outputs[1]).max() > 1e-2 * np.abs(outputs).max()
+
+    def test_models_in_its_format_run_wherever_they_come_from(self) -> None:
+        """An agent is sent models; what is none is refused, as by runtimes that take none."""
+        runtime = self.runtime(1, 1)
+        if runtime.model_format is not None:
+            model = serialized(program_of(NETWORK, MERGE_ALL), runtime.model_format, "fp32", 1)
+            run = runtime.load_model(model)
+            assert run() > 0
+        with pytest.raises(MixnasError):
+            runtime.load_model(b"this is not a model")
 
     def test_it_runs_batches(self) -> None:
         """The batch size is a condition that the runtime keeps."""

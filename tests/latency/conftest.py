@@ -25,7 +25,8 @@ class Agent:
     """An agent in a separate process."""
 
     def __init__(self, folder, *options, token=None, port=0):
-        self.folder, self.options = folder, options
+        named = options if "--device" in options else ("--device", "onnxruntime:cpu", *options)
+        self.folder, self.options = folder, named
         self.token = token or secrets.token_urlsafe(32)
         self.start(port)
 
@@ -104,10 +105,23 @@ def start_agent(tmp_path_factory):
 def agent(start_agent):
     """Return an agent that has examined its machine for networks that are not lowered."""
     agent = start_agent()
-    with agent.client() as client:
-        while client.get("/profile", params={**PLAIN, "wait": 20}).status_code == 202:
-            pass
+    examined(agent)
     return agent
+
+
+@pytest.fixture(scope="module")
+def litert_agent(start_agent):
+    """Return an agent that serves LiteRT as well, and has examined it like the other."""
+    agent = start_agent("--device", "onnxruntime:cpu", "--device", "litert:cpu")
+    examined(agent, device="litert:cpu")
+    return agent
+
+
+def examined(agent, **params):
+    """Wait until an agent has a profile for networks that are not lowered."""
+    with agent.client() as client:
+        while client.get("/profile", params={**PLAIN, **params, "wait": 20}).status_code == 202:
+            pass
 
 
 @pytest.fixture(scope="module")

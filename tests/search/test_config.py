@@ -82,7 +82,7 @@ def test_all_commands_measure_on_the_same_device_by_default():
     from nas import device, measure
     from nas.train.__main__ import train
 
-    commands = (train, measure.measure, device.serve, device.fit, device.examine)
+    commands = (train, measure.measure, device.fit, device.examine)
     found = {inspect.signature(command).parameters["device"].default for command in commands}
     assert found == {default_of("device")}
 

@@ -46,6 +46,44 @@ class JobLimits:
 
 
 @dataclass(frozen=True)
+class ServedRuntime:
+    """A runtime that an agent serves.
+
+    Attributes:
+        device: Its name on the agent's machine: ``litert:cpu``.
+        model_format: Name of the format of its models (see `nas.latency.runtimes.models`).
+        version: Name and version of the software.
+        machine: Name of the processor or GPU.
+        threads: Number of threads that it computes with by default.
+    """
+
+    device: str
+    model_format: str
+    version: str
+    machine: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class ServedRuntimes:
+    """What an agent serves.
+
+    Attributes:
+        runtimes: The runtimes; requests that name none are for the first.
+        body_bytes: See `JobLimits`, as the others.
+        seconds: Time limit for a measurement, in seconds.
+        profile_seconds: Time limit for examining a runtime, in seconds.
+        memory_bytes: Memory limit of a job's process, in bytes; None for no limit.
+    """
+
+    runtimes: tuple[ServedRuntime, ...]
+    body_bytes: int
+    seconds: float
+    profile_seconds: float
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True)
 class JobSpec:
     """The task of a job.
 
@@ -82,7 +120,7 @@ class WorkerInput:
 
     Attributes:
         job_spec: The task.
-        folder: Working folder; empty except for the model (``model.onnx``), if there is one.
+        folder: Working folder; empty except for the model (`MODEL`), if there is one.
         seconds: Time after which the process ends itself, in seconds, if the agent does not.
         memory_bytes: Memory limit of the process, in bytes; None for no limit.
     """
@@ -105,5 +143,5 @@ class JobResult(BaseModel):
     failure: str | None = None
 
 
-MODEL = "model.onnx"
+MODEL = "model"
 WORKER_INPUT = TypeAdapter(WorkerInput)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -14,7 +15,7 @@ import uvicorn
 from nas.errors import MixnasError
 from nas.latency.agent.auth import HEAD_BYTES, HEAD_SECONDS, PatientProtocol
 from nas.latency.agent.jobs import JobQueue
-from nas.latency.agent.messages import JobLimits
+from nas.latency.agent.messages import JobLimits, ServedRuntime
 from nas.latency.agent.server import new_app
 
 _CONNECTIONS = 64
@@ -77,7 +78,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def run_server(
-    device: str,
+    runtimes: Sequence[ServedRuntime],
     token: str,
     limits: JobLimits,
     listener: socket.socket,
@@ -87,7 +88,7 @@ def run_server(
     """Run the server until a signal stops it.
 
     Args:
-        device: Runtime on this machine: ``onnxruntime:cpu``.
+        runtimes: Runtimes to serve, one or more; the first is the default.
         token: Token that every request must carry.
         limits: Limits on the cost of one request.
         listener: Bound socket that is listening.
@@ -99,7 +100,7 @@ def run_server(
     """
     jobs = JobQueue(limits)
     config = uvicorn.Config(
-        new_app(device, token, jobs),
+        new_app(runtimes, token, jobs),
         loop="nas.latency.agent.run:PatientLoop",
         http=PatientProtocol,
         ws="none",

@@ -5,10 +5,7 @@ It neither imports a runtime nor parses a model; worker processes do both.
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
@@ -16,12 +13,19 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.requests import ClientDisconnect
 
 from nas import __version__
+from nas.latency.agent.accepted import ACCEPTED
 from nas.latency.agent.auth import TokenAuth
 from nas.latency.agent.jobs import BusyError, Job, JobQueue
-from nas.latency.agent.messages import MODEL, JobLimits, JobSpec, Kind
+from nas.latency.agent.messages import (
+    MODEL,
+    JobSpec,
+    Kind,
+    ServedRuntime,
+    ServedRuntimes,
+)
+from nas.latency.agent.upload import receive
 from nas.latency.conditions import (
     Conditions,
     Interval,
@@ -33,20 +37,29 @@ from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
 
 LONGEST_WAIT = 20.0  # maximum time for which a request is held, in seconds
-_TYPES = ("", "application/octet-stream", "application/onnx", "application/x-onnx")
-# The first byte is the tag of a field of ModelProto (onnx.proto): ir_version in the files of all
-# known writers. Everything else is checked in the worker process.
-_FIRST_BYTES = frozenset(b"\x08\x12\x1a\x22\x28\x32\x3a\x42\x72")
 _Seconds = Annotated[float, Field(gt=0, le=60)]
 
 
 class _Query(BaseModel):
     model_config = ConfigDict(extra="forbid")
+    device: Annotated[str, Field(max_length=64)] | None = None
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     batch: Annotated[int, Field(ge=1, le=4096)] = 1
     precision: Precision = "fp32"
     lowered: bool = True
     interval_ms: Interval = 0.0
+
+    def served(self, runtimes: Sequence[ServedRuntime]) -> ServedRuntime:
+        """Return the requested runtime, or the first one if none is named.
+
+        Raises:
+            HTTPException: If the agent does not serve it.
+        """
+        for runtime in runtimes:
+            if self.device in (None, runtime.device):
+                return runtime
+        names = ", ".join(runtime.device for runtime in runtimes)
+        raise HTTPException(404, f"this agent does not serve '{self.device}'; it serves {names}")
 
     def settings(self) -> MeasurementSettings:
         """Return the requested measurement settings."""
@@ -60,13 +73,13 @@ class _Query(BaseModel):
 
 
 class FactQuery(_Query):
-    """Measurement settings, and how many seconds to wait for the answer."""
+    """Runtime and measurement settings, and how many seconds to wait for the answer."""
 
     wait: Annotated[float, Field(ge=0, le=LONGEST_WAIT)] = 0.0
 
 
 class MeasurementQuery(_Query):
-    """Settings and effort of a measurement; see `nas.latency.protocol.Effort` and `JobSpec`."""
+    """Runtime, settings and effort of a measurement; see `Effort` and `JobSpec`."""
 
     resolution: Annotated[int, Field(ge=1, le=8192)]
     rounds: Annotated[int, Field(ge=1, le=1000)] = Effort.rounds
@@ -125,10 +138,13 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 _NOT_YET: dict[int | str, dict[str, Any]] = {
     202: {"model": Accepted, "description": "The job is still running; ask again."}
 }
+_NOT_SERVED: dict[int | str, dict[str, Any]] = {
+    404: {"model": Problem, "description": "The agent does not serve this runtime."}
+}
 _UPLOAD: dict[int | str, dict[str, Any]] = {
     408: {"model": Problem, "description": "The model did not arrive in time."},
     413: {"model": Problem, "description": "The model is too large."},
-    415: {"model": Problem, "description": "The body is not an ONNX model."},
+    415: {"model": Problem, "description": "The body is not a model in the runtime's format."},
 }
 _BODY = {
     "requestBody": {
@@ -138,11 +154,11 @@ _BODY = {
 }
 
 
-def new_app(device: str, token: str, jobs: JobQueue) -> FastAPI:
+def new_app(runtimes: Sequence[ServedRuntime], token: str, jobs: JobQueue) -> FastAPI:
     """Return the agent's application.
 
     Args:
-        device: Runtime on this machine: ``onnxruntime:cpu``.
+        runtimes: Runtimes to serve, one or more; requests that name none are for the first.
         token: Token that every request must carry, except those for the agent's health and the
             interactive documentation.
         jobs: Queue that runs the jobs.
@@ -150,7 +166,7 @@ def new_app(device: str, token: str, jobs: JobQueue) -> FastAPI:
     app = FastAPI(
         title="mixnas device agent",
         version=__version__,
-        description="Measures the latency of ONNX models on this machine.",
+        description="Measures the latency of models on this machine.",
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
         responses=_PROBLEMS,
@@ -159,35 +175,51 @@ def new_app(device: str, token: str, jobs: JobQueue) -> FastAPI:
     app.add_exception_handler(BusyError, _busy)
     app.add_exception_handler(OSError, _storage_error)
     app.add_middleware(TokenAuth, token=token)
-    _add_facts(app, device, jobs)
-    _add_measurements(app, device, jobs)
+    _add_facts(app, runtimes, jobs)
+    _add_measurements(app, runtimes, jobs)
     return app
 
 
-def _add_facts(app: FastAPI, device: str, jobs: JobQueue) -> None:
+def _add_facts(app: FastAPI, runtimes: Sequence[ServedRuntime], jobs: JobQueue) -> None:
     @app.get("/health", responses={})
     async def health() -> Health:
         """Return whether the agent is busy; no token is needed."""
         return Health(status="serving", busy=jobs.busy, version=__version__)
 
-    @app.get("/conditions", response_model=Conditions, responses=_NOT_YET, dependencies=_LOCKED)
+    @app.get("/runtimes", dependencies=_LOCKED)
+    async def served() -> ServedRuntimes:
+        """Return the runtimes that the agent serves, and the limits of jobs."""
+        limits = jobs.limits
+        return ServedRuntimes(
+            runtimes=tuple(runtimes),
+            body_bytes=limits.body_bytes,
+            seconds=limits.seconds,
+            profile_seconds=limits.profile_seconds,
+            memory_bytes=limits.memory_bytes,
+        )
+
+    fact = {**_NOT_YET, **_NOT_SERVED}
+
+    @app.get("/conditions", response_model=Conditions, responses=fact, dependencies=_LOCKED)
     async def conditions(query: Annotated[FactQuery, Query()]) -> JSONResponse:
         """Return the conditions of measurements with these settings."""
-        return await _fact("conditions", device, query, jobs)
+        return await _fact("conditions", query.served(runtimes), query, jobs)
 
-    @app.get("/profile", response_model=DeviceProfile, responses=_NOT_YET, dependencies=_LOCKED)
+    @app.get("/profile", response_model=DeviceProfile, responses=fact, dependencies=_LOCKED)
     async def profile(query: Annotated[FactQuery, Query()]) -> JSONResponse:
-        """Return the usual speed of the device and the forms of layers that are fastest on it.
+        """Return the usual speed of the runtime and the forms of layers that are fastest in it.
 
-        The first request under a set of conditions examines the device, which takes some seconds,
+        The first request under a set of conditions examines the runtime, which takes some seconds,
         or about a minute on a board.
         """
-        return await _fact("profile", device, query, jobs)
+        return await _fact("profile", query.served(runtimes), query, jobs)
 
 
-async def _fact(kind: Kind, device: str, query: FactQuery, jobs: JobQueue) -> JSONResponse:
+async def _fact(
+    kind: Kind, runtime: ServedRuntime, query: FactQuery, jobs: JobQueue
+) -> JSONResponse:
     """Answer a request for conditions or the profile, running a job if there is no result yet."""
-    job_spec = JobSpec(kind, device, query.settings())
+    job_spec = JobSpec(kind, runtime.device, query.settings())
     job = jobs.find(job_spec.digest())
     if job is None:
         job = Job(job_spec.digest(), job_spec)
@@ -199,29 +231,34 @@ async def _fact(kind: Kind, device: str, query: FactQuery, jobs: JobQueue) -> JS
     return _reply(job)
 
 
-def _add_measurements(app: FastAPI, device: str, jobs: JobQueue) -> None:
+def _add_measurements(app: FastAPI, runtimes: Sequence[ServedRuntime], jobs: JobQueue) -> None:
     @app.post(
         "/measurements",
         status_code=202,
         response_model=Accepted,
-        responses=_UPLOAD,
+        responses={**_UPLOAD, **_NOT_SERVED},
         dependencies=_LOCKED,
         openapi_extra=_BODY,
     )
     async def measure(
         request: Request, query: Annotated[MeasurementQuery, Query()]
     ) -> JSONResponse:
-        """Measure the ONNX model in the body, which must have one float input (batch, C, H, W).
+        """Measure the model in the body, in the format of the runtime.
+
+        It must have one float input, images: (batch, C, H, W) in ONNX, (batch, H, W, C) in
+        TensorFlow Lite, (C, H, W) in ncnn.
 
         The same model with the same query is the same measurement and is made only once, unless it
         failed; another value of `take` asks for another measurement. With `sha256`, the digest of
         the body, an existing measurement is found before the body is sent.
         """
-        job_spec = query.job_spec(device)
+        runtime = query.served(runtimes)
+        job_spec = query.job_spec(runtime.device)
         if query.sha256 and (known := _reusable(jobs, job_spec.digest(query.sha256))):
             return _accepted(known)
         with jobs.slot() as slot:
-            digest = await _receive(request, slot.folder / MODEL, jobs.limits)
+            accepted = ACCEPTED[runtime.model_format]
+            digest = await receive(request, slot.folder / MODEL, jobs.limits, accepted)
             if query.sha256 not in (None, digest):
                 raise HTTPException(
                     400, f"the SHA-256 digest of the body is {digest}, not {query.sha256}"
@@ -229,7 +266,7 @@ def _add_measurements(app: FastAPI, device: str, jobs: JobQueue) -> None:
             job = Job(job_spec.digest(digest), job_spec)
             if known := _reusable(jobs, job.id):
                 return _accepted(known)
-            profile = JobSpec("profile", device, job_spec.settings)
+            profile = JobSpec("profile", runtime.device, job_spec.settings)
             jobs.begin(slot, [Job(profile.digest(), profile), job])
         return _accepted(job)
 
@@ -270,40 +307,6 @@ def _reply(job: Job) -> JSONResponse:
     if job.result.failure is not None:
         return JSONResponse({"detail": job.result.failure}, 422)
     return JSONResponse(job.result.answer)
-
-
-async def _receive(request: Request, path: Path, limits: JobLimits) -> str:
-    """Write the body of a request to a file and return its SHA-256 digest.
-
-    Raises:
-        HTTPException: If the body is too large, too slow, incomplete, or not an ONNX model.
-    """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in _TYPES:
-        raise HTTPException(415, "send an ONNX model as Content-Type: application/octet-stream")
-    too_large = HTTPException(413, f"models may have at most {limits.body_bytes:,} bytes")
-    if int(request.headers.get("content-length", 0)) > limits.body_bytes:
-        raise too_large
-    digest, size = hashlib.sha256(), 0
-    try:
-        async with asyncio.timeout(limits.receive_seconds):
-            with path.open("wb") as file:
-                async for chunk in request.stream():
-                    if not size and chunk and chunk[0] not in _FIRST_BYTES:
-                        raise HTTPException(415, "the body does not begin like an ONNX model")
-                    size += len(chunk)
-                    if size > limits.body_bytes:
-                        raise too_large
-                    digest.update(chunk)
-                    file.write(chunk)
-    except TimeoutError:
-        reason = f"the model did not arrive within {limits.receive_seconds:g} s"
-        raise HTTPException(408, reason, {"Connection": "close"}) from None
-    except ClientDisconnect:  # nobody receives this answer
-        raise HTTPException(400, "the connection closed before the model was complete") from None
-    if not size:
-        raise HTTPException(400, "the body is empty; send an ONNX model")
-    return digest.hexdigest()
 
 
 async def _bad_request(request: Request, error: Exception) -> JSONResponse:

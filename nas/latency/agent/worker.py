@@ -16,6 +16,7 @@ from typing import Any
 
 from nas.errors import MixnasError
 from nas.imports import missing_package
+from nas.latency.agent.accepted import ACCEPTED
 from nas.latency.agent.messages import MODEL, WORKER_INPUT, JobResult, JobSpec, WorkerInput
 from nas.latency.device import LocalDevice
 
@@ -83,13 +84,11 @@ def _answer(job_spec: JobSpec) -> dict[str, Any]:
 
 
 def _measure(device: LocalDevice, job_spec: JobSpec) -> dict[str, Any]:
-    from nas.latency.agent.external_data import refuse_external_data
-
     runtime = device.runtime
-    if runtime.model_format != "onnx":
-        raise MixnasError(f"'{job_spec.device}' does not run ONNX models")
+    if runtime.model_format is None or runtime.model_format not in ACCEPTED:
+        raise MixnasError(f"'{job_spec.device}' runs no models in a format that agents accept")
     model = Path(MODEL).read_bytes()
-    refuse_external_data(model)
+    ACCEPTED[runtime.model_format].check(model)
     latency = device.time(lambda: runtime.load_model(model), job_spec.resolution, job_spec.effort)
     return latency.to_dict()
 

@@ -12,11 +12,13 @@ import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import httpx
 
 from nas import __version__
 from nas.errors import MixnasError, UnrunnableError
+from nas.latency.runtimes import FAMILIES
 from nas.latency.token import TOKEN, TOKEN_FILE, can_be_token
 
 CA_FILE = "MIXNAS_CA_FILE"
@@ -42,6 +44,15 @@ class AgentResponse:
     status: int
     content: bytes
     retry_after: float = 0.0
+
+    @property
+    def detail(self) -> str:
+        """The reason that the agent gives, in printable characters."""
+        try:
+            detail = json.loads(self.content)["detail"]
+        except (ValueError, KeyError, TypeError):
+            return "no reason given"
+        return "".join(c for c in str(detail) if c.isprintable())[:500]
 
 
 class AgentClient:
@@ -146,7 +157,7 @@ class AgentClient:
                 f"{self._url} rejects the token; set {TOKEN} to the agent's token, or {TOKEN_FILE} "
                 "to a file that contains it"
             )
-        detail = _detail(answer.content)
+        detail = answer.detail
         if answer.status == 422:
             raise UnrunnableError(f"{self._url} failed: {detail}")
         if answer.status == 413:
@@ -165,6 +176,23 @@ class AgentClient:
             f"{self._url} does not answer ({reason}); check the address, and that `python -m "
             "nas.device serve` is running there with this --host and --port"
         )
+
+
+def split_address(name: str) -> tuple[str, str | None]:
+    """Return an agent's address and the runtime that a device's name adds to it, if any.
+
+    ``http://board:7070/litert:cpu`` names the runtime ``litert:cpu`` of ``http://board:7070``.
+
+    Raises:
+        MixnasError: If the name ends with a runtime that lacks its processor.
+    """
+    _checked_url(name)
+    last = urlsplit(name).path.rpartition("/")[2]
+    if last in FAMILIES:
+        raise MixnasError(f"'{name}' does not name a processor; write {name}:PROCESSOR")
+    if ":" not in last:
+        return name, None
+    return name[: -len(last) - 1], last
 
 
 def _checked_url(url: str) -> httpx.URL:
@@ -246,11 +274,3 @@ def _raise_if_untrusted(url: str, error: httpx.TransportError) -> None:
             f"the certificate of {url} is not trusted ({reason.strip()}); set {CA_FILE} to a file "
             "with this certificate or that of its authority"
         ) from None
-
-
-def _detail(content: bytes) -> str:
-    try:
-        detail = json.loads(content)["detail"]
-    except (ValueError, KeyError, TypeError):
-        return "no reason given"
-    return "".join(c for c in str(detail) if c.isprintable())[:500]

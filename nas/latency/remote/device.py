@@ -13,12 +13,15 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from nas.errors import MixnasError
+from nas.imports import missing_package
+from nas.latency.agent.messages import ServedRuntimes
 from nas.latency.conditions import Conditions, Latency, MeasurementSettings
 from nas.latency.deployment import BY_LAYER, TRAINED, network_forms
 from nas.latency.device import program_of
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
-from nas.latency.remote.client import AgentClient, AgentResponse
+from nas.latency.remote.client import AgentClient, AgentResponse, split_address
+from nas.latency.runtimes import FAMILIES
 from nas.latency.runtimes.base import Program
 from nas.latency.runtimes.models import serialized
 from nas.lowering import MERGE_ALL, FormChoice
@@ -38,6 +41,7 @@ class _Accepted:
 
 
 _ACCEPTED = TypeAdapter(_Accepted)
+_SERVED = TypeAdapter(ServedRuntimes)
 _CONDITIONS = TypeAdapter(Conditions)
 _PROFILE = TypeAdapter(DeviceProfile)
 _LATENCY = TypeAdapter(Latency)
@@ -60,7 +64,8 @@ class RemoteDevice:
         """Create the client of an agent, without sending anything.
 
         Args:
-            name: Address of the agent: ``http://board:7070``.
+            name: Address of the agent: ``http://board:7070`` for the first of its runtimes, or
+                ``http://board:7070/litert:cpu``.
             settings: Settings of the measurements.
             token: Token of the agent; None for that in ``MIXNAS_TOKEN``, or in the file named by
                 ``MIXNAS_TOKEN_FILE``.
@@ -73,7 +78,13 @@ class RemoteDevice:
         """
         self.name = name.rstrip("/")
         self.settings = settings
-        self._client = AgentClient(self.name, token, ca_file, patience)
+        address, self._runtime = split_address(self.name)
+        self._client = AgentClient(address, token, ca_file, patience)
+
+    def served(self) -> ServedRuntimes:
+        """Return the runtimes that the agent serves, and its limits."""
+        runtimes: ServedRuntimes = self._read(_SERVED, self._client.ask("GET", "/runtimes", {}))
+        return runtimes
 
     # -- conditions and profile --------------------------------------------------------------
 
@@ -82,6 +93,9 @@ class RemoteDevice:
         """The conditions with the agent's own name for the device."""
         answer = self._result("/conditions")
         conditions: Conditions = self._read(_CONDITIONS, answer)
+        if self._runtime not in (None, conditions.device):
+            raise self._mismatch(conditions.device)
+        self._runtime = conditions.device  # the same one from now on, whatever the agent's first is
         requested = self.settings
         names = ["batch", "precision", "lowered", "interval_ms"]
         for name in (*names, *(["threads"] if requested.threads else [])):
@@ -105,8 +119,9 @@ class RemoteDevice:
     @cached_property
     def profile(self) -> DeviceProfile:
         """See `Device`."""
+        conditions = self._agent_conditions
         profile: DeviceProfile = self._read(_PROFILE, self._result("/profile"))
-        if differences := self._agent_conditions.differences(profile.conditions):
+        if differences := conditions.differences(profile.conditions):
             raise self._mismatch("; ".join(differences))
         return profile
 
@@ -156,7 +171,23 @@ class RemoteDevice:
         )
 
     def _model(self, program: Program) -> bytes:
-        return serialized(program, "onnx", self.settings.precision, self.settings.batch)
+        runtime = self._agent_conditions.device
+        family = FAMILIES.get(runtime.partition(":")[0])
+        if family is None or family.model_format is None:
+            raise self._mismatch(runtime)
+        settings = self.settings
+        if settings.precision == "int8" and runtime.startswith("openvino:"):
+            raise MixnasError(
+                f"{self.name}: int8 networks for OpenVINO are quantized by OpenVINO where they "
+                "run, which an agent does not do; use fp32, or another runtime of the agent"
+            )
+        try:
+            return serialized(program, family.model_format, settings.precision, settings.batch)
+        except ModuleNotFoundError as error:
+            raise MixnasError(
+                f"networks for {runtime} on {self.name} are written on this machine: "
+                f"{missing_package(error) or error}"
+            ) from None
 
     def _latency(self, answer: AgentResponse, resolution: int) -> Latency:
         latency: Latency = self._read(_LATENCY, answer)
@@ -169,8 +200,8 @@ class RemoteDevice:
     # -- requests ---------------------------------------------------------------------------
 
     def _params(self) -> dict[str, Any]:
-        settings = dataclasses.asdict(self.settings)
-        return {name: value for name, value in settings.items() if value is not None}
+        params = {**dataclasses.asdict(self.settings), "device": self._runtime}
+        return {name: value for name, value in params.items() if value is not None}
 
     def _result(self, path: str, settings: bool = True) -> AgentResponse:
         """Ask for a result until the agent has finished the job."""
@@ -186,6 +217,8 @@ class RemoteDevice:
                 )
 
     def _read(self, kind: TypeAdapter[Any], answer: AgentResponse) -> Any:
+        if answer.status == 404 and self._runtime and self._runtime in (told := answer.detail):
+            raise MixnasError(f"{self.name}: {told}")
         try:
             return kind.validate_json(answer.content)
         except ValidationError:

@@ -72,7 +72,7 @@ class Family:
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         "onnxruntime": Family(
-            "onnxruntime_runtime", "OnnxRuntime", "agent", ("onnxruntime:cpu",), "onnx"
+            "onnxruntime_runtime", "OnnxRuntime", "onnxruntime", ("onnxruntime:cpu",), "onnx"
         ),
         "openvino": Family("openvino_runtime", "OpenVino", "openvino", ("openvino:cpu",), "onnx"),
         "litert": Family("litert_runtime", "LiteRT", "litert", ("litert:cpu",), "tflite"),

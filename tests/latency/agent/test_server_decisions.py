@@ -9,10 +9,14 @@ import pytest
 
 from nas.latency.agent import jobs as jobs_module
 from nas.latency.agent.jobs import JobQueue
-from nas.latency.agent.messages import JobLimits, JobResult
+from nas.latency.agent.messages import JobLimits, JobResult, ServedRuntime
 from nas.latency.agent.server import LONGEST_WAIT, new_app
 
 DEVICE, TOKEN = "onnxruntime:cpu", "a-token-of-the-tests"
+SERVED = [
+    ServedRuntime(DEVICE, "onnx", "onnxruntime 1", "a board", 4),
+    ServedRuntime("litert:cpu", "tflite", "ai-edge-litert 2", "a board", 4),
+]
 MODEL = b"\x08\x09model"
 DIGEST = hashlib.sha256(MODEL).hexdigest()
 OCTETS = {"Content-Type": "application/octet-stream"}
@@ -23,7 +27,7 @@ class Agent:
 
     def __init__(self, limits=JobLimits()):  # noqa: B008
         self.queue = JobQueue(limits)
-        transport = httpx.ASGITransport(new_app(DEVICE, TOKEN, self.queue))
+        transport = httpx.ASGITransport(new_app(SERVED, TOKEN, self.queue))
         headers = {"Authorization": f"Bearer {TOKEN}"}
         self.client = httpx.AsyncClient(
             transport=transport, base_url="http://agent", headers=headers
@@ -50,7 +54,7 @@ def workers(monkeypatch):
     results, jobs = [], []
 
     async def worker(job_spec, folder, limits):
-        jobs.append((job_spec, (folder / "model.onnx").exists()))
+        jobs.append((job_spec, (folder / "model").exists()))
         result = results.pop(0) if results else JobResult(answer={"kind": job_spec.kind})
         await asyncio.sleep(0)
         return result
@@ -360,5 +364,110 @@ def test_the_description_of_the_interface(workers):
         assert operation["security"] == [{"HTTPBearer": []}]
         assert json.dumps(page)
         assert (await Agent().get("/redoc")).status_code == 404
+
+    scenario(ask)
+
+
+# -- several runtimes ------------------------------------------------------------------------------
+
+TFLITE = b"\x1c\x00\x00\x00TFL3model"
+
+
+def test_what_is_served_can_be_asked_for(workers):
+    async def ask():
+        agent = Agent(JobLimits(body_bytes=1000, seconds=7.0, memory_bytes=10**9))
+        answer = await agent.get("/runtimes")
+        assert answer.json() == {
+            "runtimes": [
+                {
+                    "device": "onnxruntime:cpu",
+                    "model_format": "onnx",
+                    "version": "onnxruntime 1",
+                    "machine": "a board",
+                    "threads": 4,
+                },
+                {
+                    "device": "litert:cpu",
+                    "model_format": "tflite",
+                    "version": "ai-edge-litert 2",
+                    "machine": "a board",
+                    "threads": 4,
+                },
+            ],
+            "body_bytes": 1000,
+            "seconds": 7.0,
+            "profile_seconds": 1800.0,
+            "memory_bytes": 1_000_000_000,
+        }
+        agent.client.headers.pop("Authorization")
+        assert (await agent.get("/runtimes")).status_code == 401
+
+    scenario(ask)
+
+
+def test_a_request_names_a_runtime_or_is_for_the_first(workers):
+    async def ask():
+        agent = Agent()
+        await agent.get("/conditions", wait=5)
+        await agent.get("/profile", wait=5, device="litert:cpu")
+        accepted = await agent.post(TFLITE, device="litert:cpu")
+        assert accepted.status_code == 202, accepted.text
+        await agent.result(accepted)
+        asked = [(spec.kind, spec.device) for spec, _ in workers[1]]
+        assert asked == [
+            ("conditions", DEVICE),
+            ("profile", "litert:cpu"),
+            ("measurement", "litert:cpu"),
+        ]
+
+    scenario(ask)
+
+
+def test_a_runtime_that_is_not_served_is_refused_with_those_that_are(workers):
+    async def ask():
+        agent = Agent()
+        for answer in (
+            await agent.get("/conditions", device="ncnn:cpu"),
+            await agent.get("/profile", device="ncnn:cpu"),
+            await agent.post(device="ncnn:cpu"),
+        ):
+            assert answer.status_code == 404
+            assert answer.json()["detail"] == (
+                "this agent does not serve 'ncnn:cpu'; it serves onnxruntime:cpu, litert:cpu"
+            )
+        assert workers[1] == []
+        assert (await agent.get("/profile", device="x" * 65)).status_code == 400
+
+    scenario(ask)
+
+
+@pytest.mark.parametrize(
+    ("device", "body", "status"),
+    [
+        ("litert:cpu", MODEL, 415),
+        ("litert:cpu", b"\x1c\x00\x00\x00TFL", 415),  # too short to tell
+        ("litert:cpu", [b"\x1c\x00", b"\x00\x00TF", b"L3", b"model"], 202),
+        ("litert:cpu", [b"\x1c\x00", b"\x00\x00TF", b"L2", b"model"], 415),
+        ("litert:cpu", b"", 400),
+        ("onnxruntime:cpu", TFLITE, 415),
+        ("onnxruntime:cpu", MODEL, 202),
+    ],
+)
+def test_a_body_begins_like_the_format_of_its_runtime(workers, device, body, status):
+    async def chunks():
+        for chunk in body:
+            yield chunk
+
+    async def ask():
+        agent = Agent()
+        answer = await agent.post(body if isinstance(body, bytes) else chunks(), device=device)
+        assert answer.status_code == status, answer.text
+        title = "a TensorFlow Lite model" if device == "litert:cpu" else "an ONNX model"
+        if status == 202:
+            await agent.result(answer)
+        elif status == 415:
+            assert answer.json()["detail"] == f"the body does not begin like {title}"
+        else:
+            assert answer.json()["detail"] == f"the body is empty; send {title}"
 
     scenario(ask)

@@ -46,10 +46,10 @@ def test_errors_become_failures(monkeypatch, error, failure):
         assert result.failure == failure
 
 
-def test_a_device_that_runs_no_onnx_models_cannot_measure():
+def test_a_device_that_takes_no_models_cannot_measure():
     settings = MeasurementSettings(threads=1, lowered=False)
     result = worker._result(JobSpec("measurement", "torch:cpu", settings))
-    assert result.failure == "'torch:cpu' does not run ONNX models"
+    assert result.failure == "'torch:cpu' runs no models in a format that agents accept"
 
 
 def test_the_answer_is_all_that_is_printed(tmp_path):
@@ -107,7 +107,7 @@ def test_answers_by_kind(monkeypatch, tmp_path):
     loaded = []
     monkeypatch.setattr(OnnxRuntime, "load_model", lambda self, graph: loaded.append(graph))
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "model.onnx").write_bytes(b"\x08\x09")  # a model of version 9 that is empty
+    (tmp_path / "model").write_bytes(b"\x08\x09")  # a model of version 9 that is empty
     answers = {
         kind: worker._result(
             JobSpec(kind, "onnxruntime:cpu", effort=Effort(rounds=7), resolution=9)

@@ -7,7 +7,7 @@ from nas import __version__
 from nas.errors import MixnasError, UnrunnableError
 from nas.latency.conditions import MeasurementSettings
 from nas.latency.remote import client as client_module
-from nas.latency.remote.client import AgentClient, AgentResponse
+from nas.latency.remote.client import AgentClient, AgentResponse, split_address
 from nas.latency.remote.device import RemoteDevice
 from tests.latency.remote.stub import conditions, error_of, stub
 
@@ -44,6 +44,29 @@ def test_unexpected_answers_are_reported(answer, message):
 @pytest.mark.parametrize("url", ["http://", "http://board:port", "http://board:1?x=1", "ftp://a"])
 def test_invalid_addresses_are_refused(url):
     assert "write http://HOST:PORT" in error_of(RemoteDevice, url, PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "runtime"),
+    [
+        ("http://board:7070", "http://board:7070", None),
+        ("http://board", "http://board", None),
+        ("http://board:7070/litert:cpu", "http://board:7070", "litert:cpu"),
+        ("https://hub/board/3", "https://hub/board/3", None),
+        ("https://hub/board/3/onnxruntime:cuda", "https://hub/board/3", "onnxruntime:cuda"),
+        ("http://[::1]:7070/ncnn:cpu", "http://[::1]:7070", "ncnn:cpu"),
+    ],
+)
+def test_an_address_may_end_with_a_runtime(name, address, runtime):
+    assert split_address(name) == (address, runtime)
+
+
+def test_a_runtime_in_an_address_has_a_processor():
+    message = error_of(RemoteDevice, "http://board:7070/litert", PLAIN)
+    assert message == (
+        "'http://board:7070/litert' does not name a processor; write "
+        "http://board:7070/litert:PROCESSOR"
+    )
 
 
 def test_no_password_in_an_address():

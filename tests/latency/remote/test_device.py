@@ -5,6 +5,7 @@ import json
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -44,10 +45,38 @@ def test_a_network_is_measured_elsewhere(agent, small, monkeypatch):
 
 
 def test_the_pauses_are_made_there(agent, small):
-    paused = dataclasses.replace(PLAIN, interval_ms=10.0)
+    paused = dataclasses.replace(PLAIN, interval_ms=2.0)
     latency = remote(agent, paused).measure(small, QUICK)
-    assert latency.interval_ms == 10.0
+    assert latency.interval_ms == 2.0
     assert latency.median_ms < 1000 * QUICK.seconds  # of a run, without the pause
+
+
+def test_a_runtime_of_the_agent_is_named_by_the_address(litert_agent, small, monkeypatch):
+    monkeypatch.setenv("MIXNAS_TOKEN", litert_agent.token)
+    device = open_device(f"{litert_agent.url}/litert:cpu", PLAIN)
+    measured = device.measure(small, QUICK)
+    assert measured.conditions == device.conditions
+    assert (measured.device, device.name) == (f"{litert_agent.url}/litert:cpu",) * 2
+    assert measured.runtime.startswith("ai-edge-litert ")
+    assert 0 < measured.low_ms <= measured.median_ms <= measured.high_ms
+    # The same agent's other runtime is another device, with other latencies, profiles and files.
+    first = remote(litert_agent)
+    assert first.conditions.runtime.startswith("onnxruntime ")
+    assert first.conditions.digest() != device.conditions.digest()
+    named = open_device(f"{litert_agent.url}/onnxruntime:cpu", PLAIN)
+    assert named.conditions.runtime == first.conditions.runtime
+    # What it does not serve is told with what it does.
+    message = error_of(open_device(f"{litert_agent.url}/openvino:cpu", PLAIN).prepare)
+    assert message == (
+        f"{litert_agent.url}/openvino:cpu: this agent does not serve 'openvino:cpu'; it serves "
+        "onnxruntime:cpu, litert:cpu"
+    )
+    served = first.served()
+    assert [(known.device, known.model_format) for known in served.runtimes] == [
+        ("onnxruntime:cpu", "onnx"),
+        ("litert:cpu", "tflite"),
+    ]
+    assert (served.body_bytes, served.seconds) == (256_000_000, 120.0)
 
 
 @pytest.mark.slow
@@ -172,15 +201,17 @@ def test_a_measurement_is_sent_again_when_the_agent_was_restarted(answering, sma
     assert sent[0] == sent[1]  # the same take: an agent that still knows it does not repeat it
     assert {"rounds": 2, "seconds": 0.2, "precision_of_ratio": 0.005}.items() <= sent[0].items()
     assert (sent[0]["resolution"], sent[0]["threads"], sent[0]["lowered"]) == (64, 1, False)
-    assert requests[1][:2] == ("GET", f"/measurements/{ID}")
-    assert requests[1][2] == {"wait": 15.0}
+    assert requests[2][:2] == ("GET", f"/measurements/{ID}")
+    assert requests[2][2] == {"wait": 15.0}
 
 
 def test_an_agent_that_restarts_again_and_again_is_given_up(answering, small):
-    device, requests = answering(measurements=[(202, {"id": ID}), (404, {})] * 3)
+    device, requests = answering(
+        conditions=[(200, CONDITIONS_THERE)], measurements=[(202, {"id": ID}), (404, {})] * 3
+    )
     message = error_of(device.measure, small, QUICK)
     assert message.startswith("http://board:1 was restarted 3 times during the measurement of ")
-    assert len(requests) == 6
+    assert len(requests) == 1 + 6
 
 
 @pytest.mark.parametrize(
@@ -225,6 +256,46 @@ def test_a_job_that_takes_too_long_is_given_up(answering, monkeypatch):
             "interval_ms": 0.0,
             "wait": 15.0,
         },
+    )
+
+
+def test_the_first_runtime_stays_the_same_one(answering, small):
+    there = {**CONDITIONS_THERE, "device": "litert:cpu"}
+    answer = {**measured(), "device": "litert:cpu"}
+    device, requests = answering(
+        conditions=[(200, there)], measurements=[(202, {"id": ID}), (200, answer)]
+    )
+    assert device.measure(small, QUICK).device == "http://board:1"
+    asked = [(path, params.get("device")) for _, path, params in requests]
+    assert asked[:2] == [("/conditions", None), ("/measurements", "litert:cpu")]
+
+
+def test_another_runtime_than_the_one_named_is_refused(answering):
+    device, requests = answering(conditions=[(200, CONDITIONS_THERE)])
+    device._runtime = "litert:cpu"
+    assert "(onnxruntime:cpu)" in error_of(lambda: device.conditions)
+    assert requests[0][2]["device"] == "litert:cpu"
+
+
+@pytest.mark.parametrize("runtime", ["torch:cpu", "quantum:cpu"])
+def test_runtimes_that_take_no_models_cannot_be_measured(answering, small, runtime):
+    device, _ = answering(conditions=[(200, {**CONDITIONS_THERE, "device": runtime})])
+    assert f"({runtime})" in error_of(device.measure, small, QUICK)
+
+
+def test_int8_of_openvino_is_made_by_openvino_alone(answering, small):
+    there = {**CONDITIONS_THERE, "device": "openvino:cpu", "precision": "int8"}
+    device, _ = answering(conditions=[(200, there)])
+    device.settings = dataclasses.replace(PLAIN, precision="int8")
+    assert "which an agent does not do; use fp32, or another" in error_of(device.measure, small)
+
+
+def test_what_writes_models_must_be_installed_here(answering, small, monkeypatch):
+    device, _ = answering(conditions=[(200, {**CONDITIONS_THERE, "device": "litert:cpu"})])
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    assert error_of(device.measure, small) == (
+        "networks for litert:cpu on http://board:1 are written on this machine: the package "
+        "'ai_edge_litert' is not installed; install it with pip install 'mixnas[litert]'"
     )
 
 

@@ -55,7 +55,7 @@ def test_int8_is_refused_by_torch():
 @pytest.mark.parametrize(
     ("name", "module", "package", "extra"),
     [
-        ("onnxruntime:cpu", "onnxruntime", "onnxruntime", "agent"),
+        ("onnxruntime:cpu", "onnxruntime", "onnxruntime", "onnxruntime"),
         ("openvino:cpu", "openvino", "openvino", "openvino"),
         ("litert:cpu", "ai_edge_litert.interpreter", "ai_edge_litert", "litert"),
         ("compile:cpu", "torch", "torch", "search"),

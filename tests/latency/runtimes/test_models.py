@@ -16,6 +16,7 @@ from nas.latency.runtimes.models import serialized
 from nas.latency.runtimes.onnxruntime_runtime import OnnxRuntime
 from nas.latency.weights import realistic_weights
 from nas.spec import load_network
+from tests.latency.records import latency
 
 TREE = Seq((("conv", Conv(3, 16, 3)), ("pool", GlobalPool()), ("classifier", Linear(16, 2))))
 PROGRAM = Program(TREE, (3, 8, 8), realistic_weights(TREE))
@@ -71,12 +72,16 @@ def broken_quantizer(monkeypatch):
 MESSAGE = r"^the network cannot be quantized to int8: no range for 'conv'$"
 
 
+CONDITIONS_THERE = latency(device="onnxruntime:cpu").conditions
+
+
 def test_a_network_that_cannot_be_quantized_is_unrunnable(broken_quantizer, monkeypatch):
     with pytest.raises(UnrunnableError, match=MESSAGE):
         OnnxRuntime("cpu", threads=1, batch=1, precision="int8").load(PROGRAM)
     OnnxRuntime("cpu", threads=1, batch=1).load(PROGRAM)
     settings = MeasurementSettings(precision="int8", lowered=False)
     device = RemoteDevice("http://board:1", settings, token="a-token")
+    monkeypatch.setattr(RemoteDevice, "_agent_conditions", CONDITIONS_THERE)
     with pytest.raises(UnrunnableError, match=MESSAGE):
         device.measure(load_network("mobilenet_v1"))
 

@@ -4,7 +4,7 @@ import pytest
 from onnx import SparseTensorProto, TensorProto, helper
 
 from nas.errors import UnrunnableError
-from nas.latency.agent.external_data import refuse_external_data
+from nas.latency.agent.onnx_checks import check_model
 
 IMAGE = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, 8, 8])
 OUT = helper.make_tensor_value_info("out", TensorProto.FLOAT, None)
@@ -85,17 +85,17 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_a_tensor_in_another_file_is_refused_wherever_it_is(way):
     with pytest.raises(UnrunnableError, match="the model keeps the data of 'w' in another file"):
-        refuse_external_data(WAYS[way](outside()).SerializeToString())
-    refuse_external_data(WAYS[way](inside()).SerializeToString())
+        check_model(WAYS[way](outside()).SerializeToString())
+    check_model(WAYS[way](inside()).SerializeToString())
 
 
 def test_a_file_that_is_named_without_being_used_is_refused():
     tensor = inside()
     tensor.external_data.add(key="location", value="weights.bin")
     with pytest.raises(UnrunnableError, match="save the model with all its weights inside"):
-        refuse_external_data(model(initializers=[tensor]).SerializeToString())
+        check_model(model(initializers=[tensor]).SerializeToString())
 
 
 def test_what_is_not_a_model_is_refused():
     with pytest.raises(UnrunnableError, match="the body is not an ONNX model"):
-        refuse_external_data(b"\x08" + b"garbage" * 1000)
+        check_model(b"\x08" + b"garbage" * 1000)

@@ -1,4 +1,4 @@
-"""Refusing models whose weights lie in other files, which a model would read on this machine."""
+"""Checks of ONNX models, which may keep weights in other files and read them on this machine."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import onnx
 from nas.errors import UnrunnableError
 
 
-def refuse_external_data(model: bytes) -> None:
-    """Refuse a model that names other files.
+def check_model(model: bytes) -> None:
+    """Refuse a model that is damaged or names other files.
 
     Args:
         model: The serialized model.

@@ -266,7 +266,7 @@ def _kernel_data(use: KernelUse) -> dict[str, Any]:
 
 
 def _edf_data(distribution: EDF) -> dict[str, Any]:
-    at = np.minimum(np.searchsorted(distribution.shares, QUANTILES), len(distribution.errors) - 1)
+    at = np.searchsorted(distribution.shares, QUANTILES)  # within: the last share is 1
     return {
         "n": distribution.n,
         "effective_n": distribution.effective_n,

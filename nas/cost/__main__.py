@@ -89,8 +89,9 @@ def _adjusted(spec: NetworkSpec, resolution: int | None, classes: int | None) ->
             spec = spec.replace(input=dataclasses.replace(spec.input, resolution=resolution))
         return spec if classes is None else spec.replace(num_classes=classes)
     except ValidationError as error:
-        problem = error.errors()[0]
-        option = str(problem["loc"][-1]).removeprefix("num_")
+        problem, *_ = error.errors()
+        *_, field = problem["loc"]
+        option = str(field).removeprefix("num_")
         raise MixnasError(
             f"--{option}: {problem['msg'][:1].lower()}{problem['msg'][1:]}; "
             f"found {problem['input']}"

@@ -2,6 +2,7 @@ import dataclasses
 import json
 
 from nas.cost import Cost
+from nas.spec import reference_names
 
 
 def test_command_prints_integers(command):
@@ -50,3 +51,45 @@ def test_layers_add_up_to_the_network(command):
         "params": 3 * 3 * 3 * 32,
         "madds": 3 * 3 * 3 * 32 * 112 * 112,
     }
+
+
+def test_without_options_nothing_else_is_counted(here):
+    data = json.loads(here("nas.cost", "mobilenet_v2", "--json").stdout)
+    costs = [field.name for field in dataclasses.fields(Cost)]
+    assert list(data) == ["name", "resolution", *costs]
+    checked = json.loads(here("nas.cost", "mobilenet_v2", "--json", "--check").stdout)
+    assert checked == {**data, "fvcore_madds": data["madds"]}
+
+
+def test_one_network_is_an_object_and_several_are_a_list(here):
+    assert json.loads(here("nas.cost", "mixnet_s", "--json").stdout)["name"] == "mixnet_s"
+    two = json.loads(here("nas.cost", "mixnet_s", "mixnet_m", "--json").stdout)
+    assert [row["name"] for row in two] == ["mixnet_s", "mixnet_m"]
+    every = json.loads(here("nas.cost", "--json").stdout)
+    assert [row["name"] for row in every] == list(reference_names())
+
+
+def test_the_table_has_a_row_for_each_network_and_one_for_each_layer(here):
+    text = here("nas.cost", "mobilenet_v2").stdout
+    assert "Costs for one image" in text
+    (row,) = [line for line in text.splitlines() if "mobilenet_v2" in line]
+    cells = [cell.strip() for cell in row.replace("│", "|").split("|")][1:-1]
+    assert cells == ["mobilenet_v2", "224", "3,504,872", "300,774,272", "6,679,112", "6.02MB"]
+    assert "stem.conv" not in text
+    layers = here("nas.cost", "mobilenet_v2", "--layers").stdout
+    (row,) = [line for line in layers.splitlines() if " stem.conv " in line]
+    cells = [cell.strip() for cell in row.replace("│", "|").split("|")][1:-1]
+    assert cells == ["stem.conv", "Conv", "32x112x112", "864", "10838016"]
+
+
+def test_the_resolution_is_named_as_the_option_is(refused):
+    assert refused("nas.cost", "mixnet_m", "--resolution", "4") == (
+        "--resolution: input should be greater than or equal to 8; found 4"
+    )
+
+
+def test_counts_that_differ_from_fvcores_are_an_error(refused, monkeypatch):
+    monkeypatch.setattr("nas.cost.fvcore.fvcore_madds", lambda spec: 1_000)
+    assert refused("nas.cost", "mixnet_s", "--check") == (
+        "mixnet_s: fvcore counts 1,000 MAdds, mixnas 239,173,360"
+    )

@@ -1,6 +1,7 @@
 """Realistic weights keep activations away from denormal numbers, which are slow."""
 
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -149,3 +150,12 @@ def test_vanishing_inputs_do_not_make_weights_infinite():
     drawing = weights_module._Drawing(0)
     drawing.conv(Conv(64, 64), 0.0, "conv")
     assert deviation(drawing.out, "conv.weight") == pytest.approx(1 / (64e-6) ** 0.5, rel=0.05)
+
+
+def test_random_numbers_near_zero_are_replaced(monkeypatch):
+    numbers = np.array([0.0, 5e-7, -5e-7, 2e-6, -3.0], np.float32)
+    drawn = SimpleNamespace(standard_normal=lambda size, dtype: numbers.copy())
+    monkeypatch.setattr(weights_module.np.random, "default_rng", lambda seed: drawn)
+    pool = weights_module._normals.__wrapped__(0)
+    assert pool.tolist() == np.array([1e-6, 1e-6, 1e-6, 2e-6, -3.0], np.float32).tolist()
+    assert not pool.flags.writeable

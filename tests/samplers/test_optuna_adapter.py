@@ -193,3 +193,14 @@ def test_a_search_goes_on_with_half_of_the_networks_beyond_a_limit(directions):
     # A generation has as many complete trials as the population, however many were pruned.
     full = [t for t in complete if t.system_attrs[GENERATION] == 0]
     assert len(full) == POPULATION
+
+
+def test_the_seed_is_zero_unless_it_is_given():
+    def proposals(*seed):
+        limits = parse_limits(["madds=..60M"])
+        sampler = ConstrainedSampler(SpaceDomain(mixnet, limits), Stuck(seed=0), *seed)
+        study = optuna.create_study(directions=BOTH, sampler=sampler)
+        ask_and_tell(study, 3)
+        return [trial.params for trial in study.trials]
+
+    assert proposals() == proposals(0) != proposals(-1)

@@ -103,3 +103,15 @@ def test_every_mistake_of_a_document_is_a_line(here, tmp_path):
         "stages.b.depht",
         "stages.b",
     ]
+
+
+@pytest.mark.parametrize(("values", "told"), [(8, "1, 2, 3, 4, 5, 6, 7, 8"), (9, ", ...")])
+def test_eight_values_of_a_variable_are_shown(here, tmp_path, values, told):
+    (tmp_path / "s.yaml").write_text(
+        f"stem: {{channels: 8}}\nstages: {{a: {{channels: 8, depth: {{range: [1, {values}]}}}}}}\n"
+    )
+    text = here("nas.space", "show", "s.yaml").stdout
+    (row,) = [line for line in text.splitlines() if "a.depth" in line]
+    shown = "1, 2, 3, 4, 5, 6, 7, 8" + (", ..." if values == 9 else "")
+    assert [cell.strip() for cell in row.replace("│", "|").split("|")][-2] == shown
+    assert shown.endswith(told)

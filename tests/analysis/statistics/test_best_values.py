@@ -103,3 +103,12 @@ def test_the_best_of_a_whole_population_wins_as_often_as_it_is_drawn():
     # It is not drawn with probability (3 / 4)^4; the worst wins only if it alone is drawn.
     assert (found == 0).mean() == pytest.approx(1 - 0.75**4, abs=0.01)
     assert (found == 3).mean() == pytest.approx(0.25**4, abs=0.002)
+
+
+def test_the_smallest_draw_makes_the_worst_network_the_winner(monkeypatch):
+    class Tiny:
+        random = staticmethod(lambda n: np.full(n, 1e-300))
+        integers = staticmethod(np.zeros_like)
+
+    monkeypatch.setattr("analysis.statistics.best_values.np.random.default_rng", lambda seed: Tiny)
+    assert winners([0.2, 0.4, 0.1], share=0.4, repeats=3).rows.tolist() == [1, 1, 1]

@@ -66,6 +66,8 @@ def test_one_training_shows_no_noise():
     rows = confirmed_rows(table([0.9], [0.8]), "trial_3")
     assert [row["verdict"] for row in rows] == ["", "significance unknown after one training run"]
     assert rows[1]["difference"] == "+10.00"
+    (found,) = differences(hits_table([np.ones(9, bool)], [np.zeros(9, bool)]), "trial_3")
+    assert (found.value, found.low, found.high, found.paired) == (1, -math.inf, math.inf, False)
     assert rows[0]["test"] == "90.00%"
 
 

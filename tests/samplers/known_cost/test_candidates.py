@@ -114,3 +114,25 @@ def test_the_most_different_is_farthest_from_the_nearest():
     equals = {most_different([(0, 0, 2), (1, 2, 1)], tried, rng) for _ in range(30)}
     assert equals == {(0, 0, 2), (1, 2, 1)}
     assert most_different([(5, 5, 5)], [], rng) == (5, 5, 5)
+
+
+def test_a_third_of_the_children_are_crossed_and_a_third_mutated_twice():
+    class Counting:
+        crossed = mutated = 0
+
+        def crossover(self, one, other, rng):
+            self.crossed += 1
+            return one
+
+        def mutate(self, genotype, rng):
+            self.mutated += 1
+            return (*genotype[:1], self.mutated)
+
+        def admits(self, genotype):
+            return True
+
+    domain = Counting()
+    assert len(children(domain, [(1, 0)], random.Random(0))) == CHILDREN == 160
+    # Of 160: 30% crossed, within four deviations; 35% mutated once more.
+    assert domain.crossed == pytest.approx(48, abs=23)
+    assert domain.mutated - 160 == pytest.approx(56, abs=24)

@@ -143,3 +143,11 @@ def test_the_prior_pulls_hyperparameters_to_its_mean():
         process.fit(np.concatenate([encoded, covariates], axis=1), np.zeros(3))
     away = np.abs(process.kernel_.theta - PRIOR_MEAN) / PRIOR_DEVIATION
     assert (away < 2).all()
+
+
+def test_medians_are_transformed_from_the_scale_of_bounded_scores():
+    means = np.array([0.5, 2.0])
+    unbounded = Prediction(means, np.array([0.1, 0.1]), None)
+    assert unbounded.median.tolist() == [0.5, 2.0]
+    bounded = Prediction(means, np.array([0.1, 0.1]), 100.0)
+    assert bounded.median == pytest.approx([100 - 0.60653066, 100 - 0.13533528])

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -105,3 +106,30 @@ def test_a_space_can_be_sent_with_its_tables():
     madds = space.cost_tables.costs(full, "madds")
     copy = pickle.loads(pickle.dumps(space))  # noqa: S301
     assert copy.cost_tables.costs(full, "madds").tolist() == madds.tolist()
+
+
+def part(costs, *sizes):
+    """The terms of a part whose costs are those of a function of the variables' values."""
+    plans = SimpleNamespace(variables=[SimpleNamespace(values=range(n)) for n in sizes])
+    return tables._Part(lambda full: (*costs(*full), None), range(len(sizes)), plans)
+
+
+def test_variables_share_a_table_only_if_they_interact(monkeypatch):
+    monkeypatch.setattr(tables, "JOINT", 4)
+    found = part(lambda x, y, z, w: (x * y + z, 0, 0, 0), 3, 3, 4, 2)
+    # The last changes nothing; the third adds to the others, which multiply each other.
+    assert [term._axes for term in found._terms] == [[2], [0, 1], [1]]
+    full = np.array([[2, 2, 3, 1], [0, 1, 2, 0], [1, 2, 0, 1]])
+    assert found.costs(full, 0).tolist() == [7, 2, 2]
+
+
+def test_up_to_2048_combinations_are_one_table_without_any_trials():
+    def product(*values):
+        return (math.prod(n + 1 for n in values), 0, 0, 0)
+
+    assert [term._axes for term in part(product, *[2] * 11)._terms] == [list(range(11))]
+    assert len(part(product, 683, 3)._terms) == 2  # 2049
+
+
+def test_variables_that_change_nothing_are_in_no_table():
+    assert [term._axes for term in part(lambda x, y: (y, 0, 0, 0), 3, 3)._terms] == [[1]]

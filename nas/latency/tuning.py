@@ -10,6 +10,7 @@ a pause of 200 ms before each would take an hour.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ from nas.latency.runtimes.models import NARROW_GATES
 from nas.latency.weights import realistic_weights
 from nas.lowering import MERGE_ALL, Form, candidates, lower, trained_form
 from nas.machine import MachineLoad
+
+_logger = logging.getLogger(__name__)
 
 # The share of the time that a form must save to be chosen instead of another one. The gain of
 # sliced forms depends on the number of channels in each slice, so a gain carries over to similar
@@ -121,14 +124,20 @@ def tune(runtime: Runtime, step: Callable[[int, int], None] | None = None) -> li
         The findings of the attempt that was disturbed least, one per layer.
     """
     quietest: tuple[int, list[Finding]] | None = None
-    for _ in range(ATTEMPTS):
+    for attempt in range(1, ATTEMPTS + 1):
         machine_load = MachineLoad()
         findings = _measure_layers(runtime, step)
-        disturbances = len(machine_load.remarks())
-        if quietest is None or disturbances < quietest[0]:
-            quietest = (disturbances, findings)
-        if disturbances == 0:
+        remarks = machine_load.remarks()
+        if quietest is None or len(remarks) < quietest[0]:
+            quietest = (len(remarks), findings)
+        if not remarks:
             break
+        after = f"it starts again, attempt {attempt + 1} of at most {ATTEMPTS}"
+        if attempt == ATTEMPTS:
+            after = f"of {ATTEMPTS} attempts, the least disturbed one counts"
+        _logger.warning(
+            "note: the examination of the device was disturbed (%s); %s", "; ".join(remarks), after
+        )
     assert quietest is not None
     return quietest[1]
 

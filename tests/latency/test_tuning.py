@@ -166,11 +166,24 @@ def test_what_a_form_must_save(form):
     assert tuning._best({"plain": 1.0, form: 1 - needed - 0.005}, "plain") == form
 
 
-def test_of_attempts_with_2_1_and_3_remarks_the_second_is_kept(monkeypatch):
+def test_of_attempts_with_2_1_and_3_remarks_the_second_is_kept(monkeypatch, caplog):
     disturbances, results = iter([2, 1, 3]), iter("abc")
     monkeypatch.setattr(MachineLoad, "remarks", lambda self: ["busy"] * next(disturbances))
     monkeypatch.setattr(tuning, "_measure_layers", lambda runtime, step: [next(results)])
     assert tuning.tune(Stopwatch()) == ["b"]
+    disturbed = "note: the examination of the device was disturbed"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{disturbed} (busy; busy); it starts again, attempt 2 of at most 3",
+        f"{disturbed} (busy); it starts again, attempt 3 of at most 3",
+        f"{disturbed} (busy; busy; busy); of 3 attempts, the least disturbed one counts",
+    ]
+
+
+def test_a_quiet_examination_says_nothing(monkeypatch, caplog):
+    monkeypatch.setattr(MachineLoad, "remarks", lambda self: [])
+    monkeypatch.setattr(tuning, "_measure_layers", lambda runtime, step: ["a"])
+    assert tuning.tune(Stopwatch()) == ["a"]
+    assert not caplog.records
 
 
 # -- the time of a depthwise convolution by kernel size ------------------------------------------

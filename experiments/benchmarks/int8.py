@@ -124,7 +124,7 @@ def show(row: dict[str, Any]) -> None:
     print(
         f"{row['network']:20} seed {row['seed']} {row['runtime']:16} "
         f"accuracy {accuracy['fp32']:.1%} -> {accuracy['int8']:.1%} "
-        f"({-accuracy['loss_points']:+.1f} +- {accuracy['loss_points_error']:.1f} points)  "
+        f"({0.0 - accuracy['loss_points']:+.1f} +- {accuracy['loss_points_error']:.1f} points)  "
         f"{times['fp32']:.2f} -> {times['int8']:.2f} ms ({row['times_as_long']:.2f} times)  "
         f"{sizes['fp32'] / 1e6:.2f} -> {sizes['int8'] / 1e6:.2f} MB",
         file=sys.stderr,

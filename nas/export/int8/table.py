@@ -46,7 +46,7 @@ def int8_remarks(facts: Mapping[str, Any]) -> list[str]:
 def _accuracy_rows(accuracy: Mapping[str, Any] | None) -> list[list[str]]:
     if accuracy is None:
         return []
-    change, error = -accuracy["loss_points"], accuracy["loss_points_error"]
+    change, error = 0.0 - accuracy["loss_points"], accuracy["loss_points_error"]
     return [
         [
             f"accuracy ({number_of(accuracy['images'], 'validation image')})",

@@ -205,7 +205,11 @@ def search(
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Run directory to resume, with its own settings."),
+        typer.Option(
+            metavar="FOLDER",
+            help="Run directory to resume, with its own settings; --data names a data set that was "
+            "moved.",
+        ),
     ] = None,
     config: Annotated[
         Path | None,

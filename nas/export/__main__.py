@@ -17,6 +17,7 @@ from nas.export.form import export_form
 from nas.export.int8 import CALIBRATION_IMAGES, MAX_LOSS
 from nas.export.int8.table import int8_remarks, show_int8
 from nas.export.registry import ABOUT, find_format, format_lines
+from nas.export.timing import latency_sentence
 from nas.files import is_built_in
 from nas.spec import reference_names
 
@@ -125,7 +126,8 @@ def export(
         known = {
             "format": file_format, "lowered": lowered, **form.facts, "checked_on": shown,
         }  # fmt: skip
-        facts = write_export(prepared, chosen, path, known)
+        timed_on = None if chosen.int8 else device
+        facts = write_export(prepared, chosen, path, known, timed_on)
     if json:
         told = {"files": list(map(str, files)), "trained": trained.weights is not None}
         cli.print_json({"path": str(path), **told, **facts})
@@ -134,6 +136,8 @@ def export(
         cli.print_text(f"{path}: outputs within {difference:.1e} of torch's")
         if form.sentence:
             cli.print_text(form.sentence)
+        if "file_latency" in facts:
+            cli.print_text(latency_sentence(path, facts["file_latency"]))
         for file in files[1:-1]:
             cli.print_text(f"{file}: belongs to it; keep the two in one folder")
         classes = "" if trained.metadata is None else ", its classes and how to prepare images"

@@ -81,11 +81,13 @@ class Written:
         run: Reads the files as their users will, and runs the network.
         check: Refuses outputs that differ from torch's.
         facts: What else there is to tell about the files, for the JSON file beside them.
+        model: Returns what was written as the format's runtimes take it; None if there are none.
     """
 
     run: Run
     check: Callable[[Parity], None] = Parity.check
     facts: Mapping[str, Any] = field(default_factory=dict)
+    model: Callable[[], bytes] | None = None
 
 
 Writer = Callable[[Export, Path], Written]

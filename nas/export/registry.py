@@ -34,6 +34,8 @@ class Format:
             `nas.latency.deployment.SIMPLE_RULES`).
         channels_last: Whether the file takes images with the channels last.
         int8: Whether it computes with int8, so that it is calibrated on images, and judged.
+        model_format: Name of the format as runtimes have it (see `nas.latency.runtimes.models`);
+            None if no runtime takes it.
     """
 
     endings: tuple[str, ...]
@@ -44,6 +46,7 @@ class Format:
     rule: str = "merged"
     channels_last: bool = False
     int8: bool = False
+    model_format: str | None = None
 
     @property
     def suffix(self) -> str:
@@ -77,24 +80,31 @@ class Format:
 
 
 FORMATS = {
-    "onnx": Format((".onnx",), "nas.export.onnx_file", "ONNX, for ONNX Runtime and many others"),
+    "onnx": Format(
+        (".onnx",),
+        "nas.export.writers.onnx_file",
+        "ONNX, for ONNX Runtime and many others",
+        model_format="onnx",
+    ),
     "tflite": Format(
         (".tflite",),
-        "nas.export.tflite_file",
+        "nas.export.writers.tflite_file",
         "TensorFlow Lite, for LiteRT on phones and boards",
         extra="litert",
         rule="phases",
         channels_last=True,
+        model_format="tflite",
     ),
     "ncnn": Format(
         (".ncnn.param", ".ncnn.bin"),
-        "nas.export.ncnn_file",
+        "nas.export.writers.ncnn_file",
         "ncnn, on phones and boards; one image a run",
         extra="ncnn",
+        model_format="ncnn",
     ),
     "openvino": Format(
         (".xml", ".bin"),
-        "nas.export.openvino_file",
+        "nas.export.writers.openvino_file",
         "OpenVINO's own files (IR)",
         extra="openvino",
     ),
@@ -118,21 +128,21 @@ FORMATS = {
         int8=True,
     ),
     "torch-export": Format(
-        (".pt2",), "nas.export.torch_export_file", "a program for torch.export.load"
+        (".pt2",), "nas.export.writers.torch_export_file", "a program for torch.export.load"
     ),
     "pytorch": Format(
-        (".py", ".pt"), "nas.export.pytorch_file", "a Python file that needs torch only"
+        (".py", ".pt"), "nas.export.writers.pytorch_file", "a Python file that needs torch only"
     ),
     "timm": Format(
         ("_timm.py", "_timm.safetensors"),
-        "nas.export.timm_file",
+        "nas.export.writers.timm_file",
         "architecture strings and weights for timm's builder",
         extra="timm",
         lowers=False,
     ),
     "darknet": Format(
         (".cfg", ".weights"),
-        "nas.export.darknet_file",
+        "nas.export.writers.darknet_file",
         "darknet, also for OpenCV's dnn",
         extra="darknet",
     ),

@@ -8,13 +8,18 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from nas.export.base import Export, Writer
+from nas.export.base import Export, Written
 from nas.export.parity import compare
 from nas.export.registry import ABOUT, Format
+from nas.export.timing import file_latency
 
 
 def write_export(
-    export: Export, file_format: Format, path: Path, facts: dict[str, Any]
+    export: Export,
+    file_format: Format,
+    path: Path,
+    facts: dict[str, Any],
+    device: str | None = None,
 ) -> dict[str, Any]:
     """Write the files of a network, and a JSON file with the facts about them.
 
@@ -26,6 +31,8 @@ def write_export(
         file_format: The format.
         path: The file to write; others of the format, and the JSON file, are written beside it.
         facts: Facts for the JSON file.
+        device: Device on which what was written is timed, if its runtime takes the format; None
+            for none.
 
     Returns:
         The facts together with what the files were checked for.
@@ -38,7 +45,10 @@ def write_export(
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary:
             folder = Path(temporary)
-            told = {"file": path.name, **facts, **_checked(writer, export, folder / path.name)}
+            written = writer(export, folder / path.name)
+            told = {"file": path.name, **facts, **_checked(export, written)}
+            if device is not None:
+                told |= file_latency(device, file_format, written, export.model.spec)
             about = folder / f"{path.name}{ABOUT}"
             about.write_text(
                 json.dumps({**told, **_what_it_is(export)}, indent=2), encoding="utf-8"
@@ -51,9 +61,8 @@ def write_export(
     return told
 
 
-def _checked(writer: Writer, export: Export, path: Path) -> dict[str, Any]:
-    """Write a file and compare what it gives with torch; return what is told of it."""
-    written = writer(export, path)
+def _checked(export: Export, written: Written) -> dict[str, Any]:
+    """Compare what was written with torch; return what is told of it."""
     parity = compare(export.model, written.run, export.inputs)
     written.check(parity)
     return {

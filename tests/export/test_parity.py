@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from nas.errors import MixnasError
-from nas.export.onnx_file import run_onnx
 from nas.export.parity import Parity, compare, noise
+from nas.export.writers.onnx_file import run_onnx
 from nas.formats.onnx import to_onnx
 from nas.spec import Input
 from nas.torch_model import weights_of

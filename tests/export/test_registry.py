@@ -10,7 +10,7 @@ from nas.errors import MixnasError
 from nas.export.registry import FORMATS, Format, find_format, format_lines
 from nas.imports import _EXTRAS
 
-PAIR = Format((".cfg", ".weights"), "nas.export.onnx_file", "two files")
+PAIR = Format((".cfg", ".weights"), "nas.export.writers.onnx_file", "two files")
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -87,3 +87,18 @@ def test_an_error_of_the_disk_names_the_file(monkeypatch, writer, tmp_path):
         write_export(export_of(MODEL), PAIR, tmp_path / "m.cfg", {})
     assert raised.value.filename == str(tmp_path / "m.cfg")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_written_is_timed_on_a_device(monkeypatch, writer, tmp_path):
+    seen = []
+
+    def latency(device, file_format, written, spec):
+        seen.append((device, file_format, written.model(), spec))
+        return {"file_latency": {"steady_ms": 1.5}}
+
+    monkeypatch.setattr("nas.export.writing.file_latency", latency)
+    writer(right, model=lambda: b"model")
+    told = write_export(export_of(MODEL), PAIR, tmp_path / "m.cfg", {}, "onnxruntime:cpu")
+    assert seen == [("onnxruntime:cpu", PAIR, b"model", MINI)]
+    assert told["file_latency"] == {"steady_ms": 1.5}
+    assert json.loads((tmp_path / "m.cfg.json").read_text())["file_latency"]["steady_ms"] == 1.5

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.export.onnx_file import run_onnx
 from nas.export.parity import compare, noise
+from nas.export.writers.onnx_file import run_onnx
 from nas.formats.onnx import OPSET, to_onnx
 from nas.ir import Activation, BatchNorm, Conv, MixConv, Pad, Seq
 from nas.space import load_space

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nas.export.base import Export, Written
 from nas.export.int8.judgement import Contender, judged, loading
-from nas.export.onnx_file import run_onnx
+from nas.export.writers.onnx_file import run_onnx
 from nas.formats.onnx import to_onnx
 from nas.formats.onnx_int8 import quantize
 from nas.latency.runtimes.models import refusing

@@ -11,7 +11,7 @@ import openvino
 
 from nas.export.base import Export, Written
 from nas.export.int8.judgement import Contender, judged
-from nas.export.openvino_file import opened, run_openvino
+from nas.export.writers.openvino_file import opened, run_openvino
 from nas.formats.openvino_ir import quantize, save
 from nas.latency.runtimes.models import refusing
 

@@ -10,7 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from nas.export.base import Export, Written
 from nas.export.int8.judgement import Contender, judged, loading
-from nas.export.tflite_file import run_tflite
+from nas.export.writers.tflite_file import run_tflite
 from nas.formats.tflite import to_tflite
 from nas.formats.tflite_int8 import find_ranges, quantize
 from nas.latency.runtimes.models import refusing

@@ -2,7 +2,7 @@ import json
 
 import onnx
 
-from nas.export.onnx_file import run_onnx
+from nas.export.writers.onnx_file import run_onnx
 from tests.export.int8.checks import check_format, check_refusal, same_rows
 from tests.export.int8.training import fragile, write_run
 

@@ -2,7 +2,7 @@ import json
 
 import openvino
 
-from nas.export.openvino_file import run_openvino
+from nas.export.writers.openvino_file import run_openvino
 from tests.export.int8.checks import check_format, same_rows
 
 

@@ -3,7 +3,7 @@ import json
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from nas.export.tflite_file import run_tflite
+from nas.export.writers.tflite_file import run_tflite
 from tests.export.int8.checks import check_format, check_refusal
 from tests.export.int8.training import fragile, write_run
 

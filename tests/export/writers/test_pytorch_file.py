@@ -10,7 +10,7 @@ import torch
 
 from nas.errors import MixnasError
 from nas.export.parity import noise
-from nas.export.pytorch_file import run_pytorch
+from nas.export.writers.pytorch_file import run_pytorch
 from nas.lowering import MERGE_ALL
 from tests.export.exporting import MINI, agree, logits, trained_like, write
 from tests.formats.test_metadata import METADATA

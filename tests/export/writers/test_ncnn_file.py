@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from nas.errors import MixnasError
-from nas.export.ncnn_file import run_ncnn
 from nas.export.parity import noise
+from nas.export.writers.ncnn_file import run_ncnn
 from nas.lowering import MERGE_ALL
 from tests.export.exporting import MINI, agree, logits, trained_like, write
 

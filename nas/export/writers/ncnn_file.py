@@ -48,4 +48,4 @@ def write(export: Export, path: Path) -> Written:
     model = to_ncnn(tree, shape, weights)
     path.write_text(model.param, "utf-8")
     path.with_suffix(WEIGHTS).write_bytes(model.weights)
-    return Written(run_ncnn(path, shape))
+    return Written(run_ncnn(path, shape), model=model.packed)

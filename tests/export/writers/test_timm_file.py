@@ -9,7 +9,7 @@ from safetensors import safe_open
 from nas.blocks import ConvBlock, DSConv, MBConv
 from nas.errors import MixnasError
 from nas.export.parity import noise
-from nas.export.timm_file import run_timm
+from nas.export.writers.timm_file import run_timm
 from nas.spec import Head, Input, Norm
 from tests.export.exporting import MINI, agree, logits, trained_like, write
 from tests.formats.test_metadata import METADATA

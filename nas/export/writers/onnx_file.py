@@ -26,4 +26,4 @@ def write(export: Export, path: Path) -> Written:
     tree, weights = export.form
     model = to_onnx(tree, spec.in_shape, weights, spec.name, export.properties)
     path.write_bytes(model.SerializeToString())
-    return Written(run_onnx(path))
+    return Written(run_onnx(path), model=path.read_bytes)

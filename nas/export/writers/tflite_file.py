@@ -45,4 +45,4 @@ def write(export: Export, path: Path) -> Written:
         return Interpreter(model_content=model(batch))
 
     path.write_bytes(model(1))
-    return Written(run_tflite(open_batch))
+    return Written(run_tflite(open_batch), model=path.read_bytes)

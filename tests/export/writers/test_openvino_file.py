@@ -1,8 +1,8 @@
 import openvino
 import pytest
 
-from nas.export.openvino_file import run_openvino
 from nas.export.parity import noise
+from nas.export.writers.openvino_file import run_openvino
 from nas.lowering import MERGE_ALL
 from tests.export.exporting import MINI, agree, logits, trained_like, write
 from tests.formats.test_metadata import METADATA

@@ -1,0 +1,48 @@
+"""The latency of what was written, on a device whose runtime takes the format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.export.registry import Format
+from nas.spec import NetworkSpec
+
+if TYPE_CHECKING:
+    from nas.export.base import Written
+
+_FIGURES = ("device", "runtime", "machine", "threads", "median_ms", "steady_ms", "noise")
+
+
+def file_latency(
+    device: str, file_format: Format, written: Written, spec: NetworkSpec
+) -> dict[str, Any]:
+    """Return the latency of the very network that was written, under the key ``file_latency``.
+
+    Args:
+        device: Name of the device.
+        file_format: The format.
+        written: What was written.
+        spec: The network.
+
+    Returns:
+        The latency; nothing if the device is not a runtime of this machine that takes the format.
+    """
+    from nas.latency import LocalDevice, open_device
+
+    opened = open_device(device)
+    if not isinstance(opened, LocalDevice) or written.model is None:
+        return {}
+    runtime = opened.runtime
+    if runtime.model_format != file_format.model_format:
+        return {}
+    model = written.model()
+    latency = opened.time(lambda: runtime.load_model(model), spec.input.resolution, None)
+    return {"file_latency": {name: getattr(latency, name) for name in _FIGURES}}
+
+
+def latency_sentence(path: Path, latency: Mapping[str, Any]) -> str:
+    """Return the latency of a file in a sentence."""
+    noise = "; the machine was not quiet" if latency["noise"] else ""
+    return f"{path.name} itself takes {latency['steady_ms']:.2f} ms on {latency['device']}{noise}"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nas.export.base import Export
     from nas.export.int8.request import Int8Request
     from nas.export.trained import TrainedModel
+    from nas.latency.conditions import Precision
 
 CHECKED_IMAGES = 16
 
@@ -116,7 +117,8 @@ def export(
 
     found, shown = _find(network, weights, chosen.channels_last)
     trained = found.trained
-    form = export_form(trained.spec, lowered, device, chosen.rule)
+    precision: Precision = "int8" if chosen.int8 else "fp32"
+    form = export_form(trained.spec, lowered, device, chosen.rule, precision)
     prepared = dataclasses.replace(found, choice=form.choice)
     with cli.progress_bar(cli.error_console(), "comparing int8 with fp32") as step:
         if chosen.int8:

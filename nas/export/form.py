@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from nas.latency.conditions import MeasurementSettings, Precision
 from nas.lowering import FormChoice
 from nas.spec import NetworkSpec
 
@@ -35,7 +36,11 @@ class ExportForm:
 
 
 def export_form(
-    spec: NetworkSpec, lowered: bool, device: str | None, rule: str = "merged"
+    spec: NetworkSpec,
+    lowered: bool,
+    device: str | None,
+    rule: str = "merged",
+    precision: Precision = "fp32",
 ) -> ExportForm:
     """Return the form in which a network is exported.
 
@@ -44,6 +49,7 @@ def export_form(
         lowered: Whether it is lowered.
         device: Device on which its forms are timed, so that the fastest is taken; None for none.
         rule: Name of the rule without a device (see `nas.latency.deployment.SIMPLE_RULES`).
+        precision: Precision of the arithmetic in which they are timed.
 
     Raises:
         MixnasError: If the device does not exist or cannot run the network.
@@ -55,7 +61,7 @@ def export_form(
         return ExportForm()
     if device is None:
         return ExportForm(SIMPLE_RULES[rule], {"form": rule})
-    opened = open_device(device)
+    opened = open_device(device, MeasurementSettings(precision=precision))
     latency = opened.measure(spec)
     names = ("device", "runtime", "machine", "threads", "median_ms", "steady_ms", "noise", "form")
     facts = {name: getattr(latency, name) for name in names}

@@ -88,16 +88,33 @@ class NcnnModel:
 def _check_counts(param: str) -> None:
     """Refuse text that claims more layers or blobs than it has, for which memory would be taken."""
     lines = [line.split() for line in param.splitlines() if line.strip()]
-    counts = lines[1] if len(lines) > 1 else []
-    if lines[:1] != [[PARAM_MAGIC]] or len(counts) != 2 or not all(n.isdecimal() for n in counts):
+    counts = [_count(word) for word in (lines[1] if len(lines) > 1 else [])]
+    if lines[:1] != [[PARAM_MAGIC]] or len(counts) != 2 or None in counts:
         raise UnrunnableError("the ncnn model is damaged: its text does not begin as ncnn's does")
-    layers, blobs = (int(n[:10]) for n in counts)
-    words = sum(len(line) for line in lines[2:])
-    if layers != len(lines) - 2 or not 0 < blobs <= words:
+    outputs = [_outputs(line) for line in lines[2:]]
+    if None in outputs:
         raise UnrunnableError(
-            f"the ncnn model is damaged: it claims {layers} layers and {blobs} blobs, but has "
-            f"{len(lines) - 2} layers of {words} words"
+            "the ncnn model is damaged: a layer claims more inputs and outputs than it names"
         )
+    found = [len(outputs), sum(number or 0 for number in outputs)]
+    if counts != found:
+        raise UnrunnableError(
+            f"the ncnn model is damaged: it claims {counts[0]} layers and {counts[1]} blobs, but "
+            f"has {found[0]} and {found[1]}"
+        )
+
+
+def _count(word: str) -> int | None:
+    """Return a number of at most nine digits; None for anything else."""
+    return int(word) if word.isdecimal() and word.isascii() and len(word) < 10 else None
+
+
+def _outputs(line: list[str]) -> int | None:
+    """Return the number of outputs of a layer: type, name, numbers of inputs and outputs, names."""
+    inputs, outputs = (_count(word) for word in [*line, "", "", "", ""][2:4])
+    if inputs is None or outputs is None or len(line) < 4 + inputs + outputs:
+        return None
+    return outputs
 
 
 class NcnnGraph:

@@ -8,10 +8,12 @@ compared with the network as trained and with a few simple rules. So lowering ne
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
 
+from nas.errors import UnrunnableError
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import medians_in_turns, warm_up
 from nas.latency.runtimes.base import Program, TimedRun
@@ -30,6 +32,7 @@ SIMPLE_RULES: Mapping[str, FormChoice] = {
 """Rules that need no measurement of layers, by name."""
 
 WARM_SECONDS = 0.2
+SCREENING_ROUNDS = 2
 SCREENED = 1.15  # a form that takes this many times as long as the fastest is not timed further
 SECONDS = 0.5  # of each form that is
 RUNS = 3
@@ -79,21 +82,40 @@ def fastest_form(
     Args:
         forms: The forms; as trained first.
         load: Makes a network ready to run.
+
+    Raises:
+        UnrunnableError: If the network as trained cannot be run. Other forms that cannot be run
+            are left out.
     """
-    runs = {form.name: load(form.program) for form in forms}
-    times = _times(runs) if len(runs) > 1 else {}
+    runs = {forms[0].name: load(forms[0].program)}
+    for form in forms[1:]:
+        with suppress(UnrunnableError):
+            runs[form.name] = load(form.program)
+    times = _times(runs, forms[0].name) if len(runs) > 1 else {}
     best = forms[0]
     for form in forms[1:]:
-        if times[form.name] < (1 - WORTH) * times[best.name]:
+        if form.name in times and worthwhile(times[form.name], times[best.name]):
             best = form
     return best, runs[best.name]
 
 
-def _times(runs: Mapping[str, TimedRun]) -> dict[str, float]:
+def worthwhile(time: float, before: float) -> bool:
+    """Return whether a form that takes `time` replaces one that takes `before`."""
+    return time < (1 - WORTH) * before
+
+
+def _times(runs: Mapping[str, TimedRun], trained: str) -> dict[str, float]:
     """Return the times of several forms in milliseconds; only roughly those of slow ones."""
-    times = {name: warm_up(run, WARM_SECONDS) for name, run in runs.items()}
+    for run in runs.values():
+        warm_up(run, WARM_SECONDS)
+    screened = medians_in_turns(runs, SCREENING_ROUNDS, count=1, settle=0)
+    times = {name: min(values) for name, values in screened.items()}
     fastest = min(times.values())
-    close = {name: run for name, run in runs.items() if times[name] < SCREENED * fastest}
+    close = {
+        name: run
+        for name, run in runs.items()
+        if name == trained or times[name] < SCREENED * fastest
+    }
     if len(close) > 1:
         turn_ms = (RUNS + 1) * max(times[name] for name in close)
         rounds = int(np.clip(1000 * SECONDS / turn_ms, *ROUNDS))

@@ -135,7 +135,7 @@ class LocalDevice:
     def prepare(self, step: Step | None = None) -> None:
         """Load the device's profile, or create it.
 
-        Creating a profile takes some seconds, once for each set of conditions. It begins with a
+        Creating a profile takes a minute or two, once for each set of conditions. It begins with a
         check of what the runtime computes (see `nas.latency.parity`).
 
         Raises:

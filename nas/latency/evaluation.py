@@ -34,7 +34,7 @@ from nas.ir import (
 Array = NDArray[np.float64]
 
 
-def evaluate(tree: Node, weights: Mapping[str, np.ndarray], images: np.ndarray) -> Array:
+def reference_outputs(tree: Node, weights: Mapping[str, np.ndarray], images: np.ndarray) -> Array:
     """Return the outputs of a network.
 
     Args:

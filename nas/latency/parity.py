@@ -23,7 +23,7 @@ from nas.ir import (
     Shape,
     SqueezeExcite,
 )
-from nas.latency.evaluation import evaluate
+from nas.latency.evaluation import reference_outputs
 from nas.latency.runtimes.base import Program, Runtime, noise
 from nas.latency.weights import realistic_weights
 from nas.lowering import AS_TRAINED, Preference, lower
@@ -78,7 +78,7 @@ def check_outputs(runtime: Runtime, allowed: float = TOLERANCE) -> None:
     """
     tree = network()
     images, weights = noise(max(BATCHES), SHAPE), network_weights(tree)
-    expected = evaluate(tree, weights, images)
+    expected = reference_outputs(tree, weights, images)
     for rule in (AS_TRAINED, _EVERY_FORM) if runtime.tunable else (AS_TRAINED,):
         lowered, lowered_weights = lower(tree, SHAPE, weights, rule)
         program = Program(lowered, SHAPE, lowered_weights)

@@ -6,6 +6,7 @@ import pytest
 
 from nas.export.form import ExportForm, export_form
 from nas.export.registry import FORMATS
+from nas.latency.conditions import MeasurementSettings
 from nas.latency.deployment import SIMPLE_RULES
 from nas.lowering import AS_TRAINED, MERGE_ALL, PHASED
 from nas.spec import load_network
@@ -35,8 +36,10 @@ def test_a_device_tells_the_fastest_form_and_its_latency(monkeypatch, noise):
             found = super().measure(spec)
             return dataclasses.replace(found, form="as trained", steady_ms=12.5, noise=noise)
 
-    monkeypatch.setattr("nas.latency.open_device", lambda name: Board())
-    found = export_form(SPEC, True, "fake:cpu", "merged")
+    asked = []
+    monkeypatch.setattr("nas.latency.open_device", lambda *words: asked.append(words) or Board())
+    found = export_form(SPEC, True, "fake:cpu", "merged", "int8")
+    assert asked == [("fake:cpu", MeasurementSettings(precision="int8"))]
     assert found.choice is AS_TRAINED
     assert found.facts["form"] == "as trained"
     assert found.facts["latency"]["steady_ms"] == 12.5
@@ -47,5 +50,5 @@ def test_a_device_tells_the_fastest_form_and_its_latency(monkeypatch, noise):
 
 def test_the_profile_is_the_rule_where_it_was_fastest(monkeypatch):
     board = InstantDevice()
-    monkeypatch.setattr("nas.latency.open_device", lambda name: board)
+    monkeypatch.setattr("nas.latency.open_device", lambda *_: board)
     assert export_form(SPEC, True, "fake:cpu").choice == board.profile

@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from nas.errors import UnrunnableError
 from nas.ir import MixConv, Slices, walk
 from nas.latency.deployment import (
     BY_LAYER,
@@ -87,7 +88,33 @@ def test_the_fastest_form_is_kept_and_lowering_never_loses(times, best):
 
 
 def test_slow_forms_are_timed_roughly():
-    stopwatch = Stopwatch({TRAINED: 30.0, BY_LAYER: 10.0, "merged": 11.0})
+    stopwatch = Stopwatch({TRAINED: 11.2, BY_LAYER: 10.0, "merged": 11.0, "phases": 30.0})
     fastest_form([NetworkForm(name, name) for name in stopwatch.times], stopwatch.load)
-    # Two medians of five warm-up runs agree; then 12 turns of four runs in half a second.
-    assert stopwatch.runs == {TRAINED: 10, BY_LAYER: 10 + 48 - 4, "merged": 10 + 48 - 4}
+    # Two medians of five warm-up runs, two screening turns, then turns of four runs in 0.5 s.
+    assert stopwatch.runs == {BY_LAYER: 12 + 44, "merged": 12 + 44, "phases": 12, TRAINED: 12 + 44}
+
+
+def test_a_slow_first_run_eliminates_no_form():
+    def load(program):
+        if program == TRAINED:
+            times = iter([390.0] * 10 + [300.0] * 99)  # while it warms up
+        else:
+            times = iter([330.0] * 199)
+        return lambda: next(times)
+
+    form, _ = fastest_form([NetworkForm(name, name) for name in (TRAINED, "merged")], load)
+    assert form.name == TRAINED
+
+
+def test_forms_that_cannot_be_run_are_left_out():
+    def load(program):
+        if program == refused:
+            raise UnrunnableError("no such layer")
+        return lambda: {TRAINED: 10.0, BY_LAYER: 5.0}[program]
+
+    forms = [NetworkForm(name, name) for name in (TRAINED, "phases", BY_LAYER)]
+    refused = "phases"
+    assert fastest_form(forms, load)[0].name == BY_LAYER
+    refused = TRAINED
+    with pytest.raises(UnrunnableError):
+        fastest_form(forms, load)

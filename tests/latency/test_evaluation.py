@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 from nas.blocks.fields import ACTIVATIONS as NAMES
 from nas.ir import Activation, Conv, Seq, SqueezeExcite
-from nas.latency.evaluation import ACTIVATIONS, evaluate
+from nas.latency.evaluation import ACTIVATIONS, reference_outputs
 from nas.latency.weights import realistic_weights
 from tests.formats import outputs
 from tests.formats.outputs import Phases, convolutions, lowered_trees, members
@@ -16,7 +16,7 @@ from tests.test_spec import specs
 
 
 def in_numpy(tree, shape, weights, images):
-    return evaluate(tree, weights, images)
+    return reference_outputs(tree, weights, images)
 
 
 difference = partial(outputs.difference, in_numpy)
@@ -75,6 +75,6 @@ def test_values_of_activation_functions(function, expected):
 
 def test_numbers_have_64_bits_and_no_overflow():
     tree = Seq((("act", Activation("mish")),))
-    values = evaluate(tree, {}, np.full((1, 1, 1, 2), 2000, np.float32) * [1, -1])
+    values = reference_outputs(tree, {}, np.full((1, 1, 1, 2), 2000, np.float32) * [1, -1])
     assert values.dtype == np.float64
     assert values.ravel().tolist() == [2000, 0]

@@ -10,7 +10,7 @@ from nas.errors import MixnasError, UnrunnableError
 from nas.ir import Activation, Container, Conv, MixConv, Pad, Seq, SqueezeExcite, Sum, walk
 from nas.latency import parity
 from nas.latency.conditions import MeasurementSettings
-from nas.latency.evaluation import evaluate
+from nas.latency.evaluation import reference_outputs
 from nas.latency.parity import SHAPE, check_outputs, difference, network, network_weights, tolerance
 from nas.latency.runtimes import FAMILIES, open_runtime
 from nas.latency.runtimes.base import noise
@@ -67,7 +67,7 @@ def test_torch_computes_the_same():
     with torch.no_grad():
         expected = to_loaded_module(tree, weights)(torch.from_numpy(given)).numpy()
     assert expected.shape == (5, 10)
-    assert difference(evaluate(tree, weights, given), expected) < 1e-6
+    assert difference(reference_outputs(tree, weights, given), expected) < 1e-6
 
 
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "compile"])
@@ -91,7 +91,7 @@ class Wrong:
 
     def outputs(self, program, images):
         self.batches.append(len(images))
-        return self.change(evaluate(program.tree, program.weights, images), program)
+        return self.change(reference_outputs(program.tree, program.weights, images), program)
 
 
 def test_both_forms_are_compared_at_both_batch_sizes():
@@ -149,7 +149,7 @@ def test_every_activation_function_matters(function):
              "hard_swish": "swish", "gelu": "swish"}[function]  # fmt: skip
     tree, given = network(), noise(5, SHAPE)
     weights = network_weights(tree)
-    expected = evaluate(tree, weights, given)
+    expected = reference_outputs(tree, weights, given)
 
     def changed(node):
         if isinstance(node, Activation) and node.function == function:
@@ -159,7 +159,7 @@ def test_every_activation_function_matters(function):
             return dataclasses.replace(node, children=children)
         return node
 
-    assert difference(evaluate(changed(tree), weights, given), expected) > 1e-3
+    assert difference(reference_outputs(changed(tree), weights, given), expected) > 1e-3
 
 
 @pytest.mark.parametrize("name", ["stem", "same", "symmetric"])
@@ -175,5 +175,5 @@ def test_every_rule_of_padding_matters(name):
         return dataclasses.replace(conv, padding=other[conv.padding])
 
     children = tuple((n, changed(c) if n == name else c) for n, c in tree.children)
-    expected = evaluate(tree, weights, given)
-    assert difference(evaluate(Seq(children), weights, given), expected) > 1e-3
+    expected = reference_outputs(tree, weights, given)
+    assert difference(reference_outputs(Seq(children), weights, given), expected) > 1e-3

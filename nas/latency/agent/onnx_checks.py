@@ -31,19 +31,22 @@ def check_model(model: bytes) -> None:
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Yield all tensors: of the graphs, of the graphs inside nodes, and of nodes' attributes."""
+    """Yield all tensors: of the graphs, of the graphs inside nodes, and of all attributes."""
     graphs = [model.graph]
     for training in model.training_info:
         graphs += [training.initialization, training.algorithm]
     nodes = [node for function in model.functions for node in function.node]
-    while graphs or nodes:
+    attributes = [default for function in model.functions for default in function.attribute_proto]
+    while graphs or nodes or attributes:
         if graphs:
             graph = graphs.pop()
             yield from graph.initializer
             for sparse in graph.sparse_initializer:
                 yield from (sparse.values, sparse.indices)
             nodes += graph.node
-        for attribute in nodes.pop().attribute if nodes else ():
+        attributes += nodes.pop().attribute if nodes else ()
+        while attributes:
+            attribute = attributes.pop()
             yield from (attribute.t, *attribute.tensors)
             for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
                 yield from (sparse.values, sparse.indices)

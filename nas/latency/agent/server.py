@@ -209,8 +209,8 @@ def _add_facts(app: FastAPI, runtimes: Sequence[ServedRuntime], jobs: JobQueue) 
     async def profile(query: Annotated[FactQuery, Query()]) -> JSONResponse:
         """Return the usual speed of the runtime and the forms of layers that are fastest in it.
 
-        The first request under a set of conditions examines the runtime, which takes some seconds,
-        or about a minute on a board.
+        The first request under a set of conditions examines the runtime, which takes a minute
+        or two, and longer on a board.
         """
         return await _fact("profile", query.served(runtimes), query, jobs)
 

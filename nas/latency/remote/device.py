@@ -16,7 +16,7 @@ from nas.errors import MixnasError
 from nas.imports import missing_package
 from nas.latency.agent.messages import ServedRuntimes
 from nas.latency.conditions import Conditions, Latency, MeasurementSettings
-from nas.latency.deployment import BY_LAYER, TRAINED, network_forms
+from nas.latency.deployment import BY_LAYER, network_forms
 from nas.latency.device import program_of
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
@@ -101,6 +101,11 @@ class RemoteDevice:
         for name in (*names, *(["threads"] if requested.threads else [])):
             if getattr(conditions, name) != getattr(requested, name):
                 raise self._mismatch(f"{name} {getattr(conditions, name)}")
+        if requested.precision == "int8" and conditions.device.startswith("openvino:"):
+            raise MixnasError(
+                f"{self.name}: int8 networks for OpenVINO are quantized by OpenVINO where they "
+                "run, which an agent does not do; use fp32, or another runtime of the agent"
+            )
         return conditions
 
     @cached_property
@@ -109,7 +114,7 @@ class RemoteDevice:
         return dataclasses.replace(self._agent_conditions, device=self.name)
 
     def prepare(self, step: Step | None = None) -> None:
-        """Make the agent examine its machine if it has no profile: about a minute on a board."""
+        """Make the agent examine its machine if it has no profile, which takes minutes."""
         if step is not None:
             step(0, 1)
         _ = self.profile
@@ -138,13 +143,28 @@ class RemoteDevice:
         """
         if not self.settings.lowered:
             return self._measure(spec, program_of(spec, None), effort)
-        forms = [f for f in network_forms(spec, self.profile) if f.name in (TRAINED, BY_LAYER)]
-        times = {}
-        if len(forms) > 1:
-            times = {f.name: self._measure(spec, f.program, QUICK).steady_ms for f in forms}
-        best = min(forms, key=lambda form: times.get(form.name, 0.0))
+        best = self._faster_form(spec)
         latency = self._measure(spec, best.program, effort)
         return dataclasses.replace(latency, form=best.name)
+
+    def _faster_form(self, spec: NetworkSpec) -> NetworkForm:
+        """Return the faster of two forms of a network: as trained, and by layer."""
+        trained, *others = network_forms(spec, self.profile)
+        for by_layer in others:
+            if by_layer.name != BY_LAYER:
+                continue
+            with suppress(UnrunnableError):  # what runs as trained may not run by layer
+                ours = self._quick_ms(spec, by_layer.program)
+                if worthwhile(ours, self._quick_ms(spec, trained.program)):
+                    return by_layer
+        return trained
+
+    def _quick_ms(self, spec: NetworkSpec, program: Program) -> float:
+        """Return a rough latency in milliseconds, the lower of two if the first was disturbed."""
+        latency = self._measure(spec, program, QUICK)
+        if not latency.noise:
+            return latency.steady_ms
+        return min(latency.steady_ms, self._measure(spec, program, QUICK).steady_ms)
 
     def _measure(self, spec: NetworkSpec, program: Program, effort: Effort | None) -> Latency:
         """Measure a network in one form.
@@ -176,11 +196,6 @@ class RemoteDevice:
         if family is None or family.model_format is None:
             raise self._mismatch(runtime)
         settings = self.settings
-        if settings.precision == "int8" and runtime.startswith("openvino:"):
-            raise MixnasError(
-                f"{self.name}: int8 networks for OpenVINO are quantized by OpenVINO where they "
-                "run, which an agent does not do; use fp32, or another runtime of the agent"
-            )
         try:
             return serialized(program, family.model_format, settings.precision, settings.batch)
         except ModuleNotFoundError as error:

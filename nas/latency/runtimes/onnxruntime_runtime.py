@@ -45,6 +45,8 @@ class OnnxRuntime(ModelRuntime):
             )
         self.name = f"onnxruntime:{provider}"
         self.version = f"onnxruntime {onnxruntime.__version__}"
+        if provider != "cpu":  # an agent's address may name no runtime
+            self.version += f" ({provider})"
         self.machine = machine_name()
         self.threads = threads or usable_cores()
         self.pins_threads = True

@@ -58,7 +58,14 @@ def many(tensor):
     return node
 
 
+def default_of_a_function(tensor):
+    called = function(inside())
+    called.attribute_proto.append(helper.make_attribute("value", tensor))
+    return model(functions=[called])
+
+
 WAYS = {
+    "default of a function": default_of_a_function,
     "initializer": lambda t: model(initializers=[inside(), t]),
     "sparse": lambda t: model(sparse_initializers=[sparse(t)]),
     "constant": lambda t: model([helper.make_node("Constant", [], ["out"], value=t)]),

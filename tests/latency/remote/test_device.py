@@ -11,7 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from nas.errors import UnrunnableError
 from nas.latency import MeasurementSettings, open_device
+from nas.latency.deployment import NetworkForm
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
 from nas.latency.remote import device as device_module
@@ -334,3 +336,42 @@ def test_tls_is_verified(start_agent, tmp_path, monkeypatch):
     monkeypatch.setenv("MIXNAS_CA_FILE", str(key))
     assert "has no PEM certificates" in error_of(remote, agent)
     agent.stop()
+
+
+@pytest.mark.parametrize(
+    ("times", "noise", "best"),
+    [
+        ([5.0, 10.0], (), "by layer"),
+        ([9.95, 10.0], (), "as trained"),  # saves less than 1%
+        ([12.0, 10.0], (), "as trained"),
+        ([12.0, 8.0, 10.0, 11.0], ("busy",), "by layer"),  # each measured twice
+    ],
+)
+def test_a_network_is_measured_by_layer_where_that_is_faster(monkeypatch, times, noise, best):
+    device = RemoteDevice("http://board:1", token="0" * 32)
+    device.__dict__["profile"] = None
+    forms = [NetworkForm(name, name) for name in ("as trained", "by layer", "merged")]
+    monkeypatch.setattr(device_module, "network_forms", lambda spec, profile: forms)
+    left, timed = iter(times), []
+
+    def measure(spec, program, effort):
+        timed.append(program)
+        return latency(steady_ms=next(left), noise=noise)
+
+    monkeypatch.setattr(device, "_measure", measure)
+    assert device._faster_form(None).name == best
+    assert "merged" not in timed
+    assert list(left) == []
+
+
+def test_a_network_that_does_not_run_by_layer_is_measured_as_trained(monkeypatch):
+    device = RemoteDevice("http://board:1", token="0" * 32)
+    device.__dict__["profile"] = None
+    forms = [NetworkForm(name, name) for name in ("as trained", "by layer")]
+    monkeypatch.setattr(device_module, "network_forms", lambda spec, profile: forms)
+
+    def measure(spec, program, effort):
+        raise UnrunnableError("no such layer")
+
+    monkeypatch.setattr(device, "_measure", measure)
+    assert device._faster_form(None).name == "as trained"

@@ -96,10 +96,8 @@ def test_slow_forms_are_timed_roughly():
 
 def test_a_slow_first_run_eliminates_no_form():
     def load(program):
-        if program == TRAINED:
-            times = iter([390.0] * 10 + [300.0] * 99)  # while it warms up
-        else:
-            times = iter([330.0] * 199)
+        slow = [390.0] * 10 if program == TRAINED else []  # while it warms up
+        times = iter([*slow, *[300.0 if program == TRAINED else 330.0] * 199])
         return lambda: next(times)
 
     form, _ = fastest_form([NetworkForm(name, name) for name in (TRAINED, "merged")], load)

@@ -6,17 +6,18 @@ import dataclasses
 import hashlib
 import secrets
 import time
+from contextlib import suppress
 from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from nas.errors import MixnasError
+from nas.errors import MixnasError, UnrunnableError
 from nas.imports import missing_package
 from nas.latency.agent.messages import ServedRuntimes
 from nas.latency.conditions import Conditions, Latency, MeasurementSettings
-from nas.latency.deployment import BY_LAYER, network_forms
+from nas.latency.deployment import BY_LAYER, NetworkForm, network_forms, worthwhile
 from nas.latency.device import program_of
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort

@@ -189,16 +189,16 @@ def kernel_times(run: Run) -> list[str]:
     times = {
         str(kernel): float(ms)
         for kernel, ms in measured.items()
-        if isinstance(ms, int | float) and ms > 0
+        if isinstance(ms, int | float) and 0 < ms < math.inf
     }
     if len(times) < 2:
         return []
     listed = ", ".join(f"{ms:.3f} ms with {kernel}" for kernel, ms in times.items())
-    (first, fastest), *_, (last, slowest) = times.items()
+    (first, first_ms), *_, (last, last_ms) = times.items()
     return [
         f"On {run.config['device']}, a depthwise convolution as it is trained (240 channels at "
-        f"14x14) takes {listed} kernels: {slowest / fastest:.0f} times as long with {last} as with "
-        f"{first}. The kernels that won have to be read beside these times."
+        f"14x14) takes {listed} kernels: {last_ms / first_ms:.1f} times as long with {last} as "
+        f"with {first}. The kernels that won have to be read beside these times."
     ]
 
 

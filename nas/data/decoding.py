@@ -126,7 +126,8 @@ def largest_deep_value(file: ImageFile) -> int | None:
             if is_gray:
                 return int(values.max())
             colours = values[..., :-1] if image.mode in ("LA", "RGBA") else values
-            return int(colours.max()) << 8 | 0xFF
+            largest = int(colours.max())
+            return largest << 8 | 0xFF if largest else 0  # a black image tells nothing
     except Exception:  # as above
         return None
 

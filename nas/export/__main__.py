@@ -227,7 +227,7 @@ def _path_for(network: str, suffix: str) -> Path:
     if path.is_dir():
         return path / f"network{suffix}"
     if path.suffix in (".yaml", ".yml", ".json"):
-        return path.with_suffix(suffix)
+        return path.with_name(f"{path.stem}{suffix}")
     return path.with_name(f"{path.name}{suffix}")  # a dot in a name such as v1.2 begins no suffix
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from nas.errors import MixnasError, reason_of
 from nas.export.base import Export, Written
 from nas.export.parity import compare
 from nas.export.registry import ABOUT, Format
@@ -42,23 +45,37 @@ def write_export(
     """
     writer = file_format.writer()
     targets = file_format.files(path)
-    try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary:
-            folder = Path(temporary)
+    with _naming(path):
+        temporary = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
+    with temporary as name:
+        folder = Path(name)
+        with _naming(path):
             written = writer(export, folder / path.name)
-            told = {"file": path.name, **facts, **_checked(export, written)}
-            if device is not None:
-                told |= file_latency(device, file_format, written, export.model.spec)
-            about = folder / f"{path.name}{ABOUT}"
+        told = {"file": path.name, **facts, **_checked(export, written)}
+        if device is not None:
+            told |= file_latency(device, file_format, written, export.model.spec)
+        about = folder / f"{path.name}{ABOUT}"
+        with _naming(path):
             about.write_text(
                 json.dumps({**told, **_what_it_is(export)}, indent=2), encoding="utf-8"
             )
             for target in (*targets[1:], path, path.with_name(about.name)):
                 _take_place(folder / target.name, target)
-    except OSError as error:  # a full disk does not say of which file
+    return told
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file to write in the errors of a full disk, which do not say of which file."""
+    try:
+        yield
+    except OSError as error:
         error.filename, error.filename2 = str(path), None
         raise
-    return told
+    except RuntimeError as error:
+        if "inline_container" not in str(error):  # of torch, where a file cannot be written
+            raise
+        raise MixnasError(f"{path} cannot be written: {reason_of(error)}") from None
 
 
 def _checked(export: Export, written: Written) -> dict[str, Any]:

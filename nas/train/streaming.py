@@ -152,8 +152,13 @@ def _told(loader: DataLoader[Any]) -> Iterator[Any]:
     Raises:
         MixnasError: If the processes cannot be started, or one dies.
     """
-    with _telling():
+    try:
         batches = iter(loader)
+    except OSError as error:  # their queues need a little shared memory, too
+        raise MixnasError(
+            f"the processes that decode images cannot be started ({error}); shared memory "
+            f"(/dev/shm) may be full: {_MORE_SHARED_MEMORY}"
+        ) from None
     while True:
         with _telling():
             try:
@@ -167,11 +172,6 @@ def _told(loader: DataLoader[Any]) -> Iterator[Any]:
 def _telling() -> Iterator[None]:
     try:
         yield
-    except OSError as error:  # their queues need a little shared memory, too
-        raise MixnasError(
-            f"the processes that decode images cannot be started ({error}); shared memory "
-            f"(/dev/shm) may be full: {_MORE_SHARED_MEMORY}"
-        ) from None
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise

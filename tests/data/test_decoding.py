@@ -326,6 +326,7 @@ def test_the_largest_value_of_16_bits_is_found():
     for values in (colours, np.concatenate([colours, opaque], axis=2)):
         assert largest_deep_value(deep_png(values)) == 4095  # 15, and the lower 8 bits
     assert largest_deep_value(deep_png(np.concatenate([gray[..., None], opaque], axis=2))) == 4095
+    assert largest_deep_value(deep_png(np.zeros((2, 2, 3), np.uint16))) == 0  # black
     shallow = io.BytesIO()
     Image.fromarray(gray.astype(np.uint8)).save(shallow, "png")
     assert largest_deep_value(Held(shallow.getvalue())) is None

@@ -7,6 +7,8 @@ import pytest
 import yaml
 from safetensors.torch import save_file
 
+from nas.export.__main__ import _path_for
+from nas.export.registry import FORMATS
 from nas.spec import load_network
 from nas.testing.fakes import InstantDevice
 from nas.torch_model import build
@@ -70,6 +72,12 @@ def test_dots_in_names_stay(here, tmp_path):
     result = here("nas.export", "v1.2")
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "v1.2.onnx").is_file()
+
+
+@pytest.mark.parametrize(("name", "found"), sorted(FORMATS.items()))
+def test_every_format_has_a_file_beside_a_spec(name, found):
+    assert _path_for("nets/small.yaml", found.suffix).as_posix() == f"nets/small{found.suffix}"
+    assert _path_for("mixnet_s", found.suffix).name == f"mixnet_s{found.suffix}"
 
 
 def test_the_deployed_form_is_written(command, refused, tmp_path):

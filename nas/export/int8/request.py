@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from nas import defaults
-from nas.data import DATA, DataSource, FolderData, load_data
+from nas.data import DataSource, FolderData, load_data
 from nas.data.subset import drawn_images, images_of
 from nas.errors import MixnasError
 from nas.export.int8 import CALIBRATION_IMAGES, MAX_LOSS
@@ -98,8 +98,13 @@ def request_for(
     if name is None:
         known = "" if trained.metadata is None else f" (it was called '{trained.metadata.data}')"
         raise MixnasError(
-            f"int8 is calibrated on the training images, and {trained.weights} lies in no folder "
-            f"of a training that names them{known}; name the data set with --data"
+            f"int8 is calibrated on the training images, and {trained.weights} is not in the "
+            f"folder of a training run that names them{known}; name the data set with --data"
+        )
+    if spec.input.channels != 3:
+        raise MixnasError(
+            f"int8 is calibrated on images in colours, but the network takes "
+            f"{number_of(spec.input.channels, 'channel')}; export it without int8"
         )
     source = _load(name, trained, given=data is not None)
     side = spec.input.resolution
@@ -119,9 +124,7 @@ def request_for(
 
 def _load(name: str, trained: TrainedModel, given: bool) -> DataSource:
     try:
-        if name in DATA:
-            return DATA[name]()
-        return load_data(name, None if given else trained.images_per_class)
+        return load_data(name, trained.images_per_class)
     except (MixnasError, OSError) as error:
         if given:
             raise

@@ -59,13 +59,14 @@ def run_pytorch(path: Path, batches: list[Tensor]) -> dict[int, np.ndarray]:
     """
     images, outputs = path.with_name("images"), path.with_name("outputs")
     torch.save(batches, images)
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", _READER, str(path), str(images), str(outputs)],
-        capture_output=True,
-        text=True,
-        timeout=_PATIENCE,
-        check=False,
-    )
+    # Not isolated by -I, since torch may be installed for the user only.
+    words = [sys.executable, "-P", "-c", _READER, str(path), str(images), str(outputs)]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        raise MixnasError(
+            f"the written Python file was not run to its end within {_PATIENCE:.0f} s"
+        ) from None
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
         raise MixnasError(f"the written Python file cannot be run: {last[:300]}")

@@ -173,12 +173,18 @@ def test_a_population_is_summarized_by_its_most_important_variables():
 def test_what_kernels_cost_on_the_device_is_told_beside_those_that_won():
     found = run([0.5, 0.6], [1.0, 2.0])
     assert kernel_times(found) == []  # nothing was measured
-    for odd in ("fast", {"3x3": "fast"}, {"3x3": 0.1}, {"3x3": 0.1, "5x5": -1}):
+    for odd in (
+        "fast",
+        {"3x3": "fast"},
+        {"3x3": 0.1},
+        {"3x3": 0.1, "5x5": -1},
+        {"3x3": 0.1, "5x5": math.inf},
+    ):
         assert kernel_times(dataclasses.replace(found, conditions={"depthwise_ms": odd})) == []
     measured = {"3x3": 0.012, "5x5": 0.04, "7x7": 1.05}
     (sentence,) = kernel_times(dataclasses.replace(found, conditions={"depthwise_ms": measured}))
     assert "takes 0.012 ms with 3x3, 0.040 ms with 5x5, 1.050 ms with 7x7 kernels" in sentence
-    assert "88 times as long with 7x7 as with 3x3" in sentence
+    assert "87.5 times as long with 7x7 as with 3x3" in sentence
 
 
 @pytest.mark.parametrize(

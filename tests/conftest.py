@@ -6,6 +6,7 @@ import contextlib
 import gc
 import os
 import runpy
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -31,18 +32,17 @@ ROOT = Path(__file__).parent.parent
 FOUND = " images: "
 
 
-# NNCF, ncnn and torch's DataLoader in one process crash it when it ends.
-ALONE = ("test_openvino_file.py", "test_openvino_ir.py", "test_openvino_runtime.py")
+@pytest.fixture(scope="module", autouse=True)
+def own_handler_of_ended_processes():
+    """Take back torch's handler of SIGCHLD, which crashes a process that has run NNCF and ncnn.
 
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out the tests that run NNCF, unless they are asked for, to be run on their own."""
-    if os.environ.get("MIXNAS_TEST_NNCF"):
-        return
-    left_out = pytest.mark.skip(reason="runs NNCF; run it alone with MIXNAS_TEST_NNCF=1")
-    for item in items:
-        if item.path.name in ALONE or "openvino]" in item.name or "openvino-int8" in item.name:
-            item.add_marker(left_out)
+    Its data loader leaves the handler behind; the next loader sets it again.
+    """
+    before = signal.getsignal(signal.SIGCHLD)
+    yield
+    if signal.getsignal(signal.SIGCHLD) is not before:
+        signal.signal(signal.SIGCHLD, before)
+        sys.modules["torch.utils.data._utils.signal_handling"]._SIGCHLD_handler_set = False
 
 
 @pytest.fixture(scope="session", autouse=True)

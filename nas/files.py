@@ -249,6 +249,17 @@ def network_file_system(path: Path) -> str | None:
     return kind if known else None
 
 
+def absolute_path(value: str, names: Collection[str]) -> str:
+    """Return an existing path in absolute form; anything else stays as it is.
+
+    Args:
+        value: A path, or a name.
+        names: Names that stay as they are, whatever files the working directory holds.
+    """
+    path = Path(value).expanduser()
+    return value if value in names or not path.exists() else str(path.resolve())
+
+
 def is_built_in(name: str, names: Collection[str], what: str) -> bool:
     """Tell whether a name is built in, whatever files the working directory holds.
 

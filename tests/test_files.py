@@ -11,6 +11,7 @@ import pytest
 
 from nas.errors import MixnasError
 from nas.files import (
+    absolute_path,
     cache_folder,
     claim_folder,
     in_turn,
@@ -23,6 +24,15 @@ from nas.files import (
     taken_folder,
     write_atomic,
 )
+
+
+def test_paths_that_exist_become_absolute(tmp_path, monkeypatch):
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "pets").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert absolute_path("pets", ["digits"]) == str((tmp_path / "pets").resolve())
+    assert absolute_path("digits", ["digits"]) == "digits"
+    assert absolute_path("nowhere", ()) == "nowhere"
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):

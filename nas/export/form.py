@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from nas.export.timing import latency_facts, noise_remark
 from nas.latency.conditions import MeasurementSettings, Precision
 from nas.lowering import FormChoice
 from nas.spec import NetworkSpec
@@ -28,10 +29,9 @@ class ExportForm:
         latency = self.facts.get("latency")
         if latency is None:
             return ""
-        noise = "; the machine was not quiet" if latency["noise"] else ""
         return (
             f"on {latency['device']}, a network in this form ({latency['form']}, the fastest of "
-            f"those tried) takes {latency['steady_ms']:.2f} ms{noise}"
+            f"those tried) takes {latency['steady_ms']:.2f} ms{noise_remark(latency)}"
         )
 
 
@@ -63,7 +63,6 @@ def export_form(
         return ExportForm(SIMPLE_RULES[rule], {"form": rule})
     opened = open_device(device, MeasurementSettings(precision=precision))
     latency = opened.measure(spec)
-    names = ("device", "runtime", "machine", "threads", "median_ms", "steady_ms", "noise", "form")
-    facts = {name: getattr(latency, name) for name in names}
+    facts = {**latency_facts(latency), "form": latency.form}
     choice = rule_named(latency.form, opened.profile)
     return ExportForm(choice, {"form": latency.form, "latency": facts})

@@ -11,8 +11,19 @@ from nas.spec import NetworkSpec
 
 if TYPE_CHECKING:
     from nas.export.base import Written
+    from nas.latency.conditions import Latency
 
 _FIGURES = ("device", "runtime", "machine", "threads", "median_ms", "steady_ms", "noise")
+
+
+def latency_facts(latency: Latency) -> dict[str, Any]:
+    """Return what is told of a latency in the file beside an export."""
+    return {name: getattr(latency, name) for name in _FIGURES}
+
+
+def noise_remark(latency: Mapping[str, Any]) -> str:
+    """Return the end of a sentence about such facts: whether the machine was noisy."""
+    return "; the machine was not quiet" if latency["noise"] else ""
 
 
 def file_latency(
@@ -39,10 +50,10 @@ def file_latency(
         return {}
     model = written.model()
     latency = opened.time(lambda: runtime.load_model(model), spec.input.resolution, None)
-    return {"file_latency": {name: getattr(latency, name) for name in _FIGURES}}
+    return {"file_latency": latency_facts(latency)}
 
 
 def latency_sentence(path: Path, latency: Mapping[str, Any]) -> str:
     """Return the latency of a file in a sentence."""
-    noise = "; the machine was not quiet" if latency["noise"] else ""
-    return f"{path.name} itself takes {latency['steady_ms']:.2f} ms on {latency['device']}{noise}"
+    ms, device = latency["steady_ms"], latency["device"]
+    return f"{path.name} itself takes {ms:.2f} ms on {device}{noise_remark(latency)}"

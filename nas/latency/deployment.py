@@ -11,11 +11,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-import numpy as np
-
 from nas.errors import UnrunnableError
 from nas.latency.profile import DeviceProfile
-from nas.latency.protocol import medians_in_turns, warm_up
+from nas.latency.protocol import medians_in_turns, refined, warm_up
 from nas.latency.runtimes.base import Program, TimedRun
 from nas.latency.weights import realistic_weights
 from nas.lowering import AS_TRAINED, MERGE_ALL, PHASED, PHASED_SLICES, FormChoice, lower
@@ -116,10 +114,4 @@ def _times(runs: Mapping[str, TimedRun], trained: str) -> dict[str, float]:
         for name, run in runs.items()
         if name == trained or times[name] < SCREENED * fastest
     }
-    if len(close) > 1:
-        turn_ms = (RUNS + 1) * max(times[name] for name in close)
-        rounds = int(np.clip(1000 * SECONDS / turn_ms, *ROUNDS))
-        medians = medians_in_turns(close, rounds, RUNS, settle=1)
-        # The lower quartile, because a disturbance makes a turn slower, never faster.
-        times |= {name: float(np.percentile(values, 25)) for name, values in medians.items()}
-    return times
+    return refined(times, close, SECONDS, ROUNDS, RUNS, settle=1)

@@ -15,8 +15,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from nas.ir import (
     Activation,
     Conv,
@@ -30,7 +28,7 @@ from nas.ir import (
 )
 from nas.latency.layer_sample import sampled_layers
 from nas.latency.profile import CURVE_CHANNELS, CURVE_SIZE, Finding, LayerSignature
-from nas.latency.protocol import medians_in_turns
+from nas.latency.protocol import lower_quartiles, refined
 from nas.latency.runtimes.base import Program, Runtime, TimedRun
 from nas.latency.runtimes.models import NARROW_GATES
 from nas.latency.weights import realistic_weights
@@ -185,25 +183,11 @@ def _relative_times(runs: Mapping[str, TimedRun], trained: str) -> dict[str, flo
 
     Forms that are far slower than the fastest are timed only roughly.
     """
-    times = _quartiles(runs, rounds=2, count=2, settle=1)
+    times = lower_quartiles(runs, rounds=2, count=2, settle=1)
     fastest = min(times.values())
     close = {name: run for name, run in runs.items() if times[name] < SCREENED * fastest}
-    if len(close) > 1:
-        turn_ms = (RUNS + SETTLE) * max(times[name] for name in close)
-        rounds = int(np.clip(1000 * SECONDS / turn_ms, *ROUNDS))
-        times |= _quartiles(close, rounds, RUNS, SETTLE)
+    times = refined(times, close, SECONDS, ROUNDS, RUNS, SETTLE)
     return {name: round(time / times[trained], 4) for name, time in times.items()}
-
-
-def _quartiles(
-    runs: Mapping[str, TimedRun], rounds: int, count: int, settle: int
-) -> dict[str, float]:
-    """Return the lower quartile of the times of every form, in milliseconds.
-
-    A disturbance makes a turn slower, never faster.
-    """
-    medians = medians_in_turns(runs, rounds, count, settle)
-    return {name: float(np.percentile(values, 25)) for name, values in medians.items()}
 
 
 # -- the time of a depthwise convolution by kernel size ---------------------------------------
@@ -220,7 +204,7 @@ def depthwise_curve(runtime: Runtime) -> dict[int, float]:
         conv = Conv(CURVE_CHANNELS, CURVE_CHANNELS, kernel, groups=CURVE_CHANNELS, bias=True)
         layers = tuple((f"depthwise{i}", conv) for i in range(CURVE_LAYERS))
         runs[str(kernel)] = runtime.load(_between(layers, shape, _Fixed(Form((1,)))))
-    times = _quartiles(runs, ROUNDS[1], RUNS, SETTLE)
+    times = lower_quartiles(runs, ROUNDS[1], RUNS, SETTLE)
     added = {k: (times[str(k)] - times["none"]) / CURVE_LAYERS for k in CURVE_KERNELS}
     return {kernel: round(max(ms, 0.0), 5) for kernel, ms in added.items()}
 

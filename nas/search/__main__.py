@@ -15,6 +15,7 @@ import nas
 from nas import cli, defaults
 from nas.document import Document, document_name, validate
 from nas.errors import MixnasError
+from nas.files import absolute_path
 from nas.limits import parse_limit, split_limits, with_budget
 from nas.search.config import (
     CHANGEABLE,
@@ -320,10 +321,12 @@ def _settings(given: dict[str, Any], config: Path | None, trusted: bool) -> Sear
     values["command"] = shlex.join(["python", "-m", "nas.search", *sys.argv[1:]])
     values["version"] = nas.__version__
     values["study"] = "search"
-    values["data"] = _absolute(values["data"])  # a run may be resumed from another folder
+    values["data"] = absolute_path(
+        values["data"], defaults.DATA_SETS
+    )  # a run may be resumed from another folder
     kind, _, file = values["estimator"].partition(":")
     if kind == "table":
-        values["estimator"] = f"table:{_absolute(file)}"
+        values["estimator"] = f"table:{absolute_path(file, defaults.DATA_SETS)}"
     if values["ray"] == "none":
         values["ray"] = None
     if values["storage"] is not None:  # a server holds the studies of many runs
@@ -332,14 +335,6 @@ def _settings(given: dict[str, Any], config: Path | None, trusted: bool) -> Sear
             values["storage"], without_password(values["storage"])
         )
     return validate(SearchConfig, Document("options", values))
-
-
-def _absolute(path: str) -> str:
-    """Return an existing path in absolute form; anything else stays as it is."""
-    if path in defaults.DATA_SETS:  # whatever the working directory holds
-        return path
-    expanded = Path(path).expanduser()
-    return str(expanded.resolve()) if expanded.exists() else path
 
 
 def _default_workers(ray: str) -> int:
@@ -369,7 +364,7 @@ def _resumed(
         )
     run = RunDirectory.open(path)
     if "data" in given:  # moved: the fingerprints of its images are compared
-        given = {**given, "data": _absolute(given["data"])}
+        given = {**given, "data": absolute_path(given["data"], defaults.DATA_SETS)}
     return run, resumed_config(run.read_config(), given, path, trusted)
 
 

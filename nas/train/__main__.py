@@ -16,7 +16,7 @@ import typer
 from nas import cli, defaults
 from nas.document import Document, document_name, parse_document, validate
 from nas.errors import DocumentError, MixnasError
-from nas.files import RUNS, claim_folder, refuse_occupied, taken_folder
+from nas.files import RUNS, absolute_path, claim_folder, refuse_occupied, taken_folder
 from nas.spec import reference_names
 from nas.train.recipe import Recipe, load_recipe
 from nas.train.settings import (
@@ -245,9 +245,9 @@ def _resumed_settings(
 
 def _absolute(value: str, names: Collection[str]) -> str:
     """Return an existing path in absolute form; names, and anything else, stay as they are."""
-    is_name = not value or value in names or value.startswith("timm:")
-    path = Path(value).expanduser()
-    return value if is_name or not path.exists() else str(path.resolve())
+    if not value or value.startswith("timm:"):
+        return value
+    return absolute_path(value, names)
 
 
 def _short_name(network: str) -> str:

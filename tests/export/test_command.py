@@ -10,7 +10,6 @@ from safetensors.torch import save_file
 from nas.export.__main__ import _path_for
 from nas.export.registry import FORMATS
 from nas.spec import load_network
-from nas.testing.fakes import InstantDevice
 from nas.torch_model import build
 from tests.data.writing import write_folder
 from tests.export.int8.training import fragile, write_run
@@ -90,13 +89,6 @@ def test_the_deployed_form_is_written(command, refused, tmp_path):
     assert "BatchNormalization" not in kinds
     error = refused("nas.export", "mixnet_s", "--device", "onnxruntime:cpu", "--out", "b.onnx")
     assert "--device onnxruntime:cpu only has an effect with --lowered" in error
-
-
-@pytest.fixture
-def instant(monkeypatch):
-    monkeypatch.setattr(
-        "nas.export.int8.judgement.open_device", lambda name, settings: InstantDevice(settings)
-    )
 
 
 def test_int8_is_judged_beside_fp32(here, refused, instant, tmp_path):

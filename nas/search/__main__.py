@@ -321,9 +321,8 @@ def _settings(given: dict[str, Any], config: Path | None, trusted: bool) -> Sear
     values["command"] = shlex.join(["python", "-m", "nas.search", *sys.argv[1:]])
     values["version"] = nas.__version__
     values["study"] = "search"
-    values["data"] = absolute_path(
-        values["data"], defaults.DATA_SETS
-    )  # a run may be resumed from another folder
+    # A run may be resumed from another folder.
+    values["data"] = absolute_path(values["data"], defaults.DATA_SETS)
     kind, _, file = values["estimator"].partition(":")
     if kind == "table":
         values["estimator"] = f"table:{absolute_path(file, defaults.DATA_SETS)}"

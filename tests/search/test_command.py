@@ -311,8 +311,8 @@ def test_known_cost_keeps_a_latency_limit_once_it_knows_latency(command, fakes, 
     done = trials[trials["state"] == "complete"]
     assert len(done) == 24
     assert (done["latency_ms"] <= 2.5).all()
-    # Two of three networks of the space are slower.
-    assert (trials["state"] == "pruned").sum() <= 10
+    # Two of three networks of the space are slower, so random ones would be pruned 48 times.
+    assert (trials["state"] == "pruned").sum() < 24
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -245,8 +245,8 @@ def try_all(mutants: list[Mutant], workers: int, finish: Callable[[dict[str, Any
                 trees.put(tree)
 
         with ThreadPoolExecutor(workers) as pool:
-            for result in pool.map(attempt, mutants):
-                finish(result)
+            for future in as_completed([pool.submit(attempt, mutant) for mutant in mutants]):
+                finish(future.result())
 
 
 def preload() -> None:

@@ -1,6 +1,7 @@
 """Small changes of meaning, and whether the quick tests notice them.
 
-    python -m experiments.benchmarks.mutation [-n 300] [--seed 0] [--room latency ...] [--record]
+    python -m experiments.benchmarks.mutation [-n 300] [--seed 0] [--room latency ...] [--own]
+                                              [--record]
 
 cosmic-ray (`pip install 'mixnas[mutation]'`) makes the changes: other operators, comparisons and
 numbers, removed loops, negated conditions. Places are drawn evenly from the code of the rooms; what
@@ -8,7 +9,8 @@ no test can notice is left out: annotations, ``__all__``, decorators that only c
 conditions that guard imports for type checkers. Each mutant is written into a copy of the tree,
 and the tests at the mirrored path, then those of its room, then those of the rooms that depend on
 it run until one fails. The score is therefore a lower bound of that of the whole suite. Results
-are appended to a file (`--log`), from which an interrupted run continues.
+are appended to a file (`--log`), from which an interrupted run continues. With `--own`, only the
+tests of a mutant's own room run, which takes about half as long and lets more of them live.
 """
 
 from __future__ import annotations
@@ -88,6 +90,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--room", nargs="*", choices=sorted(ROOMS), default=sorted(ROOMS))
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--own", action="store_true", help="run the tests of a room itself only")
     parser.add_argument("--log", type=Path, default=Path("mutants.jsonl"))
     parser.add_argument("--record", action="store_true")
     arguments = parser.parse_args()
@@ -105,7 +108,7 @@ def main() -> int:
                 f"{result['outcome']:<9} {result['seconds']:6.1f} s  {result['name']}", flush=True
             )
 
-        try_all(waiting, arguments.workers, finish)
+        try_all(waiting, arguments.workers, arguments.own, finish)
     results = [done[mutant.name] for mutant in sample]
     return report(results, arguments)
 
@@ -228,7 +231,9 @@ def mutated(mutant: Mutant) -> str:
 # --- what the tests say of them -----------------------------------------------------------------
 
 
-def try_all(mutants: list[Mutant], workers: int, finish: Callable[[dict[str, Any]], None]) -> None:
+def try_all(
+    mutants: list[Mutant], workers: int, own: bool, finish: Callable[[dict[str, Any]], None]
+) -> None:
     """Run the tests of every mutant, each worker in a copy of the tree of its own."""
     preload()
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
@@ -240,7 +245,7 @@ def try_all(mutants: list[Mutant], workers: int, finish: Callable[[dict[str, Any
         def attempt(mutant: Mutant) -> dict[str, Any]:
             tree = trees.get()
             try:
-                return judge(mutant, tree, usual)
+                return judge(mutant, tree, usual, own)
             finally:
                 trees.put(tree)
 
@@ -279,22 +284,23 @@ def copy_of_the_tree(folder: Path) -> Path:
 
 
 @cache
-def stages_at(room: str, path: str) -> tuple[tuple[str, ...], ...]:
+def stages_at(room: str, path: str, own: bool) -> tuple[tuple[str, ...], ...]:
     inside = Path(path).relative_to("nas") if path.startswith("nas/") else Path(path)
     home = HERE / "tests" / inside.parent
     stem = {"__main__": "command", "__init__": "init"}.get(inside.stem, inside.stem)
-    own = sorted({*home.glob(f"test_{stem}.py"), *home.glob(f"test_{stem}_*.py")})
+    mirrored = sorted({*home.glob(f"test_{stem}.py"), *home.glob(f"test_{stem}_*.py")})
     folder = str(
         Path("tests")
         / (Path(ROOMS[room][0]).relative_to("nas") if path.startswith("nas/") else ROOMS[room][0])
     )
-    near = [str(file.relative_to(HERE)) for file in own]
-    found = [near, [folder], [name for name in ABOVE[room] if (HERE / name).exists()]]
+    near = [str(file.relative_to(HERE)) for file in mirrored]
+    above = [] if own else [name for name in ABOVE[room] if (HERE / name).exists()]
+    found = [near, [folder], above]
     return tuple(tuple(stage) for stage in found if stage)
 
 
-def stages(mutant: Mutant) -> tuple[tuple[str, ...], ...]:
-    return stages_at(mutant.room, mutant.path)
+def stages(mutant: Mutant, own: bool) -> tuple[tuple[str, ...], ...]:
+    return stages_at(mutant.room, mutant.path, own)
 
 
 def seconds_of(tree: Path, stage: tuple[str, ...]) -> float:
@@ -306,20 +312,21 @@ def seconds_of(tree: Path, stage: tuple[str, ...]) -> float:
     return time.perf_counter() - started
 
 
-def judge(mutant: Mutant, tree: Path, usual: dict[Stage, float]) -> dict[str, Any]:
+def judge(mutant: Mutant, tree: Path, usual: dict[Stage, float], own: bool) -> dict[str, Any]:
     """Return what the tests say of a mutant.
 
     Args:
         mutant: The change.
         tree: A copy of the tree, which is unchanged again afterwards.
         usual: Seconds that stages take without a change; those that are missing are measured.
+        own: Whether to leave out the tests of the rooms that depend on the mutant's.
     """
     target = tree / mutant.path
     before, after = target.read_text(encoding="utf-8"), mutated(mutant)
     started = time.perf_counter()
     outcome, stage_of_death = "survived", ""
     try:
-        for stage in stages(mutant):
+        for stage in stages(mutant, own):
             target.write_text(before, encoding="utf-8")
             if stage not in usual:
                 usual[stage] = seconds_of(tree, stage)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import itertools
 import logging
 import os
 import sys
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -49,6 +50,81 @@ def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> None:
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):  # a full disk does not say of which file
             error.filename, error.filename2 = str(path), None
+        raise
+
+
+@contextmanager
+def written_together(*paths: Path) -> Iterator[Path]:
+    """Write several files of one folder that make sense together only: all of them or none.
+
+    The block writes them, by their names, to a temporary folder beside them. Once it has ended and
+    they are on the disk, they are renamed. At no moment does a reader that begins with the last of
+    `paths` find it beside files of another writing: the old one is moved away before the others
+    are replaced, and the new one comes last. If anything fails, the old files are as they were; if
+    this process is killed amid the renaming, they are in the temporary folder.
+
+    Args:
+        paths: The files, in the order in which they take their places; the one that readers begin
+            with is the last.
+
+    Yields:
+        The temporary folder. What the block writes there besides is removed.
+
+    Raises:
+        OSError: If a file cannot be written; it names the file, not its temporary stand-in.
+    """
+    first = paths[-1]
+    with naming(first, first.parent):
+        temporary = tempfile.TemporaryDirectory(dir=first.parent, prefix=f".{first.name}.")
+    with temporary as name:
+        folder = Path(name)
+        with naming(first, folder):
+            yield folder
+        for path in paths:
+            with naming(path, folder):
+                (folder / path.name).chmod(0o644)
+                with (folder / path.name).open("rb") as file:
+                    os.fsync(file.fileno())
+        _take_places(folder, paths)
+
+
+@contextmanager
+def naming(path: Path, temporary: Path) -> Iterator[None]:
+    """Name a file in the errors of its temporary stand-in, or of a full disk, which name none.
+
+    Args:
+        path: The file.
+        temporary: Folder of the stand-in; errors that name files elsewhere stay as they are.
+    """
+    try:
+        yield
+    except OSError as error:
+        named = error.filename
+        if named is None or Path(os.fsdecode(named)).is_relative_to(temporary):
+            error.filename, error.filename2 = str(path), None
+        raise
+
+
+def _take_places(folder: Path, paths: Sequence[Path]) -> None:
+    """Move files out of a folder to where they belong; on failure, put back what was there."""
+    old = Path(tempfile.mkdtemp(dir=folder))
+    moved: list[Path] = []
+    placed: list[Path] = []
+    try:
+        for path in reversed(paths):  # the one that readers begin with goes first
+            if path.is_dir():  # it would be removed with the temporary folder
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+            with suppress(FileNotFoundError):
+                path.rename(old / path.name)
+                moved.append(path)
+        for path in paths:
+            (folder / path.name).rename(path)
+            placed.append(path)
+    except BaseException:
+        for path in placed:
+            path.unlink()
+        for path in reversed(moved):
+            (old / path.name).rename(path)
         raise
 
 

@@ -23,6 +23,7 @@ from nas.files import (
     refuse_occupied,
     taken_folder,
     write_atomic,
+    written_together,
 )
 
 
@@ -47,6 +48,82 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     write_atomic(path, b"\x00\xff")
     assert path.read_bytes() == b"\x00\xff"
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+def write_pair(folder, text):
+    paths = [folder / "net.bin", folder / "net.xml"]
+    with written_together(*paths) as temporary:
+        for path in paths:
+            (temporary / path.name).write_text(text)
+        (temporary / "scrap").write_text("")
+
+
+def contents(folder):
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_files_are_written_together(tmp_path):
+    for text in ("one", "two"):
+        write_pair(tmp_path, text)
+        assert contents(tmp_path) == {"net.bin": text, "net.xml": text}
+    assert (tmp_path / "net.bin").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("there", [("net.bin", "net.xml"), ("net.bin",), ("net.xml",), ()])
+@pytest.mark.parametrize("moves", range(5))
+def test_files_stay_as_they_were_if_one_cannot_take_its_place(tmp_path, monkeypatch, there, moves):
+    for name in there:
+        (tmp_path / name).write_text("old")
+    rename, left = Path.rename, [moves]
+
+    def broken(source, target):
+        left[0] -= 1
+        if left[0] == -1:
+            raise PermissionError(errno.EACCES, "Permission denied", str(source))
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", broken)
+    try:
+        write_pair(tmp_path, "new")
+    except PermissionError:
+        assert contents(tmp_path) == dict.fromkeys(there, "old")
+    else:
+        assert moves >= 2 + len(there)
+        assert contents(tmp_path) == {"net.bin": "new", "net.xml": "new"}
+
+
+def test_a_folder_does_not_make_place_for_a_file(tmp_path):
+    (tmp_path / "net.bin").mkdir()
+    (tmp_path / "net.bin" / "mine").write_text("")
+    (tmp_path / "net.xml").write_text("old")
+    with pytest.raises(IsADirectoryError, match=r"Is a directory: '.*net\.bin'"):
+        write_pair(tmp_path, "new")
+    assert (tmp_path / "net.bin" / "mine").exists()
+    assert (tmp_path / "net.xml").read_text() == "old"
+
+
+def test_files_stay_as_they_were_if_the_block_fails(tmp_path):
+    write_pair(tmp_path, "old")
+    xml = tmp_path / "net.xml"
+    with (
+        pytest.raises(FileNotFoundError) as raised,
+        written_together(tmp_path / "net.bin", xml) as folder,
+    ):
+        (folder / "net.bin").write_text("new")
+    assert raised.value.filename == str(xml)  # which was not written
+    with (
+        pytest.raises(OSError, match="No space left") as raised,
+        written_together(tmp_path / "net.bin", xml),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert raised.value.filename == str(xml)
+    assert contents(tmp_path) == {"net.bin": "old", "net.xml": "old"}
+    with (
+        pytest.raises(FileNotFoundError) as raised,
+        written_together(tmp_path / "none" / "net.xml"),
+    ):
+        pass
+    assert raised.value.filename == str(tmp_path / "none" / "net.xml")
 
 
 def test_the_cache_is_where_the_environment_says(tmp_path, monkeypatch):

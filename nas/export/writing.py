@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +13,7 @@ from nas.export.base import Export, Written
 from nas.export.parity import compare
 from nas.export.registry import ABOUT, Format
 from nas.export.timing import file_latency
+from nas.files import written_together
 
 
 def write_export(
@@ -44,36 +43,26 @@ def write_export(
         MixnasError: If the network cannot be written, or the outputs do not agree.
     """
     writer = file_format.writer()
-    targets = file_format.files(path)
-    with _naming(path):
-        temporary = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
-    with temporary as name:
-        folder = Path(name)
-        with _naming(path):
+    about = path.with_name(f"{path.name}{ABOUT}")
+    # The file that the user names comes last, since it is the one that readers begin with.
+    with written_together(*file_format.files(path)[1:], about, path) as folder:
+        with _saying_what_failed(path):
             written = writer(export, folder / path.name)
         told = {"file": path.name, **facts, **_checked(export, written)}
         if device is not None:
             told |= file_latency(device, file_format, written, export.model.spec)
-        about = folder / f"{path.name}{ABOUT}"
-        with _naming(path):
-            about.write_text(
-                json.dumps({**told, **_what_it_is(export)}, indent=2), encoding="utf-8"
-            )
-            for target in (*targets[1:], path, path.with_name(about.name)):
-                _take_place(folder / target.name, target)
+        text = json.dumps({**told, **_what_it_is(export)}, indent=2)
+        (folder / about.name).write_text(text, encoding="utf-8")
     return told
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Name the file to write in the errors of a full disk, which do not say of which file."""
+def _saying_what_failed(path: Path) -> Iterator[None]:
+    """Name the file in torch's error where it cannot be written, which is a traceback of C++."""
     try:
         yield
-    except OSError as error:
-        error.filename, error.filename2 = str(path), None
-        raise
     except RuntimeError as error:
-        if "inline_container" not in str(error):  # of torch, where a file cannot be written
+        if "inline_container" not in str(error):
             raise
         raise MixnasError(f"{path} cannot be written: {reason_of(error)}") from None
 
@@ -93,10 +82,3 @@ def _checked(export: Export, written: Written) -> dict[str, Any]:
 def _what_it_is(export: Export) -> dict[str, Any]:
     metadata = export.trained.metadata
     return {"spec": export.model.spec.to_dict()} if metadata is None else metadata.to_dict()
-
-
-def _take_place(temporary: Path, path: Path) -> None:
-    temporary.chmod(0o644)
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -85,8 +86,45 @@ def test_an_error_of_the_disk_names_the_file(monkeypatch, writer, tmp_path):
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match=r"No space left") as raised:
         write_export(export_of(MODEL), PAIR, tmp_path / "m.cfg", {})
-    assert raised.value.filename == str(tmp_path / "m.cfg")
+    assert raised.value.filename == str(tmp_path / "m.weights")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_about_a_file_elsewhere_keeps_its_name(monkeypatch, writer, tmp_path):
+    def missing(images):
+        (tmp_path / "pets" / "bee.jpg").read_bytes()
+
+    writer(missing)
+    with pytest.raises(FileNotFoundError) as raised:
+        write_export(export_of(MODEL), PAIR, tmp_path / "m.cfg", {})
+    assert raised.value.filename == str(tmp_path / "pets" / "bee.jpg")
+
+
+def test_the_file_that_is_read_first_is_never_beside_others_of_another_export(
+    monkeypatch, writer, tmp_path
+):
+    names = ("m.cfg", "m.weights", "m.cfg.json")
+    for name in names:
+        (tmp_path / name).write_text("old")
+    rename, replace, seen = Path.rename, Path.replace, []
+
+    def watched(move):
+        def moved(source, target):
+            found = move(source, target)
+            seen.append({n: (tmp_path / n).read_text() for n in names if (tmp_path / n).exists()})
+            return found
+
+        return moved
+
+    monkeypatch.setattr(Path, "rename", watched(rename))
+    monkeypatch.setattr(Path, "replace", watched(replace))
+    writer(right)
+    write_export(export_of(MODEL), PAIR, tmp_path / "m.cfg", {})
+    assert len(seen) >= 3
+    for files in seen[:-1]:  # as a process that is killed there leaves them
+        assert "m.cfg" not in files
+    assert seen[-1].keys() == set(names)
+    assert "old" not in seen[-1].values()
 
 
 def test_what_was_written_is_timed_on_a_device(monkeypatch, writer, tmp_path):

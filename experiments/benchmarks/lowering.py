@@ -8,8 +8,10 @@ machine. As trained, batch normalization is folded into the convolutions, which 
 expect; as deployed, a network has the fastest of its forms. First, MixNet-S, -M and -L,
 EfficientNet-B0 and MobileNetV2; then random members of `mixnet`, and members of which blocks have
 wider groups, dilated kernels or unequal slices. A network that seems slower as deployed is timed
-again, for longer. Finally, in ONNX Runtime, the time of MixNet-M by operator, and the arithmetic
-limit: its multiply-adds at the rate that one large 1x1 convolution reaches.
+again, for longer. Finally, where MixNet-M's time goes: the arithmetic limit, which is its
+multiply-adds at the rate that one large 1x1 convolution reaches; what it takes without large
+kernels, without squeeze-and-excitation, and without swish; and in ONNX Runtime, the time by
+operator.
 """
 
 from __future__ import annotations
@@ -42,6 +44,12 @@ from nas.machine import machine_for, pinned
 from nas.space import load_space
 from nas.spec import NetworkSpec, load_network
 
+# What MixNet-M would be without its costly parts, by what is changed in every block.
+WITHOUT: dict[str, dict[str, Any]] = {
+    "large kernels": {"kernels": (3,)},
+    "squeeze-and-excitation": {"se_ratio": 0},
+    "swish": {"activation": "relu"},
+}
 ROUNDS = 30
 RUNS = 8
 SETTLE = 2
@@ -68,6 +76,7 @@ def main() -> None:
         references = compare_references(device)
         members = compare_members(device, arguments.members, unusual=False)
         unusual = compare_members(device, arguments.unusual, unusual=True)
+        parts = costly_parts(device)
     # Outside the pinned block, since all their threads would inherit the calling thread's core.
     breakdown = profile(device) if arguments.device == "onnxruntime:cpu" else {}
     result = {
@@ -76,6 +85,7 @@ def main() -> None:
         "references": references,
         **ratios(references),
         "arithmetic_limit_ms": round(arithmetic_limit(device), 3),
+        "mixnet_m_parts": parts,
         "members": summary(members),
         "unusual": summary(unusual),
         "mixnet_m_by_operator_us": breakdown,
@@ -199,6 +209,30 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "slower": int((found > SLOWER).sum()),
         "forms": dict(Counter(row["form"] for row in rows)),
     }
+
+
+def costly_parts(device: LocalDevice) -> dict[str, dict[str, float]]:
+    """Return MixNet-M's latency and MAdds without each of its costly parts, and without all."""
+    spec = load_network("mixnet_m")
+    everything = {name: value for change in WITHOUT.values() for name, value in change.items()}
+    changes = {"": {}, **WITHOUT, "all of these": everything}
+    networks = {name: with_all_blocks(spec, change) for name, change in changes.items()}
+    runs = {name: deployed(device, network)[0]["deployed"] for name, network in networks.items()}
+    medians = in_turns(runs, ROUNDS, RUNS)
+    usual = float(np.median(medians[""]))
+    found = {}
+    for name, network in networks.items():
+        ms = round(usual * float(np.median(medians[name] / medians[""])), 3)
+        key = f"without {name}" if name else "whole"
+        found[key] = {"ms": ms, "madds": count(network).madds}
+        print(f"MixNet-M {key:32} {ms:8.2f} ms {found[key]['madds'] / 1e6:8.0f}M MAdds")
+    return found
+
+
+def with_all_blocks(spec: NetworkSpec, change: dict[str, Any]) -> NetworkSpec:
+    """Return a network with some fields of all blocks changed."""
+    stages = [[dataclasses.replace(block, **change) for block in stage] for stage in spec.stages]
+    return spec.replace(stages=stages)
 
 
 def profile(device: LocalDevice) -> dict[str, float]:

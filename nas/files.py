@@ -38,18 +38,18 @@ def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> None:
     """Write a file whole or not at all: to a temporary file next to it, which is then renamed."""
     path = Path(path)
     data = content.encode("utf-8") if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with naming(path, path.parent):
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException as error:
+        with naming(path, Path(temporary)):
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+    except BaseException:
         Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):  # a full disk does not say of which file
-            error.filename, error.filename2 = str(path), None
         raise
 
 
@@ -94,14 +94,15 @@ def naming(path: Path, temporary: Path) -> Iterator[None]:
 
     Args:
         path: The file.
-        temporary: Folder of the stand-in; errors that name files elsewhere stay as they are.
+        temporary: The stand-in, or its folder; errors that name other files stay as they are.
     """
     try:
         yield
     except OSError as error:
         named = error.filename
         if named is None or Path(os.fsdecode(named)).is_relative_to(temporary):
-            error.filename, error.filename2 = str(path), None
+            error.filename = str(path)
+            del error.filename2  # the message would end in "-> None" if it were set to None
         raise
 
 

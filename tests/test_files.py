@@ -43,6 +43,8 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
         write_atomic(path, 3)  # type: ignore[arg-type]
     with pytest.raises(FileNotFoundError):
         write_atomic(tmp_path / "none" / "f.txt", "two")
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: '\S*/none/f\.txt'$"):
+        write_atomic(tmp_path / "none" / "f.txt", "two")
     assert path.read_text() == "one"
     assert [file.name for file in tmp_path.iterdir()] == ["f.txt"]
     write_atomic(path, b"\x00\xff")
@@ -116,7 +118,7 @@ def test_files_stay_as_they_were_if_the_block_fails(tmp_path):
         written_together(tmp_path / "net.bin", xml),
     ):
         raise OSError(errno.ENOSPC, "No space left on device")
-    assert raised.value.filename == str(xml)
+    assert str(raised.value) == f"[Errno 28] No space left on device: '{xml}'"
     assert contents(tmp_path) == {"net.bin": "old", "net.xml": "old"}
     with (
         pytest.raises(FileNotFoundError) as raised,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import tempfile
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ import typer
 
 from nas import cli
 from nas.errors import MixnasError
+from nas.export.device import ExportDevice
 from nas.export.form import export_form
 from nas.export.int8 import CALIBRATION_IMAGES, MAX_LOSS
 from nas.export.int8.table import int8_remarks, show_int8
@@ -20,6 +22,7 @@ from nas.export.registry import ABOUT, find_format, format_lines
 from nas.export.timing import latency_sentence
 from nas.files import is_built_in
 from nas.spec import reference_names
+from nas.train.settings import NETWORK, SETTINGS, WEIGHTS
 
 if TYPE_CHECKING:
     from nas.export.base import Export
@@ -109,27 +112,33 @@ def export(
         names_folder = out.endswith(("/", os.sep)) or Path(out).is_dir()
         path = Path(out) / path.name if names_folder else Path(out)
     files = (*chosen.files(path), path.with_name(f"{path.name}{ABOUT}"))
-    _refuse_in_the_way(files, force)
+    # What is cheap to check comes first: the options, then whatever has to be imported or opened.
+    # Only then are data sets read, and last of all is anything timed.
+    _refuse_in_the_way(files, force, _sources(network, weights))
     _refuse_without_effect(file_format, lowered, device, calibration, max_loss, data)
-    # Importing torch and the formats' packages is slow, so the options are checked first.
     chosen.writer()
     from nas.export.writing import write_export
 
-    found, shown = _find(network, weights, chosen.channels_last)
+    timed = ExportDevice(chosen, device, lowered) if device or chosen.int8 else None
+    found = _find(network, weights)
+    if chosen.int8:
+        request = _request(found.trained, data, calibration, max_loss)
+        found = dataclasses.replace(found, int8=dataclasses.replace(request, device=timed))
+    found, shown = _with_images(found, chosen.channels_last)
     trained = found.trained
+    if timed is not None:
+        timed.ask()
     precision: Precision = "int8" if chosen.int8 else "fp32"
-    form = export_form(trained.spec, lowered, device, chosen.rule, precision)
+    form = export_form(trained.spec, lowered, timed if device else None, chosen.rule, precision)
     prepared = dataclasses.replace(found, choice=form.choice)
     with cli.progress_bar(cli.error_console(), "comparing int8 with fp32") as step:
-        if chosen.int8:
-            request = _request(trained, data, calibration, max_loss)
-            request = dataclasses.replace(request, device=device, lowered=lowered, step=step)
+        if prepared.int8 is not None:
+            request = dataclasses.replace(prepared.int8, step=step)
             prepared = dataclasses.replace(prepared, int8=request)
         known = {
             "format": file_format, "lowered": lowered, **form.facts, "checked_on": shown,
         }  # fmt: skip
-        timed_on = None if chosen.int8 else device
-        facts = write_export(prepared, chosen, path, known, timed_on)
+        facts = write_export(prepared, chosen, path, known, None if chosen.int8 else timed)
     if json:
         told = {"files": list(map(str, files)), "trained": trained.weights is not None}
         cli.print_json({"path": str(path), **told, **facts})
@@ -152,17 +161,42 @@ def export(
         cli.error_console().print(remark, soft_wrap=True)
 
 
-def _refuse_in_the_way(files: Iterable[Path], force: bool) -> None:
-    """Refuse to write files that exist, or in a folder that does not."""
+def _sources(network: str, weights: Path | None) -> list[Path]:
+    """Return the files that are exported, as far as they are there."""
+    given = Path(network)
+    files = [given, *(given / name for name in (NETWORK, WEIGHTS, SETTINGS))]
+    return [file for file in (*files, *([weights] if weights else ())) if file.is_file()]
+
+
+def _refuse_in_the_way(files: Sequence[Path], force: bool, sources: Iterable[Path]) -> None:
+    """Refuse to write files that exist, or in a folder where that cannot be done.
+
+    Args:
+        files: The files, all of one folder.
+        force: Whether existing files are replaced; folders and what is exported never are.
+        sources: What is exported.
+    """
+    folder = files[0].parent
+    if not folder.is_dir():
+        raise MixnasError(f"the folder {folder} does not exist; create it or choose another --out")
+    kept = [source.resolve() for source in sources]
     for file in files:
+        if file.is_dir():
+            raise MixnasError(f"{file} is a folder; choose another --out")
+        if file.resolve() in kept:
+            raise MixnasError(f"{file} is what is exported; choose another --out")
         if file.exists() and not force:
             raise MixnasError(
                 f"{file} already exists; choose another --out, or replace it with --force"
             )
-        if not file.parent.is_dir():
-            raise MixnasError(
-                f"the folder {file.parent} does not exist; create it or choose another --out"
-            )
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=f".{files[0].name}."):
+            pass
+    except OSError as error:
+        raise MixnasError(
+            f"no file can be written to the folder {folder} ({error.strerror}); choose another "
+            "--out"
+        ) from None
 
 
 def _refuse_without_effect(
@@ -203,20 +237,28 @@ def _request(
     return dataclasses.replace(request, max_loss=MAX_LOSS if max_loss is None else max_loss)
 
 
-def _find(network: str, weights: Path | None, channels_last: bool) -> tuple[Export, str]:
-    """Return what is to be written, and the name of the images that it is checked on."""
+def _find(network: str, weights: Path | None) -> Export:
+    """Return what is to be written."""
     from nas.export.base import Export
-    from nas.export.trained import find_trained, images_for
+    from nas.export.trained import find_trained
     from nas.torch_model import build, load_weights
 
     trained = find_trained(network, weights)
     model = build(trained.spec, seed=0)
     if trained.weights is not None:
         load_weights(model, trained.weights)
+    return Export(model, trained)
+
+
+def _with_images(found: Export, channels_last: bool) -> tuple[Export, str]:
+    """Return what is to be written with the images that it is checked on, and their name."""
+    from nas.export.trained import images_for
+
+    trained = found.trained
     images, shown = images_for(trained, CHECKED_IMAGES) or (None, "random noise")
     if trained.metadata is not None and channels_last:
         trained = dataclasses.replace(trained, metadata=trained.metadata.channels_last())
-    return Export(model, trained, images=images), shown
+    return dataclasses.replace(found, trained=trained, images=images), shown
 
 
 def _path_for(network: str, suffix: str) -> Path:

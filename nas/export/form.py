@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from nas.export.device import ExportDevice
 from nas.export.timing import latency_facts, noise_remark
 from nas.latency.conditions import MeasurementSettings, Precision
 from nas.lowering import FormChoice
@@ -38,7 +39,7 @@ class ExportForm:
 def export_form(
     spec: NetworkSpec,
     lowered: bool,
-    device: str | None,
+    device: ExportDevice | None,
     rule: str = "merged",
     precision: Precision = "fp32",
 ) -> ExportForm:
@@ -54,15 +55,14 @@ def export_form(
     Raises:
         MixnasError: If the device does not exist or cannot run the network.
     """
-    from nas.latency import open_device
-    from nas.latency.deployment import SIMPLE_RULES, rule_named
+    from nas.latency.deployment import BY_LAYER, SIMPLE_RULES, rule_named
 
     if not lowered:
         return ExportForm()
     if device is None:
         return ExportForm(SIMPLE_RULES[rule], {"form": rule})
-    opened = open_device(device, MeasurementSettings(precision=precision))
+    opened = device.opened(MeasurementSettings(precision=precision))
     latency = opened.measure(spec)
-    facts = {**latency_facts(latency), "form": latency.form}
-    choice = rule_named(latency.form, opened.profile)
-    return ExportForm(choice, {"form": latency.form, "latency": facts})
+    form = latency.form or BY_LAYER  # devices of users may know no other
+    facts = {**latency_facts(latency), "form": form}
+    return ExportForm(rule_named(form, opened.profile), {"form": form, "latency": facts})

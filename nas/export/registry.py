@@ -33,7 +33,7 @@ class Format:
         rule: Name of the rule by which it is lowered if no device tells the fastest form (see
             `nas.latency.deployment.SIMPLE_RULES`).
         channels_last: Whether the file takes images with the channels last.
-        int8: Whether it computes with int8, so that it is calibrated on images, and judged.
+        device: For a format with int8, the device of this machine that runs its files.
         model_format: Name of the format as runtimes have it (see `nas.latency.runtimes.models`);
             None if no runtime takes it.
     """
@@ -45,8 +45,13 @@ class Format:
     lowers: bool = True
     rule: str = "merged"
     channels_last: bool = False
-    int8: bool = False
+    device: str | None = None
     model_format: str | None = None
+
+    @property
+    def int8(self) -> bool:
+        """Whether it computes with int8, so that it is calibrated on images, and judged."""
+        return self.device is not None
 
     @property
     def suffix(self) -> str:
@@ -109,7 +114,10 @@ FORMATS = {
         extra="openvino",
     ),
     "onnx-int8": Format(
-        (".onnx",), "nas.export.int8.onnx_file", "ONNX with int8 arithmetic", int8=True
+        (".onnx",),
+        "nas.export.int8.onnx_file",
+        "ONNX with int8 arithmetic",
+        device="onnxruntime:cpu",
     ),
     "tflite-int8": Format(
         (".tflite",),
@@ -118,14 +126,14 @@ FORMATS = {
         extra="int8",
         rule="phases",
         channels_last=True,
-        int8=True,
+        device="litert:cpu",
     ),
     "openvino-int8": Format(
         (".xml", ".bin"),
         "nas.export.int8.openvino_file",
         "OpenVINO's own files with int8 arithmetic",
         extra="int8",
-        int8=True,
+        device="openvino:cpu",
     ),
     "torch-export": Format(
         (".pt2",), "nas.export.writers.torch_export_file", "a program for torch.export.load"

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas.export.registry import Format
+from nas.export.device import ExportDevice
+from nas.latency import LocalDevice, MeasurementSettings
 from nas.spec import NetworkSpec
 
 if TYPE_CHECKING:
@@ -26,27 +27,22 @@ def noise_remark(latency: Mapping[str, Any]) -> str:
     return "; the machine was not quiet" if latency["noise"] else ""
 
 
-def file_latency(
-    device: str, file_format: Format, written: Written, spec: NetworkSpec
-) -> dict[str, Any]:
+def file_latency(device: ExportDevice, written: Written, spec: NetworkSpec) -> dict[str, Any]:
     """Return the latency of the very network that was written, under the key ``file_latency``.
 
     Args:
-        device: Name of the device.
-        file_format: The format.
+        device: The device, for the format of the file.
         written: What was written.
         spec: The network.
 
     Returns:
         The latency; nothing if the device is not a runtime of this machine that takes the format.
     """
-    from nas.latency import LocalDevice, open_device
-
-    opened = open_device(device)
+    opened = device.opened(MeasurementSettings())
     if not isinstance(opened, LocalDevice) or written.model is None:
         return {}
     runtime = opened.runtime
-    if runtime.model_format != file_format.model_format:
+    if runtime.model_format != device.file_format.model_format:
         return {}
     model = written.model()
     latency = opened.time(lambda: runtime.load_model(model), spec.input.resolution, None)

@@ -10,6 +10,7 @@ from typing import Any
 
 from nas.errors import MixnasError, reason_of
 from nas.export.base import Export, Written
+from nas.export.device import ExportDevice
 from nas.export.parity import compare
 from nas.export.registry import ABOUT, Format
 from nas.export.timing import file_latency
@@ -21,7 +22,7 @@ def write_export(
     file_format: Format,
     path: Path,
     facts: dict[str, Any],
-    device: str | None = None,
+    device: ExportDevice | None = None,
 ) -> dict[str, Any]:
     """Write the files of a network, and a JSON file with the facts about them.
 
@@ -50,7 +51,7 @@ def write_export(
             written = writer(export, folder / path.name)
         told = {"file": path.name, **facts, **_checked(export, written)}
         if device is not None:
-            told |= file_latency(device, file_format, written, export.model.spec)
+            told |= file_latency(device, written, export.model.spec)
         text = json.dumps({**told, **_what_it_is(export)}, indent=2)
         (folder / about.name).write_text(text, encoding="utf-8")
     return told

@@ -7,5 +7,5 @@ from nas.testing.fakes import InstantDevice
 def instant(monkeypatch):
     """Measure latency at once, on a device that is none."""
     monkeypatch.setattr(
-        "nas.export.int8.judgement.open_device", lambda name, settings: InstantDevice(settings)
+        "nas.export.device.open_device", lambda name, settings: InstantDevice(settings)
     )

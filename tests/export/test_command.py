@@ -1,15 +1,19 @@
 """The command that exports networks."""
 
 import json
+import sys
 
 import onnx
 import pytest
+import torch
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from nas.export.__main__ import _path_for
 from nas.export.registry import FORMATS
+from nas.latency import MeasurementSettings
 from nas.spec import load_network
+from nas.testing.fakes import InstantDevice
 from nas.torch_model import build
 from tests.data.writing import write_folder
 from tests.export.int8.training import fragile, write_run
@@ -133,6 +137,104 @@ def test_int8_is_timed_in_the_runtime_of_its_format(command, tmp_path):
             )
             assert 0 < latency[precision]["median_ms"] < 1000
             assert latency[precision]["n"] > 10
+
+
+@pytest.fixture
+def untouchable(monkeypatch):
+    """Fail if a device is asked for anything, or an image of a data set is read."""
+
+    class Untouchable:
+        def __init__(self, *_):
+            pass
+
+        def __getattr__(self, name):
+            raise AssertionError(name)
+
+    def unexpected(*_):
+        raise AssertionError
+
+    monkeypatch.setattr("nas.export.device.open_device", Untouchable)
+    monkeypatch.setattr("nas.export.int8.request.drawn_images", unexpected)
+    monkeypatch.setattr("nas.export.trained.some_images", unexpected)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--format", "timm"), "--format timm has no lowered networks"),
+        (("--data", "digits"), "--data digits only has an effect on int8 formats"),
+        (("--format", "onnx-int8", "--data", "gone"), "gone"),
+        (("--format", "onnx-int8", "--data", "pets"), "pets has 2 classes, and the network 10"),
+        (("--format", "onnx-int8", "--weights", "none.safetensors"), "no such file"),
+        (("--format", "onnx-int8", "--weights", "other.safetensors"), "belong to another network"),
+        (("--format", "openvino-int8", "--out", "net.weights"), "let the name end in .xml"),
+        (("--format", "openvino-int8", "--out", "net.xml"), "net.bin is a folder"),
+        (("--format", "onnx-int8", "--out", "none/net.onnx"), "the folder none does not exist"),
+    ],
+)
+def test_what_is_cheap_is_checked_before_anything_slow(
+    refused, untouchable, tmp_path, words, message
+):
+    write_run(tmp_path / "run")
+    (tmp_path / "run" / "weights.safetensors").rename(tmp_path / "w.safetensors")
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    save_file(load_file(tmp_path / "w.safetensors"), tmp_path / "plain.safetensors")
+    write_folder(tmp_path / "pets", classes=("bee", "ant"))
+    (tmp_path / "net.bin").mkdir()
+    given = () if "--weights" in words else ("--weights", "plain.safetensors")
+    error = refused(
+        "nas.export", "run/network.yaml", "--lowered", "--device", "fake:cpu", *given, *words
+    )
+    assert message in error
+    assert not list(tmp_path.rglob(".*"))
+
+
+def test_a_package_that_is_missing_is_told_before_anything_slow(
+    refused, untouchable, monkeypatch, tmp_path
+):
+    SMALL.save(tmp_path / "small.yaml")
+    monkeypatch.delitem(sys.modules, "nas.export.int8.openvino_file", raising=False)
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    error = refused("nas.export", "small.yaml", "--format", "openvino-int8")
+    assert "install it with pip install 'mixnas[int8]'" in error
+
+
+def test_a_device_is_opened_once(here, monkeypatch, tmp_path):
+    opened = []
+    monkeypatch.setattr(
+        "nas.export.device.open_device",
+        lambda *words: opened.append(words) or InstantDevice(words[1]),
+    )
+    SMALL.save(tmp_path / "small.yaml")
+    result = here("nas.export", "small.yaml", "--lowered", "--device", "fake:cpu")
+    assert result.returncode == 0, result.stderr
+    assert opened == [("fake:cpu", MeasurementSettings())]
+
+
+def test_what_is_exported_is_never_replaced(refused, tmp_path):
+    write_run(tmp_path / "run")
+    before = (tmp_path / "run" / "network.yaml").read_bytes()
+    weights = "run/weights.safetensors"
+    for words in (
+        ("run", "--out", "run/network.yaml"),
+        ("run/network.yaml", "--out", "run/network.yaml"),
+        ("run", "--out", weights),
+        ("run/network.yaml", "--weights", weights, "--out", "./run/../" + weights),
+    ):
+        error = refused("nas.export", *words, "--force")
+        assert "is what is exported; choose another --out" in error
+    assert (tmp_path / "run" / "network.yaml").read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_at_once(refused, untouchable, monkeypatch):
+    def denied(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryDirectory", denied)
+    error = refused("nas.export", "mixnet_s")
+    assert (
+        error == "no file can be written to the folder . (Permission denied); choose another --out"
+    )
 
 
 def test_options_without_effect_are_refused(refused):

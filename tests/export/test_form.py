@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from nas.export.device import ExportDevice
 from nas.export.form import ExportForm, export_form
 from nas.export.registry import FORMATS
 from nas.latency.conditions import MeasurementSettings
@@ -37,9 +38,12 @@ def test_a_device_tells_the_fastest_form_and_its_latency(monkeypatch, noise):
             return dataclasses.replace(found, form="as trained", steady_ms=12.5, noise=noise)
 
     asked = []
-    monkeypatch.setattr("nas.latency.open_device", lambda *words: asked.append(words) or Board())
-    found = export_form(SPEC, True, "fake:cpu", "merged", "int8")
-    assert asked == [("fake:cpu", MeasurementSettings(precision="int8"))]
+    monkeypatch.setattr(
+        "nas.export.device.open_device", lambda *words: asked.append(words) or Board()
+    )
+    device = ExportDevice(FORMATS["onnx"], "fake:cpu", lowered=True)
+    found = export_form(SPEC, True, device, "merged", "int8")
+    assert asked[-1] == ("fake:cpu", MeasurementSettings(precision="int8"))
     assert found.choice is AS_TRAINED
     assert found.facts["form"] == "as trained"
     assert found.facts["latency"]["steady_ms"] == 12.5
@@ -50,5 +54,8 @@ def test_a_device_tells_the_fastest_form_and_its_latency(monkeypatch, noise):
 
 def test_the_profile_is_the_rule_where_it_was_fastest(monkeypatch):
     board = InstantDevice()
-    monkeypatch.setattr("nas.latency.open_device", lambda *_: board)
-    assert export_form(SPEC, True, "fake:cpu").choice == board.profile
+    monkeypatch.setattr("nas.export.device.open_device", lambda *_: board)
+    found = export_form(SPEC, True, ExportDevice(FORMATS["onnx"], "fake:cpu", lowered=True))
+    assert found.choice == board.profile
+    # The fake does not say in which form it measures, as devices of users need not.
+    assert "a network in this form (by layer, the fastest of those tried)" in found.sentence

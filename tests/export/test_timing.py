@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from nas.export.base import Written
+from nas.export.device import ExportDevice
 from nas.export.registry import FORMATS
 from nas.export.timing import file_latency, latency_sentence
 from nas.latency import LocalDevice
@@ -32,12 +33,16 @@ class Here(LocalDevice):
 @pytest.fixture
 def device(monkeypatch):
     device = Here()
-    monkeypatch.setattr("nas.latency.open_device", lambda name: device)
+    monkeypatch.setattr("nas.export.device.open_device", lambda *_: device)
     return device
 
 
+def on(name, device="onnxruntime:cpu"):
+    return ExportDevice(FORMATS[name], device)
+
+
 def test_the_very_file_is_timed(device):
-    found = file_latency("onnxruntime:cpu", FORMATS["onnx"], MODEL, SPEC)
+    found = file_latency(on("onnx"), MODEL, SPEC)
     assert device.loaded == [b"model"]
     latency = found["file_latency"]
     assert (latency["median_ms"], latency["noise"]) == (2.5, ())
@@ -46,15 +51,15 @@ def test_the_very_file_is_timed(device):
 
 @pytest.mark.parametrize("name", ["tflite", "pytorch"])
 def test_a_runtime_that_does_not_take_the_format_times_nothing(device, name):
-    assert file_latency("onnxruntime:cpu", FORMATS[name], MODEL, SPEC) == {}
+    assert file_latency(on(name), MODEL, SPEC) == {}
     assert device.loaded == []
 
 
 def test_other_machines_and_unreadable_formats_time_nothing(monkeypatch, device):
     nothing = Written(lambda images: images)
-    assert file_latency("onnxruntime:cpu", FORMATS["onnx"], nothing, SPEC) == {}
-    monkeypatch.setattr("nas.latency.open_device", lambda name: InstantDevice())
-    assert file_latency("http://board:7070", FORMATS["onnx"], MODEL, SPEC) == {}
+    assert file_latency(on("onnx"), nothing, SPEC) == {}
+    monkeypatch.setattr("nas.export.device.open_device", lambda *_: InstantDevice())
+    assert file_latency(on("onnx", "http://board:7070"), MODEL, SPEC) == {}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from nas.errors import MixnasError
 from nas.export.base import Written
+from nas.export.device import ExportDevice
 from nas.export.registry import Format
 from nas.export.writing import write_export
 from tests.export.exporting import MINI, export_of, logits, trained_like
@@ -130,13 +131,14 @@ def test_the_file_that_is_read_first_is_never_beside_others_of_another_export(
 def test_what_was_written_is_timed_on_a_device(monkeypatch, writer, tmp_path):
     seen = []
 
-    def latency(device, file_format, written, spec):
-        seen.append((device, file_format, written.model(), spec))
+    def latency(device, written, spec):
+        seen.append((device, written.model(), spec))
         return {"file_latency": {"steady_ms": 1.5}}
 
     monkeypatch.setattr("nas.export.writing.file_latency", latency)
     writer(right, model=lambda: b"model")
-    told = write_export(export_of(MODEL), PAIR, tmp_path / "m.cfg", {}, "onnxruntime:cpu")
-    assert seen == [("onnxruntime:cpu", PAIR, b"model", MINI)]
+    device = ExportDevice(PAIR, "onnxruntime:cpu")
+    told = write_export(export_of(MODEL), PAIR, tmp_path / "m.cfg", {}, device)
+    assert seen == [(device, b"model", MINI)]
     assert told["file_latency"] == {"steady_ms": 1.5}
     assert json.loads((tmp_path / "m.cfg.json").read_text())["file_latency"]["steady_ms"] == 1.5

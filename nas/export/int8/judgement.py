@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +11,12 @@ import numpy as np
 
 from nas.errors import MixnasError
 from nas.export.base import Export, Written
+from nas.export.device import FILES, ExportDevice
 from nas.export.int8.request import Int8Request
 from nas.export.parity import Parity, Run
+from nas.export.registry import find_format
 from nas.ir import Activation, SqueezeExcite, walk
-from nas.latency import Latency, LocalDevice, MeasurementSettings, measure_quietly, open_device
+from nas.latency import Latency, LocalDevice, measure_quietly
 from nas.latency.runtimes import TimedRun
 from nas.spec import NetworkSpec
 
@@ -94,18 +97,19 @@ def compare_accuracy(before: Run, after: Run, request: Int8Request) -> AccuracyC
     )
 
 
-def judged(export: Export, before: Contender, after: Contender, device: str) -> Written:
+def judged(export: Export, before: Contender, after: Contender, file_format: str) -> Written:
     """Judge a quantized network that has been written.
 
     Args:
         export: The network.
         before: The network with fp32, in the same runtime.
         after: The network with int8, as its file is read.
-        device: Device to measure latency on, unless the user names another one.
+        file_format: Name of its format.
     """
     request = export.int8 or Int8Request()
+    device = request.device or ExportDevice(find_format(file_format))
     accuracy = compare_accuracy(before.run, after.run, request)
-    times = _latencies(export.model.spec, request, device, before.load, after.load)
+    times = _latencies(export.model.spec, device, before.load, after.load)
     facts: dict[str, Any] = {
         "calibrated_on": request.source,
         "accuracy": None
@@ -134,25 +138,22 @@ def judged(export: Export, before: Contender, after: Contender, device: str) -> 
 
 
 def _latencies(
-    spec: NetworkSpec, request: Int8Request, device: str, before: Load, after: Load
+    spec: NetworkSpec, device: ExportDevice, before: Load, after: Load
 ) -> tuple[Latency, Latency]:
     """Measure both precisions: the very files here, networks of the same operators elsewhere."""
-    name = request.device or device
-    opened = open_device(name, MeasurementSettings(lowered=False))
-    if isinstance(opened, LocalDevice):
-        if name.partition(":")[0] != device.partition(":")[0]:
-            raise MixnasError(
-                f"{name} does not run such a file; choose {device}, or leave out --device"
-            )
-        side, runtime = spec.input.resolution, opened.runtime
-        opened.prepare()
-        first = opened.time(lambda: before(runtime), side, None)
-        return first, opened.time(lambda: after(runtime), side, None)
-    found = []
-    for precision in ("fp32", "int8"):
-        settings = MeasurementSettings(precision=precision, lowered=request.lowered)
-        found.append(measure_quietly(open_device(name, settings), spec))
-    return found[0], found[1]
+    opened = device.opened(FILES)
+    if not isinstance(opened, LocalDevice):
+        fp32, int8 = device.elsewhere("fp32"), device.elsewhere("int8")
+        return measure_quietly(fp32, spec), measure_quietly(int8, spec)
+    side, runtime = spec.input.resolution, opened.runtime
+    opened.prepare()
+    first = opened.time(lambda: before(runtime), side, None)
+    second = opened.time(lambda: after(runtime), side, None)
+    # The device is told neither, since it is given files.
+    return (
+        dataclasses.replace(first, precision="fp32", lowered=device.lowered),
+        dataclasses.replace(second, precision="int8", lowered=device.lowered),
+    )
 
 
 def _collapse(accuracy: AccuracyChange, request: Int8Request, spec: NetworkSpec) -> str:

@@ -11,8 +11,6 @@ from nas.formats.onnx import to_onnx
 from nas.formats.onnx_int8 import quantize
 from nas.latency.runtimes.models import refusing
 
-DEVICE = "onnxruntime:cpu"
-
 
 def write(export: Export, path: Path) -> Written:
     """Write a network as an ONNX file with int8 arithmetic."""
@@ -27,5 +25,5 @@ def write(export: Export, path: Path) -> Written:
         export,
         Contender(run_onnx(plain), len(plain), loading(plain)),
         Contender(run_onnx(path), len(integers), loading(integers)),
-        DEVICE,
+        "onnx-int8",
     )

@@ -15,8 +15,6 @@ from nas.export.writers.openvino_file import opened, run_openvino
 from nas.formats.openvino_ir import quantize, save
 from nas.latency.runtimes.models import refusing
 
-DEVICE = "openvino:cpu"
-
 
 def write(export: Export, path: Path) -> Written:
     """Write a network as an ``.xml`` and a ``.bin`` file with int8 arithmetic."""
@@ -31,7 +29,7 @@ def write(export: Export, path: Path) -> Written:
         export,
         Contender(run_openvino(plain), size, lambda runtime: runtime.load_read(plain.clone())),
         Contender(run_openvino(path), _size(path), lambda runtime: runtime.load_read(_read(path))),
-        DEVICE,
+        "openvino-int8",
     )
 
 

@@ -12,6 +12,7 @@ from nas import defaults
 from nas.data import DataSource, FolderData, load_data
 from nas.data.subset import drawn_images, images_of
 from nas.errors import MixnasError
+from nas.export.device import ExportDevice
 from nas.export.int8 import CALIBRATION_IMAGES, MAX_LOSS
 from nas.export.trained import TrainedModel, normalised, statistics_for
 from nas.progress import Step
@@ -59,7 +60,6 @@ class Int8Request:
         source: Where they come from, for the user.
         validation: Images to judge accuracy on; None if the weights are random.
         device: Device to measure latency on; None for the format's own.
-        lowered: Whether the network is exported in its lowered form.
         max_loss: Accuracy that may be lost, in percentage points.
         step: Called with the number of images judged and their total.
         remarks: Remarks for the user.
@@ -68,8 +68,7 @@ class Int8Request:
     calibration: np.ndarray | None = None
     source: str = "random noise"
     validation: LabelledImages | None = None
-    device: str | None = None
-    lowered: bool = False
+    device: ExportDevice | None = None
     max_loss: float = MAX_LOSS
     step: Step | None = None
     remarks: tuple[str, ...] = ()
@@ -107,18 +106,19 @@ def request_for(
             f"{number_of(spec.input.channels, 'channel')}; export it without int8"
         )
     source = _load(name, trained, given=data is not None)
+    if trained.weights is not None:
+        _check_classes(source, trained)
     side = spec.input.resolution
     pixels = drawn_images(source, "train", count, side, SEED)
     mean, std = statistics_for(trained.metadata, pixels)
     validation = None
     if trained.weights is not None:
-        _check_classes(source, trained)
         validation = LabelledImages(source, side, mean, std)
     return Int8Request(
         calibration=normalised(pixels, mean, std).numpy(),
         source=f"{number_of(len(pixels), 'training image')} of {name}",
         validation=validation,
-        remarks=_remarks(source, trained),
+        remarks=(*_too_few(name, len(pixels), count), *_remarks(source, trained)),
     )
 
 
@@ -147,6 +147,15 @@ def _check_classes(data: DataSource, trained: TrainedModel) -> None:
             f"{data.name} has {number_of(data.num_classes, 'class', 'classes')}, and the network "
             f"{trained.spec.num_classes}; name the data set of the training with --data"
         )
+
+
+def _too_few(name: str, found: int, count: int) -> tuple[str, ...]:
+    if found >= count:
+        return ()
+    return (
+        f"calibrated on {number_of(found, 'training image')} instead of {count:,}, since {name} "
+        "has no more that can be read",
+    )
 
 
 def _remarks(data: DataSource, trained: TrainedModel) -> tuple[str, ...]:

@@ -15,8 +15,6 @@ from nas.formats.tflite import to_tflite
 from nas.formats.tflite_int8 import find_ranges, quantize
 from nas.latency.runtimes.models import refusing
 
-DEVICE = "litert:cpu"
-
 
 def write(export: Export, path: Path) -> Written:
     """Write a network as a TensorFlow Lite file for one image with int8 arithmetic."""
@@ -47,5 +45,5 @@ def write(export: Export, path: Path) -> Written:
         export,
         Contender(run_tflite(cache(open_plain)), len(plain(1)), loading(plain(1))),
         Contender(run_tflite(cache(open_file)), len(integers(1)), loading(integers(1))),
-        DEVICE,
+        "tflite-int8",
     )

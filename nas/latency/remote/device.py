@@ -75,11 +75,13 @@ class RemoteDevice:
             patience: Seconds for which an agent that has answered before may be unreachable.
 
         Raises:
-            MixnasError: If the address is invalid or there is no token.
+            MixnasError: If the address is invalid, there is no token, or the runtime that it names
+                is not measured with these settings.
         """
         self.name = name.rstrip("/")
         self.settings = settings
         address, self._runtime = split_address(self.name)
+        self._refuse_int8_of_openvino(self._runtime or "")
         self._client = AgentClient(address, token, ca_file, patience)
 
     def served(self) -> ServedRuntimes:
@@ -102,12 +104,21 @@ class RemoteDevice:
         for name in (*names, *(["threads"] if requested.threads else [])):
             if getattr(conditions, name) != getattr(requested, name):
                 raise self._mismatch(f"{name} {getattr(conditions, name)}")
-        if requested.precision == "int8" and conditions.device.startswith("openvino:"):
-            raise MixnasError(
-                f"{self.name}: int8 networks for OpenVINO are quantized by OpenVINO where they "
-                "run, which an agent does not do; use fp32, or another runtime of the agent"
-            )
+        self._refuse_int8_of_openvino(conditions.device)
         return conditions
+
+    @property
+    def agent_runtime(self) -> str:
+        """Name of the runtime on the agent's machine, ``litert:cpu``; the agent is asked."""
+        return self._agent_conditions.device
+
+    def _refuse_int8_of_openvino(self, runtime: str) -> None:
+        if self.settings.precision == "int8" and runtime.startswith("openvino:"):
+            raise MixnasError(
+                f"{self.name}: agents do not measure int8 in OpenVINO, which quantizes networks "
+                "itself, where they run; run this command on that machine with --device "
+                "openvino:cpu, or use fp32 or another runtime of the agent"
+            )
 
     @cached_property
     def conditions(self) -> Conditions:

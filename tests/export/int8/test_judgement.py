@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 from nas.errors import MixnasError
+from nas.export.device import FILES, ExportDevice
 from nas.export.int8.judgement import Contender, compare_accuracy, judged
 from nas.export.int8.request import Int8Request, LabelledImages
 from nas.export.parity import Parity
+from nas.export.registry import find_format
+from nas.latency import LocalDevice
+from nas.testing.fakes import InstantDevice, exact_latency
 from tests.export.exporting import export_of
 from tests.export.int8.training import SPEC, digits
 from tests.networks import DEEP, trained_like
@@ -39,7 +43,7 @@ def written(before, after, spec=SPEC, **options):
     request = Int8Request(validation=VALIDATION, **options)
     export = export_of(trained_like(spec), int8=request)
     runs = [Contender(run, size, None) for run, size in ((before, 400), (after, 100))]
-    return judged(export, *runs, "onnxruntime:cpu")
+    return judged(export, *runs, "onnx-int8")
 
 
 def test_accuracies_are_those_of_all_validation_images():
@@ -100,7 +104,7 @@ def test_outputs_that_are_not_numbers_are_refused():
         export_of(trained_like(SPEC), int8=Int8Request()),
         Contender(None, 4, None),
         Contender(None, 1, None),
-        "onnxruntime:cpu",
+        "onnx-int8",
     )
     assert found.facts["int8"]["accuracy"] is None
     found.check(Parity(0.5, 16, 3))
@@ -108,7 +112,32 @@ def test_outputs_that_are_not_numbers_are_refused():
         found.check(Parity(float("nan"), 16, 3))
 
 
-def test_a_device_that_does_not_run_the_file_is_refused(monkeypatch):
-    monkeypatch.undo()
-    with pytest.raises(MixnasError, match="torch:cpu does not run such a file; choose onnxruntime"):
-        written(Scripted(LABELS), Scripted(LABELS), device="torch:cpu")
+class Files(LocalDevice):
+    """A runtime of this machine in which a file takes as many milliseconds as it says itself."""
+
+    def __init__(self):
+        self.runtime, self.prepared = None, 0
+
+    def prepare(self, step=None):
+        self.prepared += 1
+
+    def time(self, load, resolution, effort):
+        return exact_latency(InstantDevice(FILES).conditions, SPEC, load())
+
+
+def test_files_are_timed_and_told_with_their_own_conditions(monkeypatch):
+    here = Files()
+    opened = []
+    monkeypatch.setattr(
+        "nas.export.device.open_device", lambda *words: opened.append(words) or here
+    )
+    device = ExportDevice(find_format("onnx-int8"), lowered=True)
+    export = export_of(trained_like(SPEC), int8=Int8Request(device=device))
+    times = {"fp32": 4.0, "int8": 1.5}
+    runs = [Contender(None, 1, lambda runtime, ms=ms: ms) for ms in times.values()]
+    latency = judged(export, *runs, "onnx-int8").facts["int8"]["latency"]
+    assert opened == [("onnxruntime:cpu", FILES)]
+    assert here.prepared == 1
+    for precision, ms in times.items():
+        found = latency[precision]
+        assert (found["median_ms"], found["precision"], found["lowered"]) == (ms, precision, True)

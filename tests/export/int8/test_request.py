@@ -90,6 +90,25 @@ def test_the_data_set_must_be_that_of_the_training(folder, tmp_path):
     assert request_for(alone, "digits", count=2).source == "2 training images of digits"
 
 
+def test_fewer_images_than_asked_for_are_told():
+    assert request_for(TrainedModel(SPEC), count=1000).remarks == ()
+    (remark,) = request_for(TrainedModel(SPEC), count=5000).remarks
+    assert remark == (
+        "calibrated on 1,077 training images instead of 5,000, since digits has no more that can "
+        "be read"
+    )
+
+
+def test_classes_are_compared_before_any_image_is_read(folder, tmp_path, monkeypatch):
+    def unexpected(*_):
+        raise AssertionError
+
+    monkeypatch.setattr("nas.export.int8.request.drawn_images", unexpected)
+    pets = write_folder(tmp_path / "pets", classes=("bee", "ant"))
+    with pytest.raises(MixnasError, match="has other classes than the data set of the training"):
+        request_for(find_trained(str(folder)), str(pets))
+
+
 def test_a_data_set_that_has_changed_is_told(tmp_path):
     about = dataclasses.replace(metadata(), data_fingerprint="0" * 16)
     model = find_trained(str(write_run(tmp_path / "run", about=about)))

@@ -289,7 +289,20 @@ def test_int8_of_openvino_is_made_by_openvino_alone(answering, small):
     there = {**CONDITIONS_THERE, "device": "openvino:cpu", "precision": "int8"}
     device, _ = answering(conditions=[(200, there)])
     device.settings = dataclasses.replace(PLAIN, precision="int8")
-    assert "which an agent does not do; use fp32, or another" in error_of(device.measure, small)
+    refusal = "agents do not measure int8 in OpenVINO, which quantizes networks itself, where they"
+    assert refusal in error_of(device.measure, small)
+
+
+def test_int8_of_openvino_is_refused_before_the_agent_is_asked():
+    int8 = MeasurementSettings(precision="int8")
+    told = error_of(lambda: RemoteDevice("http://board:1/openvino:cpu", int8, token="t"))
+    assert told.startswith("http://board:1/openvino:cpu: agents do not measure int8 in OpenVINO")
+    assert "run this command on that machine with --device openvino:cpu, or use fp32" in told
+
+
+def test_the_runtime_of_the_agent_is_known(answering):
+    device, _ = answering(conditions=[(200, {**CONDITIONS_THERE, "device": "litert:cpu"})])
+    assert (device.agent_runtime, device.conditions.device) == ("litert:cpu", device.name)
 
 
 def test_what_writes_models_must_be_installed_here(answering, small, monkeypatch):

@@ -91,4 +91,8 @@ class Written:
 
 
 Writer = Callable[[Export, Path], Written]
-"""Writes a network to a file of an empty folder, and whatever belongs to it beside that file."""
+"""Writes a network to a file of an empty folder, and whatever belongs to it beside that file.
+
+Libraries serialize to memory where they can: on a full disk, some that write files by themselves
+end the process, and others raise what does not say so.
+"""

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nas.errors import MixnasError, reason_of
 from nas.export.base import Export, Written
 from nas.export.device import ExportDevice
 from nas.export.parity import compare
@@ -47,25 +44,13 @@ def write_export(
     about = path.with_name(f"{path.name}{ABOUT}")
     # The file that the user names comes last, since it is the one that readers begin with.
     with written_together(*file_format.files(path)[1:], about, path) as folder:
-        with _saying_what_failed(path):
-            written = writer(export, folder / path.name)
+        written = writer(export, folder / path.name)
         told = {"file": path.name, **facts, **_checked(export, written)}
         if device is not None:
             told |= file_latency(device, written, export.model.spec)
         text = json.dumps({**told, **_what_it_is(export)}, indent=2)
         (folder / about.name).write_text(text, encoding="utf-8")
     return told
-
-
-@contextmanager
-def _saying_what_failed(path: Path) -> Iterator[None]:
-    """Name the file in torch's error where it cannot be written, which is a traceback of C++."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "inline_container" not in str(error):
-            raise
-        raise MixnasError(f"{path} cannot be written: {reason_of(error)}") from None
 
 
 def _checked(export: Export, written: Written) -> dict[str, Any]:

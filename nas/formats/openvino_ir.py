@@ -6,6 +6,7 @@ round them to fp16. NNCF, which quantizes, brings torch and more; it is imported
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,15 @@ def save(model: Any, path: Path) -> None:
     Args:
         model: An `openvino.Model`.
         path: The ``.xml`` file to write; the ``.bin`` file is written beside it.
+
+    Raises:
+        OSError: If they cannot be written.
     """
     import openvino
 
-    openvino.save_model(model, path, compress_to_fp16=False)
+    try:
+        openvino.save_model(model, path, compress_to_fp16=False)
+    except RuntimeError as error:
+        if "iostream" not in str(error):  # which is all that is said of a full disk
+            raise
+        raise OSError(errno.EIO, "OpenVINO cannot write its files", str(path)) from error

@@ -1,7 +1,9 @@
 """The files of an export are written together, after they were checked."""
 
 import json
+import resource
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +13,7 @@ import pytest
 from nas.errors import MixnasError
 from nas.export.base import Written
 from nas.export.device import ExportDevice
-from nas.export.registry import Format
+from nas.export.registry import FORMATS, Format
 from nas.export.writing import write_export
 from tests.export.exporting import MINI, export_of, logits, trained_like
 from tests.formats.test_metadata import METADATA
@@ -126,6 +128,36 @@ def test_the_file_that_is_read_first_is_never_beside_others_of_another_export(
         assert "m.cfg" not in files
     assert seen[-1].keys() == set(names)
     assert "old" not in seen[-1].values()
+
+
+@pytest.fixture
+def full_disk():
+    """Let the system refuse to write more than a few bytes to a file, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    @contextmanager
+    def limited():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (512, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited
+
+
+@pytest.mark.parametrize("name", [name for name, found in FORMATS.items() if not found.int8])
+def test_a_full_disk_is_told_in_every_format(name, full_disk, request, tmp_path):
+    if name == "timm":
+        request.getfixturevalue("timm")
+    form = FORMATS[name]
+    path = tmp_path / f"net{form.endings[0]}"
+    form.writer()
+    with full_disk(), pytest.raises(OSError, match=r"File too large|cannot write") as raised:
+        write_export(export_of(MODEL), form, path, {})
+    assert Path(raised.value.filename) in form.files(path)
+    assert str(raised.value).count(str(tmp_path)) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_was_written_is_timed_on_a_device(monkeypatch, writer, tmp_path):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,10 +40,17 @@ def write(export: Export, path: Path) -> Written:
     assert isinstance(tree, Seq)
     shape = export.model.spec.in_shape
     path.write_text(to_pytorch(tree, shape, export.constants), "utf-8")
-    torch.save(to_loaded_module(tree, weights).state_dict(), path.with_suffix(WEIGHTS))
+    state = to_loaded_module(tree, weights).state_dict()
+    path.with_suffix(WEIGHTS).write_bytes(_serialized(state))
     batches = [export.inputs[:size] for size in batch_sizes(len(export.inputs))]
     outputs = run_pytorch(path, batches)
     return Written(lambda images: outputs[len(images)])
+
+
+def _serialized(value: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
 
 
 def run_pytorch(path: Path, batches: list[Tensor]) -> dict[int, np.ndarray]:
@@ -58,7 +67,7 @@ def run_pytorch(path: Path, batches: list[Tensor]) -> dict[int, np.ndarray]:
         MixnasError: If the file cannot be run.
     """
     images, outputs = path.with_name("images"), path.with_name("outputs")
-    torch.save(batches, images)
+    images.write_bytes(_serialized(batches))
     # Not isolated by -I, since torch may be installed for the user only.
     words = [sys.executable, "-P", "-c", _READER, str(path), str(images), str(outputs)]
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from nas.errors import MixnasError, reason_of
 from nas.export.base import Export, Written
@@ -49,5 +49,5 @@ def write(export: Export, path: Path) -> Written:
     spec = export.model.spec
     path.write_text(to_timm(spec, export.constants), "utf-8")
     state = timm_state_dict(export.model, timm_places(spec))
-    save_file(state, path.with_suffix(WEIGHTS), export.properties)
+    path.with_suffix(WEIGHTS).write_bytes(save(state, export.properties))
     return Written(run_timm(path))

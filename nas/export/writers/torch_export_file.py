@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -30,5 +31,7 @@ def write(export: Export, path: Path) -> Written:
     images = torch.zeros(2, *export.model.spec.in_shape)  # a batch of 1 would become a constant
     shapes = ({0: torch.export.Dim("batch")},)
     program = torch.export.export(module, (images,), dynamic_shapes=shapes)
-    torch.export.save(program, path, extra_files=export.properties)
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer, extra_files=export.properties)
+    path.write_bytes(buffer.getvalue())
     return Written(run_torch_export(path))

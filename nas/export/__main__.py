@@ -119,7 +119,8 @@ def export(
     chosen.writer()
     from nas.export.writing import write_export
 
-    timed = ExportDevice(chosen, device, lowered) if device or chosen.int8 else None
+    named = device is not None
+    timed = ExportDevice(chosen, device, lowered) if named or chosen.int8 else None
     found = _find(network, weights)
     if chosen.int8:
         request = _request(found.trained, data, calibration, max_loss)
@@ -129,7 +130,7 @@ def export(
     if timed is not None:
         timed.ask()
     precision: Precision = "int8" if chosen.int8 else "fp32"
-    form = export_form(trained.spec, lowered, timed if device else None, chosen.rule, precision)
+    form = export_form(trained.spec, lowered, timed if named else None, chosen.rule, precision)
     prepared = dataclasses.replace(found, choice=form.choice)
     with cli.progress_bar(cli.error_console(), "comparing int8 with fp32") as step:
         if prepared.int8 is not None:

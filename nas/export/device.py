@@ -36,7 +36,7 @@ class ExportDevice:
             MixnasError: If the device does not exist, its runtime is not installed, or it does not
                 run the files.
         """
-        self.name = name or file_format.device or ""
+        self.name = (file_format.device or "") if name is None else name
         self.file_format = file_format
         self.lowered = lowered
         self._opened: dict[MeasurementSettings, Device] = {}

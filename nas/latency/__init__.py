@@ -5,7 +5,7 @@ The runtimes are imported on first use because they are slow to load.
 
 from __future__ import annotations
 
-from nas.errors import MixnasError
+from nas.errors import MixnasError, reason_of
 from nas.imports import has_module, looks_like_import, named_object
 from nas.latency.conditions import Conditions, Latency, MeasurementSettings
 from nas.latency.device import Device, LocalDevice, measure_quietly
@@ -36,7 +36,7 @@ def open_device(name: str, settings: MeasurementSettings = MeasurementSettings()
         return RemoteDevice(name, settings)
     # A name without a dot may also be a misspelled runtime, which is told by `LocalDevice`.
     if names_code(name) and ("." in name or has_module(name)):
-        device: Device = named_object(name, "device")(settings)
+        device = _created(name, settings)
         if settings.interval_ms and device.conditions.interval_ms != settings.interval_ms:
             raise MixnasError(
                 f"device '{name}' makes no pauses of {settings.interval_ms:g} ms before runs: the "
@@ -45,6 +45,29 @@ def open_device(name: str, settings: MeasurementSettings = MeasurementSettings()
             )
         return device
     return LocalDevice(name, settings)
+
+
+def _created(name: str, settings: MeasurementSettings) -> Device:
+    """Create a device of the user's own.
+
+    Raises:
+        MixnasError: If that fails, or if the result does not measure.
+    """
+    create = named_object(name, "device")
+    try:
+        device: Device = create(settings)
+    except MixnasError:
+        raise
+    except Exception as error:
+        raise MixnasError(
+            f"device {name}: creating it raised {type(error).__name__}: {reason_of(error)}"
+        ) from error
+    if not hasattr(device, "measure"):
+        raise MixnasError(
+            f"device {name}: it gives an object of type {type(device).__name__}, which has no "
+            "method 'measure'; name a class with the methods of nas.latency.Device"
+        )
+    return device
 
 
 __all__ = [

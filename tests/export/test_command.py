@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from nas.export.__main__ import _path_for
 from nas.export.registry import FORMATS
-from nas.latency import MeasurementSettings
+from nas.latency import LocalDevice, MeasurementSettings
 from nas.spec import load_network
 from nas.testing.fakes import InstantDevice
 from nas.torch_model import build
@@ -144,8 +144,9 @@ def untouchable(monkeypatch):
     """Fail if a device is asked for anything, or an image of a data set is read."""
 
     class Untouchable:
-        def __init__(self, *_):
-            pass
+        def __init__(self, name, settings):
+            if not name:
+                LocalDevice(name, settings)
 
         def __getattr__(self, name):
             raise AssertionError(name)
@@ -161,6 +162,7 @@ def untouchable(monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (("--device", ""), "unknown device ''"),
         (("--format", "timm"), "--format timm has no lowered networks"),
         (("--data", "digits"), "--data digits only has an effect on int8 formats"),
         (("--format", "onnx-int8", "--data", "gone"), "gone"),

@@ -78,6 +78,7 @@ def test_the_usual_device_of_a_format_runs_its_files():
     [
         ("torch:cpu", "^torch:cpu does not run such a file; choose onnxruntime:cpu, here or on an"),
         ("onnxruntim:cpu", r"^unknown device 'onnxruntim:cpu' \(did you mean 'onnxruntime'"),
+        ("", "^unknown device ''"),
         ("onnxruntime:nothing", "unknown ONNX Runtime execution provider 'nothing'"),
     ],
 )

@@ -61,7 +61,7 @@ def test_unknown_devices_are_refused():
 
 def test_a_device_in_the_working_directory_needs_no_package(tmp_path, monkeypatch):
     (tmp_path / "myboard.py").write_text(
-        "class MyDevice:\n    def __init__(self, settings):\n        self.settings = settings\n"
+        "from nas.testing.fakes import InstantDevice\nclass MyDevice(InstantDevice): pass\n"
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -69,6 +69,20 @@ def test_a_device_in_the_working_directory_needs_no_package(tmp_path, monkeypatc
     assert open_device("myboard:MyDevice", settings).settings is settings
     with pytest.raises(MixnasError, match="module 'myboard' has no 'Other'"):
         open_device("myboard:Other")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nas.spec:load_network", r"creating it raised \w+: "),
+        ("json:loads", "creating it raised TypeError: the JSON object must be str, bytes or"),
+        ("pathlib:PurePath", "creating it raised TypeError: "),
+        ("builtins:str", "it gives an object of type str, which has no method 'measure'; name a"),
+    ],
+)
+def test_what_is_no_device_is_refused(name, message):
+    with pytest.raises(MixnasError, match=rf"^device {name}: {message}"):
+        open_device(name)
 
 
 @pytest.mark.parametrize(

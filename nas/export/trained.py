@@ -57,13 +57,19 @@ def find_trained(network: str, weights: Path | None = None) -> TrainedModel:
                 f"{network} is not the folder of a training run: it has no {NETWORK}; give such a "
                 "folder, the path of a spec, or the name of a reference network"
             )
-        weights = weights or folder / WEIGHTS
-        if not weights.is_file():
-            raise MixnasError(
-                f"the training in {network} has not ended: there is no {weights}; continue it with "
-                f"python -m nas.train --resume {network}"
-            )
+        if weights is None:
+            weights = folder / WEIGHTS
+            if not weights.is_file():
+                raise MixnasError(
+                    f"the training in {network} has not ended: there is no {weights}; continue it "
+                    f"with python -m nas.train --resume {network}"
+                )
         network = str(folder / NETWORK)
+    elif folder.suffix == ".safetensors" and folder.is_file():
+        raise MixnasError(
+            f"{network} is a file of weights; give the folder of its training, or the network's "
+            f"spec with --weights {network}"
+        )
     spec = load_network(network)
     if weights is None:
         return TrainedModel(spec)

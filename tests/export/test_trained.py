@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -74,6 +75,17 @@ def test_folders_of_no_ended_training_are_refused(folder, tmp_path):
         MixnasError, match=r"is not the folder of a training run: it has no network"
     ):
         find_trained(str(tmp_path / "pets"))
+
+
+def test_weights_that_are_named_and_missing_say_nothing_of_the_training(folder):
+    with pytest.raises(MixnasError, match=r"^none\.safetensors: no such file; give a"):
+        find_trained(str(folder), Path("none.safetensors"))
+
+
+def test_weights_are_no_network(folder):
+    weights = folder / "weights.safetensors"
+    with pytest.raises(MixnasError, match=r"is a file of weights; give the folder .* --weights /"):
+        find_trained(str(weights))
 
 
 def test_a_folder_does_not_take_the_place_of_a_reference_network(tmp_path, monkeypatch):

@@ -1,14 +1,16 @@
 """Sample efficiency of samplers: share of the best hypervolume on problems with known fronts.
 
     python -m experiments.benchmarks.samplers [--seeds 8] [--problems nas-bench-macro mixnet ...]
-                                              [--samplers known-cost random ...] [--record]
+                                              [--samplers known-cost random ...]
+                                              [--parts shares asks] [--record]
 
 Every sampler uses the same settings on all problems. Each evaluation returns the accuracy of one
 seed; the evaluated networks are scored by their true accuracy, under two fixed reference points:
 one at the largest cost, and one beyond it (see `landscapes`). Then the time of one `ask` of the
 known-cost sampler on one core is measured, with 150 and with 2,000 observations. The problems are
 defined in `landscapes`; the environment variable NAS_BENCH_MACRO gives the path of the table of
-NAS-Bench-Macro.
+NAS-Bench-Macro. Only the times need a quiet machine, so either part can run alone; `--record` keeps
+what is not run again.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ from nas.samplers import (
 )
 from nas.space import load_space
 
+PARTS = ("shares", "asks")
 CHECKPOINTS = (30, 50, 100, 150)
 TARGETS = (0.945, 0.970, 0.987, 0.993)
 OBSERVATIONS = (150, 2_000)
@@ -97,6 +100,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--problems", nargs="+", default=list(PROBLEMS), choices=list(PROBLEMS))
     parser.add_argument("--samplers", nargs="+", default=list(SAMPLERS), choices=list(SAMPLERS))
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=list(PARTS))
     parser.add_argument("--record", action="store_true", help="write experiments/results/")
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -107,24 +111,28 @@ def main() -> None:
 
         torch.set_num_threads(1)
         # What is not run again stays as it was recorded, and tells when that was.
-        results = recorded("samplers").get("problems", {}) if arguments.record else {}
+        before = recorded("samplers") if arguments.record else {}
+        results = before.get("problems", {})
+        learned = before.get("ask_seconds_learning_latency", {})
         for name in arguments.problems:
             problem = open_problem(name)
             print(f"\n{name}: {problem.about}")
-            print(f"{'':12}" + "".join(f"{n:>16}" for n in CHECKPOINTS) + "   seconds an ask")
             result = results.setdefault(name, {"shares": {}})
             result["about"] = problem.about
-            for sampler in arguments.samplers:
+            if "shares" in arguments.parts:
+                print(f"{'':12}" + "".join(f"{n:>16}" for n in CHECKPOINTS) + "   seconds an ask")
+            for sampler in arguments.samplers if "shares" in arguments.parts else ():
                 found = compare(problem, sampler, arguments.seeds)
                 result["shares"][sampler] = found["at_the_largest_cost"]
                 result.setdefault("shares_beyond", {})[sampler] = found["beyond_it"]
-            if "known-cost" in arguments.samplers:
+            if "known-cost" in arguments.samplers and "asks" in arguments.parts:
                 results[name]["ask_seconds"] = {
                     str(n): ask_seconds(problem, n) for n in OBSERVATIONS
                 }
                 print(f"known-cost, seconds an ask by observations: {results[name]['ask_seconds']}")
-        learned = {str(n): ask_seconds_of_a_search(n) for n in OBSERVATIONS}
-        print(f"in a search on mixnet that learns latency: {learned}")
+        if "asks" in arguments.parts:
+            learned = {str(n): ask_seconds_of_a_search(n) for n in OBSERVATIONS}
+            print(f"in a search on mixnet that learns latency: {learned}")
     record(
         "samplers",
         {"checkpoints": CHECKPOINTS, "targets_nas_bench_macro": TARGETS, "seeds": arguments.seeds,

@@ -111,7 +111,7 @@ def lost(table: pd.DataFrame, device: str, devices: Sequence[str]) -> list[dict[
         best = within.groupby("searched_for")["score"].max()
         rows.append(
             {"within_ms": round(float(limit), 3)}
-            | {name: round(float(best.get(name, np.nan)), 4) for name in devices}
+            | {name: round(float(best[name]), 4) if name in best else None for name in devices}
         )
     return rows
 

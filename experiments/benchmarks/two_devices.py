@@ -108,10 +108,10 @@ def lost(table: pd.DataFrame, device: str, devices: Sequence[str]) -> list[dict[
         limit = fastest * margin
         within = table[table[device] <= limit]
         best = within.groupby("searched_for")["score"].max()
-        rows.append(
-            {"within_ms": round(float(limit), 3)}
-            | {name: round(float(best[name]), 4) if name in best else None for name in devices}
-        )
+        row: dict[str, Any] = {"within_ms": round(float(limit), 3)}
+        for name in devices:
+            row[name] = round(float(best[name]), 4) if name in best else None
+        rows.append(row)
     return rows
 
 

@@ -91,7 +91,7 @@ def measured(front: pd.DataFrame, devices: Sequence[str]) -> pd.DataFrame:
         Their names, scores and architectures, and their latency in milliseconds by device.
     """
     space = load_space("mixnet")
-    specs = [space.decode(genotype_of_row(row, space)) for _, row in front.iterrows()]
+    specs = [space.decode(genotype_of_row(row.to_dict(), space)) for _, row in front.iterrows()]
     columns = {}
     for name in devices:
         device = LocalDevice(name, MeasurementSettings())

@@ -312,7 +312,7 @@ def test_known_cost_keeps_a_latency_limit_once_it_knows_latency(command, fakes, 
     assert len(done) == 24
     assert (done["latency_ms"] <= 2.5).all()
     # Two of three networks of the space are slower, so random ones would be pruned 48 times.
-    assert (trials["state"] == "pruned").sum() < 24
+    assert (trials["state"] == "pruned").sum() <= 16
 
 
 @pytest.mark.slow

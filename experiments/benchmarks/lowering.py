@@ -117,6 +117,14 @@ def in_turns(runs: dict[str, TimedRun], rounds: int, count: int) -> dict[str, np
     return {name: np.array(values) for name, values in medians.items()}
 
 
+def milliseconds(times: np.ndarray, base: np.ndarray) -> float:
+    """Return a latency, given the times of every round and those of another network in turn.
+
+    The machine's speed varies between rounds, so ratios are formed within each round.
+    """
+    return round(float(np.median(base)) * float(np.median(times / base)), 3)
+
+
 def deployed(device: LocalDevice, spec: NetworkSpec) -> tuple[dict[str, TimedRun], str]:
     """Return a network as trained and as deployed, ready to run, and the name of its form."""
     forms = network_forms(spec, device.profile)
@@ -133,13 +141,11 @@ def compare_references(device: LocalDevice) -> dict[str, dict[str, Any]]:
         both, forms[name] = deployed(device, load_network(name))
         runs |= {f"{name} {form}": run for form, run in both.items()}
     medians = in_turns(runs, ROUNDS, RUNS)
-    # The machine's speed varies between rounds, so ratios are formed within each round.
     base = medians["efficientnet_b0 trained"]
-    usual = float(np.median(base))
     found: dict[str, dict[str, Any]] = {}
     for name in REFERENCES:
         times = {
-            f"{form}_ms": round(usual * float(np.median(medians[f"{name} {form}"] / base)), 3)
+            f"{form}_ms": milliseconds(medians[f"{name} {form}"], base)
             for form in ("trained", "deployed")
         }
         found[name] = {**times, "form": forms[name]}
@@ -219,10 +225,9 @@ def costly_parts(device: LocalDevice) -> dict[str, dict[str, float]]:
     networks = {name: with_all_blocks(spec, change) for name, change in changes.items()}
     runs = {name: deployed(device, network)[0]["deployed"] for name, network in networks.items()}
     medians = in_turns(runs, ROUNDS, RUNS)
-    usual = float(np.median(medians[""]))
     found = {}
     for name, network in networks.items():
-        ms = round(usual * float(np.median(medians[name] / medians[""])), 3)
+        ms = milliseconds(medians[name], medians[""])
         key = f"without {name}" if name else "whole"
         found[key] = {"ms": ms, "madds": count(network).madds}
         print(f"MixNet-M {key:32} {ms:8.2f} ms {found[key]['madds'] / 1e6:8.0f}M MAdds")

@@ -284,7 +284,7 @@ def copy_of_the_tree(folder: Path) -> Path:
 
 
 @cache
-def stages_at(room: str, path: str, own: bool) -> tuple[tuple[str, ...], ...]:
+def stages_at(room: str, path: str, own: bool) -> tuple[Stage, ...]:
     inside = Path(path).relative_to("nas") if path.startswith("nas/") else Path(path)
     home = HERE / "tests" / inside.parent
     stem = {"__main__": "command", "__init__": "init"}.get(inside.stem, inside.stem)
@@ -297,10 +297,6 @@ def stages_at(room: str, path: str, own: bool) -> tuple[tuple[str, ...], ...]:
     above = [] if own else [name for name in ABOVE[room] if (HERE / name).exists()]
     found = [near, [folder], above]
     return tuple(tuple(stage) for stage in found if stage)
-
-
-def stages(mutant: Mutant, own: bool) -> tuple[tuple[str, ...], ...]:
-    return stages_at(mutant.room, mutant.path, own)
 
 
 def seconds_of(tree: Path, stage: tuple[str, ...]) -> float:
@@ -326,7 +322,7 @@ def judge(mutant: Mutant, tree: Path, usual: dict[Stage, float], own: bool) -> d
     started = time.perf_counter()
     outcome, stage_of_death = "survived", ""
     try:
-        for stage in stages(mutant, own):
+        for stage in stages_at(mutant.room, mutant.path, own):
             target.write_text(before, encoding="utf-8")
             if stage not in usual:
                 usual[stage] = seconds_of(tree, stage)

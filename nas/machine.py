@@ -57,7 +57,8 @@ def thread_remarks(threads: int) -> list[str]:
     cores = usable_cores()
     if threads <= cores:
         return []
-    return [f"{threads} threads shared the {cores} cores that this process may use"]
+    shared = "the only core" if cores == 1 else f"the {cores} cores"
+    return [f"{threads} threads shared {shared} that this process may use"]
 
 
 def _affinity() -> list[int]:

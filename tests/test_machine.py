@@ -263,6 +263,8 @@ def test_more_threads_than_cores_are_reported(allowed):
     allowed(8, 2.0)
     assert thread_remarks(2) == []
     assert thread_remarks(3) == ["3 threads shared the 2 cores that this process may use"]
+    allowed(8, 1.0)
+    assert thread_remarks(2) == ["2 threads shared the only core that this process may use"]
 
 
 def test_memory_is_that_of_the_machine_or_the_container(monkeypatch):

@@ -239,6 +239,7 @@ class LocalDevice:
             effort: Time limit and target precision; None for the defaults.
         """
         profile = self.profile
+        too_many = thread_remarks(self.runtime.threads)  # before this thread is pinned to a core
         with self._measuring():
             run, reference = load(), self.reference()
             machine_load = MachineLoad()
@@ -246,7 +247,7 @@ class LocalDevice:
             noise = [
                 *remarks(timing, profile.reference_ms),
                 *machine_load.remarks(),
-                *thread_remarks(self.runtime.threads),
+                *too_many,
             ]
         return self._latency(timing, noise, resolution)
 

@@ -198,10 +198,18 @@ def test_figures_of_uneven_times(device, uneven):
     assert uneven == [Effort(), QUICK]
 
 
-def test_too_many_threads_are_noise(device, uneven, monkeypatch):
+def test_too_many_threads_are_noise(device, uneven):
     device.runtime.threads = usable_cores() + 1
     found = device.time(lambda: lambda: 1.0, 96, None)
-    assert found.noise[-1].endswith("cores that this process may use")
+    assert found.noise[-1].endswith("that this process may use")
+
+
+@pytest.mark.skipif(usable_cores() < 2, reason="needs two cores")
+def test_pinning_is_not_mistaken_for_a_lack_of_cores(device, uneven):
+    # The calling thread may use one core only while its runtime has pinned the other threads.
+    device.runtime.threads = 2
+    assert device.runtime.pins_threads
+    assert device.time(lambda: lambda: 1.0, 96, None).noise[-1] == "busy"
 
 
 def test_the_usual_time_of_the_reference_is_a_lower_quartile(device, uneven, monkeypatch):

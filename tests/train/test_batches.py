@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 
 from nas.data import load_data
 from nas.errors import MixnasError
-from nas.train.batches import BATCHES_AHEAD, Batches, derive_seed, epoch_order, placed
+from nas.train.batches import (
+    BATCHES_AHEAD,
+    Batches,
+    ShardedBatches,
+    derive_seed,
+    epoch_order,
+    placed,
+)
 
 digits = load_data("digits").at(16)
 
@@ -25,6 +32,11 @@ def test_an_epoch_can_be_entered_anywhere():
     rest = list(source.train(2, begin=5))
     assert len(rest) == len(whole) - 5
     assert all(torch.equal(a, b) for (a, _), (b, _) in zip(rest, whole[5:], strict=True))
+
+
+def test_one_process_has_every_batch_unless_told_otherwise():
+    source = ShardedBatches(digits, 16, 0)
+    assert (source.rank, source.world) == (0, 1)
 
 
 def test_processes_share_batches_out():

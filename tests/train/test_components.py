@@ -11,7 +11,7 @@ from nas.data import load_data
 from nas.errors import MixnasError
 from nas.spec import load_network
 from nas.torch_model import build
-from nas.train.components import open_training
+from nas.train.components import _open_network, open_training
 from nas.train.placement import Placement
 from nas.train.recipe import Recipe
 from nas.train.settings import NETWORK, SETTINGS, TrainingSettings, read_training_settings
@@ -71,6 +71,14 @@ def test_a_resumed_training_has_its_own_copy_of_the_network(tmp_path, settings):
     (tmp_path / "run" / SETTINGS).write_text(yaml.safe_dump({"network": settings.network}))
     TINY.replace(name="copied").save(tmp_path / "run" / NETWORK)
     assert opened(tmp_path / "run", settings, new=False).model.name == "copied"
+
+
+def test_a_new_training_takes_the_network_that_was_named(tmp_path, settings):
+    training = opened(tmp_path / "run", settings)
+    assert training.model.name == "tiny"
+    TINY.replace(name="copied").save(tmp_path / NETWORK)
+    assert _open_network(tmp_path, settings, 10, new=True).name == "tiny"
+    assert _open_network(tmp_path, settings, 10, new=False).name == "copied"
 
 
 def test_weights_to_start_from_are_kept(tmp_path, settings, saved):

@@ -29,6 +29,21 @@ def test_the_plain_placement_is_one_process_on_the_cpu():
     assert not placement.main
 
 
+def test_only_half_precision_on_cuda_scales_its_loss(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)
+    placement = Placement(device="cuda", precision="fp16")
+    state = {"scaler": {**placement.state()["scaler"], "scale": 8.0}}
+    assert placement.state() != state
+    placement.restore(state)
+    assert placement.state() == state
+    placement.restore({})
+    assert placement.state() == state
+    assert Placement(device="cuda", precision="bf16").state() == {}
+    assert Placement(device="cpu", precision="fp32").state() == {}
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

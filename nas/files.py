@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -51,6 +51,23 @@ def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def write_new(contents: Mapping[Path, str]) -> None:
+    """Write files that do not exist yet, and the folders that they are in.
+
+    Args:
+        contents: The content of every file, by its path.
+
+    Raises:
+        MixnasError: If one of the files exists; none is written then.
+    """
+    for path in contents:
+        if path.exists():
+            raise MixnasError(f"{path} already exists; choose another --out")
+    for path, content in contents.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, content)
 
 
 @contextmanager

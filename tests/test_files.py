@@ -23,6 +23,7 @@ from nas.files import (
     refuse_occupied,
     taken_folder,
     write_atomic,
+    write_new,
     written_together,
 )
 
@@ -50,6 +51,16 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     write_atomic(path, b"\x00\xff")
     assert path.read_bytes() == b"\x00\xff"
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_new_files_replace_none(tmp_path):
+    one, two = tmp_path / "new" / "1.txt", tmp_path / "2.txt"
+    write_new({one: "one"})
+    assert one.read_text() == "one"
+    with pytest.raises(MixnasError, match=r"1\.txt already exists; choose another --out"):
+        write_new({two: "two", one: "other"})
+    assert one.read_text() == "one"
+    assert not two.exists()
 
 
 def write_pair(folder, text):

@@ -100,7 +100,8 @@ def test_every_module_has_its_test_at_the_mirrored_path():
 
 
 @pytest.mark.parametrize(
-    "package", ["nas.spec", "nas.space", "nas.cost", "nas.lowering", "nas.formats.onnx"]
+    "package",
+    ["nas.spec", "nas.space", "nas.cost", "nas.scale", "nas.lowering", "nas.formats.onnx"],
 )
 def test_describing_networks_loads_no_framework(package):
     heavy = ["torch", "optuna", "typer", "rich", "pandas", "ray"]

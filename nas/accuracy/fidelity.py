@@ -12,12 +12,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from nas.blocks.parts import make_divisible
 from nas.data import PARTS, DataSource, FolderData, ImageData, load_data
 from nas.files import cache_folder
 from nas.ir import GlobalPool, walk
 from nas.machine import usable_cores
 from nas.progress import Step
+from nas.scale import Factors, ScalingRules, scaled
 from nas.spec import NetworkSpec
 from nas.train.batches import Batches, placed
 from nas.train.placement import Placement
@@ -28,6 +28,8 @@ MOST_SIDE = 2_048  # pixels
 LARGE_ENOUGH = 112
 """Side of photographs, in pixels, at which accuracies mean something for what is deployed."""
 _SIDE_STEP = 4  # pixels
+_PROXY = ScalingRules(head="scale", group_width="keep")
+"""Networks of another width stand for the network, so that the groups of their layers are its."""
 
 AtLeastOne = Annotated[int, Field(ge=1)]
 Resolution = Annotated[int, Field(ge=8, le=MOST_SIDE)]
@@ -232,18 +234,4 @@ def widened(spec: NetworkSpec, factor: float) -> NetworkSpec:
         spec: The network.
         factor: Width multiplier (Howard et al. 2017, section 3.3); 1 leaves the network as it is.
     """
-    if factor == 1:
-        return spec
-    stages = tuple(
-        tuple(
-            dataclasses.replace(block, channels=make_divisible(block.channels * factor))
-            for block in stage
-        )
-        for stage in spec.stages
-    )
-    head = spec.head.channels and make_divisible(spec.head.channels * factor)
-    return spec.replace(
-        stem=dataclasses.replace(spec.stem, channels=make_divisible(spec.stem.channels * factor)),
-        stages=stages,
-        head=dataclasses.replace(spec.head, channels=head),
-    )
+    return scaled(spec, Factors(width=factor), _PROXY)

@@ -13,7 +13,7 @@ from nas import cli
 from nas.blocks import Block
 from nas.cost import Cost
 from nas.errors import MixnasError
-from nas.files import write_atomic
+from nas.files import write_new
 from nas.limits import parse_limits, with_budget
 from nas.space import Space, Variable, load_space, sample, sample_many, size, space_names
 from nas.space.size import upper_bound
@@ -174,7 +174,7 @@ def sample_command(
     samples = sample_many(space, rng, n, limits)
     specs = [space.decode(s.genotype, f"{space.name}_{i}") for i, s in enumerate(samples)]
     if out is not None:
-        _write_specs(specs, out)
+        write_new({out / f"{spec.name}.yaml": spec.to_yaml() for spec in specs})
     costs_and_specs = [(s.cost, spec) for s, spec in zip(samples, specs, strict=True)]
     if json:
         cli.print_json(
@@ -186,21 +186,6 @@ def sample_command(
         ["network", "MAdds", "params", "blocks", "kernels by stage"],
         [_network_row(spec, cost) for cost, spec in costs_and_specs],
     )
-
-
-def _write_specs(specs: list[NetworkSpec], folder: Path) -> None:
-    """Write each spec to a file of its own.
-
-    Raises:
-        MixnasError: If one of the files exists.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{spec.name}.yaml" for spec in specs]
-    for path in paths:
-        if path.exists():
-            raise MixnasError(f"{path} already exists; choose another --out")
-    for path, spec in zip(paths, specs, strict=True):
-        write_atomic(path, spec.to_yaml())
 
 
 def _network_row(spec: NetworkSpec, cost: Cost) -> list[str]:

@@ -1,0 +1,217 @@
+"""Scaling a network by factors of depth, width and resolution."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from nas.blocks import Block
+from nas.blocks.parts import Rules, make_divisible
+from nas.errors import MixnasError, unknown
+from nas.scale.factors import Factors
+from nas.spec import NetworkSpec
+
+B = TypeVar("B", bound=Block)
+RESOLUTION_STEP = 4
+"""Scaled resolutions are multiples of it, in pixels, as all published ones are."""
+_ROUNDING = 1e-9  # 10 blocks x 1.1 are 11, although 10 * 1.1 > 11 in binary
+
+
+@dataclass(frozen=True)
+class ScalingRules:
+    """What is scaled and how it is rounded, where the published codes differ.
+
+    Attributes:
+        stem: ``scale`` the channels of the stem, or ``keep`` them.
+        head: ``scale`` the channels of the head, ``grow`` them only, since a small network needs as
+            many features for its classes (Sandler et al. 2018, MobileNetV2, section 6.1), or
+            ``keep`` them (MixNet's published code).
+        repeats: How the number of blocks of a stage is rounded: up (``ceil``), or to the nearest
+            (``round``).
+        group_width: ``scale`` the channels per convolution group with the width, or ``keep`` them.
+            Depthwise convolutions stay depthwise.
+        keep_ends: Whether the first and the last stage keep their depth.
+
+    Raises:
+        MixnasError: If a value is unknown.
+    """
+
+    stem: str = "scale"
+    head: str = "grow"
+    repeats: str = "ceil"
+    group_width: str = "scale"
+    keep_ends: bool = False
+
+    def __post_init__(self) -> None:
+        for name, allowed in ALLOWED.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                what = f"rule for the {name.replace('_', ' ')}"
+                raise MixnasError(unknown(what, value, allowed))
+
+
+ALLOWED = {
+    "stem": ("scale", "keep"),
+    "head": ("grow", "scale", "keep"),
+    "repeats": ("ceil", "round"),
+    "group_width": ("scale", "keep"),
+}
+"""The values of the rules that are words."""
+MULTIPLIER_RULES = ScalingRules()
+"""As MobileNetV2's published code applies its width multiplier."""
+COMPOUND_RULES = ScalingRules(head="scale")
+"""As EfficientNet's published code scales EfficientNet-B0."""
+FAST_RULES = ScalingRules(head="scale", repeats="round")
+"""As the published code of fast compound scaling does (pycls, models/scaler.py)."""
+
+
+def scaled(
+    spec: NetworkSpec,
+    factors: Factors,
+    rules: ScalingRules = MULTIPLIER_RULES,
+    resolution: int | None = None,
+) -> NetworkSpec:
+    """Return a network of other depth, width and resolution.
+
+    A factor of 1 leaves its dimension as it is. Channels are rounded as in MobileNetV2's published
+    code (`make_divisible`), the resolution to the nearest multiple of `RESOLUTION_STEP`, and the
+    number of blocks of a stage as the rules say. All else, such as kernels, ratios and numbers of
+    groups, stays.
+
+    Args:
+        spec: The network. Its name is kept.
+        factors: What depth, width and resolution are multiplied by.
+        rules: What is scaled besides, and how the number of blocks is rounded.
+        resolution: Side length of the input images in pixels, in place of the scaled one.
+
+    Returns:
+        The scaled network. At small widths, a block may have fewer channels than it needs; counting
+        and building then name that block.
+
+    Raises:
+        MixnasError: If the result has more channels or pixels than a network may have, or fewer.
+    """
+    try:
+        if factors.depth != 1:
+            spec = spec.replace(stages=_deepened(spec.stages, factors.depth, rules))
+        if factors.width != 1:
+            spec = _widened(spec, factors.width, rules)
+        if resolution is None:
+            resolution = _resolution(spec.input.resolution, factors.resolution)
+        return spec if resolution == spec.input.resolution else spec.at(resolution)
+    except ValidationError as error:
+        problem, *_ = error.errors()
+        field = ".".join(map(str, problem["loc"]))
+        raise MixnasError(
+            f"{spec.name or 'the network'} cannot be scaled so: {field}: "
+            f"{problem['msg'][:1].lower()}{problem['msg'][1:]}; found {problem['input']}"
+        ) from None
+
+
+def _resolution(pixels: int, factor: float) -> int:
+    """Return the scaled resolution in pixels, a multiple of `RESOLUTION_STEP` unless kept."""
+    if factor == 1:
+        return pixels
+    return max(1, int(pixels * factor / RESOLUTION_STEP + 0.5)) * RESOLUTION_STEP
+
+
+def _deepened(
+    stages: tuple[tuple[Block, ...], ...], factor: float, rules: ScalingRules
+) -> tuple[tuple[Block, ...], ...]:
+    """Return the stages with more or fewer blocks."""
+    ends = (0, len(stages) - 1) if rules.keep_ends else ()
+    return tuple(
+        stage if i in ends else _with_repeats(stage, _repeats(len(stage), factor, rules.repeats))
+        for i, stage in enumerate(stages)
+    )
+
+
+def _repeats(blocks: int, factor: float, rule: str) -> int:
+    """Return the scaled number of blocks of a stage."""
+    if rule == "round":
+        return max(1, round(blocks * factor))
+    return math.ceil(blocks * factor - _ROUNDING)
+
+
+def _with_repeats(stage: tuple[Block, ...], blocks: int) -> tuple[Block, ...]:
+    """Return a stage with another number of blocks, or one more for each kind where that is more.
+
+    The number is distributed over the stage's runs of equal blocks in proportion to their lengths,
+    from the last to the first, so that the first block, which differs in most networks, is repeated
+    last (timm, models/_efficientnet_builder.py). A repeated block has stride 1.
+    """
+    runs, before = _runs(stage), len(stage)
+    resized: list[list[Block]] = []
+    for run in reversed(runs):
+        length = max(1, round(len(run) / before * blocks))
+        more = length - len(run)
+        resized.insert(0, [*run[:length], *[_at_stride_1(run[-1])] * more])
+        before, blocks = before - len(run), blocks - length
+    return tuple(block for run in resized for block in run)
+
+
+def _runs(stage: Iterable[Block]) -> list[list[Block]]:
+    """Return the runs of blocks that are equal, apart from a stride of the first one."""
+    runs: list[list[Block]] = []
+    for block in stage:
+        if runs and block == _at_stride_1(runs[-1][0]):
+            runs[-1].append(block)
+        else:
+            runs.append([block])
+    return runs
+
+
+def _at_stride_1(block: B) -> B:
+    return block if block.stride == 1 else dataclasses.replace(block, stride=1)
+
+
+def _widened(spec: NetworkSpec, factor: float, rules: ScalingRules) -> NetworkSpec:
+    """Return a network with more or fewer channels."""
+    stem, head = spec.stem.channels, spec.head.channels
+    if rules.stem == "scale":
+        stem = make_divisible(stem * factor)
+    if head and rules.head != "keep":  # without channels there is no head
+        wide = make_divisible(head * factor)
+        head = max(head, wide) if rules.head == "grow" else wide
+    channels, stages = stem, []
+    for stage in spec.stages:
+        blocks = []
+        for block in stage:
+            wide_block = dataclasses.replace(
+                block, channels=make_divisible(block.channels * factor)
+            )
+            if rules.group_width == "scale" and getattr(block, "group_width", 1) > 1:
+                wide_block = _with_group_width(wide_block, factor, channels, spec.rules)
+            blocks.append(wide_block)
+            channels = wide_block.channels
+        stages.append(tuple(blocks))
+    return spec.replace(
+        stem=dataclasses.replace(spec.stem, channels=stem),
+        stages=tuple(stages),
+        head=dataclasses.replace(spec.head, channels=head),
+    )
+
+
+def _with_group_width(block: B, factor: float, in_channels: int, rules: Rules) -> B:
+    """Return a block whose convolution groups are scaled with its width.
+
+    The group width is rounded as in pycls (models/scaler.py): to 1, 2, 4 or a multiple of 8. Where
+    it does not divide the channels, the nearest width that does is taken instead.
+    """
+    wide = max(1, round(getattr(block, "group_width", 1) * factor))
+    if wide > 2:
+        wide = 4 if wide <= 5 else make_divisible(wide)
+    nearest_first = sorted(range(1, 2 * wide), key=lambda width: (abs(width - wide), -width))
+    for width in nearest_first:
+        changed = dataclasses.replace(block, **{"group_width": width})
+        try:
+            changed.expand(in_channels, rules)
+        except ValueError:  # it does not divide the channels
+            continue
+        return changed
+    return block

@@ -19,8 +19,8 @@ EFFICIENTNET = (
     (2.2, 3.6, 672),
 )
 """Width, depth and resolution (in pixels) of EfficientNet-B0 to -B8, as in the published code
-(tensorflow/tpu, models/official/efficientnet). They were set by hand: they lie near the powers of
-the published coefficients, but are none of them."""
+(tensorflow/tpu, models/official/efficientnet). They were set by hand, near powers of the paper's
+coefficients, but not those of their numbers: B1 to B7 lie near phi = 0.5, 1, 2, 3.5, 5, 6, 7."""
 FASTEST = "dWr"
 _FASTEST_WIDTH = 0.8  # the exponent of width that the paper recommends
 

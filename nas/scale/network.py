@@ -19,7 +19,7 @@ from nas.spec import NetworkSpec
 B = TypeVar("B", bound=Block)
 RESOLUTION_STEP = 4
 """Scaled resolutions are multiples of it, in pixels, as all published ones are."""
-_ROUNDING = 1e-9  # 10 blocks x 1.1 are 11, although 10 * 1.1 > 11 in binary
+_ROUNDING = 1e-9  # a power that should be whole may exceed it in binary
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def scaled(
             spec = _widened(spec, factors.width, rules)
         if resolution is None:
             resolution = _resolution(spec.input.resolution, factors.resolution)
-        return spec if resolution == spec.input.resolution else spec.at(resolution)
+        return spec if resolution == spec.input.resolution else _at(spec, resolution)
     except ValidationError as error:
         problem, *_ = error.errors()
         field = ".".join(map(str, problem["loc"]))
@@ -111,6 +111,10 @@ def scaled(
             f"{spec.name or 'the network'} cannot be scaled so: {field}: "
             f"{problem['msg'][:1].lower()}{problem['msg'][1:]}; found {problem['input']}"
         ) from None
+
+
+def _at(spec: NetworkSpec, resolution: int) -> NetworkSpec:
+    return spec.replace(input=dataclasses.replace(spec.input, resolution=resolution))
 
 
 def _resolution(pixels: int, factor: float) -> int:
@@ -139,11 +143,12 @@ def _repeats(blocks: int, factor: float, rule: str) -> int:
 
 
 def _with_repeats(stage: tuple[Block, ...], blocks: int) -> tuple[Block, ...]:
-    """Return a stage with another number of blocks, or one more for each kind where that is more.
+    """Return a stage with another number of blocks; every run of equal blocks keeps one.
 
-    The number is distributed over the stage's runs of equal blocks in proportion to their lengths,
-    from the last to the first, so that the first block, which differs in most networks, is repeated
-    last (timm, models/_efficientnet_builder.py). A repeated block has stride 1.
+    The number is distributed over the runs in proportion to their lengths, from the last to the
+    first, so that the first block, which differs in most networks, is repeated last (timm,
+    models/_efficientnet_builder.py). A repeated block has stride 1. Since each run's share is
+    rounded and is at least one block, fewer blocks than runs need may become a few more than asked.
     """
     runs, before = _runs(stage), len(stage)
     resized: list[list[Block]] = []
@@ -205,7 +210,7 @@ def _with_group_width(block: B, factor: float, in_channels: int, rules: Rules) -
     """
     wide = max(1, round(getattr(block, "group_width", 1) * factor))
     if wide > 2:
-        wide = 4 if wide <= 5 else make_divisible(wide)
+        wide = 4 if wide <= 5 else int(wide / 8 + 0.5) * 8
     nearest_first = sorted(range(1, 2 * wide), key=lambda width: (abs(width - wide), -width))
     for width in nearest_first:
         changed = dataclasses.replace(block, **{"group_width": width})

@@ -44,14 +44,13 @@ def test_the_published_efficientnets():
         published(-1)
 
 
-def test_the_published_factors_lie_near_the_formula():
-    # Near only: that is why they are kept in a table.
-    for phi, (width, depth, pixels) in enumerate(EFFICIENTNET[:8]):
+def test_the_published_factors_lie_near_the_formula_at_other_coefficients():
+    coefficients = (0, 0.5, 1, 2, 3.5, 5, 6, 7)
+    for phi, (width, depth, pixels) in zip(coefficients, EFFICIENTNET[:8], strict=True):
         powers = Coefficients().factors(phi)
-        assert width == pytest.approx(powers.width, rel=0.11)
-        assert depth == pytest.approx(powers.depth, rel=0.17)
-        assert pixels == pytest.approx(224 * powers.resolution, rel=0.13)
-    assert published(1) != Coefficients().factors(1)
+        assert width == pytest.approx(powers.width, rel=0.05)
+        assert depth == pytest.approx(powers.depth, rel=0.14)
+        assert pixels == pytest.approx(224 * powers.resolution, rel=0.05)
 
 
 def test_fast_compound_scaling_is_mainly_of_width():

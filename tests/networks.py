@@ -6,7 +6,7 @@ import torch
 
 from nas.blocks import MBConv
 from nas.data import load_data
-from nas.spec import Head, NetworkSpec, Stem
+from nas.spec import Head, Input, NetworkSpec, Stem, load_network
 from nas.torch_model import build
 from nas.train.batches import Batches
 from nas.train.loop import Trainer
@@ -18,6 +18,36 @@ TINY = NetworkSpec(
     num_classes=10,
     name="tiny",
 )
+# A reference network of every block family, and those that lowering and latency are told about. At
+# low resolutions all of them are small.
+FAMILIES = (
+    "mixnet_s",
+    "mixnet_m",
+    "mixnet_l",
+    "mobilenet_v1",
+    "mobilenet_v2",
+    "efficientnet_b0",
+    "mobilenet_v3_small",
+    "mobilenet_v4_conv_small",
+    "efficientnet_v2_b0",
+    "ghostnet_100",
+    "shufflenet_v1_g3",
+    "shufflenet_v2_x0_5",
+    "resnet_18",
+    "se_resnet_50",
+    "regnet_y_200mf",
+    "res2net_50_26w_4s",
+    "resnest_50",
+    "darknet_53",
+    "xception",
+    "squeezenet_1_1",
+    "nin",
+    "alexnet",
+    "googlenet",
+    "densenet_121",
+    "convnext_atto",
+)
+LOWERED, OTHERS = FAMILIES[:6], FAMILIES[6:]
 DEEP = TINY.replace(
     stages=(
         (
@@ -28,6 +58,11 @@ DEEP = TINY.replace(
     ),
     name="deep",
 )
+
+
+def small(name):
+    """Return a reference network for images of a size that all of them take."""
+    return load_network(name).replace(input=Input(resolution=65))
 
 
 def trainer(recipe, seed=0, **options):

@@ -2,13 +2,9 @@
 
 import dataclasses
 
-from nas.ir import Residual, Seq
-
 
 def plain(node):
     """Return a layer tree as nested tuples, equal exactly if the trees are."""
-    if isinstance(node, (Seq, Residual)):
-        return (type(node).__name__, tuple((name, plain(child)) for name, child in node.children))
     return (type(node).__name__, *(_value(getattr(node, f.name)) for f in dataclasses.fields(node)))
 
 

@@ -12,9 +12,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from nas.accuracy.base import EstimateError
+from nas.cost import count
 from nas.data import PARTS, DataSource, FolderData, ImageData, load_data
+from nas.errors import MixnasError
 from nas.files import cache_folder
-from nas.ir import GlobalPool, walk
 from nas.machine import usable_cores
 from nas.progress import Step
 from nas.scale import Factors, ScalingRules, scaled
@@ -220,11 +222,31 @@ def least_resolution(spec: NetworkSpec, least: int) -> int:
         least: Smallest resolution to consider, in pixels; larger ones follow in steps of 4.
     """
     for side in range(least, MOST_SIDE, _SIDE_STEP):
-        layers = walk(spec.tree(), (spec.in_shape[0], side, side))
-        *_, pool = (layer for layer in layers if isinstance(layer.leaf, GlobalPool))
-        if min(pool.in_shape[1:]) >= 2:
+        try:
+            _, height, width = spec.at(side).map_shape()
+        except ValueError:  # a window does not fit into its map
+            continue
+        if min(height, width) >= 2:
             return side
     return MOST_SIDE
+
+
+def shown_at(spec: NetworkSpec, resolution: int) -> NetworkSpec:
+    """Return a network for images of another size, on which a classifier of whole maps depends.
+
+    Args:
+        spec: The network.
+        resolution: Height and width of the images, in pixels.
+
+    Raises:
+        EstimateError: If the network's windows do not fit into maps as small as that.
+    """
+    shown = spec.at(resolution)
+    try:
+        count(shown)
+    except (MixnasError, ValueError) as error:
+        raise EstimateError(f"it does not take images of {resolution} px: {error}") from None
+    return shown
 
 
 def widened(spec: NetworkSpec, factor: float) -> NetworkSpec:

@@ -19,6 +19,7 @@ from nas.accuracy.fidelity import (
     Images,
     Resolution,
     WidthFactor,
+    shown_at,
     widened,
 )
 from nas.accuracy.memory import HALVED, with_halved_batches
@@ -169,7 +170,8 @@ class ShortTraining:
         placement = open_placement(self.placement, self.resolution)
         source = self.shown.batches(self.recipe.batch_size, seed, placement)
         recipe = self.recipe.replace(epochs=source.epochs(self.images, self.most_epochs))
-        model = build(widened(spec, self.width), seed, recipe.dropout, recipe.drop_path)
+        shown = shown_at(widened(spec, self.width), self.resolution)
+        model = build(shown, seed, recipe.dropout, recipe.drop_path)
         return Trainer(model, source, recipe, seed, placement, parts=parts)
 
 

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from nas import defaults
 from nas.accuracy.base import Estimate, EstimateError
-from nas.accuracy.fidelity import Images, Resolution
+from nas.accuracy.fidelity import Images, Resolution, shown_at
 from nas.accuracy.memory import out_of_memory
 from nas.cost import count
 from nas.errors import MixnasError, unknown
@@ -110,7 +110,9 @@ class ZeroCost:
         placement = open_placement(self._exactly, self.resolution)
         if placement.kind == "mps" and self.score in DOUBLE:
             raise EstimateError(f"{self.score} needs double precision, which mps lacks; use cpu")
-        model = build(spec, seed)
+        # A classifier that flattens its map depends on the size of the images.
+        shown = spec if self.score in COUNTS else shown_at(spec, self.resolution)
+        model = build(shown, seed)
         placement.place(model)
         torch.manual_seed(derive_seed(seed))
         try:
@@ -169,7 +171,7 @@ def naswot(model: Network, batches: list[Batch]) -> float:
     return float(to_host(torch.linalg.slogdet(agreement)[1]))
 
 
-_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.Mish, nn.GELU)
+_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.Mish, nn.GELU, nn.LeakyReLU)
 
 
 def zico(model: Network, batches: list[Batch]) -> float:
@@ -202,7 +204,7 @@ def synflow(model: Network, batches: list[Batch]) -> float:
     """Return the logarithm of the synaptic flow (Tanaka et al. 2020, equation 2).
 
     The flow is the sum of weight x gradient of a network whose weights are replaced by their
-    magnitudes and whose input is all ones; batch normalization is left out.
+    magnitudes and whose input is all ones; normalizations are left out.
 
     Args:
         model: The network; its weights are overwritten.
@@ -223,10 +225,13 @@ def synflow(model: Network, batches: list[Batch]) -> float:
     return math.log(flow) if flow > 0 else -math.inf
 
 
+_NORMS = (nn.BatchNorm2d, nn.LayerNorm, nn.LocalResponseNorm)
+
+
 @contextmanager
 def _without_norms(model: nn.Module) -> Iterator[None]:
-    """Let every batch normalization return its input."""
-    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    """Let every normalization return its input."""
+    norms = [m for m in model.modules() if isinstance(m, _NORMS)]
 
     def identity(_: nn.Module, inputs: tuple[Tensor, ...], __: Tensor) -> Tensor:
         return inputs[0]
@@ -277,5 +282,7 @@ SCORES: dict[str, Score] = {
     "params": lambda model, _: float(count(model.spec).params),
     "madds": lambda model, _: float(count(model.spec).madds),
 }
+COUNTS = ("params", "madds")
+"""Scores that show the network no images; they are those of its own resolution."""
 DOUBLE = ("naswot", "synflow")
 """Scores that need numbers in double precision."""

@@ -14,23 +14,34 @@ from nas.blocks import Block, Rules
 from nas.ir import (
     Activation,
     BatchNorm,
+    Branches,
+    Cascade,
+    ChannelShuffle,
+    Concat,
     Container,
     Conv,
+    Dropout,
+    Flatten,
     GlobalPool,
+    LayerNorm,
     Leaf,
     Linear,
+    LocalResponseNorm,
     MixConv,
     Node,
     Pad,
+    Pool,
     Residual,
+    Scale,
     Seq,
     Shape,
     Slices,
+    SplitAttention,
     SqueezeExcite,
     Sum,
+    branch_inputs,
     elements,
-    end_shape,
-    input_channels,
+    joined,
     out_shape,
 )
 from nas.spec import NetworkSpec
@@ -47,12 +58,12 @@ class Cost:
     """Costs of a network for one image at its input resolution.
 
     Attributes:
-        params: Number of trainable parameters, including the scale and shift of BN.
+        params: Number of trainable parameters, including the scale and shift of normalization.
         madds: Multiply-adds of convolution and linear layers (see `CONVENTION`).
         activations: Number of output elements of all convolution and linear layers (Radosavovic et
             al. 2020, RegNet, section 3.1, with the classifier included, as in its published code).
         peak_memory: Largest amount of activations alive at once, in bytes, in fp32 inference layer
-            by layer with BN and activation functions in place.
+            by layer with batch and layer normalization, scales and activation functions in place.
     """
 
     params: int
@@ -94,77 +105,118 @@ def _conv(conv: Conv, height: int, width: int) -> tuple[int, int]:
     return weights + conv.out_channels * conv.bias, weights * height * width
 
 
-def count_leaf(leaf: Leaf, shape: Shape) -> Count:
-    """Return the costs of one layer for an input of `shape`."""
+def count_leaf(leaf: Leaf, shape: Shape, kept: bool = False) -> Count:
+    """Return the costs of one layer.
+
+    Args:
+        leaf: The layer.
+        shape: Shape of its input.
+        kept: Whether others need the input afterwards, so that the layer cannot overwrite it.
+    """
     out = out_shape(leaf, shape)
     params = madds = activations = 0
     peak = elements(shape) + elements(out)
+    in_place = elements(shape) * (2 if kept else 1)
     match leaf:
         case Conv() | MixConv():
             for conv in (leaf,) if isinstance(leaf, Conv) else leaf.convs:
                 conv_params, conv_madds = _conv(conv, out[1], out[2])
                 params, madds = params + conv_params, madds + conv_madds
             activations = elements(out)
-        case SqueezeExcite():
+        case SqueezeExcite() | SplitAttention():
             for conv in (leaf.reduce, leaf.expand):
                 conv_params, conv_madds = _conv(conv, 1, 1)
                 params, madds = params + conv_params, madds + conv_madds
                 activations += conv.out_channels
+            if isinstance(leaf, SplitAttention) and leaf.norm is not None:
+                params += 2 * leaf.norm.channels
         case Linear():
             madds = leaf.in_features * leaf.out_features
             params, activations = madds + leaf.out_features, leaf.out_features
-        case BatchNorm():
-            params, peak = 2 * leaf.channels, elements(shape)
+        case BatchNorm() | LayerNorm():
+            params, peak = 2 * leaf.channels, in_place
+        case Scale():
+            params, peak = leaf.channels, in_place
         case Activation():
+            peak = in_place
+        case Dropout() | Flatten():
             peak = elements(shape)
-        case GlobalPool() | Pad():
+        case Pool() | GlobalPool() | Pad() | ChannelShuffle() | LocalResponseNorm():
             pass
     return Count(params=params, madds=madds, activations=activations, peak=peak, shape=out)
 
 
-def _count(node: Node, shape: Shape) -> Count:
-    """Return the costs of a tree for an input of `shape`."""
-    if isinstance(node, (Sum, Slices)):
-        return _count_branches(node, shape)
-    if not isinstance(node, (Seq, Residual)):
-        return count_leaf(node, shape)
-    params = madds = activations = peak = skip = 0
-    inner = shape
+def _count(node: Node, shape: Shape, kept: bool = False) -> Count:
+    """Return the costs of a tree; arguments as for `count_leaf`."""
+    if isinstance(node, Branches):
+        return _count_branches(node, shape, kept)
+    if isinstance(node, (Seq, Residual)):
+        return _count_chain(node, shape, kept)
+    return count_leaf(node, shape, kept)
+
+
+def _count_chain(node: Seq | Residual, shape: Shape, kept: bool) -> Count:
+    """Return the costs of layers that run one after another; arguments as for `count_leaf`."""
+    params = madds = activations = skip = 0
+    kept = kept or isinstance(node, Residual)  # the input stays alive until the sum
+    inner, peak = shape, elements(shape)
     for _, child in node.children:
-        part = _count_shared(child, inner)
+        if _is_identity(child):
+            continue
+        part = _count_shared(child, inner, kept and not skip)
         params += part.params
         madds += part.madds
         activations += part.activations
         peak = max(peak, part.peak + skip)
         inner = part.shape
-        if isinstance(node, Residual):
-            skip = elements(shape)  # the input stays alive until the sum
+        skip = elements(shape) if kept else 0
     return Count(params=params, madds=madds, activations=activations, peak=peak, shape=inner)
 
 
-def _count_branches(node: Sum | Slices, shape: Shape) -> Count:
-    """Return the costs of branches that run one after another."""
-    out = end_shape(node, shape)
-    params = madds = activations = peak = 0
+def _is_identity(node: Node) -> bool:
+    """Return whether a tree hands on its input in inference."""
+    if isinstance(node, Seq):
+        return all(_is_identity(child) for _, child in node.children)
+    return isinstance(node, Dropout)
+
+
+def _count_branches(node: Branches, shape: Shape, kept: bool) -> Count:
+    """Return the costs of branches that run one after another; arguments as for `count_leaf`.
+
+    Results stay alive until the last branch is done: those of a `Sum` as their sum so far, others
+    at their places in the joined output. The input is needed until the last branch has read it, and
+    until the end if a branch of a `Sum` is the identity. Slices are copies of parts of the input.
+    """
+    sliced = isinstance(node, (Slices, Cascade))
+    inputs = branch_inputs(node, shape)
+    identities = [_is_identity(child) for _, child in node.children]
+    kept = kept or (isinstance(node, Sum) and any(identities))
+    params = madds = activations = peak = done = 0
+    ends = []
     for i, (_, child) in enumerate(node.children):
-        sliced = isinstance(node, Slices)
-        part = _count_shared(child, (input_channels(child), *shape[1:]) if sliced else shape)
+        last = i == len(inputs) - 1
+        needed = not sliced and (kept or not last)
+        part = _count_shared(child, inputs[i], needed)
         params += part.params
         madds += part.madds
         activations += part.activations
-        # The input stays alive for the next branch, the results of those before until the end. A
-        # slice is a copy; what a layer reads is its input else.
-        others = elements(shape) if sliced or isinstance(child, Container) else 0
-        done = elements(out) if i else 0
-        peak = max(peak, part.peak + others + done)
+        copied = sliced or (isinstance(node, Concat) and identities[i])
+        peak = max(peak, part.peak + done + (elements(shape) if copied else 0))
+        ends.append(part.shape)
+        if not isinstance(node, Sum):
+            done += elements(part.shape)
+        elif not identities[i]:
+            done = elements(part.shape)
+    out = joined(node, inputs, ends)
+    peak = max(peak, elements(out) + (elements(shape) if kept else 0))
     return Count(params=params, madds=madds, activations=activations, peak=peak, shape=out)
 
 
-def _count_shared(node: Node, shape: Shape) -> Count:
+def _count_shared(node: Node, shape: Shape, kept: bool = False) -> Count:
     """Return the costs of a tree, cached if other networks are likely to share it."""
-    if isinstance(node, Container | SqueezeExcite):
-        return _count_part(node, shape)
-    return count_leaf(node, shape)
+    if isinstance(node, Container | SqueezeExcite | SplitAttention):
+        return _count_part(node, shape, kept)
+    return count_leaf(node, shape, kept)
 
 
 # Blocks share their parts (see nas.blocks.parts), so each part is counted once. Whole blocks are

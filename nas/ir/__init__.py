@@ -1,10 +1,10 @@
 """The layer tree: the intermediate representation of a network.
 
-A network is written once, as a tree of leaves (layers) and containers (`Seq`, `Residual`, `Sum`
-and `Slices`), and everything else walks that tree: counting costs (`nas.cost`), building torch
-modules (`nas.torch_model`), lowering and exporting. Sums, slices and explicit padding are of
-lowered networks only. The tree holds hyper-parameters only, no weights. Nodes compare by identity,
-so that a part shared by several trees (see `nas.blocks.parts`) is counted only once.
+A network is written once, as a tree of leaves (layers) and containers (`Seq`, `Residual`, `Sum`,
+`Concat`, `Slices` and `Cascade`), and everything else walks that tree: counting costs (`nas.cost`),
+building torch modules (`nas.torch_model`), lowering and exporting. The tree holds hyper-parameters
+only, no weights. Nodes compare by identity, so that a part shared by several trees (see
+`nas.blocks.parts`) is counted only once.
 
 Shapes are ``(channels, height, width)`` of a single image.
 """
@@ -12,62 +12,94 @@ Shapes are ``(channels, height, width)`` of a single image.
 from nas.ir.nodes import (
     Activation,
     BatchNorm,
+    Branches,
+    Cascade,
+    ChannelShuffle,
+    Concat,
     Container,
     Conv,
+    Dropout,
+    Flatten,
+    Gate,
     GlobalPool,
+    LayerNorm,
     Leaf,
     Linear,
+    LocalResponseNorm,
     MixConv,
     Node,
     Pad,
     Padding,
     Pads,
+    Pool,
     Residual,
+    Scale,
     Seq,
     Shape,
     Slices,
+    SplitAttention,
     SqueezeExcite,
     Sum,
 )
 from nas.ir.shapes import (
+    branch_inputs,
     conv_channels,
     conv_pads,
     elements,
     end_shape,
     input_channels,
+    joined,
     out_shape,
+    pool_pads,
     same_pads,
+    slice_sizes,
 )
 from nas.ir.tree import Layer, nested, residual_ends, walk
 
 __all__ = [
     "Activation",
     "BatchNorm",
+    "Branches",
+    "Cascade",
+    "ChannelShuffle",
+    "Concat",
     "Container",
     "Conv",
+    "Dropout",
+    "Flatten",
+    "Gate",
     "GlobalPool",
     "Layer",
+    "LayerNorm",
     "Leaf",
     "Linear",
+    "LocalResponseNorm",
     "MixConv",
     "Node",
     "Pad",
     "Padding",
     "Pads",
+    "Pool",
     "Residual",
+    "Scale",
     "Seq",
     "Shape",
     "Slices",
+    "SplitAttention",
     "SqueezeExcite",
     "Sum",
+    "branch_inputs",
     "conv_channels",
     "conv_pads",
     "elements",
     "end_shape",
     "input_channels",
+    "joined",
     "nested",
     "out_shape",
+    "pool_pads",
     "residual_ends",
     "same_pads",
+    "slice_sizes",
     "walk",
 ]

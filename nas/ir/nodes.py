@@ -9,6 +9,7 @@ Padding = Literal["symmetric", "same"]
 Pads = tuple[int, int, int, int]
 """Pixels of zero padding: top, left, bottom, right."""
 Shape = tuple[int, int, int]
+Gate = Literal["sigmoid", "hard_sigmoid"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -78,6 +79,114 @@ class MixConv:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class Pool:
+    """Maximum or average pooling of every channel.
+
+    Padding never wins a maximum.
+
+    Attributes:
+        kind: ``max`` or ``average``.
+        kernel: Rows and columns of the window, in pixels.
+        stride: Step between output positions, in pixels.
+        padding: As that of `Conv`, but the output has as many pixels as whole windows fit in.
+        ceil: Whether a last window that fits in only in part counts, too, provided that it begins
+            within the image or its padding at the top and on the left.
+        count_padding: Whether an average counts the pixels of the padding, as zeros. The pixels
+            that `ceil` adds are never counted.
+    """
+
+    kind: Literal["max", "average"]
+    kernel: int
+    stride: int = 1
+    padding: Padding | Pads = "symmetric"
+    ceil: bool = False
+    count_padding: bool = False
+
+    @property
+    def margin(self) -> int:
+        """Pixels of padding on each side under the ``symmetric`` rule."""
+        return (self.kernel - 1) // 2
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ChannelShuffle:
+    """Interleaves `groups` equal groups of channels (Zhang et al. 2018, ShuffleNet, section 3.1).
+
+    Channel i of group g becomes channel i * groups + g.
+    """
+
+    groups: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LayerNorm:
+    """Layer normalization over the channels of every pixel, with a scale and a shift each."""
+
+    channels: int
+    eps: float = 1e-6
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Scale:
+    """A learned factor for every channel (LayerScale; Touvron et al. 2021, CaiT, section 2)."""
+
+    channels: int
+    initial: float = 1e-6
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LocalResponseNorm:
+    """Normalization over adjacent channels (Krizhevsky et al. 2012, AlexNet, section 3.3).
+
+    x / (bias + alpha / size * s) ** beta, where s is the sum of squares over `size` channels around
+    each one. As in torch, `alpha` is divided by `size`.
+    """
+
+    size: int = 5
+    alpha: float = 1e-4
+    beta: float = 0.75
+    bias: float = 1.0
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Dropout:
+    """Drops elements with probability `rate` in training; does nothing otherwise."""
+
+    rate: float = 0.5
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Flatten:
+    """Turns an image into a row of features, channel by channel."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SplitAttention:
+    """Attention over `radix` groups of channels, which are weighted and added (ResNeSt).
+
+    The groups of `channels` channels are added and averaged over the image; 1x1 `reduce`, batch
+    normalization, activation and 1x1 `expand` follow, then a softmax over the groups (a sigmoid if
+    there is only one) for every channel, and the weighted sum of the groups (Zhang et al. 2020,
+    ResNeSt, section 3.1, in the radix-major layout of its published code with one cardinal group).
+
+    Attributes:
+        channels: Number of output channels; the input has `radix` times as many.
+        radix: Number of groups.
+        reduce: The 1x1 convolution that squeezes the channels, with a bias.
+        norm: The batch normalization after it; None once it was folded into `reduce`.
+        activation: Activation function between the two convolutions.
+        expand: The 1x1 convolution to ``channels * radix`` channels, with a bias.
+    """
+
+    channels: int
+    radix: int
+    reduce: Conv
+    norm: BatchNorm | None
+    activation: str
+    expand: Conv
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class BatchNorm:
     """Batch normalization over `channels` channels; `momentum` as torch defines it."""
 
@@ -97,7 +206,7 @@ class Activation:
 class SqueezeExcite:
     """Squeeze-and-excitation (Hu et al. 2018, section 3), a gate on every channel.
 
-    Global pooling, 1x1 `reduce`, activation, 1x1 `expand`, sigmoid, then multiplication.
+    Global pooling, 1x1 `reduce`, activation, 1x1 `expand`, gate function, then multiplication.
 
     Attributes:
         reduce: The 1x1 convolution that squeezes the channels.
@@ -106,12 +215,15 @@ class SqueezeExcite:
         wide: Whether the gate is expanded to the full feature map before the multiplication. The
             result is the same, but a runtime with a blocked memory layout can then multiply
             without leaving that layout.
+        gate: Function of the gate: ``sigmoid``, or ``hard_sigmoid``, which is clip(x / 6 + 1/2, 0,
+            1) (Howard et al. 2019, MobileNetV3, section 5.2).
     """
 
     reduce: Conv
     expand: Conv
     activation: str
     wide: bool = False
+    gate: Gate = "sigmoid"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -128,7 +240,7 @@ class GlobalPool:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Linear:
-    """A fully connected layer with bias, applied to a 1x1 image."""
+    """A fully connected layer with bias, applied to the flattened image, channel by channel."""
 
     in_features: int
     out_features: int
@@ -136,7 +248,7 @@ class Linear:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Seq:
-    """Named children that run one after another."""
+    """Named children that run one after another; without any, the identity."""
 
     children: tuple[tuple[str, Node], ...]
 
@@ -150,7 +262,21 @@ class Residual:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Sum:
-    """Named children that run side by side on the same input, with their outputs added."""
+    """Named children that run side by side on the same input, with their outputs added.
+
+    Attributes:
+        children: The branches, and their names.
+        branch: Name of the child that is the residual branch of a block whose other child is its
+            shortcut: what stochastic depth drops and `residual_ends` looks at. Empty for none.
+    """
+
+    children: tuple[tuple[str, Node], ...]
+    branch: str = ""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Concat:
+    """Named children that run side by side on the same input, with their outputs concatenated."""
 
     children: tuple[tuple[str, Node], ...]
 
@@ -159,12 +285,53 @@ class Sum:
 class Slices:
     """Named children that run on adjacent slices of the channels, with outputs concatenated.
 
-    It is what `MixConv` is, but for children of any kind that begin with a convolution.
+    It is what `MixConv` is, but for children of any kind.
+
+    Attributes:
+        children: The children, and their names.
+        sizes: Number of channels of each slice; empty if every child begins with a convolution,
+            which tells it.
     """
 
     children: tuple[tuple[str, Node], ...]
+    sizes: tuple[int, ...] = ()
 
 
-Leaf = Conv | MixConv | BatchNorm | Activation | SqueezeExcite | Pad | GlobalPool | Linear
-Container = Seq | Residual | Sum | Slices
+@dataclass(frozen=True, eq=False, slots=True)
+class Cascade:
+    """Named children on adjacent slices of the channels, of which each continues the one before.
+
+    Each child but the first runs on the sum of its slice and the output of the child before it;
+    outputs are concatenated (Gao et al. 2019, Res2Net, section 3.1).
+
+    Attributes:
+        children: The children, and their names; they keep the shape of their input.
+        sizes: As those of `Slices`.
+    """
+
+    children: tuple[tuple[str, Node], ...]
+    sizes: tuple[int, ...] = ()
+
+
+Leaf = (
+    Conv
+    | MixConv
+    | Pool
+    | BatchNorm
+    | LayerNorm
+    | LocalResponseNorm
+    | Scale
+    | Activation
+    | SqueezeExcite
+    | SplitAttention
+    | ChannelShuffle
+    | Dropout
+    | Pad
+    | GlobalPool
+    | Flatten
+    | Linear
+)
+Container = Seq | Residual | Sum | Concat | Slices | Cascade
+Branches = Sum | Concat | Slices | Cascade
+"""Containers whose children run side by side."""
 Node = Leaf | Container

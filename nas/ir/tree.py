@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
-from nas.ir.nodes import BatchNorm, Container, Leaf, Node, Residual, Seq, Shape, Slices, Sum
-from nas.ir.shapes import input_channels, out_shape
+from nas.ir.nodes import (
+    BatchNorm,
+    Branches,
+    Cascade,
+    Container,
+    Leaf,
+    Node,
+    Residual,
+    Seq,
+    Shape,
+    Slices,
+    Sum,
+)
+from nas.ir.shapes import branch_inputs, joined, out_shape
 
 
 class Layer(NamedTuple):
@@ -41,7 +54,7 @@ def walk(node: Node, shape: Shape, path: str = "") -> Iterator[Layer]:
 
 def _walk(node: Node, shape: Shape, path: str) -> Generator[Layer, None, Shape]:
     """Yield the leaves of a tree; return the shape of its output."""
-    if isinstance(node, (Sum, Slices)):
+    if isinstance(node, Branches):
         return (yield from _walk_branches(node, shape, path))
     if not isinstance(node, (Seq, Residual)):
         layer = Layer(path, node, shape, out_shape(node, shape))
@@ -55,23 +68,16 @@ def _walk(node: Node, shape: Shape, path: str) -> Generator[Layer, None, Shape]:
     return inner
 
 
-def _walk_branches(node: Sum | Slices, shape: Shape, path: str) -> Generator[Layer, None, Shape]:
+def _walk_branches(node: Branches, shape: Shape, path: str) -> Generator[Layer, None, Shape]:
+    inputs = branch_inputs(node, shape)
+    if isinstance(node, (Slices, Cascade)):
+        channels = sum(taken[0] for taken in inputs)
+        if channels != shape[0]:
+            raise ValueError(f"'{path}' expects {channels} channels, but its input has {shape[0]}")
     ends = []
-    channels = 0
-    for name, child in node.children:
-        taken = shape
-        if isinstance(node, Slices):
-            taken = (input_channels(child), *shape[1:])
-            channels += taken[0]
+    for (name, child), taken in zip(node.children, inputs, strict=True):
         ends.append((yield from _walk(child, taken, f"{path}.{name}" if path else name)))
-    alike = {end if isinstance(node, Sum) else end[1:] for end in ends}
-    if len(alike) != 1:
-        raise ValueError(f"the branches of '{path}' have outputs of different shapes: {alike}")
-    if isinstance(node, Sum):
-        return ends[0]
-    if channels != shape[0]:
-        raise ValueError(f"'{path}' expects {channels} channels, but its input has {shape[0]}")
-    return (sum(end[0] for end in ends), *ends[0][1:])
+    return joined(node, inputs, ends, path)
 
 
 def residual_ends(node: Node, path: str = "") -> set[str]:
@@ -79,9 +85,14 @@ def residual_ends(node: Node, path: str = "") -> set[str]:
     if not isinstance(node, Container):
         return set()
     ends: set[str] = set()
+    branch: Node | None = node if isinstance(node, Residual) else None
+    branch_path = path
     for name, child in node.children:
-        ends |= residual_ends(child, f"{path}.{name}" if path else name)
-    norms = list(_norms(node, path)) if isinstance(node, Residual) else []
+        inner = f"{path}.{name}" if path else name
+        ends |= residual_ends(child, inner)
+        if isinstance(node, Sum) and node.branch == name:
+            branch, branch_path = child, inner
+    norms = list(_norms(branch, branch_path)) if branch is not None else []
     return ends | set(norms[-1:])
 
 
@@ -98,7 +109,9 @@ def nested(tree: Node) -> Node:
 
     The names of torch modules must not contain dots.
     """
-    return type(tree)(_nested(list(tree.children))) if isinstance(tree, Container) else tree
+    if not isinstance(tree, Container):
+        return tree
+    return replace(tree, children=_nested(list(tree.children)))
 
 
 def _nested(children: list[tuple[str, Node]]) -> tuple[tuple[str, Node], ...]:

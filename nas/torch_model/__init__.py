@@ -1,14 +1,9 @@
 """Layer trees as torch modules, and weights from files and from timm."""
 
+from nas.torch_model.containers import ResidualSequential
+from nas.torch_model.convolutions import SameConv2d, SymmetricConv2d
 from nas.torch_model.lowered import lower_module
-from nas.torch_model.modules import (
-    ResidualSequential,
-    SameConv2d,
-    SymmetricConv2d,
-    to_loaded_module,
-    to_module,
-    weights_of,
-)
+from nas.torch_model.modules import to_loaded_module, to_module, weights_of
 from nas.torch_model.network import Network, build, zero_residuals
 from nas.torch_model.timm_weights import load_timm_state_dict, timm_state_dict
 from nas.torch_model.weight_files import load_weights, read_metadata, read_weights

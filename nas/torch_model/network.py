@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from nas.ir import Linear, residual_ends
 from nas.spec import NetworkSpec
-from nas.torch_model.modules import LeafMaker, ResidualSequential, to_module
+from nas.torch_model.modules import LeafMaker, to_module
 
 
 class Network(nn.Module):
@@ -21,8 +22,6 @@ class Network(nn.Module):
 
     stem: nn.Module
     stages: nn.ModuleList
-    head: nn.Module
-    pool: nn.Module
     classifier: nn.Module
 
     def __init__(self, spec: NetworkSpec, dropout: float = 0.0, drop_path: float = 0.0) -> None:
@@ -30,7 +29,7 @@ class Network(nn.Module):
 
         Args:
             spec: Spec of the network.
-            dropout: Dropout probability before the classifier, in training.
+            dropout: Dropout probability before the classifier, in training, besides the spec's.
             drop_path: Scale of stochastic depth, in training: block i of n (from 0) drops its
                 residual branch with probability drop_path * i / n.
         """
@@ -59,10 +58,14 @@ class Network(nn.Module):
         self, spec: NetworkSpec, dropout: float, drop_path: float, make_leaf: LeafMaker | None
     ) -> None:
         self.spec = spec
+        self._tail: list[str] = []  # names of the modules after the blocks, in order
         number, total = 0, max(1, len(spec.blocks))
         for name, node in spec.tree().children:
             if not name.startswith("stages."):
-                self.add_module(name, to_module(node, dropout, make_leaf=make_leaf))
+                if name == "classifier" and dropout and not isinstance(node, Linear):
+                    self._add("drop", nn.Dropout(dropout))  # a linear layer has its own
+                rate = dropout if name == "classifier" else 0.0
+                self._add(name, to_module(node, rate, make_leaf=make_leaf))
                 continue
             if number == 0:  # registered here, so that modules are in the order they run in
                 self.stages = nn.ModuleList(nn.ModuleList() for _ in spec.stages)
@@ -72,14 +75,18 @@ class Network(nn.Module):
             self.stages.get_submodule(stage).add_module(index, block)
             number += 1
 
+    def _add(self, name: str, module: nn.Module) -> None:
+        self.add_module(name, module)
+        if name != "stem":
+            self._tail.append(name)
+
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         x = self.stem(x)
         for block in self.blocks():
             x = block(x)
-        if self.spec.head.channels:
-            x = self.head(x)
-        logits: Tensor = self.classifier(self.pool(x))
-        return logits
+        for name in self._tail:
+            x = getattr(self, name)(x)
+        return x
 
     def blocks(self) -> Iterator[nn.Module]:
         """Yield the modules of the blocks, in order."""
@@ -90,7 +97,7 @@ class Network(nn.Module):
 def _initialise(module: nn.Module) -> None:
     """Draw the weights of a layer; those of convolutions by fan-out, as in MixNet's code."""
     if isinstance(module, nn.Conv2d):
-        fan_out = module.kernel_size[0] ** 2 * module.out_channels // module.groups
+        fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
         nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / fan_out))
         if module.bias is not None:
             nn.init.zeros_(module.bias)
@@ -105,11 +112,13 @@ def zero_residuals(model: nn.Module) -> None:
 
     All residual blocks then start as the identity, so that deep networks train as quickly as
     shallow ones from the first step on.
+
+    Args:
+        model: The network; others than a `Network` are left as they are.
     """
-    for branch in model.modules():
-        if isinstance(branch, ResidualSequential):
-            norms = [m for m in branch.modules() if isinstance(m, nn.BatchNorm2d)]
-            nn.init.zeros_(norms[-1].weight)
+    if isinstance(model, Network):
+        for path in residual_ends(model.spec.tree()):
+            nn.init.zeros_(model.get_parameter(f"{path}.weight"))
 
 
 def build(

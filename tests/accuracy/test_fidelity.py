@@ -5,19 +5,22 @@ import pytest
 import torch
 
 from nas.accuracy import fidelity
+from nas.accuracy.base import EstimateError
 from nas.accuracy.fidelity import (
     MOST_SIDE,
     Images,
     decoding_of,
     least_resolution,
     shared_data,
+    shown_at,
     widened,
 )
 from nas.accuracy.short import ShortTraining
+from nas.blocks import PoolBlock
 from nas.data import load_data
 from nas.data.cache import PixelCache
 from nas.errors import MixnasError
-from nas.spec import load_network
+from nas.spec import Head, load_network
 from nas.train.batches import Batches
 from nas.train.placement import Placement
 from nas.train.streaming import StreamedBatches
@@ -154,6 +157,26 @@ def test_the_last_maps_have_two_pixels_at_least():
     assert least_resolution(deep, 32) == 36
     assert least_resolution(deep, 48) == 48
     assert least_resolution(deep, MOST_SIDE) == MOST_SIDE
+    # Not pooled at the end, and with a window of 7 pixels, of which 8 hold two.
+    pooling = PoolBlock(channels=24, kernel=7, padding=0)
+    large = TINY.replace(stages=(*TINY.stages, (pooling,)), head=Head(0, pool="none"))
+    assert least_resolution(large, 16) == 32
+
+
+def test_a_network_is_shown_images_of_another_size():
+    shown = shown_at(TINY, 40)
+    assert shown.in_shape == (3, 40, 40)
+    assert (shown.stages, shown.num_classes) == (TINY.stages, TINY.num_classes)
+
+
+def test_images_that_are_too_small_for_a_network_are_no_estimate(monkeypatch):
+    def refuse(spec):
+        raise ValueError(f"a window does not fit into {spec.input.resolution} pixels")
+
+    monkeypatch.setattr(fidelity, "count", refuse)
+    message = "it does not take images of 16 px: a window does not fit into 16 pixels"
+    with pytest.raises(EstimateError, match=message):
+        shown_at(TINY, 16)
 
 
 def test_width_multiplies_all_channels():

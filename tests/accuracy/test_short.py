@@ -55,6 +55,7 @@ def test_width_makes_networks_narrower():
     model = ShortTraining(**{**FAST, "width": 0.5}).trainer(DEEP, 0).model
     assert model.stages.get_submodule("1.0").project.norm.num_features == 24  # 40 / 2, in eights
     assert model.classifier.out_features == 10
+    assert model.spec.input.resolution == FAST["resolution"]
 
 
 def test_a_training_that_diverges_is_no_estimate():

@@ -9,7 +9,9 @@ from nas.accuracy import fidelity, zero_cost
 from nas.accuracy.zero_cost import SCORES, ZeroCost
 from nas.cost import count
 from nas.data import load_data
+from nas.ir import LayerNorm, LocalResponseNorm
 from nas.torch_model import build
+from nas.torch_model.layers import leaf_module
 from nas.train.placement import Placement
 from tests.networks import DEEP, TINY
 
@@ -26,6 +28,14 @@ def test_a_score_is_finite_and_repeats(score):
 def test_counts_are_those_of_the_network():
     assert ZeroCost(score="params").estimate(TINY, 0).score == count(TINY).params
     assert ZeroCost(score="madds").estimate(TINY, 0).score == count(TINY).madds
+
+
+@pytest.mark.parametrize(("score", "side"), [("synflow", 16), ("params", 224)])
+def test_a_network_is_built_for_the_images_that_it_is_shown(monkeypatch, score, side):
+    built = []
+    monkeypatch.setitem(SCORES, score, lambda model, _: built.append(model.spec) or 1.0)
+    ZeroCost(score=score, resolution=16).estimate(TINY, 0)
+    assert [spec.input.resolution for spec in built] == [side]
 
 
 def batches(n=8):
@@ -76,6 +86,19 @@ def test_synflow_of_a_linear_chain_is_known():
     hidden = (weights[0].abs().flatten(1) @ torch.ones(3))[:, None].repeat(1, 4).flatten()
     output = float((weights[1].abs() @ hidden).sum())
     assert zero_cost.synflow(chain, given) == pytest.approx(math.log(2 * output), rel=1e-5)
+
+
+def test_every_normalization_is_left_out_of_the_flow():
+    norms = [nn.BatchNorm2d(4), leaf_module(LayerNorm(4)), leaf_module(LocalResponseNorm(3))]
+    conv, classifier = nn.Conv2d(3, 4, 1, bias=False), nn.Linear(4 * 4, 2, False)
+    given = [(torch.zeros(2, 3, 2, 2), torch.zeros(2).long())]
+    flows = []
+    for between in ([], norms):
+        conv.zero_grad()
+        classifier.zero_grad()
+        model = nn.Sequential(conv, *between, nn.Flatten(), classifier)
+        flows.append(zero_cost.synflow(model, given))
+    assert flows[0] == pytest.approx(flows[1])
 
 
 def test_a_small_set_is_halved(monkeypatch):

@@ -1,6 +1,6 @@
 import pytest
 
-from nas.ir import Conv
+from nas.ir import Conv, Pool
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,11 @@ def test_taps_are_rows_times_columns():
     assert (Conv(1, 1, 5).window, Conv(1, 1, 5).taps) == ((5, 5), 25)
     flat = Conv(1, 1, 4, padding=(1, 1, 1, 0), columns=3)
     assert (flat.window, flat.taps) == ((4, 3), 12)
+
+
+@pytest.mark.parametrize(("kernel", "margin"), [(1, 0), (2, 0), (3, 1), (5, 2)])
+def test_margin_of_a_pooling(kernel, margin):
+    assert Pool("max", kernel).margin == margin
 
 
 def test_nodes_compare_by_identity():

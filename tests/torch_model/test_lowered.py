@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from nas.spec import Input
+from nas.spec import Head, Input
 from nas.torch_model import build, lower_module, weights_of
 from tests.networks import DEEP
 
@@ -23,6 +23,24 @@ def test_a_lowered_module_computes_the_same_and_leaves_the_model_as_it_was():
     assert (found - expected).abs().max() <= 1e-5 * max(1, expected.abs().max().item())
     assert expected.std().item() > 0
     assert all((weights_of(model)[name] == array).all() for name, array in before.items())
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        Head(0, classifier="conv", dropout=0.5),
+        Head(0, pool="none", hidden=(32, 16), dropout=0.5),
+        Head(64, hidden=(32,), hidden_norm="batch"),
+        Head(0, final_norm="layer"),
+    ],
+)
+def test_lowered_modules_of_every_head_return_logits(head):
+    model = build(DEEP.replace(head=head, input=Input(resolution=20)), 0).eval()
+    images = torch.randn(3, 3, 20, 20)
+    with torch.no_grad():
+        expected, found = model(images), lower_module(model)(images)
+    assert found.shape == (3, 10)
+    assert torch.allclose(found, expected, atol=1e-5)
 
 
 def test_mixed_convolutions_and_batch_normalization_are_gone():

@@ -1,104 +1,123 @@
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch.nn import functional as F
 
-from nas.ir import Activation, BatchNorm, Conv, Linear, MixConv, Pad, Seq, SqueezeExcite
-from nas.torch_model import ResidualSequential, to_loaded_module, to_module, weights_of
-
-
-@given(
-    st.integers(5, 40),
-    st.sampled_from([1, 2]),
-    st.sampled_from([3, 5, 7, 9, 11]),
-    st.sampled_from(["symmetric", "same"]),
+from nas.ir import (
+    Activation,
+    BatchNorm,
+    Cascade,
+    ChannelShuffle,
+    Concat,
+    Conv,
+    Dropout,
+    Flatten,
+    LayerNorm,
+    Linear,
+    LocalResponseNorm,
+    Pool,
+    Residual,
+    Scale,
+    Seq,
+    Slices,
+    SplitAttention,
+    SqueezeExcite,
+    Sum,
+    walk,
 )
+from nas.torch_model import to_loaded_module, to_module, weights_of
+from tests.random_trees import trees
+
+
+@given(trees())
 @settings(max_examples=60)
-def test_padding_rules(size, stride, kernel, padding):
+def test_shapes_follow_the_layer_tree(case):
+    tree, shape = case
     torch.manual_seed(0)
-    conv = to_module(Conv(2, 3, kernel, stride, padding=padding))
-    x = torch.randn(1, 2, size, size)
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    before = total // 2 if padding == "same" else (kernel - 1) // 2
-    after = total - total // 2 if padding == "same" else (kernel - 1) // 2
-    expected = F.conv2d(F.pad(x, (before, after, before, after)), conv.weight, stride=stride)
-    assert conv(x).shape[-1] == -(-size // stride)
-    assert torch.allclose(conv(x), expected, atol=1e-5)
+    model = to_module(tree).eval()
+    shapes = {}
+    for name, module in model.named_modules():
+        module.register_forward_hook(
+            lambda m, i, out, name=name: shapes.__setitem__(name, tuple(out.shape[1:]))
+        )
+    x = torch.randn(2, *shape)
+    before = x.clone()
+    model(x)
+    assert torch.equal(x, before)  # no layer overwrites what others read
+    for layer in walk(tree, shape):
+        flat = isinstance(layer.leaf, Flatten | Linear)
+        assert shapes[layer.path] == (layer.out_shape[:1] if flat else layer.out_shape)
 
 
-def test_dropped_branches_keep_the_mean():
-    branch = ResidualSequential([("body", torch.nn.Identity())], drop_path=0.25).train()
+@given(trees())
+@settings(max_examples=40)
+def test_random_trees_can_be_trained(case):
+    """Also where activation functions stand beside what reads the same input, or after views."""
+    tree, shape = case
     torch.manual_seed(0)
-    x = torch.ones(20000, 1, 1, 1)
-    assert branch(x).mean().item() == pytest.approx(2.0, abs=0.02)
-    assert torch.equal(branch.eval()(x), 2 * x)
+    model = to_module(tree, dropout=0.1, drop_path=0.1).train()
+    x = torch.randn(2, *shape, requires_grad=True)
+    model(x.clone()).square().sum().backward()
+    assert x.grad is not None
+    assert all(parameter.grad is not None for parameter in model.parameters())
 
 
-@given(
-    st.integers(1, 12),
-    st.sampled_from([1, 2]),
-    st.sampled_from([3, 5, 7, 9, 11]),
-    st.sampled_from([1, 4]),
-)
-@settings(max_examples=60)
-def test_leaving_out_what_meets_padding_only_changes_nothing(size, stride, kernel, groups):
-    torch.manual_seed(0)
-    conv = to_module(Conv(4, 4, kernel, stride, groups))
-    x = torch.randn(2, 4, size, size, requires_grad=True)
-    results = []
-    for training in (True, False):
-        conv.train(training).zero_grad()
-        y = conv(x)
-        (grad,) = torch.autograd.grad(y.square().sum(), x, retain_graph=True)
-        y.square().sum().backward()
-        results.append((y.detach(), grad, conv.weight.grad.clone()))
-    for one, two in zip(*results, strict=True):
-        assert torch.allclose(one, two, atol=1e-4)
+@pytest.mark.parametrize("kind", [Residual, Sum, Concat, Slices, Cascade])
+def test_an_activation_function_beside_another_branch_leaves_the_input(kind):
+    relu, identity = Activation("relu"), Seq(())
+    if kind is Residual:
+        tree = Residual((("relu", relu),))
+    elif kind in (Sum, Concat):
+        tree = kind((("relu", relu), ("identity", identity)))
+    else:
+        tree = kind((("relu", relu), ("identity", identity)), (1, 1))
+    x = torch.tensor([-1.0, -2.0]).reshape(1, 2, 1, 1)
+    expected = {
+        Residual: [-1, -2], Sum: [-1, -2], Concat: [0, 0, -1, -2], Slices: [0, -2],
+        Cascade: [0, -2],
+    }  # fmt: skip
+    assert to_module(tree)(x).flatten().tolist() == expected[kind]
+    assert x.flatten().tolist() == [-1, -2]
 
 
-def test_mixed_convolutions_slice_and_concatenate_the_channels():
-    mix = to_module(MixConv((Conv(2, 2, 3, groups=2), Conv(3, 3, 5, groups=3)))).eval()
-    x = torch.randn(1, 5, 6, 6)
-    y = mix(x)
-    assert torch.equal(y[:, :2], F.conv2d(x[:, :2], mix[0].weight, padding=1, groups=2))
-    assert torch.equal(y[:, 2:], F.conv2d(x[:, 2:], mix[1].weight, padding=2, groups=3))
+def test_an_activation_function_after_a_normalization_overwrites_its_input():
+    tree = Seq((("norm", BatchNorm(1)), ("one", Activation("relu")), ("two", Activation("relu"))))
+    model = to_module(tree)
+    assert (model.one.inplace, model.two.inplace) == (True, False)
 
 
-def test_columns_that_a_pad_layer_has_added_are_not_padded_again():
-    tree = Seq((("pad", Pad((0, 2, 0, 2))), ("conv", Conv(1, 1, 5, padding=(2, 0, 2, 0)))))
-    module = to_module(tree)
-    x = torch.randn(1, 1, 7, 9)
-    expected = F.conv2d(x, module.conv.weight, padding=2)
-    assert torch.allclose(module(x), expected, atol=1e-6)
-
-
-def test_squeeze_and_excitation_gates_channels_by_their_mean():
-    tree = SqueezeExcite(Conv(2, 1, bias=True), Conv(1, 2, bias=True), "relu")
-    weights = {
-        "reduce.weight": np.array([1.0, -2.0], np.float32).reshape(1, 2, 1, 1),
-        "reduce.bias": np.array([0.5], np.float32),
-        "expand.weight": np.array([1.0, 0.0], np.float32).reshape(2, 1, 1, 1),
-        "expand.bias": np.array([0.0, -1.0], np.float32),
-    }
-    x = torch.stack([torch.full((2, 2), 3.0), torch.full((2, 2), 0.25)])[None]
-    y = to_loaded_module(tree, weights)(x)
-    reduced = 3.0 - 2 * 0.25 + 0.5  # positive, so that ReLU leaves it
-    assert torch.allclose(y[0, 0], 3 * torch.sigmoid(torch.tensor(reduced)).expand(2, 2))
-    assert torch.allclose(y[0, 1], 0.25 * torch.sigmoid(torch.tensor(-1.0)).expand(2, 2))
-
-
-def test_dropout_acts_before_a_linear_layer_in_training_alone():
-    linear = to_module(Linear(1000, 1), dropout=0.25)
-    torch.nn.init.ones_(linear.weight)
-    torch.nn.init.zeros_(linear.bias)
-    x = torch.ones(1, 1000, 1, 1)
-    assert linear.eval()(x).item() == pytest.approx(1000)
-    torch.manual_seed(0)
-    kept = linear.train()(x).item() * 0.75
-    assert kept == pytest.approx(round(kept), abs=1e-2)
-    assert 700 < kept < 800
+@pytest.mark.parametrize("compiled", [False, True])
+def test_every_kind_of_node_can_be_compiled_and_exported(compiled):
+    attention = SplitAttention(
+        4, 2, Conv(4, 2, bias=True), BatchNorm(2), "relu", Conv(2, 8, bias=True)
+    )
+    branches = Concat((("a", Conv(8, 4, 3)), ("b", Pool("max", 3, 1)), ("c", Seq(()))))
+    tree = Seq(
+        (
+            ("shuffle", ChannelShuffle(2)),
+            ("sum", Sum((("branch", Conv(8, 8, 3)), ("shortcut", Seq(()))), "branch")),
+            ("concat", branches),
+            ("cascade", Cascade((("0", Seq(())), ("1", Conv(10, 10, 3))), (10, 10))),
+            ("slices", Slices((("0", LayerNorm(4)), ("1", Scale(16))))),
+            ("lrn", LocalResponseNorm(3)),
+            ("pool", Pool("average", 3, 2, "same", count_padding=True)),
+            ("odd", Pool("max", 2, 2, (0, 0, 1, 1), ceil=True)),
+            ("reduce", Conv(20, 8)),
+            ("attention", attention),
+            ("se", SqueezeExcite(Conv(4, 2), Conv(2, 4), "relu", gate="hard_sigmoid")),
+            ("dropout", Dropout(0.5)),
+            ("classifier", Linear(4 * 3 * 2, 3)),
+        )
+    )
+    model = to_module(tree).eval()
+    x = torch.randn(2, 8, 11, 7)
+    if compiled:
+        changed = torch.compile(model, backend="aot_eager", fullgraph=True)
+    else:
+        sizes = ({0: torch.export.Dim("batch")},)
+        changed = torch.export.export(model, (x,), dynamic_shapes=sizes).module()
+    assert torch.allclose(changed(x), model(x), atol=1e-5)
+    more = torch.randn(5, 8, 11, 7)
+    assert torch.allclose(changed(more), model(more), atol=1e-5)
 
 
 def test_weights_go_out_and_come_back():

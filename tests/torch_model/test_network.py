@@ -5,11 +5,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nas.blocks import PoolBlock
+from nas.cost import count
 from nas.ir import walk
 from nas.space import load_space
-from nas.spec import Input, load_network
+from nas.spec import Head, Input, Stem, load_network
 from nas.torch_model import ResidualSequential, build, zero_residuals
-from tests.networks import DEEP
+from tests.networks import DEEP, TINY
 
 
 @given(st.integers(0, 10**9), st.sampled_from(["symmetric", "same"]))
@@ -50,6 +52,12 @@ def test_zero_residuals_make_blocks_the_identity():
     assert torch.equal(model.get_submodule("stages.2.1")(x), x)
 
 
+def test_zero_residuals_leave_networks_from_elsewhere_as_they_are():
+    model = torch.nn.Sequential(torch.nn.BatchNorm2d(3))
+    zero_residuals(model)
+    assert model[0].weight.tolist() == [1] * 3
+
+
 def test_stochastic_depth_rises_linearly_with_the_block():
     model = build(DEEP, 0, dropout=0.3, drop_path=0.6)
     rates = {
@@ -79,3 +87,47 @@ def test_blocks_are_those_of_the_stages_in_order():
     named = {name: module for name, module in model.named_modules() if name.count(".") == 2}
     expected = [named[name] for name in ("stages.0.0", "stages.0.1", "stages.1.0")]
     assert list(model.blocks()) == expected
+
+
+ENDS = [
+    (Stem(16, before=(8,), padding=0), Head(64, hidden=(32, 16), dropout=0.2)),
+    (Stem(16, 4, 4, "identity", padding=0, bias=True, norm="layer"), Head(0, final_norm="layer")),
+    (Stem(16), Head(64, hidden=(32,), hidden_norm="batch", activation="hard_swish")),
+    (Stem(16, norm="none", bias=True), Head(0, pool="none", hidden=(32, 16), dropout=0.5)),
+    (Stem(16), Head(32, pool="none", hidden=(32,), hidden_norm="batch", norm="none")),
+    (Stem(16), Head(0, classifier="conv", dropout=0.5)),
+    (Stem(16), Head(0, final_norm="batch")),
+]
+
+
+@pytest.mark.parametrize(("stem", "head"), ENDS)
+def test_every_end_has_the_layers_and_parameters_of_its_tree(stem, head):
+    pool = PoolBlock(channels=16, stride=2)
+    spec = TINY.replace(
+        stem=stem, head=head, stages=((pool,), *TINY.stages), input=Input(resolution=33)
+    )
+    model = build(spec, 0).eval()
+    leaves = {layer.path for layer in walk(spec.tree(), spec.in_shape)}
+    ran = []
+    for name, module in model.named_modules():
+        if name in leaves:
+            module.register_forward_hook(lambda m, i, out, name=name: ran.append(name))
+    with torch.no_grad():
+        logits = model(torch.randn(3, *spec.in_shape))
+    assert logits.shape == (3, 10)
+    assert logits.std() > 0
+    assert ran == [layer.path for layer in walk(spec.tree(), spec.in_shape)]
+    assert sum(p.numel() for p in model.parameters()) == count(spec).params
+
+
+def test_dropout_in_training_is_before_the_classifier_whatever_it_is():
+    torch.manual_seed(0)
+    images = torch.randn(8, 3, 16, 16)
+    for head in (Head(0), Head(0, classifier="conv"), Head(0, pool="none", hidden=(32,))):
+        spec = TINY.replace(head=head, input=Input(resolution=16))
+        model = build(spec, 0, dropout=0.5).eval()
+        assert torch.equal(model(images), build(spec, 0).eval()(images))
+        model.train()
+        assert not torch.equal(model(images), model(images))
+    hidden = model.get_submodule("hidden.0.linear")
+    assert (hidden.dropout, model.classifier.dropout) == (0.0, 0.5)

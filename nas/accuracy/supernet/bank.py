@@ -5,7 +5,9 @@ its layer in the network: the first channels of a convolution, the center of a l
 first blocks of a stage. A mixed depthwise convolution takes the channels of each kernel group from
 ONE shared tensor of large kernels, so a channel has the same weights whichever group it belongs to
 (the shared kernels of single-path NAS, Stamoulis et al. 2019, carried over to MixConv). A grouped
-1x1 convolution takes the diagonal blocks of the dense one.
+1x1 convolution takes the diagonal blocks of the dense one. The gates of several groups of channels
+(split attention) are shared by networks with equally many channels alone: a channel of the second
+group has another position in a wider network.
 """
 
 from __future__ import annotations
@@ -19,7 +21,21 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from nas.accuracy.supernet.skeletons import SkeletonPool
-from nas.ir import BatchNorm, Conv, Layer, Linear, MixConv, SqueezeExcite, residual_ends, walk
+from nas.ir import (
+    BatchNorm,
+    Conv,
+    Layer,
+    LayerNorm,
+    Linear,
+    MixConv,
+    Node,
+    Scale,
+    Shape,
+    SplitAttention,
+    SqueezeExcite,
+    residual_ends,
+    walk,
+)
 from nas.spec import NetworkSpec
 
 RESIDUAL = "weight_residual"
@@ -34,12 +50,14 @@ class WeightSlice(NamedTuple):
         key: Key of the shared tensor.
         begin: First index in every dimension; kernels are centered, so theirs is ignored.
         shape: Shape of the tensor in the network.
+        initial: What a vector of factors begins with.
     """
 
     name: str
     key: str
     begin: tuple[int, ...]
     shape: tuple[int, ...]
+    initial: float = 1.0
 
 
 class WeightBank(nn.Module):
@@ -126,9 +144,18 @@ class WeightBank(nn.Module):
 
 def weight_slices(spec: NetworkSpec) -> Iterator[WeightSlice]:
     """Yield one slice for every parameter of a network."""
-    tree = spec.tree()
+    return tree_slices(spec.tree(), spec.in_shape)
+
+
+def tree_slices(tree: Node, shape: Shape) -> Iterator[WeightSlice]:
+    """Yield one slice for every parameter of a layer tree.
+
+    Args:
+        tree: The layer tree.
+        shape: Shape of its input.
+    """
     ends = residual_ends(tree)
-    for layer in walk(tree, spec.in_shape):
+    for layer in walk(tree, shape):
         yield from _layer_slices(layer, layer.path in ends)
 
 
@@ -145,10 +172,23 @@ def _layer_slices(layer: Layer, ends_residual: bool) -> Iterator[WeightSlice]:
         case SqueezeExcite():
             for name, conv in (("reduce", leaf.reduce), ("expand", leaf.expand)):
                 yield from _conv_slices(f"{path}.{name}", f"{path}.{name}", conv, (0, 0))
+        case SplitAttention():
+            groups = f"_of{leaf.radix}x{leaf.channels}" if leaf.radix > 1 else ""
+            yield from _conv_slices(f"{path}.reduce", f"{path}.reduce", leaf.reduce, (0, 0))
+            if leaf.norm is not None:
+                yield _leading_slice(f"{path}.norm", "weight", (leaf.norm.channels,))
+                yield _leading_slice(f"{path}.norm", "bias", (leaf.norm.channels,))
+            yield from _conv_slices(f"{path}.expand", f"{path}.expand{groups}", leaf.expand, (0, 0))
         case BatchNorm():
             scale = RESIDUAL if ends_residual else "weight"
             yield WeightSlice(f"{path}.weight", _key(path, scale), (0,), (leaf.channels,))
             yield _leading_slice(path, "bias", (leaf.channels,))
+        case LayerNorm():
+            yield _leading_slice(path, "weight", (leaf.channels,))
+            yield _leading_slice(path, "bias", (leaf.channels,))
+        case Scale():
+            weight = _leading_slice(path, "weight", (leaf.channels,))
+            yield weight._replace(initial=leaf.initial)
         case Linear():
             yield _leading_slice(path, "weight", (leaf.out_features, leaf.in_features))
             yield _leading_slice(path, "bias", (leaf.out_features,))
@@ -170,7 +210,7 @@ def _conv_slices(
     kind = f"grouped{width}" if grouped else "dense"
     # The weights of a grouped convolution have no index for channels of other groups to skip.
     begin = (channels[0], 0 if grouped else channels[1], 0, 0)
-    shape = (conv.out_channels, width, conv.kernel, conv.kernel)
+    shape = (conv.out_channels, width, *conv.window)
     yield WeightSlice(f"{name}.weight", _key(path, f"weight_{kind}"), begin, shape)
     if conv.bias:
         yield WeightSlice(f"{name}.bias", _key(path, "bias"), channels[:1], (conv.out_channels,))
@@ -218,10 +258,10 @@ def _initial_weights(part: WeightSlice, shape: tuple[int, ...], residual_scale: 
     """Initialize a shared tensor as the layers of a single network are (`nas.torch_model`)."""
     if len(shape) == 4:
         dense = part.key.endswith("dense")
-        fan_out = shape[2] ** 2 * (shape[0] if dense else shape[1])
+        fan_out = shape[2] * shape[3] * (shape[0] if dense else shape[1])
         return torch.randn(shape) * math.sqrt(2.0 / fan_out)
     if len(shape) == 2:
         return torch.randn(shape) * 0.01
     if part.key.endswith(RESIDUAL):
         return torch.full(shape, residual_scale)
-    return torch.ones(shape) if part.key.endswith("/weight") else torch.zeros(shape)
+    return torch.full(shape, part.initial if part.key.endswith("/weight") else 0.0)

@@ -24,6 +24,7 @@ from nas.accuracy.fidelity import (
     Resolution,
     WidthFactor,
     forget_images,
+    shown_at,
     widened,
 )
 from nas.accuracy.memory import out_of_memory, release_memory
@@ -215,7 +216,7 @@ class Supernet:
             raise EstimateError(f"the supernet {self.path} has not been trained")
         placement = open_placement(self.placement, self.resolution)
         bank = _trained_bank(self.path, placement.device)
-        spec = widened(spec, self.width)
+        spec = shown_at(widened(spec, self.width), self.resolution)
         untrained = bank.missing_share(spec)
         if untrained > MOST_UNTRAINED:
             raise EstimateError(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from nas.ir import BatchNorm, Node, walk
+from nas.ir import BatchNorm, Node, Shape, SplitAttention, walk
 from nas.spec import NetworkSpec
 from nas.torch_model import Network
-from nas.torch_model.modules import leaf_module
+from nas.torch_model.layers import leaf_module
 
 MOST_LEAVES = 20_000  # modules kept, some kilobytes each
 MOMENTUM = 0.1  # of batch-normalization statistics in training
@@ -64,8 +65,7 @@ def fresh_buffers(spec: NetworkSpec, device: str = "cpu") -> dict[str, Tensor]:
         spec: The network.
         device: Device of the images.
     """
-    leaves = [(layer.path, layer.leaf) for layer in walk(spec.tree(), spec.in_shape)]
-    norms = [(path, leaf.channels) for path, leaf in leaves if isinstance(leaf, BatchNorm)]
+    norms = list(_norms(spec.tree(), spec.in_shape))
     sizes = [channels for _, channels in norms]
     means = torch.split(torch.zeros(sum(sizes), device=device), sizes)
     variances = torch.split(torch.ones(sum(sizes), device=device), sizes)
@@ -75,6 +75,15 @@ def fresh_buffers(spec: NetworkSpec, device: str = "cpu") -> dict[str, Tensor]:
         buffers[f"{path}.running_var"] = variance
         buffers[f"{path}.num_batches_tracked"] = torch.tensor(0)
     return buffers
+
+
+def _norms(tree: Node, shape: Shape) -> Iterator[tuple[str, int]]:
+    """Yield path and number of channels of every batch normalization of a layer tree."""
+    for layer in walk(tree, shape):
+        if isinstance(layer.leaf, BatchNorm):
+            yield layer.path, layer.leaf.channels
+        elif isinstance(layer.leaf, SplitAttention) and layer.leaf.norm is not None:
+            yield f"{layer.path}.norm", layer.leaf.norm.channels
 
 
 class SkeletonPool:
@@ -115,6 +124,7 @@ class SkeletonPool:
 def _empty_leaf(node: Node, dropout: float) -> nn.Module:
     with torch.device("meta"), _SkipInitialization():
         leaf = leaf_module(node, dropout)
-    if isinstance(leaf, nn.BatchNorm2d):
-        leaf.momentum = MOMENTUM
+    for module in leaf.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = MOMENTUM
     return leaf

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nas.accuracy.fidelity import Images, widened
+from nas.accuracy.base import EstimateError
+from nas.accuracy.fidelity import Images, shown_at, widened
 from nas.accuracy.memory import HALVED, out_of_memory, release_memory
 from nas.accuracy.pool import NetworkPool
 from nas.accuracy.supernet.bank import WeightBank
@@ -150,7 +151,12 @@ class SupernetTraining:
         return Trainer(model, batches, recipe, self.seed, placement, parts=parts)
 
     def _draw(self, rng: random.Random) -> NetworkSpec:
-        return widened(self.pool.draw(rng), self.width)
+        try:
+            return shown_at(widened(self.pool.draw(rng), self.width), self.shown.resolution)
+        except EstimateError as error:
+            raise MixnasError(
+                f"the supernet has a network that cannot be trained: {error}"
+            ) from None
 
 
 class SampledPaths(nn.Module):

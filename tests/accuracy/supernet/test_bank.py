@@ -1,5 +1,6 @@
 import math
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,12 +14,15 @@ from nas.accuracy.supernet.bank import (
     _enlarged_shape,
     _initial_weights,
     _number_present,
+    tree_slices,
     weight_slices,
 )
 from nas.accuracy.supernet.skeletons import fresh_buffers, skeleton
+from nas.ir import BatchNorm, Conv, LayerNorm, Scale, Seq, SplitAttention
 from nas.space import load_space, sample
-from nas.torch_model import build, zero_residuals
+from nas.torch_model import build, to_module, zero_residuals
 from tests.networks import DEEP, TINY
+from tests.random_trees import trees
 
 space = load_space("mixnet").with_classes(10)
 
@@ -29,6 +33,44 @@ def test_slices_are_the_parameters_of_every_network(seed):
     spec = space.decode(sample(space, random.Random(seed)).genotype)
     expected = {name: tuple(p.shape) for name, p in skeleton(spec).named_parameters()}
     assert {part.name: part.shape for part in weight_slices(spec)} == expected
+
+
+ATTENTION = SplitAttention(4, 2, Conv(4, 2, bias=True), BatchNorm(2), "relu", Conv(2, 8, bias=True))
+
+
+@given(trees())
+@settings(max_examples=40)
+def test_slices_are_the_parameters_of_every_layer_tree(case):
+    tree, shape = case
+    expected = {name: tuple(p.shape) for name, p in to_module(tree).named_parameters()}
+    assert {part.name: part.shape for part in tree_slices(tree, shape)} == expected
+
+
+def test_new_vectors_begin_as_in_a_single_network():
+    tree = Seq((("norm", LayerNorm(8)), ("scale", Scale(8, 0.125)), ("attention", ATTENTION)))
+    parts = {part.name: part for part in tree_slices(tree, (8, 4, 4))}
+    found = {name: _initial_weights(part, part.shape, 0.0) for name, part in parts.items()}
+    fixed = {name: tensor.unique().tolist() for name, tensor in found.items() if tensor.dim() == 1}
+    assert fixed == {
+        "norm.weight": [1], "norm.bias": [0], "scale.weight": [0.125],
+        "attention.reduce.bias": [0], "attention.norm.weight": [1], "attention.norm.bias": [0],
+        "attention.expand.bias": [0],
+    }  # fmt: skip
+
+
+def test_gates_of_several_groups_are_shared_at_equal_widths_alone():
+    keys = [
+        {part.name: part.key for part in tree_slices(Seq((("a", node),)), (channels, 4, 4))}
+        for node, channels in (
+            (ATTENTION, 8),
+            (replace(ATTENTION, channels=3, reduce=Conv(3, 2, bias=True)), 6),
+            (replace(ATTENTION, channels=3, radix=1), 3),
+        )
+    ]
+    assert [key["a.expand.weight"] for key in keys] == [
+        "a/expand_of2x4/weight_dense", "a/expand_of2x3/weight_dense", "a/expand/weight_dense",
+    ]  # fmt: skip
+    assert len({key["a.reduce.weight"] for key in keys}) == 1
 
 
 def test_a_network_alone_in_a_bank_is_the_network():

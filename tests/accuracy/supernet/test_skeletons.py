@@ -2,14 +2,17 @@ import random
 
 import pytest
 import torch
+from hypothesis import given, settings
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from nas.accuracy.supernet import skeletons
 from nas.accuracy.supernet.skeletons import SkeletonPool, fresh_buffers, skeleton
+from nas.ir import BatchNorm, Conv, SplitAttention
 from nas.space import load_space, sample
-from nas.torch_model import build
+from nas.torch_model import build, to_module
 from tests.networks import DEEP, TINY
+from tests.random_trees import trees
 
 space = load_space("mixnet").with_classes(10)
 
@@ -61,6 +64,26 @@ def test_fresh_buffers_are_where_the_images_are_but_for_the_counts():
     buffers = fresh_buffers(DEEP, "meta")
     kinds = {name.rpartition(".")[2]: tensor.device.type for name, tensor in buffers.items()}
     assert kinds == {"running_mean": "meta", "running_var": "meta", "num_batches_tracked": "cpu"}
+
+
+@given(trees())
+@settings(max_examples=40)
+def test_every_batch_normalization_of_a_tree_has_buffers(case):
+    tree, shape = case
+    norms = {
+        name: module.num_features
+        for name, module in to_module(tree).named_modules()
+        if isinstance(module, torch.nn.BatchNorm2d)
+    }
+    assert dict(skeletons._norms(tree, shape)) == norms
+
+
+def test_normalizations_within_layers_have_the_momentum_of_a_supernet():
+    norm = BatchNorm(2, momentum=0.01)
+    node = SplitAttention(2, 1, Conv(2, 2, bias=True), norm, "relu", Conv(2, 2, bias=True))
+    leaf = skeletons._empty_leaf(node, 0.0)
+    assert leaf.norm.momentum == skeletons.MOMENTUM
+    assert leaf.norm.weight.is_meta
 
 
 def test_a_pool_gives_the_networks_that_a_space_draws():

@@ -1,6 +1,9 @@
+import random
+
 import pytest
 import torch
 
+from nas.accuracy.base import EstimateError
 from nas.accuracy.memory import HALVED
 from nas.accuracy.pool import ListedPool
 from nas.accuracy.supernet.training import SampledPaths
@@ -50,3 +53,19 @@ def test_a_network_that_never_fits_is_told(training, monkeypatch):
     said = "the supernet: out of GPU memory, even with the batch halved: CUDA out of memory. Tried"
     with pytest.raises(MixnasError, match=said):
         training.run(1, None)
+
+
+def test_networks_are_drawn_for_the_images_of_the_training(training):
+    """16 pixels, at which a classifier of whole maps has other features than at 224."""
+    spec = training._draw(random.Random(0))
+    assert spec.name in ("tiny", "deep")
+    assert spec.input.resolution == 16
+
+
+def test_a_network_too_small_for_the_images_is_told_before_training(training, monkeypatch):
+    def refuse(spec, resolution):
+        raise EstimateError(f"it does not take images of {resolution} px: too small")
+
+    monkeypatch.setattr("nas.accuracy.supernet.training.shown_at", refuse)
+    with pytest.raises(MixnasError, match="cannot be trained: it does not take images of 16 px"):
+        training._draw(random.Random(0))

@@ -22,8 +22,10 @@ def arch_string(spec: NetworkSpec) -> str:
 
 
 def _block(block: Block) -> str:
-    kernels = ".".join(map(str, getattr(block, "kernels", ())))
-    parts: list[Any] = [_TYPES.get(block.family, block.family), f"k{kernels}", f"s{block.stride}"]
+    parts: list[Any] = [_TYPES.get(block.family, block.family)]
+    if kernels := getattr(block, "kernels", ()):
+        parts.append("k" + ".".join(map(str, kernels)))
+    parts.append(f"s{block.stride}")
     if (ratio := getattr(block, "expansion", None)) is not None:
         parts.append(f"e{ratio:g}")
     parts.append(f"c{block.channels}")

@@ -12,52 +12,46 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nas.formats.ncnn_graph import NcnnGraph, NcnnModel, Values
+from nas.formats.ncnn_graph import NcnnModel, Values
+from nas.formats.ncnn_layers import ADD, FUSED, NcnnLayers
 from nas.ir import (
     Activation,
     BatchNorm,
-    Container,
+    Cascade,
+    ChannelShuffle,
+    Concat,
     Conv,
+    Dropout,
+    Flatten,
     GlobalPool,
+    LayerNorm,
+    Leaf,
     Linear,
+    LocalResponseNorm,
     MixConv,
     Node,
     Pad,
+    Pool,
     Residual,
+    Scale,
     Seq,
     Shape,
     Slices,
+    SplitAttention,
     SqueezeExcite,
     Sum,
-    conv_pads,
-    end_shape,
-    input_channels,
+    branch_inputs,
+    joined,
     out_shape,
-    walk,
 )
 from nas.lowering import AS_TRAINED, lower
 
 IMAGES, LOGITS = "images", "logits"
-_ADD, _MULTIPLY = 0, 2  # operations of BinaryOp
-_REST = -233  # size of a slice that takes what is left
-_SIGMOID: dict[int, Values] = {9: 4}
-_SIXTH = 1 / 6
-_FUSED: dict[str, dict[int, Values]] = {
-    "identity": {},
-    "relu": {9: 1},
-    "relu6": {9: 3, 10: (0.0, 6.0)},
-    "mish": {9: 5},
-    "hard_swish": {9: 6, 10: (_SIXTH, 0.5)},
-}
-"""Parameters of a convolution with an activation function of its own."""
-_LAYERS: dict[str, tuple[str, dict[int, Values]]] = {
-    "relu": ("ReLU", {}),
-    "relu6": ("Clip", {0: 0.0, 1: 6.0}),
-    "swish": ("Swish", {}),
-    "hard_swish": ("HardSwish", {0: _SIXTH, 1: 0.5}),
-    "mish": ("Mish", {}),
-    "gelu": ("GELU", {0: 0}),  # by the error function, not by an approximation
-}
+_OF_VECTORS = (Linear, Activation, Dropout)
+"""Leaves that take the vector that a linear layer gives; to others, it is an image of one pixel."""
+_KEEPING = {"Split", "Slice", "Concat", "Eltwise", "BinaryOp", "ReLU", "Clip", "Swish", "HardSwish"}
+_KEEPING |= {"Mish", "GELU"}
+"""Layers whose outputs are vectors if their inputs are."""
 
 
 def to_ncnn(tree: Node, shape: Shape, weights: Mapping[str, np.ndarray]) -> NcnnModel:
@@ -71,53 +65,60 @@ def to_ncnn(tree: Node, shape: Shape, weights: Mapping[str, np.ndarray]) -> Ncnn
     Returns:
         The model: blob ``images`` (C, H, W) float32 -> blob ``logits`` (classes).
     """
-    norms = any(isinstance(layer.leaf, BatchNorm) for layer in walk(tree, shape))
-    if norms and not _is_lowered(tree):
-        tree, weights = lower(tree, shape, weights, AS_TRAINED)
+    tree, weights = lower(tree, shape, weights, AS_TRAINED)
     writer = _NcnnWriter(weights)
     channels, height, width = shape
     writer.add("Input", IMAGES, [], {0: width, 1: height, 2: channels})
     logits, _ = writer.emit(tree, IMAGES, shape, "")
     if logits == IMAGES:
-        logits = writer.add("Noop", "nothing", [IMAGES], {})
+        logits = writer.add("Noop", "/nothing", [IMAGES], {})
     return writer.model(logits, LOGITS)
 
 
-def _is_lowered(node: Node) -> bool:
-    if isinstance(node, (Sum, Slices)):
-        return True
-    return isinstance(node, Container) and any(_is_lowered(child) for _, child in node.children)
-
-
-class _NcnnWriter(NcnnGraph):
+class _NcnnWriter(NcnnLayers):
     """Collects the layers of a network while it walks the tree."""
 
     def __init__(self, weights: Mapping[str, np.ndarray]) -> None:
-        super().__init__()
-        self._named = weights
+        super().__init__(weights)
+        self._vector_blobs: set[str] = set()
+
+    def add(
+        self,
+        kind: str,
+        name: str,
+        inputs: Sequence[str],
+        params: Mapping[int, Values],
+        outputs: Sequence[str] = (),
+    ) -> str:
+        """See `NcnnGraph.add`; keeps track of what is a vector."""
+        if kind == "InnerProduct" or (kind in _KEEPING and self._vector_blobs.issuperset(inputs)):
+            self._vector_blobs.update(outputs or [name])
+        return super().add(kind, name, inputs, params, outputs)
+
+    # -- containers -------------------------------------------------------------------------------
 
     def emit(self, node: Node, x: str, shape: Shape, path: str) -> tuple[str, Shape]:
         """Add the layers of a tree with the input blob `x`; return its output and shape."""
         match node:
             case Seq():
-                return self._children(node.children, x, shape, path)
+                return self._in_turn(node.children, x, shape, path)
             case Residual():
-                shortcut, inner = self.copies(x, 2, f"{path}.inputs")
-                y, end = self._children(node.children, inner, shape, path)
-                return self._binary(_ADD, shortcut, y, f"{path}.add"), end
-            case Sum():
-                return self._sum(node, x, shape, path)
-            case Slices():
-                return self._slices(node.children, x, shape, path), end_shape(node, shape)
+                shortcut, inner = self.copies(x, 2, f"{path}/inputs")
+                y, end = self._in_turn(node.children, inner, shape, path)
+                return self.binary(ADD, shortcut, y, f"{path}/add"), end
+            case Cascade():
+                return self._cascade(node, x, shape, path)
+            case Sum() | Concat() | Slices():
+                return self._side_by_side(node, x, shape, path)
         return self._leaf(node, x, shape, path), out_shape(node, shape)
 
-    def _children(
+    def _in_turn(
         self, named: Sequence[tuple[str, Node]], x: str, shape: Shape, path: str
     ) -> tuple[str, Shape]:
         children = list(named)
         while children:
             name, child = children.pop(0)
-            inside = f"{path}.{name}" if path else name
+            inside = _inside(path, name)
             function = _fused_function(children[0][1]) if children else ""
             if isinstance(child, (Conv, MixConv)) and function:
                 x = self._convs(child, x, shape, inside, function)
@@ -127,144 +128,91 @@ class _NcnnWriter(NcnnGraph):
                 x, shape = self.emit(child, x, shape, inside)
         return x, shape
 
-    def _leaf(self, leaf: Node, x: str, shape: Shape, path: str) -> str:
-        match leaf:
-            case Conv() | MixConv():
-                return self._convs(leaf, x, shape, path)
-            case BatchNorm():
-                return self._norm(leaf, x, path)
-            case Activation():
-                return self._activation(leaf.function, x, path)
-            case SqueezeExcite():
-                return self._squeeze_excite(leaf, x, path)
-            case Pad():
-                top, left, bottom, right = leaf.pads
-                params = {0: top, 1: bottom, 2: left, 3: right}
-                return self.add("Padding", path, [x], params)
-            case GlobalPool():
-                pooled = self._mean(x, f"{path}.mean")
-                return self.add("Reshape", path, [pooled], {0: 1, 1: 1, 2: shape[0]})
-            case Linear():
-                return self._linear(leaf, x, path, {})
-        raise TypeError(f"{type(leaf).__name__} cannot be written for ncnn")
+    def _side_by_side(
+        self, node: Sum | Concat | Slices, x: str, shape: Shape, path: str
+    ) -> tuple[str, Shape]:
+        shapes = branch_inputs(node, shape)
+        if isinstance(node, Slices):
+            inputs = self.slices(x, [taken[0] for taken in shapes], f"{path}/slice")
+        else:
+            inputs = self.copies(x, len(shapes), f"{path}/inputs")
+        outputs, ends = [], []
+        for (name, child), part, taken in zip(node.children, inputs, shapes, strict=True):
+            output, end = self.emit(child, part, taken, _inside(path, name))
+            outputs.append(output)
+            ends.append(end)
+        join = self.total if isinstance(node, Sum) else self.concatenated
+        return join(outputs, f"{path}/joined"), joined(node, shapes, ends, path)
 
-    # -- convolutions ---------------------------------------------------------------------------
+    def _cascade(self, node: Cascade, x: str, shape: Shape, path: str) -> tuple[str, Shape]:
+        shapes = branch_inputs(node, shape)
+        inputs = self.slices(x, [taken[0] for taken in shapes], f"{path}/slice")
+        outputs: list[str] = []
+        for i, ((name, child), part, taken) in enumerate(
+            zip(node.children, inputs, shapes, strict=True)
+        ):
+            if outputs:
+                outputs[-1], before = self.copies(outputs[-1], 2, f"{path}/output{i}")
+                part = self.binary(ADD, part, before, f"{path}/add{i}")
+            outputs.append(self.emit(child, part, taken, _inside(path, name))[0])
+        return self.concatenated(outputs, f"{path}/joined"), shape
+
+    # -- leaves -----------------------------------------------------------------------------------
 
     def _convs(
         self, leaf: Conv | MixConv, x: str, shape: Shape, path: str, function: str = "identity"
     ) -> str:
+        """Add convolutions, which do the activation function as well."""
         if isinstance(leaf, Conv):
-            return self._conv(leaf, x, shape, path, function)
-        convs = [(str(i), conv) for i, conv in enumerate(leaf.convs)]
-        return self._slices(convs, x, shape, path, function)
-
-    def _conv(self, conv: Conv, x: str, shape: Shape, path: str, function: str) -> str:
-        kernel = self._named[f"{path}.weight"]  # (out, in / groups, rows, columns)
-        top, left, bottom, right = conv_pads(conv, shape)
-        rows, columns = conv.window
-        params: dict[int, Values] = {
-            0: conv.out_channels,
-            1: columns,
-            11: rows,
-            2: conv.dilation,
-            3: conv.stride,
-            4: left,
-            14: top,
-            15: right,
-            16: bottom,
-            5: int(conv.bias),
-            6: kernel.size,
-            **({7: conv.groups} if conv.groups > 1 else {}),
-            **_FUSED[function],
-        }
-        kind = "ConvolutionDepthWise" if conv.groups > 1 else "Convolution"
-        y = self.add(kind, path, [x], params)
-        self._matrix(kernel, path, conv.bias)
-        return y
-
-    def _matrix(self, matrix: np.ndarray, path: str, bias: bool) -> None:
-        self.weights(matrix, flagged=True)
-        if bias:
-            self.weights(self._named[f"{path}.bias"], flagged=False)
-
-    def _sum(self, node: Sum, x: str, shape: Shape, path: str) -> tuple[str, Shape]:
-        inputs = self.copies(x, len(node.children), f"{path}.inputs")
-        ends = [
-            self.emit(child, given, shape, f"{path}.{name}")
-            for (name, child), given in zip(node.children, inputs, strict=True)
+            return self.conv(leaf, x, shape, path, function)
+        parts = self.slices(x, [conv.in_channels for conv in leaf.convs], f"{path}/slice")
+        outputs = [
+            self.conv(conv, part, (conv.in_channels, *shape[1:]), f"{path}.{i}", function)
+            for i, (conv, part) in enumerate(zip(leaf.convs, parts, strict=True))
         ]
-        outputs = [output for output, _ in ends]
-        total = outputs[0] if len(ends) == 1 else self.add("Eltwise", path, outputs, {0: 1})
-        return total, ends[0][1]
+        return self.concatenated(outputs, path)
 
-    def _slices(
-        self,
-        branches: Sequence[tuple[str, Node]],
-        x: str,
-        shape: Shape,
-        path: str,
-        function: str = "identity",
-    ) -> str:
-        """Add the branches; convolutions among them do the activation function as well."""
-        sizes = [input_channels(child) for _, child in branches]
-        parts = [x]
-        if len(sizes) > 1:
-            parts = [f"{path}.slice{i}" for i in range(len(sizes))]
-            self.add("Slice", f"{path}.slice", [x], {0: (*sizes[:-1], _REST)}, parts)
-        outputs = []
-        for (name, child), part, size in zip(branches, parts, sizes, strict=True):
-            taken, inside = (size, *shape[1:]), f"{path}.{name}"
-            if isinstance(child, Conv):
-                outputs.append(self._conv(child, part, taken, inside, function))
-            else:
-                outputs.append(self.emit(child, part, taken, inside)[0])
-        return outputs[0] if len(outputs) == 1 else self.add("Concat", path, outputs, {0: 0})
+    def _leaf(self, leaf: Leaf, x: str, shape: Shape, path: str) -> str:
+        if x in self._vector_blobs and not isinstance(leaf, _OF_VECTORS):
+            x = self.add("Reshape", f"{path}/image", [x], {0: 1, 1: 1, 2: shape[0]})
+        match leaf:
+            case Conv() | MixConv():
+                return self._convs(leaf, x, shape, path)
+            case Pool():
+                return self.pool(leaf, x, shape, path)
+            case Flatten():
+                return self.add("Flatten", path, [x], {})
+            case GlobalPool():
+                pooled = self.mean(x, f"{path}/mean")
+                return self.add("Reshape", path, [pooled], {0: 1, 1: 1, 2: shape[0]})
+            case BatchNorm():
+                return self.batch_norm(leaf, x, path)
+            case LayerNorm():
+                return self.layer_norm(leaf, x, path)
+            case LocalResponseNorm():
+                return self.response_norm(leaf, x, shape[0], path)
+            case Scale():
+                return self.scale(leaf, x, path)
+            case Activation():
+                return self.activation(leaf.function, x, path)
+            case SqueezeExcite():
+                return self.squeeze_excite(leaf, x, path)
+            case SplitAttention():
+                return self.split_attention(leaf, x, path)
+            case ChannelShuffle():
+                return self.add("ShuffleChannel", path, [x], {0: leaf.groups})
+            case Pad():
+                return self.pad(leaf.pads, x, path)
+            case Linear():
+                return self.linear(leaf, x, path, {})
+            case Dropout():
+                return x
 
-    # -- the rest -------------------------------------------------------------------------------
 
-    def _norm(self, norm: BatchNorm, x: str, path: str) -> str:
-        """Write a normalization that follows no convolution."""
-        y = self.add("BatchNorm", path, [x], {0: norm.channels, 1: norm.eps})
-        for part in ("weight", "running_mean", "running_var", "bias"):
-            self.weights(self._named[f"{path}.{part}"], flagged=False)
-        return y
-
-    def _activation(self, function: str, x: str, path: str) -> str:
-        if function == "identity":
-            return x
-        kind, params = _LAYERS[function]
-        return self.add(kind, path, [x], params)
-
-    def _binary(self, operation: int, x: str, y: str, name: str) -> str:
-        return self.add("BinaryOp", name, [x, y], {0: operation})
-
-    def _mean(self, x: str, name: str) -> str:
-        """Return the mean of every channel, as a vector."""
-        return self.add("Pooling", name, [x], {0: 1, 4: 1})
-
-    def _squeeze_excite(self, se: SqueezeExcite, x: str, path: str) -> str:
-        scaled, x = self.copies(x, 2, f"{path}.inputs")
-        y = self._mean(x, f"{path}.pool")
-        reduce, expand = (
-            Linear(conv.in_channels, conv.out_channels) for conv in (se.reduce, se.expand)
-        )
-        fused = _FUSED.get(se.activation)
-        y = self._linear(reduce, y, f"{path}.reduce", fused or {}, se.reduce.bias)
-        if fused is None:
-            y = self._activation(se.activation, y, f"{path}.act")
-        y = self._linear(expand, y, f"{path}.expand", _SIGMOID, se.expand.bias)
-        return self._binary(_MULTIPLY, scaled, y, path)
-
-    def _linear(
-        self, linear: Linear, x: str, path: str, fused: Mapping[int, Values], bias: bool = True
-    ) -> str:
-        matrix = self._named[f"{path}.weight"]
-        params = {0: linear.out_features, 1: int(bias), 2: matrix.size, **fused}
-        y = self.add("InnerProduct", path, [x], params)
-        self._matrix(matrix, path, bias)
-        return y
+def _inside(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
 
 
 def _fused_function(node: Node) -> str:
     """Return the activation function that a convolution before it can do; empty if it cannot."""
-    return node.function if isinstance(node, Activation) and node.function in _FUSED else ""
+    return node.function if isinstance(node, Activation) and node.function in FUSED else ""

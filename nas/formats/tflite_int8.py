@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from nas.formats.quantization import calibration_images, quietly
+from nas.formats.tflite.normalization import EXACT
 
 Ranges = Mapping[str, tuple[float, float]]
 """The smallest and the largest value of activations, by the names of their tensors."""
@@ -52,7 +53,8 @@ def quantize(model: bytes, ranges: Ranges) -> bytes:
     """Quantize weights (one scale per channel) and activations to 8 bits.
 
     The input and the output stay float32, with operators that quantize and dequantize them. What
-    has no operator for integers, such as GELU, is computed with float32.
+    has no operator for integers, such as Mish, is computed with float32, and so is what 8 bits are
+    too few for (`EXACT`).
 
     Args:
         model: A model for any number of images, as returned by `nas.formats.tflite.to_tflite`.
@@ -69,17 +71,29 @@ def quantize(model: bytes, ranges: Ranges) -> bytes:
 
     quantizer = Quantizer(bytearray(model))
     quantizer.add_static_config(".*", TFLOperationName.ALL_SUPPORTED, _BITS, _BITS)
-    for operation in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
+    for names, operation in (
+        (".*", TFLOperationName.INPUT),
+        (".*", TFLOperationName.OUTPUT),
+        (rf"(^|\.){EXACT}\.", TFLOperationName.ALL_SUPPORTED),
+    ):
         quantizer.update_quantization_recipe(
-            ".*", operation, algorithm_key=AlgorithmName.NO_QUANTIZE
+            names, operation, algorithm_key=AlgorithmName.NO_QUANTIZE
         )
     found = {
         name: {"min": np.array([low], np.float32), "max": np.array([high], np.float32)}
-        for name, (low, high) in ranges.items()
+        for name, (low, high) in zip(ranges, map(_spread, ranges.values()), strict=True)
     }
     with quietly():
         result = quantizer.quantize(found, enable_progress_report=False, enable_progress_bar=False)
     return bytes(result.quantized_model)
+
+
+def _spread(span: tuple[float, float]) -> tuple[float, float]:
+    """Return a range, or another one for nothing but zeros.
+
+    Their scale would be so small that XNNPACK refuses the operator. Any other is as good.
+    """
+    return span if any(span) else (0.0, 1.0)
 
 
 def _constants(model: bytes) -> set[str]:

@@ -44,7 +44,7 @@ def difference(run, tree, shape, weights, choice=None, batch=3):
         tree, weights = lower(tree, shape, weights, choice)
     outputs = run(tree, shape, weights, images)
     assert outputs.shape == expected.shape
-    return np.abs(outputs - expected).max() / np.abs(expected).max()
+    return np.abs(outputs - expected).max() / (np.abs(expected).max() or 1)
 
 
 def of_spec(run, spec, choice=None, batch=3):

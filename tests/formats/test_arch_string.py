@@ -1,4 +1,5 @@
 import random
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +15,13 @@ def test_a_reference_in_one_line():
     assert line.startswith("ir_k3_s1_e1_c16 | ir_k3_s2_e6_c24 ir_k3_s1_e3_c24 | ir_k3.5.7_s2_e6")
     assert "ir_k3.5.7.9.11_s2_e6_c200_se0.5" in line
     assert arch_string(load_network("mobilenet_v1")).startswith("ds_k3_s1_c64 | ds_k3_s2_c128")
+
+
+def test_a_block_without_kernels_has_no_word_for_them():
+    block = SimpleNamespace(family="other", stride=2, channels=24)
+    line = arch_string(SimpleNamespace(stages=((block,),)))
+    assert line == "other_s2_c24"
+    assert parse_architecture(line)[0].kernels == (1,)
 
 
 @pytest.mark.parametrize("seed", range(20))

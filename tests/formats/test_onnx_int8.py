@@ -8,7 +8,11 @@ import pytest
 from nas.formats.onnx import to_onnx
 from nas.formats.onnx_int8 import quantize
 from nas.ir import Activation, Conv, GlobalPool, Linear, Seq
+from nas.latency.evaluation import reference_outputs
+from nas.latency.parity import difference
+from nas.latency.runtimes.base import noise
 from nas.latency.weights import realistic_weights
+from tests.formats import every_node
 
 SHAPE = (3, 16, 16)
 TREE = Seq(
@@ -77,3 +81,11 @@ def test_rows_do_not_depend_on_the_batch(model):
     quantized, given = quantize(model, SHAPE, images(4)), images(5)
     rows = np.concatenate([outputs(quantized, image[None]) for image in given])
     assert np.array_equal(outputs(quantized, given), rows)
+
+
+def test_every_node_is_quantized_or_left_alone():
+    weights, given = realistic_weights(every_node.TREE), noise(8, every_node.SHAPE)
+    network = to_onnx(every_node.TREE, every_node.SHAPE, weights)
+    quantized = quantize(network, every_node.SHAPE, given)
+    expected = reference_outputs(every_node.TREE, weights, given)
+    assert 0 < difference(outputs(quantized, given), expected) < 0.1

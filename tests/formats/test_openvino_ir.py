@@ -6,7 +6,11 @@ import pytest
 
 from nas.formats.onnx import to_onnx
 from nas.formats.openvino_ir import quantize, save, to_openvino
+from nas.latency.evaluation import reference_outputs
+from nas.latency.parity import difference
+from nas.latency.runtimes.base import noise
 from nas.latency.weights import realistic_weights
+from tests.formats import every_node
 from tests.formats.test_onnx_int8 import outputs as outputs_of_onnx
 from tests.formats.test_tflite_int8 import PROPERTIES, SHAPE, TREE, images
 
@@ -73,3 +77,12 @@ def test_rows_do_not_depend_on_the_batch(quantized):
 def test_quantizing_prints_nothing(capfd):
     quantize(model(), SHAPE)
     assert capfd.readouterr() == ("", "")
+
+
+def test_every_node_is_read():
+    weights = realistic_weights(every_node.TREE)
+    opened = to_openvino(every_node.TREE, every_node.SHAPE, weights)
+    for batch in (1, 3):
+        given = noise(batch, every_node.SHAPE)
+        expected = reference_outputs(every_node.TREE, weights, given)
+        assert difference(outputs(opened, given), expected) < 1e-5

@@ -7,8 +7,27 @@ from ai_edge_litert.interpreter import Interpreter
 
 from nas.formats.tflite import to_tflite
 from nas.formats.tflite_int8 import find_ranges, quantize
-from nas.ir import Activation, Conv, GlobalPool, Linear, MixConv, Seq, SqueezeExcite
+from nas.ir import (
+    Activation,
+    BatchNorm,
+    Cascade,
+    ChannelShuffle,
+    Concat,
+    Conv,
+    GlobalPool,
+    LayerNorm,
+    Linear,
+    LocalResponseNorm,
+    MixConv,
+    Pool,
+    Scale,
+    Seq,
+    SplitAttention,
+    SqueezeExcite,
+    Sum,
+)
 from nas.latency.weights import realistic_weights
+from tests.lowering.test_lowered_branches import trained_weights
 
 SHAPE = (3, 12, 12)
 MIXED = MixConv((Conv(4, 4, 3, groups=4), Conv(4, 4, 5, groups=4)))
@@ -114,6 +133,62 @@ def test_what_integers_cannot_do_stays_float32():
     quantized = quantize(model, find_ranges(model, given))
     expected, actual = outputs(model, given[:1]), outputs(quantized, given[:1])
     assert np.abs(actual - expected).max() / np.abs(expected).max() < 0.05
+
+
+BRANCHES = Concat(
+    (
+        ("kept", Seq(())),
+        ("max", Pool("max", 3, 1, (1, 0, 1, 2))),
+        ("average", Pool("average", 3, count_padding=True)),
+    )
+)
+MANY = Seq(
+    (
+        ("conv", Conv(3, 8, 3, 2, bias=True)),
+        ("norm", BatchNorm(8)),
+        ("act", Activation("relu")),
+        ("pool", Pool("max", 3, 2)),
+        ("response", LocalResponseNorm(4, alpha=1.0)),
+        ("layer", LayerNorm(8)),
+        ("branches", BRANCHES),
+        ("shuffle", ChannelShuffle(4)),
+        ("attention", SplitAttention(12, 2, Conv(12, 4), BatchNorm(4), "relu", Conv(4, 24))),
+        ("cascade", Cascade((("a", Conv(6, 6, 3)), ("b", Seq(()))), (6, 6))),
+        ("sum", Sum((("branch", Scale(12)), ("shortcut", Seq(()))))),
+        ("gate", SqueezeExcite(Conv(12, 3), Conv(3, 12), "relu", gate="hard_sigmoid")),
+        ("average", Pool("average", 3, 2)),
+        ("classifier", Linear(48, 5)),
+    )
+)
+
+
+def test_layers_and_containers_of_many_kinds():
+    weights, given = trained_weights(MANY), images(16)
+    model = to_tflite(MANY, SHAPE, weights)
+    quantized = quantize(model, find_ranges(model, given))
+    expected, actual = (
+        np.concatenate([outputs(m, x[None]) for x in given]) for m in (model, quantized)
+    )
+    assert np.abs(actual - expected).max() / np.abs(expected).max() < 0.1
+
+
+def test_variances_and_their_roots_stay_float32():
+    tree = Seq((("conv", Conv(3, 8, 3)), ("norm", LayerNorm(8)), ("after", Conv(8, 4))))
+    model = to_tflite(tree, SHAPE, trained_weights(tree))
+    quantized = schema.ModelT.InitFromPackedBuf(quantize(model, find_ranges(model, images(4))), 0)
+    kinds = schema.TensorType
+    types = {tensor.name.decode(): tensor.type for tensor in quantized.subgraphs[0].tensors}
+    assert types["norm.exact.variance"] == types["norm.exact.factor"] == kinds.FLOAT32
+    assert kinds.INT8 in {kind for name, kind in types.items() if name.startswith("after.weight")}
+
+
+def test_a_layer_whose_outputs_are_zeros_can_be_quantized():
+    tree = Seq((("conv", Conv(3, 4, bias=True)), ("act", Activation("relu")), ("more", Conv(4, 2))))
+    weights = trained_weights(tree)
+    weights["conv.bias"] -= 100
+    model = to_tflite(tree, SHAPE, weights)
+    given = images(2)
+    assert np.all(outputs(quantize(model, find_ranges(model, given)), given[:1]) == 0)
 
 
 def test_nothing_is_printed(ranges, capfd):

@@ -8,18 +8,35 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from nas.blocks import Block, ConvBlock, DSConv, MBConv
 from nas.blocks.parts import make_divisible, split_channels
 from nas.errors import MixnasError
-from nas.formats.python_files.classes import ACTIVATIONS
-from nas.formats.python_files.text import constants_text
-from nas.ir import Conv, MixConv, Node, Residual, Seq, SqueezeExcite
-from nas.spec import NetworkSpec
+from nas.formats.python_files.classes import ACTIVATION_OPTIONS, ACTIVATIONS
+from nas.formats.python_files.text import call, constants_text, lines
+from nas.ir import (
+    Activation,
+    BatchNorm,
+    Conv,
+    MixConv,
+    Node,
+    Residual,
+    Seq,
+    SqueezeExcite,
+)
+from nas.spec import Head, NetworkSpec, Stem
 from nas.units import number_of
 
 _MOST_PROBLEMS = 3  # that a message lists
+_NORMALIZED = (Conv, MixConv, BatchNorm, Activation)
+_PARTS = {
+    "expand": _NORMALIZED,
+    "depthwise": _NORMALIZED,
+    "se": (SqueezeExcite,),
+    "project": _NORMALIZED,
+}
+_CONV_PARTS = dict.fromkeys(("conv", "norm", "act"), _NORMALIZED)
 _KEYS = {"relu": "nre", "relu6": "nr6", "hard_swish": "nhs", "swish": "nsw", "mish": "nmi"}
 _FILE = '''"""A convolutional network, written by mixnas; timm builds it.
 
@@ -31,7 +48,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from timm.models._efficientnet_builder import decode_arch_def
+{imports}from timm.models._efficientnet_builder import decode_arch_def
 from timm.models.efficientnet import EfficientNet
 from torch import nn
 
@@ -51,8 +68,8 @@ def build(**options) -> EfficientNet:
         fix_stem=True,
         output_stride={stride},
         pad_type="{padding}",
-        act_layer=nn.{activation},
-        norm_layer=partial(nn.BatchNorm2d, eps={eps}, momentum={momentum}),
+        act_layer={activation},
+{squeeze}        norm_layer=partial(nn.BatchNorm2d, eps={eps}, momentum={momentum}),
         round_chs_fn=int,  # the channels are given as they are
         **options,
     )
@@ -75,6 +92,14 @@ class _UnsayableError(Exception):
     """Something of a block that an architecture string cannot say."""
 
 
+class _Squeeze(NamedTuple):
+    """A squeeze-and-excitation layer, the name of its block and the block's activation function."""
+
+    block: str
+    own: str
+    layer: SqueezeExcite
+
+
 def timm_architecture(spec: NetworkSpec) -> list[list[str]]:
     """Return the architecture strings of a network, a list for each of timm's stages.
 
@@ -84,7 +109,7 @@ def timm_architecture(spec: NetworkSpec) -> list[list[str]]:
     Raises:
         MixnasError: If they cannot say everything; the message names the blocks and the reasons.
     """
-    problems = list(_problems_of_ends(spec))
+    problems = [*_problems_of_ends(spec), *_problems_of_squeezes(_squeezes(spec))]
     stages: list[list[str]] = []
     channels = spec.stem.channels
     for i, stage in enumerate(spec.stages):
@@ -131,6 +156,7 @@ def to_timm(spec: NetworkSpec, constants: Mapping[str, Any]) -> str:
     """
     architecture = timm_architecture(spec)
     strides = [block.stride for block in spec.blocks]
+    squeeze = _squeeze_lines(_squeezes(spec))
     known = {"INPUT": spec.in_shape, "ARCHITECTURE": architecture, **constants}
     return _FILE.format(
         constants=constants_text(known),
@@ -141,13 +167,20 @@ def to_timm(spec: NetworkSpec, constants: Mapping[str, Any]) -> str:
         kernel=spec.stem.kernel,
         stride=max(32, spec.stem.stride * 2 ** strides.count(2)),
         padding="same" if spec.padding == "same" else "",
-        activation=ACTIVATIONS[spec.stem.activation],
+        activation=_class_of(spec.stem.activation),
+        imports="from timm.models._efficientnet_blocks import SqueezeExcite\n" if squeeze else "",
+        squeeze="".join(f"{line}\n" for line in squeeze),
         eps=spec.norm.eps,
         momentum=spec.norm.momentum,
     )
 
 
 def _problems_of_ends(spec: NetworkSpec) -> Iterator[str]:
+    stem, head = spec.stem, spec.head
+    if stem != Stem(stem.channels, stem.kernel, stem.stride, stem.activation):
+        yield "stem: timm's is one convolution without bias, padded as the others, and a BN"
+    if head.canonical() != Head(head.channels, head.activation).canonical():
+        yield "head: timm's is one convolution with BN, pooling and a linear classifier"
     if spec.stem.stride != 2:
         yield f"stem: its stride is {spec.stem.stride}, and timm's is always 2"
     if spec.stem.activation == "identity":
@@ -159,6 +192,72 @@ def _problems_of_ends(spec: NetworkSpec) -> Iterator[str]:
         )
 
 
+def _foreign(
+    parts: tuple[tuple[str, Node], ...], known: Mapping[str, tuple[type, ...]]
+) -> Iterator[str]:
+    """Yield what is no layer of timm, given the kinds of layers of each part that it has."""
+    for name, part in parts:
+        for path, layer in _layers(part, name):
+            if not isinstance(layer, known.get(name, ())):
+                yield f"timm has no {type(layer).__name__} there ('{path}')"
+
+
+def _layers(node: Node, path: str) -> Iterator[tuple[str, Node]]:
+    """Yield what runs in sequence, and its paths."""
+    if not isinstance(node, Seq):
+        yield path, node
+        return
+    for name, child in node.children:
+        yield from _layers(child, f"{path}.{name}")
+
+
+def _squeezes(spec: NetworkSpec) -> list[_Squeeze]:
+    """Return the squeeze-and-excitation layers of all blocks that timm may have."""
+    blocks, found = iter(spec.blocks), []
+    for name, tree in spec.tree().children:
+        if name.startswith("stages."):
+            own = getattr(next(blocks), "activation", spec.stem.activation)
+            parts = tree.children if isinstance(tree, (Seq, Residual)) else ()
+            found += [_Squeeze(name, own, n) for _, n in parts if isinstance(n, SqueezeExcite)]
+    return found
+
+
+def _problems_of_squeezes(squeezes: list[_Squeeze]) -> Iterator[str]:
+    """Yield how the layers differ, since timm has one kind of them in a network."""
+    functions = {squeeze.layer.activation for squeeze in squeezes}
+    for block, own, layer in squeezes:
+        first = squeezes[0]
+        if layer.gate != first.layer.gate:
+            yield (
+                f"{block}: its gate function {layer.gate} is another than that of {first.block}, "
+                f"{first.layer.gate}, and timm has one for all blocks"
+            )
+        if layer.activation != own and len(functions) > 1:
+            yield (
+                f"{block}: its squeeze-and-excitation has the activation function "
+                f"{layer.activation}, and timm has the block's own, or one for all blocks"
+            )
+
+
+def _squeeze_lines(squeezes: list[_Squeeze]) -> list[str]:
+    """Return the argument that gives timm another squeeze-and-excitation than its usual one."""
+    options = {}
+    if any(layer.activation != own for _, own, layer in squeezes):
+        options["force_act_layer"] = _class_of(squeezes[0].layer.activation)
+    if any(layer.gate == "hard_sigmoid" for _, _, layer in squeezes):
+        options["gate_layer"] = "nn.Hardsigmoid"
+    if not options:
+        return []
+    return lines(call("partial", "SqueezeExcite", **options), " " * 8, "se_layer=", ",")
+
+
+def _class_of(function: str) -> str:
+    """Return what makes an activation function when it is called."""
+    name = f"nn.{ACTIVATIONS[function]}"
+    options = ACTIVATION_OPTIONS.get(function)
+    return str(call("partial", name, **options)) if options else name
+
+
 def _block(spec: NetworkSpec, block: Block, in_channels: int) -> str:
     """Return a block as a string, without the number of repetitions.
 
@@ -166,15 +265,17 @@ def _block(spec: NetworkSpec, block: Block, in_channels: int) -> str:
         _UnsayableError: If it cannot be said.
     """
     tree = block.expand(in_channels, spec.rules)
-    assert isinstance(tree, (Seq, Residual))
+    if not isinstance(block, (ConvBlock, MBConv, DSConv)) or not isinstance(tree, (Seq, Residual)):
+        raise _UnsayableError(f"timm has no block like {block.family}")
+    known = _CONV_PARTS if isinstance(block, ConvBlock) else _PARTS
+    if problem := next(_foreign(tree.children, known), ""):
+        raise _UnsayableError(problem)
     residual, parts = isinstance(tree, Residual), dict(tree.children)
     possible = block.stride == 1 and in_channels == block.channels
     ends = [f"c{block.channels}", *_activation(spec, block)]
     if isinstance(block, ConvBlock):
         words = ["cn", f"k{block.kernels[0]}", f"s{block.stride}"]
         return "_".join([*words, *ends, *(["skip"] if residual else [])])
-    if not isinstance(block, (MBConv, DSConv)):
-        raise _UnsayableError(f"timm has no block like {block.family}")
     middle = block.middle_channels(in_channels)
     words, ratio = ["ds"], 1.0
     if isinstance(block, DSConv):

@@ -1,12 +1,14 @@
 """Architecture strings of timm."""
 
 import ast
+import dataclasses
 
 import pytest
 
 from nas.blocks import ConvBlock, DSConv, MBConv
 from nas.errors import MixnasError
 from nas.formats.python_files.timm import timm_architecture, timm_places, to_timm
+from nas.ir import ChannelShuffle, Residual, Sum
 from nas.space import load_space
 from nas.spec import Head, NetworkSpec, Norm, Stem, load_network
 
@@ -19,6 +21,16 @@ def one(block, *more, channels=16, stem="relu"):
         head=Head(channels=64, activation=stem),
         name="one",
     )
+
+
+def arguments(text):
+    """Return the named arguments that a written file gives timm's network."""
+    call = next(
+        node
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "EfficientNet"
+    )
+    return {word.arg: ast.unparse(word.value) for word in call.keywords if word.arg}
 
 
 def strings(*blocks, **options):
@@ -105,6 +117,14 @@ def test_the_networks_own_activation_function_has_no_word():
     assert strings(MBConv(channels=16, activation="gelu"), stem="gelu") == [["ir_r1_k3_s1_e6_c16"]]
 
 
+def test_a_slope_that_is_not_torchs_default_is_given():
+    leaky = MBConv(channels=16, activation="leaky_relu")
+    spec = one(leaky, stem="leaky_relu")
+    assert timm_architecture(spec) == [["ir_r1_k3_s1_e6_c16"]]
+    slope = "partial(nn.LeakyReLU, negative_slope=0.1)"
+    assert arguments(to_timm(spec, {}))["act_layer"] == slope
+
+
 def test_stages_of_timm_begin_at_every_stride():
     blocks = [
         MBConv(channels=24, stride=2),
@@ -133,6 +153,10 @@ def test_stages_of_timm_begin_at_every_stride():
             "strings have no mix of kernels in groups of 8 channels",
         ),
         (MBConv(channels=16, activation="gelu"), "strings have no activation function gelu"),
+        (
+            MBConv(channels=16, activation="leaky_relu"),
+            "strings have no activation function leaky_relu",
+        ),
         (DSConv(channels=16, skip=True), "timm has no skip connection around a last activation"),
     ],
 )
@@ -176,12 +200,7 @@ def test_every_network_of_mixnet_can_be_said():
 def test_the_file_gives_timm_what_is_not_in_the_strings():
     spec = load_network("mixnet_m").replace(padding="same", norm=Norm(1e-3, 0.01), num_classes=7)
     text = to_timm(spec, {"CLASSES": ['"""', "b"]})
-    call = next(
-        node
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "EfficientNet"
-    )
-    given = {word.arg: ast.unparse(word.value) for word in call.keywords if word.arg}
+    given = arguments(text)
     assert given == {
         "num_classes": "7",
         "num_features": "1536",
@@ -197,3 +216,71 @@ def test_the_file_gives_timm_what_is_not_in_the_strings():
     }
     deep = one(*[MBConv(channels=16, stride=2)] * 6)
     assert "output_stride=128," in to_timm(deep, {})
+
+
+SWISH = MBConv(channels=16, se_ratio=0.25, activation="swish")
+
+
+@pytest.mark.parametrize(
+    ("activation", "gate", "given"),
+    [
+        ("swish", "sigmoid", None),
+        ("swish", "hard_sigmoid", "partial(SqueezeExcite, gate_layer=nn.Hardsigmoid)"),
+        ("relu", "sigmoid", "partial(SqueezeExcite, force_act_layer=nn.ReLU)"),
+        (
+            "leaky_relu",
+            "hard_sigmoid",
+            "partial(SqueezeExcite, force_act_layer=partial(nn.LeakyReLU, negative_slope=0.1), "
+            "gate_layer=nn.Hardsigmoid)",
+        ),
+    ],
+)
+def test_timm_is_given_the_one_kind_of_squeeze_and_excitation(activation, gate, given):
+    block = dataclasses.replace(SWISH, se_activation=activation, gate=gate)
+    spec = one(block, MBConv(channels=16), block)
+    text = to_timm(spec, {})
+    assert arguments(text).get("se_layer") == given
+    assert ("import SqueezeExcite" in text) == (given is not None)
+    assert all(len(line) <= 100 for line in text.splitlines())
+    assert timm_architecture(spec)[0][0] == "ir_r1_k3_s1_e6_se0.25_c16_nsw"
+
+
+def test_two_kinds_of_squeeze_and_excitation_are_refused():
+    wide = MBConv(channels=16, se_ratio=0.25, expansion=3, gate="hard_sigmoid")
+    with pytest.raises(MixnasError) as raised:
+        strings(SWISH, wide)
+    assert str(raised.value) == (
+        "timm cannot build one: stages.0.1: its gate function hard_sigmoid is another than that of "
+        "stages.0.0, sigmoid, and timm has one for all blocks"
+    )
+    wide = MBConv(channels=16, se_ratio=0.25, expansion=3, se_activation="gelu")
+    with pytest.raises(MixnasError) as raised:
+        strings(SWISH, wide)
+    assert str(raised.value) == (
+        "timm cannot build one: stages.0.1: its squeeze-and-excitation has the activation function "
+        "gelu, and timm has the block's own, or one for all blocks"
+    )
+
+
+def test_layers_that_timm_does_not_have_are_refused(monkeypatch):
+    expand = MBConv.expand
+
+    def shuffled(block, in_channels, rules):
+        return Residual((*expand(block, in_channels, rules).children, ("last", ChannelShuffle(2))))
+
+    monkeypatch.setattr(MBConv, "expand", shuffled)
+    reason = r"stages.0.0: timm has no ChannelShuffle there \('last'\)"
+    with pytest.raises(MixnasError, match=reason):
+        strings(MBConv(channels=16))
+    monkeypatch.setattr(MBConv, "expand", lambda *given: Sum((("a", expand(*given)),)))
+    with pytest.raises(MixnasError, match=r"stages.0.0: timm has no block like mbconv"):
+        strings(MBConv(channels=16))
+
+
+def test_ends_with_other_layers_are_refused():
+    spec = one(MBConv(channels=16)).replace(stem=Stem(channels=16, before=(8,)))
+    with pytest.raises(MixnasError, match="stem: timm's is one convolution without bias"):
+        to_timm(spec, {})
+    spec = one(MBConv(channels=16)).replace(head=Head(channels=16, hidden=(32,)))
+    with pytest.raises(MixnasError, match="head: timm's is one convolution with BN, pooling"):
+        to_timm(spec, {})

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nas.formats.tflite_graph import IDENTIFIER, Graph
+from nas.formats.tflite.graph import IDENTIFIER, Graph
 
 pytest.importorskip("ai_edge_litert.interpreter")
 
@@ -17,6 +17,13 @@ def test_constants_are_stored_as_32_bit_numbers():
     data = [graph.buffers[tensor.buffer].data for tensor in graph.tensors]
     assert data[0].view(np.float32).tolist() == [1.5, 2.5]
     assert data[1].view(np.int32).tolist() == [1, 2]
+
+
+def test_no_two_tensors_have_the_same_name():
+    graph = Graph()
+    for name in ("x", "x", "y", "x"):
+        graph.tensor(name, (1, 2))
+    assert [tensor.name for tensor in graph.tensors] == [b"x", b"x:1", b"y", b"x:2"]
 
 
 def test_operators_of_one_kind_share_a_code_and_a_model_begins_with_its_identifier():

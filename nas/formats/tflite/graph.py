@@ -5,6 +5,7 @@ The schema is the one that LiteRT ships.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ class Graph:
 
         self.schema: Any = schema
         self.tensors: list[Any] = []
+        self.uses: Counter[str] = Counter()  # of the names of tensors
         self.operators: list[Any] = []
         self.codes: dict[str, int] = {}
         self.buffers: list[Any] = [self._buffer(b"")]  # the first stands for "no data"
@@ -44,13 +46,16 @@ class Graph:
         """Add a tensor of 32-bit numbers, and return its index.
 
         Args:
-            name: Its name.
+            name: Its name, to which a number is added if another tensor has it: quantizers tell
+                tensors apart by their names.
             shape: Its shape.
             buffer: Index of the buffer with its values; 0 for none.
             integers: Whether the numbers are integers.
         """
         tensor = self.schema.TensorT()
-        tensor.name = name.encode()
+        used = self.uses[name]
+        self.uses[name] += 1
+        tensor.name = (f"{name}:{used}" if used else name).encode()
         tensor.shape = list(shape)
         kinds = self.schema.TensorType
         tensor.type = kinds.INT32 if integers else kinds.FLOAT32

@@ -12,16 +12,29 @@ from nas.errors import MixnasError, UnrunnableError
 from nas.ir import (
     Activation,
     BatchNorm,
+    Cascade,
+    ChannelShuffle,
+    Concat,
     Conv,
+    Dropout,
+    Flatten,
+    Gate,
     GlobalPool,
+    LayerNorm,
     Linear,
+    LocalResponseNorm,
     MixConv,
     Node,
     Padding,
+    Pool,
     Residual,
+    Scale,
     Seq,
     Shape,
+    Slices,
+    SplitAttention,
     SqueezeExcite,
+    Sum,
 )
 from nas.latency.evaluation import reference_outputs
 from nas.latency.runtimes.base import Program, Runtime, noise
@@ -114,19 +127,23 @@ _EVERY_FORM = _EveryForm(("phases", "padded", "grouped", "dense"))
 
 
 def network() -> Node:
-    """Return the network: both rules of padding, and every activation function."""
-    mixed = Residual((*_layers("mix", _depthwise((4, 4, 4, 4), (3, 5, 7, 9)), "relu6"), _gate()))
+    """Return the network: both rules of padding, every activation function and every node."""
+    mix = _layers("mix", _depthwise((4, 4, 4, 4), (3, 5, 7, 9)), "relu6")
+    mixed = Residual((*mix, ("gate", _gate("sigmoid"))))
     return Seq(
         (
             *_layers("stem", Conv(3, 16, 3, stride=2), "relu"),
             ("mixed", mixed),
+            *_branches(),
             *_layers("same", _depthwise((6, 10), (3, 11), 2, "same"), "hard_swish"),
             *_layers("expand", _pointwise((8, 8), (12, 12)), "mish"),
             *_layers("wide", Conv(24, 24, 3, groups=6, padding="same"), "gelu"),
             *_layers("dilated", _depthwise((24,), (3,), dilation=2), "swish"),
             *_layers("project", _pointwise((8, 16), (4, 12)), "identity"),
-            *_layers("symmetric", _depthwise((5, 5, 6), (5, 7, 1), 2), "relu"),
+            *_layers("symmetric", _depthwise((5, 5, 6), (5, 7, 1), 2), "leaky_relu"),
+            ("average", Pool("average", 2, 2, (0, 0, 0, 0), ceil=True)),
             ("pool", GlobalPool()),
+            ("flatten", Flatten()),
             ("classifier", Linear(16, CLASSES)),
         )
     )
@@ -144,9 +161,36 @@ def _layers(name: str, conv: Conv | MixConv, function: str) -> list[tuple[str, N
     return [(name, conv), (f"{name}_norm", norm), (f"{name}_act", Activation(function))]
 
 
-def _gate() -> tuple[str, Node]:
+def _gate(function: Gate) -> SqueezeExcite:
     reduce, expand = Conv(16, 4, bias=True), Conv(4, 16, bias=True)
-    return "gate", SqueezeExcite(reduce, expand, "swish")
+    return SqueezeExcite(reduce, expand, "swish", gate=function)
+
+
+def _branches() -> list[tuple[str, Node]]:
+    """Return layers from 16 channels to 16 with branches of every kind, and what else there is."""
+    pools = (("max", Pool("max", 3)), ("mean", Pool("average", 3, padding="same")))
+    slices = (("act", Activation("relu")), ("same", Seq(())), ("conv", Conv(9, 9, 3, groups=9)))
+    attention = SplitAttention(
+        8, 2, Conv(8, 4, bias=True), BatchNorm(4), "relu", Conv(4, 16, bias=True)
+    )
+    block = (("norm", LayerNorm(16)), ("conv", Conv(16, 16)), ("scale", Scale(16)))
+    return [
+        ("sum", Sum((("same", Seq(())), *pools))),
+        ("response", LocalResponseNorm(5, alpha=0.5)),
+        ("concat", Concat((("halved", Conv(16, 8)), ("counted", _counted_average())))),
+        ("shuffle", ChannelShuffle(2)),
+        ("slices", Slices(slices, (3, 4, 9))),
+        ("cascade", Cascade((("same", Seq(())), ("conv", Conv(8, 8, 3))), (8, 8))),
+        ("attention", attention),
+        ("dropout", Dropout()),
+        *_layers("doubled", Conv(8, 16), "relu"),
+        ("block", Residual(block)),
+        ("hard", _gate("hard_sigmoid")),
+    ]
+
+
+def _counted_average() -> Node:
+    return Seq((("pool", Pool("average", 3, count_padding=True)), ("conv", Conv(16, 8))))
 
 
 def _depthwise(

@@ -16,15 +16,26 @@ import numpy as np
 from nas.ir import (
     Activation,
     BatchNorm,
+    Branches,
+    Cascade,
+    ChannelShuffle,
+    Concat,
     Conv,
+    Dropout,
+    Flatten,
     GlobalPool,
+    LayerNorm,
     Linear,
+    LocalResponseNorm,
     MixConv,
     Node,
     Pad,
+    Pool,
     Residual,
+    Scale,
     Seq,
     Slices,
+    SplitAttention,
     SqueezeExcite,
     Sum,
 )
@@ -39,9 +50,11 @@ _SECOND_MOMENTS = {
     "hard_swish": 0.5,
     "mish": 0.5,
     "gelu": 0.5,
+    "leaky_relu": 0.505,
     "identity": 1.0,
 }
-_GATE = 0.3  # second moment of a sigmoid near its midpoint
+_GATE = 0.3  # second moment of a sigmoid, hard or not, near its midpoint
+_SCALE = 0.5  # size of the factors of `Scale`, which training raises from next to nothing
 _BIAS = 0.3
 _POOL = 1 << 20  # random numbers in the pool
 
@@ -96,9 +109,8 @@ class _Drawing:
                 for name, child in node.children:
                     inner = self.node(child, inner, f"{inside}{name}")
                 return inner + moment if isinstance(node, Residual) else inner
-            case Sum() | Slices():
-                moments = [self.node(child, moment, f"{inside}{n}") for n, child in node.children]
-                return sum(moments) if isinstance(node, Sum) else max(moments)
+            case Sum() | Concat() | Slices() | Cascade():
+                return self.branches(node, moment, inside)
             case MixConv():
                 for i, conv in enumerate(node.convs):
                     self.conv(conv, moment, f"{inside}{i}")
@@ -107,7 +119,19 @@ class _Drawing:
                 self.conv(node, moment, path)
                 return 1.0
             case BatchNorm():
-                return self.norm(node, path)
+                return self.norm(node, moment, path)
+            case LayerNorm():
+                self.affine(node.channels, path)
+                return 1.0
+            case Scale():
+                factors = 1 + 0.1 * np.tanh(self.normals(node.channels))
+                self.out[f"{path}.weight"] = np.float32(_SCALE) * factors
+                return moment * _SCALE**2
+            case LocalResponseNorm():
+                return moment / math.pow(node.bias + node.alpha * moment, 2 * node.beta)
+            case Pool():
+                # About the second moment of the largest of so many normally distributed numbers.
+                return moment * (1 + 2 * math.log(node.kernel)) if node.kind == "max" else moment
             case Activation():
                 return moment * _SECOND_MOMENTS[node.function]
             case SqueezeExcite():
@@ -115,13 +139,32 @@ class _Drawing:
                 self.conv(node.reduce, moment, f"{inside}reduce")
                 self.conv(node.expand, _SECOND_MOMENTS[node.activation], f"{inside}expand", 0.5)
                 return moment * _GATE
+            case SplitAttention():
+                return self.split_attention(node, moment, path)
             case Linear():
                 weight = self.normals(node.out_features, node.in_features)
                 self.out[f"{path}.weight"] = weight / np.float32(math.sqrt(node.in_features))
                 self.out[f"{path}.bias"] = 0.1 * self.normals(node.out_features)
-            case GlobalPool() | Pad():
+            case GlobalPool() | Pad() | ChannelShuffle() | Dropout() | Flatten():
                 pass
         return moment
+
+    def branches(self, node: Branches, moment: float, inside: str) -> float:
+        """Draw the weights of branches; return the second moment of their joined outputs."""
+        moments: list[float] = []
+        for name, child in node.children:
+            before = moments[-1] if isinstance(node, Cascade) and moments else 0.0
+            moments.append(self.node(child, moment + before, f"{inside}{name}"))
+        return sum(moments) if isinstance(node, Sum) else max(moments)
+
+    def split_attention(self, node: SplitAttention, moment: float, path: str) -> float:
+        """Draw the weights of a split attention; return the second moment of its outputs."""
+        self.conv(node.reduce, moment * node.radix, f"{path}.reduce")
+        if node.norm is not None:
+            self.norm(node.norm, 1.0, f"{path}.norm")
+        self.conv(node.expand, _SECOND_MOMENTS[node.activation], f"{path}.expand", 0.5)
+        # A sum of `radix` groups with shares of about 1 / radix each.
+        return moment * (_GATE if node.radix == 1 else 1 / node.radix)
 
     def conv(self, conv: Conv, moment: float, path: str, size: float = 1.0) -> None:
         """Draw the weights of a convolution whose outputs have the standard deviation `size`."""
@@ -132,11 +175,15 @@ class _Drawing:
         if conv.bias:
             self.out[f"{path}.bias"] = 0.1 * self.normals(conv.out_channels)
 
-    def norm(self, norm: BatchNorm, path: str) -> float:
-        """Draw a batch normalization with scales and variances around 1."""
-        channels = norm.channels
+    def norm(self, norm: BatchNorm, moment: float, path: str) -> float:
+        """Draw a batch normalization of inputs with the second moment `moment`."""
+        channels, size = norm.channels, np.float32(math.sqrt(max(moment, 1e-6)))
+        self.affine(channels, path)
+        self.out[f"{path}.running_mean"] = size * (0.1 * self.normals(channels))
+        self.out[f"{path}.running_var"] = size**2 * (1 + 0.1 * np.tanh(self.normals(channels)))
+        return 1.0
+
+    def affine(self, channels: int, path: str) -> None:
+        """Draw what normalization is followed by: scales around 1, and shifts."""
         self.out[f"{path}.weight"] = 1 + 0.1 * np.tanh(self.normals(channels))
         self.out[f"{path}.bias"] = _BIAS * self.normals(channels)
-        self.out[f"{path}.running_mean"] = 0.1 * self.normals(channels)
-        self.out[f"{path}.running_var"] = 1 + 0.1 * np.tanh(self.normals(channels))
-        return 1.0

@@ -1,6 +1,7 @@
 """Lowering: rewriting a trained network as an equivalent one that runs faster.
 
 - `forms`: the forms in which a layer can be written, and the rules that choose one.
+- `folding`: the layers that are folded into the convolution before them.
 - `phases`: convolutions with large kernels as sums of convolutions with small ones.
 - `rewrite`: rewriting a layer tree and its weights in the chosen forms.
 
@@ -24,6 +25,7 @@ from nas.lowering.forms import (
     default_form,
     group_width,
     is_pointwise,
+    spans,
     trained_form,
 )
 from nas.lowering.rewrite import lower, lowered_tree
@@ -46,5 +48,6 @@ __all__ = [
     "is_pointwise",
     "lower",
     "lowered_tree",
+    "spans",
     "trained_form",
 ]

@@ -56,20 +56,37 @@ class FormChoice(Protocol):
         ...
 
 
+def spans(conv: Conv) -> tuple[int, int]:
+    """Return the rows and columns of pixels that a kernel spans, from its first tap to its last."""
+    rows, columns = conv.window
+    return (rows - 1) * conv.dilation + 1, (columns - 1) * conv.dilation + 1
+
+
+def can_be_merged(convs: tuple[Conv, ...]) -> bool:
+    """Return whether the kernels of convolutions can be parts of one kernel.
+
+    With padding by a rule, smaller kernels lie within the largest one. Explicit padding, which all
+    share, would be wrong for another kernel.
+    """
+    by_rule = all(isinstance(conv.padding, str) for conv in convs)
+    return by_rule or len({(spans(conv), conv.padding) for conv in convs}) == 1
+
+
 def _stackable(convs: tuple[Conv, ...]) -> bool:
     """Return whether convolutions can be groups of one: equal group widths, in and out."""
-    return len({(c.in_channels // c.groups, c.out_channels // c.groups) for c in convs}) == 1
+    widths = {(c.in_channels // c.groups, c.out_channels // c.groups) for c in convs}
+    return len(widths) == 1 and can_be_merged(convs)
 
 
 def _pads_kernels(convs: tuple[Conv, ...]) -> bool:
     """Return whether merging convolutions puts zeros around or between the taps of a kernel."""
-    merged = max(conv.extent for conv in convs)
-    return len(convs) > 1 and any(conv.kernel < merged for conv in convs)
+    merged = max(spans(conv) for conv in convs)
+    return len(convs) > 1 and any(conv.window != merged for conv in convs)
 
 
 def is_pointwise(mix: MixConv) -> bool:
     """Return whether parallel convolutions are dense 1x1 ones."""
-    return all(conv.groups == 1 and conv.kernel == 1 for conv in mix.convs)
+    return all(conv.groups == 1 and conv.taps == 1 for conv in mix.convs)
 
 
 def group_width(mix: MixConv) -> int:
@@ -124,12 +141,22 @@ def trained_form(mix: MixConv) -> str:
 
 def can_be_padded(mix: MixConv) -> bool:
     """Return whether the columns of zeros can be added in a separate layer."""
-    return _stackable(mix.convs) and all(c.stride == 1 and c.kernel > 1 for c in mix.convs)
+    return _stackable(mix.convs) and all(c.stride == 1 and _has_columns(c) for c in mix.convs)
+
+
+def _has_columns(conv: Conv) -> bool:
+    """Return whether the padding at stride 1 has columns of zeros."""
+    return conv.kernel > 1 if isinstance(conv.padding, str) else any(conv.padding[1::2])
 
 
 def can_be_phased(mix: MixConv) -> bool:
-    """Return whether one of the convolutions, merged or not, can be written as a sum."""
-    return mix.convs[0].stride <= 2 and any(conv.extent**2 > MOST_TAPS for conv in mix.convs)
+    """Return whether one of the convolutions, merged or not, can be written as a sum.
+
+    Explicit padding may be too narrow for some of the phases.
+    """
+    by_rule = all(isinstance(conv.padding, str) for conv in mix.convs)
+    large = any(conv.extent**2 > MOST_TAPS for conv in mix.convs)
+    return by_rule and large and mix.convs[0].stride <= 2
 
 
 def default_form(mix: MixConv) -> str:
@@ -186,7 +213,7 @@ class Preference:
 
 
 AS_TRAINED = Preference()
-"""Keeps all slices as they are, so that only batch normalization is folded."""
+"""Keeps all slices as they are, so that only what follows a convolution is folded into it."""
 
 PHASED = Preference(("phases", "merge", "grouped", "dense"))
 """A single convolution per layer, with large kernels as sums."""

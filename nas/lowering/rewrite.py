@@ -8,7 +8,9 @@ efficient memory layouts. The same function can be written as one convolution:
 - Parallel 1x1 convolutions are equivalent to one grouped 1x1 convolution if all slices have the
   same size, and always to one dense 1x1 convolution with a block-diagonal matrix.
 - A convolution with a large kernel is equivalent to a sum of convolutions with small ones.
-- Batch normalization after a convolution can be folded into its weights and bias.
+- Batch normalization after a convolution can be folded into its weights and bias, and so can a
+  learned factor for every channel (see `nas.lowering.folding`).
+- Dropout does nothing in a network that is no longer trained.
 
 The fastest form depends on the device (a 9x9 kernel over all channels at a high resolution may cost
 more than the slices), so a `Form` is chosen for each layer; `nas.latency.tuning` finds the fastest
@@ -25,21 +27,38 @@ import numpy as np
 
 from nas.ir import (
     BatchNorm,
+    Branches,
+    Cascade,
+    Concat,
     Conv,
+    Dropout,
     MixConv,
     Node,
     Pad,
     Residual,
+    Scale,
     Seq,
     Shape,
     Slices,
+    SplitAttention,
     SqueezeExcite,
     Sum,
+    branch_inputs,
     conv_pads,
+    joined,
     nested,
     out_shape,
 )
-from nas.lowering.forms import MERGE_ALL, Form, FormChoice, can_be_padded, can_be_phased
+from nas.lowering.folding import Folded, affine, foldable
+from nas.lowering.forms import (
+    MERGE_ALL,
+    Form,
+    FormChoice,
+    can_be_merged,
+    can_be_padded,
+    can_be_phased,
+    spans,
+)
 from nas.lowering.phases import Phase, phases
 
 Weights = Mapping[str, np.ndarray]
@@ -63,21 +82,23 @@ def lower(
     Raises:
         ValueError: If a chosen form does not fit the layer.
     """
-    lowering = _Lowering(weights, choose)
+    lowering = _Lowering(tree, weights, choose)
     lowered, _ = lowering.node(tree, shape, "")
     return lowered, lowering.out
 
 
 def lowered_tree(tree: Node, shape: Shape, choose: FormChoice = MERGE_ALL) -> Node:
     """Return only the lowered tree, where weights are not needed."""
-    lowering = _Lowering(None, choose)
+    lowering = _Lowering(tree, None, choose)
     return lowering.node(tree, shape, "")[0]
 
 
 class _Lowering:
     """One lowering in progress: the rule that chooses forms, the old weights and the new ones."""
 
-    def __init__(self, weights: Weights | None, choose: FormChoice) -> None:
+    def __init__(self, tree: Node, weights: Weights | None, choose: FormChoice) -> None:
+        self.folds = foldable(tree)
+        self.folded = {path for layers in self.folds.values() for _, path in layers}
         self.weights = weights
         self.choose = choose
         self.out: dict[str, np.ndarray] = {}
@@ -86,38 +107,66 @@ class _Lowering:
         """Return a lowered tree and its output shape."""
         match node:
             case Seq() | Residual():
-                children, inner = self._children(node, shape, path)
-                return nested(type(node)(tuple(children))), inner
-            case Sum() | Slices():
-                raise ValueError(f"'{path}' has been lowered already")
+                return self._in_turn(node, shape, path)
+            case Sum() | Concat() | Slices() | Cascade():
+                return self._side_by_side(node, shape, path)
             case Conv() | MixConv():
-                return self._conv(node, None, shape, path)
+                return self._conv(node, shape, path)
+            case Dropout():
+                return Seq(()), shape
+            case BatchNorm() | Scale() if path in self.folded:
+                return Seq(()), shape
             case SqueezeExcite():
                 self._keep(path)
                 wide = self.choose.wide_gate(node, shape)
                 return dataclasses.replace(node, wide=wide), shape
+            case SplitAttention():
+                return self._split_attention(node, path), out_shape(node, shape)
         self._keep(path)
         return node, out_shape(node, shape)
 
-    def _children(
-        self, node: Seq | Residual, shape: Shape, path: str
-    ) -> tuple[list[tuple[str, Node]], Shape]:
+    def _in_turn(self, node: Seq | Residual, shape: Shape, path: str) -> tuple[Node, Shape]:
         children: list[tuple[str, Node]] = []
-        following = [*node.children[1:], ("", None)]
-        folded = False
-        for (name, child), (next_name, after) in zip(node.children, following, strict=True):
-            if folded:  # this batch normalization was folded into the convolution before it
-                folded = False
-                continue
-            inside = _join(path, name)
-            if isinstance(child, (Conv, MixConv)) and isinstance(after, BatchNorm):
-                norm = (after, _join(path, next_name))
-                child, shape = self._conv(child, norm, shape, inside)
-                folded = True
-            else:
-                child, shape = self.node(child, shape, inside)
-            children.append((name, child))
-        return children, shape
+        for name, child in node.children:
+            lowered, shape = self.node(child, shape, _join(path, name))
+            if not (isinstance(lowered, Seq) and not lowered.children):  # nothing is left of it
+                children.append((name, lowered))
+        return nested(type(node)(tuple(children))), shape
+
+    def _side_by_side(self, node: Branches, shape: Shape, path: str) -> tuple[Node, Shape]:
+        inputs = branch_inputs(node, shape)
+        children: list[tuple[str, Node]] = []
+        ends: list[Shape] = []
+        for (name, child), taken in zip(node.children, inputs, strict=True):
+            lowered, end = self.node(child, taken, _join(path, name))
+            children.append((name, lowered))
+            ends.append(end)
+        end = joined(node, inputs, ends, path)
+        branches = dataclasses.replace(node, children=tuple(children))
+        if isinstance(branches, (Slices, Cascade)):
+            # Lowered children may begin with padding, or be gone, and would not tell.
+            sizes = tuple(channels for channels, _, _ in inputs)
+            return dataclasses.replace(branches, sizes=sizes), end
+        return branches, end
+
+    def _split_attention(self, node: SplitAttention, path: str) -> Node:
+        if node.norm is None:
+            self._keep(path)
+            return node
+        reduce = dataclasses.replace(node.reduce, bias=True)
+        if self.weights is not None:
+            self._keep(_join(path, "expand"))
+            inside = _join(path, "reduce")
+            self._write(
+                run=(node.reduce,),
+                names=[inside],
+                merged=reduce,
+                target=inside,
+                shape=(reduce.in_channels, 1, 1),
+                after=[(node.norm, _join(path, "norm"))],
+                first_channel=0,
+            )
+        return dataclasses.replace(node, reduce=reduce, norm=None)
 
     def _keep(self, path: str) -> None:
         """Copy the weights below a path."""
@@ -127,10 +176,10 @@ class _Lowering:
 
     # -- convolutions -----------------------------------------------------------------------
 
-    def _conv(
-        self, node: Conv | MixConv, norm: tuple[BatchNorm, str] | None, shape: Shape, path: str
-    ) -> tuple[Node, Shape]:
-        """Lower convolutions together with the batch normalization that follows them, if any."""
+    def _conv(self, node: Conv | MixConv, shape: Shape, path: str) -> tuple[Node, Shape]:
+        """Lower convolutions together with the layers that are folded into them."""
+        after = self.folds.get(path, ())
+        shifted = any(isinstance(layer, BatchNorm) for layer, _ in after)
         mix = node if isinstance(node, MixConv) else MixConv((node,))
         form = self._form(mix, shape, path)
         parts = [_join(path, str(i)) for i in range(len(mix.convs))]
@@ -142,7 +191,7 @@ class _Lowering:
         for start, end in pairwise(ends):
             run = mix.convs[start:end]
             conv = _merged(run, form.dense)
-            if norm is not None:
+            if shifted:
                 conv = dataclasses.replace(conv, bias=True)
             name = str(len(merged))
             into = target if len(form.runs) == 1 else _join(target, name)
@@ -155,17 +204,17 @@ class _Lowering:
                     merged=conv,
                     target=into,
                     shape=shape,
-                    norm=norm,
+                    after=after,
                     first_channel=first,
                 )
                 self._divide(into, parts_of_sum)
             merged.append(conv)
             branches.append((name, _sum(parts_of_sum) if len(parts_of_sum) > 1 else conv))
-        lowered = _side_by_side(branches)
+        lowered = _on_slices(branches)
         if form.padded:
-            margin = merged[0].margin
-            conv = dataclasses.replace(merged[0], padding=(margin, 0, margin, 0))
-            lowered = Seq((("pad", Pad((0, margin, 0, margin))), ("conv", conv)))
+            top, left, bottom, right = conv_pads(merged[0], shape)
+            conv = dataclasses.replace(merged[0], padding=(top, 0, bottom, 0))
+            lowered = Seq((("pad", Pad((0, left, 0, right))), ("conv", conv)))
         return lowered, out_shape(node, shape)
 
     def _divide(self, path: str, parts: tuple[Phase, ...]) -> None:
@@ -193,7 +242,7 @@ class _Lowering:
         merged: Conv,
         target: str,
         shape: Shape,
-        norm: tuple[BatchNorm, str] | None,
+        after: Folded,
         first_channel: int,
     ) -> None:
         """Write the weights of one merged convolution.
@@ -204,8 +253,8 @@ class _Lowering:
             merged: The merged convolution.
             target: Name of the merged weights.
             shape: Input shape of the layer.
-            norm: Batch normalization to fold, with the name of its weights; None for none.
-            first_channel: First of the normalization's channels that belong to the convolution.
+            after: Layers to fold, with the names of their weights.
+            first_channel: First of the channels of these layers that belongs to the convolution.
         """
         assert self.weights is not None
         kernels = [self.weights[f"{name}.weight"] for name in names]
@@ -218,8 +267,8 @@ class _Lowering:
                 for conv, name in zip(run, names, strict=True)
             ]
         )
-        if norm is not None:
-            scale, shift = _affine(*norm, self.weights)
+        if after:
+            scale, shift = affine(after, self.weights)
             channels = slice(first_channel, first_channel + merged.out_channels)
             kernel = kernel * scale[channels, None, None, None]
             bias = bias * scale[channels] + shift[channels]
@@ -229,16 +278,20 @@ class _Lowering:
 
 
 def _fits(form: Form, mix: MixConv) -> bool:
+    if sum(form.runs) != len(mix.convs):
+        return False
+    ends = np.cumsum([0, *form.runs]).tolist()
+    merged = all(can_be_merged(mix.convs[start:end]) for start, end in pairwise(ends))
     padded = not form.padded or can_be_padded(mix)
     phased = not form.phased or can_be_phased(mix)
-    return sum(form.runs) == len(mix.convs) and padded and phased
+    return merged and padded and phased
 
 
 def _sum(parts: tuple[Phase, ...]) -> Sum:
     return Sum(tuple((str(i), phase.conv) for i, phase in enumerate(parts)))
 
 
-def _side_by_side(branches: list[tuple[str, Node]]) -> Node:
+def _on_slices(branches: list[tuple[str, Node]]) -> Node:
     """Return branches on adjacent slices of the channels as one node."""
     if len(branches) == 1:
         return branches[0][1]
@@ -254,27 +307,27 @@ def _merged(run: tuple[Conv, ...], dense: bool) -> Conv:
     """Return the single convolution that is equivalent to a run of parallel ones."""
     if len(run) == 1:
         return run[0]
+    # A dilated kernel becomes a larger one with zeros between its taps.
+    rows, columns = max(spans(conv) for conv in run)
     return Conv(
         in_channels=sum(conv.in_channels for conv in run),
         out_channels=sum(conv.out_channels for conv in run),
-        # A dilated kernel becomes a larger one with zeros between its taps.
-        kernel=max(conv.extent for conv in run),
+        kernel=rows,
         stride=run[0].stride,
         groups=1 if dense else sum(conv.groups for conv in run),
         bias=any(conv.bias for conv in run),
         padding=run[0].padding,
+        columns=None if columns == rows else columns,
     )
 
 
 def _merge_kernels(
     run: tuple[Conv, ...], kernels: list[np.ndarray], merged: Conv, shape: Shape
 ) -> np.ndarray:
-    """Return the merged kernel, float64 (C', C / groups, k, k), with the kernels placed in it."""
+    """Return the merged kernel, float64 (C', C / groups, rows, columns), made of the kernels."""
     if len(run) == 1:
         return kernels[0].astype(np.float64)
-    out = np.zeros(
-        (merged.out_channels, merged.in_channels // merged.groups, merged.kernel, merged.kernel)
-    )
+    out = np.zeros((merged.out_channels, merged.in_channels // merged.groups, *merged.window))
     top, left, _, _ = conv_pads(merged, shape)
     first_in = first_out = 0
     for conv, kernel in zip(run, kernels, strict=True):
@@ -282,18 +335,9 @@ def _merge_kernels(
         y, x = top - conv_top, left - conv_left
         outputs = slice(first_out, first_out + conv.out_channels)
         inputs = slice(first_in, first_in + conv.in_channels) if merged.groups == 1 else slice(None)
-        taps = slice(y, y + conv.extent, conv.dilation), slice(x, x + conv.extent, conv.dilation)
+        rows, columns = spans(conv)
+        taps = slice(y, y + rows, conv.dilation), slice(x, x + columns, conv.dilation)
         out[outputs, inputs, *taps] = kernel
         first_in += conv.in_channels
         first_out += conv.out_channels
     return out
-
-
-def _affine(norm: BatchNorm, path: str, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
-    """Return the scale and shift of a batch normalization, y = scale * x + shift, in float64."""
-    mean, variance, gamma, beta = (
-        weights[f"{path}.{part}"].astype(np.float64)
-        for part in ("running_mean", "running_var", "weight", "bias")
-    )
-    scale = gamma / np.sqrt(variance + norm.eps)
-    return scale, beta - mean * scale

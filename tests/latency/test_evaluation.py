@@ -8,10 +8,11 @@ from hypothesis import given, settings
 
 from nas.blocks.fields import ACTIVATIONS as NAMES
 from nas.ir import Activation, Conv, Seq, SqueezeExcite
-from nas.latency.evaluation import ACTIVATIONS, reference_outputs
+from nas.latency.evaluation import ACTIVATIONS, GATES, reference_outputs
 from nas.latency.weights import realistic_weights
 from tests.formats import outputs
 from tests.formats.outputs import Phases, convolutions, lowered_trees, members
+from tests.random_trees import trees
 from tests.test_spec import specs
 
 
@@ -49,6 +50,22 @@ def test_what_only_lowering_makes(case):
     assert difference(tree, shape, realistic_weights(tree)) < 1e-6
 
 
+@given(trees())
+@settings(max_examples=60)
+def test_random_trees(case):
+    tree, shape = case
+    assert difference(tree, shape, realistic_weights(tree)) < 1e-5
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_gates(gate):
+    se = SqueezeExcite(Conv(8, 4, bias=True), Conv(4, 8, bias=True), "relu", gate=gate)
+    tree = Seq((("conv", Conv(3, 8, 3)), ("se", se)))
+    weights = realistic_weights(tree)
+    weights["se.expand.bias"] *= 40  # so that hard gates are closed or open, too
+    assert difference(tree, (3, 9, 7), weights) < 1e-6
+
+
 @pytest.mark.parametrize("function", NAMES)
 def test_activations(function):
     gate = SqueezeExcite(Conv(8, 4, bias=True), Conv(4, 8, bias=True), function)
@@ -66,6 +83,7 @@ def test_activations(function):
         ("hard_swish", [0, -1 / 3, 0, 2 / 3, 8]),
         ("mish", [-0.0026832, -0.3034014, 0, 0.8650984, 7.9999982]),
         ("gelu", [0, -0.1586553, 0, 0.8413447, 8]),
+        ("leaky_relu", [-0.8, -0.1, 0, 1, 8]),
     ],
 )
 def test_values_of_activation_functions(function, expected):

@@ -1,13 +1,27 @@
 """Whether runtimes compute what they should."""
 
 import dataclasses
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
+from nas.blocks.fields import ACTIVATIONS
 from nas.errors import MixnasError, UnrunnableError
-from nas.ir import Activation, Container, Conv, MixConv, Pad, Seq, SqueezeExcite, Sum, walk
+from nas.ir import (
+    Activation,
+    Container,
+    Conv,
+    Leaf,
+    MixConv,
+    Pad,
+    Pool,
+    Seq,
+    SqueezeExcite,
+    Sum,
+    walk,
+)
 from nas.latency import parity
 from nas.latency.conditions import MeasurementSettings
 from nas.latency.evaluation import reference_outputs
@@ -15,7 +29,8 @@ from nas.latency.parity import SHAPE, check_outputs, difference, network, networ
 from nas.latency.runtimes import FAMILIES, open_runtime
 from nas.latency.runtimes.base import noise
 from nas.lowering import lowered_tree
-from nas.torch_model.modules import to_loaded_module
+from nas.torch_model import to_loaded_module
+from tests.random_trees import nodes
 
 
 def test_differences_are_of_all_outputs_and_relative_to_the_largest():
@@ -37,7 +52,7 @@ def test_the_network_has_every_kind_of_layer():
     tree = network()
     layers = [layer.leaf for layer in walk(tree, SHAPE)]
     functions = {leaf.function for leaf in layers if isinstance(leaf, Activation)}
-    assert functions == {"relu", "relu6", "swish", "hard_swish", "mish", "gelu", "identity"}
+    assert functions == set(ACTIVATIONS)
     mixes = [leaf for leaf in layers if isinstance(leaf, MixConv)]
     convs = [conv for mix in mixes for conv in mix.convs]
     convs += [leaf for leaf in layers if isinstance(leaf, Conv)]
@@ -50,15 +65,15 @@ def test_the_network_has_every_kind_of_layer():
     lowered = lowered_tree(tree, SHAPE, parity._EVERY_FORM)
     kinds = {type(node) for node in nodes(lowered)}
     assert kinds >= {Sum, Pad}
-    (gate,) = [node for node in nodes(lowered) if isinstance(node, SqueezeExcite)]
-    assert gate.wide
-
-
-def nodes(node):
-    yield node
-    if isinstance(node, Container):
-        for _, child in node.children:
-            yield from nodes(child)
+    gates = [node for node in nodes(lowered) if isinstance(node, SqueezeExcite)]
+    assert {(gate.gate, gate.wide) for gate in gates} == {("sigmoid", True), ("hard_sigmoid", True)}
+    assert kinds | {type(node) for node in nodes(tree)} == {*get_args(Leaf), *get_args(Container)}
+    pools = [node for node in nodes(tree) if isinstance(node, Pool)]
+    assert {(pool.kind, pool.ceil or pool.count_padding) for pool in pools} == {
+        ("max", False),
+        ("average", False),
+        ("average", True),
+    }
 
 
 def test_torch_computes_the_same():
@@ -142,11 +157,11 @@ def test_a_runtime_that_cannot_run_the_network_is_no_mistake_of_a_network():
     assert not isinstance(e.value, UnrunnableError)
 
 
-@pytest.mark.parametrize("function", ["relu", "relu6", "swish", "hard_swish", "mish", "gelu"])
+@pytest.mark.parametrize("function", [name for name in ACTIVATIONS if name != "identity"])
 def test_every_activation_function_matters(function):
     """Another one in its place is noticed, even a close one."""
     close = {"relu": "relu6", "relu6": "relu", "swish": "mish", "mish": "swish",
-             "hard_swish": "swish", "gelu": "swish"}[function]  # fmt: skip
+             "hard_swish": "swish", "gelu": "swish", "leaky_relu": "relu"}[function]  # fmt: skip
     tree, given = network(), noise(5, SHAPE)
     weights = network_weights(tree)
     expected = reference_outputs(tree, weights, given)
@@ -160,6 +175,42 @@ def test_every_activation_function_matters(function):
         return node
 
     assert difference(reference_outputs(changed(tree), weights, given), expected) > 1e-3
+
+
+def without(node, path):
+    """Return a tree in which the node at a path is the identity."""
+    name, _, rest = path.partition(".")
+    children = tuple(
+        (n, child if n != name else without(child, rest) if rest else Seq(()))
+        for n, child in node.children
+    )
+    return dataclasses.replace(node, children=children)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "mixed.gate",
+        "sum.max",
+        "sum.mean",
+        "response",
+        "concat.counted.pool",
+        "shuffle",
+        "slices.act",
+        "slices.conv",
+        "cascade.conv",
+        "block.norm",
+        "block.scale",
+        "hard",
+    ],
+)
+def test_every_layer_matters(path):
+    """Outputs are others without it, so that a runtime that leaves it out is noticed."""
+    tree, given = network(), noise(5, SHAPE)
+    weights = network_weights(tree)
+    expected = reference_outputs(tree, weights, given)
+    found = reference_outputs(without(tree, path), weights, given)
+    assert difference(found, expected) > 1e-3
 
 
 @pytest.mark.parametrize("name", ["stem", "same", "symmetric"])

@@ -82,6 +82,20 @@ def test_signatures_of_layers():
     assert LayerSignature.of(se, (480, 14, 14)) == LayerSignature("gate", 480, 14)
 
 
+def test_layers_of_other_families_take_measured_forms():
+    # A large kernel with a bias, as in ConvNeXt.
+    finding = Finding(LayerSignature("depthwise", 96, 56, (7,)), "phases", {})
+    profile = dataclasses.replace(PROFILE, findings=(*PROFILE.findings, finding))
+    large = MixConv((Conv(96, 96, 7, groups=96, bias=True),))
+    assert profile.form(large, (96, 56, 56)) == Form((1,), phased=True)
+    hard = SqueezeExcite(Conv(480, 20), Conv(20, 480), "relu", gate="hard_sigmoid")
+    assert PROFILE.wide_gate(hard, (480, 14, 14))
+    # Kernels that are not square count by their longer side; explicit padding rules forms out.
+    row = MixConv((Conv(96, 96, 1, groups=96, padding=(0, 3, 0, 3), columns=7),))
+    assert LayerSignature.of(row, (96, 56, 56)).kernels == (7,)
+    assert profile.form(row, (96, 56, 56)) == Form((1,))
+
+
 def test_distances_between_layers():
     layer = depthwise(100, 14, 3, 5)
     assert layer.distance(layer) == 0

@@ -1,28 +1,43 @@
 """Realistic weights keep activations away from denormal numbers, which are slow."""
 
+import dataclasses
 import random
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
 
 from nas.ir import (
     Activation,
     BatchNorm,
+    Cascade,
+    ChannelShuffle,
+    Concat,
     Conv,
+    Dropout,
+    LayerNorm,
     Linear,
+    LocalResponseNorm,
     MixConv,
     Pad,
+    Pool,
     Residual,
+    Scale,
     Seq,
+    Slices,
+    SplitAttention,
     SqueezeExcite,
+    Sum,
 )
 from nas.latency import weights as weights_module
 from nas.latency.weights import realistic_weights
 from nas.space import load_space
-from nas.spec import Input, load_network, reference_names
-from nas.torch_model import build
+from nas.spec import Input, load_network
+from nas.torch_model import build, to_loaded_module
+from tests.networks import LOWERED, OTHERS
+from tests.random_trees import trees
 
 
 def sizes(spec):
@@ -42,7 +57,9 @@ def sizes(spec):
     return [*found, logits.abs().mean().item()]
 
 
-@pytest.mark.parametrize("name", reference_names())
+@pytest.mark.parametrize(
+    "name", [*LOWERED, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
+)
 def test_activations_of_references_keep_their_size(name):
     found = sizes(load_network(name).replace(input=Input(resolution=96)))
     assert min(found) > 1e-2
@@ -131,6 +148,69 @@ def test_residual_sums_and_gates_change_the_size_of_what_follows():
         assert weights[name].mean() == pytest.approx(1, abs=0.04)
         assert 0.04 < weights[name].std() < 0.09
         assert 0.9 <= weights[name].min() <= weights[name].max() <= 1.1
+
+
+@given(trees())
+@settings(max_examples=40)
+def test_every_weight_of_random_trees_is_drawn(case):
+    tree, _ = case
+    weights = realistic_weights(tree)
+    module = to_loaded_module(tree, weights)  # which would refuse too many or too few
+    state = module.state_dict()
+    assert {name: array.shape for name, array in weights.items()} == {
+        name: tuple(tensor.shape) for name, tensor in state.items() if "tracked" not in name
+    }
+    assert all(array.dtype == np.float32 for array in weights.values())
+
+
+def test_batch_normalization_knows_the_size_of_its_inputs():
+    # The sum of three inputs of unit variance has the second moment 3.
+    summed = Sum((("a", Seq(())), ("b", Conv(64, 64)), ("c", Conv(64, 64))))
+    tree = Seq((("sum", summed), ("norm", BatchNorm(64)), ("after", Conv(64, 64))))
+    weights = realistic_weights(tree)
+    assert weights["norm.running_var"].mean() == pytest.approx(3, rel=0.05)
+    assert deviation(weights, "norm.running_mean") == pytest.approx(0.1 * 3**0.5, rel=0.2)
+    assert deviation(weights, "after.weight") == pytest.approx(1 / 8, rel=0.06)
+
+
+@pytest.mark.parametrize(
+    ("layer", "moment"),
+    [
+        (Seq(()), 1),
+        (Pool("average", 3), 1),
+        (Pool("max", 3), 1 + np.log(9)),
+        (Dropout(), 1),
+        (ChannelShuffle(4), 1),
+        (Scale(64), 0.25),
+        (LayerNorm(64), 1),
+        (LocalResponseNorm(5, 1.0, 0.5, 1.0), 1 / 2),
+        (Concat((("a", Seq(())), ("b", Activation("relu")))), 1),
+        (Slices((("a", Activation("relu")), ("b", Scale(32))), (32, 32)), 0.5),
+        (Cascade((("a", Seq(())), ("b", Seq(()))), (32, 32)), 2),
+        (Activation("leaky_relu"), 0.505),
+    ],
+)
+def test_what_layers_make_of_the_size_of_their_inputs(layer, moment):
+    tree = Seq((("layer", layer), ("after", Conv(64, 256))))
+    weights = realistic_weights(tree)
+    assert deviation(weights, "after.weight") == pytest.approx(1 / 8 / moment**0.5, rel=0.02)
+
+
+@pytest.mark.parametrize(("radix", "moment"), [(1, 0.3), (2, 0.5)])
+def test_split_attention(radix, moment):
+    reduce, expand = Conv(64, 64, bias=True), Conv(64, 64 * radix, bias=True)
+    attention = SplitAttention(64, radix, reduce, BatchNorm(64), "relu", expand)
+    weights = realistic_weights(Seq((("split", attention), ("after", Conv(64, 256)))))
+    sizes = {
+        "split.reduce.weight": 1 / 8 / radix**0.5,  # from a sum of groups
+        "split.expand.weight": 0.5 / 8 / 0.5**0.5,
+        "after.weight": 1 / 8 / moment**0.5,
+    }
+    found = {name: deviation(weights, name) for name in sizes}
+    assert found == pytest.approx(sizes, rel=0.06)
+    lowered = dataclasses.replace(attention, norm=None)
+    assert "split.norm.weight" in weights
+    assert not [n for n in realistic_weights(Seq((("split", lowered),))) if "norm" in n]
 
 
 def test_the_pool_of_numbers_starts_over(monkeypatch):

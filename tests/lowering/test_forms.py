@@ -14,6 +14,7 @@ from nas.lowering import (
     default_form,
     group_width,
     is_pointwise,
+    spans,
     trained_form,
 )
 
@@ -165,3 +166,31 @@ def test_wider_groups_have_the_forms_of_depthwise_convolutions():
     # Dense 3x3 convolutions side by side have no dense form, which is that of 1x1 ones.
     assert list(candidates(grouped(3, 5, width=16))) == ["merge", "padded", "split"]
     assert not is_pointwise(MixConv((Conv(8, 8, 3), Conv(8, 8))))
+
+
+# -- explicit padding ----------------------------------------------------------------------------
+
+
+def test_spans_of_kernels():
+    assert spans(Conv(4, 4, 3, dilation=2)) == (5, 5)
+    assert spans(Conv(4, 4, 1, padding=(0, 3, 0, 3), columns=7)) == (1, 7)
+
+
+def test_kernels_with_explicit_padding_are_merged_only_if_they_are_alike():
+    pads = (1, 1, 1, 1)
+    assert list(candidates(depthwise(3, 3, padding=pads))) == ["merge", "padded", "split"]
+    assert MERGE_ALL.form(depthwise(3, 3, padding=pads), (16, 7, 7)) == Form((2,))
+    # At stride 2, kernels of 3 and 4 pixels give as many outputs on 7 pixels, but not on all sizes.
+    unlike = MixConv(tuple(Conv(8, 8, k, 2, groups=8, padding=pads) for k in (3, 4)))
+    assert list(candidates(unlike)) == ["split"]
+    assert default_form(unlike) == "split"
+
+
+def test_large_kernels_with_explicit_padding_are_not_written_as_sums():
+    assert "phases" in candidates(depthwise(7))
+    assert list(candidates(depthwise(7, padding=(3, 3, 3, 3)))) == ["merge", "padded"]
+    assert list(candidates(depthwise(7, padding=(3, 0, 3, 0)))) == ["merge"]
+
+
+def test_a_row_of_taps_is_no_pointwise_convolution():
+    assert not is_pointwise(MixConv((Conv(8, 8, 1, padding=(0, 3, 0, 3), columns=7),)))

@@ -24,23 +24,11 @@ from nas.ir import (
 from nas.latency.weights import realistic_weights
 from nas.lowering import MERGE_ALL, Form, candidates, lower
 from nas.space import load_space
-from nas.spec import Input, load_network, reference_names
+from nas.spec import Input, load_network
 from nas.torch_model import build, lower_module
-from tests.networks import trained_like
+from tests.lowering.any_form import AnyForm
+from tests.networks import LOWERED, OTHERS, small, trained_like
 from tests.test_spec import specs
-
-
-class AnyForm:
-    """Chooses forms at random."""
-
-    def __init__(self, seed):
-        self.rng = random.Random(seed)
-
-    def form(self, mix, shape):
-        return self.rng.choice(list(candidates(mix).values()))
-
-    def wide_gate(self, se, shape):
-        return self.rng.random() < 0.5
 
 
 def outputs(tree, shape, weights):
@@ -60,11 +48,19 @@ def difference(tree, shape, choice, weights=None):
     return np.abs(plain - lowered).max() / np.abs(plain).max()
 
 
-@pytest.mark.parametrize("name", reference_names())
+@pytest.mark.parametrize("name", LOWERED)
 @pytest.mark.parametrize("padding", ["symmetric", "same"])
 @pytest.mark.parametrize("resolution", [64, 65])
 def test_references(name, padding, resolution):
     spec = load_network(name).replace(padding=padding, input=Input(resolution=resolution))
+    assert difference(spec.tree(), spec.in_shape, MERGE_ALL) < 1e-4
+    assert difference(spec.tree(), spec.in_shape, AnyForm(1)) < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_network_of_every_family(name):
+    spec = small(name)
     assert difference(spec.tree(), spec.in_shape, MERGE_ALL) < 1e-4
     assert difference(spec.tree(), spec.in_shape, AnyForm(1)) < 1e-4
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nas.errors import UnrunnableError
-from nas.formats.tflite_graph import IDENTIFIER
+from nas.formats.tflite.graph import IDENTIFIER
 
 _LONGEST = 80  # characters of a name in a message
 

@@ -8,32 +8,49 @@ that are launched. Latency is close to a linear combination of them with non-neg
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
 
 from nas.ir import (
     Activation,
+    BatchNorm,
+    Branches,
+    Cascade,
+    ChannelShuffle,
+    Concat,
     Conv,
+    Dropout,
+    Flatten,
     GlobalPool,
     Layer,
+    LayerNorm,
     Linear,
+    LocalResponseNorm,
     MixConv,
     Node,
     Pad,
+    Pool,
     Residual,
+    Scale,
     Seq,
     Shape,
-    Slices,
+    SplitAttention,
     SqueezeExcite,
     Sum,
+    branch_inputs,
     elements,
-    end_shape,
-    input_channels,
+    joined,
     out_shape,
     walk,
 )
 from nas.lowering import BLOCK
 
 LARGE_KERNELS = (25, 49)  # taps of a depthwise kernel beyond which runtimes may use slower code
+_KINDS: Mapping[type, str] = {
+    Pool: "pooled elements",  # of all windows
+    LayerNorm: "layer-normalised elements",
+    LocalResponseNorm: "response-normalised elements",
+    ChannelShuffle: "copied elements",
+}
 LARGE = (1 << 17, 1 << 19)  # elements above which a map exceeds a private and a shared cache
 
 
@@ -49,7 +66,9 @@ def latency_features(tree: Node, shape: Shape, batch: int = 1) -> dict[str, floa
     for layer in walk(tree, shape):
         for name, amount in _work(layer, batch):
             total[name] += amount
-    total["skip elements"] += batch * _skips(tree, shape)[0]
+    total["skip elements"] += 0  # known of every network
+    for name, amount in _joins(tree, shape):
+        total[name] += batch * amount
     return dict(total)
 
 
@@ -80,6 +99,14 @@ def _work(layer: Layer, batch: int) -> Iterator[tuple[str, float]]:
             yield "gate weights", 2 * leaf.reduce.in_channels * leaf.reduce.out_channels
             yield "gates", 1
             yield from _traffic(2 * inputs)
+        case SplitAttention():
+            # The groups are added twice: before they are averaged, and once they are weighted.
+            yield "skip elements", 2 * (inputs - outputs)
+            yield "gated elements", inputs
+            for conv in (leaf.reduce, leaf.expand):
+                yield "gate weights", conv.in_channels // conv.groups * conv.out_channels
+            yield "gates", 1
+            yield from _traffic(2 * inputs + outputs)
         case Activation():
             yield f"{leaf.function} elements", inputs
         case Pad():
@@ -89,8 +116,14 @@ def _work(layer: Layer, batch: int) -> Iterator[tuple[str, float]]:
             yield "linear weights", leaf.in_features * leaf.out_features
         case GlobalPool():
             yield "pooled elements", inputs
-        case _:  # batch normalization that was not folded into a convolution
+        case Pool() | LayerNorm() | LocalResponseNorm() | ChannelShuffle():
+            yield _KINDS[type(leaf)], outputs * (leaf.kernel**2 if isinstance(leaf, Pool) else 1)
+            yield from _traffic(inputs + outputs)
+            yield "layers", 1
+        case BatchNorm() | Scale():  # not folded into a convolution
             yield "normalised elements", inputs
+        case Dropout() | Flatten():
+            pass
 
 
 def _traffic(amount: int) -> Iterator[tuple[str, float]]:
@@ -106,7 +139,7 @@ def _conv(conv: Conv, out: Shape, batch: int) -> Iterator[tuple[str, float]]:
     pixels = batch * height * width
     if conv.groups == 1:
         madds = conv.taps * _padded(conv.in_channels) * _padded(conv.out_channels) * pixels
-        yield ("pointwise madds" if conv.kernel == 1 else "dense madds"), madds
+        yield ("pointwise madds" if conv.taps == 1 else "dense madds"), madds
         yield "weights", conv.taps * conv.in_channels * conv.out_channels
     elif conv.groups == conv.in_channels == conv.out_channels:
         outputs = _padded(conv.in_channels) * pixels
@@ -129,20 +162,37 @@ def _conv(conv: Conv, out: Shape, batch: int) -> Iterator[tuple[str, float]]:
         yield "grouped madds", madds
 
 
-def _skips(node: Node, shape: Shape) -> tuple[int, Shape]:
-    """Return the elements of all sums in a tree, and the tree's output shape."""
-    if isinstance(node, (Sum, Slices)):
-        end = end_shape(node, shape)
-        added = elements(end) * (len(node.children) - 1) if isinstance(node, Sum) else 0
-        parts = (
-            (child, shape if added else (input_channels(child), *shape[1:]))
-            for _, child in node.children
-        )
-        return added + sum(_skips(child, taken)[0] for child, taken in parts), end
+def _joins(node: Node, shape: Shape) -> Generator[tuple[str, int], None, Shape]:
+    """Yield the elements of one image that the containers of a tree add or copy.
+
+    Runtimes copy each slice of the channels, and whatever is concatenated.
+
+    Returns:
+        The tree's output shape.
+    """
+    if isinstance(node, Branches):
+        return (yield from _branches(node, shape))
     if not isinstance(node, (Seq, Residual)):
-        return 0, out_shape(node, shape)
-    total = elements(shape) if isinstance(node, Residual) else 0
+        return out_shape(node, shape)
+    inner = shape
     for _, child in node.children:
-        child_total, shape = _skips(child, shape)
-        total += child_total
-    return total, shape
+        inner = yield from _joins(child, inner)
+    if isinstance(node, Residual):
+        yield "skip elements", elements(shape)
+    return inner
+
+
+def _branches(node: Branches, shape: Shape) -> Generator[tuple[str, int], None, Shape]:
+    inputs = branch_inputs(node, shape)
+    ends = []
+    for (_, child), taken in zip(node.children, inputs, strict=True):
+        ends.append((yield from _joins(child, taken)))
+    end = joined(node, inputs, ends)
+    if isinstance(node, Sum):
+        yield "skip elements", elements(end) * (len(ends) - 1)
+    else:
+        sliced = 0 if isinstance(node, Concat) else elements(shape)
+        yield "copied elements", sliced + elements(end)
+    if isinstance(node, Cascade):
+        yield "skip elements", sum(elements(taken) for taken in inputs[1:])
+    return end

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from nas.blocks import Block
-from nas.ir import Node, Shape, walk
+from nas.ir import Node, Shape, end_shape
 from nas.latency.conditions import Conditions, Latency
 from nas.latency.prediction.model import LatencyModel
 from nas.latency.prediction.predictor import tree_features, trust
@@ -128,8 +128,7 @@ class GenotypeLatency:
                     self._parts.clear()
                 tree = part.expand(shape[0], spec.rules) if isinstance(part, Block) else part
                 features = tree_features(tree, shape, self._choice, self._conditions)
-                *_, last = walk(tree, shape)
-                self._features[key] = (features, last.out_shape)
+                self._features[key] = (features, end_shape(tree, shape))
             features, shape = self._features[key]
             yield key, features
 

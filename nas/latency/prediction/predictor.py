@@ -20,7 +20,7 @@ from pydantic.dataclasses import dataclass
 from scipy.stats import spearmanr
 
 from nas.document import digest
-from nas.errors import MixnasError, OutOfRangeError
+from nas.errors import MixnasError, OtherVersionError, OutOfRangeError
 from nas.files import cache_folder, write_atomic
 from nas.ir import Node, Shape
 from nas.latency.conditions import Conditions, Latency, utc_now
@@ -31,6 +31,9 @@ from nas.lowering import FormChoice, lowered_tree
 from nas.space import Space
 from nas.spec import NetworkSpec
 
+SCHEMA: Literal["mixnas.predictor/2"] = "mixnas.predictor/2"
+"""Name and version of the file format. The version rises whenever a feature gets another meaning:
+features that were saved before must not be fitted as if they had the new one."""
 BAND = 0.05  # relative half-width of the band of MAdds around the median
 NOISY_TRUST = 0.1  # weight of a latency that was measured on a noisy machine
 # How far a prediction may lie beyond what the predictor learned. Other networks of the space within
@@ -127,7 +130,7 @@ class Predictor:
     trust: tuple[float, ...]
     card: ErrorCard | None = None
     when: str = dataclasses.field(default_factory=utc_now)
-    schema: Literal["mixnas.predictor/1"] = "mixnas.predictor/1"
+    schema: Literal["mixnas.predictor/2"] = SCHEMA
 
     @cached_property
     def model(self) -> LatencyModel:
@@ -244,31 +247,25 @@ def load_predictor(device: Device, space: Space, named: str | None = None) -> Pr
             file. None for the space's own name.
 
     Raises:
+        OtherVersionError: If another version of mixnas made it.
         MixnasError: If there is no predictor for these conditions, or if the device was examined
-            again since it was made. The message says how to make one.
+            again since it was made. These messages say how to make one, too.
     """
     words = ["--space", named or space.name, "--device", device.name]
     if interval := device.conditions.interval_ms:
         words += ["--interval", f"{interval:g}ms"]
     command = shlex.join(["python", "-m", "nas.device", "fit", *words])
     networks_digest = space_digest(space)
-    predictor = _read(_path(device.conditions, networks_digest))
+    path = _path(device.conditions, networks_digest)
+    predictor = _read(path)
     if predictor is None:
-        others = [
-            other
-            for path in sorted(cache_folder("predictors").glob(f"{networks_digest}-*.json"))
-            if (other := _read(path)) is not None and other.conditions.device == device.name
-        ]
-        if not others:
-            raise MixnasError(
-                f"there is no latency predictor for '{space.name}' on {device.name}; make one: "
-                f"{command}"
+        if schema := _other_version(path):
+            raise OtherVersionError(
+                f"the latency predictor for '{space.name}' on {device.name} was made by another "
+                f"version of mixnas, which counted the work of networks differently ({schema}; "
+                f"this version reads {SCHEMA}); make the predictor again: {command}"
             )
-        differences = "; ".join(device.conditions.differences(others[-1].conditions))
-        raise MixnasError(
-            f"the latency predictor for '{space.name}' on {device.name} was made for {differences}."
-            f" Make one for these conditions: {command}"
-        )
+        raise MixnasError(f"{_why_none(device, space, path, networks_digest)}: {command}")
     if predictor.profile_digest != device.profile.digest():
         raise MixnasError(
             f"{device.name} was examined again since its latency predictor was made; make the "
@@ -277,10 +274,44 @@ def load_predictor(device: Device, space: Space, named: str | None = None) -> Pr
     return predictor
 
 
+def _why_none(device: Device, space: Space, path: Path, networks_digest: str) -> str:
+    """Return why there is no predictor, as a sentence that the command to make one ends."""
+    what = f"latency predictor for '{space.name}' on {device.name}"
+    others = [
+        other
+        for other_path in sorted(path.parent.glob(f"{networks_digest}-*.json"))
+        if (other := _read(other_path)) is not None and other.conditions.device == device.name
+    ]
+    if not others:
+        return f"there is no {what}; make one"
+    differences = "; ".join(device.conditions.differences(others[-1].conditions))
+    return f"the {what} was made for {differences}. Make one for these conditions"
+
+
+def _schema(path: Path) -> str | None:
+    """Return the name and version of a file's format; None if it is missing or damaged."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    schema = content.get("schema") if isinstance(content, dict) else None
+    return schema if isinstance(schema, str) else None
+
+
+def _other_version(path: Path) -> str | None:
+    """Return the name and version of a predictor's format, if this version does not read it."""
+    schema = _schema(path)
+    name, _, _ = SCHEMA.rpartition("/")
+    return schema if schema and schema != SCHEMA and schema.startswith(f"{name}/") else None
+
+
 def _read(path: Path) -> Predictor | None:
+    """Return a saved predictor; None if it is missing, damaged or of another version."""
+    if _schema(path) != SCHEMA:
+        return None
     try:
         return TypeAdapter(Predictor).validate_json(path.read_bytes())
-    except (OSError, ValidationError):  # missing, damaged or of another version
+    except (OSError, ValidationError):
         return None
 
 

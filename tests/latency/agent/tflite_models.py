@@ -4,7 +4,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from nas.formats.tflite_graph import IDENTIFIER, Graph
+from nas.formats.tflite.graph import IDENTIFIER, Graph
 
 
 def negation(shape=(1, 8, 8, 3), name="images"):

@@ -1,22 +1,40 @@
 """Amounts of work, computed by hand."""
 
+import math
+
 import pytest
+from hypothesis import given, settings
 
 from nas.ir import (
     Activation,
     BatchNorm,
+    Cascade,
+    ChannelShuffle,
+    Concat,
     Conv,
+    Dropout,
+    Flatten,
     GlobalPool,
+    LayerNorm,
     Linear,
+    LocalResponseNorm,
     MixConv,
     Pad,
+    Pool,
     Residual,
+    Scale,
     Seq,
+    Slices,
+    SplitAttention,
     SqueezeExcite,
+    Sum,
+    end_shape,
+    walk,
 )
 from nas.latency.prediction.features import latency_features
-from nas.lowering import lowered_tree
+from nas.lowering import MERGE_ALL, PHASED_SLICES, lowered_tree
 from nas.spec import load_network
+from tests.random_trees import trees
 
 
 def work(node, shape, batch=1):
@@ -202,3 +220,127 @@ def test_the_bounds_of_the_caches():
     assert found["elements"] == 600_000
     assert found["elements beyond 131072"] == 600_000 - 131_072
     assert found["elements beyond 524288"] == 600_000 - 524_288
+
+
+# -- layers of other families, and containers -----------------------------------------------------
+
+MOVED = 2 * 12 * 25  # elements that a layer of 12 channels on 5x5 pixels reads and writes
+
+
+@pytest.mark.parametrize(
+    ("leaf", "kind"),
+    [
+        (LayerNorm(12), "layer-normalised elements"),
+        (LocalResponseNorm(), "response-normalised elements"),
+        (ChannelShuffle(3), "copied elements"),
+    ],
+)
+def test_layers_that_keep_the_shape(leaf, kind):
+    assert work(leaf, (12, 5, 5)) == {kind: 300, "elements": MOVED, "layers": 1}
+
+
+def test_pooling_reads_all_pixels_of_its_windows():
+    # 3x3 windows at 3x3 places of 12 channels.
+    assert work(Pool("max", 3, 2), (12, 5, 5), batch=2) == {
+        "pooled elements": 2 * 12 * 9 * 9,
+        "elements": 2 * 12 * (25 + 9),
+        "layers": 1,
+    }
+    whole = work(Pool("average", 5, 1, (0, 0, 0, 0)), (12, 5, 5))
+    assert whole["pooled elements"] == work(GlobalPool(), (12, 5, 5))["pooled elements"] == 300
+
+
+def test_a_factor_costs_what_normalization_does_and_dropout_nothing():
+    assert work(Scale(12), (12, 5, 5)) == work(BatchNorm(12), (12, 5, 5))
+    assert work(Dropout(), (12, 5, 5)) == work(Seq(()), (12, 5, 5)) == {}
+
+
+def test_linear_layers_read_all_pixels():
+    assert work(Linear(12 * 25, 7), (12, 5, 5), batch=4) == {"linear weights": 12 * 25 * 7}
+
+
+def test_split_attention_adds_its_groups_twice_and_gates_them():
+    reduce, expand = Conv(12, 4, bias=True), Conv(4, 24, bias=True)
+    for norm in (BatchNorm(4), None):
+        found = work(SplitAttention(12, 2, reduce, norm, "relu", expand), (24, 5, 5), batch=3)
+        assert found == {
+            "skip elements": 3 * 2 * 300,
+            "gated elements": 3 * 600,
+            "gate weights": 12 * 4 + 4 * 24,
+            "gates": 1,
+            "elements": 3 * (2 * 600 + 300),
+        }
+
+
+def named(*children):
+    return tuple((str(number), child) for number, child in enumerate(children))
+
+
+RELU, IDENTITY = Activation("relu"), Seq(())
+
+
+@pytest.mark.parametrize(
+    ("node", "copied", "added"),
+    [
+        # The shape is 12 channels on 2x2 pixels: 48 elements.
+        (Concat(named(RELU, IDENTITY, IDENTITY)), 3 * 48, 0),
+        (Slices(named(IDENTITY, RELU), (4, 8)), 48 + 48, 0),
+        (Cascade(named(IDENTITY, RELU, IDENTITY), (4, 4, 4)), 48 + 48, 2 * 16),
+        (Sum(named(RELU, IDENTITY, IDENTITY)), 0, 2 * 48),
+        (Sum(named(RELU)), 0, 0),
+        (Residual(named(Concat(named(Slices(named(RELU, RELU), (4, 8)))))), 48 + 48 + 48, 48),
+        (Concat(named(Residual(named(RELU)), Sum(named(RELU, RELU)))), 96, 48 + 48),
+    ],
+)
+def test_what_containers_copy_and_add(node, copied, added):
+    found = work(node, (12, 2, 2), batch=3)
+    assert found.get("copied elements", 0) == 3 * copied
+    assert found.get("skip elements", 0) == 3 * added
+
+
+def test_slices_are_copied_however_they_are_written():
+    convs = Conv(4, 4, 3, groups=4), Conv(8, 8, 5, groups=8)
+    mix, slices = work(MixConv(convs), (12, 9, 9)), work(Slices(named(*convs)), (12, 9, 9))
+    assert mix == slices
+    # Sums of phases on slices, as lowering writes them.
+    mix = MixConv((Conv(4, 4, 3, groups=4), Conv(8, 8, 9, groups=8)))
+    tree = lowered_tree(Seq((("mix", mix),)), (12, 9, 9), PHASED_SLICES)
+    assert isinstance(tree.children[0][1], Slices)
+    found = latency_features(tree, (12, 9, 9))
+    assert found["copied elements"] == 2 * 12 * 81
+    assert found["skip elements"] == 3 * 8 * 81
+    assert found["layers"] == 1 + 4
+
+
+def test_a_row_of_taps_is_no_pointwise_convolution():
+    found = work(Conv(16, 16, 1, padding=(0, 3, 0, 3), columns=7), (16, 8, 8))
+    assert found["dense madds"] == 7 * 16 * 16 * 64
+    assert "pointwise madds" not in found
+
+
+@given(trees(), trees())
+@settings(max_examples=60, deadline=None)
+def test_work_is_finite_and_adds_up_over_layers_that_follow_each_other(first, second):
+    (one, shape), (other, expected) = first, second
+    middle = end_shape(one, shape)
+    if middle != expected:  # a convolution and pooling to the shape that the other one takes
+        fit = Seq(named(GlobalPool(), Conv(middle[0], expected[0])))
+        fit = Seq((*fit.children, ("pad", Pad((0, 0, expected[1] - 1, expected[2] - 1)))))
+        one = Seq(named(one, fit))
+    whole = latency_features(Seq(named(one, other)), shape, 3)
+    parts = latency_features(one, shape, 3), latency_features(other, expected, 3)
+    assert whole.keys() == parts[0].keys() | parts[1].keys()
+    for kind, amount in whole.items():
+        assert amount == sum(part.get(kind, 0) for part in parts)
+        assert math.isfinite(amount)
+        assert amount >= 0
+
+
+@given(trees())
+@settings(max_examples=40, deadline=None)
+def test_no_layer_of_a_lowered_tree_is_without_a_kind(drawn):
+    tree, shape = drawn
+    lowered = lowered_tree(tree, shape, MERGE_ALL)
+    assert not any(isinstance(layer.leaf, Dropout) for layer in walk(lowered, shape))
+    for layer in walk(lowered, shape):
+        assert work(layer.leaf, layer.in_shape) or isinstance(layer.leaf, Flatten)

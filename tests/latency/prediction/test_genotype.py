@@ -3,14 +3,16 @@
 import dataclasses
 import math
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from nas.ir import Concat, Conv, Seq
 from nas.latency.prediction import genotype as genotype_module
 from nas.latency.prediction.genotype import GenotypeLatency
 from nas.latency.prediction.model import LatencyModel
-from nas.latency.prediction.predictor import network_features
+from nas.latency.prediction.predictor import network_features, tree_features
 from nas.lowering import MERGE_ALL
 from nas.space import load_space, sample
 from nas.testing.fakes import InstantDevice
@@ -40,6 +42,14 @@ def test_the_parts_sum_to_the_whole(space, changes):
     fresh = genotypes(1, 10, space)
     expected = model.predict(whole(space, fresh, conditions))
     assert [known(g) for g in fresh] == pytest.approx(expected, rel=1e-6)
+
+
+def test_parts_may_end_in_branches_or_do_nothing():
+    both = Concat((("a", Conv(3, 4)), ("b", Conv(3, 8))))
+    parts = (("both", both), ("nothing", Seq(())), ("last", Seq((("conv", Conv(12, 5)),))))
+    spec = SimpleNamespace(in_shape=(3, 8, 8), parts=lambda: parts)
+    known = GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS)
+    assert known._features_of(spec) == tree_features(Seq(parts), (3, 8, 8), MERGE_ALL, CONDITIONS)
 
 
 def measured(found, noise=()):

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from nas.errors import MixnasError, OutOfRangeError
+from nas.errors import MixnasError, OtherVersionError, OutOfRangeError
 from nas.latency.prediction import predictor as predictor_module
 from nas.latency.prediction.fitting import draw, fit_predictor
 from nas.latency.prediction.predictor import (
@@ -68,9 +68,10 @@ def test_a_predictor_is_kept_and_says_the_same(fitted):
     assert first == second
     # Another number of classes is the same space.
     assert load_predictor(Board(), SPACE.with_classes(10)) == again
-    path.write_text("{")
-    with pytest.raises(MixnasError, match="there is no latency predictor for 'mixnet'"):
-        load_predictor(Board(), SPACE)
+    for damaged in ("{", "[]", '{"schema": "mixnas.predictor/2"}', "[" * 100_000):
+        path.write_text(damaged)
+        with pytest.raises(MixnasError, match="there is no latency predictor for 'mixnet'"):
+            load_predictor(Board(), SPACE)
 
 
 def test_a_predictor_for_other_conditions_is_refused(fitted):
@@ -96,6 +97,44 @@ def test_a_device_that_lowers_otherwise_needs_another_one(fitted):
     with pytest.raises(
         MixnasError, match="was examined again since its latency predictor was made"
     ):
+        load_predictor(Board(), SPACE)
+
+
+def rewritten(path, **changes):
+    """Change a saved predictor; None removes what it says."""
+    content = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({k: value for k, value in content.items() if value is not None}))
+
+
+@pytest.mark.parametrize("schema", ["mixnas.predictor/1", "mixnas.predictor/3"])
+def test_a_predictor_of_another_version_must_be_made_again(fitted, schema):
+    _, predictor = fitted
+    path = predictor.save()
+    rewritten(path, schema=schema)
+    with pytest.raises(OtherVersionError) as caught:
+        load_predictor(Board(), SPACE, "my space.yaml")
+    assert str(caught.value) == (
+        "the latency predictor for 'mixnet' on board:cpu was made by another version of mixnas, "
+        f"which counted the work of networks differently ({schema}; this version reads "
+        "mixnas.predictor/2); make the predictor again: "
+        "python -m nas.device fit --space 'my space.yaml' --device board:cpu"
+    )
+    # Other fields of another version do not hide it.
+    rewritten(path, schema=schema, features=None, kernel="rbf")
+    with pytest.raises(OtherVersionError, match="make the predictor again"):
+        load_predictor(Board(), SPACE)
+    # For other conditions it is none at all, and the one that is made takes its place.
+    with pytest.raises(MixnasError, match="there is no latency predictor for 'mixnet'"):
+        load_predictor(Board(threads=4), SPACE)
+    predictor.save()
+    assert load_predictor(Board(), SPACE) == predictor
+
+
+@pytest.mark.parametrize("schema", [None, 2, "mixnas.device/2", ""])
+def test_features_of_an_unknown_version_are_not_fitted(fitted, schema):
+    _, predictor = fitted
+    rewritten(predictor.save(), schema=schema)
+    with pytest.raises(MixnasError, match="there is no latency predictor for 'mixnet'"):
         load_predictor(Board(), SPACE)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nas.errors import MixnasError, UnrunnableError
-from nas.formats.tflite_graph import Graph
+from nas.formats.tflite.graph import Graph
 from nas.ir import Conv, Seq
 from nas.latency import MeasurementSettings
 from nas.latency.runtimes import open_runtime

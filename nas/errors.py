@@ -32,6 +32,10 @@ class OutOfRangeError(MixnasError):
     """A network that is too unlike those that a predictor was fitted to."""
 
 
+class OtherVersionError(MixnasError):
+    """A file of another version of mixnas, whose numbers mean something else now."""
+
+
 class ExhaustedError(LimitError):
     """A search that has evaluated every network within the limits."""
 

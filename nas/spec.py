@@ -20,10 +20,9 @@ from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from nas.blocks import BLOCKS, Block, Rules
-from nas.blocks.base import CONFIG
+from nas.blocks.base import CONFIG, shape_after
 from nas.blocks.canonical import canonical_block
-from nas.blocks.fields import ActivationName, Channels, Kernel, Stride
-from nas.blocks.parts import dense, global_pool, linear, pointwise
+from nas.blocks.ends import Head, Stem, stem_part, tail_parts
 from nas.document import (
     Document,
     digest,
@@ -34,8 +33,19 @@ from nas.document import (
 )
 from nas.errors import DocumentError, MixnasError, unknown
 from nas.files import is_built_in, packaged, write_atomic
-from nas.ir import Node, Padding, Seq, Shape, walk
+from nas.ir import Node, Padding, Seq, Shape, end_shape, walk
 
+__all__ = [
+    "SCHEMA",
+    "Head",
+    "Input",
+    "NetworkSpec",
+    "Norm",
+    "Stem",
+    "load_network",
+    "looks_like_path",
+    "reference_names",
+]
 SCHEMA = "mixnas.network/1"
 if TYPE_CHECKING:
     AnyBlock = Block
@@ -61,61 +71,32 @@ class Norm:
 
 
 @dataclass(frozen=True, config=CONFIG)
-class Stem:
-    """The first, dense convolution, with BN and an activation."""
+class Published:
+    """What is published about a trained network; documents hold it under ``published``.
 
-    channels: Channels
-    kernel: Kernel = 3
-    stride: Stride = 2
-    activation: ActivationName = "relu"
+    Attributes:
+        top1: Top-1 accuracy on ImageNet's validation images, in percent.
+        resolution: Side length of the images that it holds for, in pixels.
+        source: Where the accuracy is published.
+        weights: Where trained weights are published; empty for nowhere.
+        licence: Licence of the weights; empty if it is not known.
+    """
 
-
-@dataclass(frozen=True, config=CONFIG)
-class Head:
-    """The last 1x1 convolution, with BN and an activation; 0 channels for none."""
-
-    channels: Annotated[int, Field(ge=0, le=16384)] = 1536
-    activation: ActivationName = "relu"
-
-    def canonical(self) -> Head:
-        """Return the head that stands for all heads with the same layers."""
-        return self if self.channels else Head(channels=0)
-
-
-def stem_part(stem: Stem, in_channels: int, rules: Rules) -> Seq:
-    """Return the layer tree of the stem."""
-    return dense(
-        in_channels,
-        stem.channels,
-        kernel=stem.kernel,
-        stride=stem.stride,
-        activation=stem.activation,
-        rules=rules,
-    )
-
-
-def tail_parts(
-    head: Head, channels: int, num_classes: int, rules: Rules
-) -> Iterator[tuple[str, Node]]:
-    """Yield the named parts that follow the blocks: head (if any), pooling and classifier."""
-    if head.channels:
-        head_part = pointwise(
-            channels, head.channels, groups=1, activation=head.activation, rules=rules
-        )
-        yield "head", head_part
-        channels = head.channels
-    yield "pool", global_pool()
-    yield "classifier", linear(channels, num_classes)
+    top1: Annotated[float, Field(gt=0, le=100)]
+    resolution: Annotated[int, Field(ge=8, le=2048)]
+    source: str
+    weights: str = ""
+    licence: str = ""
 
 
 @dataclass(frozen=True, config=CONFIG)
 class NetworkSpec:
-    """A network: stem, stages of blocks, head, pooling, classifier.
+    """A network: stem, stages of blocks, head.
 
     Attributes:
-        stem: The first convolution.
+        stem: The first convolutions.
         stages: The blocks of every stage.
-        head: The last convolution.
+        head: What follows the blocks, up to the classifier.
         input: Channels and resolution of the input images.
         num_classes: Number of outputs of the classifier.
         padding: Padding rule of every convolution, ``symmetric`` or ``same`` (TensorFlow's).
@@ -148,36 +129,62 @@ class NetworkSpec:
         return (self.input.channels, self.input.resolution, self.input.resolution)
 
     def parts(self) -> Iterator[tuple[str, Block | Node]]:
-        """Yield the network's named parts in order: blocks as they are, the rest as layer trees."""
-        rules = self.rules
-        yield "stem", stem_part(self.stem, self.input.channels, rules)
-        channels = self.stem.channels
+        """Yield the network's named parts in order: blocks as they are, the rest as layer trees.
+
+        Raises:
+            ValueError: After the blocks, if the layers that follow depend on the size of the map
+                there, and a block does not fit its input.
+        """
+        yield "stem", self._stem_part()
         for i, stage in enumerate(self.stages):
             for j, block in enumerate(stage):
                 yield f"stages.{i}.{j}", block
-                channels = block.channels
-        yield from tail_parts(self.head, channels, self.num_classes, rules)
+        yield from self._tail_parts()
+
+    def _stem_part(self) -> Seq:
+        return stem_part(self.stem, self.input.channels, self.rules)
+
+    def _tail_parts(self) -> Iterator[tuple[str, Node]]:
+        any_size = self.head.any_size
+        shape = (self.stages[-1][-1].channels, 1, 1) if any_size else self.map_shape()
+        yield from tail_parts(self.head, shape, self.num_classes, self.rules)
+
+    def map_shape(self) -> Shape:
+        """Return the shape of the map at the end of the blocks.
+
+        Raises:
+            ValueError: If a block does not fit its input.
+        """
+        rules = self.rules
+        shape = end_shape(self._stem_part(), self.in_shape)
+        for block in self.blocks:
+            shape = shape_after(block, shape, rules)
+        return shape
 
     def tree(self) -> Seq:
         """Return the whole network as one layer tree.
 
         Raises:
-            MixnasError: If a block is not compatible with its input channels.
+            MixnasError: If a block is not compatible with its input channels, or the layers after
+                the blocks depend on the size of the map there, and a block does not fit its input.
         """
-        children: list[tuple[str, Node]] = []
+        children: list[tuple[str, Node]] = [("stem", self._stem_part())]
         problems: list[str] = []
         rules, channels = self.rules, self.stem.channels
-        for name, part in self.parts():
-            if isinstance(part, Block):
+        for i, stage in enumerate(self.stages):
+            for j, block in enumerate(stage):
+                name = f"stages.{i}.{j}"
                 try:
-                    children.append((name, part.expand(channels, rules)))
+                    children.append((name, block.expand(channels, rules)))
                 except ValueError as error:
                     problems.append(f"{self.name or 'network'}: {name}: {error}")
-                channels = part.channels
-            else:
-                children.append((name, part))
+                channels = block.channels
         if problems:
             raise MixnasError("\n".join(problems))
+        try:
+            children += self._tail_parts()
+        except ValueError as error:
+            raise MixnasError(f"{self.name or 'network'}: {error}") from None
         return Seq(tuple(children))
 
     def canonical(self) -> NetworkSpec:
@@ -218,7 +225,11 @@ class NetworkSpec:
         return self.replace(input=Input(self.input.channels, resolution))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the spec as plain data, with every field written out."""
+        """Return the spec as plain data.
+
+        Every field is written out, except for those that came later and have their defaults (see
+        `nas.blocks.fields.later`).
+        """
         data = _ADAPTER.dump_python(self, mode="json")
         return {"schema": SCHEMA, "name": data.pop("name"), **data}
 
@@ -257,6 +268,9 @@ class NetworkSpec:
             )
         if data.get("name") is None:
             data["name"] = ""
+        if "published" in data:  # known of these weights, not of the architecture
+            published_of(document)
+            del data["published"]
         spec: NetworkSpec = validate(NetworkSpec, Document(document.source, data, document.lines))
         try:
             for _ in walk(spec.tree(), spec.in_shape):
@@ -278,6 +292,20 @@ class NetworkSpec:
 
 
 _ADAPTER = TypeAdapter(NetworkSpec)
+
+
+def published_of(document: Document) -> Published | None:
+    """Return what a network's document says about trained weights; None for nothing.
+
+    Raises:
+        DocumentError: If it is not valid.
+    """
+    data = document.data
+    if not isinstance(data, dict) or "published" not in data:
+        return None
+    lines = {path[1:]: line for path, line in document.lines.items() if path[:1] == ("published",)}
+    found: Published = validate(Published, Document(document.source, data["published"], lines))
+    return found
 
 
 def _flow(value: Any) -> str:

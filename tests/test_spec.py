@@ -6,12 +6,23 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.blocks import ConvBlock, DSConv, MBConv
+from nas.blocks import BLOCKS, ConvBlock, DSConv, MBConv, PoolBlock
 from nas.document import parse_document
 from nas.errors import DocumentError, MixnasError
-from nas.ir import BatchNorm, walk
+from nas.ir import BatchNorm, Linear, walk
 from nas.space import load_space
-from nas.spec import SCHEMA, Head, Input, NetworkSpec, Norm, Stem, load_network, reference_names
+from nas.spec import (
+    SCHEMA,
+    Head,
+    Input,
+    NetworkSpec,
+    Norm,
+    Published,
+    Stem,
+    load_network,
+    published_of,
+    reference_names,
+)
 from tests.trees import plain
 
 kernels = st.lists(st.sampled_from([1, 3, 5, 7, 9, 11, 13]), min_size=1, max_size=5).map(tuple)
@@ -47,13 +58,41 @@ def buildable(spec):
     return True
 
 
+stems = st.one_of(
+    st.builds(Stem, channels=st.integers(32, 48), activation=activations),
+    st.builds(
+        Stem,
+        channels=st.integers(32, 48),
+        kernel=st.sampled_from([2, 3, 4]),
+        stride=st.integers(1, 4),
+        before=st.sampled_from([(), (16,), (16, 24)]),
+        padding=st.integers(1, 2),
+        bias=st.booleans(),
+        norm=st.sampled_from(["batch", "layer", "none"]),
+    ),
+)
+heads = st.one_of(
+    st.builds(Head, channels=st.sampled_from([0, 64])),
+    st.builds(
+        Head,
+        channels=st.sampled_from([0, 64]),
+        activation=st.sampled_from(["relu", "leaky_relu"]),
+        norm=st.sampled_from(["batch", "none"]),
+        final_norm=st.sampled_from(["none", "batch", "layer"]),
+        pool=st.sampled_from(["average", "none"]),
+        hidden=st.sampled_from([(), (32,), (32, 16)]),
+        hidden_norm=st.sampled_from(["none", "batch"]),
+        dropout=st.sampled_from([0, 0.5]),
+        classifier=st.sampled_from(["linear", "conv"]),
+    ),
+)
 specs = st.builds(
     NetworkSpec,
-    stem=st.builds(Stem, channels=st.integers(32, 48), activation=activations),
+    stem=stems,
     stages=st.lists(
         st.lists(blocks, min_size=1, max_size=3).map(tuple), min_size=1, max_size=3
     ).map(tuple),
-    head=st.builds(Head, channels=st.sampled_from([0, 64])),
+    head=heads,
     input=st.builds(Input, resolution=st.integers(32, 64)),
     num_classes=st.integers(2, 20),
     padding=st.sampled_from(["symmetric", "same"]),
@@ -144,6 +183,57 @@ def test_the_activation_of_no_head_does_not_enter_the_digest():
     assert with_head[0].digest() != with_head[1].digest()
 
 
+@pytest.mark.parametrize(
+    ("head", "idle"),
+    [
+        (Head(0, hidden=(8,)), {"norm": "none"}),
+        (Head(64), {"hidden_norm": "batch"}),
+        (Head(64, classifier="conv"), {"pool": "none"}),
+    ],
+)
+def test_other_fields_of_the_head_without_effect_do_not_enter_the_digest(head, idle):
+    spec = load_network("mixnet_s").replace(head=head)
+    assert spec.replace(head=dataclasses.replace(head, **idle)).digest() == spec.digest()
+    assert spec.replace(head=dataclasses.replace(head, dropout=0.1)).digest() != spec.digest()
+
+
+def test_documents_do_not_mention_what_came_later_and_is_at_its_default():
+    data = load_network("mixnet_s").to_dict()
+    assert data["stem"] == {"channels": 16, "kernel": 3, "stride": 2, "activation": "relu"}
+    assert data["head"] == {"channels": 1536, "activation": "relu"}
+    explicit = {**data, "head": {**data["head"], "pool": "average", "hidden": [], "dropout": 0}}
+    assert NetworkSpec.from_dict(explicit).to_yaml() == load_network("mixnet_s").to_yaml()
+
+
+VGG = NetworkSpec(
+    stem=Stem(channels=8, stride=1, bias=True),
+    stages=((PoolBlock(channels=8, kernel=2, stride=2),), (ConvBlock(channels=16, stride=2),)),
+    head=Head(0, pool="none", hidden=(32,), dropout=0.5),
+    input=Input(resolution=29),
+    num_classes=10,
+    name="vgg",
+)
+
+
+def test_fully_connected_layers_follow_the_size_of_the_map():
+    assert VGG.map_shape() == (16, 7, 7)
+    linears = [la.leaf for la in walk(VGG.tree(), VGG.in_shape) if isinstance(la.leaf, Linear)]
+    assert [leaf.in_features for leaf in linears] == [16 * 7 * 7, 32]
+    assert dict(VGG.parts())["hidden"] is dict(VGG.tree().children)["hidden"]
+    assert VGG.digest() != VGG.at(40).digest()
+
+
+def test_maps_that_become_too_small_are_told():
+    wide = PoolBlock(channels=16, kernel=5, padding=0)
+    data = VGG.replace(stages=(*VGG.stages, (wide,))).at(10).to_dict()
+    with pytest.raises(DocumentError, match=r"vgg: .* does not fit into its input of 3x3 pixels"):
+        NetworkSpec.from_dict(data)
+    late = VGG.replace(stages=((PoolBlock(channels=9),), (DSConv(channels=8, group_width=3),)))
+    with pytest.raises(MixnasError) as caught:
+        late.tree()
+    assert [line.split(": ")[1] for line in str(caught.value).splitlines()] == ["stages.0.0"]
+
+
 def test_the_resolution_keeps_the_other_fields_of_the_input():
     gray = load_network("mixnet_s").replace(input=Input(1, 32))
     assert gray.at(16).input == Input(1, 16)
@@ -189,8 +279,24 @@ def test_references_are_explicit_and_named():
         data = yaml.safe_load(spec.to_yaml())
         assert data["schema"] == SCHEMA
         for block in (b for stage in data["stages"] for b in stage):
-            kind = {"mbconv": MBConv, "dsconv": DSConv, "conv": ConvBlock}[block["op"]]
-            assert set(block) == {field.name for field in dataclasses.fields(kind)}
+            names = {field.name for field in dataclasses.fields(BLOCKS[block["op"]])}
+            assert set(block) <= names
+            assert names - set(block) <= {"se_base", "se_activation", "gate", "norm"}
+
+
+def test_what_is_published_is_no_part_of_the_network():
+    text = load_network("mixnet_s").to_yaml()
+    published = "published: {top1: 76.0, resolution: 224, source: somewhere}\n"
+    assert NetworkSpec.from_yaml(text + published) == NetworkSpec.from_yaml(text)
+    found = published_of(parse_document(text + published, "mine.yaml"))
+    assert found == Published(top1=76.0, resolution=224, source="somewhere")
+    assert published_of(parse_document(text, "mine.yaml")) is None
+    wrong = "published: {top1: 176.0, resolution: 224, sources: somewhere}\n"
+    with pytest.raises(DocumentError) as error:
+        NetworkSpec.from_yaml(text + wrong, "mine.yaml")
+    assert "mine.yaml:" in str(error.value)
+    assert "top1" in str(error.value)
+    assert "sources" in str(error.value)
 
 
 def test_kernels_of_one_size_are_one_kernel():
@@ -222,6 +328,21 @@ def first_block(**changes):
         ),
         (changed(padding="sane"), r"padding: unknown value 'sane' \(did you mean 'same'\?\)"),
         (changed(stem={}), "stem: 'channels' is missing"),
+        (
+            changed(stem={"channels": 8, "kernel": 4}),
+            "stem: an even kernel has no middle; give its padding in pixels, such as padding: 0",
+        ),
+        (changed(stem={"channels": 8, "stride": 5}), "stem.stride: .* or equal to 4; found 5"),
+        (
+            changed(stem={"channels": 8, "norm": "bath"}),
+            r"stem.norm: .* \(did you mean 'batch'\?\)",
+        ),
+        (
+            changed(stem={"channels": 8, "before": [8, 0]}),
+            r"stem.before\[1\]: input should be greater than or equal to 1; found 0",
+        ),
+        (changed(head={"clasifier": "conv"}), r"'clasifier' \(did you mean 'classifier'\?\)"),
+        (changed(head={"dropout": 1}), "head.dropout: input should be less than 1; found 1"),
         (
             changed(num_classes=0),
             "num_classes: input should be greater than or equal to 1; found 0",

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from nas.blocks import Block
+from nas.blocks.ends import stem_part, tail_parts
 from nas.cost import tally
 from nas.ir import Node
 from nas.space import Genotype, Space
-from nas.spec import NetworkSpec, stem_part, tail_parts
+from nas.spec import NetworkSpec
 
 NOISE = 0.003  # standard deviation of accuracy between seeds
 
@@ -247,7 +248,8 @@ def _madds_before(spec: NetworkSpec, width: int) -> float:
 def _madds_after(spec: NetworkSpec, channels: int) -> float:
     """Return the multiply-adds of the head and the classifier."""
     size = _resolution(spec, len(spec.stages))
+    shape = (channels, size, size)
     tail: list[Block | Node] = [
-        part for _, part in tail_parts(spec.head, channels, spec.num_classes, spec.rules)
+        part for _, part in tail_parts(spec.head, shape, spec.num_classes, spec.rules)
     ]
-    return float(tally(tail, spec.rules, (channels, size, size)).madds)
+    return float(tally(tail, spec.rules, shape).madds)

@@ -4,12 +4,53 @@ import dataclasses
 from typing import Any
 
 from nas.blocks.base import Block
+from nas.blocks.classic import (
+    ConvNeXtBlock,
+    DarknetBlock,
+    DenseLayer,
+    Fire,
+    Inception,
+    SeparableConv,
+    Transition,
+    XceptionBlock,
+)
 from nas.blocks.conv import ConvBlock
 from nas.blocks.dsconv import DSConv
 from nas.blocks.mbconv import MBConv
+from nas.blocks.mobile import (
+    FusedMBConv,
+    GhostBlock,
+    ShuffleBlock,
+    ShuffleV2Block,
+    UniversalBlock,
+)
 from nas.blocks.parts import Rules
+from nas.blocks.pool import PoolBlock
+from nas.blocks.residual import BasicBlock, Bottleneck, Res2Net, SplitAttentionBlock
 
-BLOCKS: dict[str, type[Block]] = {"mbconv": MBConv, "dsconv": DSConv, "conv": ConvBlock}
+BLOCKS: dict[str, type[Block]] = {
+    "mbconv": MBConv,
+    "dsconv": DSConv,
+    "conv": ConvBlock,
+    "basic": BasicBlock,
+    "bottleneck": Bottleneck,
+    "res2net": Res2Net,
+    "split_attention": SplitAttentionBlock,
+    "fused": FusedMBConv,
+    "universal": UniversalBlock,
+    "ghost": GhostBlock,
+    "shuffle": ShuffleBlock,
+    "shuffle_v2": ShuffleV2Block,
+    "darknet": DarknetBlock,
+    "xception": XceptionBlock,
+    "separable": SeparableConv,
+    "fire": Fire,
+    "dense": DenseLayer,
+    "transition": Transition,
+    "inception": Inception,
+    "convnext": ConvNeXtBlock,
+    "pool": PoolBlock,
+}
 FIELDS: dict[str, frozenset[str]] = {
     op: frozenset(f.name for f in dataclasses.fields(kind)) for op, kind in BLOCKS.items()
 }
@@ -21,4 +62,31 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 """Default values of every family's fields, for documents that leave them out."""
 
-__all__ = ["BLOCKS", "DEFAULTS", "FIELDS", "Block", "ConvBlock", "DSConv", "MBConv", "Rules"]
+__all__ = [
+    "BLOCKS",
+    "DEFAULTS",
+    "FIELDS",
+    "BasicBlock",
+    "Block",
+    "Bottleneck",
+    "ConvBlock",
+    "ConvNeXtBlock",
+    "DSConv",
+    "DarknetBlock",
+    "DenseLayer",
+    "Fire",
+    "FusedMBConv",
+    "GhostBlock",
+    "Inception",
+    "MBConv",
+    "PoolBlock",
+    "Res2Net",
+    "Rules",
+    "SeparableConv",
+    "ShuffleBlock",
+    "ShuffleV2Block",
+    "SplitAttentionBlock",
+    "Transition",
+    "UniversalBlock",
+    "XceptionBlock",
+]

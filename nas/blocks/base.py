@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from nas.blocks.fields import Channels, Stride
-from nas.blocks.parts import Rules
-from nas.ir import Node, Residual, Seq
+from nas.blocks.parts import Rules, make_divisible
+from nas.ir import Node, Residual, Seq, Shape, end_shape
 
 CONFIG = ConfigDict(extra="forbid")
 B = TypeVar("B", bound="Block")
@@ -28,6 +30,7 @@ class Block:
         stride: Stride of the block, 1 or 2; the family decides which convolution has it.
         context: For each field whose value may have no effect, the same effect as another value, or
             be impossible: what that depends on, by the names of other fields and ``in_channels``.
+        repeatable: Whether a deeper network repeats the block.
     """
 
     channels: Channels
@@ -35,6 +38,7 @@ class Block:
     context: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "skip": ("stride", "channels", "in_channels")
     }
+    repeatable: ClassVar[bool] = True
 
     @property
     def family(self) -> str:
@@ -62,6 +66,17 @@ class Block:
             ValueError: If the fields are not compatible with the number of channels.
         """
 
+    def widened(self: B, factor: float, before: int, in_channels: int) -> B:
+        """Return the block of a wider or narrower network, with rounded channels.
+
+        Args:
+            factor: What the width is multiplied by.
+            before: Number of the block's input channels in the network that it is of.
+            in_channels: Number of its input channels in the scaled network.
+        """
+        del before, in_channels
+        return dataclasses.replace(self, channels=make_divisible(self.channels * factor))
+
     def canonical_value(self, name: str, in_channels: int) -> Any:
         """Return the value that stands for all values of a field with the same effect as its own.
 
@@ -87,3 +102,13 @@ class Block:
         if skip and self.stride == 1 and in_channels == self.channels:
             return Residual(tuple(parts))
         return Seq(tuple(parts))
+
+
+@lru_cache(1 << 12)
+def shape_after(block: Block, shape: Shape, rules: Rules) -> Shape:
+    """Return the shape of a block's output for an input of `shape`.
+
+    Raises:
+        ValueError: If the block does not fit its input.
+    """
+    return end_shape(block.expand(shape[0], rules), shape)

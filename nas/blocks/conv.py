@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
 from nas.blocks.base import CONFIG, Block
-from nas.blocks.fields import ActivationName, Kernels
-from nas.blocks.parts import Rules, dense
+from nas.blocks.fields import ActivationName, Kernels, later
+from nas.blocks.parts import Rules, biased, dense
 from nas.ir import Node
 
 
@@ -21,12 +21,14 @@ class ConvBlock(Block):
         kernels: Exactly one kernel size; a tuple because all families share this field.
         activation: Activation function after the convolution.
         skip: Whether the input is added to the output where the shapes allow it.
+        norm: ``batch``, or ``none``, with which the convolution has a bias (VGG, AlexNet).
     """
 
     op: Literal["conv"] = "conv"
     kernels: Kernels = (3,)
     activation: ActivationName = "relu"
     skip: bool = False
+    norm: Annotated[Literal["batch", "none"], later("batch")] = "batch"
     context: ClassVar[Mapping[str, tuple[str, ...]]] = {**Block.context, "kernels": ()}
 
     def expand(self, in_channels: int, rules: Rules) -> Node:
@@ -35,7 +37,8 @@ class ConvBlock(Block):
         Raises:
             ValueError: If there is more than one kernel size.
         """
-        conv = dense(
+        make = dense if self.norm == "batch" else biased
+        conv = make(
             in_channels,
             self.channels,
             kernel=self._kernel(),

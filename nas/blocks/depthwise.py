@@ -4,14 +4,29 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
 from nas.blocks.base import CONFIG, Block
-from nas.blocks.fields import ActivationName, Groups, GroupWidth, Kernels, SERatio, Split
-from nas.blocks.parts import Rules, depthwise, shortest_binary, split_channels, squeeze_excite
-from nas.ir import Node
+from nas.blocks.fields import (
+    ActivationName,
+    Groups,
+    GroupWidth,
+    Kernels,
+    SERatio,
+    Split,
+    later,
+)
+from nas.blocks.parts import (
+    Rules,
+    depthwise,
+    make_divisible,
+    split_channels,
+    squeeze_excite,
+)
+from nas.blocks.ratios import share
+from nas.ir import Gate, Node
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -24,9 +39,16 @@ class DepthwiseBlock(Block):
         dilated: Whether dilated 3x3 kernels replace larger ones at stride 1.
         group_width: Channels per convolution group in the middle; 1 makes it depthwise.
         project_groups: Number of groups of the 1x1 projection.
-        se_ratio: Squeezed channels of SE as a fraction of the block's input channels; 0 for no SE.
-        activation: Activation function after the convolutions and inside SE.
+        se_ratio: Squeezed channels of SE as a fraction of the channels that `se_base` names; 0 for
+            no SE.
+        activation: Activation function after the convolutions and, unless `se_activation` names
+            another, inside SE.
         skip: Whether the input is added to the output where the shapes allow it.
+        se_base: Channels that `se_ratio` refers to: the block's ``input`` (MnasNet, MixNet,
+            EfficientNet), or its ``middle``, where SE stands; squeezed channels are then rounded to
+            a multiple of 8 (Howard et al. 2019, MobileNetV3, section 5.3).
+        se_activation: Activation function inside SE; None for the block's.
+        gate: Function of SE's gate, ``sigmoid`` or ``hard_sigmoid`` (MobileNetV3).
     """
 
     kernels: Kernels = (3,)
@@ -37,12 +59,18 @@ class DepthwiseBlock(Block):
     se_ratio: SERatio = 0
     activation: ActivationName = "relu"
     skip: bool = True
+    se_base: Annotated[Literal["input", "middle"], later("input")] = "input"
+    se_activation: Annotated[ActivationName | None, later(None)] = None
+    gate: Annotated[Gate, later("sigmoid")] = "sigmoid"
     context: ClassVar[Mapping[str, tuple[str, ...]]] = {
         **Block.context,
         "split": ("kernels", "group_width", "in_channels"),
         "dilated": ("kernels", "stride"),
         "project_groups": ("channels", "group_width", "in_channels"),
-        "se_ratio": ("in_channels",),
+        "se_ratio": ("se_base", "group_width", "in_channels"),
+        "se_base": ("se_ratio", "group_width", "in_channels"),
+        "se_activation": ("se_ratio", "activation"),
+        "gate": ("se_ratio",),
     }
 
     @abstractmethod
@@ -64,17 +92,30 @@ class DepthwiseBlock(Block):
         if name == "project_groups":
             split_channels(self.middle_channels(in_channels), self.project_groups)
             split_channels(self.channels, self.project_groups)
-        if name == "se_ratio" and self.se_ratio:
-            reduced = self._reduced(in_channels)
-            return shortest_binary(
-                (reduced - 1) / in_channels,
-                (reduced + 1) / in_channels,
-                lambda ratio: 0 < ratio <= 1 and max(1, int(in_channels * ratio)) == reduced,
-            )
+        if name in ("se_ratio", "se_base", "se_activation", "gate"):
+            return self._canonical_se(name, in_channels)
         return super().canonical_value(name, in_channels)
+
+    def _canonical_se(self, name: str, in_channels: int) -> Any:
+        """Return the canonical value of a field that only SE knows."""
+        if not self.se_ratio:
+            return getattr(type(self), name)
+        if name == "gate":
+            return self.gate
+        if name == "se_activation":
+            return None if self.se_activation == self.activation else self.se_activation
+        reduced = self._reduced(in_channels)
+        if reduced <= in_channels:  # some ratio to the input leads to as many channels
+            least = share(in_channels, reduced, lambda ratio: max(1, int(in_channels * ratio)))
+            return least if name == "se_ratio" else "input"
+        mid = self.middle_channels(in_channels)
+        least = share(mid, reduced, lambda ratio: make_divisible(mid * ratio), margin=16)
+        return least if name == "se_ratio" else "middle"
 
     def _reduced(self, in_channels: int) -> int:
         """Return the number of channels that SE squeezes to."""
+        if self.se_base == "middle":
+            return make_divisible(self.middle_channels(in_channels) * self.se_ratio)
         return max(1, int(in_channels * self.se_ratio))
 
     def _middle(self, mid: int, in_channels: int, rules: Rules) -> list[tuple[str, Node]]:
@@ -91,5 +132,7 @@ class DepthwiseBlock(Block):
         )
         if not self.se_ratio:
             return [("depthwise", mixed)]
-        squeeze = squeeze_excite(mid, self._reduced(in_channels), self.activation)
+        squeeze = squeeze_excite(
+            mid, self._reduced(in_channels), self.se_activation or self.activation, self.gate
+        )
         return [("depthwise", mixed), ("se", squeeze)]

@@ -12,7 +12,16 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 KERNEL_SIZES = (1, 3, 5, 7, 9, 11, 13)
 MAX_GROUPS = 5
 MAX_CHANNELS = 16384
-ACTIVATIONS = ("relu", "relu6", "swish", "hard_swish", "mish", "gelu", "identity")
+ACTIVATIONS = (
+    "relu",
+    "relu6",
+    "swish",
+    "hard_swish",
+    "mish",
+    "gelu",
+    "leaky_relu",  # of slope 0.1, as in Darknet
+    "identity",
+)
 
 
 def _kernel(value: int) -> int:
@@ -50,8 +59,26 @@ def _whole_as_int(value: float) -> float:
     return int(value) if float(value).is_integer() else value
 
 
+def later(default: Any) -> Any:
+    """Return a mark for a field that came later than the first documents.
+
+    It is left out of documents, and so of hashes, where it has its default.
+
+    Args:
+        default: The field's default.
+    """
+    return Field(exclude_if=lambda value: bool(value == default))
+
+
 Kernel = Annotated[int, Field(strict=True), AfterValidator(_kernel)]
+AnyKernel = Annotated[int, Field(ge=1, le=max(KERNEL_SIZES), strict=True)]
+"""A kernel size, odd or even, of a layer whose padding can be given."""
+
+Pixels = Annotated[int, Field(ge=0, le=16, strict=True)]
 Kernels = Annotated[tuple[Kernel, ...], BeforeValidator(_as_list), AfterValidator(_kernels)]
+OptionalKernels = Annotated[
+    tuple[Kernel, ...], BeforeValidator(_as_list), AfterValidator(lambda v: _kernels(v) if v else v)
+]
 Channels = Annotated[int, Field(ge=1, le=MAX_CHANNELS, strict=True)]
 Stride = Annotated[int, Field(ge=1, le=2, strict=True)]
 Split = Literal["equal", "exponential"]

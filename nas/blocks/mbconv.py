@@ -10,7 +10,8 @@ from pydantic.dataclasses import dataclass
 from nas.blocks.base import CONFIG
 from nas.blocks.depthwise import DepthwiseBlock
 from nas.blocks.fields import Groups, Ratio
-from nas.blocks.parts import Rules, expanded, pointwise, shortest_binary, split_channels
+from nas.blocks.parts import Rules, expanded, pointwise, split_channels
+from nas.blocks.ratios import multiple
 from nas.ir import Node
 
 
@@ -33,6 +34,8 @@ class MBConv(DepthwiseBlock):
     context: ClassVar[Mapping[str, tuple[str, ...]]] = {
         **DepthwiseBlock.context,
         "split": ("kernels", "expansion", "group_width", "in_channels"),
+        "se_ratio": ("se_base", "expansion", "group_width", "in_channels"),
+        "se_base": ("se_ratio", "expansion", "group_width", "in_channels"),
         "project_groups": ("channels", "expansion", "group_width", "in_channels"),
         "expansion": ("group_width", "in_channels"),
         "expand_groups": ("expansion", "group_width", "in_channels"),
@@ -83,15 +86,8 @@ class MBConv(DepthwiseBlock):
         if not self.expands(in_channels):
             return 1
 
-        def same(ratio: float) -> bool:
-            return (
-                0 < ratio <= 16
-                and expanded(in_channels, ratio, width) == mid
-                and (ratio != 1 or mid != in_channels)
-            )
+        def product(ratio: float) -> int:
+            found = expanded(in_channels, ratio, width)
+            return -1 if ratio == 1 and found == in_channels else found  # no layer at all
 
-        whole = next((ratio for ratio in range(1, 17) if same(ratio)), None)
-        if whole is not None:
-            return whole
-        around = width + 2 * 8  # rounding moves the product by less
-        return shortest_binary((mid - around) / in_channels, (mid + around) / in_channels, same)
+        return multiple(in_channels, mid, product, margin=width + 2 * 8)

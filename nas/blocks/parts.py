@@ -5,7 +5,6 @@ Every function is cached: equal arguments return the same tree, so that its cost
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -13,17 +12,22 @@ from nas.ir import (
     Activation,
     BatchNorm,
     Conv,
+    Flatten,
+    Gate,
     GlobalPool,
     Linear,
     MixConv,
     Node,
     Padding,
+    Pool,
     Seq,
     SqueezeExcite,
 )
 from nas.units import number_of
 
 _CACHE = 1 << 16
+Parts = list[tuple[str, Node]]
+"""Named layer trees that run one after another."""
 
 
 class Rules(NamedTuple):
@@ -40,10 +44,16 @@ class Rules(NamedTuple):
     norm_momentum: float = 0.1
 
 
-def make_divisible(value: float, divisor: int = 8) -> int:
-    """Round to a multiple of `divisor`, never down by over 10% (MobileNetV2's published code)."""
+def make_divisible(value: float, divisor: int = 8, round_limit: float = 0.9) -> int:
+    """Round to a multiple of `divisor` (MobileNetV2's published code).
+
+    Args:
+        value: The number.
+        divisor: What the result is a multiple of, and at least.
+        round_limit: Smallest share of the number that it may be rounded down to.
+    """
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * value else rounded
+    return rounded + divisor if rounded < round_limit * value else rounded
 
 
 def expanded(in_channels: int, ratio: float, group_width: int = 1) -> int:
@@ -55,27 +65,6 @@ def expanded(in_channels: int, ratio: float, group_width: int = 1) -> int:
     """
     mid = in_channels * ratio if isinstance(ratio, int) else make_divisible(in_channels * ratio)
     return -(-int(mid) // group_width) * group_width
-
-
-def shortest_binary(low: float, high: float, suits: Callable[[float], bool]) -> float:
-    """Return the number with the fewest binary places that suits, the smallest of them.
-
-    Args:
-        low: Lower end of the range in which numbers are tried.
-        high: Upper end of the range.
-        suits: Whether a number suits; some number in the range must.
-
-    Raises:
-        ValueError: If no number suits.
-    """
-    for places in range(53):
-        scale = 1 << places
-        for numerator in range(max(0, int(low * scale)), int(high * scale) + 2):
-            number = numerator / scale
-            value = int(number) if number.is_integer() else number
-            if suits(value):
-                return value
-    raise ValueError(f"no number between {low} and {high} suits")
 
 
 def split_channels(channels: int, groups: int, rule: str = "equal") -> tuple[int, ...]:
@@ -107,19 +96,38 @@ def split_channels(channels: int, groups: int, rule: str = "equal") -> tuple[int
 
 @lru_cache(_CACHE)
 def pointwise(
-    in_channels: int, out_channels: int, *, groups: int, activation: str | None, rules: Rules
+    in_channels: int,
+    out_channels: int,
+    *,
+    groups: int,
+    activation: str | None,
+    rules: Rules,
+    stride: int = 1,
 ) -> Seq:
     """Return a 1x1 convolution with BN and an activation, if any.
 
     With several groups, input and output channels are both split equally, without a shuffle.
     """
-    conv: Node = Conv(in_channels, out_channels)
+    conv: Node = Conv(in_channels, out_channels, stride=stride)
     if groups > 1:
         sizes = zip(
             split_channels(in_channels, groups), split_channels(out_channels, groups), strict=True
         )
-        conv = MixConv(tuple(Conv(i, o) for i, o in sizes))
+        conv = MixConv(tuple(Conv(i, o, stride=stride) for i, o in sizes))
     return _with_norm(conv, out_channels, activation, rules)
+
+
+@lru_cache(_CACHE)
+def pooled_pointwise(in_channels: int, out_channels: int, stride: int, rules: Rules) -> Seq:
+    """Return average pooling with the given stride, if it is not 1, a 1x1 convolution and BN.
+
+    A last window that reaches beyond the image is averaged over what is inside.
+    """
+    conv = pointwise(in_channels, out_channels, groups=1, activation=None, rules=rules)
+    if stride == 1:
+        return conv
+    pool = Pool("average", stride, stride, (0, 0, 0, 0), ceil=True)
+    return Seq((("pool", pool), *conv.children))
 
 
 @lru_cache(_CACHE)
@@ -135,6 +143,21 @@ def dense(
     """Return a dense convolution with BN and an activation, if any."""
     conv = Conv(in_channels, out_channels, kernel, stride, padding=rules.padding)
     return _with_norm(conv, out_channels, activation, rules)
+
+
+@lru_cache(_CACHE)
+def biased(
+    in_channels: int,
+    out_channels: int,
+    *,
+    kernel: int,
+    stride: int,
+    activation: str | None,
+    rules: Rules,
+) -> Seq:
+    """Return a dense convolution with a bias and no BN, and an activation, if any."""
+    conv = Conv(in_channels, out_channels, kernel, stride, bias=True, padding=rules.padding)
+    return _activated([("conv", conv)], activation)
 
 
 @lru_cache(_CACHE)
@@ -187,11 +210,12 @@ def depthwise(
 
 
 @lru_cache(_CACHE)
-def squeeze_excite(channels: int, reduced: int, activation: str) -> SqueezeExcite:
+def squeeze_excite(
+    channels: int, reduced: int, activation: str, gate: Gate = "sigmoid"
+) -> SqueezeExcite:
     """Return a squeeze-and-excitation layer with biases that squeezes to `reduced` channels."""
-    return SqueezeExcite(
-        Conv(channels, reduced, bias=True), Conv(reduced, channels, bias=True), activation
-    )
+    reduce, expand = Conv(channels, reduced, bias=True), Conv(reduced, channels, bias=True)
+    return SqueezeExcite(reduce, expand, activation, gate=gate)
 
 
 @lru_cache(1)
@@ -200,20 +224,36 @@ def global_pool() -> GlobalPool:
     return GlobalPool()
 
 
+@lru_cache(1)
+def flatten() -> Flatten:
+    """Return what turns an image into a row of features."""
+    return Flatten()
+
+
 @lru_cache(_CACHE)
 def linear(in_features: int, out_features: int) -> Linear:
     """Return a fully connected layer with bias."""
     return Linear(in_features, out_features)
 
 
-def _with_norm(conv: Node, channels: int, activation: str | None, rules: Rules) -> Seq:
-    norm = BatchNorm(channels, rules.norm_eps, rules.norm_momentum)
-    parts: list[tuple[str, Node]] = [("conv", conv), ("norm", norm)]
-    if activation not in (None, "identity"):
-        parts.append(("act", _activation(activation)))
+def _with_norm(conv: Node, channels: int, function: str | None, rules: Rules) -> Seq:
+    norm = batch_norm(channels, rules)
+    return _activated([("conv", conv), ("norm", norm)], function)
+
+
+def _activated(parts: Parts, function: str | None) -> Seq:
+    if function not in (None, "identity"):
+        parts.append(("act", activation(function)))
     return Seq(tuple(parts))
 
 
 @lru_cache(_CACHE)
-def _activation(function: str) -> Activation:
+def batch_norm(channels: int, rules: Rules) -> BatchNorm:
+    """Return a batch normalization with the network's constants."""
+    return BatchNorm(channels, rules.norm_eps, rules.norm_momentum)
+
+
+@lru_cache(_CACHE)
+def activation(function: str) -> Activation:
+    """Return an activation function by its name."""
     return Activation(function)

@@ -14,7 +14,7 @@ from nas.blocks import Block
 from nas.blocks.parts import Rules, make_divisible
 from nas.errors import MixnasError, unknown
 from nas.scale.factors import Factors
-from nas.spec import NetworkSpec
+from nas.spec import Head, NetworkSpec
 
 B = TypeVar("B", bound=Block)
 RESOLUTION_STEP = 4
@@ -153,7 +153,8 @@ def _with_repeats(stage: tuple[Block, ...], blocks: int) -> tuple[Block, ...]:
     runs, before = _runs(stage), len(stage)
     resized: list[list[Block]] = []
     for run in reversed(runs):
-        length = max(1, round(len(run) / before * blocks))
+        kept = not run[0].repeatable
+        length = len(run) if kept else max(1, round(len(run) / before * blocks))
         more = length - len(run)
         resized.insert(0, [*run[:length], *[_at_stride_1(run[-1])] * more])
         before, blocks = before - len(run), blocks - length
@@ -177,28 +178,40 @@ def _at_stride_1(block: B) -> B:
 
 def _widened(spec: NetworkSpec, factor: float, rules: ScalingRules) -> NetworkSpec:
     """Return a network with more or fewer channels."""
-    stem, head = spec.stem.channels, spec.head.channels
+    stem = spec.stem
     if rules.stem == "scale":
-        stem = make_divisible(stem * factor)
-    if head and rules.head != "keep":  # without channels there is no head
-        wide = make_divisible(head * factor)
-        head = max(head, wide) if rules.head == "grow" else wide
-    channels, stages = stem, []
+        stem = dataclasses.replace(
+            stem,
+            channels=make_divisible(stem.channels * factor),
+            before=tuple(make_divisible(channels * factor) for channels in stem.before),
+        )
+    channels, before, stages = stem.channels, spec.stem.channels, []
     for stage in spec.stages:
         blocks = []
         for block in stage:
-            wide_block = dataclasses.replace(
-                block, channels=make_divisible(block.channels * factor)
-            )
+            wide_block = block.widened(factor, before, channels)
+            before = block.channels
             if rules.group_width == "scale" and getattr(block, "group_width", 1) > 1:
                 wide_block = _with_group_width(wide_block, factor, channels, spec.rules)
             blocks.append(wide_block)
             channels = wide_block.channels
         stages.append(tuple(blocks))
     return spec.replace(
-        stem=dataclasses.replace(spec.stem, channels=stem),
-        stages=tuple(stages),
-        head=dataclasses.replace(spec.head, channels=head),
+        stem=stem, stages=tuple(stages), head=_widened_head(spec.head, factor, rules)
+    )
+
+
+def _widened_head(head: Head, factor: float, rules: ScalingRules) -> Head:
+    """Return a head whose layers have more or fewer channels; those it does not have stay away."""
+    if rules.head == "keep":
+        return head
+
+    def wide(channels: int) -> int:
+        scaled_channels = make_divisible(channels * factor) if channels else 0
+        return max(channels, scaled_channels) if rules.head == "grow" else scaled_channels
+
+    return dataclasses.replace(
+        head, channels=wide(head.channels), hidden=tuple(map(wide, head.hidden))
     )
 
 

@@ -17,7 +17,7 @@ from nas.accuracy.supernet import Supernet
 from nas.accuracy.zero_cost import ZeroCost
 from nas.data import DataSource, load_data
 from nas.document import digest
-from nas.errors import MixnasError
+from nas.errors import MixnasError, OtherVersionError
 from nas.executors.base import Executor, Resources
 from nas.executors.local import LocalExecutor
 from nas.latency import Device, MeasurementSettings, open_device
@@ -114,9 +114,12 @@ class SearchComponents:
             return None
         try:
             predictor = load_predictor(self.device, self.space, config.space)
-        except MixnasError:
+        except MixnasError as error:
             if config.latency == "predicted":
                 raise
+            if isinstance(error, OtherVersionError):  # the user believes that there is one
+                remark = f"note: latencies are measured, not predicted: {error}"
+                console.print(remark, soft_wrap=True, markup=False)
             return None
         if console.is_terminal:
             low, high = predictor.range_ms

@@ -11,10 +11,11 @@ import typer
 
 from nas import cli
 from nas.blocks import Block
-from nas.cost import Cost
+from nas.cost import Cost, count
 from nas.errors import MixnasError
 from nas.files import write_new
 from nas.limits import parse_limits, with_budget
+from nas.references import Reference, references
 from nas.space import Space, Variable, load_space, sample, sample_many, size, space_names
 from nas.space.size import upper_bound
 from nas.spec import NetworkSpec, load_network
@@ -76,6 +77,55 @@ def list_spaces(json: Json = False) -> None:
             for r in rows
         ],
     )
+
+
+@app.command("references")
+def list_references(json: Json = False) -> None:
+    """List the published networks that come with the package, with their costs and accuracies."""
+    rows = [_reference(reference) for reference in references()]
+    if json:
+        cli.print_json(rows)
+        return
+    cli.print_table(
+        "Reference networks",
+        ["network", "family", "params", "MAdds", "pixels", "top-1 (%)", "published in"],
+        [
+            [
+                row["name"],
+                row["family"],
+                format_count(row["params"]),
+                format_count(row["madds"]),
+                str(row["resolution"]),
+                _accuracy(row),
+                (row["published"] or {}).get("source", ""),
+            ]
+            for row in rows
+        ],
+        "Top-1 accuracy on ImageNet, as published; at a resolution of its own, that is given.",
+    )
+
+
+def _reference(reference: Reference) -> dict[str, Any]:
+    spec, published = reference.spec, reference.published
+    cost = count(spec)
+    return {
+        "name": spec.name,
+        "family": reference.family,
+        "description": reference.description,
+        "resolution": spec.input.resolution,
+        "params": cost.params,
+        "madds": cost.madds,
+        "activations": cost.activations,
+        "published": None if published is None else dataclasses.asdict(published),
+    }
+
+
+def _accuracy(row: dict[str, Any]) -> str:
+    published = row["published"]
+    if published is None:
+        return ""
+    at = "" if published["resolution"] == row["resolution"] else f" at {published['resolution']}"
+    return f"{published['top1']:.1f}{at}"
 
 
 def _restriction_texts(space: Space) -> list[str]:

@@ -8,6 +8,7 @@ import typing
 from typing import Any
 
 from nas.blocks import FIELDS
+from nas.blocks.ends import UNCENTRED
 from nas.blocks.fields import Stride
 from nas.document import Document, Location, validate
 from nas.errors import DocumentError, LimitError, MixnasError, nearest, unknown
@@ -22,6 +23,7 @@ from nas.space.outline import (
     RESERVED,
     STAGE_KEYS,
     SpaceDocument,
+    kind_of,
     read_outline,
 )
 from nas.space.plan import BlockPlan, StagePlan, ValueSource
@@ -131,6 +133,7 @@ class _Compiler(Declarations):
         outline = self.outline
         self._check_names()
         stem = self._record("stem", outline.stem, Stem, self.base and self.base.stem)
+        self._check_stem(stem)
         head = self._record("head", outline.head, Head, self.base and self.base.head)
         images = self._record("input", outline.input, Input, self.base and self.base.input)
         rule = self._rule()
@@ -203,9 +206,18 @@ class _Compiler(Declarations):
         for item in dataclasses.fields(kind):
             if item.name not in sources and item.default is dataclasses.MISSING:
                 self._note((name,), f"'{item.name}' is missing")
-        for source in sources.values():
+        for key, source in sources.items():
+            if source.variable is not None and isinstance(source.options[0], tuple):
+                self._note((name, key), "must be a list, not a choice between lists")
             self._use(source, Site())
         return sources
+
+    def _check_stem(self, sources: dict[str, ValueSource]) -> None:
+        """Refuse kernels that need a padding where there is none."""
+        kernel, padding = (sources.get(key, ValueSource()) for key in ("kernel", "padding"))
+        even = any(isinstance(size, int) and size % 2 == 0 for size in kernel.options)
+        if even and padding.options == (None,) and "stem.padding" not in self.broken:
+            self._note(("stem", "kernel"), UNCENTRED)
 
     # -- stages -----------------------------------------------------------------------------
 
@@ -240,7 +252,7 @@ class _Compiler(Declarations):
         each = bool(stage.get("each"))
         blocks: list[BlockPlan] = []
         for j in range(max_depth if each else min(2, max_depth)):
-            sources = {**shared, **self._fields(stage, name, j, base=first, allowed=allowed)}
+            sources = {**shared, **self._fields(stage, name, j, base=first, families=op.options)}
             plan = BlockPlan(op, sources, stride if j == 0 else 1)
             blocks.append(plan)
             # Without `each`, the second plan stands for all further blocks.
@@ -286,7 +298,7 @@ class _Compiler(Declarations):
         return self._source(f"{name}.{key}", expression, kind=KINDS[key], base=base, at=at)
 
     def _fields(
-        self, stage: dict[str, Any], name: str, j: int, *, base: Any, allowed: frozenset[str]
+        self, stage: dict[str, Any], name: str, j: int, *, base: Any, families: tuple[str, ...]
     ) -> dict[str, ValueSource]:
         """Return the sources of a block's fields, each from the most specific place that has it.
 
@@ -295,7 +307,7 @@ class _Compiler(Declarations):
             name: Name of the stage.
             j: Position of the block in the stage.
             base: First block of the base network's stage, if any.
-            allowed: Names of the fields that the block families of the stage have.
+            families: Block families that the stage can have.
         """
         role = "first" if j == 0 else "rest"
         places: list[tuple[dict[str, Any], str, Location]] = [
@@ -305,13 +317,13 @@ class _Compiler(Declarations):
             (self.outline.defaults, name, ("defaults",)),
         ]
         sources: dict[str, ValueSource] = {}
-        for key in (key for key in BLOCK_FIELDS if key in allowed):  # `defaults` may have others
+        for key in (k for k in BLOCK_FIELDS if any(k in FIELDS[op] for op in families)):
             for place, prefix, at in places:
                 if key in place:
                     sources[key] = self._source(
                         f"{prefix}.{key}",
                         place[key],
-                        kind=KINDS[key],
+                        kind=kind_of(key, families),
                         base=getattr(base, key, None),
                         at=(*at, key),
                     )

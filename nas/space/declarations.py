@@ -105,6 +105,8 @@ class Declarations:
         values, weights = expand(expression, kind, base, document=self.document, at=at)
         if len(values) == 1 and not shared:
             return self._fixed(name, values[0])
+        if None in values:  # tables leave the values of inactive variables empty
+            self.document.fail(at, "null cannot be a choice; write it as a fixed value")
         if name not in self.names:
             self.names[name] = len(self.values)
             self.values.append((values, weights))

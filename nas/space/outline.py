@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -25,11 +26,19 @@ PLACEHOLDERS: dict[str, Any] = {"op": "mbconv", "depth": 1, "channels": 8}
 KINDS: dict[str, Any] = {"op": Op, "depth": Depth, "channels": Channels}
 """Type of every field of a stage and of its blocks."""
 
-for _op, _block in BLOCKS.items():
-    for _name, _hint in typing.get_type_hints(_block, include_extras=True).items():
+_HINTS: dict[str, dict[str, Any]] = {
+    op: typing.get_type_hints(block, include_extras=True) for op, block in BLOCKS.items()
+}
+for _op, _hints in _HINTS.items():
+    for _name, _hint in _hints.items():
         if _name in FIELDS[_op]:
             KINDS.setdefault(_name, _hint)
 BLOCK_FIELDS = tuple(key for key in KINDS if key not in ("op", "depth", "channels", "stride"))
+
+
+def kind_of(name: str, families: Iterable[str]) -> Any:
+    """Return the type of a field, as the first of some block families that has it gives it."""
+    return next((_HINTS[op][name] for op in families if name in FIELDS[op]), KINDS[name])
 
 
 def _as_text(value: Any) -> Any:

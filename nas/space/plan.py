@@ -123,6 +123,6 @@ def used_variables(sources: Iterable[ValueSource]) -> tuple[int, ...]:
     return tuple(source.variable for source in sources if source.variable is not None)
 
 
-def get_all(sources: dict[str, ValueSource], genotype: Genotype) -> dict[str, Any]:
+def get_all(sources: dict[str, ValueSource], genotype: Assignment) -> dict[str, Any]:
     """Return the value of every source in the network of a genotype."""
     return {key: source.get(genotype) for key, source in sources.items()}

@@ -1,6 +1,7 @@
 import pytest
 
 from nas.blocks import BLOCKS, DEFAULTS, FIELDS, ConvBlock, DSConv, MBConv, Rules
+from nas.blocks.base import shape_after
 from nas.ir import Residual
 
 
@@ -34,3 +35,10 @@ def test_a_skip_needs_stride_one_and_equal_channels():
 
 def test_a_block_names_its_family():
     assert {kind(channels=8).family for kind in BLOCKS.values()} == set(BLOCKS)
+
+
+def test_the_shape_after_a_block():
+    block = ConvBlock(channels=24, stride=2)
+    assert shape_after(block, (8, 9, 7), Rules()) == (24, 5, 4)
+    with pytest.raises(ValueError, match="group_width 2 does not divide 9 input channels"):
+        shape_after(DSConv(channels=8, group_width=2), (9, 4, 4), Rules())

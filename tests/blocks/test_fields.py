@@ -1,7 +1,8 @@
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from nas.blocks.fields import (
     KERNEL_SIZES,
@@ -14,6 +15,7 @@ from nas.blocks.fields import (
     Ratio,
     SERatio,
     Stride,
+    later,
 )
 
 
@@ -87,3 +89,15 @@ def test_kernels_and_activations_are_those_that_are_known():
     assert read(ActivationName, "mish") == "mish"
     with pytest.raises(ValidationError, match="'relu', 'relu6', 'swish'"):
         read(ActivationName, "tanh")
+
+
+def test_fields_that_came_later_are_written_only_where_they_are_not_at_their_default():
+    @dataclass
+    class Record:
+        old: int = 1
+        new: Annotated[tuple[int, ...], later(())] = ()
+
+    adapter = TypeAdapter(Record)
+    assert adapter.dump_python(Record(), mode="json") == {"old": 1}
+    assert adapter.dump_python(Record(new=(2,)), mode="json") == {"old": 1, "new": [2]}
+    assert adapter.validate_python({"new": []}) == Record()

@@ -53,7 +53,10 @@ MULTIPLIED = {
     "mobilenetv2_110d": ("mobilenet_v2", Factors(1.2, 1.1), FIXED_ENDS, 4_516_520, 430_516_080),
     "mobilenetv2_120d": ("mobilenet_v2", Factors(1.4, 1.2), FIXED_ENDS, 5_831_144, 668_857_568),
 }
-NETWORKS = [load_network(name) for name in reference_names()]
+REFERENCES = [load_network(name) for name in reference_names()]
+NETWORKS = [
+    spec for spec in REFERENCES if {block.family for block in spec.blocks} <= {"mbconv", "dsconv"}
+]
 
 
 def costs(spec):
@@ -85,10 +88,9 @@ def test_mixnet_l_is_mixnet_m_scaled():
     assert scaled(load_network("mixnet_m"), Factors(width=1.3), MIXNET) == load_network("mixnet_l")
 
 
-@pytest.mark.parametrize("spec", NETWORKS, ids=lambda spec: spec.name)
 @pytest.mark.parametrize("rules", [ScalingRules(), COMPOUND_RULES, FAST_RULES, FIXED_ENDS])
-def test_factors_of_1_change_nothing(spec, rules):
-    assert scaled(spec, Factors(), rules) is spec
+def test_factors_of_1_change_nothing(rules):
+    assert all(scaled(spec, Factors(), rules) is spec for spec in REFERENCES)
 
 
 def test_a_depth_of_nearly_1_changes_no_network_of_a_space():
@@ -260,3 +262,43 @@ def test_unknown_rules_are_refused(name):
     words = name.replace("_", " ")
     with pytest.raises(MixnasError, match=f"unknown rule for the {words} 'other'; allowed: "):
         ScalingRules(**{name: "other"})
+
+
+WIDENED = (
+    "resnet_50",
+    "densenet_121",
+    "googlenet",
+    "shufflenet_v2_x1_0",
+    "ghostnet_100",
+    "mobilenet_v3_small",
+    "squeezenet_1_1",
+    "convnext_atto",
+)
+
+
+@pytest.mark.parametrize(
+    "name", [*WIDENED, "mobilenet_v3_small", "squeezenet_1_1", "convnext_atto"]
+)
+def test_every_family_is_widened(name):
+    spec = load_network(name)
+    wide = scaled(spec, Factors(width=2.0), COMPOUND_RULES)
+    assert 2 < count(wide).params / count(spec).params < 4.2
+    assert [block.family for block in wide.blocks] == [block.family for block in spec.blocks]
+
+
+def test_dense_layers_grow_in_proportion():
+    spec = scaled(load_network("densenet_121"), Factors(width=0.5))
+    assert [block.channels for block in spec.blocks][:4] == [32, 48, 64, 80]
+
+
+def test_pooling_is_not_repeated():
+    spec = scaled(load_network("resnet_50"), Factors(depth=2.0))
+    assert [len(stage) for stage in spec.stages] == [1, 6, 8, 12, 6]
+
+
+def test_deep_stems_and_hidden_layers_are_widened():
+    stem = scaled(load_network("resnest_50"), Factors(width=2.0)).stem
+    assert (stem.before, stem.channels) == ((64, 64), 128)
+    head = scaled(load_network("mobilenet_v3_large"), Factors(width=0.5), COMPOUND_RULES).head
+    assert (head.channels, head.hidden) == (480, (640,))
+    assert scaled(load_network("resnet_18"), Factors(width=2.0), COMPOUND_RULES).head.channels == 0

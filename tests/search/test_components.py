@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from nas.errors import MixnasError
+from nas.errors import MixnasError, OtherVersionError
 from nas.executors.local import LocalExecutor
 from nas.samplers.random import RandomSampler
+from nas.search import components
 from nas.search.components import open_components, open_executor
 from nas.search.config import SearchConfig
 from nas.search.placements import SearchPlacements
@@ -63,6 +64,24 @@ def test_a_predictor_that_is_demanded_must_be_there(space):
     found = open_components(config, space)
     with pytest.raises(MixnasError, match="there is no latency predictor for 'small'"):
         found.prepare(config, Console(file=io.StringIO()))
+
+
+def test_a_predictor_of_another_version_is_not_passed_over_in_silence(space, monkeypatch):
+    def load(device, networks, named):
+        raise OtherVersionError("the predictor was made by another version; make it again: COMMAND")
+
+    monkeypatch.setattr(components, "load_predictor", load)
+    found = open_components(CONFIG, space)
+    said = io.StringIO()
+    predictor, _ = found.prepare(CONFIG, Console(file=said))
+    assert predictor is None
+    assert said.getvalue().splitlines()[-1] == (
+        "note: latencies are measured, not predicted: the predictor was made by another version; "
+        "make it again: COMMAND"
+    )
+    demanded = dataclasses.replace(CONFIG, latency="predicted")
+    with pytest.raises(OtherVersionError):
+        open_components(demanded, space).prepare(demanded, Console(file=io.StringIO()))
 
 
 def test_spaces_of_gray_images_are_refused(space):

@@ -4,6 +4,7 @@ from nas.document import parse_document
 from nas.errors import DocumentError
 from nas.space import size, space_from_yaml
 from nas.space.compile import compile_document
+from nas.spec import Head, Stem
 from tests.space.test_space import TINY
 
 
@@ -40,7 +41,7 @@ from tests.space.test_space import TINY
         (
             "op: {choice: [mbconv, conv]}",
             "op: conv",
-            "unknown key 'expansion'; allowed: activation, kernels, skip$",
+            "unknown key 'expansion'; allowed: activation, kernels, norm, skip$",
         ),
     ],
 )
@@ -293,3 +294,39 @@ def test_text_in_restrictions_must_be_possible():
     assert space_from_yaml(text % "swish").restrictions  # another space of the family may have it
     with pytest.raises(DocumentError, match=r"unknown value 'swich' \(did you mean 'swish'\?\)"):
         space_from_yaml(text % "swich")
+
+
+def test_the_ends_take_all_fields_of_a_network_and_choices_of_most():
+    space = space_from_yaml(
+        """
+        stem: {channels: 32, before: [16, 16], kernel: {choice: [2, 3]}, padding: 1, norm: none}
+        stages: {a: {channels: 16}}
+        head: {channels: 0, final_norm: {choice: [none, layer]}, hidden: [64], dropout: 0.2}
+        """
+    )
+    assert [v.name for v in space.variables] == ["stem.kernel", "head.final_norm"]
+    spec = space.decode((0, 1))
+    assert spec.stem == Stem(32, 2, before=(16, 16), padding=1, norm="none")
+    assert spec.head == Head(0, final_norm="layer", hidden=(64,), dropout=0.2)
+
+
+def test_ends_that_cannot_be_are_told():
+    uncentred = "stem.kernel: an even kernel has no middle; give its padding in pixels"
+    assert told("{stem: {channels: 8, kernel: {choice: [3, 4]}}, stages: {a: {channels: 8}}}") == [
+        f"{uncentred}, such as padding: 0"
+    ]
+    assert told(
+        "{stem: {channels: 8, padding: {choice: [null, 1]}, before: {choice: [[8], [16]]}},"
+        " stages: {a: {channels: 8}}, head: {hidden: 64, pool: avg}}"
+    ) == [
+        "stem.padding: null cannot be a choice; write it as a fixed value",
+        "stem.before: must be a list, not a choice between lists",
+        "head.hidden: input should be a valid tuple; found 64",
+        "head.pool: unknown value 'avg' (did you mean 'average'?); allowed: average, none",
+    ]
+
+
+def told(text):
+    with pytest.raises(DocumentError) as caught:
+        space_from_yaml(text)
+    return [line.split(": ", 1)[1] for line in str(caught.value).splitlines()]

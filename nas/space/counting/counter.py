@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 from nas.blocks import Rules
+from nas.blocks.ends import stem_part, tail_parts
 from nas.cost import Cost, Count, tally
 from nas.errors import MixnasError
 from nas.ir import Shape
@@ -15,7 +16,7 @@ from nas.space.compile import Plans
 from nas.space.counting.tables import CostTables, open_tables
 from nas.space.plan import get_all, used_variables
 from nas.space.variables import Genotype
-from nas.spec import Head, Input, Stem, stem_part, tail_parts
+from nas.spec import Head, Input, Stem
 
 _CACHE = 50_000
 
@@ -94,7 +95,7 @@ class Counter:
 
     def _tail(self, genotype: Genotype, shape: Shape) -> Count:
         head = Head(**get_all(self._plans.head, genotype))
-        parts = tail_parts(head, shape[0], self._plans.num_classes, self._rules)
+        parts = tail_parts(head, shape, self._plans.num_classes, self._rules)
         return tally((part for _, part in parts), self._rules, shape)
 
 

@@ -18,6 +18,8 @@ from functools import partial
 import numpy as np
 
 from nas.blocks import Rules
+from nas.blocks.base import shape_after
+from nas.blocks.ends import stem_part, tail_parts
 from nas.cost import Cost, Count, tally
 from nas.errors import MixnasError
 from nas.ir import Shape
@@ -25,7 +27,7 @@ from nas.limits import COST_METRICS
 from nas.space.compile import Plans
 from nas.space.plan import ValueSource, get_all, used_variables
 from nas.space.variables import Genotype
-from nas.spec import Head, Input, Stem, stem_part, tail_parts
+from nas.spec import Head, Input, Stem
 
 JOINT = 2048  # combinations of values up to which variables share a table without any trials
 LARGEST = 200_000  # combinations in one table
@@ -111,17 +113,20 @@ class CostTables:
     def _tail(self, full: Genotype) -> Count:
         head = Head(**get_all(self._plans.head, full))
         shape = self._shape_before(len(self._plans.stages), full)
-        parts = tail_parts(head, shape[0], self._plans.num_classes, self._rules)
+        parts = tail_parts(head, shape, self._plans.num_classes, self._rules)
         return tally((part for _, part in parts), self._rules, shape)
 
     def _shape_before(self, stage: int, full: Genotype) -> Shape:
         """Return the shape of the input of a stage: of all blocks, the first ones have strides."""
-        channels, height, width = self._stem(full).shape
+        shape = self._stem(full).shape
         for earlier in self._plans.stages[:stage]:
-            channels = earlier.blocks[0].sources["channels"].get(full)
-            stride = earlier.blocks[0].stride
-            height, width = -(-height // stride), -(-width // stride)
-        return channels, height, width
+            plan = earlier.blocks[0]
+            try:
+                shape = shape_after(plan.build(full), shape, self._rules)
+            except ValueError:  # with some value that matters to the costs of that block only
+                sides = (-(-side // plan.stride) for side in shape[1:])
+                shape = (plan.sources["channels"].get(full), *sides)
+        return shape
 
 
 def open_tables(plans: Plans, count: Callable[[Genotype], Cost]) -> CostTables | None:

@@ -12,9 +12,10 @@ from collections.abc import Hashable, MutableMapping, MutableSequence, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nas.blocks.ends import HEAD_CONTEXT, Head
 from nas.space.compile import Plans
 from nas.space.identity.uses import Impossible, Place, Use
-from nas.space.plan import ValueSource, used_variables
+from nas.space.plan import ValueSource, get_all, used_variables
 from nas.space.variables import INACTIVE, Assignment
 
 _CACHE = 100_000
@@ -23,19 +24,44 @@ Assigned = MutableSequence[int] | MutableMapping[int, int]
 
 @dataclass(frozen=True)
 class HeadUse:
-    """The activation function of the head, which has no effect without a head."""
+    """A field of the head that has no effect beside some values of the others.
 
-    channels: ValueSource
-    activation: ValueSource
+    Attributes:
+        sources: Source of each field of the head that the space sets.
+        name: Name of the field, one of those in `HEAD_CONTEXT`.
+    """
+
+    sources: dict[str, ValueSource]
+    name: str
+
+    @property
+    def _deciding(self) -> dict[str, ValueSource]:
+        """The sources of the fields that decide whether the field has an effect."""
+        names = HEAD_CONTEXT[self.name]
+        return {name: self.sources[name] for name in names if name in self.sources}
 
     @property
     def scope(self) -> frozenset[int]:
         """See `Use.scope`."""
-        return frozenset(used_variables([self.channels, self.activation]))
+        return frozenset(used_variables([self.sources[self.name], *self._deciding.values()]))
 
     def effect(self, assignment: Assignment) -> Hashable:
         """See `Use.effect`."""
-        return self.activation.get(assignment) if self.channels.get(assignment) else None
+        idle = self.name in Head(**get_all(self._deciding, assignment)).idle
+        return None if idle else self.sources[self.name].get(assignment)
+
+    def varies(self) -> bool:
+        """Return whether the field has no effect in some networks."""
+        deciding = self._deciding
+        options = [
+            # Of numbers and lists, only whether they are 0 or empty matters.
+            {option if isinstance(option, str) else bool(option): option for option in all_options}
+            for all_options in (source.options for source in deciding.values())
+        ]
+        return any(
+            self.name in Head(**dict(zip(deciding, values, strict=True))).idle
+            for values in itertools.product(*(some.values() for some in options))
+        )
 
 
 class Effects:
@@ -69,12 +95,11 @@ class Effects:
             if op.variable is not None and {"mbconv", "dsconv"} <= set(op.options):
                 use = Use(place, "op")
                 families[op.variable].append(use)
-        channels = plans.head.get("channels")
-        activation = plans.head.get("activation")
-        if channels and activation and activation.variable is not None and 0 in channels.options:
-            self._uses[activation.variable].append(HeadUse(channels, activation))
-            equal.add(activation.variable)
-        visible = self._always_visible()
+        heads = self._head_uses()
+        for i, head in heads.items():
+            self._uses[i] += head
+            equal.add(i)
+        visible = self._always_visible(heads)
         rule = plans.rule.used if plans.rule else frozenset()
         self.families = {
             i: uses for i, uses in families.items() if any(use.varies()[0] for use in uses)
@@ -88,13 +113,27 @@ class Effects:
         self._conditions = [r for r in plans.restrictions if names.issuperset(r.names)]
         self._parameters: dict[tuple[Any, ...], dict[int, int]] = {}
 
-    def _always_visible(self) -> set[int]:
-        """Return the positions of the variables that every network shows."""
+    def _head_uses(self) -> dict[int, list[HeadUse]]:
+        """Return the fields of the head that may have no effect, by their variables."""
+        uses: dict[int, list[HeadUse]] = defaultdict(list)
+        for name in HEAD_CONTEXT:
+            source = self._plans.head.get(name)
+            if source is not None and source.variable is not None:
+                use = HeadUse(self._plans.head, name)
+                if use.varies():
+                    uses[source.variable].append(use)
+        return uses
+
+    def _always_visible(self, heads: dict[int, list[HeadUse]]) -> set[int]:
+        """Return the positions of the variables that every network shows.
+
+        Args:
+            heads: The fields of the head that a network may not show, by their variables.
+        """
         plans = self._plans
+        hidden = {use.name for uses in heads.values() for use in uses}
         sources = [*plans.stem.values(), *plans.input.values()]
-        sources += [source for key, source in plans.head.items() if key != "activation"]
-        if plans.head.get("activation") and "channels" not in plans.head:
-            sources.append(plans.head["activation"])
+        sources += [source for key, source in plans.head.items() if key not in hidden]
         for stage in plans.stages:
             sources += [stage.depth] if stage.depth else []
             for plan in stage.blocks:

@@ -87,11 +87,8 @@ def genotype_of(spec: NetworkSpec, plans: Plans) -> list[int]:
         if getattr(spec, key) != getattr(plans, key):
             raise MixnasError(f"{key} is {getattr(spec, key)}, not {getattr(plans, key)}")
     _claim_record(claims, "stem", spec.stem, plans.stem)
-    if spec.head.channels:
-        _claim_record(claims, "head", spec.head, plans.head)
-    else:
-        head = {key: source for key, source in plans.head.items() if key != "activation"}
-        _claim_record(claims, "head", spec.head.canonical(), head)
+    head = {key: source for key, source in plans.head.items() if key not in spec.head.idle}
+    _claim_record(claims, "head", spec.head.canonical(), head)
     _claim_record(claims, "input", spec.input, plans.input)
     blocks = list(_blocks(spec, plans))
     _claim_depths(claims, spec, plans)

@@ -6,11 +6,12 @@ import runpy
 import pytest
 from safetensors import safe_open
 
-from nas.blocks import ConvBlock, DSConv, MBConv
+from nas.blocks import ConvBlock, DSConv, MBConv, depthwise
 from nas.errors import MixnasError
 from nas.export.parity import noise
 from nas.export.writers.timm_file import run_timm
-from nas.spec import Head, Input, Norm
+from nas.ir import Conv, SqueezeExcite
+from nas.spec import Head, Input, Norm, Stem
 from tests.export.exporting import MINI, agree, logits, trained_like, write
 from tests.formats.test_metadata import METADATA
 from tests.networks import DEEP
@@ -48,6 +49,25 @@ def test_timm_builds_the_network_with_the_outputs_of_torch(timm, tmp_path, spec,
     assert file["CLASSES"] == ["a", "b"]
     with safe_open(tmp_path / "m_timm.safetensors", "pt") as weights:
         assert weights.metadata() == metadata.to_properties()
+
+
+@pytest.mark.parametrize("function", ["leaky_relu", "hard_swish"])
+def test_timm_has_the_gates_and_slopes_of_the_network(timm, tmp_path, monkeypatch, function):
+    def squeeze(channels, reduced, activation):
+        ends = (Conv(channels, reduced, bias=True), Conv(reduced, channels, bias=True))
+        return SqueezeExcite(*ends, "leaky_relu", gate="hard_sigmoid")
+
+    monkeypatch.setattr(depthwise, "squeeze_excite", squeeze)
+    spec = MINI.replace(
+        stem=Stem(channels=16, activation=function),
+        stages=((MBConv(channels=24, se_ratio=0.5, activation=function),),),
+        head=Head(channels=32, activation=function),
+    )
+    model, images = trained_like(spec), noise(spec)
+    told = write("timm", tmp_path / "m_timm.py", model, images=images)
+    assert told["largest_relative_difference"] < 1e-5
+    text = (tmp_path / "m_timm.py").read_text()
+    assert "gate_layer=nn.Hardsigmoid" in text
 
 
 def test_what_timm_cannot_build_is_not_written(timm, tmp_path):

@@ -53,6 +53,22 @@ def test_every_cost_is_the_exact_one(space):
     assert [tuple(row) for row in found] == [exact(space, row) for row in full.tolist()]
 
 
+def test_poolings_and_layers_that_see_every_pixel_have_exact_tables():
+    space = space_from_yaml(
+        """
+        stem: {channels: 8, kernel: 7, padding: {choice: [0, 1]}}
+        input: {resolution: {choice: [33, 40]}}
+        stages:
+          p: {op: pool, channels: 8, stride: 2, kernel: 3, padding: 0}
+          s: {channels: {choice: [8, 16]}, stride: 2, depth: {choice: [1, 2]}}
+        head: {channels: 0, pool: none, hidden: [16]}
+        """
+    )
+    full = drawn(space, 40)
+    found = np.column_stack([space.cost_tables.costs(full, metric) for metric in COST_METRICS])
+    assert [tuple(row) for row in found] == [exact(space, row) for row in full.tolist()]
+
+
 def test_networks_that_cannot_be_built_cost_infinitely_much():
     space = space_from_yaml(
         """

@@ -72,3 +72,37 @@ def test_settling_leaves_what_is_canonical():
     assert not SPACE.effects.settle(again)
     assert again == genotype
     assert INACTIVE in genotype
+
+
+def test_fields_of_the_head_lack_effect_where_no_layer_has_them():
+    def equal(head):
+        space = space_from_yaml(
+            f"{{stem: {{channels: 8}}, stages: {{a: {{channels: 8}}}}, {head}}}"
+        )
+        return {space.variables[i].name for i in space.effects.equal}
+
+    functions = "activation: {choice: [relu, mish]}"
+    assert equal(f"head: {{{functions}}}") == set()
+    assert equal(f"head: {{channels: 0, {functions}}}") == {"head.activation"}
+    assert equal(f"head: {{channels: 0, hidden: [8], {functions}}}") == set()
+    assert equal(
+        "head: {channels: {choice: [8, 16]}, pool: {choice: [average, none]}, norm: {choice: "
+        "[batch, none]}, classifier: {choice: [linear, conv]}}"
+    ) == {"head.pool"}
+    space = space_from_yaml(
+        "{stem: {channels: 8}, stages: {a: {channels: 8}}, head: {channels: {choice: [0, 8]},"
+        f" classifier: {{choice: [linear, conv]}}, {functions}}}}}"
+    )
+    active = {}
+    for channels in (0, 8):
+        for classifier in ("linear", "conv"):
+            params = {"head.channels": channels, "head.classifier": classifier}
+            genotype = space.from_params({**params, "head.activation": "mish"})
+            active[channels, classifier] = space.to_params(genotype)["head.activation"]
+    assert active == {(0, "linear"): None, (0, "conv"): "mish", (8, "linear"): "mish",
+                      (8, "conv"): "mish"}  # fmt: skip
+    digests = {space.decode(g).digest() for g in map(space.canonical, ALL_OF_EIGHT)}
+    assert len(digests) == len(set(map(space.canonical, ALL_OF_EIGHT))) == 7
+
+
+ALL_OF_EIGHT = [(i, j, k) for i in (0, 1) for j in (0, 1) for k in (0, 1)]

@@ -77,3 +77,22 @@ def test_a_network_is_found_by_its_layers():
 def test_where_a_network_leaves_the_space(spec, words):
     with pytest.raises(MixnasError, match=words):
         genotype_of(spec, PLANS)
+
+
+def test_fields_of_the_head_without_effect_do_not_decide_on_membership():
+    space = space_from_yaml(
+        "{stem: {channels: 16}, stages: {a: {channels: 16}}, head: {channels: {choice: [0, 8]},"
+        " hidden: [32], norm: {choice: [batch, none]}, dropout: {choice: [0, 0.5]}}}"
+    )
+    without = NetworkSpec(
+        stem=Stem(16), stages=((MBConv(channels=16),),), head=Head(0, hidden=(32,), norm="none")
+    )
+    assert space.to_params(space.encode_spec(without)) == {
+        "head.channels": 0,
+        "head.norm": None,
+        "head.dropout": 0,
+    }
+    other = without.replace(head=Head(8, hidden=(32,), norm="none", dropout=0.5))
+    assert space.decode(space.encode_spec(other)) == other
+    with pytest.raises(MixnasError, match=r"head: hidden is \[\], but the space has \[32\]"):
+        space.encode_spec(without.replace(head=Head(8)))

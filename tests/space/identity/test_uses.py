@@ -81,7 +81,8 @@ def test_places_know_their_channels():
     assert place().channels({0: 0}) == (None, 16)  # the input does not matter to the caller
     assert place(1).channels((0, 0)) is None
     assert place(1).channels((1, 0)) == (16, 16)
-    names = "se_ratio skip split dilated project_groups expansion expand_groups"
+    names = "se_ratio skip split dilated project_groups se_base se_activation gate expansion "
+    names += "expand_groups"
     assert place(1, se_ratio=0.5).fields == names.split()
 
 

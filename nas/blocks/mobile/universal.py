@@ -1,0 +1,110 @@
+"""The universal inverted bottleneck block (Qin et al. 2024, MobileNetV4, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+
+from nas.blocks.base import CONFIG, Block
+from nas.blocks.fields import ActivationName, OptionalKernels, Ratio
+from nas.blocks.parts import Parts, Rules, depthwise, make_divisible, pointwise
+from nas.blocks.ratios import multiple
+from nas.ir import Node
+
+
+@dataclass(frozen=True, config=CONFIG)
+class UniversalBlock(Block):
+    """1x1 expansion and projection, with optional (mixed) depthwise convolutions around them.
+
+    Depthwise convolutions may stand before the expansion (`start_kernels`), between expansion and
+    projection (`kernels`), and after the projection (`end_kernels`). With both of the first, it is
+    the paper's ExtraDW; with the second only, an inverted bottleneck; with the first only, a block
+    like ConvNeXt's; with none, a feed-forward block. The one between has the stride, or else the
+    first there is; without any, the expansion has it. BN follows every convolution; only the
+    expansion and the depthwise convolution after it are followed by an activation.
+
+    Attributes:
+        start_kernels: Kernel sizes of the kernel groups before the expansion; none for no layer.
+        kernels: Kernel sizes between expansion and projection; none for no layer.
+        end_kernels: Kernel sizes after the projection; none for no layer.
+        expansion: Expansion ratio. Expanded channels are rounded to a multiple of 8.
+        activation: Activation function.
+        skip: Whether the input is added to the output where the shapes allow it.
+    """
+
+    op: Literal["universal"] = "universal"
+    start_kernels: OptionalKernels = ()
+    kernels: OptionalKernels = (3,)
+    end_kernels: OptionalKernels = ()
+    expansion: Ratio = 4
+    activation: ActivationName = "relu"
+    skip: bool = True
+    context: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        **Block.context,
+        "expansion": ("in_channels",),
+        "start_kernels": ("in_channels",),
+        "kernels": ("in_channels", "expansion"),
+        "end_kernels": ("channels",),
+    }
+
+    def expand(self, in_channels: int, rules: Rules) -> Node:
+        """Return the block's layer tree; see `Block.expand`.
+
+        Raises:
+            ValueError: If a kernel group would be left without channels.
+        """
+        mid, act = _expanded(in_channels, self.expansion), self.activation
+        at_middle = self.stride if self.kernels else 1
+        at_start = self.stride if self.start_kernels and not self.kernels else 1
+        at_end = 1 if self.kernels or self.start_kernels else self.stride
+        at_expansion = 1 if self.end_kernels else at_end
+        parts: Parts = []
+        if self.start_kernels:
+            parts.append(
+                ("start", _depthwise(in_channels, self.start_kernels, at_start, None, rules))
+            )
+        expansion = pointwise(
+            in_channels, mid, groups=1, activation=act, rules=rules, stride=at_expansion
+        )
+        parts.append(("expand", expansion))
+        if self.kernels:
+            parts.append(("depthwise", _depthwise(mid, self.kernels, at_middle, act, rules)))
+        projection = pointwise(mid, self.channels, groups=1, activation=None, rules=rules)
+        parts.append(("project", projection))
+        if self.end_kernels:
+            parts.append(("end", _depthwise(self.channels, self.end_kernels, at_end, None, rules)))
+        return self._with_skip(parts, in_channels, self.skip)
+
+    def canonical_value(self, name: str, in_channels: int) -> Any:
+        """See `Block.canonical_value`."""
+        mid = _expanded(in_channels, self.expansion)
+        if name == "expansion":
+            return multiple(in_channels, mid, partial(_expanded, in_channels))
+        widths = {"start_kernels": in_channels, "kernels": mid, "end_kernels": self.channels}
+        if name in widths and len(getattr(self, name)) > widths[name]:
+            raise ValueError(
+                f"{name} has {len(getattr(self, name))} kernel groups for {widths[name]} channels"
+            )
+        return super().canonical_value(name, in_channels)
+
+
+def _depthwise(
+    channels: int, kernels: tuple[int, ...], stride: int, activation: str | None, rules: Rules
+) -> Node:
+    return depthwise(
+        channels,
+        kernels=kernels,
+        stride=stride,
+        split="equal",
+        dilated=False,
+        group_width=1,
+        activation=activation,
+        rules=rules,
+    )
+
+
+def _expanded(in_channels: int, ratio: float) -> int:
+    return make_divisible(in_channels * ratio)

@@ -1,0 +1,55 @@
+"""The published networks that come with the package: what each is built of, and how well it does.
+
+``python -m nas.space references`` lists them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from nas.document import parse_document
+from nas.files import packaged
+from nas.spec import NetworkSpec, Published, published_of, reference_names
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference network.
+
+    Attributes:
+        spec: The network.
+        published: What is published about its trained weights; None if nothing is known.
+        description: What it is, and where it is published.
+    """
+
+    spec: NetworkSpec
+    published: Published | None
+    description: str
+
+    @property
+    def family(self) -> str:
+        """Name of the block family that most of its blocks belong to, pooling aside."""
+        counts = Counter(block.family for block in self.spec.blocks if block.family != "pool")
+        return counts.most_common(1)[0][0]
+
+
+def references() -> Iterator[Reference]:
+    """Yield the reference networks, by their names."""
+    for name in reference_names():
+        text = packaged("reference", f"{name}.yaml").read_text(encoding="utf-8")
+        document = parse_document(text, f"reference/{name}.yaml")
+        yield Reference(
+            NetworkSpec.from_document(document), published_of(document), _description(text)
+        )
+
+
+def _description(text: str) -> str:
+    """Return the comment that a document begins with, on one line."""
+    words = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        words.append(line.removeprefix("#").strip())
+    return " ".join(words)

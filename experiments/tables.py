@@ -1,0 +1,97 @@
+"""Tables of the spaces and reference networks that come with the package, for the docs.
+
+    python -m experiments.tables
+
+writes ``docs/networks.md`` from the YAML files; a test holds that it is up to date.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from nas.cost import count
+from nas.errors import MixnasError
+from nas.files import write_atomic
+from nas.references import Reference, references
+from nas.space import load_space, size, space_names
+from nas.space.size import upper_bound
+from nas.units import format_count
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "networks.md"
+_INTRODUCTION = """\
+# Search spaces and reference networks
+
+This page is made from the YAML files in `search_spaces/` by `python -m experiments.tables`.
+
+## Search spaces
+
+Sizes are exact where the networks can be counted, and an upper bound otherwise.
+"""
+_REFERENCES = """
+## Reference networks
+
+Parameters and multiply-adds (MAdds: convolution and linear layers, for one image of the given side)
+are counted; accuracies on ImageNet are those published for trained weights, at that resolution
+unless another one is given.
+"""
+
+
+def page() -> str:
+    """Return the whole page, in Markdown."""
+    parts = [
+        _INTRODUCTION,
+        *_table(("space", "networks", "what it is"), map(_space, space_names())),
+        _REFERENCES,
+        *_table(
+            ("network", "family", "pixels", "params", "MAdds", "top-1 (%)", "accuracy from",
+             "weights", "licence"),
+            map(_reference, references()),
+        ),
+    ]  # fmt: skip
+    return "\n".join(parts) + "\n"
+
+
+def _space(name: str) -> tuple[str, ...]:
+    space = load_space(name)
+    try:
+        number, bound = size(space), ""
+    except MixnasError:
+        number, bound = upper_bound(space), "at most "
+    text = f"{number:,}" if number < 1e9 else f"{float(number):.3g}"
+    return f"`{name}`", bound + text, space.description
+
+
+def _reference(reference: Reference) -> tuple[str, ...]:
+    spec, published = reference.spec, reference.published
+    cost = count(spec)
+    accuracy = ""
+    if published is not None:
+        other = published.resolution != spec.input.resolution
+        accuracy = f"{published.top1:.1f}" + (f" at {published.resolution}" if other else "")
+    return (
+        f"`{spec.name}`",
+        f"`{reference.family}`",
+        str(spec.input.resolution),
+        format_count(cost.params),
+        format_count(cost.madds),
+        accuracy,
+        published.source if published is not None else "",
+        published.weights if published is not None else "",
+        published.licence if published is not None else "",
+    )
+
+
+def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    return [
+        f"| {' | '.join(columns)} |",
+        f"|{'--|' * len(columns)}",
+        *(f"| {' | '.join(row)} |" for row in cells),
+    ]
+
+
+if __name__ == "__main__":
+    write_atomic(PAGE, page())
+    print(f"{PAGE} is written", file=sys.stderr)

@@ -72,7 +72,9 @@ class MBConv(DepthwiseBlock):
     def canonical_value(self, name: str, in_channels: int) -> Any:
         """See `Block.canonical_value`."""
         if name == "expansion":
-            return self._canonical_expansion(in_channels)
+            if not self.expands(in_channels):
+                return 1
+            return self.expansion_to(in_channels, self.middle_channels(in_channels))
         if name == "expand_groups":
             if not self.expands(in_channels):
                 return type(self).expand_groups
@@ -80,14 +82,14 @@ class MBConv(DepthwiseBlock):
             split_channels(self.middle_channels(in_channels), self.expand_groups)
         return super().canonical_value(name, in_channels)
 
-    def _canonical_expansion(self, in_channels: int) -> float:
-        """Return the smallest whole ratio, or else the shortest, with the same expansion layer."""
-        mid, width = self.middle_channels(in_channels), self.group_width
-        if not self.expands(in_channels):
-            return 1
+    def expansion_to(self, in_channels: int, mid: int) -> float:
+        """Return the smallest whole ratio, or else the shortest, that expands to `mid` channels.
+
+        Ratio 1 is no expansion if it leaves the channels as they are.
+        """
 
         def product(ratio: float) -> int:
-            found = expanded(in_channels, ratio, width)
-            return -1 if ratio == 1 and found == in_channels else found  # no layer at all
+            found = expanded(in_channels, ratio, self.group_width)
+            return -1 if ratio == 1 and found == in_channels else found
 
-        return multiple(in_channels, mid, product, margin=width + 2 * 8)
+        return multiple(in_channels, mid, product, margin=self.group_width + 2 * 8)

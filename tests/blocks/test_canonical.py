@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.blocks import ConvBlock, DSConv, MBConv, Rules
+from nas.blocks import ConvBlock, DSConv, FusedMBConv, MBConv, Rules, UniversalBlock
 from nas.blocks.canonical import canonical_block, equivalents
 from tests.trees import plain
 
@@ -32,7 +32,27 @@ MBCONVS = st.builds(
     expansion=st.sampled_from([1, 1, 1.1, 2, 2.5, 3, 6]),
     expand_groups=st.sampled_from([1, 2, 8]),
 )
-BLOCKS = st.one_of(MBCONVS, st.builds(DSConv, **DEPTHWISE), st.builds(ConvBlock, **COMMON))
+PLAIN = {name: COMMON[name] for name in ("stride", "activation", "skip", "channels")}
+EXPANSIONS = st.sampled_from([1, 1.1, 2, 3, 6])
+SOME_KERNELS = st.sampled_from([(), (1,), (3,), (3, 5)])
+UNIVERSALS = st.builds(
+    UniversalBlock,
+    **PLAIN,
+    start_kernels=st.sampled_from([(), (), (3,)]),
+    kernels=SOME_KERNELS,
+    end_kernels=st.sampled_from([(), (), (5,)]),
+    expansion=EXPANSIONS,
+)
+FUSED = st.builds(
+    FusedMBConv,
+    **PLAIN,
+    kernel=st.sampled_from([1, 3]),
+    expansion=EXPANSIONS,
+    se_ratio=st.sampled_from([0, 0, 0.25]),
+)
+BLOCKS = st.one_of(
+    MBCONVS, UNIVERSALS, FUSED, st.builds(DSConv, **DEPTHWISE), st.builds(ConvBlock, **COMMON)
+)
 
 
 def tree(block, in_channels):
@@ -68,6 +88,36 @@ def test_equal_layers_mean_equal_canonical_blocks(block, in_channels, data):
     names = data.draw(st.lists(st.sampled_from(sorted(fields)), min_size=1, max_size=2))
     own = {f.name for f in dataclasses.fields(block)}
     other = dataclasses.replace(block, **{n: data.draw(fields[n]) for n in names if n in own})
+    one, two = tree(block, in_channels), tree(other, in_channels)
+    if one is not None and two is not None:
+        same = canonical_block(block, in_channels) == canonical_block(other, in_channels)
+        assert same == (one == two)
+
+
+@given(UNIVERSALS, st.sampled_from([8, 16, 24]), st.data())
+def test_families_that_build_the_same_layers_have_one_canonical_block(block, in_channels, data):
+    other = data.draw(
+        st.one_of(
+            st.builds(
+                MBConv,
+                channels=st.just(block.channels),
+                stride=st.just(block.stride),
+                activation=st.just(block.activation),
+                skip=st.just(block.skip),
+                kernels=st.just(block.kernels or (3,)),
+                expansion=EXPANSIONS,
+            ),
+            st.builds(
+                FusedMBConv,
+                channels=st.just(block.channels),
+                stride=st.just(block.stride),
+                activation=st.just(block.activation),
+                skip=st.just(block.skip),
+                kernel=st.just(1),
+                expansion=EXPANSIONS,
+            ),
+        )
+    )
     one, two = tree(block, in_channels), tree(other, in_channels)
     if one is not None and two is not None:
         same = canonical_block(block, in_channels) == canonical_block(other, in_channels)

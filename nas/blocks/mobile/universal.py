@@ -14,6 +14,8 @@ from nas.blocks.parts import Parts, Rules, depthwise, make_divisible, pointwise
 from nas.blocks.ratios import multiple
 from nas.ir import Node
 
+EXPANSION_DIVISOR = 8
+
 
 @dataclass(frozen=True, config=CONFIG)
 class UniversalBlock(Block):
@@ -56,7 +58,7 @@ class UniversalBlock(Block):
         Raises:
             ValueError: If a kernel group would be left without channels.
         """
-        mid, act = _expanded(in_channels, self.expansion), self.activation
+        mid, act = self.middle_channels(in_channels), self.activation
         at_middle = self.stride if self.kernels else 1
         at_start = self.stride if self.start_kernels and not self.kernels else 1
         at_end = 1 if self.kernels or self.start_kernels else self.stride
@@ -78,11 +80,15 @@ class UniversalBlock(Block):
             parts.append(("end", _depthwise(self.channels, self.end_kernels, at_end, None, rules)))
         return self._with_skip(parts, in_channels, self.skip)
 
+    def middle_channels(self, in_channels: int) -> int:
+        """Return the number of channels between expansion and projection."""
+        return universal_expanded(in_channels, self.expansion)
+
     def canonical_value(self, name: str, in_channels: int) -> Any:
         """See `Block.canonical_value`."""
-        mid = _expanded(in_channels, self.expansion)
+        mid = self.middle_channels(in_channels)
         if name == "expansion":
-            return multiple(in_channels, mid, partial(_expanded, in_channels))
+            return multiple(in_channels, mid, partial(universal_expanded, in_channels))
         widths = {"start_kernels": in_channels, "kernels": mid, "end_kernels": self.channels}
         if name in widths and len(getattr(self, name)) > widths[name]:
             raise ValueError(
@@ -106,5 +112,6 @@ def _depthwise(
     )
 
 
-def _expanded(in_channels: int, ratio: float) -> int:
-    return make_divisible(in_channels * ratio)
+def universal_expanded(in_channels: int, ratio: float) -> int:
+    """Return the number of expanded channels, a multiple of `EXPANSION_DIVISOR`."""
+    return make_divisible(in_channels * ratio, EXPANSION_DIVISOR)

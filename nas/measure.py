@@ -8,10 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from nas import cli, defaults
-from nas.latency import EXAMPLES, Device, Latency, measure_quietly, open_device
+from nas.latency import (
+    EXAMPLES,
+    Device,
+    Latency,
+    check_measurable,
+    measure_quietly,
+    open_device,
+)
 from nas.latency.conditions import measurement_settings
 from nas.latency.device import refuse_noise
-from nas.spec import NetworkSpec, load_network
+from nas.named import AnyNetwork, is_timm, open_network
 from nas.units import number_of
 
 app = cli.new_app()
@@ -20,7 +27,8 @@ app = cli.new_app()
 @app.command()
 def measure(
     networks: Annotated[
-        list[str], typer.Argument(help="Names of reference networks, or paths of spec files.")
+        list[str],
+        typer.Argument(help="Names of reference networks, paths of spec files, or timm:NAME."),
     ],
     device: Annotated[
         str,
@@ -63,9 +71,11 @@ def measure(
 
     By default, each network is lowered to the layer forms that are fastest on the device. Its runs
     alternate with those of a reference network, which shows whether the machine is quiet. With
-    int8, networks are measured with fp32 as well.
+    int8, networks are measured with fp32 as well. Networks of timm have one form, as trained.
     """
     forms = [True, False] if both else [not plain]
+    if all(is_timm(name) for name in networks):
+        forms = [False]  # for the lowered form of nothing, no device needs to be examined for long
     precisions = ["fp32", "int8"] if precision == "int8" else [precision]
     # All settings are tried before anything takes long.
     devices = [
@@ -73,18 +83,23 @@ def measure(
         for lowered in forms
         for name in precisions
     ]
-    specs = [load_network(name).at(resolution) for name in networks]
+    opened_networks = [open_network(name, resolution=resolution) for name in networks]
+    for opened in devices:
+        for network in opened_networks:
+            check_measurable(opened, network)
     console = cli.error_console()
     rows: list[dict[str, Any]] = []
     for opened in devices:
         with cli.progress_bar(console, f"examining {device}") as step:
             opened.prepare(step)
-        for spec in specs:
-            latency = _measure(opened, spec, attempts, strict)
-            rows.append({"name": spec.name, **latency.to_dict()})
+        for network in opened_networks:
+            latency = _measure(opened, network, attempts, strict)
+            rows.append({"name": network.name, **latency.to_dict()})
             if not json:
                 for remark in latency.noise:
-                    console.print(f"warning: {spec.name}: {remark}", style="yellow", soft_wrap=True)
+                    console.print(
+                        f"warning: {network.name}: {remark}", style="yellow", soft_wrap=True
+                    )
     rows = _beside(rows, len(forms), len(precisions))
     if json:
         cli.print_json(rows)
@@ -112,10 +127,10 @@ def _form(row: dict[str, Any]) -> str:
     return f"lowered, {row['form']}" if row["form"] else "lowered"
 
 
-def _measure(device: Device, spec: NetworkSpec, attempts: int, strict: bool) -> Latency:
-    latency = measure_quietly(device, spec, attempts)
+def _measure(device: Device, network: AnyNetwork, attempts: int, strict: bool) -> Latency:
+    latency = measure_quietly(device, network, attempts)
     if strict:
-        refuse_noise(latency, spec.name)
+        refuse_noise(latency, network.name)
     return latency
 
 

@@ -292,6 +292,8 @@ class NetworkSpec:
 
 
 _ADAPTER = TypeAdapter(NetworkSpec)
+TIMM = "timm:"
+"""What the names of timm's networks begin with, which have no spec (see `nas.named`)."""
 
 
 def published_of(document: Document) -> Published | None:
@@ -332,6 +334,11 @@ def load_network(name: str) -> NetworkSpec:
     Raises:
         DocumentError: If there is no such network, or its document is not valid.
     """
+    if name.startswith(TIMM):
+        raise DocumentError(
+            f"{name} is a network of timm and has no spec, which is needed here; give the name of "
+            "a reference network or the path of a YAML file"
+        )
     names = reference_names()
     if not is_built_in(name, names, "network"):
         if not looks_like_path(name) and not Path(name).is_file():

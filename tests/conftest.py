@@ -66,6 +66,17 @@ def timm():
 
 
 @pytest.fixture
+def stand_in_for_timm(monkeypatch):
+    """A few networks in place of timm, whether it is installed or not."""
+    pytest.importorskip("torch")
+    from tests.timm_stand_in import stand_in
+
+    fake = stand_in()
+    monkeypatch.setitem(sys.modules, "timm", fake)
+    return fake
+
+
+@pytest.fixture
 def fakes(monkeypatch):
     """Let commands find `nas.testing.fakes`, wherever they run."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

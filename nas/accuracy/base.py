@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from nas.named import AnyNetwork, TimmNetwork
 from nas.progress import Step
 from nas.spec import NetworkSpec
 
@@ -160,16 +161,30 @@ def device_of(estimator: Estimator) -> str:
     return str(getattr(getattr(estimator, "placement", None), "on", "cpu"))
 
 
-def in_stages(estimator: Estimator, spec: NetworkSpec, seed: int) -> Iterator[Estimate]:
+def evaluates_timm(estimator: Estimator) -> bool:
+    """Return whether an estimator takes networks of timm in place of specs; usually not.
+
+    One that does has an attribute ``evaluates_timm``, which is true.
+    """
+    return bool(getattr(estimator, "evaluates_timm", False))
+
+
+def in_stages(estimator: Estimator, network: AnyNetwork, seed: int) -> Iterator[Estimate]:
     """Yield the estimates of any estimator; one without stages yields one.
 
     Raises:
         EstimateError: If the network cannot be evaluated.
     """
+    if isinstance(network, TimmNetwork) and not evaluates_timm(estimator):
+        raise EstimateError(
+            f"{network.name} has no spec, which this estimator of accuracy needs; short training "
+            "does without"
+        )
+    taken: Any = network
     if isinstance(estimator, StagedEstimator):
-        yield from estimator.estimates(spec, seed)
+        yield from estimator.estimates(taken, seed)
     else:
-        yield estimator.estimate(spec, seed)
+        yield estimator.estimate(taken, seed)
 
 
 def number_of_stages(estimator: Estimator) -> int:

@@ -18,6 +18,7 @@ from nas.data import PARTS, DataSource, FolderData, ImageData, load_data
 from nas.errors import MixnasError
 from nas.files import cache_folder
 from nas.machine import usable_cores
+from nas.named import TimmNetwork, open_timm
 from nas.progress import Step
 from nas.scale import Factors, ScalingRules, scaled
 from nas.spec import NetworkSpec
@@ -247,6 +248,18 @@ def shown_at(spec: NetworkSpec, resolution: int) -> NetworkSpec:
     except (MixnasError, ValueError) as error:
         raise EstimateError(f"it does not take images of {resolution} px: {error}") from None
     return shown
+
+
+def timm_shown_at(network: TimmNetwork, resolution: int) -> TimmNetwork:
+    """Return one of timm's networks for images of another size.
+
+    Raises:
+        EstimateError: If it does not accept them, or cannot be built.
+    """
+    try:
+        return open_timm(network.name, network.num_classes, resolution)
+    except MixnasError as error:
+        raise EstimateError(str(error)) from None
 
 
 def widened(spec: NetworkSpec, factor: float) -> NetworkSpec:

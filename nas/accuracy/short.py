@@ -6,11 +6,12 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
+from torch import nn
 
 from nas import defaults
 from nas.accuracy.base import Estimate, EstimateError
@@ -20,17 +21,19 @@ from nas.accuracy.fidelity import (
     Resolution,
     WidthFactor,
     shown_at,
+    timm_shown_at,
     widened,
 )
 from nas.accuracy.memory import HALVED, with_halved_batches
+from nas.named import AnyNetwork, TimmNetwork
 from nas.progress import Step
-from nas.spec import NetworkSpec
 from nas.torch_model import build
 from nas.train.loop import Trainer, TrainingError
 from nas.train.placement import open_placement, to_host
 from nas.train.recipe import Recipe
 from nas.train.settings import ON_THE_CPU, PlacementSettings
 
+FULL_WIDTH = "trained at full width"
 ScoreName = Literal["accuracy", "loss", "speed"]
 
 
@@ -56,6 +59,8 @@ class ShortTraining:
         placement: Where to train, and how precisely.
         images_per_class: Number of images of each class to use, at most; None for all.
     """
+
+    evaluates_timm: ClassVar[bool] = True
 
     data: str = defaults.DATA
     images: AtLeastOne = 72_000
@@ -110,12 +115,12 @@ class ShortTraining:
         """See `PreparedEstimator`; decodes the images."""
         return self.shown.prepare(self.placement.kind, step)
 
-    def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
+    def estimate(self, spec: AnyNetwork, seed: int) -> Estimate:
         """See `Estimator.estimate`."""
         *_, last = self.estimates(spec, seed)
         return last
 
-    def estimates(self, spec: NetworkSpec, seed: int) -> Iterator[Estimate]:
+    def estimates(self, spec: AnyNetwork, seed: int) -> Iterator[Estimate]:
         """See `StagedEstimator`.
 
         Before the last stage nothing is evaluated: whatever `score` is, the score of such a stage
@@ -123,7 +128,7 @@ class ShortTraining:
         """
         return with_halved_batches(lambda parts: self._estimates(spec, seed, parts))
 
-    def _estimates(self, spec: NetworkSpec, seed: int, parts: int) -> Iterator[Estimate]:
+    def _estimates(self, spec: AnyNetwork, seed: int, parts: int) -> Iterator[Estimate]:
         started = time.perf_counter()
         try:
             trainer = self.trainer(spec, seed, parts)
@@ -149,6 +154,9 @@ class ShortTraining:
             "loss": math.exp(-evaluation.loss),
             "speed": _likelihood(losses[len(losses) // 2 :]),
         }
+        remarks = [HALVED] if parts > 1 else []
+        if isinstance(spec, TimmNetwork) and self.width != 1:
+            remarks.append(FULL_WIDTH)
         seconds = round(time.perf_counter() - started, 3)
         yield Estimate(
             accuracy=evaluation.accuracy,
@@ -156,23 +164,29 @@ class ShortTraining:
             seconds=seconds,
             seed=seed,
             score=scores[self.score],
-            remark=HALVED if parts > 1 else "",
+            remark="; ".join(remarks),
         )
 
-    def trainer(self, spec: NetworkSpec, seed: int, parts: int = 1) -> Trainer:
+    def trainer(self, spec: AnyNetwork, seed: int, parts: int = 1) -> Trainer:
         """Return the training of a network, before its first step.
 
         Args:
-            spec: The network.
+            spec: The network; one of timm's is trained at its full width.
             seed: Random seed of weights, order of the images and augmentation.
             parts: Number of parts in which the gradients of a batch are computed.
         """
         placement = open_placement(self.placement, self.resolution)
         source = self.shown.batches(self.recipe.batch_size, seed, placement)
         recipe = self.recipe.replace(epochs=source.epochs(self.images, self.most_epochs))
-        shown = shown_at(widened(spec, self.width), self.resolution)
-        model = build(shown, seed, recipe.dropout, recipe.drop_path)
+        model = self._model(spec, seed, recipe)
         return Trainer(model, source, recipe, seed, placement, parts=parts)
+
+    def _model(self, spec: AnyNetwork, seed: int, recipe: Recipe) -> nn.Module:
+        if isinstance(spec, TimmNetwork):
+            network = timm_shown_at(spec, self.resolution)
+            return network.build(seed, recipe.dropout, recipe.drop_path)
+        shown = shown_at(widened(spec, self.width), self.resolution)
+        return build(shown, seed, recipe.dropout, recipe.drop_path)
 
 
 def _losses(trainer: Trainer, until: int) -> list[float]:

@@ -13,12 +13,15 @@ A search owns a `TaskQueue` and has an `Executor` drain it. The executor calls, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from nas.accuracy.base import Estimate
+from nas.cost import count
 from nas.machine import usable_cores, usable_memory
+from nas.named import AnyNetwork
 from nas.spec import NetworkSpec
 from nas.units import GIBIBYTE
 
@@ -34,12 +37,17 @@ class Task:
     """One network to evaluate.
 
     Attributes:
-        spec: The network.
+        spec: The network: its spec, or one of timm's.
         seed: Seed of its training.
     """
 
-    spec: NetworkSpec
+    spec: AnyNetwork
     seed: int
+
+    @property
+    def madds(self) -> float:
+        """Multiply-adds of the network; infinite if only building it would tell them."""
+        return count(self.spec).madds if isinstance(self.spec, NetworkSpec) else math.inf
 
 
 @dataclass(frozen=True)

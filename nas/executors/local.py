@@ -20,7 +20,6 @@ from typing import Literal
 import psutil
 
 from nas.accuracy.base import Estimator
-from nas.cost import count
 from nas.executors.base import Failure, Key, Resources, Result, Stage, Task, TaskQueue
 from nas.executors.worker import work
 from nas.machine import start_child
@@ -87,7 +86,7 @@ class LocalExecutor:
             if not waiting and not self.running and queue.finished:
                 return
             # The longest first, so that all workers finish at about the same time.
-            for key in sorted(waiting, key=lambda key: -count(waiting[key].spec).madds):
+            for key in sorted(waiting, key=lambda key: -waiting[key].madds):
                 if not self.free:
                     break
                 self.submit(key, waiting.pop(key))

@@ -19,6 +19,7 @@ from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
 from nas.lowering import MERGE_ALL, FormChoice
 from nas.machine import usable_cores, usable_memory
+from nas.named import TimmNetwork
 from nas.progress import Step
 from nas.spec import NetworkSpec
 from nas.units import GIBIBYTE
@@ -190,4 +191,12 @@ class RayDevice:
     def measure(self, spec: NetworkSpec, effort: Effort | None = None) -> Latency:
         """See `Device`."""
         latency: Latency = self._call("measure", spec, effort)
+        return latency
+
+    def check_timm(self, network: TimmNetwork) -> None:
+        """See `TimmDevice`; only the node knows, and measuring it there will tell."""
+
+    def measure_timm(self, network: TimmNetwork, effort: Effort | None = None) -> Latency:
+        """See `TimmDevice`."""
+        latency: Latency = self._call("measure_timm", network, effort)
         return latency

@@ -90,6 +90,7 @@ class _Unloadable:
     """Takes the place of an estimator that cannot be loaded, so that trials record the reason."""
 
     reason: str
+    evaluates_timm = True
 
     def fingerprint(self) -> dict[str, Any]:
         return {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from nas.errors import MixnasError, reason_of
 from nas.imports import has_module, looks_like_import, named_object
 from nas.latency.conditions import Conditions, Latency, MeasurementSettings
-from nas.latency.device import Device, LocalDevice, measure_quietly
+from nas.latency.device import Device, LocalDevice, check_measurable, measure_quietly
 from nas.latency.runtimes import EXAMPLES, FAMILIES
 from nas.machine import usable_cores
 
@@ -77,6 +77,7 @@ __all__ = [
     "Latency",
     "LocalDevice",
     "MeasurementSettings",
+    "check_measurable",
     "measure_quietly",
     "names_code",
     "open_device",

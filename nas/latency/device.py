@@ -9,21 +9,23 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from nas.errors import MixnasError
+from nas.errors import MixnasError, UnrunnableError
 from nas.latency.conditions import Conditions, Latency, MeasurementSettings, utc_now
-from nas.latency.deployment import fastest_form, network_forms
+from nas.latency.deployment import TRAINED, fastest_form, network_forms
 from nas.latency.parity import check_outputs, tolerance
 from nas.latency.profile import DeviceProfile, Finding, load_profile
 from nas.latency.protocol import Effort, Timing, remarks, time_in_turns
 from nas.latency.runtimes import Program, Runtime, TimedRun, open_runtime
+from nas.latency.timm_networks import check_runtime, timm_loader
 from nas.latency.tuning import depthwise_curve, tune
 from nas.latency.weights import realistic_weights
 from nas.lowering import MERGE_ALL, FormChoice, lower
 from nas.machine import MachineLoad, machine_for, pinned, thread_remarks
+from nas.named import AnyNetwork, TimmNetwork
 from nas.progress import Step
 from nas.spec import NetworkSpec, load_network
 
@@ -78,6 +80,42 @@ class Device(Protocol):
             MixnasError: If the device is not available.
         """
         ...
+
+
+@runtime_checkable
+class TimmDevice(Device, Protocol):
+    """A device that measures timm's networks, too."""
+
+    def check_timm(self, network: TimmNetwork) -> None:
+        """Refuse, before anything takes long, a network that the device cannot measure.
+
+        Raises:
+            UnrunnableError: If the device does not run networks of timm.
+        """
+        ...
+
+    def measure_timm(self, network: TimmNetwork, effort: Effort | None = None) -> Latency:
+        """Measure one of timm's networks as it is; see `Device.measure`."""
+        ...
+
+
+def check_measurable(device: Device, network: AnyNetwork) -> None:
+    """Refuse, before anything takes long, a network that a device cannot measure.
+
+    Raises:
+        UnrunnableError: If the network is one of timm's, and the device does not run these.
+    """
+    if isinstance(network, TimmNetwork):
+        _timm_device(device, network).check_timm(network)
+
+
+def _timm_device(device: Device, network: TimmNetwork) -> TimmDevice:
+    if not isinstance(device, TimmDevice):
+        raise UnrunnableError(
+            f"device '{device.name}' measures networks that have a spec, and {network.name} has "
+            "none; measure it on this machine: onnxruntime:cpu, openvino:cpu or torch:cpu"
+        )
+    return device
 
 
 def program_of(spec: NetworkSpec, choice: FormChoice | None) -> Program:
@@ -230,6 +268,17 @@ class LocalDevice:
         latency = self.time(load, spec.input.resolution, effort)
         return dataclasses.replace(latency, form=name)
 
+    def check_timm(self, network: TimmNetwork) -> None:
+        """See `TimmDevice`."""
+        check_runtime(self.runtime, self.settings.precision, network.name)
+
+    def measure_timm(self, network: TimmNetwork, effort: Effort | None = None) -> Latency:
+        """See `TimmDevice`. There is one form of such a network: as trained."""
+        load = timm_loader(self.runtime, network, self.settings.precision)
+        latency = self.time(load, network.resolution, effort)
+        form = TRAINED if self.settings.lowered else ""
+        return dataclasses.replace(latency, form=form)
+
     def time(self, load: Callable[[], TimedRun], resolution: int, effort: Effort | None) -> Latency:
         """Measure any network, with exclusive use of the machine.
 
@@ -275,13 +324,13 @@ class LocalDevice:
 
 
 def measure_quietly(
-    device: Device, spec: NetworkSpec, attempts: int = 3, effort: Effort | None = None
+    device: Device, network: AnyNetwork, attempts: int = 3, effort: Effort | None = None
 ) -> Latency:
     """Measure a network repeatedly until the machine is quiet.
 
     Args:
         device: Device to measure on.
-        spec: The network.
+        network: The network.
         attempts: Maximum number of measurements.
         effort: Time limit and target precision of each; None for the defaults.
 
@@ -291,11 +340,17 @@ def measure_quietly(
     Raises:
         MixnasError: If the device cannot run the network.
     """
-    best = device.measure(spec, effort)
+
+    def measured() -> Latency:
+        if isinstance(network, TimmNetwork):
+            return _timm_device(device, network).measure_timm(network, effort)
+        return device.measure(network, effort)
+
+    best = measured()
     for _ in range(attempts - 1):
         if not best.noise:
             break
-        latency = device.measure(spec, effort)
+        latency = measured()
         best = latency if quieter(latency, best) else best
     return best
 

@@ -24,13 +24,13 @@ from nas.latency import Device, MeasurementSettings, open_device
 from nas.latency.prediction.genotype import GenotypeLatency
 from nas.latency.prediction.predictor import Predictor, load_predictor
 from nas.limits import Limit, parse_limit
+from nas.named import AnyNetwork, open_network
 from nas.objective import Objective, open_objective
 from nas.samplers import GenotypeSampler, SamplerFactory, SearchProblem, find_sampler
 from nas.search.config import SearchConfig
 from nas.search.placements import SearchPlacements, find_placements
 from nas.search.retraining import RetrainingEstimator, retraining
 from nas.space import Space
-from nas.spec import NetworkSpec, load_network
 from nas.train.sources import announce
 
 
@@ -58,7 +58,7 @@ class SearchComponents:
     retraining: RetrainingEstimator | None
     objective: Objective
     sampler: SamplerFactory
-    references: dict[str, NetworkSpec]
+    references: dict[str, AnyNetwork]
     placements: SearchPlacements
     data: DataSource
 
@@ -201,7 +201,7 @@ def open_components(config: SearchConfig, space: Space) -> SearchComponents:
         objective=objective,
         sampler=find_sampler(config.sampler),
         references={
-            name: load_network(name).replace(num_classes=data.num_classes, name=name)
+            name: replace(open_network(name, data.num_classes), name=name)
             for name in config.references
         },
         placements=placements,

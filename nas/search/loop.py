@@ -20,6 +20,7 @@ from nas.errors import MixnasError
 from nas.executors.base import Resources, default_resources
 from nas.files import network_file_system, taken_folder
 from nas.latency.prediction.predictor import Predictor
+from nas.named import AnyNetwork
 from nas.samplers import GenotypeSampler
 from nas.search.components import SearchComponents, open_components, open_executor
 from nas.search.config import SearchConfig, resume_command
@@ -184,7 +185,9 @@ class Search:
         if not found:
             return
         prepare_estimator(self.retraining, "preparing to retrain the best", console)
-        networks = {(name, "front"): spec for name, spec in found.items()}
+        networks: dict[tuple[str, str], AnyNetwork] = {
+            (name, "front"): spec for name, spec in found.items()
+        }
         networks |= {(n, "reference"): spec for n, spec in self.runner.references.specs.items()}
         retraining_run = RetrainingRun(self.tables.directory, self.retraining, self.config.seed)
         # On this machine, whatever cluster the trials ran on. The time limit of a trial does not

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -14,8 +14,8 @@ from nas.errors import UnrunnableError
 from nas.executors.base import Failure
 from nas.formats.arch_string import arch_string
 from nas.latency import Device, Latency, measure_quietly
+from nas.named import AnyNetwork, TimmNetwork
 from nas.search.directory import RunDirectory
-from nas.spec import NetworkSpec
 from nas.study.table import estimate_columns, latency_columns
 
 RESULT_COLUMNS = [
@@ -52,7 +52,7 @@ class References:
         rows: One row for every reference evaluated so far, with the columns of the trials.
     """
 
-    def __init__(self, specs: dict[str, NetworkSpec], table: pd.DataFrame | None) -> None:
+    def __init__(self, specs: Mapping[str, AnyNetwork], table: pd.DataFrame | None) -> None:
         """Take the networks, and the rows that an earlier process left."""
         self.specs = specs
         self.rows = [] if table is None else records(table)
@@ -104,8 +104,7 @@ class References:
                 "state": "fail" if failed else "complete",
                 "reason": result.reason if isinstance(result, Failure) else "",
                 "spec_hash": self.specs[name].digest(),
-                "architecture": arch_string(self.specs[name]),
-                **asdict(count(self.specs[name])),
+                **_described(self.specs[name]),
                 **estimate_columns({} if isinstance(result, Failure) else asdict(result)),
                 **latency_columns(latency),
                 "seed": seed,
@@ -115,6 +114,15 @@ class References:
     def table(self) -> pd.DataFrame:
         """Return the rows as a table, which has its columns even if it is empty."""
         return pd.DataFrame(self.rows) if self.rows else pd.DataFrame(columns=RESULT_COLUMNS)
+
+
+def _described(network: AnyNetwork) -> dict[str, Any]:
+    """Return the columns that follow from a network itself; a network of timm has fewer."""
+    if isinstance(network, TimmNetwork):
+        from nas.cost.fvcore import timm_costs
+
+        return {"architecture": network.name, **timm_costs(network)}
+    return {"architecture": arch_string(network), **asdict(count(network))}
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,7 @@ from nas.document import digest
 from nas.errors import MixnasError
 from nas.executors.base import Failure, Resources, Task
 from nas.executors.local import LocalExecutor
+from nas.named import AnyNetwork
 from nas.progress import Step
 from nas.search.config import (
     FEWEST_IMAGES,
@@ -38,7 +39,6 @@ from nas.search.config import (
     RETRAINING_SEEDS,
 )
 from nas.search.directory import RunDirectory
-from nas.spec import NetworkSpec
 from nas.train.loop import TrainingError
 from nas.train.placement import to_host
 from nas.train.settings import ON_THE_CPU, PlacementSettings
@@ -68,6 +68,8 @@ class RetrainingEstimator:
         short: How to train.
     """
 
+    evaluates_timm: ClassVar[bool] = True
+
     short: ShortTraining
 
     def fingerprint(self) -> dict[str, Any]:
@@ -88,12 +90,12 @@ class RetrainingEstimator:
         """See `device_of`."""
         return self.short.placement
 
-    def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
+    def estimate(self, spec: AnyNetwork, seed: int) -> Estimate:
         """See `Estimator.estimate`; the score is the accuracy on the test split."""
         (estimate,) = with_halved_batches(lambda parts: self._estimates(spec, seed, parts))
         return estimate
 
-    def _estimates(self, spec: NetworkSpec, seed: int, parts: int) -> Iterator[Estimate]:
+    def _estimates(self, spec: AnyNetwork, seed: int, parts: int) -> Iterator[Estimate]:
         started = time.perf_counter()
         try:
             trainer = self.short.trainer(spec, seed, parts)
@@ -181,7 +183,7 @@ class RetrainingRun:
 
     def run(
         self,
-        networks: dict[tuple[str, str], NetworkSpec],
+        networks: Mapping[tuple[str, str], AnyNetwork],
         resources: Resources,
         step: Step,
     ) -> list[str]:

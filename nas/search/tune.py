@@ -29,7 +29,7 @@ from nas.executors.local import LocalExecutor
 from nas.executors.ray_cluster import cluster_cpus, cluster_gpus
 from nas.files import cache_folder
 from nas.imports import own_packages_first
-from nas.spec import NetworkSpec
+from nas.named import network_from_yaml
 from nas.units import GIBIBYTE
 
 # Restarts of a trial whose process or node died, before the trial has failed. What a network does
@@ -78,7 +78,7 @@ class NetworkTrial(tune.Trainable):  # type: ignore[misc]
     def _begin(self, config: dict[str, Any]) -> None:
         if self._executor is None:
             return
-        spec = NetworkSpec.from_yaml(config["spec"])
+        spec = network_from_yaml(config["spec"])
         self._executor.submit(0, Task(spec, config["seed"]))
         self._answer = False
 

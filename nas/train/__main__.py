@@ -17,6 +17,7 @@ from nas import cli, defaults
 from nas.document import Document, document_name, parse_document, validate
 from nas.errors import DocumentError, MixnasError
 from nas.files import RUNS, absolute_path, claim_folder, refuse_occupied, taken_folder
+from nas.named import is_timm
 from nas.spec import reference_names
 from nas.train.recipe import Recipe, load_recipe
 from nas.train.settings import (
@@ -251,7 +252,7 @@ def _absolute(value: str, names: Collection[str]) -> str:
 
 
 def _short_name(network: str) -> str:
-    return network.rpartition(":")[2] if network.startswith("timm:") else document_name(network)
+    return network.rpartition(":")[2] if is_timm(network) else document_name(network)
 
 
 @contextmanager

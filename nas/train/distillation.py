@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from nas.errors import MixnasError
+from nas.named import TIMM, is_timm, timm_module
 from nas.train.augment import IMAGENET_MEAN, IMAGENET_STD
-from nas.train.models import TIMM, timm_network
 from nas.train.placement import Placement
 
 
@@ -58,9 +58,9 @@ def open_teacher(name: str, classes: int, placement: Placement) -> FixedTeacher:
     Raises:
         MixnasError: If there is no such network, or it has another number of classes.
     """
-    if not name.startswith(TIMM):
+    if not is_timm(name):
         raise MixnasError(f"unknown teacher '{name}'; give one of timm's networks as timm:NAME")
-    module: Any = timm_network(name.removeprefix(TIMM), pretrained=True)
+    module: Any = timm_module(name.removeprefix(TIMM), pretrained=True)
     if module.num_classes != classes:
         raise MixnasError(
             f"the teacher {name} distinguishes {module.num_classes} classes, but the data has "

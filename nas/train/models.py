@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from nas.cost import count
 from nas.document import document_name
 from nas.errors import MixnasError
 from nas.formats.metadata import ModelMetadata
+from nas.named import TIMM, classifier_layers, is_timm, open_timm, timm_module
 from nas.spec import NetworkSpec, load_network
 from nas.torch_model import Network, build, load_timm_state_dict, read_metadata, read_weights
 from nas.train.recipe import Recipe
-
-TIMM = "timm:"
 
 
 @dataclass(frozen=True)
@@ -38,24 +36,13 @@ class Model:
     resolution: int
 
     def costs(self) -> dict[str, int]:
-        """Return the numbers of parameters and MAdds.
-
-        Raises:
-            MixnasError: If the network does not accept images of its resolution.
-        """
+        """Return the numbers of parameters and MAdds."""
         if self.spec is not None:
             cost = count(self.spec)
             return {"params": cost.params, "madds": cost.madds}
-        from nas.cost.fvcore import module_madds
+        from nas.cost.fvcore import module_costs
 
-        params = sum(weights.numel() for weights in self.module.parameters())
-        shape = (3, self.resolution, self.resolution)
-        try:
-            return {"params": params, "madds": module_madds(self.module, shape)}
-        except Exception as error:  # for example from a transformer made for one size
-            raise MixnasError(
-                f"{self.name} does not accept images of {self.resolution} px: {error}"
-            ) from None
+        return module_costs(self.module, (3, self.resolution, self.resolution))
 
 
 def open_model(
@@ -71,16 +58,10 @@ def open_model(
         resolution: Side of the images, in pixels; None for what the network was made for.
 
     Raises:
-        MixnasError: If there is no such network, or it does not take color images.
+        MixnasError: If there is no such network, or it does not take color images of that size.
     """
-    if name.startswith(TIMM):
-        return _timm_model(
-            name=name.removeprefix(TIMM),
-            classes=classes,
-            recipe=recipe,
-            seed=seed,
-            resolution=resolution,
-        )
+    if is_timm(name):
+        return _timm_model(name, classes, recipe, seed, resolution)
     spec = load_network(name).replace(num_classes=classes).at(resolution)
     if spec.input.channels != 3:
         raise MixnasError(
@@ -94,45 +75,9 @@ def open_model(
 def _timm_model(
     name: str, classes: int, recipe: Recipe, seed: int, resolution: int | None
 ) -> Model:
-    _check_timm(name)
-    # Some of timm's networks do not accept these options, so leave them out where they are zero.
-    rates = {"drop_rate": recipe.dropout, "drop_path_rate": recipe.drop_path}
-    drops = {key: value for key, value in rates.items() if value}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        module: Any = timm_network(name, num_classes=classes, **drops)
-    made_for = int(module.pretrained_cfg.get("input_size", (3, 224, 224))[-1])
-    return Model(name, module, None, resolution or made_for)
-
-
-def timm_network(name: str, **options: Any) -> nn.Module:
-    """Build one of timm's networks.
-
-    Args:
-        name: timm's name of the network.
-        options: Arguments of ``timm.create_model``.
-
-    Raises:
-        MixnasError: If timm cannot build the network or download its weights.
-    """
-    import timm
-
-    _check_timm(name)  # timm takes addresses of other hubs' networks as names, too
-    try:
-        module: nn.Module = timm.create_model(name, **options)
-    except Exception as error:  # timm, the hub and the network raise all kinds
-        raise MixnasError(f"timm cannot build '{name}': {error}") from None
-    return module
-
-
-def _check_timm(name: str) -> None:
-    """Refuse a name that timm does not know, and suggest similar ones."""
-    import timm
-
-    if name.partition(".")[0] not in timm.list_models():
-        near = timm.list_models(f"*{name[:6]}*")[:5]
-        hint = f"; similar names: {', '.join(near)}" if near else ""
-        raise MixnasError(f"timm has no network '{name}'{hint}")
+    network = open_timm(name, classes, resolution)
+    module = network.build(seed, recipe.dropout, recipe.drop_path)
+    return Model(network.timm_name, module, None, network.resolution)
 
 
 def load_initial_weights(model: Model, weights: str, classes: Sequence[str] | None = None) -> str:
@@ -155,7 +100,7 @@ def load_initial_weights(model: Model, weights: str, classes: Sequence[str] | No
     """
     own = model.module.state_dict()
     metadata = _metadata_of(weights)
-    if weights.startswith(TIMM):
+    if is_timm(weights):
         state = _timm_weights(weights.removeprefix(TIMM), model)
     else:
         state = read_weights(Path(weights))
@@ -232,21 +177,18 @@ def _may_have_seen_test(theirs: ModelMetadata, own: ModelMetadata) -> bool:
 
 
 def _metadata_of(weights: str) -> ModelMetadata | None:
-    return None if weights.startswith(TIMM) else read_metadata(Path(weights))
+    return None if is_timm(weights) else read_metadata(Path(weights))
 
 
 def _classifier(model: Model, names: Iterable[str]) -> list[str]:
-    """Return those names of weights that are of the last layer."""
-    layer = "classifier"
-    if model.spec is None:
-        layer = model.module.pretrained_cfg["classifier"]  # type: ignore[assignment,index]
-    return [name for name in names if name.startswith(f"{layer}.")]
+    """Return those names of weights that are of the classifier."""
+    layers = ("classifier",) if model.spec is not None else classifier_layers(model.module)
+    return [name for name in names if name.startswith(tuple(f"{layer}." for layer in layers))]
 
 
 def _timm_weights(name: str, model: Model) -> dict[str, Tensor]:
     """Return timm's pretrained weights, under the names of the model's own."""
-    _check_timm(name)
-    theirs: Any = timm_network(name, pretrained=True)
+    theirs: Any = timm_module(name, pretrained=True)
     if model.spec is None:
         return dict(theirs.state_dict())
     classes = theirs.num_classes

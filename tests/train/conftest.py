@@ -1,12 +1,9 @@
 """What the tests of training share."""
 
 import random
-import sys
-import types
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from nas.data import load_data
@@ -20,24 +17,9 @@ def saved(tmp_path):
 
 
 @pytest.fixture
-def timm(monkeypatch):
-    """Stands in for timm, which needs a torchvision that this machine may not have."""
-
-    class Net(torch.nn.Sequential):
-        def __init__(self, classes):
-            super().__init__(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1))
-            self.append(torch.nn.Flatten()).append(torch.nn.Linear(4, classes))
-            self.num_classes = classes
-            self.pretrained_cfg = {
-                "input_size": (3, 160, 160),
-                "mean": (0.5, 0.5, 0.5),
-                "std": (0.5, 0.5, 0.5),
-            }
-
-    fake = types.ModuleType("timm")
-    fake.list_models = lambda pattern="*": ["resnet18"]
-    fake.create_model = lambda name, num_classes=1000, **_: Net(num_classes)
-    monkeypatch.setitem(sys.modules, "timm", fake)
+def timm(stand_in_for_timm):
+    """See `tests.timm_stand_in`."""
+    return stand_in_for_timm
 
 
 @pytest.fixture

@@ -89,9 +89,16 @@ def test_timms_weights_may_have_other_classes(timm):
 
 
 def test_a_network_that_does_not_take_the_size_says_so(timm):
-    model = open_model("timm:resnet18", 5, Recipe(), 0, resolution=2)
     with pytest.raises(MixnasError, match="resnet18 does not accept images of 2 px"):
-        model.costs()
+        open_model("timm:resnet18", 5, Recipe(), 0, resolution=2)
+
+
+def test_all_layers_that_depend_on_the_classes_start_anew(timm):
+    model = open_model("timm:vit_small", 5, Recipe(), 0)
+    before = model.module.head.weight.detach().clone()
+    said = load_initial_weights(model, "timm:vit_small")
+    assert said.endswith("the classifier starts from random weights: its classes differ")
+    assert torch.equal(model.module.head.weight, before)
 
 
 def metadata(classes, spec=TINY, **changes):

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from nas.errors import MixnasError, UnrunnableError, reason_of, unknown
+from nas.ir import Shape
 from nas.latency.runtimes.base import Program, TimedRun, noise
 from nas.machine import machine_name, usable_cores
 from nas.torch_model import to_loaded_module
@@ -66,6 +67,10 @@ class Torch:
         """See `Runtime.load`."""
         return self._timed(*self._ready(program, noise(self.batch, program.shape)))
 
+    def load_module(self, module: nn.Module, shape: Shape) -> TimedRun:
+        """Make a module ready to run on images of random noise; see `ModuleRuntime`."""
+        return self._timed(*self._warm(module, noise(self.batch, shape)))
+
     def outputs(self, program: Program, images: np.ndarray) -> np.ndarray:
         """See `Runtime.outputs`."""
         forward, given = self._ready(program, images)
@@ -74,9 +79,12 @@ class Torch:
         return outputs
 
     def _ready(self, program: Program, images: np.ndarray) -> tuple[Forward, torch.Tensor]:
-        """Return the network and its images on the device, after a first run."""
+        return self._warm(to_loaded_module(program.tree, program.weights), images)
+
+    def _warm(self, module: nn.Module, images: np.ndarray) -> tuple[Forward, torch.Tensor]:
+        """Return a module and its images on the device, after a first run."""
         torch.set_num_threads(self.threads)
-        module = to_loaded_module(program.tree, program.weights).to(self._device)
+        module = module.to(self._device)
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         given = torch.from_numpy(images).to(self._device, memory_format=torch.channels_last)
         forward = self._forward(module)

@@ -128,3 +128,46 @@ def test_mistakes_are_refused_in_one_line(refused):
 )
 def test_the_form_that_was_measured_is_shown(lowered, form, shown):
     assert measure._form({"lowered": lowered, "form": form}) == shown
+
+
+class AnyNetworkDevice(InstantDevice):
+    """Measures networks of timm, too."""
+
+    def check_timm(self, network):
+        if network.resolution == 40:
+            raise UnrunnableError("not at 40 px")
+
+    def measure_timm(self, network, effort=None):
+        return dataclasses.replace(
+            self.measure(load_network("mixnet_s"), effort), form="as trained"
+        )
+
+
+def test_networks_of_timm_are_measured_beside_others(here, refused, monkeypatch, stand_in_for_timm):
+    lowered = []
+
+    def open_device(name, settings):
+        lowered.append(settings.lowered)
+        return AnyNetworkDevice(settings)
+
+    monkeypatch.setattr("nas.latency.open_device", open_device)
+    words = ("nas.measure", "timm:resnet18", "--json")
+    (row,) = json.loads(here(*words).stdout)
+    assert row["name"] == "timm:resnet18"
+    assert lowered == [False]  # nothing has to be lowered
+    rows = json.loads(here(*words, "mixnet_s").stdout)
+    assert [(row["name"], row["form"]) for row in rows] == [
+        ("timm:resnet18", "as trained"),
+        ("mixnet_s", ""),
+    ]
+    assert lowered == [False, True]
+    assert refused("nas.measure", "timm:resnet18", "--resolution", "40") == "not at 40 px"
+
+
+@pytest.mark.parametrize("family", ["litert", "ncnn"])
+def test_runtimes_of_other_formats_refuse_timms_networks(refused, stand_in_for_timm, family):
+    pytest.importorskip({"litert": "ai_edge_litert"}.get(family, family))
+    assert refused("nas.measure", "timm:resnet18", "--device", f"{family}:cpu") == (
+        f"{family}:cpu does not run timm:resnet18: networks of timm are exported to ONNX only; use "
+        "onnxruntime:cpu, openvino:cpu or torch:cpu"
+    )

@@ -34,8 +34,8 @@ class Attention(torch.nn.Module):
 
     def forward(self, images):
         assert images.shape[2] == 160, "made for 160 px"
-        q, k, v = self.qkv(self.embed(images).flatten(2).mT).chunk(3, dim=-1)
-        return self.head((torch.softmax(q @ k.mT, dim=-1) @ v).mean(1))
+        q, k, v = self.qkv(self.embed(images).flatten(2).transpose(1, 2)).chunk(3, dim=-1)
+        return self.head((torch.softmax(q @ k.transpose(1, 2), dim=-1) @ v).mean(1))
 
 
 class Features(Convolutional):

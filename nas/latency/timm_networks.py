@@ -7,7 +7,6 @@ random.
 from __future__ import annotations
 
 import tempfile
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -101,10 +100,11 @@ def exported(module: nn.Module, shape: Shape) -> bytes:
     """
     import torch
 
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        # Of sizes that the network looks at in Python, which do not vary here; and of torch's other
-        # exporter, which would need a further package.
-        warnings.simplefilter("ignore")
+    from nas.formats.quantization import quietly
+
+    # The exporter warns of sizes that the network looks at in Python, which do not vary here, and of
+    # its successor, which would need a further package; and it prints what it cannot export.
+    with tempfile.TemporaryDirectory() as folder, quietly():
         path = Path(folder) / "network.onnx"
         torch.onnx.export(
             module,

@@ -5,6 +5,7 @@ import pytest
 from nas.accuracy import open_estimator
 from nas.accuracy.base import (
     Estimate,
+    EstimateError,
     PortableEstimator,
     PreparedEstimator,
     StagedEstimator,
@@ -15,6 +16,7 @@ from nas.accuracy.base import (
     number_of_stages,
 )
 from nas.accuracy.pool import ListedPool
+from nas.named import TimmNetwork
 from tests.networks import TINY
 
 
@@ -87,3 +89,12 @@ def test_an_estimator_without_stages_has_one():
 def test_abilities_are_recognized_by_their_methods():
     assert isinstance(Staged(), StagedEstimator)
     assert not isinstance(Plain(), StagedEstimator | PreparedEstimator | PortableEstimator)
+
+
+def test_estimators_take_networks_of_timm_where_they_say_so():
+    network = TimmNetwork("timm:resnet18", 10, 32)
+    with pytest.raises(EstimateError, match="timm:resnet18 has no spec, which this estimator"):
+        list(in_stages(Plain(), network, 4))
+    taking = Plain()
+    taking.evaluates_timm = True
+    assert len(list(in_stages(taking, network, 4))) == 1

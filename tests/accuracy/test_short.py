@@ -3,8 +3,9 @@ import math
 import pytest
 import torch
 
-from nas.accuracy.base import EstimateError
+from nas.accuracy.base import EstimateError, in_stages
 from nas.accuracy.short import ShortTraining
+from nas.named import TimmNetwork
 from nas.train.recipe import Recipe
 from tests.networks import DEEP, TINY
 
@@ -67,3 +68,19 @@ def test_a_training_that_diverges_is_no_estimate():
 def test_the_validation_part_is_reduced():
     trainer = ShortTraining(**FAST, validation=100).trainer(TINY, 0)
     assert sum(len(labels) for _, labels in trainer.source.evaluate("validation")) == 100
+
+
+def test_a_network_of_timm_is_trained_at_full_width(stand_in_for_timm):
+    network = TimmNetwork("timm:resnet18", 10, 160)
+    short = ShortTraining(**{**FAST, "width": 0.5, "stages": 2})
+    first, last = in_stages(short, network, 0)
+    assert first.accuracy is None
+    assert 0 <= last.accuracy <= 1
+    assert last.remark == "trained at full width"
+    (last,) = in_stages(ShortTraining(**FAST), network, 0)
+    assert last.remark == ""
+
+
+def test_a_network_of_timm_that_does_not_take_the_images_says_so(stand_in_for_timm):
+    with pytest.raises(EstimateError, match="timm:vit_small does not accept images of 16 px"):
+        ShortTraining(**FAST).estimate(TimmNetwork("timm:vit_small", 10, 160), 0)

@@ -1,6 +1,8 @@
 import dataclasses
 import json
 
+import pytest
+
 from nas.cost import Cost
 from nas.spec import reference_names
 
@@ -56,7 +58,8 @@ def test_layers_add_up_to_the_network(command):
 def test_without_options_nothing_else_is_counted(here):
     data = json.loads(here("nas.cost", "mobilenet_v2", "--json").stdout)
     costs = [field.name for field in dataclasses.fields(Cost)]
-    assert list(data) == ["name", "resolution", *costs]
+    assert list(data) == ["name", "resolution", *costs, "counted_by"]
+    assert data["counted_by"] == "layers"
     checked = json.loads(here("nas.cost", "mobilenet_v2", "--json", "--check").stdout)
     assert checked == {**data, "fvcore_madds": data["madds"]}
 
@@ -93,3 +96,58 @@ def test_counts_that_differ_from_fvcores_are_an_error(refused, monkeypatch):
     assert refused("nas.cost", "mixnet_s", "--check") == (
         "mixnet_s: fvcore counts 1,000 MAdds, mixnas 239,173,360"
     )
+
+
+# Of the stand-in: 4 x 27 weights and 4 biases at 158 x 158 places, and 4 features to 10 classes.
+PARAMS, MADDS = 4 * 27 + 4 + 4 * 10 + 10, 158 * 158 * 4 * 27 + 40
+
+
+def test_networks_of_timm_are_counted_by_fvcore(here, stand_in_for_timm):
+    pytest.importorskip("fvcore")
+    found = here("nas.cost", "timm:resnet18", "--classes", "10", "--json")
+    assert json.loads(found.stdout) == {
+        "name": "timm:resnet18",
+        "resolution": 160,
+        "params": PARAMS,
+        "madds": MADDS,
+        "activations": None,
+        "peak_memory": None,
+        "counted_by": "fvcore",
+    }
+    smaller = json.loads(here("nas.cost", "timm:resnet18", "--resolution", "34", "--json").stdout)
+    assert (smaller["resolution"], smaller["madds"]) == (34, 32 * 32 * 4 * 27 + 4000)
+    text = here("nas.cost", "timm:resnet18", "mobilenet_v2", "--classes", "10").stdout
+    assert "products of activations, as in attention, excluded" in " ".join(text.split())
+    rows = [
+        [cell.strip() for cell in line.split("│")[1:-1]]
+        for line in text.splitlines()
+        if "│" in line
+    ]
+    assert rows[0] == ["timm:resnet18", "160", str(PARAMS), f"{MADDS:,}", "", "", "fvcore"]
+    assert (rows[1][0], rows[1][-1]) == ("mobilenet_v2", "layers")
+
+
+def test_what_timms_networks_do_not_tell_is_refused(refused, stand_in_for_timm):
+    assert refused("nas.cost", "timm:resnet18", "--layers") == (
+        "--layers: timm:resnet18 has no spec, and is counted as a whole by fvcore; omit --layers, "
+        "or name networks that have a spec"
+    )
+    assert refused("nas.cost", "timm:resnet18", "--check").startswith("--check: timm:resnet18 has")
+    assert refused("nas.cost", "timm:vit_small", "--resolution", "96") == (
+        "timm:vit_small does not accept images of 96 px, and is made for 160 px: made for 160 px"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "madds"),
+    [
+        ("vit_tiny_patch16_224", 5_717_416, 1_074_851_328),
+        ("mixer_s32_224", 19_104_624, 1_002_426_368),
+        ("resmlp_12_224", 15_350_872, 3_009_739_776),
+        ("gmlp_s16_224", 19_422_656, 4_392_060_928),
+        ("inception_v3", 23_834_568, 5_713_216_096),
+    ],
+)
+def test_real_networks_of_timm(timm, here, name, params, madds):
+    data = json.loads(here("nas.cost", f"timm:{name}", "--json").stdout)
+    assert (data["params"], data["madds"]) == (params, madds)

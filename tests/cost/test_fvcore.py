@@ -5,7 +5,8 @@ pytest.importorskip("fvcore")
 from torch import nn
 
 from nas.blocks import ConvBlock
-from nas.cost.fvcore import fvcore_madds, module_madds
+from nas.cost.fvcore import fvcore_madds, module_costs, module_madds, timm_costs
+from nas.named import open_timm
 from nas.spec import Head, Input, NetworkSpec, Stem
 
 
@@ -31,3 +32,14 @@ def test_a_spec_by_hand():
         num_classes=3,
     )
     assert fvcore_madds(spec) == (3 * 4 * 9 + 4 * 8 * 25) * 8 * 8 + 8 * 3
+
+
+def test_products_of_activations_are_no_layers(stand_in_for_timm):
+    network = open_timm("timm:vit_small", classes=5)
+    patches = 10 * 10
+    embed, qkv = patches * 8 * 3 * 16 * 16, patches * 8 * 24
+    assert timm_costs(network) == {
+        "params": 8 * 3 * 256 + 8 + 8 * 24 + 24 + 8 * 5 + 5,
+        "madds": embed + qkv + 8 * 5,
+    }
+    assert module_costs(network.build(0), (3, 160, 160)) == timm_costs(network)

@@ -1,8 +1,13 @@
+import math
+
 import psutil
 import pytest
 
-from nas.executors.base import Resources, default_resources
+from nas.cost import count
+from nas.executors.base import Resources, Task, default_resources
 from nas.machine import usable_cores
+from nas.named import TimmNetwork
+from tests.networks import TINY
 
 
 def test_nodes_give_a_worker_the_share_of_its_threads(monkeypatch):
@@ -29,3 +34,8 @@ def test_memory_may_forbid_a_worker_per_core(monkeypatch, cores, gibibytes, expe
 def test_the_default_uses_the_cores_of_this_machine():
     workers, threads = default_resources()
     assert 1 <= workers * threads <= usable_cores()
+
+
+def test_what_is_unknown_before_it_is_built_counts_as_the_longest():
+    tasks = [Task(TINY, 0), Task(TimmNetwork("timm:resnet18", 10, 32), 0)]
+    assert [task.madds for task in tasks] == [count(TINY).madds, math.inf]

@@ -6,17 +6,26 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from nas.errors import MixnasError
+from nas.errors import MixnasError, UnrunnableError
 from nas.ir import BatchNorm, walk
 from nas.latency import MeasurementSettings, open_device, usable_cores
 from nas.latency import device as device_module
 from nas.latency import tuning as tuning_module
-from nas.latency.device import LocalDevice, measure_quietly, program_of, quieter, refuse_noise
+from nas.latency.device import (
+    LocalDevice,
+    check_measurable,
+    measure_quietly,
+    program_of,
+    quieter,
+    refuse_noise,
+)
 from nas.latency.profile import DeviceProfile, Finding, LayerSignature, load_profile
 from nas.latency.protocol import Effort, Timing
 from nas.lowering import MERGE_ALL
 from nas.machine import MachineLoad
+from nas.named import TimmNetwork
 from nas.spec import Input, load_network
+from nas.testing.fakes import InstantDevice
 from tests.latency.records import latency
 
 QUICK = Effort(rounds=8, seconds=0.8, precision=0.015, warm_seconds=0.3)
@@ -301,3 +310,27 @@ def test_a_runtime_that_computes_something_else_is_refused_before_its_first_late
     ):
         device.measure(SMALL, QUICK)
     assert load_profile(device.conditions) is None
+
+
+TIMM_NETWORK = TimmNetwork("timm:resnet18", 7, 32)
+
+
+@pytest.mark.parametrize(("lowered", "form"), [(True, "as trained"), (False, "")])
+def test_networks_of_timm_have_one_form(stand_in_for_timm, monkeypatch, lowered, form):
+    device = LocalDevice("torch:cpu", MeasurementSettings(threads=1, lowered=lowered))
+    profile = DeviceProfile(device.conditions, 1.0, ())
+    monkeypatch.setattr(device, "_profile", profile)
+    check_measurable(device, TIMM_NETWORK)
+    measured = measure_quietly(device, TIMM_NETWORK, 1, QUICK)
+    assert measured.median_ms > 0
+    assert (measured.form, measured.resolution) == (form, 32)
+    assert measured.conditions == device.conditions
+
+
+def test_devices_without_a_way_to_measure_timms_networks_say_so():
+    message = "measures networks that have a spec, and timm:resnet18 has none; measure it on this"
+    with pytest.raises(UnrunnableError, match=message):
+        check_measurable(InstantDevice(), TIMM_NETWORK)
+    with pytest.raises(UnrunnableError, match=message):
+        measure_quietly(InstantDevice(), TIMM_NETWORK)
+    check_measurable(InstantDevice(), SMALL)

@@ -7,6 +7,7 @@ import pytest
 
 from nas.accuracy import Estimate
 from nas.errors import UnrunnableError
+from nas.named import TimmNetwork
 from nas.search.directory import RunDirectory
 from nas.search.references import References, read_references
 from nas.spec import load_network
@@ -96,3 +97,34 @@ def test_a_table_with_a_header_only_lacks_every_reference(tmp_path):
     table.to_csv(tmp_path / "references.csv", index=False)
     known = read_references(RunDirectory(tmp_path))
     assert References({"tiny": TINY}, known).missing() == ["tiny"]
+
+
+class AnyNetworkDevice(InstantDevice):
+    """Measures networks of timm, too."""
+
+    def check_timm(self, network):
+        """Take all of them."""
+
+    def measure_timm(self, network, effort=None):
+        return exact_latency(self.conditions, TINY, 3.0)
+
+
+def test_a_network_of_timm_is_a_reference_with_its_name(stand_in_for_timm, tmp_path):
+    network = TimmNetwork("timm:resnet18", 10, 32)
+    references = References({"timm:resnet18": network}, None)
+    (latency,) = references.measure(AnyNetworkDevice()).values()
+    references.add("timm:resnet18", latency, Estimate(0.9, 0.1, 1.0, 0), 0)
+    (row,) = references.rows
+    assert (row["name"], row["architecture"]) == ("timm:resnet18", "timm:resnet18")
+    assert row["spec_hash"] == network.digest()
+    assert (row["params"], row["madds"]) == (4 * 27 + 4 + 50, 30 * 30 * 4 * 27 + 40)
+    assert (row["latency_ms"], row["accuracy"]) == (3.0, 0.9)
+    references.table().to_csv(tmp_path / "references.csv", index=False)
+    again = References({"timm:resnet18": network}, read_references(RunDirectory(tmp_path)))
+    assert again.missing() == []
+
+
+def test_a_device_that_measures_no_network_of_timm_is_told(stand_in_for_timm):
+    references = References({"timm:resnet18": TimmNetwork("timm:resnet18", 10, 32)}, None)
+    assert references.measure(InstantDevice()) == {}
+    assert "has none; measure it on this machine" in references.rows[0]["reason"]

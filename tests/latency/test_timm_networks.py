@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+import onnx
+import torch
+
+from nas.errors import UnrunnableError
+from nas.latency.conditions import MeasurementSettings
+from nas.latency.runtimes import open_runtime
+from nas.latency.timm_networks import check_runtime, exported, timm_loader
+from nas.named import TimmNetwork
+
+NETWORKS = [TimmNetwork("timm:resnet18", 7, 32), TimmNetwork("timm:vit_small", 7, 160)]
+SETTINGS = MeasurementSettings(threads=1, batch=2)
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.timm_name)
+@pytest.mark.parametrize("device", ["onnxruntime:cpu", "openvino:cpu", "torch:cpu"])
+def test_networks_run_in_batches(stand_in_for_timm, device, network):
+    pytest.importorskip(device.partition(":")[0])
+    assert timm_loader(open_runtime(device, SETTINGS), network, "fp32")()() > 0
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.timm_name)
+def test_the_exported_network_computes_the_same(stand_in_for_timm, network):
+    pytest.importorskip("onnxruntime")
+    module = network.build(0).eval()
+    images = torch.randn(3, *network.in_shape)
+    model = open_runtime("onnxruntime:cpu", SETTINGS).open_model(
+        exported(module, network.in_shape), 3
+    )
+    model.feed(images.numpy())
+    model.run()
+    np.testing.assert_allclose(model.outputs(), module(images).detach().numpy(), atol=1e-5)
+
+
+def test_int8_is_quantized_for_onnx_runtime(stand_in_for_timm, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    runtime = open_runtime("onnxruntime:cpu", SETTINGS)
+    models = []
+    monkeypatch.setattr(runtime, "load_model", models.append)
+    timm_loader(runtime, NETWORKS[0], "int8")()
+    operators = {node.op_type for node in onnx.load_model_from_string(models[0]).graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear", "Conv"} <= operators
+
+
+class Named:
+    """A runtime of which only its name and format matter."""
+
+    def __init__(self, name, model_format):
+        self.name, self.model_format = name, model_format
+
+
+@pytest.mark.parametrize("family", ["litert", "ncnn"])
+def test_other_formats_are_refused(family):
+    runtime = Named(f"{family}:cpu", family)
+    with pytest.raises(UnrunnableError, match=f"{family}:cpu does not run timm:x: .* ONNX only"):
+        check_runtime(runtime, "fp32", "timm:x")
+
+
+def test_int8_of_openvino_is_refused():
+    runtime = Named("openvino:cpu", "onnx")
+    check_runtime(runtime, "fp32", "timm:x")
+    with pytest.raises(UnrunnableError, match="openvino:cpu does not run timm:x in int8"):
+        check_runtime(runtime, "int8", "timm:x")
+
+
+def test_what_cannot_be_exported_is_told(stand_in_for_timm, monkeypatch, capsys):
+    pytest.importorskip("onnxruntime")
+
+    def refuse(*words, **options):
+        print("the whole graph")
+        raise RuntimeError("no operator for it")
+
+    monkeypatch.setattr("torch.onnx.export", refuse)
+    with pytest.raises(UnrunnableError, match="cannot be exported to ONNX: no operator for it"):
+        timm_loader(open_runtime("onnxruntime:cpu", SETTINGS), NETWORKS[0], "fp32")
+    assert capsys.readouterr().out == ""

@@ -162,12 +162,3 @@ def test_networks_of_timm_are_measured_beside_others(here, refused, monkeypatch,
     ]
     assert lowered == [False, True]
     assert refused("nas.measure", "timm:resnet18", "--resolution", "40") == "not at 40 px"
-
-
-@pytest.mark.parametrize("family", ["litert", "ncnn"])
-def test_runtimes_of_other_formats_refuse_timms_networks(refused, stand_in_for_timm, family):
-    pytest.importorskip({"litert": "ai_edge_litert"}.get(family, family))
-    assert refused("nas.measure", "timm:resnet18", "--device", f"{family}:cpu") == (
-        f"{family}:cpu does not run timm:resnet18: networks of timm are exported to ONNX only; use "
-        "onnxruntime:cpu, openvino:cpu or torch:cpu"
-    )

@@ -102,8 +102,8 @@ def exported(module: nn.Module, shape: Shape) -> bytes:
 
     from nas.formats.quantization import quietly
 
-    # The exporter warns of sizes that the network looks at in Python, which do not vary here, and of
-    # its successor, which would need a further package; and it prints what it cannot export.
+    # The exporter warns of sizes that the network looks at in Python, which do not vary here, and
+    # of its successor, which needs a further package; and it prints what it cannot export.
     with tempfile.TemporaryDirectory() as folder, quietly():
         path = Path(folder) / "network.onnx"
         torch.onnx.export(

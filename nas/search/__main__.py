@@ -121,8 +121,8 @@ def search(
         list[str] | None,
         typer.Option(
             metavar="NETWORK",
-            help="Reference network to measure and retrain for comparison; may be repeated; "
-            f"'none' for none. [{', '.join(default_of('references'))}]",
+            help="Reference network, spec file or timm:NAME to measure and retrain for comparison; "
+            f"may be repeated; 'none' for none. [{', '.join(default_of('references'))}]",
         ),
     ] = None,
     trials: Annotated[

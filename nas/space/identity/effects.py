@@ -70,7 +70,7 @@ class Effects:
     Attributes:
         equal: Positions of the variables whose values may have no effect, or equal ones.
         families: Positions of the variables that choose between families with blocks in common.
-        risky: Uses whose value may be impossible.
+        risky: Uses whose value may be impossible, in the first block of several with equal ones.
     """
 
     def __init__(self, plans: Plans) -> None:
@@ -85,7 +85,7 @@ class Effects:
                 source = place.plan.sources.get(name, ValueSource())
                 use = Use(place, name)
                 may_equal, may_fail = use.varies()
-                if may_fail:
+                if may_fail and not any(use.follows(other) for other in self.risky):
                     self.risky.append(use)
                 if source.variable is not None:
                     self._uses[source.variable].append(use)

@@ -55,7 +55,7 @@ class Place:
         """
         if self.rule is None:
             assert self.depth is not None
-            if self.depth.get(assignment) <= self.position:
+            if not self.always and self.depth.get(assignment) <= self.position:
                 return None
             assert self.inputs is not None
             return self.inputs.known(assignment), self.plan.sources["channels"].known(assignment)
@@ -78,9 +78,16 @@ class Place:
         return [name for name in names if name != "channels"]
 
     @cached_property
+    def always(self) -> bool:
+        """Whether the block exists whatever the depth of the stage."""
+        return self.depth is not None and min(self.depth.options) > self.position
+
+    @cached_property
     def deciding(self) -> frozenset[int]:
         """Positions of the variables that decide whether the block exists, and its family."""
-        sources = [self.plan.op, *([self.depth] if self.depth else [])]
+        sources = [self.plan.op]
+        if self.depth is not None and not self.always:
+            sources.append(self.depth)
         return frozenset(used_variables(sources)) | (self.rule.used if self.rule else frozenset())
 
 
@@ -151,6 +158,20 @@ class Use:
             if name in plan.sources and name in FIELDS[family] and name != "channels":
                 values[name] = plan.sources[name].get(assignment)
         return _effect(family, self.name, values, in_channels or _CHANNELS)
+
+    def follows(self, earlier: Use) -> bool:
+        """Return whether the value is possible wherever that of an earlier block's use is.
+
+        That is so if both depend on the same values: not on the stride or the input channels, which
+        differ between the first block of a stage and the others.
+        """
+        here, there = self.place, earlier.place
+        if (self.name, here.stage) != (earlier.name, there.stage):
+            return False
+        names = {self.name, *itertools.chain(*self._context.values())}
+        return not names & {"stride", "in_channels"} and all(
+            here.plan.sources.get(name) == there.plan.sources.get(name) for name in names
+        )
 
     def varies(self) -> tuple[bool, bool]:
         """Return whether two values can have the same effect, and whether one can be impossible."""

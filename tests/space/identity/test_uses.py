@@ -35,7 +35,7 @@ def test_a_field_of_another_family_contributes_nothing():
     use = Use(place(op=op, expansion=expansion), "expansion")
     assert use.effect({0: 0, 1: 0, 2: 1, 3: 0}) is not None
     assert use.effect({0: 0, 1: 0, 2: 1, 3: 1}) is None
-    assert use.scope == {0, 1, 2, 3}
+    assert use.scope == {1, 2, 3}  # the first block exists at every depth
 
 
 def test_a_skip_has_an_effect_where_widths_are_equal():
@@ -81,9 +81,28 @@ def test_places_know_their_channels():
     assert place().channels({0: 0}) == (None, 16)  # the input does not matter to the caller
     assert place(1).channels((0, 0)) is None
     assert place(1).channels((1, 0)) == (16, 16)
-    names = "se_ratio skip split dilated project_groups se_base se_activation gate expansion "
-    names += "expand_groups"
-    assert place(1, se_ratio=0.5).fields == names.split()
+    names = "se_ratio skip split dilated project_groups se_base se_activation gate expansion"
+    assert place(1, se_ratio=0.5).fields == [*names.split(), "expand_groups"]
+
+
+def test_the_first_block_is_always_there():
+    assert place().always
+    assert not place(1).always
+
+
+def test_what_an_earlier_block_can_have_the_others_can():
+    width = ValueSource(variable=2, values=(1, 3))
+    first, later = (
+        Use(place(j, "bottleneck", bottleneck_ratio=1, group_width=width), "group_width")
+        for j in (0, 1)
+    )
+    assert later.follows(first)
+    assert not later.follows(Use(first.place, "kernels"))
+    # That of other widths, or one that depends on the block's input, tells nothing.
+    other = place(0, "bottleneck", bottleneck_ratio=2, group_width=width)
+    assert not later.follows(Use(other, "group_width"))
+    inner = [Use(place(j, expand_groups=width), "expand_groups") for j in (0, 1)]
+    assert not inner[1].follows(inner[0])
 
 
 def test_places_of_a_derived_space():

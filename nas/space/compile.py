@@ -357,7 +357,7 @@ class _Compiler(Declarations):
         kinds = RULES[rule].kinds
         self._check_fields(parameters, ("derive",), frozenset(kinds) | {"rule"})
         for name in kinds:
-            if name not in parameters:
+            if name not in parameters and name not in RULES[rule].defaults:
                 self._note(("derive",), f"'{name}' is missing")
                 self.broken.add(f"derive.{name}")
         sources = {

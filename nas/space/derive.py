@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from nas.blocks.fields import MAX_CHANNELS
+from nas.blocks.fields import MAX_CHANNELS, Ratio
 from nas.space.plan import ValueSource, used_variables
 from nas.space.variables import Assignment
 
@@ -41,6 +43,24 @@ def regnet_stages(
     unique = sorted(set(widths))
     depths = tuple(widths.count(width) for width in unique)
     return tuple(unique), depths, len(unique) == max(powers) + 1
+
+
+def group_fitted(width: int, group_width: int, bottleneck_ratio: float) -> int:
+    """Return a width that the groups of a bottleneck divide (Radosavovic et al. 2020, appendix D).
+
+    The width in the middle of the bottleneck is rounded to the nearest multiple of the group width,
+    of two to the even one, as in pycls. One below the group width stays: the paper narrows the
+    groups then, but a space has them as chosen.
+
+    Args:
+        width: Number of output channels.
+        group_width: Channels per group; 0 for any number.
+        bottleneck_ratio: Output channels as a multiple of those in the middle.
+    """
+    mid = int(width / bottleneck_ratio)
+    if not group_width or mid < group_width:
+        return width
+    return int(round(mid / group_width) * group_width * bottleneck_ratio)
 
 
 def slope_range(depths: Sequence[int], w0: float, wm: float) -> tuple[float, float]:
@@ -82,11 +102,21 @@ def _quantized(width: float) -> int:
     return round(width / QUANTUM) * QUANTUM
 
 
+def _power(power: int, values: dict[str, Any]) -> int:
+    """Return the width of the stage of a power of wm, for values of the other parameters."""
+    width = _quantized(values["w0"] * values["wm"] ** power)
+    return group_fitted(width, values["group_width"], values["bottleneck_ratio"])
+
+
 class RegNetRule:
     """The rule of `regnet_stages` for a fixed number of stages.
 
+    With the group width and the bottleneck ratio of the blocks, the widths are those that can have
+    such groups (see `group_fitted`).
+
     Attributes:
         kinds: Type of every parameter.
+        defaults: Values of the parameters that a space may leave out.
     """
 
     kinds: ClassVar[dict[str, Any]] = {
@@ -94,7 +124,10 @@ class RegNetRule:
         "w0": Annotated[int, Field(ge=8, le=4096)],
         "wa": Annotated[float, Field(ge=0, le=4096)],
         "wm": Annotated[float, Field(gt=1, le=16)],
+        "group_width": Annotated[int, Field(ge=0, le=1024, strict=True)],
+        "bottleneck_ratio": Ratio,
     }
+    defaults: ClassVar[dict[str, Any]] = {"group_width": 0, "bottleneck_ratio": 1}
 
     def __init__(self, sources: dict[str, ValueSource], stages: int) -> None:
         """Create the rule.
@@ -103,7 +136,7 @@ class RegNetRule:
             sources: Source of every parameter's value.
             stages: Number of stages of the space.
         """
-        self.sources = sources
+        self.sources = {name: ValueSource(value) for name, value in self.defaults.items()} | sources
         self.stages = stages
         self._cache: dict[tuple[Any, ...], Derived | None] = {}
 
@@ -122,32 +155,46 @@ class RegNetRule:
         return self._cache[key]
 
     def _derived(self, values: dict[str, Any]) -> Derived | None:
+        groups = {name: values.pop(name) for name in self.defaults}
         widths, depths, complete = regnet_stages(**values)
+        widths = tuple(group_fitted(width, **groups) for width in widths)
         fits = complete and len(widths) == self.stages and widths[-1] <= MAX_CHANNELS
         return (widths, depths) if fits else None
 
     def parameters(
-        self, widths: tuple[int, ...], depths: tuple[int, ...]
+        self,
+        widths: tuple[int, ...],
+        depths: tuple[int, ...],
+        allowed: Mapping[int, Collection[int]] = MappingProxyType({}),
     ) -> Iterator[dict[int, int]]:
         """Yield all parameters that derive these widths and depths, always in the same order.
 
         Each is given by the index of the value of every variable among them.
+
+        Args:
+            widths: Width of every stage.
+            depths: Depth of every stage.
+            allowed: Indices that a variable can have, by its position; any without an entry.
         """
-        options = {name: list(enumerate(s.options)) for name, s in self.sources.items()}
+        options = {
+            name: [
+                (i, value)
+                for i, value in enumerate(source.options)
+                if source.variable is None or i in allowed.get(source.variable, (i,))
+            ]
+            for name, source in self.sources.items()
+        }
         slopes = sorted(options["wa"], key=lambda option: option[1])
-        for n, depth in options["depth"]:
-            if depth != sum(depths):
+        totals = [option for option in options["depth"] if option[1] == sum(depths)]
+        names = ("depth", "group_width", "bottleneck_ratio", "w0", "wm")
+        for chosen in itertools.product(totals, *(options[name] for name in names[1:])):
+            values = {name: value for name, (_, value) in zip(names, chosen, strict=True)}
+            if any(width != _power(k, values) for k, width in enumerate(widths)):
                 continue
-            for i, w0 in options["w0"]:
-                if _quantized(w0) != widths[0]:
-                    continue
-                for j, wm in options["wm"]:
-                    if any(_quantized(w0 * wm**k) != width for k, width in enumerate(widths)):
-                        continue
-                    for m, wa in _near(slopes, slope_range(depths, w0, wm)):
-                        values = {"depth": depth, "w0": w0, "wa": wa, "wm": wm}
-                        if self._derived(values) == (widths, depths):
-                            yield self._indices({"depth": n, "w0": i, "wa": m, "wm": j})
+            indices = {name: index for name, (index, _) in zip(names, chosen, strict=True)}
+            for m, wa in _near(slopes, slope_range(depths, values["w0"], values["wm"])):
+                if self._derived({**values, "wa": wa}) == (widths, depths):
+                    yield self._indices({**indices, "wa": m})
 
     def _indices(self, chosen: dict[str, int]) -> dict[int, int]:
         return {

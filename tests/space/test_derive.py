@@ -7,7 +7,7 @@ import pytest
 
 from nas.errors import MixnasError
 from nas.space import sample, size, space_from_yaml
-from nas.space.derive import RegNetRule, regnet_stages, slope_range
+from nas.space.derive import RegNetRule, group_fitted, regnet_stages, slope_range
 from nas.space.plan import ValueSource
 from tests.space.random_spaces import assignments
 
@@ -128,6 +128,60 @@ def test_a_rule_finds_all_parameters():
         listed = [tuple(p[i] for i in range(4)) for p in rule.parameters(widths, depths)]
         assert set(listed) == expected
         assert len(listed) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("width", "group_width", "ratio", "fitted"),
+    [
+        (24, 0, 1, 24),
+        (24, 16, 1, 32),  # 1.5 groups are 2, and 2.5 as well
+        (40, 16, 1, 32),
+        (664, 16, 1, 672),  # RegNetX-800MF
+        (80, 120, 1, 80),  # narrower than a group
+        (72, 16, 2, 64),  # 36 in the middle are 32
+        (72, 16, 0.5, 72),  # 144 in the middle
+    ],
+)
+def test_widths_are_fitted_to_groups(width, group_width, ratio, fitted):
+    assert group_fitted(width, group_width, ratio) == fitted
+
+
+def test_a_rule_with_groups_derives_published_widths_and_finds_them_again():
+    # RegNetX-400MF, with groups of 16, and the same with others.
+    values = {
+        "depth": (20, 22), "w0": (24, 32), "wa": (24.48, 25), "wm": (2.54,), "group_width": (8, 16)
+    }  # fmt: skip
+    sources = {n: ValueSource(variable=i, values=v) for i, (n, v) in enumerate(values.items())}
+    rule = RegNetRule(sources, 4)
+    assert rule.apply((1, 0, 0, 0, 1)) == ((32, 64, 160, 384), (1, 2, 7, 12))
+    assert rule.apply((1, 0, 0, 0, 0)) == ((24, 64, 152, 392), (1, 2, 7, 12))
+    found = list(rule.parameters((32, 64, 160, 384), (1, 2, 7, 12)))
+    assert {0: 1, 1: 0, 2: 0, 3: 0, 4: 1} in found
+    allowed = {1: (0,), 4: (1,)}
+    among = list(rule.parameters((32, 64, 160, 384), (1, 2, 7, 12), allowed))
+    assert among == [p for p in found if p[1] == 0 and p[4] == 1]
+    assert not list(rule.parameters((32, 64, 160, 384), (1, 2, 7, 12), {4: (0,)}))
+
+
+def test_groups_of_the_rule_are_those_of_the_blocks():
+    space = space_from_yaml(
+        """
+        stem: {channels: 8}
+        variables: {g: {choice: [8, 16]}}
+        defaults: {group_width: $g, bottleneck_ratio: 1}
+        derive: {depth: 3, w0: {choice: [8, 24]}, wa: {choice: [8, 24]}, wm: {choice: [2, 3]},
+                 group_width: $g}
+        stages: {a: {op: bottleneck}, b: {op: bottleneck, stride: 2}}
+        """
+    )
+    built = set()
+    for genotype in assignments(space):
+        if not space.broken(genotype):
+            spec = space.decode(genotype)
+            assert all(block.channels % block.group_width == 0 for block in spec.blocks)
+            assert space.encode_spec(spec) == space.canonical(genotype)
+            built.add(spec.digest())
+    assert size(space) == len(built) > 1
 
 
 def test_a_flat_line_is_one_stage():

@@ -6,11 +6,16 @@ import random
 import pytest
 
 from nas.cost import count
+from nas.errors import MixnasError
 from nas.space import load_space, sample_many, size, space_names
+from nas.space.size import upper_bound
 from nas.spec import NetworkSpec, load_network
 from tests.conftest import ROOT
 
 EXACT = {
+    "mixnet": 26_640_200_180_318_935_941_910_521_893_345_034_240_000,
+    "mixnet_ladder": 1_809_233_615_729_214_908_006_400_000,
+    "mnasnet": 71_137_851_402_240,
     "anynet_a": 314_432_039_157_760_000,
     "anynet_b": 14_231_962_814_251_008,
     "anynet_c": 161_843_226_083_328,
@@ -19,15 +24,35 @@ EXACT = {
 }
 """The exact number of networks of the spaces that can be counted within seconds."""
 
+BOUNDS = {"regnet": 63 * 32 * 32 * 61 * 6 * 3, "regnet_x": 17 * 40 * 2481 * 101 * 21}
+"""Upper bounds of the sizes of the others."""
+
 MEMBERS = {
     "anynet_a": ["regnet_x_200mf", "regnet_x_400mf"],
     "anynet_e": ["regnet_x_200mf", "regnet_x_400mf"],
+    # All published ones but RegNetX-8.0GF, whose first stage has groups of another width.
+    "regnet_x": [
+        *(f"regnet_x_{size}mf" for size in (200, 400, 600, 800)),
+        *(f"regnet_x_{size}gf" for size in ("1_6", "3_2", "4", "6_4", "12", "16", "32")),
+    ],
 }
 
 
 @pytest.mark.parametrize("name", EXACT)
 def test_sizes_of_shipped_spaces(name):
     assert size(load_space(name)) == EXACT[name]
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_bounds_of_the_sizes_of_shipped_spaces(name):
+    space = load_space(name)
+    with pytest.raises(MixnasError, match="cannot be counted"):
+        size(space)
+    assert upper_bound(space) == BOUNDS[name]
+
+
+def test_every_shipped_space_has_a_size():
+    assert {*EXACT, *BOUNDS} == set(space_names())
 
 
 @pytest.mark.parametrize(

@@ -217,11 +217,7 @@ class Effects:
         if key not in self._parameters:
             if len(self._parameters) >= _CACHE:
                 self._parameters.clear()
-            equal = (
-                parameters
-                for parameters in rule.parameters(*derived)
-                if all(parameters[i] == own[i] for i in self._fixed)
-            )
+            equal = rule.parameters(*derived, {i: (own[i],) for i in self._fixed})
             first = next(equal, own)
             allowed = itertools.chain([first], equal)
             self._parameters[key] = next(filter(self._holds, allowed), first)

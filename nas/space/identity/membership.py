@@ -192,11 +192,10 @@ def _claim_rule(claims: Claims, spec: NetworkSpec, plans: Plans) -> None:
     assert plans.rule is not None
     widths = tuple(stage[0].channels for stage in spec.stages)
     depths = tuple(map(len, spec.stages))
-    for parameters in plans.rule.parameters(widths, depths):
-        if all(index in claims.allowed.get(i, {index}) for i, index in parameters.items()):
-            for i, index in parameters.items():
-                claims.allowed[i] = {index}
-            return
+    parameters = next(plans.rule.parameters(widths, depths, claims.allowed), None)
+    if parameters is not None:
+        claims.allowed |= {i: {index} for i, index in parameters.items()}
+        return
     raise MixnasError(
         f"no parameters of the rule derive its widths {list(widths)} and depths {list(depths)}"
     )

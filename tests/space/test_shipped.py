@@ -13,14 +13,23 @@ from nas.spec import NetworkSpec, load_network
 from tests.conftest import ROOT
 
 EXACT = {
-    "mixnet": 26_640_200_180_318_935_941_910_521_893_345_034_240_000,
-    "mixnet_ladder": 1_809_233_615_729_214_908_006_400_000,
-    "mnasnet": 71_137_851_402_240,
     "anynet_a": 314_432_039_157_760_000,
     "anynet_b": 14_231_962_814_251_008,
     "anynet_c": 161_843_226_083_328,
     "anynet_d": 7_072_275_628_032,
     "anynet_e": 418_276_067_112,
+    "efficientnet": 8_033_551_259_904,
+    "efficientnetv2": 9_277_129_359_360,
+    "ghostnet": 19_937_866_593_342_259_980_000_000,
+    "mixnet": 26_640_200_180_318_935_941_910_521_893_345_034_240_000,
+    "mixnet_gpu": 129_472_511_346_443_204_700_588_636_851_310_428_160_000,
+    "mixnet_ladder": 1_809_233_615_729_214_908_006_400_000,
+    "mnasnet": 71_137_851_402_240,
+    "mobilenetv3": 1_946_943_659_619_478_960_865_280_000,
+    "mobilenetv4": 721_873_999_700_951_961_600,
+    "proxylessnas": 54_375_883_032_510_144,
+    "resnet": 767_999_232_000,
+    "shufflenetv2": 38_680_931_250_000_000,
 }
 """The exact number of networks of the spaces that can be counted within seconds."""
 
@@ -30,12 +39,41 @@ BOUNDS = {"regnet": 63 * 32 * 32 * 61 * 6 * 3, "regnet_x": 17 * 40 * 2481 * 101 
 MEMBERS = {
     "anynet_a": ["regnet_x_200mf", "regnet_x_400mf"],
     "anynet_e": ["regnet_x_200mf", "regnet_x_400mf"],
+    "mixnet": ["mixnet_s", "mixnet_m", "mixnet_l"],
+    "mixnet_gpu": ["mixnet_m_gpu", "mixnet_s", "mixnet_m", "mixnet_l"],
+    "resnet": [
+        *(f"resnet_{depth}" for depth in (18, 34, 50, 101, 152)),
+        "se_resnet_50",
+        "resnext_50_32x4d",
+    ],
+    "mobilenetv3": ["mobilenet_v3_large"],
+    "efficientnet": ["efficientnet_b0"],
+    "efficientnetv2": ["efficientnet_v2_b0", "efficientnet_v2_s"],  # -S at fewer pixels
+    "mobilenetv4": ["mobilenet_v4_conv_small"],
+    "shufflenetv2": [f"shufflenet_v2_x{width}" for width in ("0_5", "1_0", "1_5", "2_0")],
+    "ghostnet": ["ghostnet_100"],
+    "proxylessnas": ["proxylessnas_mobile"],
     # All published ones but RegNetX-8.0GF, whose first stage has groups of another width.
     "regnet_x": [
         *(f"regnet_x_{size}mf" for size in (200, 400, 600, 800)),
         *(f"regnet_x_{size}gf" for size in ("1_6", "3_2", "4", "6_4", "12", "16", "32")),
     ],
 }
+
+
+CUT = {"mobilenet_v4_conv_small": (1, 1), "ghostnet_100": (3, 4)}
+"""Stages of references with blocks of two widths, and the number of blocks of the first width."""
+
+
+def by_width(spec, cut):
+    """Return a network with one of its stages cut in two, which has the same layers."""
+    if cut is None:
+        return spec
+    i, n = cut
+    stage = spec.stages[i]
+    result = spec.replace(stages=(*spec.stages[:i], stage[:n], stage[n:], *spec.stages[i + 1 :]))
+    assert count(result) == count(spec)
+    return result
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -60,7 +98,7 @@ def test_every_shipped_space_has_a_size():
 )
 def test_published_networks_are_members_of_the_space_they_come_from(space, network):
     found = load_space(space)
-    spec = load_network(network)
+    spec = by_width(load_network(network).at(224), CUT.get(network))
     assert found.decode(found.encode_spec(spec), network).canonical() == spec.canonical()
 
 
@@ -97,3 +135,14 @@ def test_sizes_of_anynet_by_hand():
     ascending = sum(math.comb(n + 3, 4) for n in widths.values())
     assert EXACT["anynet_d"] == depths**4 * ascending
     assert EXACT["anynet_e"] == math.comb(depths + 3, 4) * ascending
+
+
+def test_size_of_proxylessnas_by_hand():
+    stage = sum(6**depth for depth in (1, 2, 3, 4))  # three kernels times two expansions
+    assert EXACT["proxylessnas"] == stage**5 * 6
+
+
+def test_size_of_shufflenetv2_by_hand():
+    # Five mixes of kernels for every block, and five widths.
+    short, long = ([5 * 5**depth for depth in depths] for depths in ((2, 3, 4, 5), (4, 6, 8, 10)))
+    assert EXACT["shufflenetv2"] == 2 * sum(short) ** 2 * sum(long)

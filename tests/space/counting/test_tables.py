@@ -10,7 +10,7 @@ import pytest
 
 from nas.errors import MixnasError
 from nas.limits import COST_METRICS
-from nas.space import load_space, space_from_yaml
+from nas.space import load_space, space_from_yaml, space_names
 from nas.space.counting import tables
 
 CONDITIONAL = """
@@ -46,7 +46,8 @@ def exact(space, row):
         return (math.inf,) * 4
 
 
-TABULATED = ("mixnet", "mixnet_ladder", "mnasnet")
+UNTABULATED = ("anynet", "regnet", "mixnet_gpu")  # too many values in a part, or a rule
+TABULATED = [name for name in space_names() if not name.startswith(UNTABULATED)]
 
 
 @pytest.mark.parametrize("space", [*map(load_space, TABULATED), space_from_yaml(CONDITIONAL)])

@@ -11,6 +11,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 KERNEL_SIZES = (1, 3, 5, 7, 9, 11, 13)
 MAX_GROUPS = 5
+NO_KERNELS = "none"
+"""The text that stands for no kernels, where a layer may be left out."""
+
 MAX_CHANNELS = 16384
 ACTIVATIONS = (
     "relu",
@@ -32,12 +35,14 @@ def _kernel(value: int) -> int:
 
 
 def _as_list(value: Any) -> Any:
-    """Accept ``kernels: 3`` for ``kernels: [3]``, and ``3.5.7`` for ``[3, 5, 7]``.
+    """Accept ``kernels: 3`` for ``kernels: [3]``, ``3.5.7`` for ``[3, 5, 7]``, ``none`` for ``[]``.
 
     YAML reads ``3.5`` as a number. No kernel size ends in 0, so the number tells both sizes.
     """
     if isinstance(value, bool):
         return value
+    if value == NO_KERNELS:
+        return ()
     if isinstance(value, (int, float)):
         value = f"{value:g}"
     if isinstance(value, str):

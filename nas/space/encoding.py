@@ -1,7 +1,7 @@
 """Numeric encoding of genotypes, for models of accuracy and latency.
 
-A mix of kernels is encoded as the fraction of kernel groups of every size, a number by its value
-scaled to 0..1, and anything else one-hot. All features of an inactive variable are 0.
+A mix of kernels is encoded as the fraction of kernel groups of every size (0 without any), a number
+by its value scaled to 0..1, and anything else one-hot. All features of an inactive variable are 0.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _table(variable: Variable) -> tuple[tuple[str, ...], np.ndarray]:
     name, values = variable.name, variable.values
     if variable.kind == "kernels":
         sizes = sorted({kernel for mix in values for kernel in mix})
-        rows = [[mix.count(size) / len(mix) for size in sizes] for mix in values]
+        rows = [[mix.count(size) / max(len(mix), 1) for size in sizes] for mix in values]
         return tuple(f"{name}:{size}x{size}" for size in sizes), np.array(rows)
     if variable.kind == "ordinal":
         low, high = min(values), max(values)

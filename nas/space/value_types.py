@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from nas.blocks.fields import Kernels
+from nas.blocks.fields import OptionalKernels
 from nas.errors import unknown
 
 Type = Literal["number", "text", "kernels"]
@@ -115,7 +115,7 @@ class Typing:
             return other
         if one[1] == "kernels":
             try:
-                mix: Any = TypeAdapter(Kernels).validate_python(node.value)
+                mix: Any = TypeAdapter(OptionalKernels).validate_python(node.value)
             except ValidationError as error:
                 reason = error.errors()[0]["msg"].removeprefix("Value error, ")
                 raise ValueError(f"'{self._text}': {reason}") from None

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from nas.blocks.fields import NO_KERNELS
+
 Genotype = tuple[int, ...]
 """An index into its values for every variable of a space; `INACTIVE` for those without effect."""
 
@@ -104,5 +106,8 @@ class Variable:
 
 
 def label(value: Any) -> Label:
-    """Return a value as a table or Optuna can hold it (see `Variable.labels`)."""
-    return ".".join(map(str, value)) if isinstance(value, tuple) else value
+    """Return a value as a table or Optuna can hold it (see `Variable.labels`).
+
+    Tables leave the values of inactive variables empty, so no kernels have a word of their own.
+    """
+    return (".".join(map(str, value)) or NO_KERNELS) if isinstance(value, tuple) else value

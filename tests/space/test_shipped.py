@@ -13,6 +13,7 @@ from nas.spec import NetworkSpec, load_network
 from tests.conftest import ROOT
 
 EXACT = {
+    "accel_nas_bench": 36**6 * 48,
     "anynet_a": 314_432_039_157_760_000,
     "anynet_b": 14_231_962_814_251_008,
     "anynet_c": 161_843_226_083_328,
@@ -48,6 +49,7 @@ MEMBERS = {
     ],
     "mobilenetv3": ["mobilenet_v3_large"],
     "efficientnet": ["efficientnet_b0"],
+    "accel_nas_bench": ["efficientnet_b0"],
     "efficientnetv2": ["efficientnet_v2_b0", "efficientnet_v2_s"],  # -S at fewer pixels
     "mobilenetv4": ["mobilenet_v4_conv_small"],
     "shufflenetv2": [f"shufflenet_v2_x{width}" for width in ("0_5", "1_0", "1_5", "2_0")],

@@ -1,5 +1,7 @@
 import pytest
 
+from nas.space import space_from_yaml
+from nas.space.encoding import encode_all
 from nas.space.variables import INACTIVE, Site, Variable, label
 
 SHALLOW = Site(depth=0, depths=(False, True, True))
@@ -78,3 +80,24 @@ def test_a_variable_is_active_if_one_of_its_fields_exists():
     assert variable.active((2, 1))
     assert not variable.active((0, 0))
     assert Variable("v", (1, 2)).active((INACTIVE,))
+
+
+def test_no_kernels_have_a_label_of_their_own():
+    assert label(()) == "none"  # nothing would be read from a table as a missing value
+    assert label((3, 5)) == "3.5"
+
+
+def test_a_layer_may_be_left_out_by_choice():
+    space = space_from_yaml(
+        """
+        stem: {channels: 8}
+        stages: {a: {op: universal, channels: 8, kernels: 3, start_kernels: {choice: [none, 3]}}}
+        restrictions: [a.start_kernels != 'none']
+        """
+    )
+    assert space.variables[0].values == ((), (3,))
+    assert space.to_params((0,)) == {"a.start_kernels": "none"}
+    assert space.from_params({"a.start_kernels": "none"}) == (0,)
+    assert encode_all(space, [(0,), (1,)]).tolist() == [[0], [1]]
+    assert space.broken((0,))
+    assert not space.broken((1,))

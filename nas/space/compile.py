@@ -24,6 +24,7 @@ from nas.space.outline import (
     STAGE_KEYS,
     SpaceDocument,
     kind_of,
+    other_problems,
     read_outline,
 )
 from nas.space.plan import BlockPlan, StagePlan, ValueSource
@@ -91,28 +92,8 @@ def compile_document(document: Document) -> Plans:
     """
     outline, problems = read_outline(document)
     if outline is None:
-        raise DocumentError("\n".join([*problems, *_other_problems(document)]))
+        raise DocumentError("\n".join([*problems, *other_problems(document)]))
     return _Compiler(document, outline, problems).compile()
-
-
-def _other_problems(document: Document) -> list[str]:
-    """Return the mistakes in restrictions and limits that can be seen without stages."""
-    data = document.data if isinstance(document.data, dict) else {}
-    texts, limits = data.get("restrictions"), data.get("limits")
-    problems = []
-    for i, text in enumerate(texts if isinstance(texts, list) else ()):
-        try:
-            if isinstance(text, str):
-                names_in(text, {})
-        except ValueError as error:
-            problems.append(document.problem(("restrictions", i), str(error)))
-    for metric, text in (limits if isinstance(limits, dict) else {}).items():
-        try:
-            if isinstance(text, str | int | float):
-                parse_limit(metric, str(text))
-        except LimitError as error:
-            problems.append(document.problem(("limits", metric), str(error)))
-    return problems
 
 
 class _Compiler(Declarations):
@@ -230,12 +211,7 @@ class _Compiler(Declarations):
         op = self._source(
             f"{name}.op", stage.get("op", "mbconv"), kind=KINDS["op"], base=None, at=(*at, "op")
         )
-        self._use(op, Site())
         stride = self._stride(stage, at)
-        allowed = frozenset().union(*(FIELDS[family] for family in op.options))
-        for key in stage:
-            if key in BLOCK_FIELDS and key not in allowed:
-                self._note((*at, key), unknown(f"key of {' or '.join(op.options)}", key, allowed))
         shared: dict[str, ValueSource] = {}
         depth: ValueSource | None = None
         if rule is None:
@@ -247,18 +223,39 @@ class _Compiler(Declarations):
             shared["channels"] = channels
         elif clash := {"depth", "channels"} & set(stage):
             self._note((*at, min(clash)), "is derived by the rule; remove it here")
+        ops = {"first": op, "rest": op} | self._role_ops(stage, name)
+        families = tuple(dict.fromkeys(f for one in (op, *ops.values()) for f in one.options))
+        allowed = frozenset().union(*(FIELDS[family] for family in families))
+        for key in stage:
+            if key in BLOCK_FIELDS and key not in allowed:
+                self._note((*at, key), unknown(f"key of {' or '.join(families)}", key, allowed))
         stage = {**stage, **self._roles(stage, at, allowed)}
         max_depth = max(depth.options) if depth else 2
         each = bool(stage.get("each"))
         blocks: list[BlockPlan] = []
         for j in range(max_depth if each else min(2, max_depth)):
+            op = ops["rest" if j else "first"]
             sources = {**shared, **self._fields(stage, name, j, base=first, families=op.options)}
             plan = BlockPlan(op, sources, stride if j == 0 else 1)
             blocks.append(plan)
             # Without `each`, the second plan stands for all further blocks.
             for k in range(j, max_depth if not each and j else j + 1):
-                self._add_sites(plan, depth, op, k)
+                self._add_sites(plan, depth, k)
         return StagePlan(name, depth, blocks)
+
+    def _role_ops(self, stage: dict[str, Any], name: str) -> dict[str, ValueSource]:
+        """Return the sources of the block family of the roles that have their own."""
+        return {
+            role: self._source(
+                f"{name}.{role}.op",
+                stage[role]["op"],
+                kind=KINDS["op"],
+                base=None,
+                at=("stages", name, role, "op"),
+            )
+            for role in ("first", "rest")
+            if isinstance(stage.get(role), dict) and "op" in stage[role]
+        }
 
     def _stride(self, stage: dict[str, Any], at: Location) -> int:
         try:
@@ -277,7 +274,8 @@ class _Compiler(Declarations):
             if not isinstance(fields, dict):
                 self._note((*at, role), "must be a mapping of fields, such as {kernels: [3, 5]}")
                 fields = {}
-            self._check_fields(fields, (*at, role), allowed - {"op", "stride", "channels"})
+            own = {"op"} if role == "each" else set()
+            self._check_fields(fields, (*at, role), allowed - {"stride", "channels", *own})
             for key in sorted(set(fields) & set(roles.get("each", ()))):
                 self._note((*at, role, key), f"'{key}' also appears in 'each'; remove one")
             roles[role] = fields
@@ -330,15 +328,15 @@ class _Compiler(Declarations):
                     break
         return sources
 
-    def _add_sites(
-        self, plan: BlockPlan, depth: ValueSource | None, op: ValueSource, j: int
-    ) -> None:
+    def _add_sites(self, plan: BlockPlan, depth: ValueSource | None, j: int) -> None:
         """Record where the variables of the block at position j of a stage are used."""
-        depth = depth or ValueSource()
+        op, depth = plan.op, depth or ValueSource()
+        depths = tuple(value > j for value in depth.values)
+        self._use(op, Site(depth=depth.variable, depths=depths))
         for key, source in plan.sources.items():
             site = Site(
                 depth=depth.variable,
-                depths=tuple(value > j for value in depth.values),
+                depths=depths,
                 op=op.variable,
                 ops=tuple(key in FIELDS[family] for family in op.values),
             )

@@ -11,9 +11,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from nas.blocks import BLOCKS, FIELDS
 from nas.blocks.fields import Channels
 from nas.document import Document, validate
-from nas.errors import DocumentError
+from nas.errors import DocumentError, LimitError
 from nas.ir import Padding
+from nas.limits import parse_limit
 from nas.space.loader import SCHEMA
+from nas.space.restrictions import names_in
 from nas.spec import Norm
 
 Depth = Annotated[int, Field(ge=1, le=64)]
@@ -103,3 +105,23 @@ def _is_valid(part: dict[str, Any]) -> bool:
     except ValidationError:
         return False
     return True
+
+
+def other_problems(document: Document) -> list[str]:
+    """Return the mistakes in restrictions and limits that can be seen without stages."""
+    data = document.data if isinstance(document.data, dict) else {}
+    texts, limits = data.get("restrictions"), data.get("limits")
+    problems = []
+    for i, text in enumerate(texts if isinstance(texts, list) else ()):
+        try:
+            if isinstance(text, str):
+                names_in(text, {})
+        except ValueError as error:
+            problems.append(document.problem(("restrictions", i), str(error)))
+    for metric, text in (limits if isinstance(limits, dict) else {}).items():
+        try:
+            if isinstance(text, str | int | float):
+                parse_limit(metric, str(text))
+        except LimitError as error:
+            problems.append(document.problem(("limits", metric), str(error)))
+    return problems

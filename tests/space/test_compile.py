@@ -5,6 +5,7 @@ from nas.errors import DocumentError
 from nas.space import size, space_from_yaml
 from nas.space.compile import compile_document
 from nas.spec import Head, Stem
+from tests.space.random_spaces import assignments
 from tests.space.test_space import TINY
 
 
@@ -41,7 +42,7 @@ from tests.space.test_space import TINY
         (
             "op: {choice: [mbconv, conv]}",
             "op: conv",
-            "unknown key 'expansion'; allowed: activation, kernels, norm, skip$",
+            "unknown key 'expansion'; allowed: activation, kernels, norm, op, skip$",
         ),
     ],
 )
@@ -330,3 +331,31 @@ def told(text):
     with pytest.raises(DocumentError) as caught:
         space_from_yaml(text)
     return [line.split(": ", 1)[1] for line in str(caught.value).splitlines()]
+
+
+def test_the_first_block_and_the_others_can_have_families_of_their_own():
+    space = space_from_yaml(
+        """
+        stem: {channels: 8}
+        stages:
+          a:
+            channels: 16
+            depth: {choice: [1, 2, 3]}
+            kernels: 3
+            first: {op: conv}
+            rest: {op: {choice: [mbconv, dsconv]}, expansion: {choice: [2, 3]}}
+        """
+    )
+    names = [variable.name for variable in space.variables]
+    assert names == ["a.depth", "a.rest.op", "a.rest.expansion"]
+    # One block; or two or three, of mbconv with two expansions or of dsconv.
+    assert size(space) == 1 + 2 * 3
+    for genotype in {space.canonical(g) for g in assignments(space)}:
+        spec = space.decode(genotype)
+        assert [block.family for block in spec.blocks[:1]] == ["conv"]
+        assert space.encode_spec(spec) == genotype
+
+
+def test_a_family_of_every_block_is_not_supported():
+    with pytest.raises(DocumentError, match="unknown key 'op'"):
+        space_from_yaml("{stem: {channels: 8}, stages: {a: {channels: 8, each: {op: conv}}}}")

@@ -1,10 +1,12 @@
 """The spaces that come with the package: their sizes, samples, and the networks they come from."""
 
+import itertools
 import math
 import random
 
 import pytest
 
+from experiments.benchmarks.macro_networks import macro_network
 from nas.cost import count
 from nas.errors import MixnasError
 from nas.space import load_space, sample_many, size, space_names
@@ -28,6 +30,7 @@ EXACT = {
     "mnasnet": 71_137_851_402_240,
     "mobilenetv3": 1_946_943_659_619_478_960_865_280_000,
     "mobilenetv4": 721_873_999_700_951_961_600,
+    "nas_bench_macro": 9 * 21 * 21,
     "proxylessnas": 54_375_883_032_510_144,
     "resnet": 767_999_232_000,
     "shufflenetv2": 38_680_931_250_000_000,
@@ -104,7 +107,14 @@ def test_published_networks_are_members_of_the_space_they_come_from(space, netwo
     assert found.decode(found.encode_spec(spec), network).canonical() == spec.canonical()
 
 
-@pytest.mark.parametrize("name", space_names())
+@pytest.mark.parametrize(
+    "name",
+    [
+        # Its restrictions leave one in a thousand assignments.
+        pytest.param(name, marks=pytest.mark.slow) if name == "nas_bench_macro" else name
+        for name in space_names()
+    ],
+)
 def test_samples_of_shipped_spaces_are_counted_and_read_back(name):
     space = load_space(name)
     for drawn in sample_many(space, random.Random(0), 20):
@@ -118,6 +128,21 @@ def test_samples_of_shipped_spaces_are_counted_and_read_back(name):
 def test_shipped_spaces_name_their_source(name):
     assert load_space(name).description
     assert "source: " in (ROOT / "search_spaces" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        ["00000000", "12121212", "20000001", "00120210"],
+        pytest.param(map("".join, itertools.product("012", repeat=8)), marks=pytest.mark.slow),
+    ],
+)
+def test_networks_of_nas_bench_macro_are_members(codes):
+    space = load_space("nas_bench_macro")
+    for code in codes:
+        spec = macro_network(code)
+        found = space.decode(space.encode_spec(spec), code)
+        assert found.digest() == spec.digest()
 
 
 def possible(ratio, group_width):

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
+from nas.blocks import DEFAULTS
 from nas.blocks.base import Block
 from nas.blocks.dsconv import DSConv
 from nas.blocks.mbconv import MBConv
@@ -71,9 +72,9 @@ def _of_universal(block: UniversalBlock, in_channels: int) -> tuple[Block, ...]:
     values = {name: getattr(block, name) for name in _COMMON}
     if not block.kernels:
         ratio = multiple(in_channels, mid, partial(expanded, in_channels))
-        fused = {**_DEFAULTS[FusedMBConv], **values, "kernel": 1, "expansion": ratio}
+        fused = {**DEFAULTS["fused"], **values, "kernel": 1, "expansion": ratio}
         return (FusedMBConv.trusted(fused), block)
-    inverted = {**_DEFAULTS[MBConv], **values, "kernels": block.kernels}
+    inverted = {**DEFAULTS["mbconv"], **values, "kernels": block.kernels}
     ratio = MBConv.trusted(inverted).expansion_to(in_channels, mid)
     return (MBConv.trusted({**inverted, "expansion": ratio}), block)
 
@@ -82,15 +83,11 @@ def _universal(block: MBConv | FusedMBConv, kernels: Any, mid: int, in_channels:
     values = {name: getattr(block, name) for name in _COMMON}
     ratio = multiple(in_channels, mid, partial(universal_expanded, in_channels))
     return UniversalBlock.trusted(
-        {**_DEFAULTS[UniversalBlock], **values, "kernels": kernels, "expansion": ratio}
+        {**DEFAULTS["universal"], **values, "kernels": kernels, "expansion": ratio}
     )
 
 
 _COMMON = ("channels", "stride", "activation", "skip")
-_DEFAULTS: dict[type[Block], dict[str, Any]] = {
-    kind: {f.name: f.default for f in dataclasses.fields(kind) if f.name not in ("op", "channels")}
-    for kind in (MBConv, FusedMBConv, UniversalBlock)
-}
 _EQUIVALENTS: dict[type[Block], Callable[[Any, int], tuple[Block, ...]]] = {
     DSConv: _of_separable,
     MBConv: _of_bottleneck,

@@ -12,10 +12,17 @@ from pydantic.dataclasses import dataclass
 
 from nas.blocks.base import CONFIG
 from nas.blocks.fields import ActivationName, AnyKernel, Channels, Pixels, later
-from nas.blocks.parts import Rules, flatten, global_pool, linear, pointwise
+from nas.blocks.parts import (
+    Parts,
+    Rules,
+    activated,
+    batch_norm,
+    flatten,
+    global_pool,
+    linear,
+    pointwise,
+)
 from nas.ir import (
-    Activation,
-    BatchNorm,
     Conv,
     Dropout,
     LayerNorm,
@@ -224,12 +231,12 @@ def _convolution(
         padding=padding,
         columns=None if rows == columns else columns,
     )
-    parts: list[tuple[str, Node]] = [("conv", conv)]
+    parts: Parts = [("conv", conv)]
     if norm == "batch":
-        parts.append(("norm", BatchNorm(out_channels, rules.norm_eps, rules.norm_momentum)))
+        parts.append(("norm", batch_norm(out_channels, rules)))
     elif norm == "layer":
-        parts.append(("norm", LayerNorm(out_channels)))
-    return Seq((*parts, *_act(activation)))
+        parts.append(("norm", _layer_norm(out_channels)))
+    return activated(parts, activation)
 
 
 @lru_cache(_CACHE)
@@ -257,11 +264,11 @@ def _hidden(shape: Shape, head: Head, rules: Rules) -> Seq:
     that is not pooled are fully connected.
     """
     channels, height, width = shape
-    layers: list[tuple[str, Node]] = []
+    layers: Parts = []
     for i, out_channels in enumerate(head.hidden):
         if not head.any_size and head.hidden_norm == "none":
             full = Linear(channels * height * width, out_channels)
-            layer = Seq((("linear", full), *_act(head.activation)))
+            layer = activated([("linear", full)], head.activation)
         else:
             layer = _convolution(
                 channels,
@@ -290,8 +297,7 @@ def _classes(channels: int, num_classes: int, activation: str, rules: Rules) -> 
 
 @lru_cache(_CACHE)
 def _batch_norm(channels: int, activation: str, rules: Rules) -> Seq:
-    norm = BatchNorm(channels, rules.norm_eps, rules.norm_momentum)
-    return Seq((("norm", norm), *_act(activation)))
+    return activated([("norm", batch_norm(channels, rules))], activation)
 
 
 @lru_cache(_CACHE)
@@ -302,13 +308,3 @@ def _layer_norm(channels: int) -> LayerNorm:
 @lru_cache(_CACHE)
 def _dropout(rate: float) -> Dropout:
     return Dropout(rate)
-
-
-def _act(function: str) -> tuple[tuple[str, Node], ...]:
-    """Return an activation function as a named part; none for the identity."""
-    return () if function == "identity" else (("act", _activation(function)),)
-
-
-@lru_cache(_CACHE)
-def _activation(function: str) -> Activation:
-    return Activation(function)

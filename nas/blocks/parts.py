@@ -5,6 +5,7 @@ Every function is cached: equal arguments return the same tree, so that its cost
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -157,7 +158,7 @@ def biased(
 ) -> Seq:
     """Return a dense convolution with a bias and no BN, and an activation, if any."""
     conv = Conv(in_channels, out_channels, kernel, stride, bias=True, padding=rules.padding)
-    return _activated([("conv", conv)], activation)
+    return activated([("conv", conv)], activation)
 
 
 @lru_cache(_CACHE)
@@ -166,11 +167,11 @@ def depthwise(
     *,
     kernels: tuple[int, ...],
     stride: int,
-    split: str,
-    dilated: bool,
-    group_width: int,
     activation: str | None,
     rules: Rules,
+    split: str = "equal",
+    dilated: bool = False,
+    group_width: int = 1,
 ) -> Seq:
     """Return a (mixed) depthwise convolution, a single BN over the concatenation, an activation.
 
@@ -178,13 +179,13 @@ def depthwise(
         channels: Number of input and output channels.
         kernels: Kernel size of every kernel group.
         stride: Stride of the convolutions.
+        activation: Activation function, if any.
+        rules: Settings of the network.
         split: How channels are split among the kernel groups (see `split_channels`).
         dilated: Whether, at stride 1, a kernel of size k becomes a 3x3 kernel with dilation
             (k - 1) / 2 (Tan and Le 2019, section 3.2).
         group_width: Channels per convolution group. Above 1 the convolutions are grouped rather
             than depthwise, and channels are split in whole groups.
-        activation: Activation function, if any.
-        rules: Settings of the network.
 
     Raises:
         ValueError: If a kernel group would be left without channels.
@@ -238,13 +239,14 @@ def linear(in_features: int, out_features: int) -> Linear:
 
 def _with_norm(conv: Node, channels: int, function: str | None, rules: Rules) -> Seq:
     norm = batch_norm(channels, rules)
-    return _activated([("conv", conv), ("norm", norm)], function)
+    return activated([("conv", conv), ("norm", norm)], function)
 
 
-def _activated(parts: Parts, function: str | None) -> Seq:
-    if function not in (None, "identity"):
-        parts.append(("act", activation(function)))
-    return Seq(tuple(parts))
+def activated(parts: Iterable[tuple[str, Node]], function: str | None) -> Seq:
+    """Return parts in sequence, followed by an activation function, if there is one."""
+    if function in (None, "identity"):
+        return Seq(tuple(parts))
+    return Seq((*parts, ("act", activation(function))))
 
 
 @lru_cache(_CACHE)

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from nas.blocks.base import CONFIG, Block
 from nas.blocks.fields import ActivationName, Ratio
-from nas.blocks.parts import Parts, Rules, activation, batch_norm, dense, make_divisible
+from nas.blocks.parts import Parts, Rules, activated, batch_norm, dense, make_divisible
 from nas.blocks.ratios import multiple
 from nas.ir import Concat, Conv, Node, Pool, Seq
 
@@ -101,8 +101,7 @@ class Transition(Block):
 
 def _before(channels: int, function: str, rules: Rules) -> Parts:
     """Return the normalization and the activation that stand before a convolution."""
-    norm: Parts = [("norm", batch_norm(channels, rules))]
-    return norm if function == "identity" else [*norm, ("act", activation(function))]
+    return list(activated([("norm", batch_norm(channels, rules))], function).children)
 
 
 def _middle(growth: int, ratio: float) -> int:

@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from nas.blocks.base import CONFIG, Block
 from nas.blocks.fields import ActivationName, Kernel
-from nas.blocks.parts import Parts, Rules, activation, batch_norm, pointwise
+from nas.blocks.parts import Parts, Rules, activated, activation, batch_norm, pointwise
 from nas.ir import Conv, Node, Pool, Residual, Seq, Sum
 
 
@@ -97,9 +97,7 @@ class SeparableConv(Block):
     def expand(self, in_channels: int, rules: Rules) -> Node:
         """Return the block's layer tree; see `Block.expand`."""
         conv = _separable(in_channels, self.channels, self.kernel, rules, self.stride)
-        if self.activation == "identity":
-            return conv
-        return Seq((*conv.children, ("act", activation(self.activation))))
+        return activated(conv.children, self.activation)
 
 
 @lru_cache(1 << 12)

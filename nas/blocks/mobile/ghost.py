@@ -112,9 +112,6 @@ class GhostBlock(Block):
             channels,
             kernels=self.kernels,
             stride=self.stride,
-            split="equal",
-            dilated=False,
-            group_width=1,
             activation=None,
             rules=rules,
         )
@@ -130,9 +127,6 @@ def _ghost(in_channels: int, out_channels: int, activation: str | None, rules: R
         half,
         kernels=(3,),
         stride=1,
-        split="equal",
-        dilated=False,
-        group_width=1,
         activation=activation,
         rules=rules,
     )

@@ -12,7 +12,7 @@ from nas.blocks.fields import ActivationName, Groups, Kernels, Ratio
 from nas.blocks.parts import (
     Parts,
     Rules,
-    activation,
+    activated,
     depthwise,
     pointwise,
     split_channels,
@@ -68,9 +68,6 @@ class ShuffleBlock(Block):
             mid,
             kernels=self.kernels,
             stride=self.stride,
-            split="equal",
-            dilated=False,
-            group_width=1,
             activation=None,
             rules=rules,
         )
@@ -82,9 +79,7 @@ class ShuffleBlock(Block):
         if self.stride > 1:
             pool = Pool("average", 3, self.stride, (1, 1, 1, 1), count_padding=True)
             joined = Concat((("shortcut", pool), ("branch", Seq(tuple(parts)))))
-        if self.activation == "identity":
-            return Seq((("join", joined),))
-        return Seq((("join", joined), ("act", activation(self.activation))))
+        return activated([("join", joined)], self.activation)
 
     def _pointwise(self, inputs: int, outputs: int, groups: int, active: bool, rules: Rules) -> Seq:
         function = self.activation if active else None
@@ -189,9 +184,6 @@ class ShuffleV2Block(Block):
             channels,
             kernels=self.kernels,
             stride=self.stride,
-            split="equal",
-            dilated=False,
-            group_width=1,
             activation=None,
             rules=rules,
         )

@@ -15,6 +15,7 @@ from nas.blocks.ratios import multiple
 from nas.ir import Node
 
 EXPANSION_DIVISOR = 8
+_STRIDED = ("depthwise", "start", "end")  # the first that there is has the stride
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -59,25 +60,31 @@ class UniversalBlock(Block):
             ValueError: If a kernel group would be left without channels.
         """
         mid, act = self.middle_channels(in_channels), self.activation
-        at_middle = self.stride if self.kernels else 1
-        at_start = self.stride if self.start_kernels and not self.kernels else 1
-        at_end = 1 if self.kernels or self.start_kernels else self.stride
-        at_expansion = 1 if self.end_kernels else at_end
+        kernels = (self.kernels, self.start_kernels, self.end_kernels)
+        strided = next((name for name, found in zip(_STRIDED, kernels, strict=True) if found), "")
+
+        def mixed(name: str, channels: int, kernels: tuple[int, ...], act: str | None) -> Node:
+            stride = self.stride if name == strided else 1
+            return depthwise(channels, kernels=kernels, stride=stride, activation=act, rules=rules)
+
         parts: Parts = []
         if self.start_kernels:
-            parts.append(
-                ("start", _depthwise(in_channels, self.start_kernels, at_start, None, rules))
-            )
+            parts.append(("start", mixed("start", in_channels, self.start_kernels, None)))
         expansion = pointwise(
-            in_channels, mid, groups=1, activation=act, rules=rules, stride=at_expansion
+            in_channels,
+            mid,
+            groups=1,
+            activation=act,
+            rules=rules,
+            stride=1 if strided else self.stride,
         )
         parts.append(("expand", expansion))
         if self.kernels:
-            parts.append(("depthwise", _depthwise(mid, self.kernels, at_middle, act, rules)))
+            parts.append(("depthwise", mixed("depthwise", mid, self.kernels, act)))
         projection = pointwise(mid, self.channels, groups=1, activation=None, rules=rules)
         parts.append(("project", projection))
         if self.end_kernels:
-            parts.append(("end", _depthwise(self.channels, self.end_kernels, at_end, None, rules)))
+            parts.append(("end", mixed("end", self.channels, self.end_kernels, None)))
         return self._with_skip(parts, in_channels, self.skip)
 
     def middle_channels(self, in_channels: int) -> int:
@@ -95,21 +102,6 @@ class UniversalBlock(Block):
                 f"{name} has {len(getattr(self, name))} kernel groups for {widths[name]} channels"
             )
         return super().canonical_value(name, in_channels)
-
-
-def _depthwise(
-    channels: int, kernels: tuple[int, ...], stride: int, activation: str | None, rules: Rules
-) -> Node:
-    return depthwise(
-        channels,
-        kernels=kernels,
-        stride=stride,
-        split="equal",
-        dilated=False,
-        group_width=1,
-        activation=activation,
-        rules=rules,
-    )
 
 
 def universal_expanded(in_channels: int, ratio: float) -> int:

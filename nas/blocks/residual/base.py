@@ -12,7 +12,7 @@ from nas.blocks.fields import ActivationName, SERatio
 from nas.blocks.parts import (
     Parts,
     Rules,
-    activation,
+    activated,
     make_divisible,
     pointwise,
     pooled_pointwise,
@@ -87,8 +87,7 @@ class ResidualBlock(Block):
             make = pooled_pointwise if self.shortcut == "pool" else strided_pointwise
             other = make(in_channels, self.channels, self.stride, rules)
             added = Sum((("branch", Seq(tuple(branch))), ("shortcut", other)), branch="branch")
-        last = [] if self.activation == "identity" else [("act", activation(self.activation))]
-        return Seq((("add", added), *last))
+        return activated([("add", added)], self.activation)
 
 
 def strided_pointwise(in_channels: int, out_channels: int, stride: int, rules: Rules) -> Seq:

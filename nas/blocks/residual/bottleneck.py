@@ -71,7 +71,6 @@ class Bottleneck(ResidualBlock):
             kernels=self.kernels,
             stride=self.stride,
             split=self.split,
-            dilated=False,
             group_width=self.group_width or mid,
             activation=act,
             rules=rules,

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from nas.blocks.base import CONFIG
 from nas.blocks.fields import Ratio
-from nas.blocks.parts import Parts, Rules, activation, batch_norm, make_divisible, pointwise
+from nas.blocks.parts import Parts, Rules, activated, batch_norm, make_divisible, pointwise
 from nas.blocks.ratios import bottleneck_ratio, middle_channels
 from nas.blocks.residual.base import ResidualBlock
 from nas.ir import Conv, Node, Pool, Seq, SplitAttention
@@ -97,10 +97,5 @@ def _split_attention(channels: int, radix: int, function: str, rules: Rules) -> 
         function,
         Conv(reduced, wide, bias=True),
     )
-    parts: Parts = [
-        ("conv", conv),
-        ("norm", batch_norm(wide, rules)),
-    ]
-    if function != "identity":
-        parts.append(("act", activation(function)))
-    return Seq((*parts, ("attention", attention)))
+    middle = activated([("conv", conv), ("norm", batch_norm(wide, rules))], function)
+    return Seq((*middle.children, ("attention", attention)))

@@ -12,11 +12,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from nas.cost import count
-from nas.errors import MixnasError
 from nas.files import write_atomic
 from nas.references import Reference, references
-from nas.space import load_space, size, space_names
-from nas.space.size import upper_bound
+from nas.space import load_space, space_names
+from nas.space.size import size_or_bound, size_text
 from nas.units import format_count
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "networks.md"
@@ -55,28 +54,19 @@ def page() -> str:
 
 def _space(name: str) -> tuple[str, ...]:
     space = load_space(name)
-    try:
-        number, bound = size(space), ""
-    except MixnasError:
-        number, bound = upper_bound(space), "at most "
-    text = f"{number:,}" if number < 1e9 else f"{float(number):.3g}"
-    return f"`{name}`", bound + text, space.description
+    return f"`{name}`", size_text(*size_or_bound(space)), space.description
 
 
 def _reference(reference: Reference) -> tuple[str, ...]:
     spec, published = reference.spec, reference.published
     cost = count(spec)
-    accuracy = ""
-    if published is not None:
-        other = published.resolution != spec.input.resolution
-        accuracy = f"{published.top1:.1f}" + (f" at {published.resolution}" if other else "")
     return (
         f"`{spec.name}`",
         f"`{reference.family}`",
         str(spec.input.resolution),
         format_count(cost.params),
         format_count(cost.madds),
-        accuracy,
+        reference.accuracy_text,
         published.source if published is not None else "",
         published.weights if published is not None else "",
         published.licence if published is not None else "",

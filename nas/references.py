@@ -34,6 +34,15 @@ class Reference:
         counts = Counter(block.family for block in self.spec.blocks if block.family != "pool")
         return counts.most_common(1)[0][0]
 
+    @property
+    def accuracy_text(self) -> str:
+        """Published top-1 accuracy in percent, with its resolution if that is another; or empty."""
+        if self.published is None:
+            return ""
+        top1, resolution = self.published.top1, self.published.resolution
+        own = resolution == self.spec.input.resolution
+        return f"{top1:.1f}" if own else f"{top1:.1f} at {resolution}"
+
 
 def references() -> Iterator[Reference]:
     """Yield the reference networks, by their names."""

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from nas.references import references
 from nas.spec import load_network, reference_names
 
@@ -32,3 +34,10 @@ def test_what_is_published():
 def test_descriptions_say_where_a_network_is_from():
     assert FOUND["googlenet"].description.startswith("GoogLeNet (Szegedy et al. 2015")
     assert all(reference.description for reference in FOUND.values())
+
+
+def test_accuracies_tell_their_resolution_where_it_is_another():
+    assert FOUND["mixnet_m"].accuracy_text == "77.3"
+    assert FOUND["nin"].accuracy_text == ""
+    other = replace(FOUND["mixnet_m"], spec=FOUND["mixnet_m"].spec.at(256))
+    assert other.accuracy_text == "77.3 at 224"

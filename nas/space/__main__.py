@@ -16,8 +16,8 @@ from nas.errors import MixnasError
 from nas.files import write_new
 from nas.limits import parse_limits, with_budget
 from nas.references import Reference, references
-from nas.space import Space, Variable, load_space, sample, sample_many, size, space_names
-from nas.space.size import upper_bound
+from nas.space import Space, Variable, load_space, sample, sample_many, space_names
+from nas.space.size import size_or_bound, size_text
 from nas.spec import NetworkSpec, load_network
 from nas.units import format_count, number_of
 
@@ -28,21 +28,8 @@ SpaceName = Annotated[str, typer.Argument(help="Name of a space or path of its Y
 Json = Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)]
 
 
-def _size(space: Space) -> tuple[int, bool]:
-    """Return the number of networks, or an upper bound, and whether it is exact."""
-    try:
-        return size(space), True
-    except MixnasError:
-        return upper_bound(space), False
-
-
-def _format_size(number: int, exact: bool) -> str:
-    text = f"{number:,}" if number < 1e9 else f"{float(number):.3g}"
-    return text if exact else f"at most {text}"
-
-
 def _networks(number: int, exact: bool) -> str:
-    return f"{_format_size(number, exact)} network{'' if number == 1 else 's'}"
+    return f"{size_text(number, exact)} network{'' if number == 1 else 's'}"
 
 
 @app.command("list")
@@ -51,7 +38,7 @@ def list_spaces(json: Json = False) -> None:
     rows: list[dict[str, Any]] = []
     for name in space_names():
         space = load_space(name)
-        number, exact = _size(space)
+        number, exact = size_or_bound(space)
         rows.append(
             {
                 "name": name,
@@ -71,7 +58,7 @@ def list_spaces(json: Json = False) -> None:
             [
                 r["name"],
                 str(r["variables"]),
-                _format_size(r["size"], r["size_is_exact"]),
+                size_text(r["size"], r["size_is_exact"]),
                 r["description"],
             ]
             for r in rows
@@ -82,32 +69,31 @@ def list_spaces(json: Json = False) -> None:
 @app.command("references")
 def list_references(json: Json = False) -> None:
     """List the published networks that come with the package, with their costs and accuracies."""
-    rows = [_reference(reference) for reference in references()]
+    found = [(reference, count(reference.spec)) for reference in references()]
     if json:
-        cli.print_json(rows)
+        cli.print_json([_reference(*each) for each in found])
         return
     cli.print_table(
         "Reference networks",
         ["network", "family", "params", "MAdds", "pixels", "top-1 (%)", "published in"],
         [
             [
-                row["name"],
-                row["family"],
-                format_count(row["params"]),
-                format_count(row["madds"]),
-                str(row["resolution"]),
-                _accuracy(row),
-                (row["published"] or {}).get("source", ""),
+                reference.spec.name,
+                reference.family,
+                format_count(cost.params),
+                format_count(cost.madds),
+                str(reference.spec.input.resolution),
+                reference.accuracy_text,
+                reference.published.source if reference.published is not None else "",
             ]
-            for row in rows
+            for reference, cost in found
         ],
         "Top-1 accuracy on ImageNet, as published; at a resolution of its own, that is given.",
     )
 
 
-def _reference(reference: Reference) -> dict[str, Any]:
+def _reference(reference: Reference, cost: Cost) -> dict[str, Any]:
     spec, published = reference.spec, reference.published
-    cost = count(spec)
     return {
         "name": spec.name,
         "family": reference.family,
@@ -118,14 +104,6 @@ def _reference(reference: Reference) -> dict[str, Any]:
         "activations": cost.activations,
         "published": None if published is None else dataclasses.asdict(published),
     }
-
-
-def _accuracy(row: dict[str, Any]) -> str:
-    published = row["published"]
-    if published is None:
-        return ""
-    at = "" if published["resolution"] == row["resolution"] else f" at {published['resolution']}"
-    return f"{published['top1']:.1f}{at}"
 
 
 def _restriction_texts(space: Space) -> list[str]:
@@ -146,7 +124,7 @@ def _variable(variable: Variable) -> dict[str, Any]:
 def show(name: SpaceName, json: Json = False) -> None:
     """Show a space's variables and their values, its restrictions, limits and size."""
     space = load_space(name)
-    number, exact = _size(space)
+    number, exact = size_or_bound(space)
     if json:
         cli.print_json(
             {
@@ -254,7 +232,7 @@ def validate(name: SpaceName, json: Json = False) -> None:
     """Check that a space's document is valid and has a network within its own limits."""
     space = load_space(name)
     space.decode(sample(space, random.Random(0)).genotype)
-    number, exact = _size(space)
+    number, exact = size_or_bound(space)
     if json:
         cli.print_json({"name": space.name, "valid": True, "size": number, "size_is_exact": exact})
         return

@@ -58,6 +58,20 @@ def size(space: Space) -> int:
     return total
 
 
+def size_or_bound(space: Space) -> tuple[int, bool]:
+    """Return the number of networks, or an upper bound, and whether it is exact."""
+    try:
+        return size(space), True
+    except MixnasError:
+        return upper_bound(space), False
+
+
+def size_text(number: int, exact: bool) -> str:
+    """Return a size, or an upper bound, as text."""
+    text = f"{number:,}" if number < 1e9 else f"{float(number):.3g}"
+    return text if exact else f"at most {text}"
+
+
 def upper_bound(space: Space) -> int:
     """Return the number of assignments, ignoring conditions and restrictions."""
     return math.prod(len(variable.values) for variable in space.variables)

@@ -1,3 +1,4 @@
+import itertools
 import random
 import sys
 
@@ -143,3 +144,29 @@ def test_a_space_of_widths_that_are_rounded_is_refused_at_once():
         MixnasError, match="depend on each other; there are at most 1,846,757,322,1"
     ):
         size(space_from_yaml(text))
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        "a: {op: shuffle, stride: 2, channels: {choice: [24, 32, 48]}, groups: 2,"
+        " bottleneck_ratio: {choice: [2, 4]}, reduce_groups: 1, kernels: {choice: [3, 5]}}",
+        "a: {op: conv, channels: {choice: [8, 16, 24]}},"
+        " b: {op: dense, channels: {choice: [16, 24]}, bottleneck: {choice: [2, 4]}}",
+        "a: {op: fire, channels: {choice: [15, 16, 24]}, squeeze_ratio: {choice: [0.25, 0.5]}}",
+        "a: {op: inception, channels: {choice: [32, 48]}, branches: [8, 16, 4, 4],"
+        " kernels: {choice: [[3, 3], [3, 5]]}}",
+    ],
+)
+def test_only_networks_that_can_be_built_count_in_every_family(stages):
+    space = space_from_yaml(f"{{stem: {{channels: 16}}, stages: {{{stages}}}}}")
+    digests = set()
+    for genotype in itertools.product(*(range(len(v.values)) for v in space.variables)):
+        spec = space.decode(genotype)
+        try:
+            spec.tree()
+        except MixnasError:
+            continue
+        digests.add(spec.digest())
+    assert digests
+    assert size(space) == len(digests)

@@ -31,7 +31,7 @@ class DenseLayer(Block):
     bottleneck: Ratio = 4
     activation: ActivationName = "relu"
     context: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "stride": (),
+        "stride": ("channels", "in_channels"),
         "channels": ("in_channels",),
         "bottleneck": ("channels", "in_channels"),
     }

@@ -31,7 +31,7 @@ class Fire(Block):
     squeeze_ratio: Annotated[float, Field(gt=0, le=1)] = 0.125
     activation: ActivationName = "relu"
     context: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "stride": (),
+        "stride": ("channels",),
         "channels": (),
         "squeeze_ratio": ("channels",),
     }

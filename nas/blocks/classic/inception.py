@@ -40,7 +40,7 @@ class Inception(Block):
     kernels: Annotated[tuple[Kernel, ...], Field(min_length=2, max_length=2)] = (3, 5)
     activation: ActivationName = "relu"
     context: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "stride": (),
+        "stride": ("channels", "branches"),
         "channels": ("branches",),
         "branches": ("channels",),
     }

@@ -47,8 +47,8 @@ class ShuffleBlock(Block):
         "channels": ("stride", "in_channels"),
         "bottleneck_ratio": ("channels", "groups"),
         "groups": ("channels", "bottleneck_ratio", "stride", "in_channels"),
-        "reduce_groups": ("channels", "bottleneck_ratio", "in_channels"),
-        "kernels": ("channels", "bottleneck_ratio"),
+        "reduce_groups": ("channels", "bottleneck_ratio", "groups", "in_channels"),
+        "kernels": ("channels", "bottleneck_ratio", "groups"),
     }
 
     def expand(self, in_channels: int, rules: Rules) -> Node:
@@ -108,9 +108,11 @@ class ShuffleBlock(Block):
 
     def canonical_value(self, name: str, in_channels: int) -> Any:
         """See `Block.canonical_value`."""
-        mid, out = self._middle_channels(), self._branch_channels(in_channels)
+        mid = self._middle_channels()
+        if name == "channels":
+            self._branch_channels(in_channels)
         if name == "groups":
-            split_channels(out, self.groups)
+            split_channels(self._branch_channels(in_channels), self.groups)
         if name == "reduce_groups":
             split_channels(in_channels, self.reduce_groups)
             split_channels(mid, self.reduce_groups)

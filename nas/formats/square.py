@@ -31,8 +31,8 @@ class SquareWindow(NamedTuple):
     def kernel(self, conv: Conv, kernel: np.ndarray) -> np.ndarray:
         """Return the kernel of a convolution, (out, in / groups, rows, columns), among zeros."""
         rows, columns = (
-            slice(begin, begin + (taps - 1) * conv.dilation + 1, conv.dilation)
-            for begin, taps in zip((self.top, self.left), conv.window, strict=True)
+            slice(begin, begin + span, conv.dilation)
+            for begin, span in zip((self.top, self.left), conv.spans, strict=True)
         )
         found = np.zeros((*kernel.shape[:2], self.size, self.size), dtype=kernel.dtype)
         found[:, :, rows, columns] = kernel
@@ -51,13 +51,12 @@ def square_window(conv: Conv, shape: Shape) -> SquareWindow:
     """
     pads = conv_pads(conv, shape)
     top, left = pads[:2]
-    extents = [(taps - 1) * conv.dilation + 1 for taps in conv.window]
     ends = out_shape(conv, shape)[1:]
     sizes = list(zip(shape[1:], ends, strict=True))
     fits, first = [], max(top, left)
-    for padding in range(first, first + max(pads) + max(extents) + conv.stride):
+    for padding in range(first, first + max(pads) + max(conv.spans) + conv.stride):
         begins = (padding - top, padding - left)
-        reach = max(begin + extent for begin, extent in zip(begins, extents, strict=True))
+        reach = max(begin + extent for begin, extent in zip(begins, conv.spans, strict=True))
         # The output has ``end`` pixels for sizes above ``most - stride`` and up to ``most``.
         most = [n + 2 * padding - (end - 1) * conv.stride for n, end in sizes]
         size = max(reach, max(most) - conv.stride + 1)

@@ -54,9 +54,15 @@ class Conv:
         return rows * columns
 
     @property
+    def spans(self) -> tuple[int, int]:
+        """Rows and columns of pixels that the kernel spans, from its first tap to its last."""
+        rows, columns = self.window
+        return (rows - 1) * self.dilation + 1, (columns - 1) * self.dilation + 1
+
+    @property
     def extent(self) -> int:
-        """Rows of pixels that the kernel spans, from its first tap to its last inclusive."""
-        return (self.kernel - 1) * self.dilation + 1
+        """Rows of pixels that the kernel spans (see `spans`)."""
+        return self.spans[0]
 
     @property
     def margin(self) -> int:

@@ -222,10 +222,10 @@ def out_shape(leaf: Leaf, shape: Shape) -> Shape:
 def _padded_size(conv: Conv, height: int, width: int) -> tuple[int, int]:
     """Return the height and width of the output of a convolution with explicit padding."""
     top, left, bottom, right = conv_pads(conv, (0, height, width))
-    rows, columns = ((taps - 1) * conv.dilation for taps in conv.window)
+    rows, columns = conv.spans
     return (
-        (height + top + bottom - rows - 1) // conv.stride + 1,
-        (width + left + right - columns - 1) // conv.stride + 1,
+        (height + top + bottom - rows) // conv.stride + 1,
+        (width + left + right - columns) // conv.stride + 1,
     )
 
 

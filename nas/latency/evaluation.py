@@ -136,9 +136,8 @@ class _Evaluation:
     def conv(self, conv: Conv, x: Array, path: str) -> Array:
         _, channels, height, width = x.shape
         x = _padded(x, conv_pads(conv, (channels, height, width)))
-        spans = [(taps - 1) * conv.dilation + 1 for taps in conv.window]
         step, apart = slice(None, None, conv.stride), slice(None, None, conv.dilation)
-        windows = sliding_window_view(x, spans, axis=(2, 3))[:, :, step, step, apart, apart]
+        windows = sliding_window_view(x, conv.spans, axis=(2, 3))[:, :, step, step, apart, apart]
         groups = conv.groups
         windows = windows.reshape(len(x), groups, channels // groups, *windows.shape[2:])
         kernel = self.weights[f"{path}.weight"].astype(np.float64)

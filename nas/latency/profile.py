@@ -28,7 +28,6 @@ from nas.lowering import (
     default_form,
     group_width,
     is_pointwise,
-    spans,
     trained_form,
 )
 
@@ -81,7 +80,7 @@ class LayerSignature:
             kind=kind,
             channels=channels,
             size=shape[1],
-            kernels=tuple(max(spans(conv)) for conv in node.convs),
+            kernels=tuple(max(conv.spans) for conv in node.convs),
             shares=tuple(round(1000 * conv.in_channels / channels) for conv in node.convs),
             stride=node.convs[0].stride,
             width=width,

@@ -25,7 +25,6 @@ from nas.lowering.forms import (
     default_form,
     group_width,
     is_pointwise,
-    spans,
     trained_form,
 )
 from nas.lowering.rewrite import lower, lowered_tree
@@ -48,6 +47,5 @@ __all__ = [
     "is_pointwise",
     "lower",
     "lowered_tree",
-    "spans",
     "trained_form",
 ]

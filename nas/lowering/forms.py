@@ -56,12 +56,6 @@ class FormChoice(Protocol):
         ...
 
 
-def spans(conv: Conv) -> tuple[int, int]:
-    """Return the rows and columns of pixels that a kernel spans, from its first tap to its last."""
-    rows, columns = conv.window
-    return (rows - 1) * conv.dilation + 1, (columns - 1) * conv.dilation + 1
-
-
 def can_be_merged(convs: tuple[Conv, ...]) -> bool:
     """Return whether the kernels of convolutions can be parts of one kernel.
 
@@ -69,7 +63,7 @@ def can_be_merged(convs: tuple[Conv, ...]) -> bool:
     share, would be wrong for another kernel.
     """
     by_rule = all(isinstance(conv.padding, str) for conv in convs)
-    return by_rule or len({(spans(conv), conv.padding) for conv in convs}) == 1
+    return by_rule or len({(conv.spans, conv.padding) for conv in convs}) == 1
 
 
 def _stackable(convs: tuple[Conv, ...]) -> bool:
@@ -80,7 +74,7 @@ def _stackable(convs: tuple[Conv, ...]) -> bool:
 
 def _pads_kernels(convs: tuple[Conv, ...]) -> bool:
     """Return whether merging convolutions puts zeros around or between the taps of a kernel."""
-    merged = max(spans(conv) for conv in convs)
+    merged = max(conv.spans for conv in convs)
     return len(convs) > 1 and any(conv.window != merged for conv in convs)
 
 

@@ -57,7 +57,6 @@ from nas.lowering.forms import (
     can_be_merged,
     can_be_padded,
     can_be_phased,
-    spans,
 )
 from nas.lowering.phases import Phase, phases
 
@@ -308,7 +307,7 @@ def _merged(run: tuple[Conv, ...], dense: bool) -> Conv:
     if len(run) == 1:
         return run[0]
     # A dilated kernel becomes a larger one with zeros between its taps.
-    rows, columns = max(spans(conv) for conv in run)
+    rows, columns = max(conv.spans for conv in run)
     return Conv(
         in_channels=sum(conv.in_channels for conv in run),
         out_channels=sum(conv.out_channels for conv in run),
@@ -335,7 +334,7 @@ def _merge_kernels(
         y, x = top - conv_top, left - conv_left
         outputs = slice(first_out, first_out + conv.out_channels)
         inputs = slice(first_in, first_in + conv.in_channels) if merged.groups == 1 else slice(None)
-        rows, columns = spans(conv)
+        rows, columns = conv.spans
         taps = slice(y, y + rows, conv.dilation), slice(x, x + columns, conv.dilation)
         out[outputs, inputs, *taps] = kernel
         first_in += conv.in_channels

@@ -12,6 +12,11 @@ def test_extent_and_margin(kernel, dilation, extent, margin):
     assert (conv.extent, conv.margin) == (extent, margin)
 
 
+def test_spans_of_kernels():
+    assert Conv(4, 4, 3, dilation=2).spans == (5, 5)
+    assert Conv(4, 4, 1, padding=(0, 3, 0, 3), columns=7).spans == (1, 7)
+
+
 def test_taps_are_rows_times_columns():
     assert (Conv(1, 1, 5).window, Conv(1, 1, 5).taps) == ((5, 5), 25)
     flat = Conv(1, 1, 4, padding=(1, 1, 1, 0), columns=3)

@@ -14,7 +14,6 @@ from nas.lowering import (
     default_form,
     group_width,
     is_pointwise,
-    spans,
     trained_form,
 )
 
@@ -169,11 +168,6 @@ def test_wider_groups_have_the_forms_of_depthwise_convolutions():
 
 
 # -- explicit padding ----------------------------------------------------------------------------
-
-
-def test_spans_of_kernels():
-    assert spans(Conv(4, 4, 3, dilation=2)) == (5, 5)
-    assert spans(Conv(4, 4, 1, padding=(0, 3, 0, 3), columns=7)) == (1, 7)
 
 
 def test_kernels_with_explicit_padding_are_merged_only_if_they_are_alike():

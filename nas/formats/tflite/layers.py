@@ -50,7 +50,7 @@ def convolve(
     """Write a convolution with given weights, as `conv_weights` returns them."""
     kernel, bias = weights
     pads = conv_pads(conv, shape)
-    rows, columns = ((taps - 1) * conv.dilation + 1 for taps in conv.window)
+    rows, columns = conv.spans
     same = pads == tensorflow_pads(shape, (rows, columns), conv.stride)
     if not same and any(pads):
         x = graph.pad(x, pads, f"{path}.pad")

@@ -246,7 +246,7 @@ def _resumed_settings(
 
 def _absolute(value: str, names: Collection[str]) -> str:
     """Return an existing path in absolute form; names, and anything else, stay as they are."""
-    if not value or value.startswith("timm:"):
+    if not value or is_timm(value):
         return value
     return absolute_path(value, names)
 

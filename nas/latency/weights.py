@@ -105,9 +105,7 @@ class _Drawing:
         inside = f"{path}." if path else ""
         match node:
             case Seq() | Residual():
-                inner = moment
-                for name, child in node.children:
-                    inner = self.node(child, inner, f"{inside}{name}")
+                inner = self.sequence(node, moment, inside)
                 return inner + moment if isinstance(node, Residual) else inner
             case Sum() | Concat() | Slices() | Cascade():
                 return self.branches(node, moment, inside)
@@ -147,6 +145,17 @@ class _Drawing:
                 self.out[f"{path}.bias"] = 0.1 * self.normals(node.out_features)
             case GlobalPool() | Pad() | ChannelShuffle() | Dropout() | Flatten():
                 pass
+        return moment
+
+    def sequence(self, node: Seq | Residual, moment: float, inside: str) -> float:
+        """Draw the weights of one node after another; return the second moment of the last."""
+        previous: Node | None = None
+        for name, child in node.children:
+            # A sum with what an activation put out is not normally distributed around zero: hardly
+            # anything of it is cut off.
+            kept = isinstance(previous, Residual | Sum) and isinstance(child, Activation)
+            moment = moment if kept else self.node(child, moment, f"{inside}{name}")
+            previous = child
         return moment
 
     def branches(self, node: Branches, moment: float, inside: str) -> float:

@@ -34,10 +34,10 @@ from nas.units import GIBIBYTE
 
 # Restarts of a trial whose process or node died, before the trial has failed. What a network does
 # ends its child process alone, so such a death is the cluster's fault.
-RESTARTS = 6
+RESTARTS = 8
 REDUCTION = 3  # factor from one stage to the next by which ASHA reduces the number of trials
 GPU_WORKER_BYTES = 8 * GIBIBYTE  # main memory that a process on a GPU may take at the least
-_LONGEST_PAUSE = 10.0  # seconds before a trial is restarted
+_LONGEST_PAUSE = 20.0  # seconds before a trial is restarted
 _LIVE = "live.json"
 _LAST_MOMENTS = 3.0  # seconds between a child's death and this process's, on a node that goes down
 
@@ -137,18 +137,22 @@ class PatientRestarts(tune.Callback):  # type: ignore[misc]
         """Start without a pause behind it."""
         self._failures = 0  # of the trial that paused last
         self._ended = -math.inf  # when the last pause ended
+        self._sharing: set[str] = set()  # trials that the last pause was for
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Wait 1 s at the first failure of a trial, 2 s at the second, and so on.
 
         The trials of one node fail together and share a pause, since Tune does nothing else
-        meanwhile.
+        meanwhile. None of them shares the same pause twice: a trial that Tune gives to the dead
+        actor once another has waited would otherwise use up its restarts within seconds.
         """
         recent = time.monotonic() - self._ended < _LONGEST_PAUSE
-        if recent and trial.num_failures <= self._failures:
+        if recent and trial.num_failures <= self._failures and trial.trial_id not in self._sharing:
+            self._sharing.add(trial.trial_id)
             return
         time.sleep(min(2.0 ** (trial.num_failures - 1), _LONGEST_PAUSE))
         self._failures, self._ended = trial.num_failures, time.monotonic()
+        self._sharing = {trial.trial_id}
 
 
 class StudySearch(OptunaSearch):  # type: ignore[misc]

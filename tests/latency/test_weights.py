@@ -66,6 +66,11 @@ def test_activations_of_references_keep_their_size(name):
     assert max(found) < 1e2
 
 
+@pytest.mark.parametrize("name", ["resnet_50", "resnest_50"])
+def test_activations_do_not_grow_from_one_residual_block_to_the_next(name):
+    assert max(sizes(load_network(name).replace(input=Input(resolution=96)))) < 5
+
+
 def test_activations_of_random_networks_keep_their_size():
     space, rng = load_space("mixnet"), random.Random(0)
     for _ in range(8):

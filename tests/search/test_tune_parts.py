@@ -25,25 +25,33 @@ def clock(monkeypatch):
     return SimpleNamespace(now=now, pauses=pauses)
 
 
-def fail(callback, times):
-    callback.on_trial_recover(0, [], SimpleNamespace(num_failures=times))
+def fail(callback, times, trial="a"):
+    callback.on_trial_recover(0, [], SimpleNamespace(num_failures=times, trial_id=trial))
 
 
 def test_a_trial_is_restarted_after_a_pause_that_grows(clock):
     callback = tune.PatientRestarts()
     for failures in (1, 2, 3, 6):
         fail(callback, failures)
-    assert clock.pauses == [1.0, 2.0, 4.0, 10.0]
+    assert clock.pauses == [1.0, 2.0, 4.0, 20.0]
 
 
 def test_trials_that_fail_together_share_a_pause(clock):
     callback = tune.PatientRestarts()
-    for failures in (1, 1, 1, 2, 2):
-        fail(callback, failures)
+    for failures, trial in ((1, "a"), (1, "b"), (1, "c"), (2, "a"), (2, "b")):
+        fail(callback, failures, trial)
     assert clock.pauses == [1.0, 2.0]
     clock.now[0] += 60.0
-    fail(callback, 1)
+    fail(callback, 1, "d")
     assert clock.pauses == [1.0, 2.0, 1.0]
+
+
+def test_no_trial_shares_a_pause_twice(clock):
+    callback = tune.PatientRestarts()
+    fail(callback, 5, "a")
+    for failures in (1, 2, 3, 4):  # it is given to the dead actor that "a" has just left
+        fail(callback, failures, "b")
+    assert clock.pauses == [16.0, 2.0, 4.0, 8.0]
 
 
 class Queue:

@@ -7,10 +7,9 @@ import re
 import typing
 from typing import Any
 
-from nas.blocks import FIELDS
+from nas.blocks import FIELDS, Block
 from nas.blocks.ends import UNCENTRED
-from nas.blocks.fields import Stride
-from nas.document import Document, Location, validate
+from nas.document import Document, Location
 from nas.errors import DocumentError, LimitError, MixnasError, nearest, unknown
 from nas.ir import Padding
 from nas.limits import Limit, parse_limit
@@ -120,6 +119,7 @@ class _Compiler(Declarations):
         rule = self._rule()
         self._check_fields(outline.defaults, ("defaults",), BLOCK_FIELDS)
         stages = [self._stage(name, i, rule) for i, name in enumerate(outline.stages)]
+        self._check_depths(stages)
         for name in sorted(set(outline.variables) - self.referred):
             if self.problems and f"${name}" in str(self.document.data):
                 continue  # it is used in a place with a mistake
@@ -206,7 +206,8 @@ class _Compiler(Declarations):
         stage = self.outline.stages[name]
         at: Location = ("stages", name)
         self._check_fields(stage, at, (*BLOCK_FIELDS, *STAGE_KEYS))
-        base = self.base.stages[index] if self.base and index < len(self.base.stages) else ()
+        continues = self._continues(stage, at, index, rule is not None)
+        base = () if continues else self._base_blocks(index)
         first = base[0] if base else None
         op = self._source(
             f"{name}.op", stage.get("op", "mbconv"), kind=KINDS["op"], base=None, at=(*at, "op")
@@ -241,7 +242,13 @@ class _Compiler(Declarations):
             # Without `each`, the second plan stands for all further blocks.
             for k in range(j, max_depth if not each and j else j + 1):
                 self._add_sites(plan, depth, k)
-        return StagePlan(name, depth, blocks)
+        return StagePlan(name, depth, blocks, continues)
+
+    def _base_blocks(self, index: int) -> tuple[Block, ...]:
+        """Return the blocks of the base network's stage that a stage stands for, if any."""
+        stages = list(self.outline.stages.values())[:index]
+        index -= sum(stage.get("continues") is True for stage in stages)
+        return self.base.stages[index] if self.base and index < len(self.base.stages) else ()
 
     def _role_ops(self, stage: dict[str, Any], name: str) -> dict[str, ValueSource]:
         """Return the sources of the block family of the roles that have their own."""
@@ -256,13 +263,6 @@ class _Compiler(Declarations):
             for role in ("first", "rest")
             if isinstance(stage.get(role), dict) and "op" in stage[role]
         }
-
-    def _stride(self, stage: dict[str, Any], at: Location) -> int:
-        try:
-            return int(validate(Stride, self.document, (*at, "stride"), stage.get("stride", 1)))
-        except DocumentError as error:
-            self.problems.append(str(error))
-            return 1
 
     def _roles(
         self, stage: dict[str, Any], at: Location, allowed: frozenset[str]

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from nas.document import Document, Location
+from pydantic import StrictBool
+
+from nas.blocks.fields import Stride
+from nas.document import Document, Location, validate
 from nas.errors import DocumentError, unknown
 from nas.space.choices import expand, is_form, is_relative
 from nas.space.outline import BLOCK_FIELDS, PLACEHOLDERS
-from nas.space.plan import ValueSource
+from nas.space.plan import StagePlan, ValueSource, network_stages
 from nas.space.variables import Site, Variable
 
 _SECTIONS = ("stem", "head", "input", "derive", "variables", "defaults")
@@ -139,6 +142,48 @@ class Declarations:
         for key in fields:
             if key not in allowed:
                 self._note((*at, key), unknown("key", key, allowed))
+
+    def _stride(self, stage: dict[str, Any], at: Location) -> int:
+        try:
+            return int(validate(Stride, self.document, (*at, "stride"), stage.get("stride", 1)))
+        except DocumentError as error:
+            self.problems.append(str(error))
+            return 1
+
+    def _continues(self, stage: dict[str, Any], at: Location, index: int, derived: bool) -> bool:
+        """Return whether a stage goes on with the network's stage of the one before it.
+
+        Args:
+            stage: Stage in the document.
+            at: Path of the stage.
+            index: Position of the stage in the document.
+            derived: Whether a rule derives widths and depths.
+        """
+        at = (*at, "continues")
+        try:
+            found = bool(validate(StrictBool, self.document, at, stage.get("continues", False)))
+        except DocumentError as error:
+            self.problems.append(str(error))
+            return False
+        if found and not index:
+            self._note(at, "the first stage has none before it to continue; remove it here")
+        elif found and derived:
+            self._note(at, "every stage has a width that the rule derives; remove it here")
+        return found
+
+    def _check_depths(self, stages: list[StagePlan]) -> None:
+        """Refuse two choices of depth in one stage of the network.
+
+        Equal blocks could belong to either part, so that one network would be written twice.
+        """
+        for group in network_stages(stages):
+            varied = [i for i in group if (depth := stages[i].depth) and len(depth.options) > 1]
+            for i in varied[1:]:
+                self._note(
+                    ("stages", stages[i].name, "depth"),
+                    f"must be a number, since '{stages[varied[0]].name}' has a choice of depth, "
+                    "too, and belongs to the same stage of the network",
+                )
 
     def _variables(self) -> list[Variable]:
         result = []

@@ -21,7 +21,7 @@ from nas.spec import Norm
 Depth = Annotated[int, Field(ge=1, le=64)]
 Op = typing.Literal[tuple(BLOCKS)]  # type: ignore[valid-type]
 RESERVED = ("stem", "head", "input", "derive")
-STAGE_KEYS = ("op", "stride", "depth", "channels", "first", "rest", "each")
+STAGE_KEYS = ("op", "stride", "depth", "channels", "first", "rest", "each", "continues")
 PLACEHOLDERS: dict[str, Any] = {"op": "mbconv", "depth": 1, "channels": 8}
 """Values that take the place of invalid ones, so that the other mistakes are found as well."""
 

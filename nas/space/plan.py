@@ -91,11 +91,14 @@ class StagePlan:
         name: Name of the stage in the document.
         depth: Source of the number of blocks; None where a rule derives it.
         blocks: Plans of the blocks in order; the last one is also that of all further blocks.
+        continues: Whether the blocks belong to the same stage of the network as those of the plan
+            before.
     """
 
     name: str
     depth: ValueSource | None
     blocks: list[BlockPlan]
+    continues: bool = False
 
     def block(self, index: int) -> BlockPlan:
         """Return the plan of the block at a position."""
@@ -116,6 +119,17 @@ class StagePlan:
         for plan in self.blocks:
             sources += [plan.op, *plan.sources.values()]
         return tuple(dict.fromkeys(used_variables(sources)))
+
+
+def network_stages(stages: Iterable[StagePlan]) -> list[list[int]]:
+    """Return the positions of the plans that make up every stage of a network."""
+    groups: list[list[int]] = []
+    for i, stage in enumerate(stages):
+        if groups and stage.continues:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups
 
 
 def used_variables(sources: Iterable[ValueSource]) -> tuple[int, ...]:

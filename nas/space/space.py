@@ -21,7 +21,7 @@ from nas.space.counting import CostTables, Counter
 from nas.space.derive import RegNetRule
 from nas.space.identity import Effects, genotype_of
 from nas.space.loader import find_document
-from nas.space.plan import get_all
+from nas.space.plan import get_all, network_stages
 from nas.space.variables import INACTIVE, Genotype, Label, Variable
 from nas.spec import Head, Input, NetworkSpec, Stem
 from nas.units import number_of
@@ -221,13 +221,14 @@ class Space:
         """
         plans = self._plans
         derived = plans.derived(genotype)
-        stages = tuple(
+        built = [
             stage.build(genotype, derived and (derived[0][i], derived[1][i]))
             for i, stage in enumerate(plans.stages)
-        )
+        ]
+        groups = network_stages(plans.stages)
         return NetworkSpec(
             stem=Stem(**get_all(plans.stem, genotype)),
-            stages=stages,
+            stages=tuple(tuple(block for i in group for block in built[i]) for group in groups),
             head=Head(**get_all(plans.head, genotype)),
             input=Input(**get_all(plans.input, genotype)),
             num_classes=self.num_classes,

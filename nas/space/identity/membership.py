@@ -9,7 +9,7 @@ from nas.blocks import Block
 from nas.blocks.canonical import equivalents
 from nas.errors import MixnasError
 from nas.space.compile import Plans
-from nas.space.plan import BlockPlan, ValueSource
+from nas.space.plan import BlockPlan, ValueSource, network_stages
 from nas.space.variables import INACTIVE
 from nas.spec import NetworkSpec
 from nas.units import number_of
@@ -79,9 +79,10 @@ def genotype_of(spec: NetworkSpec, plans: Plans) -> list[int]:
         MixnasError: If no values do, saying in which part of the network.
     """
     claims = Claims(plans)
-    if len(spec.stages) != len(plans.stages):
+    groups = network_stages(plans.stages)
+    if len(spec.stages) != len(groups):
         raise MixnasError(
-            f"it has {number_of(len(spec.stages), 'stage')}, but the space has {len(plans.stages)}"
+            f"it has {number_of(len(spec.stages), 'stage')}, but the space has {len(groups)}"
         )
     for key in ("padding", "norm"):
         if getattr(spec, key) != getattr(plans, key):
@@ -90,8 +91,9 @@ def genotype_of(spec: NetworkSpec, plans: Plans) -> list[int]:
     head = {key: source for key, source in plans.head.items() if key not in spec.head.idle}
     _claim_record(claims, "head", spec.head.canonical(), head)
     _claim_record(claims, "input", spec.input, plans.input)
-    blocks = list(_blocks(spec, plans))
-    _claim_depths(claims, spec, plans)
+    depths = _depths(spec, plans)
+    blocks = list(_blocks(spec, plans, depths))
+    _claim_depths(claims, spec, plans, depths)
     for where, plan, block, in_channels in blocks:
         _claim_family(claims, where, plan, block, in_channels)
     for where, plan, block, in_channels in blocks:
@@ -104,12 +106,38 @@ def genotype_of(spec: NetworkSpec, plans: Plans) -> list[int]:
     return claims.genotype()
 
 
-def _blocks(spec: NetworkSpec, plans: Plans) -> Iterator[tuple[str, BlockPlan, Block, int]]:
+def _depths(spec: NetworkSpec, plans: Plans) -> list[int]:
+    """Return how many of the network's blocks every plan of a stage stands for.
+
+    Of the plans that make up one stage of the network, at most one has a choice of depth.
+    """
+    depths = []
+    for i, group in enumerate(network_stages(plans.stages)):
+        fixed = {
+            k: source.options[0]
+            for k in group
+            if (source := plans.stages[k].depth) and len(source.options) == 1
+        }
+        left = len(spec.stages[i]) - sum(fixed.values())
+        if len(group) > 1 and (left < 1 if len(fixed) < len(group) else left != 0):
+            raise MixnasError(
+                f"stages[{i}]: it has {number_of(len(spec.stages[i]), 'block')}, but the space has "
+                f"{sum(fixed.values())}{' and more' if len(fixed) < len(group) else ''}"
+            )
+        # A stage of its own keeps all blocks, so that the claim of its depth tells what differs.
+        depths += [fixed.get(k, left) if len(group) > 1 else len(spec.stages[i]) for k in group]
+    return depths
+
+
+def _blocks(
+    spec: NetworkSpec, plans: Plans, depths: list[int]
+) -> Iterator[tuple[str, BlockPlan, Block, int]]:
     """Yield every block's place in the network, plan, the block and its input channels."""
     channels = spec.stem.channels
-    for i, (stage, blocks) in enumerate(zip(plans.stages, spec.stages, strict=True)):
-        for j, block in enumerate(blocks):
-            yield f"stages[{i}][{j}]", stage.block(j), block, channels
+    for i, group in enumerate(network_stages(plans.stages)):
+        found = [plans.stages[k].block(n) for k in group for n in range(depths[k])]
+        for j, (plan, block) in enumerate(zip(found, spec.stages[i], strict=True)):
+            yield f"stages[{i}][{j}]", plan, block, channels
             channels = block.channels
 
 
@@ -123,13 +151,15 @@ def _claim_record(claims: Claims, name: str, record: Any, sources: dict[str, Val
             raise MixnasError(f"{name}: {error}") from None
 
 
-def _claim_depths(claims: Claims, spec: NetworkSpec, plans: Plans) -> None:
-    for i, (stage, blocks) in enumerate(zip(plans.stages, spec.stages, strict=True)):
+def _claim_depths(claims: Claims, spec: NetworkSpec, plans: Plans, depths: list[int]) -> None:
+    for i, group in enumerate(network_stages(plans.stages)):
         try:
-            if stage.depth is not None:
-                claims.claim(stage.depth, len(blocks), "depth")
-            elif len({block.channels for block in blocks}) > 1:
-                raise ValueError("its blocks differ in channels, but a rule derives them")
+            for k in group:
+                source = plans.stages[k].depth
+                if source is not None:
+                    claims.claim(source, depths[k], "depth")
+                elif len({block.channels for block in spec.stages[i]}) > 1:
+                    raise ValueError("its blocks differ in channels, but a rule derives them")
         except ValueError as error:
             raise MixnasError(f"stages[{i}]: {error}") from None
 

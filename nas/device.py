@@ -124,7 +124,10 @@ def serve(
 @app.command()
 def fit(
     space: Annotated[
-        str, typer.Option(metavar="SPACE", help="Name of a search space, or path of its YAML file.")
+        str,
+        typer.Option(
+            metavar="SPACE", help="Name of a space, path of its YAML file, or around:NETWORK."
+        ),
     ] = defaults.SPACE,
     device: Annotated[
         str,

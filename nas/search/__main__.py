@@ -13,7 +13,7 @@ import typer
 
 import nas
 from nas import cli, defaults
-from nas.document import Document, document_name, validate
+from nas.document import Document, validate
 from nas.errors import MixnasError
 from nas.files import absolute_path
 from nas.limits import parse_limit, split_limits, with_budget
@@ -48,7 +48,8 @@ def search(
         str | None,
         typer.Option(
             metavar="SPACE",
-            help=f"Name of a space, or path of its YAML file. [{default_of('space')}]",
+            help="Name of a space, path of its YAML file, or around:NETWORK for the networks one "
+            f"step around a reference network or a spec file. [{default_of('space')}]",
         ),
     ] = None,
     budget: Annotated[
@@ -304,6 +305,7 @@ def _settings(given: dict[str, Any], config: Path | None, trusted: bool) -> Sear
         MixnasError: If the file names code or addresses that neither the options name nor the user
             trusts.
     """
+    from nas.space.loader import short_name
     from nas.study.storage import without_password
 
     base = SearchConfig() if config is None else read_config(config)
@@ -329,7 +331,7 @@ def _settings(given: dict[str, Any], config: Path | None, trusted: bool) -> Sear
     if values["ray"] == "none":
         values["ray"] = None
     if values["storage"] is not None:  # a server holds the studies of many runs
-        values["study"] = f"{document_name(values['space'])}-{secrets.token_hex(4)}"
+        values["study"] = f"{short_name(values['space'])}-{secrets.token_hex(4)}"
         values["command"] = values["command"].replace(
             values["storage"], without_password(values["storage"])
         )

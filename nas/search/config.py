@@ -65,7 +65,7 @@ class SearchConfig:
     """The configuration of a search, saved as ``config.yaml`` in its run directory.
 
     Attributes:
-        space: Name of the space, or path of its YAML file.
+        space: Name of the space, path of its YAML file, or ``around:NETWORK``.
         limits: Limits by metric, as written on the command line.
         data: Name or path of the data set.
         images_per_class: Number of images of each class to use, at most; None for all.

@@ -15,7 +15,6 @@ from rich.console import Console
 from nas import cli
 from nas.accuracy import Estimator, is_accuracy_of, label_of, side_of
 from nas.accuracy.preparation import facts_before, prepare_estimator
-from nas.document import document_name
 from nas.errors import MixnasError
 from nas.executors.base import Resources, default_resources
 from nas.files import network_file_system, taken_folder
@@ -34,7 +33,7 @@ from nas.search.retraining import RetrainingEstimator, RetrainingRun
 from nas.search.tables import RunTables
 from nas.search.trials import TrialRunner
 from nas.space import load_space
-from nas.space.loader import find_document
+from nas.space.loader import find_document, short_name
 from nas.space.sampling import sample
 from nas.study import SearchStudy
 from nas.study.facts import (
@@ -88,7 +87,7 @@ class Search:
         document = find_document(config.space)
         if path is not None:
             RunDirectory.check_new(path)
-        with taken_folder(path, document_name(config.space)) as (folder, lock):
+        with taken_folder(path, short_name(config.space)) as (folder, lock):
             components = open_components(config, load_space(config.space))
             # Raises if no network is within the limits.
             sample(components.space, Random(config.seed), components.limits)

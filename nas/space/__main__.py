@@ -24,7 +24,9 @@ from nas.units import format_count, number_of
 app = cli.new_app(
     "Inspect, sample and validate search spaces, and check whether a network belongs to one."
 )
-SpaceName = Annotated[str, typer.Argument(help="Name of a space or path of its YAML file.")]
+SpaceName = Annotated[
+    str, typer.Argument(help="Name of a space, path of its YAML file, or around:NETWORK.")
+]
 Json = Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)]
 
 

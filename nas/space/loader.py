@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nas.document import Document, parse_document, read_document
+from nas.document import Document, document_name, parse_document, read_document
 from nas.errors import DocumentError, unknown
 from nas.files import is_built_in, packaged
+from nas.space.around import around_document, is_around, run_name
 from nas.space.choices import FORMS
 from nas.spec import looks_like_path
 
@@ -19,11 +20,20 @@ def space_names() -> list[str]:
     return sorted(path.stem for path in packaged().glob("*.yaml"))
 
 
+def short_name(name: str) -> str:
+    """Return a name for a space's runs and messages, given its name or path.
+
+    It is the file's for a path, and ``around-mixnet_s`` for ``around:mixnet_s``.
+    """
+    return run_name(name) if is_around(name) else document_name(name)
+
+
 def find_document(name: str, beside: Path | None = None) -> Document:
     """Return the document of a space, merged with the documents that it extends.
 
     Args:
-        name: Name of a space that comes with the package, or path of a YAML file.
+        name: Name of a space that comes with the package, path of a YAML file, or
+            ``around:NETWORK`` (see `nas.space.around`).
         beside: Folder that a relative path starts from; None for the working directory.
 
     Raises:
@@ -33,6 +43,9 @@ def find_document(name: str, beside: Path | None = None) -> Document:
 
 
 def _find(name: str, beside: Path | None, seen: tuple[str, ...]) -> Document:
+    if is_around(name):
+        made = around_document(name, beside)
+        return Document(made.source, {"schema": SCHEMA, **made.data})
     folder = None
     path = (beside or Path()) / name
     built_in = is_built_in(name, space_names(), "space")
@@ -46,7 +59,8 @@ def _find(name: str, beside: Path | None, seen: tuple[str, ...]) -> Document:
         document, folder = read_document(path), path.parent
     else:
         raise DocumentError(
-            f"{unknown('space', name, space_names())}; or give the path of a YAML file"
+            f"{unknown('space', name, space_names())}; or give the path of a YAML file, or "
+            "around:NETWORK"
         )
     data = document.data
     if not isinstance(data, dict):

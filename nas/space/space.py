@@ -13,14 +13,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from nas.cost import Cost
-from nas.document import Document, document_name, parse_document
+from nas.document import Document, parse_document
 from nas.errors import MixnasError
 from nas.limits import Limit
 from nas.space.compile import Plans, compile_document
 from nas.space.counting import CostTables, Counter
 from nas.space.derive import RegNetRule
 from nas.space.identity import Effects, genotype_of
-from nas.space.loader import find_document
+from nas.space.loader import find_document, short_name
 from nas.space.plan import get_all, network_stages
 from nas.space.variables import INACTIVE, Genotype, Label, Variable
 from nas.spec import Head, Input, NetworkSpec, Stem
@@ -321,13 +321,13 @@ class Space:
 
 
 def load_space(name: str) -> Space:
-    """Return a space, given the name of one that comes with the package or a YAML file's path.
+    """Return a space by its name, a YAML file's path, or ``around:`` and a network.
 
     Raises:
         DocumentError: If there is no such space, or its document is not valid.
     """
     space = space_from_document(find_document(name))
-    space.name = space.name or document_name(name)
+    space.name = space.name or short_name(name)
     return space
 
 

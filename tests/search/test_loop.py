@@ -11,6 +11,8 @@ from nas.search.components import SearchComponents
 from nas.search.config import SearchConfig
 from nas.search.directory import RunDirectory
 from nas.search.loop import Search
+from nas.space import load_space
+from nas.spec import load_network
 from tests.searching import check_nothing_lost_or_double, trials_of, write_space
 
 
@@ -173,3 +175,36 @@ def test_sqlite_on_a_network_file_system_is_warned_of(config, tmp_path, monkeypa
     assert "is on a network file system (nfs4), where SQLite can lose" in said.file.getvalue()
     assert "--storage postgresql://user@host/database" in said.file.getvalue()
     del search
+
+
+NETWORK = """
+schema: mixnas.network/1
+name: mine
+input: {channels: 3, resolution: 32}
+num_classes: 10
+stem: {channels: 8}
+stages: [[{op: conv, channels: 16, stride: 2}, {op: basic, channels: 16}]]
+head: {channels: 32}
+"""
+
+
+def test_a_search_around_a_network_keeps_its_space(config, tmp_path):
+    (tmp_path / "mine.yaml").write_text(NETWORK, encoding="utf-8")
+    around = dataclasses.replace(config, space="around:mine.yaml")
+    search = Search.prepare(around, None, console())
+    path = search.tables.directory.path
+    assert path.parent.name == "runs"
+    assert path.name.startswith("around-mine-")
+    assert search.run(console())
+    del search
+    assert RunDirectory.open(path).read_config().space == "around:mine.yaml"
+    copy = load_space(str(path / "space.yaml"))
+    assert copy.name == "around-mine"
+    assert copy.contains(load_network("mine.yaml"))
+
+    (tmp_path / "mine.yaml").write_text(NETWORK.replace("16", "24"), encoding="utf-8")
+    said = console()
+    more = dataclasses.replace(around, trials=7)
+    assert Search.resume(RunDirectory.open(path), more, said).run(said)
+    assert "the space around:mine.yaml has changed since the run began" in said.file.getvalue()
+    assert len(pd.read_csv(path / "trials.csv")) == 7

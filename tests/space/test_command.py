@@ -115,3 +115,26 @@ def test_eight_values_of_a_variable_are_shown(here, tmp_path, values, told):
     shown = "1, 2, 3, 4, 5, 6, 7, 8" + (", ..." if values == 9 else "")
     assert [cell.strip() for cell in row.replace("│", "|").split("|")][-2] == shown
     assert shown.endswith(told)
+
+
+def test_a_space_around_a_network(command, tmp_path):
+    load_network("resnet_18").save(tmp_path / "mine.yaml")
+    shown = json.loads(command("nas.space", "show", "around:mine.yaml", "--json").stdout)
+    assert shown["name"] == "around-mine"
+    assert shown["size_is_exact"] is True
+    valid = command("nas.space", "validate", "around:mine.yaml")
+    assert f"around-mine is valid: 12 variables, {shown['size']:,} networks" in valid.stdout
+    sampled = command("nas.space", "sample", "around:mine.yaml", "-n", "2", "--out", "specs")
+    assert sampled.returncode == 0
+    assert load_network(str(tmp_path / "specs" / "around-mine_1.yaml")).stages
+    assert command("nas.space", "contains", "around:mine.yaml", "mine.yaml").returncode == 0
+    assert command("nas.space", "contains", "around:mine.yaml", "resnet_34").returncode == 1
+    for name, words in (
+        ("around:theirs.yaml", "theirs.yaml: no such file"),
+        ("around:resnet_19", "unknown network 'resnet_19'"),
+        ("around:", "names no network"),
+    ):
+        refused = command("nas.space", "show", name)
+        assert refused.returncode == 2
+        assert words in refused.stderr
+        assert "Traceback" not in refused.stderr

@@ -4,7 +4,8 @@ import pytest
 
 from nas.errors import DocumentError
 from nas.space import load_space, sample, space_names
-from nas.space.loader import find_document
+from nas.space.loader import SCHEMA, find_document, short_name
+from nas.spec import load_network
 
 
 def test_inheritance_overrides_key_by_key(tmp_path):
@@ -151,3 +152,24 @@ def test_a_space_without_an_ending_is_extended_by_what_lies_beside_it(tmp_path):
     (tmp_path / "child.yaml").write_text("extends: parent\nname: child\n")
     found = find_document(str(tmp_path / "child.yaml"))
     assert found.data["limits"] == {"params": "4M"}
+
+
+def test_a_space_around_a_network_is_a_document_like_others(tmp_path):
+    assert find_document("around:resnet_18").data["schema"] == SCHEMA
+    load_network("resnet_18").replace(name="mine").save(tmp_path / "net.yaml")
+    (tmp_path / "child.yaml").write_text(
+        "extends: around:net.yaml\nname: child\nlimits: {madds: 1G}\nstages: {s1: {depth: 2}}\n",
+        encoding="utf-8",
+    )
+    child = load_space(str(tmp_path / "child.yaml"))  # the path starts from the document's folder
+    assert child.name == "child"
+    assert [str(limit) for limit in child.limits] == ["madds <= 1G"]
+    around = load_space(f"around:{tmp_path / 'net.yaml'}")
+    names = {variable.name for variable in child.variables}
+    assert names == {variable.name for variable in around.variables} - {"s1.depth"}
+
+
+def test_short_names():
+    assert short_name("mixnet") == "mixnet"
+    assert short_name("spaces/mine.yaml") == "mine"
+    assert short_name("around:nets/mine.yaml") == "around-mine"

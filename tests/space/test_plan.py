@@ -1,5 +1,12 @@
 from nas.blocks import ConvBlock, MBConv
-from nas.space.plan import BlockPlan, StagePlan, ValueSource, get_all, used_variables
+from nas.space.plan import (
+    BlockPlan,
+    StagePlan,
+    ValueSource,
+    get_all,
+    network_stages,
+    used_variables,
+)
 from nas.space.variables import INACTIVE, Variable
 
 WIDTHS = Variable("w", (8, 16, 24))
@@ -42,3 +49,8 @@ def test_an_inactive_variable_builds_with_its_first_value():
     assert WIDTH.known({0: INACTIVE}) == 8
     assert WIDTH.known({1: 0}) is None
     assert ValueSource(3).known({}) == 3
+
+
+def test_plans_that_go_on_belong_to_the_stage_before():
+    stages = [StagePlan(name, None, [], name.endswith("2")) for name in ("a", "a2", "b", "c", "c2")]
+    assert network_stages(stages) == [[0, 1], [2], [3, 4]]

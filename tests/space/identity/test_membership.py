@@ -1,9 +1,10 @@
 import pytest
 
-from nas.blocks import ConvBlock, MBConv
+from nas.blocks import ConvBlock, MBConv, PoolBlock
+from nas.cost import count
 from nas.document import parse_document
 from nas.errors import MixnasError
-from nas.space import space_from_yaml
+from nas.space import size, space_from_yaml
 from nas.space.compile import compile_document
 from nas.space.identity import genotype_of
 from nas.space.identity.membership import Claims
@@ -96,3 +97,56 @@ def test_fields_of_the_head_without_effect_do_not_decide_on_membership():
     assert space.decode(space.encode_spec(other)) == other
     with pytest.raises(MixnasError, match=r"head: hidden is \[\], but the space has \[32\]"):
         space.encode_spec(without.replace(head=Head(8)))
+
+
+PARTS = """
+stem: {channels: 8}
+head: {channels: 0}
+variables: {w: {choice: [16, 24]}}
+stages:
+  a: {op: conv, stride: 2, channels: 12}
+  b: {continues: true, depth: {choice: [1, 2]}, channels: $w, kernels: {choice: [3, 5]}}
+  c: {continues: true, op: pool, stride: 2, channels: $w}
+  d: {depth: {choice: [1, 2]}, channels: 32}
+"""
+
+
+def parts(*stages):
+    return NetworkSpec(stem=Stem(channels=8), stages=stages, head=Head(0))
+
+
+CONV, POOL = ConvBlock(channels=12, stride=2), PoolBlock(channels=16, stride=2)
+LAST = (MBConv(channels=32),)
+
+
+def test_a_stage_of_several_parts_is_one_stage_of_the_network():
+    space = space_from_yaml(PARTS)
+    spec = parts((CONV, *[MBConv(channels=16, kernels=(5,))] * 2, POOL), LAST)
+    genotype = space.encode_spec(spec)
+    assert space.values(genotype) == {"w": 16, "b.depth": 2, "b.kernels": (5,), "d.depth": 1}
+    assert space.decode(genotype) == spec
+    assert space.decode(genotype).digest() == spec.digest()
+    assert space.cost(genotype) == count(spec)
+    assert size(space) == 16
+
+
+@pytest.mark.parametrize(
+    ("stages", "words"),
+    [
+        (((CONV, POOL), LAST), r"stages\[0\]: it has 2 blocks, but the space has 2 and more"),
+        (((CONV, *[MBConv(channels=16)] * 3, POOL), LAST), r"stages\[0\]: depth is 3"),
+        (((CONV, MBConv(channels=16)), (POOL,), LAST), "it has 3 stages, but the space has 2"),
+        (((CONV, MBConv(channels=24), POOL), LAST), r"stages\[0\]\[2\]: channels is 16, but w is"),
+        (((CONV, POOL, MBConv(channels=16)), LAST), r"stages\[0\]\[1\]: op is pool"),
+    ],
+)
+def test_where_a_network_leaves_a_stage_of_several_parts(stages, words):
+    with pytest.raises(MixnasError, match=words):
+        space_from_yaml(PARTS).encode_spec(parts(*stages))
+
+
+def test_parts_of_fixed_depth_have_no_more_blocks():
+    text = PARTS.replace("depth: {choice: [1, 2]}, channels: $w", "depth: 1, channels: $w")
+    spec = parts((CONV, *[MBConv(channels=16)] * 2, POOL), LAST)
+    with pytest.raises(MixnasError, match=r"stages\[0\]: it has 4 blocks, but the space has 3$"):
+        space_from_yaml(text).encode_spec(spec)

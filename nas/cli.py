@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
 
@@ -70,15 +70,21 @@ def new_app(help_text: str | None = None) -> typer.Typer:
     )
 
 
-def run(app: typer.Typer) -> NoReturn:
-    """Run an application; a user's mistake prints one line and exits with code 2."""
+def run(app: typer.Typer, name: str | None = None, words: Sequence[str] | None = None) -> NoReturn:
+    """Run an application; a user's mistake prints one line and exits with code 2.
+
+    Args:
+        app: The application.
+        name: What its usage calls it; None for what it was called by.
+        words: The command line; None for that of the process.
+    """
     own_packages_first()
     set_library_defaults()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal may lack characters of a user's text
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(standalone_mode=False)
+        code = app(words, prog_name=name, standalone_mode=False)
     except MixnasError as error:
         _end_with(str(error))
     except ModuleNotFoundError as error:

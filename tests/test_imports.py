@@ -236,7 +236,7 @@ def test_no_command_leaves_telemetry_of_openvino(tmp_path, package):
 
 COMMANDS = """
 import sys
-import nas.cost.__main__, nas.device, nas.export.__main__, nas.measure, nas.rank.__main__
+import nas.cost.__main__, nas.device, nas.export.__main__, nas.measure.__main__, nas.rank.__main__
 import nas.search.__main__, nas.space.__main__, nas.train.__main__
 assert "torch" not in sys.modules
 

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from nas import measure
 from nas.errors import UnrunnableError
+from nas.measure import __main__ as measure
 from nas.spec import Input, load_network
 from nas.testing.fakes import InstantDevice
 

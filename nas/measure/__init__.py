@@ -1,0 +1,1 @@
+"""Measuring the latency of networks on a device."""

@@ -81,9 +81,12 @@ def connect(address: str, cpus: int | None = None) -> None:
             runtime_env={"env_vars": {"PYTHONPATH": _import_path()}},
         )
     except (OSError, ValueError, RuntimeError) as error:
+        token = ""
+        if "RAY_AUTH_MODE" not in os.environ:  # Ray sends no token to an address that is named
+            token = ". If it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN here, too"
         raise MixnasError(
             f"there is no Ray cluster at '{address}' ({str(error).splitlines()[0]}); start one "
-            "with 'ray start --head', or give local, auto or HOST:PORT"
+            f"with 'ray start --head', or give local, auto or HOST:PORT{token}"
         ) from None
 
 

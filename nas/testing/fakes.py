@@ -62,6 +62,15 @@ class Slow(Instant):
         return super().estimate(spec, seed)
 
 
+class Patient(Instant):
+    """Takes two seconds per network."""
+
+    def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
+        """See `Estimator.estimate`."""
+        time.sleep(2)
+        return super().estimate(spec, seed)
+
+
 class Sluggish(Instant):
     """Takes eight seconds per network."""
 

@@ -19,6 +19,15 @@ def test_an_address_where_nothing_listens_is_told_with_what_to_do():
         ray_cluster.connect("127.0.0.1:1")
 
 
+def test_whoever_names_a_cluster_is_told_of_its_token(monkeypatch):
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    with pytest.raises(MixnasError, match="RAY_AUTH_MODE=token and RAY_AUTH_TOKEN here, too"):
+        ray_cluster.connect("127.0.0.1:1")
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    with pytest.raises(MixnasError, match=r"HOST:PORT$"):
+        ray_cluster.connect("127.0.0.1:1")
+
+
 def test_the_node_with_the_device_measures_if_there_is_one(monkeypatch):
     resources = {"CPU": 4.0}
     monkeypatch.setattr(ray, "cluster_resources", lambda: resources)

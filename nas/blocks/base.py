@@ -11,9 +11,9 @@ from typing import Any, ClassVar, TypeVar
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from nas.blocks.fields import Channels, Stride
+from nas.blocks.fields import Channels, Skip, Stride
 from nas.blocks.parts import Rules, make_divisible
-from nas.ir import Node, Residual, Seq, Shape, end_shape
+from nas.ir import Node, Pool, Residual, Seq, Shape, Sum, end_shape
 
 CONFIG = ConfigDict(extra="forbid")
 B = TypeVar("B", bound="Block")
@@ -91,17 +91,29 @@ class Block:
             ValueError: If the value is not possible in this block.
         """
         value = getattr(self, name)
-        if name == "skip" and not (self.stride == 1 and in_channels == self.channels):
+        if name == "skip" and not self._allows(value, in_channels):
             return getattr(type(self), name)
         return value
 
     def _with_skip(
-        self, parts: Sequence[tuple[str, Node]], in_channels: int, skip: bool
-    ) -> Seq | Residual:
-        """Return the parts in sequence, with a skip connection if wanted and possible."""
-        if skip and self.stride == 1 and in_channels == self.channels:
+        self, parts: Sequence[tuple[str, Node]], in_channels: int, skip: Skip, rules: Rules
+    ) -> Seq | Residual | Sum:
+        """Return the parts in sequence, with a skip connection if wanted and possible.
+
+        MnasNet's space has pooling as a skip operation (Tan et al. 2019, section 4.1). The paper
+        does not say which, and its published code has none. Here it is the average over 3x3 pixels
+        with the block's stride, which therefore also spans a block of stride 2.
+        """
+        if not skip or not self._allows(skip, in_channels):
+            return Seq(tuple(parts))
+        if skip != "pool":
             return Residual(tuple(parts))
-        return Seq(tuple(parts))
+        pool = Seq((("pool", Pool("average", 3, self.stride, rules.padding)),))
+        return Sum((("branch", Seq(tuple(parts))), ("shortcut", pool)), branch="branch")
+
+    def _allows(self, skip: Skip, in_channels: int) -> bool:
+        """Return whether the shapes allow a skip connection of this kind."""
+        return in_channels == self.channels and (self.stride == 1 or skip == "pool")
 
 
 @lru_cache(1 << 12)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic.dataclasses import dataclass
 
 from nas.blocks.base import CONFIG, Block
-from nas.blocks.fields import ActivationName, Kernels, later
+from nas.blocks.fields import ActivationName, Kernels, Skip, later
 from nas.blocks.parts import Rules, biased, dense
 from nas.ir import Node
 
@@ -20,14 +20,14 @@ class ConvBlock(Block):
     Attributes:
         kernels: Exactly one kernel size; a tuple because all families share this field.
         activation: Activation function after the convolution.
-        skip: Whether the input is added to the output where the shapes allow it.
+        skip: Whether the input, or its ``pool``, is added to the output where the shapes allow it.
         norm: ``batch``, or ``none``, with which the convolution has a bias (VGG, AlexNet).
     """
 
     op: Literal["conv"] = "conv"
     kernels: Kernels = (3,)
     activation: ActivationName = "relu"
-    skip: bool = False
+    skip: Skip = False
     norm: Annotated[Literal["batch", "none"], later("batch")] = "batch"
     context: ClassVar[Mapping[str, tuple[str, ...]]] = {**Block.context, "kernels": ()}
 
@@ -46,7 +46,7 @@ class ConvBlock(Block):
             activation=self.activation,
             rules=rules,
         )
-        return self._with_skip(conv.children, in_channels, self.skip)
+        return self._with_skip(conv.children, in_channels, self.skip, rules)
 
     def canonical_value(self, name: str, in_channels: int) -> Any:
         """See `Block.canonical_value`."""

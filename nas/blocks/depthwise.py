@@ -15,6 +15,7 @@ from nas.blocks.fields import (
     GroupWidth,
     Kernels,
     SERatio,
+    Skip,
     Split,
     later,
 )
@@ -43,7 +44,7 @@ class DepthwiseBlock(Block):
             no SE.
         activation: Activation function after the convolutions and, unless `se_activation` names
             another, inside SE.
-        skip: Whether the input is added to the output where the shapes allow it.
+        skip: Whether the input, or its ``pool``, is added to the output where the shapes allow it.
         se_base: Channels that `se_ratio` refers to: the block's ``input`` (MnasNet, MixNet,
             EfficientNet), or its ``middle``, where SE stands; squeezed channels are then rounded to
             a multiple of 8 (Howard et al. 2019, MobileNetV3, section 5.3).
@@ -58,7 +59,7 @@ class DepthwiseBlock(Block):
     project_groups: Groups = 1
     se_ratio: SERatio = 0
     activation: ActivationName = "relu"
-    skip: bool = True
+    skip: Skip = True
     se_base: Annotated[Literal["input", "middle"], later("input")] = "input"
     se_activation: Annotated[ActivationName | None, later(None)] = None
     gate: Annotated[Gate, later("sigmoid")] = "sigmoid"

@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from nas.blocks.base import CONFIG
 from nas.blocks.depthwise import DepthwiseBlock
+from nas.blocks.fields import Skip
 from nas.blocks.parts import Rules, pointwise
 from nas.ir import Node
 
@@ -22,7 +23,7 @@ class DSConv(DepthwiseBlock):
     """
 
     op: Literal["dsconv"] = "dsconv"
-    skip: bool = False
+    skip: Skip = False
     context: ClassVar[Mapping[str, tuple[str, ...]]] = {
         **DepthwiseBlock.context,
         "group_width": ("in_channels",),
@@ -42,7 +43,7 @@ class DSConv(DepthwiseBlock):
             activation=self.activation,
             rules=rules,
         )
-        return self._with_skip([*parts, ("project", projection)], in_channels, self.skip)
+        return self._with_skip([*parts, ("project", projection)], in_channels, self.skip, rules)
 
     def middle_channels(self, in_channels: int) -> int:
         """See `DepthwiseBlock.middle_channels`."""

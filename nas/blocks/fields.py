@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 KERNEL_SIZES = (1, 3, 5, 7, 9, 11, 13)
 MAX_GROUPS = 5
@@ -64,6 +72,15 @@ def _whole_as_int(value: float) -> float:
     return int(value) if float(value).is_integer() else value
 
 
+def _skip(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return read(value)
+    except ValidationError:
+        raise ValueError(
+            f"{str(value)[:80]!r} is no skip connection; allowed: true, false, pool"
+        ) from None
+
+
 def later(default: Any) -> Any:
     """Return a mark for a field that came later than the first documents.
 
@@ -86,6 +103,9 @@ OptionalKernels = Annotated[
 ]
 Channels = Annotated[int, Field(ge=1, le=MAX_CHANNELS, strict=True)]
 Stride = Annotated[int, Field(ge=1, le=2, strict=True)]
+Skip = Annotated[bool | Literal["pool"], WrapValidator(_skip)]
+"""Whether a block's input is added to its output; ``pool`` if its average over 3x3 pixels is."""
+
 Split = Literal["equal", "exponential"]
 Groups = Annotated[int, Field(ge=1, le=8, strict=True)]
 GroupWidth = Annotated[int, Field(ge=1, le=1024, strict=True)]

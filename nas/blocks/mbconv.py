@@ -67,7 +67,7 @@ class MBConv(DepthwiseBlock):
             mid, self.channels, groups=self.project_groups, activation=None, rules=rules
         )
         parts.append(("project", projection))
-        return self._with_skip(parts, in_channels, self.skip)
+        return self._with_skip(parts, in_channels, self.skip, rules)
 
     def canonical_value(self, name: str, in_channels: int) -> Any:
         """See `Block.canonical_value`."""

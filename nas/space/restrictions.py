@@ -118,10 +118,10 @@ def parse_restriction(
         raise ValueError(
             f"'{text}' does not compare a variable; write a condition such as a.depth <= b.depth"
         )
-    first = {name: choices[name][0] for name in names}
     try:
-        tree = Typing(text, first, kinds or {}).checked(tree)[0]
+        tree = Typing(text, choices, kinds or {}).checked(tree)[0]
     except TypeError:
+        first = {name: choices[name][0] for name in names}
         example = ", ".join(f"{name} = {label(value)!r}" for name, value in first.items())
         raise ValueError(f"'{text}' cannot be evaluated, for example with {example}") from None
     constants = {name: choices[name][0] for name in names if len(choices[name]) == 1}

@@ -22,7 +22,7 @@ from nas.space.derive import RegNetRule
 from nas.space.identity import Effects, genotype_of
 from nas.space.loader import find_document, short_name
 from nas.space.plan import get_all, network_stages
-from nas.space.variables import INACTIVE, Genotype, Label, Variable
+from nas.space.variables import INACTIVE, Genotype, Label, Variable, truth
 from nas.spec import Head, Input, NetworkSpec, Stem
 from nas.units import number_of
 
@@ -199,6 +199,8 @@ class Space:
             value = params.get(variable.name)
             if isinstance(value, numbers.Real) and variable.kind == "kernels":
                 value = f"{value:g}"  # tables read 3.5, which is 3x3 and 5x5, as a number
+            if isinstance(value, bool | np.bool_) and value not in labels:
+                value = truth(bool(value))  # of a table that has no other texts
             if value is not None and value not in labels:
                 raise MixnasError(
                     f"'{value}' is not a value of {variable.name}; allowed: "

@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import ast
 import typing
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from types import UnionType
+from typing import Annotated, Any, Literal, Union
 
 from pydantic import TypeAdapter, ValidationError
 
 from nas.blocks.fields import OptionalKernels
 from nas.errors import unknown
 
-Type = Literal["number", "text", "kernels"]
-_WORDS: dict[Type, str] = {"number": "a number", "text": "text", "kernels": "a mix of kernels"}
+Type = Literal["number", "text", "kernels", "mixed"]
+_WORDS: dict[Type, str] = {
+    "number": "a number",
+    "text": "text",
+    "kernels": "a mix of kernels",
+    "mixed": "values of several types",
+}
 
 
 def type_of(value: Any) -> Type:
@@ -26,19 +32,27 @@ def type_of(value: Any) -> Type:
     return "text" if isinstance(value, str) else "number"
 
 
+def type_of_all(values: Sequence[Any]) -> Type:
+    """Return the type of some values; ``mixed`` if they have several, such as true and text."""
+    found = {type_of(value) for value in values}
+    return found.pop() if len(found) == 1 else "mixed"
+
+
 class Typing:
     """Checks the types in one restriction, and reads its mixes of kernels."""
 
-    def __init__(self, text: str, values: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
+    def __init__(
+        self, text: str, choices: Mapping[str, Sequence[Any]], kinds: Mapping[str, Any]
+    ) -> None:
         """Begin.
 
         Args:
             text: The restriction, for messages.
-            values: A value of every name.
+            choices: Possible values of every name.
             kinds: Types of the fields behind the names, as far as they are known.
         """
         self._text = text
-        self._values = values
+        self._choices = choices
         self._kinds = kinds
 
     def checked(self, node: ast.expr) -> tuple[ast.expr, Type]:
@@ -69,7 +83,7 @@ class Typing:
             case ast.UnaryOp():
                 return ast.UnaryOp(node.op, self._number(node.operand)), "number"
             case _:
-                return node, type_of(self._values[dotted(node)])
+                return node, type_of_all(self._choices[dotted(node)])
 
     def _number(self, node: ast.expr) -> ast.expr:
         checked, kind = self.checked(node)
@@ -86,7 +100,12 @@ class Typing:
             return call, "number"
         if node.func.id != "abs" and types == ["kernels"]:
             return call, "number"
-        if node.func.id != "abs" and len(types) > 1 and len(set(types)) == 1:
+        if (
+            node.func.id != "abs"
+            and len(types) > 1
+            and len(set(types)) == 1
+            and types[0] != "mixed"
+        ):
             return call, types[0]
         raise TypeError(f"{node.func.id} of other values")
 
@@ -98,9 +117,9 @@ class Typing:
                 if equality:
                     parts[other] = self._read(parts[one], parts[other])
             (_, left), (_, right) = parts[i], parts[i + 1]
-            if left != right and not equality:
+            if not equality and (left != right or left == "mixed"):
                 raise TypeError("values of different types have no order")
-            if left != right:
+            if left != right and "mixed" not in (left, right):
                 raise ValueError(
                     f"'{self._text}' compares {_WORDS[left]} with {_WORDS[right]}, which are never "
                     "equal; compare values of the same type"
@@ -122,11 +141,22 @@ class Typing:
             return ast.Constant(mix), "kernels"
         name = dotted(one[0])
         kind = self._kinds.get(name) if name else None
-        if typing.get_origin(kind) is Literal and one[1] == other[1] == "text":
-            allowed = typing.get_args(kind)
-            if node.value not in allowed:
-                raise ValueError(f"'{self._text}': {unknown('value', node.value, allowed)}")
+        allowed = _texts(kind)
+        texts = one[1] in ("text", "mixed") and other[1] == "text"
+        if allowed and texts and node.value not in allowed:
+            raise ValueError(f"'{self._text}': {unknown('value', node.value, allowed)}")
         return other
+
+
+def _texts(kind: Any) -> tuple[Any, ...]:
+    """Return the texts that a field of a type can have, if these are all that the type tells."""
+    if typing.get_origin(kind) is Annotated:
+        return _texts(typing.get_args(kind)[0])
+    if typing.get_origin(kind) is Literal:
+        return typing.get_args(kind)
+    if typing.get_origin(kind) in (Union, UnionType):
+        return tuple(text for part in typing.get_args(kind) for text in _texts(part))
+    return ()
 
 
 def dotted(node: ast.AST) -> str:

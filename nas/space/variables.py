@@ -77,8 +77,14 @@ class Variable:
 
     @cached_property
     def labels(self) -> tuple[Label, ...]:
-        """The values as a table or Optuna can hold them: a mix of kernels as text, ``3.5.7``."""
-        return tuple(label(value) for value in self.values)
+        """The values as a table or Optuna can hold them: a mix of kernels as text, ``3.5.7``.
+
+        A column has one type: beside text, true and false are text, too.
+        """
+        labels = tuple(label(value) for value in self.values)
+        if any(isinstance(name, str) for name in labels):
+            return tuple(truth(name) if isinstance(name, bool) else name for name in labels)
+        return labels
 
     @property
     def depth_mask(self) -> tuple[int, tuple[bool, ...]] | None:
@@ -103,6 +109,11 @@ class Variable:
     def active(self, genotype: Assignment) -> bool:
         """Return whether the value has an effect, given at least the variable's `parents`."""
         return not self.sites or any(site.exists(genotype) for site in self.sites)
+
+
+def truth(value: bool) -> str:
+    """Return true or false as text."""
+    return "true" if value else "false"
 
 
 def label(value: Any) -> Label:

@@ -13,7 +13,7 @@ COMMON = {
     "stride": st.sampled_from([1, 2]),
     "kernels": st.sampled_from([(1,), (3,), (5,), (3, 5), (1, 3), (3, 5, 7)]),
     "activation": st.sampled_from(["relu", "identity"]),
-    "skip": st.booleans(),
+    "skip": st.sampled_from([True, False, "pool"]),
     "channels": st.sampled_from([8, 12]),
 }
 DEPTHWISE = COMMON | {
@@ -137,6 +137,7 @@ def test_families_that_build_the_same_layers_have_one_canonical_block(block, in_
         (16, MBConv(channels=24, skip=False), MBConv(channels=24)),
         (24, MBConv(channels=24, stride=2, skip=False), MBConv(channels=24, stride=2)),
         (16, ConvBlock(channels=24, skip=True), ConvBlock(channels=24)),
+        (16, MBConv(channels=24, skip="pool"), MBConv(channels=24)),
         (16, MBConv(channels=24, se_ratio=0.26), MBConv(channels=24, se_ratio=0.25)),
         (8, MBConv(channels=24, expansion=2.5), MBConv(channels=24, expansion=3)),
         (16, MBConv(channels=24, expansion=1, activation="identity"),
@@ -156,6 +157,8 @@ def test_what_has_no_effect_does_not_count(in_channels, one, other):
          {"expansion": 1, "kernels": (3, 5)}),
         (16, {"kernels": (5,), "dilated": True}, {"kernels": (5,)}),
         (24, {"skip": False}, {}),
+        (24, {"skip": "pool"}, {}),
+        (24, {"skip": "pool", "stride": 2}, {"stride": 2}),
         (16, {"se_ratio": 0.3}, {"se_ratio": 0.25, "kernels": (5,)}),
         # A ratio of 1.1 has an expansion layer, although to as many channels.
         (24, {"expansion": 1.1}, {"expansion": 1}),

@@ -18,7 +18,7 @@ FIELDS: dict[str, list[Any]] = {
     "project_groups": [1, 2, 8],
     "se_ratio": [0, 0.25, 0.26, 0.5],
     "activation": ["relu", "identity"],
-    "skip": [True, False],
+    "skip": [True, False, "pool"],
     "expansion": [1, 1.1, 2, 2.5, 3],
     "expand_groups": [1, 2, 8],
 }

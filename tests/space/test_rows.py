@@ -1,8 +1,10 @@
 import random
 
+import pandas as pd
 import pytest
 
 from nas.errors import MixnasError
+from nas.space import space_from_yaml
 from nas.space.rows import VARIABLE_PREFIX, genotype_of_row
 from tests.space.test_space import tiny
 
@@ -29,3 +31,26 @@ def test_rows_without_a_needed_value_are_refused():
         genotype_of_row(row, tiny)
     with pytest.raises(MixnasError, match=r"'9' is not a value of a.depth; allowed: 1, 2, 3"):
         genotype_of_row({**row, f"{VARIABLE_PREFIX}a.depth": 9}, tiny)
+
+
+def test_tables_keep_truth_beside_text(tmp_path):
+    space = space_from_yaml(
+        """
+        name: s
+        stem: {channels: 8}
+        stages: {a: {stride: 1, depth: 1, channels: 8, skip: {choice: [true, pool, false]}}}
+        """
+    )
+    assert space.variables[0].labels == ("true", "pool", "false")
+    for genotypes in ([(0,), (1,), (2,)], [(0,), (2,)], [(1,)]):  # with and without the text
+        table = pd.DataFrame(
+            [{f"x.{k}": v for k, v in space.to_params(genotype).items()} for genotype in genotypes]
+        )
+        table.to_csv(tmp_path / "rows.csv", index=False)
+        table.to_parquet(tmp_path / "rows.parquet")
+        for read in (
+            pd.read_csv(tmp_path / "rows.csv"),
+            pd.read_parquet(tmp_path / "rows.parquet"),
+        ):
+            found = [genotype_of_row(row, space) for row in read.to_dict("records")]
+            assert found == genotypes

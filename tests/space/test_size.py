@@ -129,10 +129,10 @@ def test_defaults_of_another_family_are_no_variables():
 def test_size_of_mnasnet_by_hand():
     # A block: conv (2 kernels), dsconv (2 kernels, SE or none), mbconv (2 expansions as well).
     once = 2 + 2 * 2 + 2 * 2 * 2
-    deep = 2 * once  # beyond the first, blocks have a skip connection or none
+    deep = 3 * once  # beyond the first, blocks have the identity, pooling or nothing as a skip
     # MobileNetV2's depths are 2, 3, 4, 3, 3 and 1, each with one block less or more. Widths of 24
     # times 0.75, 1 and 1.25 are 24, 24 and 32. Alone in its stage, no block can have a skip
-    # connection: it has stride 2, or widths of 120 to 200 before and 240 to 400 after it.
+    # connection: the widths are 16 before and 24 or 32 after it, or 120 to 200 and 240 to 400.
     first, last = 2 * (once + 2 * deep), 3 * (once + deep)
     assert size(load_space("mnasnet")) == first * (3 * 3 * deep) ** 4 * last
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic.dataclasses import dataclass
 
 from nas.blocks.base import CONFIG, Block
-from nas.blocks.fields import ActivationName, Kernel, Ratio
+from nas.blocks.fields import ActivationName, Kernel, Ratio, Skip
 from nas.blocks.parts import Parts, Rules, dense, pointwise
 from nas.blocks.ratios import bottleneck_ratio, middle_channels
 from nas.ir import Node
@@ -24,14 +24,14 @@ class DarknetBlock(Block):
         kernel: Kernel size of the second convolution, which has the stride.
         bottleneck_ratio: Output channels as a multiple of the channels in the middle.
         activation: Activation function.
-        skip: Whether the input is added to the output where the shapes allow it.
+        skip: Whether the input, or its ``pool``, is added to the output where the shapes allow it.
     """
 
     op: Literal["darknet"] = "darknet"
     kernel: Kernel = 3
     bottleneck_ratio: Ratio = 2
     activation: ActivationName = "leaky_relu"
-    skip: bool = True
+    skip: Skip = True
     context: ClassVar[Mapping[str, tuple[str, ...]]] = {
         **Block.context,
         "bottleneck_ratio": ("channels",),
@@ -47,7 +47,7 @@ class DarknetBlock(Block):
             ("reduce", pointwise(in_channels, mid, groups=1, activation=act, rules=rules)),
             ("expand", second),
         ]
-        return self._with_skip(parts, in_channels, self.skip)
+        return self._with_skip(parts, in_channels, self.skip, rules)
 
     def canonical_value(self, name: str, in_channels: int) -> Any:
         """See `Block.canonical_value`."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic.dataclasses import dataclass
 
 from nas.blocks.base import CONFIG, Block
-from nas.blocks.fields import ActivationName, Kernel, Ratio, SERatio
+from nas.blocks.fields import ActivationName, Kernel, Ratio, SERatio, Skip
 from nas.blocks.parts import (
     Parts,
     Rules,
@@ -35,7 +35,7 @@ class FusedMBConv(Block):
         expansion: Expansion ratio: expanded channels as a multiple of the input channels.
         se_ratio: Squeezed channels of SE as a fraction of the block's input channels; 0 for no SE.
         activation: Activation function after the dense convolution and inside SE.
-        skip: Whether the input is added to the output where the shapes allow it.
+        skip: Whether the input, or its ``pool``, is added to the output where the shapes allow it.
     """
 
     op: Literal["fused"] = "fused"
@@ -43,7 +43,7 @@ class FusedMBConv(Block):
     expansion: Ratio = 4
     se_ratio: SERatio = 0
     activation: ActivationName = "swish"
-    skip: bool = True
+    skip: Skip = True
     context: ClassVar[Mapping[str, tuple[str, ...]]] = {
         **Block.context,
         "expansion": ("in_channels",),
@@ -66,7 +66,7 @@ class FusedMBConv(Block):
             reduced = self._reduced(in_channels, self.se_ratio)
             parts.append(("se", squeeze_excite(mid, reduced, self.activation)))
         projection = pointwise(mid, self.channels, groups=1, activation=None, rules=rules)
-        return self._with_skip([*parts, ("project", projection)], in_channels, self.skip)
+        return self._with_skip([*parts, ("project", projection)], in_channels, self.skip, rules)
 
     def canonical_value(self, name: str, in_channels: int) -> Any:
         """See `Block.canonical_value`."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic.dataclasses import dataclass
 
 from nas.blocks.base import CONFIG, Block
-from nas.blocks.fields import ActivationName, OptionalKernels, Ratio
+from nas.blocks.fields import ActivationName, OptionalKernels, Ratio, Skip
 from nas.blocks.parts import Parts, Rules, depthwise, make_divisible, pointwise
 from nas.blocks.ratios import multiple
 from nas.ir import Node
@@ -35,7 +35,7 @@ class UniversalBlock(Block):
         end_kernels: Kernel sizes after the projection; none for no layer.
         expansion: Expansion ratio. Expanded channels are rounded to a multiple of 8.
         activation: Activation function.
-        skip: Whether the input is added to the output where the shapes allow it.
+        skip: Whether the input, or its ``pool``, is added to the output where the shapes allow it.
     """
 
     op: Literal["universal"] = "universal"
@@ -44,7 +44,7 @@ class UniversalBlock(Block):
     end_kernels: OptionalKernels = ()
     expansion: Ratio = 4
     activation: ActivationName = "relu"
-    skip: bool = True
+    skip: Skip = True
     context: ClassVar[Mapping[str, tuple[str, ...]]] = {
         **Block.context,
         "expansion": ("in_channels",),
@@ -85,7 +85,7 @@ class UniversalBlock(Block):
         parts.append(("project", projection))
         if self.end_kernels:
             parts.append(("end", mixed("end", self.channels, self.end_kernels, None)))
-        return self._with_skip(parts, in_channels, self.skip)
+        return self._with_skip(parts, in_channels, self.skip, rules)
 
     def middle_channels(self, in_channels: int) -> int:
         """Return the number of channels between expansion and projection."""

@@ -24,6 +24,7 @@ from nas.ir import (
     Residual,
     Seq,
     SqueezeExcite,
+    Sum,
 )
 from nas.spec import Head, NetworkSpec, Stem
 from nas.units import number_of
@@ -265,6 +266,8 @@ def _block(spec: NetworkSpec, block: Block, in_channels: int) -> str:
         _UnsayableError: If it cannot be said.
     """
     tree = block.expand(in_channels, spec.rules)
+    if getattr(block, "skip", False) == "pool" and isinstance(tree, Sum):
+        raise _UnsayableError("timm has no pooling in a skip connection")
     if not isinstance(block, (ConvBlock, MBConv, DSConv)) or not isinstance(tree, (Seq, Residual)):
         raise _UnsayableError(f"timm has no block like {block.family}")
     known = _CONV_PARTS if isinstance(block, ConvBlock) else _PARTS

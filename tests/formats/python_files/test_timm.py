@@ -158,6 +158,7 @@ def test_stages_of_timm_begin_at_every_stride():
             "strings have no activation function leaky_relu",
         ),
         (DSConv(channels=16, skip=True), "timm has no skip connection around a last activation"),
+        (MBConv(channels=16, skip="pool"), "timm has no pooling in a skip connection"),
     ],
 )
 def test_what_timm_cannot_say_is_refused_with_the_block(block, reason):

@@ -196,11 +196,7 @@ class Space:
         """
         genotype = []
         for variable, labels in zip(self.variables, self._labels, strict=True):
-            value = params.get(variable.name)
-            if isinstance(value, numbers.Real) and variable.kind == "kernels":
-                value = f"{value:g}"  # tables read 3.5, which is 3x3 and 5x5, as a number
-            if isinstance(value, bool | np.bool_) and value not in labels:
-                value = truth(bool(value))  # of a table that has no other texts
+            value = _as_written(params.get(variable.name), variable)
             if value is not None and value not in labels:
                 raise MixnasError(
                     f"'{value}' is not a value of {variable.name}; allowed: "
@@ -320,6 +316,15 @@ class Space:
             first, second = (a, b) if rng.random() < 0.5 else (b, a)
             child.append(second if first == INACTIVE else first)
         return self.canonical(child, rng)
+
+
+def _as_written(value: Any, variable: Variable) -> Any:
+    """Return a value in a table as the label that it was written as."""
+    if isinstance(value, numbers.Real) and variable.kind == "kernels":
+        return f"{value:g}"  # tables read 3.5, which is 3x3 and 5x5, as a number
+    if isinstance(value, bool | np.bool_) and value not in variable.labels:
+        return truth(bool(value))  # of a table that has no other texts
+    return value
 
 
 def load_space(name: str) -> Space:

@@ -1,9 +1,10 @@
 """Restrictions between variables: ``s1.channels <= s2.channels``, ``s1.depth + s2.depth <= 8``.
 
 An expression uses Python's syntax for comparisons, arithmetic, and/or/not, min, max and abs over
-the names of variables, and has the value that Python gives it. It is evaluated by walking its
-syntax tree and is never run as Python code. A mix of kernels is compared with a size (``3``), text
-(``"3.5"``) or another mix, and ``min`` and ``max`` of one are its smallest and largest sizes.
+the names of variables, and has the value that Python gives it. It is evaluated by functions made
+from its syntax tree and is never run as Python code. A mix of kernels is compared with a size
+(``3``), text (``"3.5"``) or another mix, and ``min`` and ``max`` of one are its smallest and its
+largest size.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import keyword
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from nas.errors import unknown
@@ -39,6 +41,7 @@ _UNQUOTED_GROUPS = re.compile(r"\d+\.\d+\.\d")  # 3.5.7, which is no number
 LANGUAGE = ("and", "or", "not", "True", "False")
 _YAML = {"true": True, "false": False}
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"min": min, "max": max, "abs": abs}
+Evaluator = Callable[[Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,17 @@ class Restriction:
     def holds(self, values: Mapping[str, Any]) -> bool:
         """Return whether the condition holds for the given values; not if it divides by zero."""
         try:
-            return bool(_evaluate(self.tree, {**self.constants, **values}))
+            return bool(self._value({**self.constants, **values}))
         except ArithmeticError:
             return False
+
+    @cached_property
+    def _value(self) -> Evaluator:
+        return _evaluator(self.tree)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is sent to other processes, which make the function anew."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def conjuncts(self) -> list[Restriction]:
         """Return the smallest conditions that must all hold: a <= b and b <= c for a <= b <= c.
@@ -230,33 +241,54 @@ def _collect(node: ast.AST, names: dict[str, None], text: str) -> None:
         _collect(child, names, text)
 
 
-def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
+def _evaluator(node: ast.expr) -> Evaluator:
+    """Return a function with the value of an expression, given the values of its names.
+
+    Restrictions hold or not for millions of genotypes, and walking the tree for each takes long.
+    """
     if name := dotted(node):
-        return values[name]
+        return operator.itemgetter(name)
     match node:
         case ast.Constant():
-            return node.value
+            constant = node.value
+            return lambda values: constant
         case ast.Call(func=ast.Name(id=function)):
-            return _FUNCTIONS[function](*(_evaluate(arg, values) for arg in node.args))
-        case ast.Compare():
-            left = _evaluate(node.left, values)
-            for op, comparator in zip(node.ops, node.comparators, strict=True):
-                right = _evaluate(comparator, values)
-                if not _BINARY[type(op)](left, right):
-                    return False
-                left = right
-            return True
+            call, parts = _FUNCTIONS[function], [_evaluator(arg) for arg in node.args]
+            return lambda values: call(*[part(values) for part in parts])
+        case ast.Compare(ops=[single]):
+            return _binary(single, node.left, node.comparators[0])
+        case ast.Compare():  # a <= b <= c
+            terms = [node.left, *node.comparators]
+            return _decided(
+                [_binary(op, *terms[i : i + 2]) for i, op in enumerate(node.ops)], stop=False
+            )
         case ast.BinOp():
-            left, right = _evaluate(node.left, values), _evaluate(node.right, values)
-            return _BINARY[type(node.op)](left, right)
-        case ast.BoolOp():  # the value that decides, as in Python
-            stop = isinstance(node.op, ast.Or)
-            for part in node.values:
-                result = _evaluate(part, values)
-                if bool(result) == stop:
-                    break
-            return result
+            return _binary(node.op, node.left, node.right)
+        case ast.BoolOp():
+            return _decided(
+                [_evaluator(part) for part in node.values], stop=isinstance(node.op, ast.Or)
+            )
         case ast.UnaryOp():
-            value = _evaluate(node.operand, values)
-            return not value if isinstance(node.op, ast.Not) else -value
+            inner = _evaluator(node.operand)
+            if isinstance(node.op, ast.Not):
+                return lambda values: not inner(values)
+            return lambda values: -inner(values)
     raise TypeError(f"unexpected {type(node).__name__}")
+
+
+def _binary(op: ast.AST, left: ast.expr, right: ast.expr) -> Evaluator:
+    function, one, other = _BINARY[type(op)], _evaluator(left), _evaluator(right)
+    return lambda values: function(one(values), other(values))
+
+
+def _decided(parts: list[Evaluator], *, stop: bool) -> Evaluator:
+    """Return what evaluates parts up to the one that decides, and has its value, as in Python."""
+
+    def value(values: Mapping[str, Any]) -> Any:
+        for part in parts:
+            result = part(values)
+            if bool(result) == stop:
+                break
+        return result
+
+    return value

@@ -48,7 +48,7 @@ def size(space: Space) -> int:
     Raises:
         MixnasError: If too many variables depend on each other.
     """
-    conditions = _conditions(space)
+    conditions = [*admissions(space), *_canonical(space)]
     if any(not condition.scope and not condition.holds({}) for condition in conditions):
         return 0  # a block that cannot be built is in every network
     conditions = [condition for condition in conditions if condition.scope]
@@ -77,12 +77,29 @@ def upper_bound(space: Space) -> int:
     return math.prod(len(variable.values) for variable in space.variables)
 
 
-def _conditions(space: Space) -> list[Condition]:
-    """Return all conditions on the genotypes to be counted."""
-    effects = space.effects
+def admissions(space: Space) -> list[Condition]:
+    """Return the conditions that restrictions and the blocks make on canonical genotypes."""
     conditions = [_restriction(space, restriction) for restriction in space.restrictions]
-    conditions += [Condition(use.scope, partial(_possible, use)) for use in effects.risky]
-    conditions += [Condition(effects.scope(i), partial(_first, space, i)) for i in effects.equal]
+    conditions += [Condition(use.scope, partial(_possible, use)) for use in space.effects.risky]
+    rule = space.rule
+    if rule is not None:
+        conditions.append(Condition(rule.used, lambda a: rule.apply(a) is not None))
+    return conditions
+
+
+def independent_groups(space: Space) -> list[list[int]]:
+    """Return the positions of the variables of every group, in order.
+
+    Whether the values of a group are admitted, and which are the canonical ones, does not depend on
+    the values of the other groups.
+    """
+    return _groups(space, [*admissions(space), *_canonical(space)])
+
+
+def _canonical(space: Space) -> list[Condition]:
+    """Return the conditions that leave one genotype of every network."""
+    effects = space.effects
+    conditions = [Condition(effects.scope(i), partial(_first, space, i)) for i in effects.equal]
     conditions += [
         Condition(effects.scope(i), partial(_own_family, space, i)) for i in effects.families
     ]
@@ -91,10 +108,7 @@ def _conditions(space: Space) -> list[Condition]:
         conditions.append(
             Condition(
                 rule.used,
-                lambda a: (
-                    rule.apply(a) is not None
-                    and all(a[i] == n for i, n in effects.canonical_parameters(a).items())
-                ),
+                lambda a: all(a[i] == n for i, n in effects.canonical_parameters(a).items()),
             )
         )
     return conditions

@@ -5,7 +5,8 @@ sample has that distribution, restricted to the networks within the limits: ever
 admit is as likely, relative to the others, as it is without them.
 
 1. Rejection sampling: independent draws, a few by themselves, then thousands at once
-   (`nas.space.counting.tables`). Each is a draw from the space, so the first one inside is an even
+   (`nas.space.counting.tables`), of which small groups of variables satisfy the restrictions
+   already (`sampling.groups`). Each is a draw from the space, so the first one inside is an even
    one. (In a chain of similar draws it would not be: most chains enter at the limits.)
 2. Where that finds nothing, a small space is enumerated.
 3. In a large one, a population of draws is led towards the limits (`sampling.particles`). What it
@@ -26,6 +27,7 @@ from nas.cost import Cost
 from nas.errors import LimitError
 from nas.limits import Limit, format_metric
 from nas.space.sampling.enumeration import ENUMERATED, admitted_networks
+from nas.space.sampling.groups import group_draws
 from nas.space.sampling.particles import Particles
 from nas.space.sampling.violation import cost_limits, limit_violation, violations
 from nas.space.sampling.walks import approach
@@ -132,13 +134,19 @@ def _draws(
     for _ in range(SINGLE * number):
         yield space.draw(rng)
     tables = space.cost_tables if limits else None
-    if tables is None:
+    draws = group_draws(space)
+    if tables is None and not draws.restrict:
         for _ in range(DRAWS * number):
             yield space.draw(rng)
         return
     generator = np.random.default_rng(rng.getrandbits(64))
+    if tables is None:
+        for _ in range(DRAWS):
+            for row in draws.full(generator, number).tolist():
+                yield space.canonical(row)
+        return
     for size in BATCHES if space.assignments > ENUMERATED else BATCHES[:2]:
-        full = space.draw_full(generator, size)
+        full = draws.full(generator, size)
         inside = violations(tables, full, limits) == 0
         for row in full[inside].tolist():
             yield space.canonical(row)

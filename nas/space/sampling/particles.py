@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nas.limits import Limit
+from nas.space.sampling.groups import group_draws
 from nas.space.sampling.violation import BROKEN, limit_violation, violations
 from nas.space.space import Space
 from nas.space.variables import Genotype
@@ -42,12 +43,13 @@ class Particles:
         self._tables = space.cost_tables
         self._generator = np.random.default_rng(rng.getrandbits(64))
         members = FEW_MEMBERS if self._tables is None else MEMBERS
-        self._full = space.draw_full(self._generator, members)
+        self._draws = group_draws(space)
+        self._full = self._draws.full(self._generator, members)
         self._distances = self._measure(self._full)
-        sections = space.sections or [[]]
-        self._masks = np.zeros((len(sections), len(space.variables)), dtype=bool)
-        for mask, section in zip(self._masks, sections, strict=True):
-            mask[section] = True
+        blocks = self._draws.blocks() or [[]]
+        self._masks = np.zeros((len(blocks), len(space.variables)), dtype=bool)
+        for mask, block in zip(self._masks, blocks, strict=True):
+            mask[block] = True
 
     @property
     def size(self) -> int:
@@ -77,9 +79,9 @@ class Particles:
 
     def _move(self, bound: float) -> None:
         """Redraw one random stage (or other section) of every network that stays in the set."""
-        fresh = self._space.draw_full(self._generator, len(self._full))
-        sections = self._generator.integers(len(self._masks), size=len(self._full))
-        changed = np.where(self._masks.T[:, sections].T, fresh, self._full)
+        fresh = self._draws.full(self._generator, len(self._full))
+        blocks = self._generator.integers(len(self._masks), size=len(self._full))
+        changed = np.where(self._masks.T[:, blocks].T, fresh, self._full)
         distances = self._measure(changed)
         inside = distances <= bound
         self._full[inside], self._distances[inside] = changed[inside], distances[inside]

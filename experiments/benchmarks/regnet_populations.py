@@ -40,6 +40,7 @@ import torch
 from rich.console import Console
 
 from experiments.benchmarks.common import RESULTS, conditions
+from experiments.benchmarks.regnet_page import PAGE, results, with_results
 from experiments.benchmarks.regnet_trends import evaluate
 from nas.accuracy import open_estimator
 from nas.accuracy.base import EstimateError, Estimator
@@ -77,7 +78,10 @@ def main() -> None:
         if arguments.data is not None:
             study = Study(arguments.folder, arguments.seed)
             collect(study, arguments)
-        evaluate(arguments.folder)
+        text = results(evaluate(arguments.folder), Study(arguments.folder).document)
+        print(text)
+        if arguments.folder == FOLDER:
+            write_atomic(PAGE, with_results(PAGE.read_text(encoding="utf-8"), text))
     finally:
         lock.release()
 

@@ -6,9 +6,9 @@ From ``networks.json`` in a folder, `evaluate` writes there
   as well;
 - ``trends.json``: mean errors of the populations and differences between them with bootstrap
   intervals, the best values of the variables that all spaces have, and what is found of the
-  published claims (`CLAIMS`, `VALUES`);
+  published claims (`CLAIMS`, `VALUES` and the fit of widths);
 - figures: distributions of errors, all together and along the chain of spaces; best values along
-  the chain; errors by every variable of RegNetX.
+  the chain; errors by every variable of AnyNetX_E and of RegNetX.
 """
 
 from __future__ import annotations
@@ -21,22 +21,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
+from numpy.typing import NDArray
 
-from analysis.commands.population import populations
+from analysis.errors import floats
 from analysis.figures.chain import chain_figure
 from analysis.figures.population import edf_figure, trend_figure, variables_figure
 from analysis.figures.style import save_all
-from analysis.read.population import ReadOptions
+from analysis.read.population import ReadOptions, read_population
 from analysis.statistics.best_values import BestValue
 from analysis.statistics.bootstrap import difference_bootstrap, mean_bootstrap
 from analysis.statistics.distributions import ks_test
 from analysis.statistics.population_card import PopulationCard, cards
 from analysis.statistics.quantized_linear import fit_quantized_linear
+from analysis.statistics.ranking import ranking_card
 from nas.errors import MixnasError
 from nas.files import parsing, write_atomic
 
+Floats = NDArray[np.float64]
 TITLES = {
     "anynet_a": "AnyNetX_A",
     "anynet_b": "AnyNetX_B",
@@ -48,35 +49,37 @@ TITLES = {
 """Names of the spaces in the paper, in the order of its chain."""
 SHARED = ("depth", "bottleneck_ratio", "group_width", "w0", "wa", "wm", "fit_error")
 """Variables that networks of all spaces have."""
-FEWEST = 8
+FEWEST = 5
 """Networks of a population without which nothing is said about it."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A published comparison of two spaces.
+    """A published comparison of spaces.
 
     Attributes:
-        better: Space with the lower errors; without a difference, the later one in the chain.
-        other: The other space.
+        better: Spaces with the lower errors; without a difference, the later ones in the chain.
+        other: The other spaces.
         differs: Whether the paper sees a difference.
         source: Where.
     """
 
-    better: str
-    other: str
+    better: tuple[str, ...]
+    other: tuple[str, ...]
     differs: bool
     source: str
 
 
+A, B, C, D, E, REGNET = TITLES
 CLAIMS = (
-    Claim("anynet_b", "anynet_a", False, "section 3.2, figure 5"),
-    Claim("anynet_c", "anynet_b", False, "section 3.2, figure 5"),
-    Claim("anynet_d", "anynet_c", True, "section 3.2, figure 7"),
-    Claim("anynet_e", "anynet_d", True, "section 3.2, figure 7"),
-    Claim("anynet_e", "anynet_a", True, "sections 3.2 and 3.3, figure 9"),
-    Claim("regnet", "anynet_a", True, "section 3.3, figure 9"),
-    Claim("regnet", "anynet_e", True, "section 3.3, figure 9"),
+    Claim((B,), (A,), False, "section 3.2, figure 5, left"),
+    Claim((C,), (B,), False, "section 3.2, figure 5, middle"),
+    Claim((D,), (C,), True, "section 3.2, figure 7, left"),
+    Claim((E,), (D,), True, "section 3.2, figure 7, right"),
+    Claim((E,), (A,), True, "section 3.4, figure 10"),
+    Claim((REGNET,), (A,), True, "sections 3.3 and 3.4, figures 9 and 10"),
+    Claim((REGNET,), (E,), True, "section 3.4, figure 10"),
+    Claim((D, E, REGNET), (A, B, C), True, "all of these together"),
 )
 
 
@@ -100,29 +103,30 @@ class Value:
 
 
 VALUES = (
-    Value("depth", "regnet", 20, 20, "section 4: about 20 blocks at all sizes"),
-    Value("bottleneck_ratio", "regnet", 1, 1, "section 4: no bottleneck"),
-    Value("wm", "regnet", 2.5, 2.5, "section 4: about 2.5"),
-    Value("bottleneck_ratio", "anynet_c", 1, 2, "section 3.2, figure 5: at most 2"),
-    Value("group_width", "anynet_c", 2, 32, "section 3.2, figure 5: above 1"),
-    Value("wa", "anynet_e", 48, 48, "section 3.3, figure 8: 48 * (j + 1) among the best 20"),
+    Value("depth", REGNET, 20, 20, "section 4, figure 11: about 20 blocks in every regime"),
+    Value("bottleneck_ratio", REGNET, 1, 1, "section 4, figure 11: no bottleneck"),
+    Value("wm", REGNET, 2.5, 2.5, "section 4, figure 11: about 2.5"),
+    Value("bottleneck_ratio", B, 1, 2, "section 3.2, figure 5, right: at most 2"),
+    Value("group_width", C, 2, 32, "section 3.2: above 1"),
+    Value("wa", E, 48, 48, "section 3.3, figure 8: width 48 * (j + 1) of block j"),
 )
+FITTED = (C, D, E)
+"""Spaces whose widths the paper fits, in figure 8."""
 
 
-def evaluate(folder: Path, console: Console | None = None) -> None:
-    """Write the table, statistics and figures of the networks in a folder.
+def evaluate(folder: Path) -> dict[str, Any]:
+    """Write the table, statistics and figures of the networks in a folder; return the statistics.
 
     Raises:
         MixnasError: If there are no networks, or of no space at least `FEWEST` with an error.
     """
-    console = console or Console()
     table = networks_table(read_rows(folder / "networks.json"))
     write_atomic(folder / "networks.csv", table.to_csv(index=False))
     found = _cards(folder / "networks.csv", table)
     result = trends(found)
     write_atomic(folder / "trends.json", json.dumps(result, indent=1) + "\n")
     save_all(figures(found), folder)
-    show(result, console)
+    return result
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -199,7 +203,7 @@ def _cards(path: Path, table: pd.DataFrame) -> list[PopulationCard]:
     if not usable:
         raise MixnasError(f"{path} has no space with {FEWEST} or more trained networks yet")
     variables = tuple(f"x.{name}" for name in SHARED)
-    (whole,) = populations([str(path)], ReadOptions(error="error", variables=variables))
+    whole = read_population(str(path), ReadOptions(error="error", variables=variables))
     parts = [whole.where(name, whole.table["space"] == name) for name in usable]
     return cards(parts)
 
@@ -213,14 +217,20 @@ def trends(found: Sequence[PopulationCard]) -> dict[str, Any]:
     return {
         "populations": [_population(card) for card in found],
         "claims": [
-            _claim(claim, by_name[claim.better], by_name[claim.other])
+            _claim(claim, *(_errors(by_name, names) for names in (claim.better, claim.other)))
             for claim in CLAIMS
-            if claim.better in by_name and claim.other in by_name
+            if {*claim.better, *claim.other} <= set(by_name)
         ],
         "values": [
             _value(value, by_name[value.space]) for value in VALUES if value.space in by_name
         ],
+        "fit": _fit([by_name[name].population.table for name in FITTED if name in by_name]),
     }
+
+
+def _errors(by_name: Mapping[str, PopulationCard], names: Sequence[str]) -> Floats:
+    """Return the errors of the networks of some spaces together."""
+    return np.concatenate([floats(by_name[name].population.errors) for name in names])
 
 
 def _population(card: PopulationCard) -> dict[str, Any]:
@@ -239,17 +249,37 @@ def _population(card: PopulationCard) -> dict[str, Any]:
     }
 
 
-def _claim(claim: Claim, better: PopulationCard, other: PopulationCard) -> dict[str, Any]:
-    """Compare two populations as the paper does; the difference is the better's mean error less."""
-    one, two = better.population.errors, other.population.errors
-    low, high = difference_bootstrap(one, two)
+def _claim(claim: Claim, better: Floats, other: Floats) -> dict[str, Any]:
+    """Compare errors as the paper does; the difference is the better's mean less the other's."""
+    low, high = difference_bootstrap(better, other)
     return {
         **asdict(claim),
-        "difference": better.edf.mean - other.edf.mean,
+        "difference": float(np.nanmean(better) - np.nanmean(other)),
         "interval": (low, high),
-        "ks_p_value": ks_test(one, two).p_value,
+        "ks_p_value": ks_test(better, other).p_value,
         "verdict": compared(claim.differs, low, high),
     }
+
+
+def _fit(tables: Sequence[pd.DataFrame]) -> dict[str, Any] | None:
+    """Return the rank correlation of error with the distance of widths from their fit.
+
+    The paper's networks with a larger distance tend to have a larger error (figure 8).
+    """
+    if not tables:
+        return None
+    table = pd.concat(tables)
+    table = table[table["error"].notna()]
+    scores = pd.DataFrame(
+        {
+            "accuracy": 1 - table["error"],
+            "score": -table["x.fit_error"],
+            "madds": table["madds"],
+        }
+    )
+    found = ranking_card(scores, ["score"]).rankings[0].spearman
+    verdict = "agrees" if found.low > 0 else "disagrees" if found.high < 0 else "cannot be told"
+    return {"spaces": list(FITTED), "networks": len(table), **asdict(found), "verdict": verdict}
 
 
 def compared(differs: bool, low: float, high: float) -> str:
@@ -300,7 +330,7 @@ def placed(value: Value, best: BestValue | None, spread: tuple[float, float]) ->
     return "agrees" if narrow or inside else "cannot be told"
 
 
-# -- output -----------------------------------------------------------------------------------
+# -- figures ----------------------------------------------------------------------------------
 
 
 def figures(found: Sequence[PopulationCard]) -> dict[str, Any]:
@@ -316,44 +346,3 @@ def figures(found: Sequence[PopulationCard]) -> dict[str, Any]:
         if card.population.name in ("anynet_e", "regnet"):
             drawn[f"variables_{card.population.name}"] = variables_figure(card)
     return {name: figure for name, figure in drawn.items() if figure is not None}
-
-
-def show(result: Mapping[str, Any], console: Console) -> None:
-    """Print the populations, and what is found of every published claim."""
-    table = Table(title="Error (%)", title_justify="left")
-    for name in ("space", "networks", "best", "median", "mean (95% interval)"):
-        table.add_column(name, justify="left" if name == "space" else "right")
-    for each in result["populations"]:
-        table.add_row(
-            TITLES.get(each["space"], each["space"]),
-            str(each["networks"]),
-            f"{100 * each['best']:.1f}",
-            f"{100 * each['median']:.1f}",
-            f"{100 * each['mean']:.1f} ({_interval_text(each['mean_interval'], 100)})",
-        )
-    console.print(table)
-    for each in result["claims"]:
-        better, other = (TITLES.get(each[key], each[key]) for key in ("better", "other"))
-        console.print(
-            f"{better} less {other}: {100 * each['difference']:+.1f} points "
-            f"({_interval_text(each['interval'], 100)}); the paper sees "
-            f"{'a' if each['differs'] else 'no'} difference: {each['verdict']}",
-            soft_wrap=True,
-        )
-    for each in result["values"]:
-        published = sorted({each["low"], each["high"]})
-        best = each["best"]
-        found = (
-            "-"
-            if best is None
-            else f"{best['median']:.3g} ({best['low']:.3g} to {best['high']:.3g})"
-        )
-        console.print(
-            f"{each['variable']} in {TITLES[each['space']]}: best {found}, published "
-            f"{' to '.join(f'{x:g}' for x in published)}: {each['verdict']}",
-            soft_wrap=True,
-        )
-
-
-def _interval_text(interval: Sequence[float], factor: float) -> str:
-    return " to ".join(f"{factor * end:.1f}" for end in interval)

@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from rich.console import Console
 
 from analysis.statistics.best_values import BestValue
+from experiments.benchmarks.regnet_page import BEGIN, END, PAGE, results, with_results
 from experiments.benchmarks.regnet_trends import (
     SHARED,
     TITLES,
@@ -51,25 +51,34 @@ def folder(tmp_path_factory):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_study_is_evaluated_whole(folder):
-    console = Console(width=200, record=True)
-    evaluate(folder, console)
+    evaluate(folder)
     result = json.loads((folder / "trends.json").read_text())
     a, *_, regnet = result["populations"]
     assert [each["space"] for each in result["populations"]] == list(TITLES)
     assert (a["networks"], a["failed"], regnet["networks"]) == (13, 1, 14)
     assert a["mean_interval"][0] < a["mean"] < a["mean_interval"][1]
-    verdicts = {(each["better"], each["other"]): each["verdict"] for each in result["claims"]}
+    verdicts = {(*each["better"], *each["other"]): each["verdict"] for each in result["claims"]}
     assert verdicts["anynet_b", "anynet_a"] == "no difference seen"
     assert verdicts["anynet_e", "anynet_d"] == verdicts["regnet", "anynet_a"] == "agrees"
     assert verdicts["anynet_d", "anynet_c"] == "cannot be told"
+    assert verdicts[("anynet_d", "anynet_e", "regnet", "anynet_a", "anynet_b", "anynet_c")] == (
+        "agrees"
+    )
+    assert result["fit"]["networks"] == 3 * 14
+    assert result["fit"]["low"] < 0 < result["fit"]["high"]  # widths are drawn evenly
     depth = next(each for each in result["values"] if each["variable"] == "depth")
     assert depth["best"]["median"] == pytest.approx(20, abs=5)  # of 14 networks
     assert depth["verdict"] != "disagrees"
     for name in ("edf", "edf_chain", "trends", "variables_anynet_e", "variables_regnet"):
         assert (folder / f"{name}.svg").stat().st_size > 10_000
         assert (folder / f"{name}.png").stat().st_size > 10_000
-    assert "RegNetX less AnyNetX_E" in console.export_text()
+    document = json.loads((folder / "networks.json").read_text())
+    text = results(result, document)
+    assert text.startswith(f"{6 * 14} networks, 0.0 hours")
+    assert "| AnyNetX_B vs. AnyNetX_A | the same (section 3.2, figure 5, left) |" in text
+    assert "| depth, RegNetX | section 4, figure 11: about 20 blocks" in text
 
 
 def test_the_table_has_the_variables_that_all_spaces_have(folder):
@@ -89,10 +98,10 @@ def test_the_table_has_the_variables_that_all_spaces_have(folder):
 
 def test_spaces_with_few_networks_are_left_out(tmp_path):
     rng = np.random.default_rng(0)
-    rows = [network("anynet_a", number, rng) for number in range(8)]
-    rows += [network("regnet", number, rng) for number in range(7)]
+    rows = [network("anynet_a", number, rng) for number in range(5)]
+    rows += [network("regnet", number, rng) for number in range(4)]
     (tmp_path / "networks.json").write_text(json.dumps({"networks": rows}))
-    evaluate(tmp_path, Console(quiet=True))
+    evaluate(tmp_path)
     found = json.loads((tmp_path / "trends.json").read_text())["populations"]
     assert [each["space"] for each in found] == ["anynet_a"]
 
@@ -110,7 +119,7 @@ def test_nothing_to_evaluate_is_told(tmp_path, rows, message):
 def test_too_few_networks_are_told(tmp_path):
     rows = [network("regnet", 0, np.random.default_rng(0))]
     (tmp_path / "networks.json").write_text(json.dumps({"networks": rows}))
-    with pytest.raises(MixnasError, match="no space with 8 or more trained networks"):
+    with pytest.raises(MixnasError, match="no space with 5 or more trained networks"):
         evaluate(tmp_path)
 
 
@@ -141,3 +150,15 @@ def test_values_are_judged_only_by_intervals_that_say_something(found, verdict):
     value = Value("depth", "regnet", 20, 20, "section 4")
     best = found and BestValue(found[0], sum(found) / 2, found[1], 0.95, 16, 0)
     assert placed(value, best, (8, 60)) == verdict
+
+
+def test_the_page_keeps_all_but_its_tables():
+    page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    assert with_results(page, "new") == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
+    assert with_results(with_results(page, "new"), "new") == with_results(page, "new")
+    with pytest.raises(MixnasError, match="no lines <!-- results: begin -->"):
+        with_results("no place", "new")
+
+
+def test_the_page_of_the_docs_has_a_place_for_them():
+    assert with_results(PAGE.read_text(), "new") != PAGE.read_text()

@@ -16,6 +16,8 @@ from analysis.units import error_unit
 
 ACROSS = 3
 """Number of panels per row."""
+MOST_STEPS = 1_000
+"""Number of steps of a distribution that are drawn at most."""
 
 
 def chain_figure(distributions: Mapping[str, EDF], label: str) -> Figure | None:
@@ -47,9 +49,10 @@ def chain_figure(distributions: Mapping[str, EDF], label: str) -> Figure | None:
         style(axes)
         for name, colour in zip(pair, (REFERENCE, FRONT), strict=True):
             curve = distributions[name]
-            errors = factor * np.append(curve.errors[0], curve.errors)
+            shown = np.unique(np.linspace(0, len(curve.errors) - 1, MOST_STEPS).round().astype(int))
+            errors = factor * np.append(curve.errors[0], curve.errors[shown])
             low, high, shares = (
-                np.insert(ends, 0, 0.0) for ends in (*edf_interval(curve), curve.shares)
+                np.insert(ends[shown], 0, 0.0) for ends in (*edf_interval(curve), curve.shares)
             )
             axes.fill_between(errors, low, high, step="post", color=colour, alpha=0.15, lw=0)
             text = f"{entry(name)}: n = {curve.n:,}, mean {factor * curve.mean:.3g}"

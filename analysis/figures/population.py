@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import ArrayLike
 
 from analysis.errors import floats, is_numeric
+from analysis.figures.chain import chain_figure
 from analysis.figures.fronts import baselines_figure
 from analysis.figures.kernels import kernel_figure, staircase_figure
 from analysis.figures.mixconv_paper import PopulationOverlay, published_figures
@@ -66,8 +67,10 @@ def population_figures(
         paper: Whether to draw the figures of the MixConv paper, too.
     """
     label = cards[0].population.label
+    curves = {card.population.name: card.edf for card in cards}
     figures: dict[str, Figure | None] = {
-        "edf": edf_figure({card.population.name: card.edf for card in cards}, label),
+        "edf": edf_figure(curves, label),
+        "edf_chain": chain_figure(curves, label),
         "random_search": efficiency_figure(cards),
         "trends": trend_figure(cards),
     }

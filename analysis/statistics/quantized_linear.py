@@ -63,8 +63,8 @@ def fit_quantized_linear(widths: Sequence[int]) -> QuantizedLinear:
         distance = np.abs(_predicted(w0, len(found)) - np.log(found)).mean(axis=-1)
         j, k = np.unravel_index(int(distance.argmin()), distance.shape)
         best = min(best, (float(distance[j, k]), i, int(j), int(k)))
-    error, i, j, k = best
-    return QuantizedLinear(float(WIDTHS[i]), float(SLOPES[j]), float(RATIOS[k]), error)
+    error, first, slope, ratio = best
+    return QuantizedLinear(float(WIDTHS[first]), float(SLOPES[slope]), float(RATIOS[ratio]), error)
 
 
 def _predicted(w0: float, depth: int) -> Floats:

@@ -35,10 +35,9 @@ def results(found: Mapping[str, Any], document: Mapping[str, Any]) -> str:
         document: The networks with the conditions of their training, from ``networks.json``.
     """
     rows = document["networks"]
-    seconds = sum(row["seconds"] for row in rows)
-    when = f", {document['when'][:10]}" if "when" in document else ""
+    when = f", the last one on {document['when'][:10]}" if "when" in document else ""
     parts = [
-        f"{len(rows)} networks, {seconds / 3600:.1f} hours of training in all{when}.",
+        f"{len(rows)} networks have been trained{when}.",
         _table(("space", "networks", "best error", "median", "mean", "95% interval of the mean"),
                map(_population, found["populations"])),
         _table(("compared by mean error", "in the paper", "here", "95% interval", "verdict"),

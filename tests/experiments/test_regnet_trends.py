@@ -76,7 +76,7 @@ def test_a_study_is_evaluated_whole(folder):
         assert (folder / f"{name}.png").stat().st_size > 10_000
     document = json.loads((folder / "networks.json").read_text())
     text = results(result, document)
-    assert text.startswith(f"{6 * 14} networks, 0.0 hours")
+    assert text.startswith(f"{6 * 14} networks have been trained")
     assert "| AnyNetX_B vs. AnyNetX_A | the same (section 3.2, figure 5, left) |" in text
     assert "| depth, RegNetX | section 4, figure 11: about 20 blocks" in text
 

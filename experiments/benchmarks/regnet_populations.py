@@ -229,7 +229,7 @@ class Study:
 
     def save(self) -> None:
         """Replace the file by one with all networks."""
-        document = {**conditions("torch", "kornia"), **self.document}
+        document = {**self.document, **conditions("torch", "kornia")}
         document["networks"] = document.pop("networks")  # last, as they are many
         write_atomic(self.path, json.dumps(document, indent=1) + "\n")
 

@@ -23,6 +23,7 @@ from nas.blocks import BLOCKS, Block, Rules
 from nas.blocks.base import CONFIG, shape_after
 from nas.blocks.canonical import canonical_block
 from nas.blocks.ends import Head, Stem, stem_part, tail_parts
+from nas.blocks.fields import ActivationName
 from nas.document import (
     Document,
     digest,
@@ -223,6 +224,19 @@ class NetworkSpec:
         if resolution is None:
             return self
         return self.replace(input=Input(self.input.channels, resolution))
+
+    def with_activation(self, activation: ActivationName) -> NetworkSpec:
+        """Return the network with one activation function in place of all its own.
+
+        Where there is none, there is none still, and the gates of squeeze-and-excitation stay.
+        """
+
+        def changed(part: Any) -> Any:
+            own = getattr(part, "activation", "identity")
+            return part if own == "identity" else dataclasses.replace(part, activation=activation)
+
+        stages = tuple(tuple(map(changed, stage)) for stage in self.stages)
+        return self.replace(stem=changed(self.stem), stages=stages, head=changed(self.head))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the spec as plain data.

@@ -422,3 +422,23 @@ def test_a_file_does_not_take_the_place_of_a_reference_network(tmp_path, monkeyp
     ]
     NetworkSpec(stem=Stem(8), stages=((MBConv(channels=8),),), name="mine").save("own")
     assert load_network("own").name == "mine"
+
+
+def test_one_activation_function_takes_the_place_of_all():
+    own = load_network("mobilenet_v3_small")
+    changed = own.with_activation("mish")
+    parts = (changed.stem, *changed.blocks, changed.head)
+    assert {part.activation for part in parts} == {"mish"}
+    assert {block.activation for block in own.blocks} == {"relu", "hard_swish"}
+    mxresnet = load_network("mxresnet_50")
+    assert mxresnet.with_activation("mish").digest() == mxresnet.digest()
+
+
+def test_where_there_is_no_activation_function_there_is_none_still():
+    spec = NetworkSpec(
+        Stem(8, activation="identity"), ((ConvBlock(channels=8), PoolBlock(channels=8)),)
+    )
+    changed = spec.with_activation("mish")
+    assert changed.stem.activation == "identity"
+    assert changed.stages[0][0].activation == "mish"
+    assert changed.stages[0][1] == spec.stages[0][1]

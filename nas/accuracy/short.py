@@ -107,7 +107,7 @@ class ShortTraining:
             "estimator": "short",
             "data_fingerprint": self.shown.source().fingerprint(),
             **settings,
-            **self.recipe.settings(),
+            **self.recipe.facts(),
             **self.placement.facts(self.resolution),
         }
 

@@ -95,6 +95,7 @@ def _open_network(path: Path, settings: TrainingSettings, classes: int, new: boo
         recipe=settings.recipe,
         seed=settings.seed,
         resolution=settings.resolution,
+        activation=settings.activation,
     )
 
 
@@ -182,6 +183,7 @@ def _identity(settings: TrainingSettings, model: Model, data: DataSource) -> dic
     del known["command"]
     return {
         **known,
+        "recipe": {"epochs": settings.recipe.epochs, **settings.recipe.facts()},
         "network": settings.network if model.spec is None else model.spec.digest(),
         "data": data.fingerprint(),
     }

@@ -18,7 +18,7 @@ from nas.errors import MixnasError
 from nas.torch_model import zero_residuals
 from nas.train.augment import Augmentation, MixedLabels
 from nas.train.batches import BatchSource, derive_seed
-from nas.train.optimisers import open_optimiser
+from nas.train.optimisers import centralise, open_optimiser
 from nas.train.placement import Placement, to_host
 from nas.train.recipe import Recipe
 
@@ -177,6 +177,8 @@ class Trainer:
             loss = torch.stack([share * value for share, value, _ in results]).sum()
             accuracy = torch.stack([share * value for share, _, value in results]).sum()
         self.placement.finish_gradients(self.optimiser)
+        if self.recipe.centralise:
+            centralise(self.model.parameters())
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         return loss, accuracy

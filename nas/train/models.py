@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from nas.blocks.fields import ActivationName
 from nas.cost import count
 from nas.document import document_name
 from nas.errors import MixnasError
@@ -46,7 +47,12 @@ class Model:
 
 
 def open_model(
-    name: str, classes: int, recipe: Recipe, seed: int, resolution: int | None = None
+    name: str,
+    classes: int,
+    recipe: Recipe,
+    seed: int,
+    resolution: int | None = None,
+    activation: ActivationName | None = None,
 ) -> Model:
     """Build a network with random weights.
 
@@ -56,11 +62,18 @@ def open_model(
         recipe: Recipe that gives dropout and drop path.
         seed: Random seed of the weights.
         resolution: Side of the images, in pixels; None for what the network was made for.
+        activation: Activation function in place of the network's own; None for these.
 
     Raises:
-        MixnasError: If there is no such network, or it does not take color images of that size.
+        MixnasError: If there is no such network, it does not take color images of that size, or it
+            has no spec in which activation functions could be replaced.
     """
     if is_timm(name):
+        if activation is not None:
+            raise MixnasError(
+                f"the activation functions of {name} cannot be replaced; --activation needs a "
+                "reference network or the path of a spec"
+            )
         return _timm_model(name, classes, recipe, seed, resolution)
     spec = load_network(name).replace(num_classes=classes).at(resolution)
     if spec.input.channels != 3:
@@ -68,6 +81,8 @@ def open_model(
             f"{name} takes images of {spec.input.channels} channels; the data has 3, so choose a "
             "network with 3 input channels"
         )
+    if activation is not None:
+        spec = spec.with_activation(activation)
     module = build(spec, seed, recipe.dropout, recipe.drop_path)
     return Model(spec.name or document_name(name), module, spec, spec.input.resolution)
 

@@ -1,4 +1,4 @@
-"""Optimizers by name: torch's, TensorFlow's RMSProp, and those of pytorch_optimizer."""
+"""Optimizers by name: torch's, TensorFlow's RMSProp, Ranger, and those of pytorch_optimizer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nas.errors import MixnasError
 from nas.train.recipe import Recipe
 
-BUILT_IN = ("sgd", "rmsprop", "adamw")
+BUILT_IN = ("sgd", "rmsprop", "adamw", "ranger")
 FUSED = ("cpu", "cuda", "mps")  # devices whose optimizers update all weights with one kernel
 _GROUP = "group"  # prefix of the names of tensors that belong to all weights of a group
 
@@ -235,6 +235,13 @@ def _optimiser_class(recipe: Recipe, device: str) -> tuple[Any, dict[str, Any]]:
     if recipe.optimiser == "adamw":
         # On the CPU the fused kernel rounds differently, and earlier runs would not resume.
         return torch.optim.AdamW, {**rate, "fused": True} if device == "cuda" else rate
+    if recipe.optimiser == "ranger":
+        return Ranger, {
+            **rate,
+            "betas": (0.95, 0.999),
+            "eps": 1e-5,
+            "decoupled_weight_decay": True,
+        }
     import pytorch_optimizer
 
     try:
@@ -242,7 +249,7 @@ def _optimiser_class(recipe: Recipe, device: str) -> tuple[Any, dict[str, Any]]:
     except Exception:  # unknown, or in need of a package that is not installed
         raise MixnasError(
             f"unknown optimizer '{recipe.optimiser}'; allowed: {', '.join(BUILT_IN)}, and those "
-            "of the package pytorch_optimizer, such as ranger"
+            "of the package pytorch_optimizer, such as lion"
         ) from None
 
 
@@ -282,3 +289,53 @@ class TensorFlowRMSprop(torch.optim.RMSprop):
             state["square_avg"] = torch.ones_like(weight)
             state["momentum_buffer"] = torch.zeros_like(weight)
         return state
+
+
+class Ranger(torch.optim.RAdam):
+    """RAdam (Liu et al. 2020) with Lookahead (Zhang et al. 2019), as Wright (2019) combined them.
+
+    Lookahead keeps a second, slow set of weights. After every `SYNC_STEPS` steps these move towards
+    the weights by the share `SLOW_STEP`, and the weights go on from there. In between, the weights
+    are evaluated as they are, as in Wright's code.
+
+    The optimizer of this name in the package pytorch_optimizer (version 4.1) takes its first five
+    steps, which RAdam does not rectify, uphill.
+    """
+
+    SYNC_STEPS = 6
+    SLOW_STEP = 0.5
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """Take one step, and bring weights and slow weights together if it is time."""
+        starting = {
+            weight: weight.detach().clone(memory_format=torch.preserve_format)
+            for group in self.param_groups
+            for weight in group["params"]
+            if weight.grad is not None and not self.state[weight]
+        }
+        loss = super().step(closure)
+        for weight, value in starting.items():
+            self.state[weight]["slow"] = value
+        met = [
+            weight
+            for weight, state in self.state.items()
+            if state and weight.grad is not None and int(state["step"]) % self.SYNC_STEPS == 0
+        ]
+        if met:
+            slow = [self.state[weight]["slow"] for weight in met]
+            torch._foreach_lerp_(slow, met, self.SLOW_STEP)
+            torch._foreach_copy_(met, slow)
+        return loss
+
+
+@torch.no_grad()
+def centralise(weights: Iterable[Tensor]) -> None:
+    """Subtract from each gradient its mean per output channel (Yong et al. 2020, equation 1).
+
+    The gradients of biases and normalizations, which have one number per channel, stay.
+    """
+    for weight in weights:
+        if weight.grad is not None and weight.ndim > 1:
+            mean = weight.grad.mean(dim=tuple(range(1, weight.ndim)), keepdim=True)
+            weight.grad.sub_(mean)

@@ -16,6 +16,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 
+_LATER: dict[str, Any] = {"flat": 0.0, "centralise": False}
+"""Fields that came later than the first scores and checkpoints, with the values of no effect."""
+
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Recipe:
@@ -25,8 +28,8 @@ class Recipe:
         epochs: Passes over the training split; 0.5 is half a pass.
         batch_size: Images per step. Small batches give the many steps that ranking networks needs.
         optimiser: ``sgd`` (with Nesterov momentum), ``rmsprop`` (TensorFlow's variant, as for
-            MnasNet), ``adamw``, or a name that the package pytorch_optimizer knows, such as
-            ``ranger``.
+            MnasNet), ``adamw``, ``ranger`` (RAdam with Lookahead), or a name that the package
+            pytorch_optimizer knows, such as ``lion``.
         learning_rate: Peak learning rate, for this batch size.
         momentum: Momentum of sgd and rmsprop.
         weight_decay: Weight decay of the weights of convolutions and linear layers.
@@ -35,8 +38,12 @@ class Recipe:
         decay: Factor of one step of the exponential schedule.
         decay_epochs: Epochs between two steps of the exponential schedule.
         warmup: Share of all steps in which the learning rate rises linearly from zero.
+        flat: Share of all steps, warm-up included, after which the cosine begins; before, the rate
+            is at its peak ("flat and anneal", as in fastai's ``fit_flat_cos``).
         label_smoothing: Share of the target that is spread over all classes.
         clip: Maximum norm of the gradient.
+        centralise: Whether gradients are centralized: those of convolutions and linear layers have
+            mean zero in each output channel (Yong et al. 2020).
         ema: Decay of the moving average of the weights, which is then evaluated and saved.
         sam: Radius of sharpness-aware minimization (Foret et al. 2021), which doubles the cost.
         dropout: Dropout probability before the classifier.
@@ -68,8 +75,10 @@ class Recipe:
     decay: Annotated[float, Field(gt=0, le=1)] = 0.97
     decay_epochs: Positive = 2.4
     warmup: Share = 0.2
+    flat: Share = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     clip: NotNegative = 0.0
+    centralise: bool = False
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     sam: NotNegative = 0.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -93,6 +102,16 @@ class Recipe:
         del values["epochs"]
         return values
 
+    def facts(self) -> dict[str, Any]:
+        """Return what scores and checkpoints depend on, apart from the epochs.
+
+        The fields that came later count only where they have an effect, so that earlier scores and
+        checkpoints stay valid.
+        """
+        values = self.settings()
+        unused = {name for name, default in _LATER.items() if values[name] == default}
+        return {name: value for name, value in values.items() if name not in unused}
+
     def replace(self, **changes: Any) -> Recipe:
         """Return a copy with some fields changed; the new values are validated."""
         return dataclasses.replace(self, **changes)
@@ -113,7 +132,8 @@ class Recipe:
         if self.schedule == "exponential":
             decays = math.floor(step / (self.decay_epochs * epoch_steps))
             return float(self.learning_rate * self.decay**decays)
-        progress = (step - warmup_steps) / max(1, total - warmup_steps)
+        begin = max(warmup_steps, round(self.flat * total))
+        progress = max(0, step - begin) / max(1, total - begin)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 

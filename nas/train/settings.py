@@ -12,6 +12,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from nas import defaults
+from nas.blocks.fields import ActivationName
 from nas.document import read_document, require_keys, validate
 from nas.errors import MixnasError
 from nas.train.recipe import Recipe
@@ -73,33 +74,44 @@ ON_THE_CPU = PlacementSettings()
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class TrainingSettings:
-    """The settings of a full training run, saved as ``training.yaml`` in its folder.
+class SharedSettings:
+    """The settings that full trainings of several networks share.
 
     Attributes:
-        network: Path of a spec, name of a reference network, or ``timm:NAME``.
         data: Name or path of the data set.
         images_per_class: Number of images of each class to use, at most; None for all.
         recipe: How to train.
         seed: Random seed.
         resolution: Side of the images, in pixels; None for the network's own resolution.
-        weights: Weights to start from: a .safetensors file or ``timm:NAME``; None for random ones.
+        activation: Activation function in place of the network's own; None for these.
         teacher: Network to distill from, as ``timm:NAME``; None for none.
         reading: Whether images are decoded once and kept (``memory``), decoded as they are needed
             (``stream``), or whichever suits the data set (``auto``).
         command: Command line that the training was started by.
     """
 
-    network: str
     data: str = defaults.DATA
     images_per_class: int | None = None
     recipe: Recipe = DEFAULT_RECIPE
     seed: int = 0
     resolution: int | None = None
-    weights: str | None = None
+    activation: ActivationName | None = None
     teacher: str | None = None
     reading: ReadingMode = "auto"
     command: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class TrainingSettings(SharedSettings):
+    """The settings of a full training run, saved as ``training.yaml`` in its folder.
+
+    Attributes:
+        network: Path of a spec, name of a reference network, or ``timm:NAME``.
+        weights: Weights to start from: a .safetensors file or ``timm:NAME``; None for random ones.
+    """
+
+    network: str
+    weights: str | None = None
 
 
 def read_training_settings(path: Path) -> TrainingSettings:

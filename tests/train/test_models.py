@@ -20,6 +20,19 @@ def test_a_network_is_built_for_the_data(saved):
     assert model.costs()["params"] == sum(p.numel() for p in model.module.parameters())
 
 
+def test_its_activation_functions_are_replaced_where_it_is_built(saved):
+    model = open_model(saved, 7, Recipe(), 0, activation="mish")
+    kinds = {type(module).__name__ for module in model.module.modules()}
+    assert "Mish" in kinds
+    assert "ReLU" not in kinds
+    assert model.spec.blocks[0].activation == "mish"
+
+
+def test_those_of_timms_networks_are_not(timm):
+    with pytest.raises(MixnasError, match="activation functions of timm:resnet18 cannot be"):
+        open_model("timm:resnet18", 5, Recipe(), 0, activation="mish")
+
+
 def test_a_seed_gives_the_weights(saved):
     one, two, other = (open_model(saved, 10, Recipe(), seed) for seed in (1, 1, 2))
     weights = [model.module.classifier.weight for model in (one, two, other)]

@@ -1,10 +1,14 @@
 import dataclasses
+from operator import attrgetter
 
 import pytest
 from pydantic import ValidationError
 
 from nas.errors import DocumentError
 from nas.train.recipe import Recipe, load_recipe
+from tests.conftest import ROOT
+
+RECIPES = ROOT / "experiments" / "recipes"
 
 
 def test_the_rate_rises_then_falls():
@@ -62,6 +66,32 @@ def test_a_cosine_falls_from_the_peak_to_nearly_zero():
 
 
 @pytest.mark.parametrize(
+    ("warmup", "flat", "expected"),
+    [
+        (0.0, 0.6, [2.0] * 6 + [2.0, 1.7071068, 1.0, 0.2928932]),
+        (0.2, 0.6, [1.0] + [2.0] * 6 + [1.7071068, 1.0, 0.2928932]),
+        (0.8, 0.5, [0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.0, 1.0]),
+        (0.0, 1.0, [2.0] * 10),
+    ],
+)
+def test_the_rate_may_stay_at_its_peak_before_the_cosine(warmup, flat, expected):
+    """Then (1 + cos(pi x)) at x = 0, 1/4, 1/2, 3/4: what fastai calls flat and cosine."""
+    recipe = Recipe(learning_rate=2.0, warmup=warmup, flat=flat)
+    assert [recipe.rate(step, 10, 5) for step in range(10)] == pytest.approx(expected, abs=1e-6)
+
+
+def test_fields_that_came_later_count_where_they_have_an_effect():
+    assert Recipe().facts().keys() == Recipe().settings().keys() - {"flat", "centralise"}
+    assert Recipe(flat=0.5).facts() == {**Recipe().facts(), "flat": 0.5}
+    assert Recipe(centralise=True, epochs=9).facts() == {**Recipe().facts(), "centralise": True}
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=attrgetter("stem"))
+def test_the_shipped_recipes_are_valid(path):
+    assert load_recipe(path).epochs >= 20
+
+
+@pytest.mark.parametrize(
     ("warmup", "total", "expected"),
     [
         (0.0, 4, [2.0, 2.0, 2.0, 2.0]),
@@ -103,8 +133,10 @@ def test_the_defaults_stay_since_scores_rest_on_them():
         "decay": 0.97,
         "decay_epochs": 2.4,
         "warmup": 0.2,
+        "flat": 0.0,
         "label_smoothing": 0.1,
         "clip": 0.0,
+        "centralise": False,
         "ema": 0.0,
         "sam": 0.0,
         "dropout": 0.0,
@@ -135,6 +167,7 @@ def test_the_defaults_stay_since_scores_rest_on_them():
         ("decay", [1, 0.01], [0, 1.01]),
         ("decay_epochs", [0.1], [0]),
         ("warmup", [0, 1], [-0.01, 1.01]),
+        ("flat", [0, 1], [-0.01, 1.01]),
         ("label_smoothing", [0, 0.99], [-0.01, 1]),
         ("clip", [0], [-1]),
         ("ema", [0, 0.9999], [-0.1, 1]),

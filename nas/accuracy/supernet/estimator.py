@@ -143,7 +143,7 @@ class Supernet:
             "data_fingerprint": self.shown.source().fingerprint(),
             **{name: getattr(self, name) for name in _TRAINING_SETTINGS},
             **self.pool.fingerprint(),
-            **self.recipe.settings(),
+            **self.recipe.facts(),
             **self.placement.facts(self.resolution),
             **({"processes": self.trained_by} if self.trained_by > 1 else {}),
         }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
 
 import torch
 
 from nas.accuracy.base import Estimate, EstimateError
+from nas.train.placement import release_memory
 
 HALVED = "the batch was computed in two halves, since it did not fit into the GPU's memory at once"
 """Remark on an estimate whose gradients were accumulated."""
@@ -49,10 +49,3 @@ def out_of_memory(error: torch.OutOfMemoryError, halved: bool = False) -> str:
     """
     first = str(error).partition("\n")[0]
     return f"out of GPU memory{', even with the batch halved' if halved else ''}: {first}"
-
-
-def release_memory() -> None:
-    """Give memory back that torch keeps for later, since other processes may share the GPU."""
-    gc.collect()  # trainings contain reference cycles
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""``python -m nas.train``: train a network in full."""
+"""``python -m nas.train``: train a network in full, or several in the same way."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ import dataclasses
 import os
 import shlex
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nas import cli, defaults
-from nas.document import Document, document_name, parse_document, validate
-from nas.errors import DocumentError, MixnasError
+from nas.document import Document, document_name, validate
+from nas.errors import MixnasError
 from nas.files import RUNS, absolute_path, claim_folder, refuse_occupied, taken_folder
 from nas.named import is_timm
 from nas.spec import reference_names
-from nas.train.recipe import Recipe, load_recipe
 from nas.train.settings import (
     DEFAULT_RECIPE,
     ON_HELP,
     PRECISION_HELP,
     TrainingSettings,
+    chosen_recipe,
     read_training_settings,
 )
+from nas.train.zoo.settings import ZOO, ZooSettings, check_networks, is_zoo, read_zoo_settings
 from nas.units import number_of
 
 if TYPE_CHECKING:
     from filelock import FileLock
 
-    from nas.latency import Device
+    from nas.train.components import Session
     from nas.train.full_training import FullTraining
-    from nas.train.placement import Placement
 
 RECIPES = "experiments/recipes/*.yaml"
 app = cli.new_app()
@@ -42,10 +42,18 @@ app = cli.new_app()
 
 @app.command()
 def train(
-    network: Annotated[
-        str | None,
-        typer.Argument(help="Path of a spec, name of a reference network, or timm:NAME."),
+    networks: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NETWORK]...",
+            help="Path of a spec, name of a reference network, or timm:NAME; several are trained "
+            "one after another, and compared in a table and a figure.",
+        ),
     ] = None,
+    zoo: Annotated[
+        bool,
+        typer.Option("--zoo", help=f"Train and compare {len(ZOO)} networks: {', '.join(ZOO)}."),
+    ] = False,
     data: Annotated[
         str | None,
         typer.Option(
@@ -76,6 +84,13 @@ def train(
             max=2048,
             metavar="PIXELS",
             help="Side length of the images in pixels. [the network's own]",
+        ),
+    ] = None,
+    activation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Activation function to put in place of the network's own ones, such as mish.",
         ),
     ] = None,
     weights: Annotated[
@@ -151,14 +166,17 @@ def train(
 
     from nas.latency import open_device
     from nas.machine import usable_cores
-    from nas.train.components import open_training
+    from nas.train.components import Session
+    from nas.train.placement import placement_opener
 
+    named = networks or []
     options = {
-        "network": network,
+        "networks": named + [name for name in ZOO if zoo and name not in named] or None,
         "data": data,
         "images_per_class": images_per_class,
         "seed": seed,
         "resolution": resolution,
+        "activation": activation,
         "weights": weights,
         "teacher": teacher,
         "reading": reading,
@@ -166,66 +184,95 @@ def train(
     given = {name: value for name, value in options.items() if value is not None}
     if resume is not None:
         settings = _resumed_settings(resume, given, {"recipe": recipe, "set": change, "out": out})
-    elif network is None:
+    else:
+        settings = _checked_settings({**given, "recipe": chosen_recipe(recipe, change or ())})
+    latency_device = None if device == "none" else open_device(device)
+    torch.set_num_threads(threads or usable_cores())
+    session = Session(
+        open_placement=placement_opener(on, precision, compiled),
+        workers=workers,
+        device=latency_device,
+        console=cli.error_console(),
+    )
+    if isinstance(settings, ZooSettings):
+        _train_several(settings, session, resume, out, json)
+    else:
+        _train_one(settings, session, resume, out, json)
+
+
+def _train_one(
+    settings: TrainingSettings, session: Session, resume: Path | None, out: Path | None, json: bool
+) -> None:
+    """Train one network and print its card."""
+    with _claimed(resume, out, f"train-{_short_name(settings.network)}") as (path, lock):
+        training = session.open(path, settings, new=resume is None, lock=lock)
+    main = training.trainer.placement.main
+    if main and session.console.is_terminal:
+        session.console.print(f"folder: {path}", soft_wrap=True)
+    card = session.train(training, resumable=path)
+    if main:
+        _print_card(card, training, json)
+
+
+def _train_several(
+    settings: ZooSettings, session: Session, resume: Path | None, out: Path | None, json: bool
+) -> None:
+    """Train several networks and print the table of their results.
+
+    Raises:
+        MixnasError: If none of them could be trained.
+    """
+    from nas.train.zoo.results import print_results
+    from nas.train.zoo.run import Zoo, check_shared
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise MixnasError(
+            "several networks are trained by one process; call accelerate launch for each of them"
+        )
+    check_shared(settings)
+    with _claimed(resume, out, "train-zoo") as (path, lock):
+        settings.save(path)
+    zoo = Zoo(path, settings.trainings(), lock)
+    console = session.console
+
+    def train_next(folder: Path, training: TrainingSettings) -> dict[str, Any]:
+        return session.train(session.open(folder, training, new=False), resumable=path)
+
+    table = zoo.run(train_next, lambda text: console.print(text, soft_wrap=True))
+    print_results(table, path, json)
+    if table["top1"].isna().all():
+        raise MixnasError(f"none of the networks was trained; {path / 'zoo.csv'} says why")
+
+
+def _checked_settings(values: dict[str, Any]) -> TrainingSettings | ZooSettings:
+    """Validate the options, with absolute paths: a training may be resumed from anywhere.
+
+    Raises:
+        MixnasError: If there is no network, or an option is not valid.
+    """
+    if "networks" not in values:
         raise MixnasError(
             "no network was given; name one: path of a spec, name of a reference network, or "
             "timm:NAME"
         )
-    else:
-        settings = _checked_settings({**given, "recipe": _read_recipe(recipe, change)})
-    latency_device = None if device == "none" else open_device(device)
-    console = cli.error_console()
-    torch.set_num_threads(threads or usable_cores())
-    with _claimed(resume, out, settings.network) as (path, lock):
-        training = open_training(
-            path=path,
-            settings=settings,
-            open_placement=_placement_opener(on, precision, compiled),
-            workers=workers,
-            new=resume is None,
-            console=console,
-            lock=lock,
-        )
-    placement = training.trainer.placement
-    if placement.main and console.is_terminal:
-        console.print(f"folder: {path}", soft_wrap=True)
-    card = _train(training, latency_device)
-    if not placement.main:
-        return
-    _print_card(card, training, json)
-
-
-def _read_recipe(path: Path | None, changes: list[str] | None) -> Recipe:
-    """Read the recipe, or take the default one, and apply the changes of ``--set``."""
-    values: dict[str, Any] = {}
-    for text in changes or []:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise MixnasError(f"--set {text}: expected NAME=VALUE, such as epochs=30")
-        try:
-            content = parse_document(value or "null", "--set").data
-            values[key.strip().replace("-", "_")] = content
-        except DocumentError:
-            raise MixnasError(f"--set {text}: the value '{value}' is not valid YAML") from None
-    if path is not None:
-        return load_recipe(path, values)
-    return validate(Recipe, Document("--set", {**dataclasses.asdict(DEFAULT_RECIPE), **values}))
-
-
-def _checked_settings(values: dict[str, Any]) -> TrainingSettings:
-    """Validate the options, with absolute paths: a training may be resumed from anywhere."""
-    named = {"network": reference_names(), "data": defaults.DATA_SETS, "weights": ()}
-    for option, names in named.items():
+    networks = [_absolute(name, reference_names()) for name in values.pop("networks")]
+    for option, names in {"data": defaults.DATA_SETS, "weights": ()}.items():
         if option in values:
             values[option] = _absolute(values[option], names)
     values["recipe"] = dataclasses.asdict(values["recipe"])
     values["command"] = shlex.join(["python", "-m", "nas.train", *sys.argv[1:]])
-    return validate(TrainingSettings, Document("options", values))
+    if len(networks) == 1:
+        values["network"] = networks[0]
+        return validate(TrainingSettings, Document("options", values))
+    if "weights" in values:
+        raise MixnasError("--weights are those of one network; name one network, or omit --weights")
+    check_networks(networks)
+    return validate(ZooSettings, Document("options", {**values, "networks": networks}))
 
 
 def _resumed_settings(
     path: Path, given: Mapping[str, Any], others: Mapping[str, Any]
-) -> TrainingSettings:
+) -> TrainingSettings | ZooSettings:
     """Return the settings of a training to resume; only its data set may have another place.
 
     Raises:
@@ -237,7 +284,7 @@ def _resumed_settings(
             "--resume uses the settings the training run was started with; omit "
             f"{', '.join(sorted(superfluous))}"
         )
-    settings = read_training_settings(path)
+    settings = read_zoo_settings(path) if is_zoo(path) else read_training_settings(path)
     if "data" not in given:
         return settings
     # The fingerprint of its images must be the same.
@@ -257,17 +304,21 @@ def _short_name(network: str) -> str:
 
 @contextmanager
 def _claimed(
-    resume: Path | None, out: Path | None, network: str
+    resume: Path | None, out: Path | None, name: str
 ) -> Iterator[tuple[Path, FileLock | None]]:
     """Take the folder of a training, before anything that takes long.
 
     Of the processes of `accelerate launch`, the main one does. If the block fails, a new folder is
     removed again.
 
+    Args:
+        resume: Folder to resume in; None for a new one.
+        out: Folder to create; None for one below ``runs/``.
+        name: What that is called, before the time.
+
     Yields:
         The folder, and its lock.
     """
-    name = f"train-{_short_name(network)}"
     if int(os.environ.get("RANK", "0")) > 0:
         # A new folder's name is the main process's affair; nothing may be found under this one.
         yield resume or out or RUNS / f".{name}-of-the-main-process", None
@@ -278,66 +329,6 @@ def _claimed(
             refuse_occupied(out, "resume it with --resume, or choose another --out")
         with taken_folder(out, name) as taken:
             yield taken
-
-
-def _placement_opener(on: str, precision: str, compiled: bool) -> Callable[[int], Placement]:
-    """Return a function that opens the placement for images of a side, in pixels."""
-    from nas.train.placement import AcceleratePlacement, find_placement, open_placement
-    from nas.train.settings import PlacementSettings
-
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # started by `accelerate launch`
-        from accelerate import Accelerator
-
-        # The placement handles precision, whatever the launcher was configured for.
-        if on not in ("auto", "cpu", "cuda"):
-            raise MixnasError(
-                f"--on {on}: several processes take a GPU each; give auto, cpu or cuda"
-            )
-        accelerator = Accelerator(cpu=on == "cpu", mixed_precision="no")
-        found = PlacementSettings(accelerator.device.type, precision)
-        return lambda resolution: AcceleratePlacement(
-            accelerator, found.precision_at(resolution), compiled
-        )
-    found = find_placement(on, precision)
-    return lambda resolution: open_placement(found, resolution, compiled)
-
-
-def _train(training: FullTraining, device: Device | None) -> dict[str, Any]:
-    """Train to the end and return the card."""
-    from nas.machine import machine_for
-    from nas.train.loop import TrainingError
-
-    console = cli.error_console()
-    try:
-        placement = training.trainer.placement
-        # One lock for all processes: they wait for each other, and must not for a measurement.
-        lock = machine_for("training", placement.device) if placement.main else nullcontext()
-        with cli.progress_bar(console, "training") as step, lock:
-            training.run(step)
-        return training.finish(lambda: _measure_latency(training, device))
-    except KeyboardInterrupt:
-        if training.trainer.placement.main:
-            command = shlex.join(["python", "-m", "nas.train", "--resume", str(training.path)])
-            console.print(f"stopped; resume with: {command}", soft_wrap=True)
-        raise
-    except TrainingError as error:
-        raise MixnasError(str(error)) from None
-
-
-def _measure_latency(training: FullTraining, device: Device | None) -> dict[str, Any] | None:
-    """Measure the trained network; a device that fails now must not lose the training."""
-    from nas.latency import measure_quietly
-
-    if device is None or training.model.spec is None:
-        return None
-    console = cli.error_console()
-    try:
-        with cli.progress_bar(console, f"examining {device.name}") as step:
-            device.prepare(step)
-        return measure_quietly(device, training.model.spec).to_dict()
-    except MixnasError as error:
-        console.print(f"latency was not measured: {error}", soft_wrap=True)
-        return None
 
 
 def _print_card(card: dict[str, Any], training: FullTraining, json: bool) -> None:

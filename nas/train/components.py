@@ -1,23 +1,27 @@
-"""Opening a full training run: everything that its settings name is loaded and checked."""
+"""Opening and running a full training: everything that its settings name is loaded and checked."""
 
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Console
 
 from nas import __version__, cli
 from nas.data import DataSource, FolderData, load_data
+from nas.errors import MixnasError
 from nas.files import refuse_occupied, write_atomic
 from nas.formats.metadata import CENTRAL_SQUARE, WHOLE_IMAGE, ModelMetadata, Preprocessing
-from nas.machine import usable_cores
+from nas.machine import machine_for, usable_cores
 from nas.train.distillation import open_teacher
 from nas.train.full_training import CHECKPOINT, FullTraining
-from nas.train.loop import Trainer
+from nas.train.loop import Trainer, TrainingError
 from nas.train.models import Model, compare_metadata, load_initial_weights, open_model
 from nas.train.placement import Placement
 from nas.train.recipe import Recipe
@@ -26,6 +30,78 @@ from nas.train.sources import announce, open_batches
 
 if TYPE_CHECKING:
     from filelock import FileLock
+
+    from nas.latency import Device
+
+
+@dataclass(frozen=True)
+class Session:
+    """Where and how a command trains networks.
+
+    Attributes:
+        open_placement: Opens the placement for images of a side, in pixels.
+        workers: Number of processes that decode streamed images; None for one per core.
+        device: Device to measure latency on; None for none.
+        console: Console for progress and remarks.
+    """
+
+    open_placement: Callable[[int], Placement]
+    workers: int | None
+    device: Device | None
+    console: Console
+
+    def open(
+        self, path: Path, settings: TrainingSettings, new: bool, lock: FileLock | None = None
+    ) -> FullTraining:
+        """Open a training; see `open_training`."""
+        return open_training(
+            path=path,
+            settings=settings,
+            open_placement=self.open_placement,
+            workers=self.workers,
+            new=new,
+            console=self.console,
+            lock=lock,
+        )
+
+    def train(self, training: FullTraining, resumable: Path) -> dict[str, Any]:
+        """Train to the end and return the card.
+
+        Args:
+            training: The training.
+            resumable: Folder that the user can resume if this is interrupted.
+
+        Raises:
+            MixnasError: If the loss is no longer finite, or no image can be read.
+        """
+        try:
+            placement = training.trainer.placement
+            # One lock for all processes: they wait for each other, and must not for a measurement.
+            lock = machine_for("training", placement.device) if placement.main else nullcontext()
+            with cli.progress_bar(self.console, "training") as step, lock:
+                training.run(step)
+            return training.finish(lambda: self._measure_latency(training))
+        except KeyboardInterrupt:
+            if training.trainer.placement.main:
+                command = shlex.join(["python", "-m", "nas.train", "--resume", str(resumable)])
+                self.console.print(f"stopped; resume with: {command}", soft_wrap=True)
+            raise
+        except TrainingError as error:
+            raise MixnasError(str(error)) from None
+
+    def _measure_latency(self, training: FullTraining) -> dict[str, Any] | None:
+        """Measure the trained network; a device that fails now must not lose the training."""
+        from nas.latency import measure_quietly
+
+        if self.device is None or training.model.spec is None:
+            return None
+        try:
+            with cli.progress_bar(self.console, f"examining {self.device.name}") as step:
+                self.device.prepare(step)
+            return measure_quietly(self.device, training.model.spec).to_dict()
+        except MixnasError as error:
+            self.console.print(f"latency was not measured: {error}", soft_wrap=True)
+            return None
 
 
 def open_training(

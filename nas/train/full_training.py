@@ -117,7 +117,7 @@ class FullTraining:
             MixnasError: If the log cannot be read.
         """
         trainer = self.trainer
-        logged = {row["epoch"]: row for row in _read_log(self.log)}
+        logged = {row["epoch"]: row for row in read_log(self.log)}
         rows = []
         for epoch, values in enumerate(zip(trainer.losses, trainer.accuracies, strict=True), 1):
             known = dict(zip(("train_loss", "train_accuracy"), values, strict=True))
@@ -225,7 +225,7 @@ class FullTraining:
         }
 
 
-def _read_log(path: Path) -> list[dict[str, Any]]:
+def read_log(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a log, one per epoch; none if there is no log.
 
     Raises:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import re
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -98,6 +101,43 @@ def open_placement(
         MixnasError: If this machine has no such device.
     """
     return Placement(name_here(settings.on), settings.precision_at(resolution), compiled)
+
+
+def placement_opener(on: str, precision: str, compiled: bool) -> Callable[[int], Placement]:
+    """Return a function that opens the placement for images of a side, in pixels.
+
+    Several processes share the work if `accelerate launch` has started them.
+
+    Args:
+        on: Device (see `find_placement`).
+        precision: Precision (see `find_placement`).
+        compiled: Whether networks are compiled with `torch.compile`.
+
+    Raises:
+        MixnasError: If there is no such device or precision.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from accelerate import Accelerator
+
+        # The placement handles precision, whatever the launcher was configured for.
+        if on not in ("auto", "cpu", "cuda"):
+            raise MixnasError(
+                f"--on {on}: several processes take a GPU each; give auto, cpu or cuda"
+            )
+        accelerator = Accelerator(cpu=on == "cpu", mixed_precision="no")
+        found = PlacementSettings(accelerator.device.type, precision)
+        return lambda resolution: AcceleratePlacement(
+            accelerator, found.precision_at(resolution), compiled
+        )
+    found = find_placement(on, precision)
+    return lambda resolution: open_placement(found, resolution, compiled)
+
+
+def release_memory() -> None:
+    """Give memory back that torch keeps for later, since other processes may share the GPU."""
+    gc.collect()  # trainings contain reference cycles
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def has_room_for(size: int, device: str) -> bool:

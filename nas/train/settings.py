@@ -5,6 +5,8 @@ This module imports no torch, so that help texts can show the defaults.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,9 +15,9 @@ from pydantic.dataclasses import dataclass
 
 from nas import defaults
 from nas.blocks.fields import ActivationName
-from nas.document import read_document, require_keys, validate
-from nas.errors import MixnasError
-from nas.train.recipe import Recipe
+from nas.document import Document, parse_document, read_document, require_keys, validate
+from nas.errors import DocumentError, MixnasError
+from nas.train.recipe import Recipe, load_recipe
 
 SETTINGS = "training.yaml"
 NETWORK = "network.yaml"
@@ -112,6 +114,35 @@ class TrainingSettings(SharedSettings):
 
     network: str
     weights: str | None = None
+
+
+def chosen_recipe(path: Path | None, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe, or take the default one, and apply changes.
+
+    Args:
+        path: Path of the recipe's file; None for `DEFAULT_RECIPE`.
+        changes: Changes such as ``epochs=30``, as given by ``--set``.
+
+    Raises:
+        DocumentError: If the file is missing, or a key or a value is invalid.
+        MixnasError: If a change has another form.
+    """
+    values: dict[str, Any] = {}
+    for text in changes:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise MixnasError(f"--set {text}: expected NAME=VALUE, such as epochs=30")
+        try:
+            content = parse_document(value or "null", "--set").data
+            values[key.strip().replace("-", "_")] = content
+        except DocumentError:
+            raise MixnasError(f"--set {text}: the value '{value}' is not valid YAML") from None
+    if path is not None:
+        return load_recipe(path, values)
+    recipe: Recipe = validate(
+        Recipe, Document("--set", {**dataclasses.asdict(DEFAULT_RECIPE), **values})
+    )
+    return recipe
 
 
 def read_training_settings(path: Path) -> TrainingSettings:

@@ -27,7 +27,7 @@ from nas.accuracy.fidelity import (
     shown_at,
     widened,
 )
-from nas.accuracy.memory import out_of_memory, release_memory
+from nas.accuracy.memory import out_of_memory
 from nas.accuracy.supernet.bank import WeightBank
 from nas.accuracy.supernet.skeletons import fresh_buffers, skeleton
 from nas.accuracy.supernet.training import (
@@ -43,7 +43,7 @@ from nas.spec import NetworkSpec
 from nas.torch_model import read_weights
 from nas.train.augment import Augmentation
 from nas.train.loop import Evaluation, TrainingError, evaluate
-from nas.train.placement import Placement, gpus_of, open_placement
+from nas.train.placement import Placement, gpus_of, open_placement, release_memory
 from nas.train.recipe import Recipe
 from nas.train.settings import ON_THE_CPU, PlacementSettings
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nas.accuracy.base import EstimateError
 from nas.accuracy.fidelity import Images, shown_at, widened
-from nas.accuracy.memory import HALVED, out_of_memory, release_memory
+from nas.accuracy.memory import HALVED, out_of_memory
 from nas.accuracy.pool import NetworkPool
 from nas.accuracy.supernet.bank import WeightBank
 from nas.accuracy.supernet.processes import train_together
@@ -27,7 +27,7 @@ from nas.progress import Step
 from nas.spec import NetworkSpec
 from nas.train.checkpoint import Checkpointer, load_checkpoint, save_weights
 from nas.train.loop import Trainer, TrainingError
-from nas.train.placement import Placement, open_placement
+from nas.train.placement import Placement, open_placement, release_memory
 from nas.train.recipe import Recipe
 from nas.train.settings import PlacementSettings
 

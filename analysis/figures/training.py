@@ -68,9 +68,11 @@ def comparison_figure(table: pd.DataFrame, logs: Mapping[str, pd.DataFrame]) -> 
         name = str(row["network"])
         left.plot(*place, marker, color=look["color"])
         log = logs[name]
-        ends = {"marker": marker, "markersize": 3.5} if len(log) < MARKED else {}
+        marked = {"marker": marker, "markersize": 3.5, "markevery": 1}
+        if len(log) >= MARKED:
+            marked["markevery"] = [-1]
         curve = 100 * log["validation_accuracy"]
-        right.plot(log["epoch"], curve, label=entry(name), **look, **ends)
+        right.plot(log["epoch"], curve, label=entry(name), **look, **marked)
     for axes in (left, right):
         style(axes)
     left.set_xscale("log")

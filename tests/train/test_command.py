@@ -128,7 +128,7 @@ def test_a_recipe_and_its_changes_are_kept(network, here, tmp_path):
         (("mixnet_s", "--weights", "none.safetensors"), "none.safetensors: no such file"),
         (
             ("mixnet_s", "--set", "optimiser=sgdd"),
-            "unknown optimizer 'sgdd'; allowed: sgd, rmsprop, adamw, and",
+            "unknown optimizer 'sgdd'; allowed: sgd, rmsprop, adamw, ranger, and",
         ),
         (("mixnet_s", "--data", "no/where"), "there is no data set at no/where"),
         (("--resume", "."), "is not the folder of a training run"),

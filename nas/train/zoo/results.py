@@ -50,6 +50,7 @@ def results_table(cards: Mapping[str, Any], problems: Mapping[str, str]) -> pd.D
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     numbers = [name for name in COLUMNS if name not in ("network", "problem")]
     table[numbers] = table[numbers].astype(float)
+    table["problem"] = table["problem"].astype(object)  # rather than numbers if there is none
     return table.sort_values("top1", ascending=False, kind="stable", ignore_index=True)
 
 

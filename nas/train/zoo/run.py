@@ -96,20 +96,21 @@ class Zoo:
                 self.problems[name] = problem
                 say(f"{name} was not trained: {problem}")
             self.write()
-        return self.write()
+        if not queue:  # an earlier process may not have come to it
+            self.write()
+        return self.table()
 
-    def write(self) -> pd.DataFrame:
-        """Write the table and the figure of what has been trained so far; return the table."""
-        cards = {name: self.card(name) for name in self.trainings}
+    def table(self) -> pd.DataFrame:
+        """Return the table of what has been trained so far (see `results_table`)."""
         problems = {name: self.problems.get(name, NOT_YET) for name in self.trainings}
-        table = results_table(cards, problems)
-        logs = {
-            name: pd.DataFrame(read_log(self.folder(name) / "log.csv"))
-            for name in table["network"]
-            if cards[name] is not None
-        }
+        return results_table({name: self.card(name) for name in self.trainings}, problems)
+
+    def write(self) -> None:
+        """Write the table and the figure of what has been trained so far."""
+        table = self.table()
+        trained = table["network"][table["problem"].isna()]
+        logs = {name: pd.DataFrame(read_log(self.folder(name) / "log.csv")) for name in trained}
         write_results(self.path, table, logs)
-        return table
 
 
 def check_shared(settings: SharedSettings) -> None:

@@ -140,3 +140,16 @@ def test_weights_of_another_order_of_classes_are_told(tmp_path, settings):
     assert "digits: 10 classes" in console.file.getvalue()
     weight = second.trainer.model.state_dict()["classifier.weight"]
     assert torch.equal(weight, state["classifier.weight"].flip(0))
+
+
+def test_checkpoints_stand_that_are_older_than_some_settings(tmp_path, settings):
+    """What came later is not compared where it has no effect."""
+    training = opened(tmp_path / "run", settings)
+    assert training.about["recipe"].keys() == dataclasses.asdict(Recipe()).keys() - {
+        "flat", "centralise",
+    }  # fmt: skip
+    assert training.about["activation"] is None  # as if it were missing
+    used = dataclasses.replace(settings, recipe=RECIPE.replace(flat=0.5), activation="mish")
+    about = opened(tmp_path / "other", used).about
+    assert (about["recipe"]["flat"], about["activation"]) == (0.5, "mish")
+    assert about["network"] != training.about["network"]

@@ -1,3 +1,5 @@
+import weakref
+
 import pytest
 import torch
 from torch import nn
@@ -11,6 +13,8 @@ from nas.train.placement import (
     gpus_of,
     has_room_for,
     open_placement,
+    placement_opener,
+    release_memory,
 )
 from nas.train.settings import PlacementSettings
 
@@ -164,3 +168,25 @@ def test_the_precision_follows_from_device_and_resolution(monkeypatch):
         placed = open_placement(PlacementSettings(on), resolution)
         assert (placed.device, placed.precision, placed.compiled) == (on, precision, False)
     assert open_placement(PlacementSettings("cpu", "bf16"), 16, compiled=True).compiled
+
+
+def test_a_placement_is_opened_for_the_size_of_the_images():
+    placement = placement_opener("cpu", "bf16", compiled=False)(224)
+    assert (placement.device, placement.precision) == ("cpu", "bf16")
+    with pytest.raises(MixnasError, match="unknown precision 'fp8'"):
+        placement_opener("cpu", "fp8", compiled=False)
+
+
+def test_processes_of_a_launcher_take_no_device_by_number(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(MixnasError, match="--on cuda:1: several processes take a GPU each"):
+        placement_opener("cuda:1", "auto", compiled=False)
+
+
+def test_memory_that_only_cycles_refer_to_is_released():
+    cycle = [nn.Linear(1, 1)]
+    cycle.append(cycle)
+    gone = weakref.ref(cycle[0])
+    del cycle
+    release_memory()
+    assert gone() is None

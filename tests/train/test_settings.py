@@ -9,6 +9,7 @@ from nas.train.settings import (
     DEFAULT_RECIPE,
     SETTINGS,
     TrainingSettings,
+    chosen_recipe,
     read_training_settings,
 )
 
@@ -57,3 +58,15 @@ def test_help_shows_the_defaults_without_importing_torch():
     assert "Random seed. [0]" in text
     assert "or auto. [auto]" in text
     assert imported == "[]"
+
+
+def test_a_recipe_is_chosen_and_changed(tmp_path):
+    assert chosen_recipe(None) == DEFAULT_RECIPE
+    path = tmp_path / "mine.yaml"
+    path.write_text("epochs: 40\nflip: true\n", encoding="utf-8")
+    changes = ["epochs=2", "weight-decay = 0.5"]
+    assert chosen_recipe(path, changes) == Recipe(epochs=2, flip=True, weight_decay=0.5)
+    assert chosen_recipe(None, changes) == DEFAULT_RECIPE.replace(epochs=2, weight_decay=0.5)
+    for change, said in (("epochs", "expected NAME=VALUE"), ("epochs=@", "is not valid YAML")):
+        with pytest.raises(MixnasError, match=f"--set {change}: .*{said}"):
+            chosen_recipe(None, [change])

@@ -202,12 +202,7 @@ def exported(program: Program, images: torch.Tensor, split: str) -> tuple[bytes,
     module = to_loaded_module(program.tree, program.weights)
     whole = torch.export.export(module, (images,))
     if split == "slices":
-        operators = torch.ops.aten
-        written = {
-            operators.split_with_sizes.default: slices,
-            operators.split_with_sizes_copy.default: slices,
-        }
-        whole = whole.run_decompositions(written)
+        whole = with_slices(whole)
     edge = to_edge_transform_and_lower(whole, partitioner=[XnnpackPartitioner()])
     names = [
         str(getattr(node.target, "__name__", node.target))
@@ -220,13 +215,18 @@ def exported(program: Program, images: torch.Tensor, split: str) -> tuple[bytes,
     return content, {"bytes": len(content), "parts": parts, "outside": dict(outside)}
 
 
-def slices(x: torch.Tensor, sizes: Sequence[int], dim: int = 0) -> list[torch.Tensor]:
-    """Return what torch's split does, as slices."""
-    ends = np.cumsum(sizes).tolist()
-    return [
-        torch.ops.aten.slice.Tensor(x, dim, end - size, end)
-        for size, end in zip(sizes, ends, strict=True)
-    ]
+def with_slices(whole: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """Return a program with torch's splits of channels as slices, which XNNPACK has."""
+    operators = torch.ops.aten
+
+    def slices(x: torch.Tensor, sizes: Sequence[int], dim: int = 0) -> list[torch.Tensor]:
+        ends = np.cumsum(sizes).tolist()
+        return [
+            operators.slice.Tensor(x, dim, end - size, end)
+            for size, end in zip(sizes, ends, strict=True)
+        ]
+
+    return whole.run_decompositions({operators.split_with_sizes.default: slices})
 
 
 def set_apart(names: Sequence[str]) -> list[str]:

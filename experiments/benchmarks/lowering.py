@@ -2,6 +2,7 @@
 
     python -m experiments.benchmarks.lowering [--device onnxruntime:cpu] [--threads N] [--batch 1]
                                               [--members 100] [--unusual 50] [--record]
+    python -m experiments.benchmarks.lowering --references [NETWORK ...] [--largest 2G] [--record]
 
 Networks that are compared are timed in alternation, so that their ratios are reliable on a noisy
 machine. As trained, batch normalization is folded into the convolutions, which all runtimes do or
@@ -12,6 +13,10 @@ again, for longer. Finally, where MixNet-M's time goes: the arithmetic limit, wh
 multiply-adds at the rate that one large 1x1 convolution reaches; what it takes without large
 kernels, without squeeze-and-excitation, and without swish; and in ONNX Runtime, the time by
 operator.
+
+With ``--references``, the networks named, or every reference network that comes with the package,
+are timed as deployed and as trained instead; those beyond ``--largest`` multiply-adds are left out.
+The record is called ``lowering_references_DEVICE``.
 """
 
 from __future__ import annotations
@@ -22,6 +27,7 @@ import json
 import random
 import tempfile
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,7 +37,7 @@ import onnxruntime
 
 from experiments.benchmarks.common import record
 from nas.cost import count, count_leaf
-from nas.errors import MixnasError
+from nas.errors import MixnasError, UnrunnableError
 from nas.formats.onnx import to_onnx
 from nas.ir import Conv, Seq
 from nas.latency.conditions import MeasurementSettings
@@ -42,7 +48,8 @@ from nas.latency.runtimes.base import Program, TimedRun, noise
 from nas.latency.weights import realistic_weights
 from nas.machine import machine_for, pinned
 from nas.space import load_space
-from nas.spec import NetworkSpec, load_network
+from nas.spec import NetworkSpec, load_network, reference_names
+from nas.units import format_count, parse_count
 
 # What MixNet-M would be without its costly parts, by what is changed in every block.
 WITHOUT: dict[str, dict[str, Any]] = {
@@ -55,6 +62,7 @@ RUNS = 8
 SETTLE = 2
 MEMBER_ROUNDS = 4
 MEMBER_RUNS = 3
+SLOW_MS = 300.0  # a network that takes longer is run once a turn
 SLOWER = 1.03  # ratio above which a network counts as slower than as trained
 REFERENCES = ("mixnet_s", "mixnet_m", "mixnet_l", "efficientnet_b0", "mobilenet_v2")
 
@@ -66,39 +74,94 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--members", type=int, default=100)
     parser.add_argument("--unusual", type=int, default=50)
+    parser.add_argument(
+        "--references", nargs="*", metavar="NETWORK", help="time only these; all by default"
+    )
+    parser.add_argument("--largest", type=parse_count, default="2G", metavar="MADDS")
     parser.add_argument("--record", action="store_true", help="write experiments/results/")
     arguments = parser.parse_args()
     device = LocalDevice(
         arguments.device, MeasurementSettings(threads=arguments.threads, batch=arguments.batch)
     )
     device.prepare()
-    with machine_for("measuring"), pinned(device.runtime.threads, device.runtime.pins_threads):
-        references = compare_references(device)
-        members = compare_members(device, arguments.members, unusual=False)
-        unusual = compare_members(device, arguments.unusual, unusual=True)
-        parts = costly_parts(device)
-    # Outside the pinned block, since all their threads would inherit the calling thread's core.
-    breakdown = profile(device) if arguments.device == "onnxruntime:cpu" else {}
-    result = {
-        "conditions": vars(device.conditions),
-        "depthwise_ms": device.profile.depthwise_ms,
-        "references": references,
-        **ratios(references),
-        "arithmetic_limit_ms": round(arithmetic_limit(device), 3),
-        "mixnet_m_parts": parts,
-        "members": summary(members),
-        "unusual": summary(unusual),
-        "mixnet_m_by_operator_us": breakdown,
-    }
+    if arguments.references is None:
+        kind, result = "lowering", mixnets(device, arguments.members, arguments.unusual)
+    else:
+        names = arguments.references or reference_names()
+        kind, result = "lowering_references", every_reference(device, names, arguments.largest)
     name = arguments.device.replace(":", "_")
     threads = f"_threads{arguments.threads}" if arguments.threads else ""
     packages = ("onnxruntime", *PACKAGES.get(arguments.device.partition(":")[0], ()))
     record(
-        f"lowering_{name}{threads}_batch{arguments.batch}",
-        result,
+        f"{kind}_{name}{threads}_batch{arguments.batch}",
+        {
+            "conditions": vars(device.conditions),
+            "depthwise_ms": device.profile.depthwise_ms,
+            **result,
+        },
         *packages,
         write=arguments.record,
     )
+
+
+def mixnets(device: LocalDevice, members: int, unusual: int) -> dict[str, Any]:
+    """Return the result for MixNets, random members, and where MixNet-M's time goes."""
+    with machine_for("measuring"), pinned(device.runtime.threads, device.runtime.pins_threads):
+        references = compare_references(device)
+        found = {
+            "members": summary(compare_members(device, members, unusual=False)),
+            "unusual": summary(compare_members(device, unusual, unusual=True)),
+        }
+        parts = costly_parts(device)
+        limit = arithmetic_limit(device)
+    # Outside the pinned block, since all their threads would inherit the calling thread's core.
+    breakdown = profile(device) if device.conditions.device == "onnxruntime:cpu" else {}
+    return {
+        "references": references,
+        **ratios(references),
+        "arithmetic_limit_ms": round(limit, 3),
+        "mixnet_m_parts": parts,
+        **found,
+        "mixnet_m_by_operator_us": breakdown,
+    }
+
+
+def every_reference(device: LocalDevice, names: Sequence[str], largest: int) -> dict[str, Any]:
+    """Return the result for reference networks: each as deployed against as trained.
+
+    Args:
+        device: Where they are timed.
+        names: Names of the networks.
+        largest: Most multiply-adds of a network that is timed.
+    """
+    rows: list[dict[str, Any]] = []
+    left_out: dict[str, str] = {}
+    with machine_for("measuring"), pinned(device.runtime.threads, device.runtime.pins_threads):
+        for number, name in enumerate(names, start=1):
+            spec = load_network(name)
+            madds = count(spec).madds
+            try:
+                if madds > largest:
+                    raise UnrunnableError(f"more than {format_count(largest)} multiply-adds")
+                row = {"network": name, "madds": madds, **compare(device, spec, timed=True)}
+            except UnrunnableError as error:
+                left_out[name] = str(error)
+                told = f"left out: {error}"
+            else:
+                rows.append(row)
+                told = "{trained_ms:9.2f} {deployed_ms:9.2f} ms  {ratio:.3f}  {form}".format(**row)
+            print(f"{number:3} of {len(names)} {name:24} {told}", flush=True)
+    slower = [row["network"] for row in rows if row["ratio"] > SLOWER]
+    print(
+        f"{len(rows)} networks timed, {len(left_out)} left out; more than {SLOWER - 1:.0%} slower "
+        f"as deployed: {', '.join(slower) or 'none'}"
+    )
+    return {
+        "largest_madds": largest,
+        "summary": {**summary(rows), "slower": slower},
+        "networks": rows,
+        "left_out": left_out,
+    }
 
 
 PACKAGES = {
@@ -173,19 +236,41 @@ def compare_members(device: LocalDevice, number: int, unusual: bool) -> list[dic
         spec = space.decode(space.draw(rng))
         if unusual:
             spec = with_unusual_blocks(spec, rng)
-        runs, form = deployed(device, spec)
-        ratio = 1.0 if form == TRAINED else _ratio(runs, MEMBER_ROUNDS, MEMBER_RUNS)
-        if ratio > SLOWER:
-            ratio = _ratio(runs, 4 * MEMBER_ROUNDS, MEMBER_RUNS)
-        rows.append({"ratio": ratio, "form": form})
+        rows.append(compare(device, spec))
         if i % 10 == 9:
             print(f"{i + 1} of {number} {'unusual networks' if unusual else 'members'}", flush=True)
     return rows
 
 
-def _ratio(runs: dict[str, TimedRun], rounds: int, count: int) -> float:
-    medians = in_turns(runs, rounds, count)
-    return float(np.median(medians["deployed"] / medians["trained"]))
+def compare(device: LocalDevice, spec: NetworkSpec, timed: bool = False) -> dict[str, Any]:
+    """Return a network's ratio of latency as deployed to that as trained, and its form.
+
+    A network that seems slower as deployed is timed again, for longer; a slow one is run less often
+    than others.
+
+    Args:
+        device: Where it is timed.
+        spec: The network.
+        timed: Whether to return the latencies in milliseconds too.
+    """
+    runs, form = deployed(device, spec)
+    if form == TRAINED and not timed:
+        return {"ratio": 1.0, "form": form}
+    slow = warm_up(runs["trained"], 0) > SLOW_MS
+    repeats = 1 if slow else MEMBER_RUNS
+    medians = in_turns(runs, MEMBER_ROUNDS, repeats)
+    if form != TRAINED and _ratio(medians) > SLOWER:
+        medians = in_turns(runs, 4 * MEMBER_ROUNDS, repeats)
+    row = {"ratio": 1.0 if form == TRAINED else _ratio(medians), "form": form}
+    if timed:
+        trained = medians["trained"]
+        row["trained_ms"] = milliseconds(trained, trained)
+        row["deployed_ms"] = round(row["trained_ms"] * row["ratio"], 3)
+    return row
+
+
+def _ratio(medians: dict[str, np.ndarray]) -> float:
+    return round(float(np.median(medians["deployed"] / medians["trained"])), 4)
 
 
 def with_unusual_blocks(spec: NetworkSpec, rng: random.Random) -> NetworkSpec:

@@ -17,7 +17,9 @@ from nas.units import (
 )
 
 COST_METRICS = tuple(field.name for field in dataclasses.fields(Cost))
+"""Names of the exact costs."""
 METRICS = (*COST_METRICS, "latency")
+"""Everything that can be limited."""
 _RANGES = {"latency": "20ms..30ms", "peak_memory": "2MB..4MB"}  # examples; else counts
 _PARSERS = {"latency": parse_milliseconds, "peak_memory": parse_bytes}
 
@@ -134,6 +136,10 @@ def with_budget(budget: str | None, texts: Iterable[str] | None) -> list[str]:
 
 def parse_limits(texts: Iterable[str]) -> list[Limit]:
     """Return the limits given as command-line values such as ``latency=8ms`` or ``params=5M``.
+
+    Examples:
+        >>> [limit.upper for limit in parse_limits(["params=3M", "latency=6ms..8ms"])]
+        [3000000, 8.0]
 
     Raises:
         LimitError: If one cannot be parsed.

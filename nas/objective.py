@@ -13,6 +13,7 @@ from nas.errors import MixnasError, unknown
 from nas.units import parse_milliseconds
 
 Direction = Literal["maximize", "minimize"]
+"""Which way a value is better."""
 SOFT = (-0.07, -0.07)
 """MnasNet's soft exponents: doubling the latency costs as much as losing 5% of the accuracy
 (Tan et al. 2019, section 3)."""
@@ -93,6 +94,7 @@ _REWARDS: dict[str, Callable[[float, float, float], float]] = {
     "absolute": absolute_reward,
 }
 OBJECTIVES = ("pareto", *_REWARDS)
+"""The objectives, by name."""
 
 
 def open_objective(name: str, target: str | None) -> Objective:

@@ -48,6 +48,7 @@ __all__ = [
     "reference_names",
 ]
 SCHEMA = "mixnas.network/1"
+"""Version of the form of a spec's document, which every document names."""
 if TYPE_CHECKING:
     AnyBlock = Block
 else:
@@ -344,6 +345,13 @@ def load_network(name: str) -> NetworkSpec:
     """Return a spec, given the name of a reference network or the path of a YAML file.
 
     A file in the working directory does not take the place of a reference network of its name.
+
+    Examples:
+        >>> spec = load_network("mixnet_s")
+        >>> spec.input.resolution, len(spec.stages)
+        (224, 6)
+        >>> spec.stages[1][0].kernels
+        (3,)
 
     Raises:
         DocumentError: If there is no such network, or its document is not valid.

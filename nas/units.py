@@ -8,6 +8,7 @@ import re
 from nas.errors import MixnasError
 
 GIBIBYTE = 1 << 30
+"""Bytes of a GiB."""
 LONGEST_INTERVAL_MS = 10_000.0
 """The longest pause before the runs of a measurement, in milliseconds (see `parse_interval`)."""
 

@@ -175,6 +175,7 @@ ESTIMATORS: dict[str, EstimatorFactory] = {
     "supernet": _supernet,
     "table": _table,
 }
+"""The built-in estimators, by name."""
 
 
 def parse_settings(what: str, settings: str, first: str | None = None) -> dict[str, str]:

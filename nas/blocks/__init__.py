@@ -51,6 +51,7 @@ BLOCKS: dict[str, type[Block]] = {
     "convnext": ConvNeXtBlock,
     "pool": PoolBlock,
 }
+"""The block families, by the `op` of a block in a spec or a space."""
 FIELDS: dict[str, frozenset[str]] = {
     op: frozenset(f.name for f in dataclasses.fields(kind)) for op, kind in BLOCKS.items()
 }

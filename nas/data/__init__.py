@@ -17,6 +17,7 @@ from nas.files import is_built_in
 from nas.units import number_of
 
 DATA: dict[str, Callable[[], ImageData]] = {"digits": load_digits}
+"""Loaders of the built-in data sets, by name."""
 DataSource = ImageData | FolderData
 """A data set with `name`, `classes`, `fingerprint()`, `own_side()` and `at(resolution)`."""
 _SHOWN = 10  # classes whose names are shown

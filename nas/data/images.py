@@ -18,7 +18,9 @@ from torch.nn import functional as F
 from nas.progress import Step
 
 Part = Literal["train", "validation", "test"]
+"""A split of a data set."""
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
+"""All splits."""
 MAX_VALIDATION = 10_000  # images that are split off the training split
 _CHUNK = 1_024  # images that are converted at once
 _HELD_OUT = 0.2  # share of the images that each part gets that is split off

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 Padding = Literal["symmetric", "same"]
+"""How a convolution pads its input: evenly, or as TensorFlow does (`same_pads`)."""
 Pads = tuple[int, int, int, int]
 """Pixels of zero padding: top, left, bottom, right."""
 Shape = tuple[int, int, int]
+"""Channels, height and width of the features of one image."""
 Gate = Literal["sigmoid", "hard_sigmoid"]
+"""The function whose values a squeeze-and-excitation multiplies channels by."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -337,7 +340,10 @@ Leaf = (
     | Flatten
     | Linear
 )
+"""A layer without children."""
 Container = Seq | Residual | Sum | Concat | Slices | Cascade
+"""A node whose children are nodes."""
 Branches = Sum | Concat | Slices | Cascade
 """Containers whose children run side by side."""
 Node = Leaf | Container
+"""A layer tree, or a part of one."""

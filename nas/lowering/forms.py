@@ -12,8 +12,10 @@ from typing import Protocol
 
 from nas.ir import Conv, MixConv, Shape, SqueezeExcite
 
-MOST_TAPS = 25  # of a depthwise kernel that every runtime has fast code for
-BLOCK = 16  # channels per block in the blocked layouts of runtimes, the width of vector units
+MOST_TAPS = 25
+"""Most taps of a depthwise kernel that every runtime has fast code for."""
+BLOCK = 16
+"""Channels per block in the blocked layouts of runtimes, the width of vector units."""
 # Names of the forms in which kernels may be sums, by that of the same form without sums.
 _PHASED = {"merge": "phases", "halves": "halves phases", "split": "split phases"}
 
@@ -183,6 +185,7 @@ class MergeAll:
 
 
 MERGE_ALL = MergeAll()
+"""The rule that merges every layer that can be merged."""
 
 
 @dataclass(frozen=True)

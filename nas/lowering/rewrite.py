@@ -78,6 +78,19 @@ def lower(
     Returns:
         The lowered tree, nested so that no name contains a dot, and its weights.
 
+    Examples:
+        A convolution and its batch normalization become one convolution with a bias:
+
+        >>> tree = Seq((("conv", Conv(3, 8, kernel=3)), ("bn", BatchNorm(8))))
+        >>> ones = np.ones(8, np.float32)
+        >>> weights = {"conv.weight": np.ones((8, 3, 3, 3), np.float32), "bn.weight": ones}
+        >>> weights |= {"bn.bias": ones, "bn.running_mean": ones, "bn.running_var": ones}
+        >>> lowered, merged = lower(tree, (3, 32, 32), weights)
+        >>> [type(layer).__name__ for _, layer in lowered.children]
+        ['Conv']
+        >>> sorted(merged)
+        ['conv.bias', 'conv.weight']
+
     Raises:
         ValueError: If a chosen form does not fit the layer.
     """

@@ -130,6 +130,7 @@ SAMPLERS: dict[str, SamplerFactory] = {
     "gp": _optuna("GPSampler", deterministic_objective=False),
     "qmc": _optuna("QMCSampler", ordered=True),
 }
+"""The built-in samplers, by name."""
 
 
 def find_sampler(name: str) -> SamplerFactory:

@@ -330,6 +330,13 @@ def _as_written(value: Any, variable: Variable) -> Any:
 def load_space(name: str) -> Space:
     """Return a space by its name, a YAML file's path, or ``around:`` and a network.
 
+    Examples:
+        >>> space = load_space("mixnet")
+        >>> len(space.variables)
+        61
+        >>> load_space("around:mobilenet_v2").name
+        'around-mobilenet_v2'
+
     Raises:
         DocumentError: If there is no such space, or its document is not valid.
     """

@@ -16,6 +16,7 @@ Assignment = Sequence[int] | Mapping[int, int]
 """The index of each variable's value, by the variable's position; it may be partial."""
 
 INACTIVE = -1
+"""The index of a variable that has no effect in a genotype."""
 Kind = Literal["kernels", "ordinal", "categorical"]
 Label = str | int | float | bool
 

@@ -12,6 +12,7 @@ from nas.spec import load_network
 from nas.testing.fakes import Scripted, Staged
 
 NETWORK = load_network("mixnet_s")
+"""The network that is handed to executors."""
 
 
 def tasks(*seeds: int) -> dict[Key, Task]:

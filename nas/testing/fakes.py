@@ -33,6 +33,7 @@ CONDITIONS = Conditions(
     precision="fp32",
     lowered=True,
 )
+"""The conditions of latencies that are not measured."""
 
 
 class Instant:

@@ -16,6 +16,7 @@ from nas.samplers import GenotypeSampler, SearchProblem, distributions
 from nas.space import Genotype, Space, load_space, space_from_yaml
 
 PARETO_DIRECTIONS: list[Direction] = ["maximize", "minimize"]
+"""Directions of a study of accuracy and latency."""
 _SIX = (
     "{name: six, stem: {channels: 8}, stages: {a: {channels: {choice: [8, 16, 24]}, "
     "expansion: {choice: [2, 3]}}}}"

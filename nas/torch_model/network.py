@@ -132,6 +132,12 @@ def build(
             draw from that generator.
         dropout: See `Network`.
         drop_path: See `Network`.
+
+    Examples:
+        >>> from nas.spec import load_network
+        >>> model = build(load_network("mixnet_s"), seed=0).eval()
+        >>> model(torch.zeros(1, 3, 64, 64)).shape
+        torch.Size([1, 1000])
     """
     if seed is None:
         return Network(spec, dropout, drop_path)

@@ -11,12 +11,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from nas.ir import Shape
 
-OPSET = 20  # the first with Gelu; needs ONNX Runtime 1.17 or later
+OPSET = 20
+"""Version of the operators: the first with Gelu, which needs ONNX Runtime 1.17 or later."""
 # The last before AveragePool learned of dilations. ONNX Runtime's code for the newer operator is
 # several times slower wherever the number of channels does not fit its blocked layout.
 POOL_OPSET = 18
 IR_VERSION = 9
-BATCH = "batch"  # name of the dynamic dimension
+BATCH = "batch"
+"""Name of the dynamic dimension."""
 
 
 class OnnxGraph:

@@ -90,9 +90,11 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         ),
     }
 )
+"""The runtimes, by the first part of a device's name."""
 EXAMPLES = ", ".join(
     [*(example for family in FAMILIES.values() for example in family.examples), "http://HOST:PORT"]
 )
+"""Names of devices, as help texts and messages show them."""
 
 
 def open_runtime(name: str, settings: MeasurementSettings) -> Runtime:

@@ -57,6 +57,25 @@ class KnownCostSampler(GenotypeSampler):
     modeled, the expected hypervolume improvement is exact, and limits are never violated. Running
     trials count as if their results were as predicted, so that parallel workers receive different
     proposals.
+
+    Examples:
+        >>> import optuna
+        >>> from optuna.distributions import IntDistribution
+        >>> optuna.logging.set_verbosity(optuna.logging.WARNING)
+        >>> parameters = {"depth": IntDistribution(1, 8), "width": IntDistribution(8, 64, step=8)}
+        >>> def multiplications(p):
+        ...     return p["depth"] * p["width"] ** 2
+        >>> def objective(trial):
+        ...     p = {"depth": trial.suggest_int("depth", 1, 8),
+        ...          "width": trial.suggest_int("width", 8, 64, step=8)}
+        ...     return 1 - multiplications(p) ** -0.1, multiplications(p)
+        >>> sampler = KnownCostSampler(
+        ...     parameters, [multiplications], feasible=lambda p: multiplications(p) < 20_000
+        ... )
+        >>> study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+        >>> study.optimize(objective, n_trials=12)
+        >>> all(trial.values[1] < 20_000 for trial in study.trials)
+        True
     """
 
     def __init__(

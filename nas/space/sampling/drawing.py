@@ -63,6 +63,16 @@ def sample(space: Space, rng: random.Random, limits: Iterable[Limit] = ()) -> Sa
         rng: Random number generator.
         limits: Limits on costs, in addition to the space's own; limits on latency are ignored.
 
+    Examples:
+        >>> from nas.limits import parse_limits
+        >>> from nas.space import load_space
+        >>> space = load_space("mixnet")
+        >>> drawn = sample(space, random.Random(0), parse_limits(["madds=390M..400M"]))
+        >>> 390_000_000 <= drawn.cost.madds <= 400_000_000
+        True
+        >>> space.decode(drawn.genotype, name="mine").name
+        'mine'
+
     Raises:
         LimitError: If there is none, or none was found; the message says which, and gives the costs
             of the nearest network found.

@@ -38,8 +38,8 @@ def regnet_stages(
     Returns:
         Widths, depths, and whether every power of wm up to the largest gave a stage of its own.
     """
-    powers = [round(math.log((w0 + wa * j) / w0) / math.log(wm)) for j in range(depth)]
-    widths = [_quantized(w0 * wm**p) for p in powers]
+    powers = [power_of(j, w0, wa, wm) for j in range(depth)]
+    widths = [quantized(w0 * wm**p) for p in powers]
     unique = sorted(set(widths))
     depths = tuple(widths.count(width) for width in unique)
     return tuple(unique), depths, len(unique) == max(powers) + 1
@@ -98,13 +98,19 @@ def _near(
     return sorted(options[max(low - 1, 0) : high + 1])
 
 
-def _quantized(width: float) -> int:
+def power_of(block: int, w0: float, wa: float, wm: float) -> int:
+    """Return the power of wm that a block's width is quantized to (see `regnet_stages`)."""
+    return round(math.log((w0 + wa * block) / w0) / math.log(wm))
+
+
+def quantized(width: float) -> int:
+    """Return a width as the nearest multiple of `QUANTUM`."""
     return round(width / QUANTUM) * QUANTUM
 
 
 def _power(power: int, values: dict[str, Any]) -> int:
     """Return the width of the stage of a power of wm, for values of the other parameters."""
-    width = _quantized(values["w0"] * values["wm"] ** power)
+    width = quantized(values["w0"] * values["wm"] ** power)
     return group_fitted(width, values["group_width"], values["bottleneck_ratio"])
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from nas.errors import MixnasError
+from nas.space.counting.derived import DerivedCount
 from nas.space.identity.uses import Impossible, Use
 from nas.space.restrictions import Restriction
 from nas.space.space import Space
@@ -54,7 +55,11 @@ def size(space: Space) -> int:
     conditions = [condition for condition in conditions if condition.scope]
     total = 1
     for group in _groups(space, conditions):
-        total *= _count(space, group, [c for c in conditions if c.scope & set(group)])
+        derived = _derived(space, group)
+        if derived is None:
+            total *= _count(space, group, [c for c in conditions if c.scope & set(group)])
+        else:
+            total *= derived.count()
     return total
 
 
@@ -162,6 +167,20 @@ def _groups(space: Space, conditions: list[Condition]) -> list[list[int]]:
     for i in range(len(space.variables)):
         groups[find(i)].append(i)
     return list(groups.values())
+
+
+def _derived(space: Space, group: list[int]) -> DerivedCount | None:
+    """Return what counts a group with all variables of the space's rule and no others, if any."""
+    rule, effects = space.rule, space.effects
+    if rule is None or rule.used != {*group}:
+        return None
+    if any(space.index(name) in rule.used for r in space.restrictions for name in r.names):
+        return None
+    if effects.equal or effects.families:
+        return None
+    risky = [use for use in effects.risky if use.scope & rule.used]
+    derived = DerivedCount(rule, risky, effects.seen)
+    return derived if derived.possible else None
 
 
 def _count(space: Space, group: list[int], conditions: list[Condition]) -> int:

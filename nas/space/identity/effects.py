@@ -140,6 +140,11 @@ class Effects:
                 sources += [plan.op, *(s for n, s in plan.sources.items() if n == "channels")]
         return set(used_variables(sources))
 
+    @property
+    def seen(self) -> frozenset[int]:
+        """Positions of the rule's variables that networks show besides widths and depths."""
+        return self._fixed
+
     def scope(self, i: int) -> frozenset[int]:
         """Return the positions of the variables that the effect of variable i depends on."""
         uses: Sequence[Use | HeadUse] = self.families.get(i) or self._uses[i]

@@ -147,10 +147,24 @@ class Use:
         return self._cache[key]
 
     def _effect(self, assignment: Assignment) -> Hashable:
-        plan = self.place.plan
         channels = self.place.channels(assignment)
+        return None if channels is None else self.effect_at(channels, assignment)
+
+    @cached_property
+    def depends_on_input(self) -> bool:
+        """Whether the effect depends on the number of the block's input channels."""
+        return any("in_channels" in context for context in self._context.values())
+
+    def effect_at(
+        self, channels: tuple[int | None, int | None], assignment: Assignment
+    ) -> Hashable:
+        """Return the effect (see `effect`) in a block of given input and output channels.
+
+        Either may be None if it does not matter; the assignment need not determine them.
+        """
+        plan = self.place.plan
         family = plan.op.get(assignment)
-        if channels is None or family not in self._context:
+        if family not in self._context:
             return None
         in_channels, out_channels = channels
         values = {"stride": plan.stride, "channels": out_channels or _CHANNELS}

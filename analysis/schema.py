@@ -15,6 +15,16 @@ ERRORS = "(error)"
 with a user's column."""
 ARCHITECTURE = "architecture"
 """Column of networks written as text; see `analysis.read.architectures`."""
+
+
+def on_device(column: str, device: str) -> str:
+    """Return the column of a device's latencies in a search on several devices.
+
+    The plain column belongs to the first device of the search.
+    """
+    return f"{column}@{device}"
+
+
 RETRAINING_COLUMNS = ("name", "kind", "seed", "validation", "test", "test_images", "seconds")
 """Columns of a table of retraining results, one row per training run."""
 HITS = "hits"

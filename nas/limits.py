@@ -1,4 +1,7 @@
-"""Limits on the costs of a network, such as ``madds=390M..400M`` or ``latency=8ms``."""
+"""Limits on the costs of a network, such as ``madds=390M..400M`` or ``latency=8ms``.
+
+A limit on latency may name its device: ``latency@litert:cpu=8ms``.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ from nas.units import (
 
 COST_METRICS = tuple(field.name for field in dataclasses.fields(Cost))
 """Names of the exact costs."""
-METRICS = (*COST_METRICS, "latency")
+LATENCY = "latency"
+"""Name of the limit on latency, on any device."""
+METRICS = (*COST_METRICS, LATENCY)
 """Everything that can be limited."""
 _RANGES = {"latency": "20ms..30ms", "peak_memory": "2MB..4MB"}  # examples; else counts
 _PARSERS = {"latency": parse_milliseconds, "peak_memory": parse_bytes}
@@ -42,19 +47,23 @@ class Limit:
         metric: Name of a field of `nas.cost.Cost`, or ``latency`` (in milliseconds).
         lower: Smallest value allowed; None for no lower bound.
         upper: Largest value allowed; None for no upper bound.
+        device: Device of a limit on latency, as it was written behind an ``@``; empty for a limit
+            that names none.
     """
 
     metric: str
     lower: float | None = None
     upper: float | None = None
+    device: str = ""
 
     def __str__(self) -> str:
+        name = f"{self.metric}@{self.device}" if self.device else self.metric
         if self.lower is None:
-            return f"{self.metric} <= {_short(self.metric, self.upper or 0.0)}"
+            return f"{name} <= {_short(self.metric, self.upper or 0.0)}"
         lower = _short(self.metric, self.lower)
         if self.upper is None:
-            return f"{self.metric} >= {lower}"
-        return f"{lower} <= {self.metric} <= {_short(self.metric, self.upper)}"
+            return f"{name} >= {lower}"
+        return f"{lower} <= {name} <= {_short(self.metric, self.upper)}"
 
     def violation(self, value: float) -> float:
         """Return how far a value lies outside, relative to the bound exceeded; 0 inside."""
@@ -77,21 +86,27 @@ def parse_limit(metric: str, text: str | float) -> Limit:
     """Return the limit on one metric.
 
     Args:
-        metric: Name of the metric, one of `METRICS`.
+        metric: Name of the metric, one of `METRICS`; latency may be that of one device:
+            ``latency@litert:cpu``.
         text: ``400M`` (at most), ``390M..400M`` or ``390..400M``, ``390M..`` or ``..400M``.
 
     Raises:
         LimitError: If the metric is unknown, the text is not a limit, or the range is empty.
     """
+    named, (metric, at, device) = metric, metric.partition("@")
     if metric not in METRICS:
         raise LimitError(unknown("metric", metric, METRICS))
+    if at and (metric != LATENCY or not device):
+        raise LimitError(
+            f"'{named}' is no metric: only latency is that of a device, as in latency@litert:cpu"
+        )
     parse = _PARSERS.get(metric, parse_count)
     example = _RANGES.get(metric, "390M..400M")
     low, dots, high = str(text).partition("..")
     low, high = with_unit_of(low, high), with_unit_of(high, low)
     try:
         if not dots:
-            return Limit(metric, upper=parse(text))
+            return Limit(metric, upper=parse(text), device=device)
         lower = parse(low) if low.strip() else None
         upper = parse(high) if high.strip() else None
     except MixnasError as error:
@@ -106,7 +121,17 @@ def parse_limit(metric: str, text: str | float) -> Limit:
             f"limit on {metric}: '{text}' is an empty range; put the lower bound first (a bound "
             "without a unit has that of the other)"
         )
-    return Limit(metric, lower, upper)
+    return Limit(metric, lower, upper, device)
+
+
+def limits_on(device: str, limits: Iterable[Limit]) -> list[Limit]:
+    """Return the limits on the latency on a device.
+
+    These are the ones that name it; without one, those that name no device hold.
+    """
+    latencies = [limit for limit in limits if limit.metric == LATENCY]
+    own = [limit for limit in latencies if limit.device == device]
+    return own or [limit for limit in latencies if not limit.device]
 
 
 def split_limits(texts: Iterable[str]) -> dict[str, str]:

@@ -63,15 +63,18 @@ class Objective:
     Attributes:
         name: Name on the command line.
         target_ms: Target latency of a reward, in milliseconds; None for the Pareto front.
+        devices: Number of devices whose latencies count; a reward has one.
     """
 
     name: str
     target_ms: float | None = None
+    devices: int = 1
 
     @property
     def directions(self) -> list[Direction]:
-        """Optuna's directions: two for accuracy and latency, or one for the reward."""
-        return ["maximize", "minimize"] if self.target_ms is None else ["maximize"]
+        """Optuna's directions: for accuracy and every latency, or one for the reward."""
+        latencies: list[Direction] = ["minimize"] * self.devices
+        return ["maximize", *latencies] if self.target_ms is None else ["maximize"]
 
     def reward(self, accuracy: float, latency_ms: float) -> float | None:
         """Return the reward, or None if the objective is the Pareto front."""
@@ -79,10 +82,15 @@ class Objective:
             return None
         return _REWARDS[self.name](accuracy, latency_ms, self.target_ms)
 
-    def values(self, accuracy: float, latency_ms: float) -> list[float]:
-        """Return the values of a network that are reported to Optuna."""
-        reward = self.reward(accuracy, latency_ms)
-        return [accuracy, latency_ms] if reward is None else [reward]
+    def values(self, accuracy: float, *latencies_ms: float) -> list[float]:
+        """Return the values of a network that are reported to Optuna.
+
+        Args:
+            accuracy: The network's score.
+            latencies_ms: Its latency on every device, in milliseconds.
+        """
+        reward = self.reward(accuracy, latencies_ms[0])
+        return [accuracy, *latencies_ms] if reward is None else [reward]
 
 
 PARETO = Objective("pareto")
@@ -97,16 +105,17 @@ OBJECTIVES = ("pareto", *_REWARDS)
 """The objectives, by name."""
 
 
-def open_objective(name: str, target: str | None) -> Objective:
+def open_objective(name: str, target: str | None, devices: int = 1) -> Objective:
     """Return an objective by name.
 
     Args:
         name: ``pareto``, ``mnasnet``, ``mnasnet-hard`` or ``absolute``.
         target: Target latency such as ``8ms``; required by every objective except ``pareto``.
+        devices: Number of devices whose latencies count.
 
     Raises:
         MixnasError: If there is no such objective, or the target is missing, not positive, or given
-            to ``pareto``.
+            to ``pareto``, or a reward is to combine several latencies.
     """
     if name not in OBJECTIVES:
         raise MixnasError(unknown("objective", name, OBJECTIVES))
@@ -117,7 +126,12 @@ def open_objective(name: str, target: str | None) -> Objective:
                 f"--objective {' or '.join(_REWARDS)}; to bound the latency instead, use "
                 f"--limit latency={target}"
             )
-        return PARETO
+        return Objective(name, devices=devices)
+    if devices > 1:
+        raise MixnasError(
+            f"objective '{name}' combines accuracy with the latency on one device, but there are "
+            f"{devices} devices; use --objective pareto, or one --device"
+        )
     if target is None:
         raise MixnasError(f"objective '{name}' needs a target latency, such as --target 8ms")
     milliseconds = parse_milliseconds(target)

@@ -36,12 +36,13 @@ def bounds(limits: Mapping[str, str]) -> dict[str, Bound]:
     """
     found: dict[str, Bound] = {}
     for metric, text in limits.items():
+        metric, at, device = metric.partition("@")
         units = _UNITS.get(metric, _COUNTS)
         low, dots, high = str(text).partition("..")
         low, high = _with_unit_of(low, high), _with_unit_of(high, low)
         bound = (_number(low, units), _number(high, units)) if dots else (None, _number(low, units))
         if bound != (None, None):
-            found[LIMIT_COLUMNS.get(metric, metric)] = bound
+            found[f"{LIMIT_COLUMNS.get(metric, metric)}{at}{device}"] = bound
     return found
 
 

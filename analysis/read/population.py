@@ -192,13 +192,13 @@ def population_of(run: Run, reading: ReadOptions | None = None) -> Population:
     """Return the networks of a run that have a result.
 
     Args:
-        run: The run.
+        run: The run; of several devices, the first one counts.
         reading: How to interpret the columns; scores and latencies are the objectives if None.
 
     Raises:
         AnalysisError: If a named column is missing or not numeric.
     """
-    reading = reading or ReadOptions()
+    reading, run = reading or ReadOptions(), run.on(run.devices[0])
     keys = ("data", "device", "estimator")
     about = {key: str(run.config[key]) for key in keys if key in run.config} | run.facts
     context: dict[str, Any] = {"references": run.references, "limits": run.limits, "about": about}

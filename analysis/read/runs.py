@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import pandas as pd
 
 from analysis.document import read_yaml, reason
 from analysis.errors import AnalysisError, are_whole, is_numeric
+from analysis.read.devices import LATENCY_MS, devices_of, file_names, limits_on, table_on
 from analysis.read.files import read_table
 from analysis.read.limits import Bound, bounds
 from analysis.read.retraining import read_retraining
-from analysis.schema import LIMITED, Direction
+from analysis.schema import LIMITED, Direction, on_device
 from analysis.units import score_text
 
 _TRUTHS = {"true": True, "1": True, "1.0": True, "yes": True}
@@ -26,6 +28,10 @@ SCALE = "score_scale"
 """Key of the conditions that says what scores are: their ``label``, and ``is_accuracy``."""
 DEPTHWISE = "depthwise_ms"
 """Key of the conditions with the device's time of a depthwise convolution, by kernel size."""
+DEVICES = "devices"
+"""Key of the conditions with those of the second device and the others, by device."""
+OF_A_DEVICE = ("latencies", DEPTHWISE, "predictor")
+"""Keys of the conditions that belong to the first device."""
 FACTS = ("scores", "latencies")
 """Keys of the conditions with what the scores and the latencies of a run rest on."""
 NUMBERS = (
@@ -54,6 +60,7 @@ class Run:
         retrained: Retraining results of the best networks, with `RETRAINING_COLUMNS`.
         conditions: Machine, versions and data behind the results; empty if unknown.
         best: Name of the trial whose network is in ``best.yaml``; empty if there is none.
+        winners: The same for each of several devices.
     """
 
     path: Path
@@ -63,6 +70,34 @@ class Run:
     retrained: pd.DataFrame
     conditions: dict[str, Any]
     best: str
+    winners: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices of the search; plain columns and files are those of the first one.
+
+        A device that has just joined the search is left out as long as the tables lack it.
+        """
+        first, *others = devices_of(self.config["device"])
+        return (first, *(name for name in others if on_device(LATENCY_MS, name) in self.trials))
+
+    def on(self, device: str) -> Run:
+        """Return the run as if it had searched on one of its devices alone."""
+        if not isinstance(self.config["device"], list):
+            return self
+        conditions = self.conditions
+        if device != self.devices[0]:
+            others = self._recorded(DEVICES).get(device)
+            own = others if isinstance(others, dict) else {}
+            conditions = {k: v for k, v in conditions.items() if k not in OF_A_DEVICE} | own
+        return replace(
+            self,
+            config={**self.config, "device": device, "limits": limits_on(self.limits, device)},
+            trials=table_on(self.trials, device),
+            references=table_on(self.references, device),
+            conditions=conditions,
+            best=self.winners.get(device, ""),
+        )
 
     @property
     def completed(self) -> pd.DataFrame:
@@ -176,7 +211,7 @@ def read_run(path: Path) -> Run:
         references = read_table(references_file) if references_file.is_file() else trials.head(0)
         conditions = read_yaml(conditions_file) if conditions_file.is_file() else {}
         retrained = read_retraining(path)
-        best = _best_trial(path)
+        best = _best_trial(path / "best.yaml")
     except NotADirectoryError:
         raise AnalysisError(f"{path} is a file, not a run directory") from None
     except FileNotFoundError as error:
@@ -187,6 +222,7 @@ def read_run(path: Path) -> Run:
     if not isinstance(config, dict) or not config.keys() >= set(CONFIG):
         needed = ", ".join(CONFIG)
         raise AnalysisError(f"{path / 'config.yaml'} is damaged: it must have the keys {needed}")
+    files = file_names(devices_of(config["device"]))
     if not isinstance(conditions, dict):
         raise AnalysisError(f"{conditions_file} is damaged: it is not a mapping")
     _check_table(trials, path / "trials.csv")
@@ -199,12 +235,12 @@ def read_run(path: Path) -> Run:
         retrained=retrained,
         conditions=conditions,
         best=best,
+        winners={d: _best_trial(path / f"best@{name}.yaml") for d, name in files.items()},
     )
 
 
-def _best_trial(path: Path) -> str:
-    """Return the trial that ``best.yaml`` holds; its network is named SPACE_trial_NUMBER."""
-    file = path / "best.yaml"
+def _best_trial(file: Path) -> str:
+    """Return the trial whose network a file holds; it is named SPACE_trial_NUMBER."""
     document = read_yaml(file) if file.is_file() else None
     name = str(document.get("name", "")) if isinstance(document, dict) else ""
     _, separator, number = name.rpartition("_trial_")
@@ -223,7 +259,8 @@ def _check_table(table: pd.DataFrame, path: Path) -> None:
     missing = [column for column in required if column not in table.columns]
     if missing:
         raise AnalysisError(f"{path} is damaged: it has no column '{missing[0]}'")
-    for column in (name for name in (*NUMBERS, "score") if name in table):
+    plain_names = {str(name): str(name).partition("@")[0] for name in table}
+    for column in (name for name, plain in plain_names.items() if plain in (*NUMBERS, "score")):
         if not is_numeric(table[column]):
             raise AnalysisError(f"{path} is damaged: the column '{column}' holds text")
     if len(table):

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pandas as pd
@@ -22,10 +23,12 @@ from analysis.printable import printable
 from analysis.read.population import Population, network_name, population_of
 from analysis.read.runs import OBJECTIVES, Run, json_text, read_run, within_limits
 from analysis.report.data import packed_json, page_data, plotly
+from analysis.report.devices import DeviceReport, device_report
 from analysis.report.ranking import FILE, SavedCard, ranking_header, ranking_rows, read_card
 from analysis.report.reliability import error_rows, flat, reliability
 from analysis.report.text import kernel_times, population_summary, summary
 from analysis.statistics.comparison import compare
+from analysis.statistics.devices import LOSS_TITLES
 from analysis.statistics.fronts import Front, pareto_front
 from analysis.statistics.population_card import PopulationCard, card_data, cards
 from analysis.statistics.published import LABEL, published_in_range
@@ -81,6 +84,8 @@ class Report:
         card: Their statistics; None if there are too few networks or a quick report is wanted.
         ranking: Ranking card of the estimator; None if there is none.
         published: Published networks to compare with; None if none were requested.
+        several: What was found on several devices; None if there was one. All else is about the
+            first device.
     """
 
     run: Run
@@ -89,6 +94,17 @@ class Report:
     card: PopulationCard | None
     ranking: SavedCard | None
     published: pd.DataFrame | None
+    several: DeviceReport | None = None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Configuration of the search."""
+        return self.run.config if self.several is None else self.several.run.config
+
+    def summary(self) -> list[str]:
+        """Return the findings as paragraphs of text."""
+        further = [] if self.several is None else self.several.summary()
+        return [*summary(self.run, self.front), *further]
 
 
 def read_report(
@@ -105,7 +121,9 @@ def read_report(
     Raises:
         AnalysisError: If the path is not a run directory, or a file in it is damaged.
     """
-    run = read_run(path)
+    whole = read_run(path)
+    several = device_report(whole)
+    run = whole.on(whole.devices[0])
     population = population_of(run)
     too_few = population.known < FEWEST
     ranking = path / FILE
@@ -116,6 +134,7 @@ def read_report(
         card=None if quick or too_few else cards([population])[0],
         ranking=read_card(ranking) if ranking.is_file() else None,
         published=published_in_range([population], against, families),
+        several=several,
     )
 
 
@@ -124,7 +143,7 @@ def as_json(report: Report, page: Path) -> str:
     front, published = report.front, report.published
     data = {
         "report": str(page),
-        "summary": summary(report.run, front),
+        "summary": report.summary(),
         "front": front.rows.to_dict("records"),
         "hypervolume": front.hypervolume,
         "reference": front.reference,
@@ -139,6 +158,8 @@ def as_json(report: Report, page: Path) -> str:
         if published is None
         else {"label": LABEL, "networks": published.to_dict("records")},
     }
+    if report.several is not None:
+        data["devices"] = report.several.to_dict()
     return json_text(data)
 
 
@@ -214,7 +235,9 @@ def write_page(report: Report, refresh: int = 0) -> Path:
     figures = run.path / "figures"
     if figures.is_symlink():  # a run directory may come from anybody
         raise AnalysisError(f"{figures} leads to another folder; replace it by an ordinary folder")
-    files = save_all(figures_of(report), figures)
+    further = {} if report.several is None else report.several.figures()
+    drawn = figures_of(report) | {name: figure for name, (figure, _) in further.items()}
+    files = save_all(drawn, figures)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("analysis.report"),
         autoescape=True,
@@ -225,7 +248,10 @@ def write_page(report: Report, refresh: int = 0) -> Path:
         run=run,
         front=front,
         refresh=refresh,
-        summary=summary(run, front),
+        summary=report.summary(),
+        several=report.several,
+        loss_titles=LOSS_TITLES,
+        device_pictures=list(further),
         columns=TABLE_COLUMNS,
         name=printable(run.path.name),
         reference_score=run.score_text(front.reference.get("score", float("nan"))),
@@ -237,13 +263,14 @@ def write_page(report: Report, refresh: int = 0) -> Path:
         ranks=None
         if ranking is None
         else [ranking_header(ranking.card), *ranking_rows(ranking.card)],
-        config=flat({key: value for key, value in run.config.items() if key != "command"}),
+        config=flat({key: value for key, value in report.config.items() if key != "command"}),
         conditions=flat(run.conditions),
         retrained=confirmed_rows(run.retrained, run.best),
         retraining_note=comparison_note(run.retrained, run.best),
         retraining_side=run.side_text("retraining"),
         picture=_Pictures(
-            {file.stem: file.read_bytes() for file in files if file.suffix == ".png"}
+            {file.stem: file.read_bytes() for file in files if file.suffix == ".png"},
+            CAPTIONS | {name: caption for name, (_, caption) in further.items()},
         ),
         plotly=plotly(),
         data=packed_json(page_data(run, front)),
@@ -256,14 +283,14 @@ def write_page(report: Report, refresh: int = 0) -> Path:
 class _Pictures:
     """Function that returns a figure as an HTML element; empty if it was not drawn."""
 
-    def __init__(self, pictures: Mapping[str, bytes]) -> None:
-        self._pictures = pictures
+    def __init__(self, pictures: Mapping[str, bytes], captions: Mapping[str, str]) -> None:
+        self._pictures, self._captions = pictures, captions
 
     def __call__(self, name: str) -> Markup:
         if name not in self._pictures:
             return Markup()
         data = base64.b64encode(self._pictures[name]).decode("ascii")
-        caption = CAPTIONS[name]
+        caption = self._captions[name]
         return Markup(
             '<figure><img loading="lazy" alt="{}" src="data:image/png;base64,{}">'
             "<figcaption>{}</figcaption></figure>"

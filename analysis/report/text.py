@@ -32,7 +32,7 @@ def summary(run: Run, front: Front) -> list[str]:
     """
     paragraphs = [_scope(run)]
     if len(front.rows):
-        paragraphs += [_front(run, front), *_speedups(run, front), *_retrained(run)]
+        paragraphs += [front_sentence(run, front), *_speedups(run, front), *_retrained(run)]
     elif len(run.completed):
         paragraphs.append("No network satisfies the limits, so there is no Pareto front.")
     else:
@@ -79,7 +79,8 @@ def _limits(run: Run) -> str:
     return f" {quantity} the limits ({limits})."
 
 
-def _front(run: Run, front: Front) -> str:
+def front_sentence(run: Run, front: Front) -> str:
+    """Say which networks are on a front that is not empty, and from where to where it reaches."""
     fastest, best = (_point(run, front, position) for position in (0, -1))
     best_name, fastest_name = (trial_name(front.rows.iloc[i]["number"]) for i in (-1, 0))
     if len(front.rows) == 1:

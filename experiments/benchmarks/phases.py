@@ -32,7 +32,8 @@ def phases(config: SearchConfig, folder: Path) -> Iterator[tuple[str, float]]:
         steps["decoding"] = lambda: shown.prepare("cpu", None)
     if isinstance(estimator, PreparedEstimator):
         steps["preparing the estimator"] = estimator.prepare
-    steps["examining the device"] = components.device.prepare
+    for each in components.devices:
+        steps[f"examining {each.name}"] = each.device.prepare
     for phase, step in steps.items():
         yield phase, _seconds(step)
     started = time.perf_counter()

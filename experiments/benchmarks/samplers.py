@@ -40,6 +40,7 @@ from nas.samplers import (
     ConstrainedSampler,
     GenotypeSampler,
     KnownCostSampler,
+    LatencyCost,
     ParameterDomain,
     RandomSampler,
     RegularizedEvolution,
@@ -215,7 +216,8 @@ def ask_seconds_of_a_search(observations: int, repeats: int = 5) -> float:
     estimator = named_object("nas.testing.fakes:Instant", "estimator")()
     limits = (Limit("madds", upper=400e6),)
     latency = GenotypeLatency(space, device.form_choice(), device.conditions)
-    sampler = open_sampler("known-cost", SearchProblem(space, limits, latency=latency))
+    problem_of_a_search = SearchProblem(space, limits, latencies=(LatencyCost(latency),))
+    sampler = open_sampler("known-cost", problem_of_a_search)
 
     def result(params: dict[str, Any]) -> Result:
         spec = space.decode(space.from_params(params))

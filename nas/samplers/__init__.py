@@ -9,6 +9,7 @@ from nas.samplers.parameter_domain import ParameterDomain
 from nas.samplers.random import RandomSampler
 from nas.samplers.registry import (
     SAMPLERS,
+    LatencyCost,
     SamplerFactory,
     SearchProblem,
     find_sampler,
@@ -21,6 +22,7 @@ __all__ = [
     "Domain",
     "GenotypeSampler",
     "KnownCostSampler",
+    "LatencyCost",
     "ParameterDomain",
     "PastTrial",
     "Proposal",

@@ -8,6 +8,7 @@ thousands of trials to pay off and is provided as a baseline.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 
@@ -36,8 +37,9 @@ class ControllerSampler(GenotypeSampler):
 
     In a study with one value, that value is the reward. In a study of accuracy and latency (or
     another cost), the reward is ACC x (LAT / T)^-0.07, where T is the median cost of the first
-    batch. The policy is a function of the seed and the trials, learned batch by batch in the order
-    of their numbers, so a resumed search continues with the same policy.
+    batch; of several costs, LAT / T is the geometric mean of their quotients. The policy is a
+    function of the seed and the trials, learned batch by batch in the order of their numbers, so a
+    resumed search continues with the same policy.
     """
 
     def __init__(self, domain: Domain, seed: int = 0) -> None:
@@ -57,7 +59,7 @@ class ControllerSampler(GenotypeSampler):
             self._policy = Policy(sizes, self.domain.order())
         self._optimizer = torch.optim.Adam(self._policy.parameters(), LEARNING_RATE)
         self._learned = 0
-        self._target: float | None = None
+        self._targets: list[float] = []  # by cost
         self._baseline: float | None = None
 
     def propose(
@@ -93,10 +95,11 @@ class ControllerSampler(GenotypeSampler):
         values = past.trial.values
         if len(values) == 1:
             return float(values[0])
-        if self._target is None:
-            costs = sorted(p.trial.values[1] for p in batch)
-            self._target = costs[len(costs) // 2]
-        return mnasnet_reward(values[0], values[1], self._target)
+        if not self._targets:
+            columns = zip(*(p.trial.values[1:] for p in batch), strict=True)
+            self._targets = [sorted(costs)[len(costs) // 2] for costs in columns]
+        quotients = [cost / t for cost, t in zip(values[1:], self._targets, strict=True)]
+        return mnasnet_reward(values[0], math.prod(quotients) ** (1 / len(quotients)), 1.0)
 
     def _ppo_update(self, genotypes: Sequence[Genotype], advantages: Tensor) -> None:
         with torch.no_grad():

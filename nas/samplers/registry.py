@@ -20,9 +20,43 @@ from nas.samplers.base import GenotypeSampler, PastTrial
 from nas.samplers.domain import Domain, SpaceDomain
 from nas.samplers.evolution import RegularizedEvolution
 from nas.samplers.known_cost import KnownCostSampler
+from nas.samplers.known_cost.improvement import MAX_COSTS
 from nas.samplers.optuna_adapter import ConstrainedSampler
 from nas.samplers.random import RandomSampler
 from nas.space import Genotype, Space
+
+
+@dataclass(frozen=True)
+class LatencyCost:
+    """Latency on a device as a cost, learned from the trials unless there is a predictor.
+
+    Attributes:
+        latency: Latency as a function of the genotype.
+        limits: Limits on it, as far as it is known.
+        attribute: Attribute of the trials that holds what was measured.
+    """
+
+    latency: GenotypeLatency
+    limits: tuple[Limit, ...] = ()
+    attribute: str = "latency"
+
+    @property
+    def uncertainty(self) -> float:
+        """See `LearnedCost`."""
+        return self.latency.uncertainty
+
+    def learn_from(self, past: Sequence[PastTrial]) -> bool:
+        """See `LearnedCost`."""
+        measured = [
+            (p.genotype, Latency.from_dict(p.trial.user_attrs[self.attribute]))
+            for p in past
+            if self.attribute in p.trial.user_attrs
+        ]
+        return self.latency.learn(measured)
+
+    def __call__(self, genotype: Genotype) -> float:
+        """Return the latency in milliseconds; see `GenotypeLatency` for how well it is known."""
+        return self.latency(genotype)
 
 
 @dataclass(frozen=True)
@@ -34,9 +68,8 @@ class SearchProblem:
         limits: Limits on exact costs, in addition to the space's own.
         seed: Random seed.
         objective: Objective of the search.
-        latency: Latency as a function of the genotype, if there is one; the sampler uses MAdds
-            in its place otherwise.
-        latency_limits: Limits on the latency that is measured in the trials.
+        latencies: Latencies as functions of the genotype, one for every device, in the order of the
+            trial's values; the sampler uses MAdds in their place if there are none.
         max_score: Score that no network can exceed; None if scores have no such bound.
     """
 
@@ -44,8 +77,7 @@ class SearchProblem:
     limits: tuple[Limit, ...] = ()
     seed: int = 0
     objective: Objective = PARETO
-    latency: GenotypeLatency | None = None
-    latency_limits: tuple[Limit, ...] = ()
+    latencies: tuple[LatencyCost, ...] = ()
     max_score: float | None = 1.0
 
     @property
@@ -58,28 +90,6 @@ SamplerFactory = Callable[[SearchProblem], GenotypeSampler]
 """A function that creates the sampler of a search."""
 
 
-@dataclass(frozen=True)
-class _LatencyCost:
-    """Latency as a cost, learned from the trials unless there is a predictor."""
-
-    latency: GenotypeLatency
-
-    @property
-    def uncertainty(self) -> float:
-        return self.latency.uncertainty
-
-    def learn_from(self, past: Sequence[PastTrial]) -> bool:
-        measured = [
-            (p.genotype, Latency.from_dict(p.trial.user_attrs["latency"]))
-            for p in past
-            if "latency" in p.trial.user_attrs
-        ]
-        return self.latency.learn(measured)
-
-    def __call__(self, genotype: Genotype) -> float:
-        return self.latency(genotype)
-
-
 def _score(trial: FrozenTrial) -> float | None:
     estimate: dict[str, float] = trial.user_attrs.get("estimate", {})
     return estimate.get("score", estimate.get("accuracy"))
@@ -89,11 +99,17 @@ def _known_cost(problem: SearchProblem) -> GenotypeSampler:
     def reward(accuracy: float, costs: np.ndarray) -> float:
         return float(problem.objective.values(accuracy, float(costs[0]))[0])
 
+    if len(problem.latencies) > MAX_COSTS:
+        raise MixnasError(
+            f"the sampler known-cost takes up to {MAX_COSTS} devices, not "
+            f"{len(problem.latencies)}; choose --sampler nsga3, evolution or random for more"
+        )
     return KnownCostSampler(
         problem.space,
-        ["madds" if problem.latency is None else _LatencyCost(problem.latency)],
+        problem.latencies or ["madds"],
         limits=problem.limits,
-        cost_limits={} if problem.latency is None else {0: problem.latency_limits},
+        cost_limits={i: cost.limits for i, cost in enumerate(problem.latencies)},
+        limits_of_one=True,
         reward=None if problem.objective.target_ms is None else reward,
         max_score=problem.max_score,
         accuracy=_score,

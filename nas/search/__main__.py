@@ -20,6 +20,7 @@ from nas.limits import parse_limit, split_limits, with_budget
 from nas.search.config import (
     CHANGEABLE,
     FEWEST_IMAGES,
+    JOINING,
     MOST_IMAGES,
     REPEATABLE,
     RETRAINED_NETWORKS,
@@ -60,7 +61,8 @@ def search(
         list[str] | None,
         typer.Option(
             metavar="METRIC=RANGE",
-            help="Additional limit, such as params=5M or latency=8ms; may be repeated.",
+            help="Additional limit, such as params=5M, latency=8ms or latency@litert:cpu=8ms; may "
+            "be repeated.",
         ),
     ] = None,
     data: Annotated[
@@ -82,9 +84,11 @@ def search(
         ),
     ] = None,
     device: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            metavar="DEVICE", help=f"Device to measure latency on. [{default_of('device')}]"
+            metavar="DEVICE",
+            help="Device to measure latency on; may be repeated, to search for several devices at "
+            f"once, or with --resume for a device that joins the run. [{default_of('device')}]",
         ),
     ] = None,
     sampler: Annotated[
@@ -241,7 +245,7 @@ def search(
         "data": data,
         "images_per_class": images_per_class,
         "estimator": estimator,
-        "device": device,
+        "device": device[0] if device and len(device) == 1 else device,
         "sampler": sampler,
         "objective": objective,
         "target": target,
@@ -355,7 +359,7 @@ def _resumed(
     """
     from nas.search.directory import RunDirectory
 
-    fixed = sorted(set(given) - CHANGEABLE - REPEATABLE)
+    fixed = sorted(set(given) - CHANGEABLE - REPEATABLE - (JOINING if "device" in given else set()))
     if fixed or out is not None or config is not None:
         wrong = [*fixed, *(["out"] if out else []), *(["config"] if config else [])]
         allowed = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(CHANGEABLE))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,14 +24,22 @@ from nas.executors.local import LocalExecutor
 from nas.latency import Device, MeasurementSettings, open_device
 from nas.latency.prediction.genotype import GenotypeLatency
 from nas.latency.prediction.predictor import Predictor, load_predictor
-from nas.limits import Limit, parse_limit
+from nas.limits import Limit, limits_on, parse_limit
 from nas.named import AnyNetwork, open_network
 from nas.objective import Objective, open_objective
-from nas.samplers import GenotypeSampler, SamplerFactory, SearchProblem, find_sampler
+from nas.samplers import (
+    GenotypeSampler,
+    LatencyCost,
+    SamplerFactory,
+    SearchProblem,
+    find_sampler,
+)
 from nas.search.config import SearchConfig
+from nas.search.devices import SearchDevice
 from nas.search.placements import SearchPlacements, find_placements
 from nas.search.retraining import RetrainingEstimator, retraining
 from nas.space import Space
+from nas.study.latencies import latency_attribute
 from nas.train.sources import announce
 
 
@@ -41,7 +50,7 @@ class SearchComponents:
     Attributes:
         space: Space of the networks, with the data set's number of classes.
         limits: Limits on cost and latency, in addition to the space's own.
-        device: Device that measures latency.
+        devices: Devices that measure latency, the first one first, with their limits.
         estimator: Estimator of accuracy.
         retraining: Estimator that retrains the best networks; None to retrain none.
         objective: What the search optimizes.
@@ -53,7 +62,7 @@ class SearchComponents:
 
     space: Space
     limits: list[Limit]
-    device: Device
+    devices: tuple[SearchDevice, ...]
     estimator: Estimator
     retraining: RetrainingEstimator | None
     objective: Objective
@@ -61,11 +70,6 @@ class SearchComponents:
     references: dict[str, AnyNetwork]
     placements: SearchPlacements
     data: DataSource
-
-    @property
-    def latency_limits(self) -> list[Limit]:
-        """The limits that are kept by measuring: the space's own and the given ones."""
-        return [limit for limit in (*self.space.limits, *self.limits) if limit.metric == "latency"]
 
     def recorded(self, config: SearchConfig) -> SearchConfig:
         """Return a configuration with what was chosen for it, as a run directory keeps it.
@@ -85,35 +89,54 @@ class SearchComponents:
 
     def prepare(
         self, config: SearchConfig, console: Console
-    ) -> tuple[Predictor | None, GenotypeSampler]:
-        """Prepare the estimator and the device, which may take minutes; open the sampler.
+    ) -> tuple[list[SearchDevice], GenotypeSampler]:
+        """Prepare the estimator and the devices, which may take minutes; open the sampler.
 
         Returns:
-            The latency predictor, if the search uses one, and the sampler.
+            The devices, with the latency predictors that the search uses, and the sampler.
 
         Raises:
             MixnasError: If one of them cannot be used.
+        """
+        self.prepare_estimator(config, console)
+        return self.prepare_devices(config, console)
+
+    def prepare_estimator(self, config: SearchConfig, console: Console) -> None:
+        """Prepare the estimator, which may take hours.
+
+        Raises:
+            MixnasError: If it cannot be used.
         """
         announce(self.data, console)
         remark = self.placements.remark(self.placements.for_trials(Resources(config.workers)))
         if remark is not None:
             console.print(remark, soft_wrap=True)
         prepare_estimator(self.estimator, f"preparing {config.estimator} on {config.data}", console)
-        predictor = self._prepare_device(config, console)
-        return predictor, self._open_sampler(config, predictor)
 
-    def _prepare_device(self, config: SearchConfig, console: Console) -> Predictor | None:
-        """Examine the device if necessary; return its predictor if there is a use for one.
+    def prepare_devices(
+        self, config: SearchConfig, console: Console
+    ) -> tuple[list[SearchDevice], GenotypeSampler]:
+        """Prepare the devices, which may take minutes; open the sampler. See `prepare`."""
+        devices = [
+            replace(each, predictor=self._prepared_device(each, config, console))
+            for each in self.devices
+        ]
+        return devices, self._open_sampler(config, devices)
+
+    def _prepared_device(
+        self, each: SearchDevice, config: SearchConfig, console: Console
+    ) -> Predictor | None:
+        """Examine a device if necessary; return its predictor if there is a use for one.
 
         Raises:
             MixnasError: If a predictor is required, but none matches.
         """
-        with cli.progress_bar(console, f"examining {config.device}") as step:
-            self.device.prepare(step)
+        with cli.progress_bar(console, f"examining {each.name}") as step:
+            each.device.prepare(step)
         if config.latency == "measured":
             return None
         try:
-            predictor = load_predictor(self.device, self.space, config.space)
+            predictor = load_predictor(each.device, self.space, config.space)
         except MixnasError as error:
             if config.latency == "predicted":
                 raise
@@ -123,31 +146,41 @@ class SearchComponents:
             return None
         if console.is_terminal:
             low, high = predictor.range_ms
+            where = f" on {each.name}" if len(self.devices) > 1 else ""
             console.print(
-                f"latency: predicted (predictor of {predictor.when}, learned from networks of "
-                f"{low:.2f} to {high:.2f} ms; those beyond and the front are measured)"
+                f"latency{where}: predicted (predictor of {predictor.when}, learned from networks "
+                f"of {low:.2f} to {high:.2f} ms; those beyond and the front are measured)"
             )
         return predictor
 
-    def _open_sampler(self, config: SearchConfig, predictor: Predictor | None) -> GenotypeSampler:
-        """Open the sampler; a predictor tells it the latency, or it learns it from the trials.
+    def _open_sampler(
+        self, config: SearchConfig, devices: Sequence[SearchDevice]
+    ) -> GenotypeSampler:
+        """Open the sampler; predictors tell it the latencies, or it learns them from the trials.
 
         Raises:
-            MixnasError: If a user-defined sampler is not a `GenotypeSampler`.
+            MixnasError: If a user-defined sampler is not a `GenotypeSampler`, or the sampler does
+                not take so many devices.
         """
-        latency = GenotypeLatency(
-            self.space,
-            self.device.form_choice(),
-            self.device.conditions,
-            None if predictor is None else predictor.model,
-        )
+        latencies = [
+            LatencyCost(
+                GenotypeLatency(
+                    self.space,
+                    each.device.form_choice(),
+                    each.device.conditions,
+                    None if each.predictor is None else each.predictor.model,
+                ),
+                tuple(each.limits),
+                latency_attribute(each.name, config.devices),
+            )
+            for each in devices
+        ]
         problem = SearchProblem(
             space=self.space,
             limits=tuple(self.limits),
             seed=config.seed,
             objective=self.objective,
-            latency=latency,
-            latency_limits=tuple(self.latency_limits),
+            latencies=tuple(latencies),
             max_score=max_score_of(self.estimator),
         )
         return self.sampler(problem)
@@ -181,7 +214,7 @@ def open_components(config: SearchConfig, space: Space) -> SearchComponents:
         placement=placements.trials,
         images_per_class=config.images_per_class,
     )
-    objective = open_objective(config.objective, config.target)
+    objective = open_objective(config.objective, config.target, len(config.devices))
     if objective.target_ms is not None and max_score_of(estimator) != 1:
         raise MixnasError(
             f"the objective '{config.objective}' combines accuracies between 0 and 1, which the "
@@ -191,7 +224,7 @@ def open_components(config: SearchConfig, space: Space) -> SearchComponents:
     return SearchComponents(
         space=space,
         limits=limits,
-        device=_open_device(config),
+        devices=_open_devices(config, space, limits),
         estimator=estimator,
         retraining=retraining(
             estimator, config.data, config.retrain, placements.here, config.images_per_class
@@ -209,13 +242,40 @@ def open_components(config: SearchConfig, space: Space) -> SearchComponents:
     )
 
 
-def _open_device(config: SearchConfig) -> Device:
+def _open_devices(
+    config: SearchConfig, space: Space, limits: Sequence[Limit]
+) -> tuple[SearchDevice, ...]:
+    """Return the devices of a search with their limits: the space's own and the given ones.
+
+    Raises:
+        MixnasError: If a device does not exist or is named twice, or a limit names none of them.
+    """
+    names = config.devices
+    if not names or len(set(names)) < len(names):
+        raise MixnasError("the search needs at least one device, and each only once (--device)")
+    for limit in (*space.limits, *limits):
+        if limit.device and limit.device not in names:
+            raise MixnasError(
+                f"limit {limit}: {limit.device} is not a device of the search; these are "
+                f"{', '.join(names)} (--device)"
+            )
+    return tuple(
+        SearchDevice(
+            name,
+            _open_device(name, config),
+            [*limits_on(name, space.limits), *limits_on(name, limits)],
+        )
+        for name in names
+    )
+
+
+def _open_device(name: str, config: SearchConfig) -> Device:
     settings = MeasurementSettings(interval_ms=config.interval)
     if config.ray is None:
-        return open_device(config.device, settings)
+        return open_device(name, settings)
     from nas.executors.ray_cluster import cluster_device
 
-    return cluster_device(config.device, settings)
+    return cluster_device(name, settings)
 
 
 def open_executor(

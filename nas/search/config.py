@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -44,8 +44,10 @@ CHANGEABLE = {
     "data",
 }
 """Options that may change when a run is resumed: how much is run and where, not what."""
-REPEATABLE = {"sampler", "estimator", "device"}
+REPEATABLE = {"sampler", "estimator"}
 """Options that may be repeated when a run is resumed, with the values that it was begun with."""
+JOINING = {"device", "limits"}
+"""Options with which further devices join a run that is resumed."""
 
 
 def _default_workers() -> int:
@@ -70,7 +72,8 @@ class SearchConfig:
         data: Name or path of the data set.
         images_per_class: Number of images of each class to use, at most; None for all.
         estimator: Estimator of accuracy, with its settings behind a colon.
-        device: Device on which latency is measured.
+        device: Device on which latency is measured, or a list of several; networks are judged on
+            each of them, and the first one is that of the plain columns of tables.
         sampler: Sampler that proposes networks.
         references: Networks that are trained and measured for comparison.
         trials: Number of networks to evaluate.
@@ -100,7 +103,7 @@ class SearchConfig:
     data: str = defaults.DATA
     images_per_class: AtLeastOne | None = None
     estimator: str = defaults.ESTIMATOR
-    device: str = defaults.DEVICE
+    device: str | list[str] = defaults.DEVICE
     sampler: str = "known-cost"
     references: list[str] = dataclasses.field(
         default_factory=lambda: ["mixnet_s", "mixnet_m", "mobilenet_v2", "efficientnet_b0"]
@@ -124,6 +127,11 @@ class SearchConfig:
     latency: Literal["auto", "measured", "predicted"] = "auto"
     command: str = ""
     version: str = ""
+
+    @property
+    def devices(self) -> list[str]:
+        """The devices on which latency is measured, one or several."""
+        return [self.device] if isinstance(self.device, str) else self.device
 
     @property
     def networks_to_retrain(self) -> int:
@@ -173,23 +181,23 @@ def adapted(config: SearchConfig, document: Document) -> SearchConfig:
 # -- what a file may not decide alone -------------------------------------------------------------
 
 
-def code_and_addresses(config: SearchConfig) -> dict[str, str]:
+def code_and_addresses(config: SearchConfig) -> dict[str, list[str]]:
     """Return the settings that name code to run, or an address or a storage to connect to.
 
     A configuration may come from anybody; these settings count only if the user repeats them.
     """
     found = {}
     if looks_like_import(config.sampler):
-        found["sampler"] = config.sampler
+        found["sampler"] = [config.sampler]
     kind = config.estimator.partition(":")[0]
     if kind not in BUILT_IN_ESTIMATORS and looks_like_import(config.estimator):
-        found["estimator"] = config.estimator
-    if not _is_runtime(config.device):
-        found["device"] = config.device
+        found["estimator"] = [config.estimator]
+    if named := [device for device in config.devices if not _is_runtime(device)]:
+        found["device"] = named
     if config.storage is not None:
-        found["storage"] = _without_password(config.storage)
+        found["storage"] = [_without_password(config.storage)]
     if config.ray not in (None, "none", "local", "auto"):
-        found["ray"] = str(config.ray)
+        found["ray"] = [str(config.ray)]
     return found
 
 
@@ -225,8 +233,13 @@ def refuse_unconfirmed(config: SearchConfig, given: Mapping[str, Any], source: P
         )
 
 
-def _as_options(values: Mapping[str, str]) -> str:
-    return shlex.join(word for name, value in values.items() for word in (f"--{name}", value))
+def _as_options(options: Mapping[str, Sequence[str]]) -> str:
+    return shlex.join(
+        word
+        for name, values in options.items()
+        for value in values
+        for word in (f"--{name}", value)
+    )
 
 
 def resume_command(path: Path, config: SearchConfig) -> str:
@@ -243,7 +256,8 @@ def resumed_config(
 
     Args:
         recorded: Configuration that the run directory holds.
-        given: Options of the command line, by name; only `CHANGEABLE` and `REPEATABLE` ones.
+        given: Options of the command line, by name; only `CHANGEABLE`, `REPEATABLE` and `JOINING`
+            ones.
         path: Run directory.
         trusted: Whether the user trusts everything that the recorded configuration names.
 
@@ -265,10 +279,51 @@ def resumed_config(
             f"--data {given['data']}: whether these are still the run's images is known only of "
             f"the estimators {', '.join(TRAINABLE)}; omit --data"
         )
+    devices = _names(given.get("device"))
     if not trusted:
-        refuse_unconfirmed(recorded, given, path / "config.yaml")
+        confirmed = dict(given)
+        if not set(code_and_addresses(recorded).get("device", ())) <= set(devices):
+            confirmed.pop("device", None)  # another device; it does not take the place of these
+        refuse_unconfirmed(recorded, confirmed, path / "config.yaml")
+    given = {**given, **_with_further_devices(recorded, devices, given.get("limits", {}))}
     settings = dataclasses.replace(recorded, **given)
     return dataclasses.replace(settings, ray=None) if settings.ray == "none" else settings
+
+
+def _names(device: str | Sequence[str] | None) -> list[str]:
+    return [] if device is None else [device] if isinstance(device, str) else list(device)
+
+
+def _with_further_devices(
+    recorded: SearchConfig, named: Sequence[str], limits: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the devices and limits of a resumed run, which further devices may join.
+
+    A limit on latency that named no device keeps to the devices that the run had.
+
+    Raises:
+        MixnasError: If a limit is not one on the latency of a device that joins, or the run's
+            objective has room for one device only.
+    """
+    joining = [device for device in dict.fromkeys(named) if device not in recorded.devices]
+    allowed = {f"latency@{device}" for device in joining}
+    if wrong := [metric for metric in limits if metric not in allowed]:
+        raise MixnasError(
+            f"--limit {wrong[0]}: a resumed run keeps its limits; only a device that joins it may "
+            "bring one, as --device litert:cpu --limit latency@litert:cpu=8ms"
+        )
+    if not joining:
+        return {"device": recorded.device}
+    if recorded.objective != "pareto":
+        raise MixnasError(
+            f"--device {joining[0]}: the run's objective '{recorded.objective}' combines accuracy "
+            "with the latency on one device, so no other can join it; start a new run"
+        )
+    kept = dict(recorded.limits)
+    plain = kept.pop("latency", None)
+    if plain is not None:
+        kept = {**{f"latency@{device}": plain for device in recorded.devices}, **kept}
+    return {"device": [*recorded.devices, *joining], "limits": {**kept, **limits}}
 
 
 def _check_same_device(given: str | None, recorded: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,12 @@ from nas.accuracy.preparation import facts_before, prepare_estimator
 from nas.errors import MixnasError
 from nas.executors.base import Resources, default_resources
 from nas.files import network_file_system, taken_folder
-from nas.latency.prediction.predictor import Predictor
 from nas.named import AnyNetwork
 from nas.samplers import GenotypeSampler
 from nas.search.components import SearchComponents, open_components, open_executor
 from nas.search.config import SearchConfig, resume_command
+from nas.search.devices import SearchDevice, check_conditions
+from nas.search.devices.joining import joined
 from nas.search.directory import RunDirectory
 from nas.search.monitor import SearchMonitor
 from nas.search.placements import SearchPlacements
@@ -95,16 +97,18 @@ class Search:
                 open_storage(config.storage)
             else:
                 _warn_of_network(folder, console)
-            predictor, sampler = components.prepare(config, console)
+            devices, sampler = components.prepare(config, console)
             directory = RunDirectory.create(folder, lock)
             directory.write_space(document.data)
             config = components.recorded(config)
             directory.write_config(config)
-            return _assemble(directory, config, components, predictor, sampler, new=True)
+            return _assemble(directory, config, components, devices, sampler, new=True)
 
     @staticmethod
     def resume(directory: RunDirectory, config: SearchConfig, console: Console) -> Search:
-        """Open a run that was interrupted, or that is to be extended by more trials.
+        """Open a run that was interrupted, or that is to be extended by more trials or devices.
+
+        Where only devices join it, nothing is trained.
 
         Raises:
             MixnasError: If its files cannot be used.
@@ -116,9 +120,21 @@ class Search:
         _check_estimator(components.estimator, recorded or {})
         if config.storage is None:
             _warn_of_network(directory.path, console)
-        predictor, sampler = components.prepare(config, console)
+        before = directory.read_config()
+        if recorded is None or set(config.devices) <= set(before.devices):
+            devices, sampler = components.prepare(config, console)
+            directory.write_config(config)
+            new = recorded is None
+            return _assemble(directory, config, components, devices, sampler, new)
+        devices, sampler = components.prepare_devices(config, console)
+        config = joined(directory, before, config, components.space, devices, sampler, console)
         directory.write_config(config)
-        return _assemble(directory, config, components, predictor, sampler, new=recorded is None)
+        completed = _open_study(directory, config, components, sampler, new=False).completed()
+        if completed < config.trials or config.confirm != before.confirm:
+            components.prepare_estimator(config, console)
+            return _assemble(directory, config, components, devices, sampler)
+        scores = recorded.get(FACTS.format("accuracies")) or {}
+        return _assemble(directory, config, components, devices, sampler, scores=scores)
 
     def run(self, console: Console) -> bool:
         """Search until the requested number of trials is complete.
@@ -172,9 +188,7 @@ class Search:
                 executor.drain(queue)
             if self.runner.exhausted:
                 console.print(self.runner.exhausted, soft_wrap=True)
-            self.tables.measure_front(
-                self.runner.device, lambda: monitor.say("measuring the front")
-            )
+            self.tables.measure_front(lambda: monitor.say("measuring the front"))
 
     def _retrain(self, console: Console) -> None:
         """Retrain the best networks and the references, for longer and with several seeds."""
@@ -258,18 +272,15 @@ def _warn_of_network(folder: Path, console: Console) -> None:
         )
 
 
-def _assemble(
+def _open_study(
     directory: RunDirectory,
     config: SearchConfig,
     components: SearchComponents,
-    predictor: Predictor | None,
     sampler: GenotypeSampler,
     new: bool,
-) -> Search:
-    """Put a search together; its study is created if it is new."""
+) -> SearchStudy:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    device, estimator = components.device, components.estimator
-    study = SearchStudy(
+    return SearchStudy(
         storage=open_storage(config.storage or directory.storage),
         name=config.study,
         space=components.space,
@@ -277,21 +288,43 @@ def _assemble(
         objective=components.objective,
         seed=config.seed,
         new=new,
+        devices=config.devices,
     )
+
+
+def _assemble(
+    directory: RunDirectory,
+    config: SearchConfig,
+    components: SearchComponents,
+    devices: Sequence[SearchDevice],
+    sampler: GenotypeSampler,
+    new: bool = False,
+    scores: dict[str, Any] | None = None,
+) -> Search:
+    """Put a search together; its study is created if it is new.
+
+    Args:
+        directory: The run directory.
+        config: Configuration of the search.
+        components: What it names.
+        devices: The devices, prepared.
+        sampler: Proposes networks.
+        new: Whether to create the study.
+        scores: What the run's scores rest on, if nothing more is to be trained; None to ask the
+            estimator, which must be prepared.
+    """
+    estimator = components.estimator
+    study = _open_study(directory, config, components, sampler, new)
     study.record_space(directory.read_space())
-    study.check_facts("accuracies", estimator.fingerprint())
-    # The profile holds the machine's usual speed, which scales latencies.
-    profile = {"profile": device.profile.digest()}
-    study.check_facts("latencies", {**device.conditions.identity(), **profile})
-    directory.write_conditions(provenance(estimator, device, predictor, components.retraining))
+    if scores is None:
+        study.check_facts("accuracies", estimator.fingerprint())
+    check_conditions(study, devices)
+    directory.write_conditions(provenance(estimator, devices, components.retraining, scores))
     references = References(components.references, read_references(directory))
-    limits = components.latency_limits
     runner = TrialRunner(
         path=directory.path,
         study=study,
-        device=device,
-        predictor=predictor,
-        latency_limits=limits,
+        devices=devices,
         references=references,
         wanted=config.trials,
     )
@@ -301,7 +334,7 @@ def _assemble(
         space=components.space,
         study=study,
         references=references,
-        latency_limits=limits,
+        devices=devices,
         label=label_of(estimator),
         is_accuracy=is_accuracy_of(estimator),
         side=side_of(estimator),
@@ -310,7 +343,7 @@ def _assemble(
     return Search(
         config=config,
         estimator=estimator,
-        retraining=components.retraining,
+        retraining=components.retraining if scores is None else None,
         placements=components.placements,
         runner=runner,
         tables=tables,

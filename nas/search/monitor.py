@@ -74,8 +74,9 @@ class SearchMonitor:
 def _line(trial: OpenTrial, result: Result, is_accuracy: bool) -> str:
     if isinstance(result, Failure):
         return f"trial {trial.number} failed: {result.reason}"
-    latency = trial.latency.steady_ms if trial.latency else math.nan
+    latencies = [latency.steady_ms for latency in trial.latencies.values()] or [math.nan]
+    times = " / ".join(f"{milliseconds:.2f}" for milliseconds in latencies)
     return (
-        f"trial {trial.number}: {score_text(result.score, is_accuracy)}, {latency:.2f} ms, "
+        f"trial {trial.number}: {score_text(result.score, is_accuracy)}, {times} ms, "
         f"{format_count(trial.cost.madds)} MAdds, {result.seconds:.0f} s"
     )

@@ -3,48 +3,56 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
-from analysis.read.runs import DEPTHWISE, SCALE
+from analysis.read.runs import DEPTHWISE, DEVICES, SCALE
 from nas.accuracy import Estimator, is_accuracy_of, label_of
-from nas.latency import Device
-from nas.latency.prediction.predictor import Predictor
 from nas.machine import machine_name, usable_cores
+from nas.search.devices import SearchDevice
 
 PACKAGES = ("mixnas", "torch", "onnxruntime", "optuna", "ray", "numpy")
 
 
 def provenance(
     estimator: Estimator,
-    device: Device,
-    predictor: Predictor | None,
+    devices: Sequence[SearchDevice],
     retraining: Estimator | None = None,
+    scores: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return what the scores and latencies of a run depend on, as plain data.
 
     Args:
         estimator: Estimator that gives the scores.
-        device: Device that measures the latencies.
-        predictor: Predictor of latency that the search uses, if any.
+        devices: Devices of the latencies, the first one first.
         retraining: Estimator that retrains the best networks, if any are retrained.
+        scores: What the scores depend on, as the run records it; None to ask the estimator.
     """
     found = {
         "machine": machine_name(),
         "cores": usable_cores(),
         "python": platform.python_version(),
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
-        "scores": estimator.fingerprint(),
+        "scores": estimator.fingerprint() if scores is None else scores,
         SCALE: {"label": label_of(estimator), "is_accuracy": is_accuracy_of(estimator)},
-        "latencies": device.conditions.identity(),
+        **_latencies(devices[0]),
     }
-    if curve := device.profile.depthwise_ms:
-        found[DEPTHWISE] = {f"{kernel}x{kernel}": ms for kernel, ms in curve.items()}
+    if further := {each.name: _latencies(each) for each in devices[1:]}:
+        found[DEVICES] = further
     if retraining is not None:
         found["retraining"] = retraining.fingerprint()
-    if predictor is not None and predictor.card is not None:
-        card = asdict(predictor.card)
+    return found
+
+
+def _latencies(each: SearchDevice) -> dict[str, Any]:
+    """Return what the latencies on one device depend on."""
+    found: dict[str, Any] = {"latencies": each.device.conditions.identity()}
+    if curve := each.device.profile.depthwise_ms:
+        found[DEPTHWISE] = {f"{kernel}x{kernel}": ms for kernel, ms in curve.items()}
+    if each.predictor is not None and each.predictor.card is not None:
+        card = asdict(each.predictor.card)
         del card["errors"]
         found["predictor"] = card
     return found

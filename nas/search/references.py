@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
+from analysis.schema import on_device
 from nas.accuracy import Estimate
 from nas.cost import count
 from nas.errors import UnrunnableError
 from nas.executors.base import Failure
 from nas.formats.arch_string import arch_string
-from nas.latency import Device, Latency, measure_quietly
+from nas.latency import Latency, measure_quietly
 from nas.named import AnyNetwork, TimmNetwork
+from nas.search.devices import SearchDevice
 from nas.search.directory import RunDirectory
-from nas.study.table import estimate_columns, latency_columns
+from nas.study.table import (
+    LATENCY_COLUMNS,
+    columns_by_device,
+    estimate_columns,
+    latency_columns,
+)
 
 RESULT_COLUMNS = [
     "name",
@@ -62,40 +69,109 @@ class References:
         known = {row["name"] for row in self.rows}
         return [name for name in self.specs if name not in known]
 
-    def measure(self, device: Device) -> dict[str, Latency]:
-        """Measure those that have no row yet; one that the device cannot run gets a failed row."""
+    def measure(self, devices: Sequence[SearchDevice]) -> dict[str, dict[str, Latency]]:
+        """Measure those that have no row yet, and those with a row that lacks a device's latency.
+
+        Args:
+            devices: Devices of the search, the first one first.
+
+        Returns:
+            The latencies of those that have no row, by device. One that no device can run has none,
+            but gets a failed row.
+        """
         latencies = {}
         for name in self.missing():
-            try:
-                latencies[name] = measure_quietly(device, self.specs[name])
-            except UnrunnableError as error:
-                self._add(name, {}, Failure(str(error)), 0)
+            latencies[name], reasons = self._measured(name, devices)
+            if not latencies[name]:
+                del latencies[name]
+                self._add(name, {d.name: {} for d in devices}, Failure("; ".join(reasons)), 0)
+        for row in self.rows:
+            self._complete(row, devices)
         return latencies
 
-    def measure_again(self, device: Device, begin: Callable[[], None], attempts: int) -> None:
+    def _measured(
+        self, name: str, devices: Iterable[SearchDevice]
+    ) -> tuple[dict[str, Latency], list[str]]:
+        """Return a reference's latencies by device, and why devices cannot run it."""
+        latencies, reasons = {}, []
+        for each in devices:
+            try:
+                latencies[each.name] = measure_quietly(each.device, self.specs[name])
+            except UnrunnableError as error:
+                reasons.append(str(error))
+        return latencies, reasons
+
+    def _complete(self, row: dict[str, Any], devices: Sequence[SearchDevice]) -> None:
+        """Measure the network of a row on the devices that joined the run after it was made."""
+        if len(devices) < 2 or row["state"] != "complete" or row["name"] not in self.specs:
+            return
+        first, *others = devices
+        if on_device("latency_ms", first.name) not in row:  # the plain columns are the first one's
+            row |= {on_device(name, first.name): row.get(name) for name in LATENCY_COLUMNS}
+        lacking = [each for each in others if on_device("latency_ms", each.name) not in row]
+        latencies, _ = self._measured(row["name"], lacking)
+        for each in lacking:
+            known = latencies[each.name].to_dict() if each.name in latencies else {}
+            columns = latency_columns(known).items()
+            row |= {on_device(name, each.name): value for name, value in columns}
+
+    def measure_again(
+        self, devices: Sequence[SearchDevice], begin: Callable[[], None], attempts: int
+    ) -> None:
         """Measure those once more whose latency was noisy; a quiet measurement takes its place.
 
         Args:
-            device: Device that measures.
+            devices: Devices of the search, the first one first.
             begin: Called before each measurement.
             attempts: Number of measurements of each, at most.
         """
-        noisy = [row for row in self.rows if row.get("latency_noise") and row["name"] in self.specs]
-        for row in noisy:
-            begin()
-            try:
-                latency = measure_quietly(device, self.specs[row["name"]], attempts)
-            except UnrunnableError:  # though it ran before; the row keeps its remark
+        for row in self.rows:
+            if row["name"] not in self.specs:
                 continue
-            if not latency.noise:
-                row.update(latency_columns(latency.to_dict()))
+            for each in devices:
+                several = len(devices) > 1
+                noise = on_device("latency_noise", each.name) if several else "latency_noise"
+                if not row.get(noise):
+                    continue
+                begin()
+                try:
+                    latency = measure_quietly(each.device, self.specs[row["name"]], attempts)
+                except UnrunnableError:  # though it ran before; the row keeps its remark
+                    continue
+                if not latency.noise:
+                    self._replace(row, latency_columns(latency.to_dict()), each, devices)
 
-    def add(self, name: str, latency: Latency, result: Estimate | Failure, seed: int) -> None:
-        """Add the row of a reference that was evaluated."""
-        self._add(name, latency.to_dict(), result, seed)
+    @staticmethod
+    def _replace(
+        row: dict[str, Any],
+        columns: dict[str, Any],
+        device: SearchDevice,
+        devices: Sequence[SearchDevice],
+    ) -> None:
+        if device is devices[0]:
+            row |= columns
+        if len(devices) > 1:
+            row |= {on_device(name, device.name): value for name, value in columns.items()}
+
+    def add(
+        self,
+        name: str,
+        latencies: Mapping[str, Latency],
+        result: Estimate | Failure,
+        seed: int,
+        devices: Sequence[SearchDevice],
+    ) -> None:
+        """Add the row of a reference that was evaluated; a device that cannot run it has none."""
+        known = {each.name: latencies.get(each.name) for each in devices}
+        data = {device: latency.to_dict() if latency else {} for device, latency in known.items()}
+        self._add(name, data, result, seed)
 
     def _add(
-        self, name: str, latency: dict[str, Any], result: Estimate | Failure, seed: int
+        self,
+        name: str,
+        latencies: Mapping[str, dict[str, Any]],
+        result: Estimate | Failure,
+        seed: int,
     ) -> None:
         failed = isinstance(result, Failure)
         self.rows.append(
@@ -106,7 +182,7 @@ class References:
                 "spec_hash": self.specs[name].digest(),
                 **_described(self.specs[name]),
                 **estimate_columns({} if isinstance(result, Failure) else asdict(result)),
-                **latency_columns(latency),
+                **columns_by_device(latencies),
                 "seed": seed,
             }
         )

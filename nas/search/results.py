@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.printable import fit
+from analysis.read.devices import table_on
 from analysis.read.runs import plain
 from analysis.statistics.fronts import Front
 from analysis.statistics.retraining import (
@@ -20,6 +21,7 @@ from analysis.statistics.retraining import (
 )
 from analysis.units import score_text
 from nas import cli
+from nas.search.devices.results import DeviceResults
 from nas.search.references import RESULT_COLUMNS, records
 from nas.units import format_count, number_of
 
@@ -49,6 +51,8 @@ class Results:
         best: Name of the network in ``best.yaml``.
         side: Side of the images that scores rest on, in pixels; None if it is not known.
         retraining_side: The same of the retrained networks.
+        several: The results by device; None if there is only one. The others are those of the
+            first device.
     """
 
     path: Path
@@ -61,10 +65,7 @@ class Results:
     is_accuracy: bool = True
     side: int | None = None
     retraining_side: int | None = None
-
-    def _members(self) -> pd.DataFrame:
-        rows = self.front.rows
-        return rows.assign(name=[f"trial_{number}" for number in rows["number"]])
+    several: DeviceResults | None = None
 
     def to_dict(self, completed: int) -> dict[str, Any]:
         """Return a summary as plain data.
@@ -77,7 +78,7 @@ class Results:
             "completed": completed,
             "hypervolume": self.front.hypervolume,
             "reference_point": self.front.reference,
-            "pareto": records(self._members()[RESULT_COLUMNS]),
+            "pareto": records(_members(self.front)[RESULT_COLUMNS]),
             "score": self.label,
             "score_is_accuracy": self.is_accuracy,
             "resolution": self.side,
@@ -89,15 +90,35 @@ class Results:
             ],
             "best": str(self.path / "best.yaml"),
             "report": str(self.page),
+            **({} if self.several is None else self.several.to_dict(self.path)),
         }
 
     def print(self, data: str, device: str) -> None:
-        """Print the Pareto front and the references, the fastest network first."""
-        rows = [("front", row) for row in records(self._members()[RESULT_COLUMNS])]
-        known = self.references.reindex(columns=RESULT_COLUMNS).dropna(subset=["latency_ms"])
+        """Print the Pareto front and the references, the fastest network first.
+
+        Args:
+            data: Name of the data set.
+            device: Name of the first device.
+        """
+        fronts = {device: self.front} if self.several is None else self.several.fronts
+        for name, front in fronts.items():
+            self._print_front(front, table_on(self.references, name), data, name)
+        if self.several is not None:
+            self.several.print(self.label, self.is_accuracy)
+        if len(self.retrained):
+            self._print_retrained()
+        cli.print_text(f"report: {self.page}")
+        if self.several is not None:
+            self.several.print_files(self.path)
+        cli.print_text(f"best:   {self.path / 'best.yaml'}")
+
+    def _print_front(self, front: Front, references: pd.DataFrame, data: str, device: str) -> None:
+        rows = [("front", row) for row in records(_members(front)[RESULT_COLUMNS])]
+        known = references.reindex(columns=RESULT_COLUMNS).dropna(subset=["latency_ms"])
         rows += [("reference", row) for row in records(known)]
+        where = "" if self.several is None else f" on {device}"
         cli.print_table(
-            f"Pareto front of {number_of(self.front.n, 'network')}"
+            f"Pareto front{where} of {number_of(front.n, 'network')}"
             + (", with the references" if len(known) else ""),
             ["network", "", self.label, "latency (ms)", "p10 to p90", "", "MAdds", "params"],
             [
@@ -107,10 +128,6 @@ class Results:
             f"{self.label}: on {data}{_at(self.side)}, one seed; "
             f"latency: on {device}, one image, deployed form",
         )
-        if len(self.retrained):
-            self._print_retrained()
-        cli.print_text(f"report: {self.page}")
-        cli.print_text(f"best:   {self.path / 'best.yaml'}")
 
     def _print_retrained(self) -> None:
         times = max(row.n for row in confirmed(self.retrained))
@@ -125,6 +142,10 @@ class Results:
             "split was used for this table only. A lead smaller than the smallest visible one "
             "could not have been told from noise. " + comparison_note(self.retrained, self.best),
         )
+
+
+def _members(front: Front) -> pd.DataFrame:
+    return front.rows.assign(name=[f"trial_{number}" for number in front.rows["number"]])
 
 
 def _at(side: int | None) -> str:

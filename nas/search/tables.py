@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
+from analysis.read.devices import JOINT, file_names, joint_objectives, table_on
 from analysis.read.runs import OBJECTIVES
 from analysis.report.page import write_report
+from analysis.schema import LIMITED, on_device
+from analysis.statistics.devices import device_losses
 from analysis.statistics.fronts import Front, pareto_front
 from analysis.statistics.retraining import confirmed
 from nas import cli
 from nas.errors import MixnasError, UnrunnableError
-from nas.latency import Device, measure_quietly
-from nas.limits import Limit
+from nas.latency import measure_quietly
 from nas.search.config import SearchConfig
+from nas.search.devices import ATTEMPTS, SearchDevice
+from nas.search.devices.results import DeviceResults
 from nas.search.directory import RunDirectory
 from nas.search.references import References
 from nas.search.results import Results
 from nas.search.retraining import retrained
-from nas.search.trials import ATTEMPTS
 from nas.space import Space
 from nas.space.rows import genotype_of_row
 from nas.spec import NetworkSpec
@@ -38,7 +42,7 @@ class RunTables:
         space: Space of the trials' networks.
         study: Study that records the trials.
         references: Reference networks.
-        latency_limits: Limits on latency.
+        devices: Devices of the search, the first one first.
         label: What the estimator's scores are called.
         is_accuracy: Whether they are accuracies, which are shown in percent.
         side: Side of the images that scores rest on, in pixels; None if it is not known.
@@ -50,7 +54,7 @@ class RunTables:
     space: Space
     study: SearchStudy
     references: References
-    latency_limits: list[Limit]
+    devices: Sequence[SearchDevice]
     label: str
     is_accuracy: bool = True
     side: int | None = None
@@ -72,69 +76,100 @@ class RunTables:
             ) from None
 
     def _write(self, table: pd.DataFrame) -> None:
-        table["within_limits"] = table["number"].isin(self._within(table)["number"])
+        table = self._judged(table)
         self.directory.write_table("trials", table)
         if self.references.rows:
             self.directory.write_table("references", self.references.table())
-        front = self._front(table)
-        self.directory.write_table("pareto", front.rows)
-        best = self._best_row(table)
-        if best is None:
-            (self.directory.path / "best.yaml").unlink(missing_ok=True)
-        else:
-            genotype = genotype_of_row(best.to_dict(), self.space)
-            name = f"{self.space.name}_trial_{best['number']}"
-            self.space.decode(genotype, name).save(self.directory.path / "best.yaml")
+        first, *others = self.devices
+        self._write_front("", self._front(table, first).rows, self._best_row(table, first))
+        if not others:
+            return
+        files = file_names([each.name for each in self.devices])
+        for each in self.devices:
+            rows, best = self._front(table, each).rows, self._best_row(table, each)
+            self._write_front(f"@{files[each.name]}", rows, best)
+        joint = self._joint_front(table).rows
+        self._write_front(f"@{JOINT}", joint, _highest(joint))
 
-    def measure_front(self, device: Device, begin: Callable[[], None]) -> None:
+    def _judged(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return a table of trials with the columns that say which limits they keep."""
+        kept = {
+            each.name: table["number"].isin(self._within(table, each)["number"])
+            for each in self.devices
+        }
+        columns = {LIMITED: kept[self.devices[0].name]}
+        if len(self.devices) > 1:
+            columns |= {on_device(LIMITED, name): column for name, column in kept.items()}
+        return table.assign(**columns)
+
+    def _write_front(self, suffix: str, rows: pd.DataFrame, best: pd.Series | None) -> None:
+        """Write a front, and the best network of it, if there is one."""
+        self.directory.write_table(f"pareto{suffix}", rows)
+        file = self.directory.path / f"best{suffix}.yaml"
+        if best is None:
+            file.unlink(missing_ok=True)
+            return
+        genotype = genotype_of_row(best.to_dict(), self.space)
+        self.space.decode(genotype, f"{self.space.name}_trial_{best['number']}").save(file)
+
+    def measure_front(self, begin: Callable[[], None]) -> None:
         """Measure what a report shows first, as far as its latency was predicted or noisy.
 
-        These are the references, the best network and the front. A measurement may take a network
-        off the front and put another one on it, so this repeats until the whole front is measured.
+        These are the references, and the best network and the front of each device and of all. A
+        measurement may take a network off a front and put another one on it, so this repeats until
+        all fronts are measured.
 
         Args:
-            device: Device that measures.
             begin: Called before each measurement.
         """
-        self.references.measure_again(device, begin, ATTEMPTS)
-        again: set[int] = set()
+        self.references.measure_again(self.devices, begin, ATTEMPTS)
+        again: set[tuple[int, str]] = set()
         while True:
-            doubtful = self._doubtful(again)
-            if doubtful.empty:
+            table = self.study.table()
+            doubtful = {each.name: self._doubtful(table, each, again) for each in self.devices}
+            if all(rows.empty for rows in doubtful.values()):
                 return
-            for row in doubtful.to_dict("records"):
-                begin()
-                again.add(int(row["number"]))
-                spec = self.space.decode(genotype_of_row(row, self.space))
-                try:
-                    latency = measure_quietly(device, spec, ATTEMPTS)
-                except UnrunnableError:  # its latency was predicted, but the device cannot run it
-                    continue
-                if row["latency_source"] == "predicted" or not latency.noise:
-                    self.study.confirm(int(row["number"]), latency)
+            for each in self.devices:
+                for row in doubtful[each.name].to_dict("records"):
+                    begin()
+                    again.add((int(row["number"]), each.name))
+                    self._measure_again(row, each)
 
-    def _doubtful(self, again: set[int]) -> pd.DataFrame:
+    def _measure_again(self, row: Mapping[Hashable, Any], each: SearchDevice) -> None:
+        spec = self.space.decode(genotype_of_row(row, self.space))
+        try:
+            latency = measure_quietly(each.device, spec, ATTEMPTS)
+        except UnrunnableError:  # its latency was predicted, but the device cannot run it
+            return
+        if row["latency_source"] == "predicted" or not latency.noise:
+            self.study.confirm(int(row["number"]), latency, each.name)
+
+    def _doubtful(
+        self, table: pd.DataFrame, each: SearchDevice, again: Container[tuple[int, str]]
+    ) -> pd.DataFrame:
         """Return the networks that a report shows first and that lack a quiet measurement."""
-        table = self.study.table()
-        best = self._best_row(table)
-        numbers = set(self._front(table).rows["number"]) - again
+        best = self._best_row(table, each)
+        numbers = set(self._front(table, each).rows["number"])
         if best is not None:
-            numbers |= {best["number"]} - again
-        shown = table[table["number"].isin(numbers)]
+            numbers.add(best["number"])
+        if len(self.devices) > 1:
+            numbers |= set(self._joint_front(table).rows["number"])
+        numbers = {number for number in numbers if (number, each.name) not in again}
+        shown = table_on(table[table["number"].isin(numbers)], each.name)
         noisy = shown["latency_noise"].fillna("") != ""
         return shown[noisy | (shown["latency_source"] == "predicted")]
 
-    def _best_row(self, table: pd.DataFrame) -> pd.Series | None:
-        """Return the best network of the front, or the one with the highest reward.
+    def _best_row(self, table: pd.DataFrame, each: SearchDevice) -> pd.Series | None:
+        """Return the best network of a device's front, or the one with the highest reward.
 
         Retraining results decide if there are any; otherwise scores do.
         """
-        within = self._within(table)
+        within = self._within(table, each)
         if within.empty:
             return None
         if self.study.objective.target_ms is not None:
             return within.sort_values("reward", ascending=False).iloc[0]
-        ordered = self._ordered_front(table)
+        ordered = self._ordered_front(table, each)
         validation = {row.name: row.validation for row in confirmed(retrained(self.directory))}
         names = [f"trial_{number}" for number in ordered["number"]]
         if names[0] not in validation:  # nothing was retrained, or a better network was found since
@@ -142,44 +177,57 @@ class RunTables:
         means = [validation.get(name, -1.0) for name in names]
         return ordered.iloc[means.index(max(means))]
 
-    def _ordered_front(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the front, the highest score first."""
-        rows = self._front(table).rows
+    def _ordered_front(self, table: pd.DataFrame, each: SearchDevice) -> pd.DataFrame:
+        """Return a device's front, the highest score first."""
+        rows = self._front(table, each).rows
         return rows.sort_values(["score", "latency_ms"], ascending=[False, True])
 
     def best_networks(self, most: int) -> dict[str, NetworkSpec]:
-        """Return the `most` best networks, by the names of their trials."""
+        """Return the `most` best networks for each device, by the names of their trials."""
         table = self.study.table()
-        if self.study.objective.target_ms is None:
-            rows = self._ordered_front(table).head(most)
-        else:
-            rows = self._within(table).sort_values("reward", ascending=False).head(most)
-        return {
-            f"trial_{row['number']}": self.space.decode(genotype_of_row(row, self.space))
-            for row in rows.to_dict("records")
-        }
+        found: dict[str, NetworkSpec] = {}
+        for each in self.devices:
+            if self.study.objective.target_ms is None:
+                rows = self._ordered_front(table, each).head(most)
+            else:
+                rows = self._within(table, each).sort_values("reward", ascending=False).head(most)
+            found |= {
+                f"trial_{row['number']}": self.space.decode(genotype_of_row(row, self.space))
+                for row in rows.to_dict("records")
+            }
+        return found
 
-    def _within(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the complete trials that keep the limits on latency, as far as it is known now."""
-        done = table[table["state"] == "complete"]
-        for limit in self.latency_limits:
+    def _within(self, table: pd.DataFrame, each: SearchDevice) -> pd.DataFrame:
+        """Return the complete trials that keep the limits on a device, as far as it is known now.
+
+        Plain columns are those of the device.
+        """
+        done = table_on(table[table["state"] == "complete"], each.name)
+        done = done[done["latency_ms"].notna()]  # what joined later may not run all networks
+        for limit in each.limits:
             kept = [limit.violation(value) == 0 for value in done["latency_ms"]]
             done = done.loc[pd.Series(kept, index=done.index, dtype=bool)]
         return done
 
-    def _front(self, table: pd.DataFrame) -> Front:
-        return pareto_front(self._within(table), OBJECTIVES)
+    def _front(self, table: pd.DataFrame, each: SearchDevice) -> Front:
+        return pareto_front(self._within(table, each), OBJECTIVES)
+
+    def _joint_front(self, table: pd.DataFrame) -> Front:
+        """Return the front of scores and all latencies, of networks that keep all limits."""
+        numbers = [set(self._within(table, each)["number"]) for each in self.devices]
+        within = table[table["number"].isin(set.intersection(*numbers))]
+        return pareto_front(within, joint_objectives([each.name for each in self.devices]))
 
     def report(self, json: bool) -> None:
         """Write the report; print the Pareto front and the references, as a table or as JSON."""
         page = write_report(self.directory.path)
         table = self.study.table()
-        front = self._front(table)
-        best = self._best_row(table)
+        first = self.devices[0]
+        best = self._best_row(table, first)
         results = Results(
             path=self.directory.path,
             page=page,
-            front=front,
+            front=self._front(table, first),
             references=self.references.table(),
             label=self.label,
             is_accuracy=self.is_accuracy,
@@ -187,8 +235,32 @@ class RunTables:
             retraining_side=self.retraining_side,
             retrained=retrained(self.directory),
             best="" if best is None else f"trial_{best['number']}",
+            several=self._several(table),
         )
         if json:
             cli.print_json(results.to_dict(self.study.completed()))
         else:
-            results.print(self.config.data, self.config.device)
+            results.print(self.config.data, first.name)
+
+    def _several(self, table: pd.DataFrame) -> DeviceResults | None:
+        """Return the results by device; None if there is only one."""
+        if len(self.devices) < 2:
+            return None
+        winners = {each.name: self._best_row(table, each) for each in self.devices}
+        fronts = {each.name: self._front(table, each) for each in self.devices}
+        return DeviceResults(
+            fronts=fronts,
+            joint=self._joint_front(table),
+            winners={name: int(r["number"]) for name, r in winners.items() if r is not None},
+            losses=device_losses(
+                table,
+                fronts,
+                {each.name: self._within(table, each) for each in self.devices},
+                {name: int(row["number"]) for name, row in winners.items() if row is not None},
+            ),
+        )
+
+
+def _highest(rows: pd.DataFrame) -> pd.Series | None:
+    """Return the row with the highest score; None if there is none."""
+    return None if rows.empty else rows.sort_values("score", ascending=False).iloc[0]

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nas.errors import ExhaustedError, MixnasError, OutOfRangeError, UnrunnableError
+from nas.errors import ExhaustedError, MixnasError, UnrunnableError
 from nas.executors.base import Failure, Key, Result, Task
-from nas.latency import Device, Latency, measure_quietly
-from nas.latency.prediction.predictor import Predictor
+from nas.latency import Latency
 from nas.limits import Limit
+from nas.search.devices import SearchDevice
 from nas.search.references import References
-from nas.spec import NetworkSpec
 from nas.study import OpenTrial, SearchStudy
 
 TRIALS_PER_WORKER = 2  # begun in one round of measuring, when measuring and training alternate
-ATTEMPTS = 2  # at measuring a latency while the machine is noisy
 MOST_IN_VAIN = 8  # trials without a result, beyond three for each with one, before giving up
 
 
@@ -29,9 +28,7 @@ class TrialRunner:
     Attributes:
         path: Run directory, for messages.
         study: Study that records the trials.
-        device: Device that measures latency.
-        predictor: Predictor that takes the device's place; None to measure.
-        latency_limits: Limits on latency.
+        devices: Devices whose latencies count, the first one first.
         references: Reference networks.
         wanted: Number of trials to complete.
         running: Trials under way, by number.
@@ -40,15 +37,13 @@ class TrialRunner:
 
     path: Path
     study: SearchStudy
-    device: Device
-    predictor: Predictor | None
-    latency_limits: list[Limit]
+    devices: Sequence[SearchDevice]
     references: References
     wanted: int
     running: dict[int, OpenTrial] = field(default_factory=dict)
     exhausted: str = ""
     _earlier: tuple[int, int] = (0, 0)  # trials that ended before, without and with a result
-    _reference_latencies: dict[str, Latency] = field(default_factory=dict)
+    _reference_latencies: dict[str, dict[str, Latency]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Count the trials that ended before; a resumed search ignores earlier failures."""
@@ -57,7 +52,7 @@ class TrialRunner:
     @property
     def needs_quiet(self) -> bool:
         """Whether latency is measured on this machine, which must not train at the same time."""
-        return self.predictor is None and self.device.local
+        return any(device.needs_quiet for device in self.devices)
 
     @property
     def left(self) -> int:
@@ -82,7 +77,8 @@ class TrialRunner:
     def begin(self, n: int) -> dict[Key, Task]:
         """Begin at most `n` trials that keep the limits on latency; return their tasks.
 
-        The trials of networks that break a limit, or that the device cannot run, end here.
+        The trials of networks that no device admits, or that a device cannot run, end here: with
+        several devices, a network that breaks the limits of one is of use on the others.
         """
         tasks: dict[Key, Task] = {}
         refused = 0
@@ -100,32 +96,26 @@ class TrialRunner:
         return tasks
 
     def _keeps_limits(self, trial: OpenTrial) -> bool:
-        """Record a trial's latency; return whether the trial continues."""
-        try:
-            latency = self._latency(trial.spec)
-        except UnrunnableError as error:
-            self.study.fail(trial, str(error))
-            return False
-        self.study.note_latency(trial, latency)
-        for limit in self.latency_limits:
-            if _surely_broken(limit, latency):
-                source = "predicted " if latency.source == "predicted" else ""
-                reason = f"{source}latency {latency.steady_ms:.2f} ms breaks {limit}"
-                self.study.prune(trial, reason)
-                return False
-        return True
-
-    def _latency(self, spec: NetworkSpec) -> Latency:
-        if self.predictor is not None:
+        """Record a trial's latencies; return whether the trial continues."""
+        broken: list[tuple[Latency, Limit]] = []
+        for device in self.devices:
             try:
-                return self.predictor.predict(spec, self.device.form_choice())
-            except OutOfRangeError:  # the table's latency_source tells
-                pass
-        return measure_quietly(self.device, spec, ATTEMPTS)
+                latency = device.latency(trial.spec)
+            except UnrunnableError as error:
+                where = f"{device.name}: " if len(self.devices) > 1 else ""
+                self.study.fail(trial, f"{where}{error}")
+                return False
+            self.study.note_latency(trial, latency, device.name)
+            if limit := device.broken(latency):
+                broken.append((latency, limit))
+        if len(broken) < len(self.devices):
+            return True
+        self.study.prune(trial, _reason(broken))
+        return False
 
     def begin_references(self) -> dict[Key, Task]:
         """Measure the references that have not been evaluated; return their tasks, by name."""
-        self._reference_latencies = self.references.measure(self.device)
+        self._reference_latencies = self.references.measure(self.devices)
         return {
             name: Task(self.references.specs[name], self.study.seed)
             for name in self._reference_latencies
@@ -143,8 +133,8 @@ class TrialRunner:
     def end(self, key: Key, result: Result) -> OpenTrial | None:
         """Record the result of a trial (by its number) or of a reference (by its name)."""
         if isinstance(key, str):
-            latency = self._reference_latencies[key]
-            self.references.add(key, latency, result, self.study.seed)
+            latencies = self._reference_latencies[key]
+            self.references.add(key, latencies, result, self.study.seed, self.devices)
             return None
         trial = self.running.pop(key)
         if isinstance(result, Failure):
@@ -167,7 +157,7 @@ class TrialRunner:
         completed = self.study.completed() - self._earlier[1]
         if len(reasons) < MOST_IN_VAIN + 3 * completed:
             return
-        kinds = Counter(reason.partition(" breaks ")[2] or reason for reason in reasons)
+        kinds = Counter(re.split(" breaks? ", reason, maxsplit=1)[-1] for reason in reasons)
         reason, times = kinds.most_common(1)[0]
         raise MixnasError(
             f"{len(reasons)} trials ended without a result and {completed} with one; the most "
@@ -177,8 +167,11 @@ class TrialRunner:
         )
 
 
-def _surely_broken(limit: Limit, latency: Latency) -> bool:
-    """Return whether a latency breaks a limit; a predicted one, throughout its error bar."""
-    if latency.source == "measured":
-        return limit.violation(latency.steady_ms) > 0
-    return min(limit.violation(latency.low_ms), limit.violation(latency.high_ms)) > 0
+def _reason(broken: Sequence[tuple[Latency, Limit]]) -> str:
+    """Return why the latencies of a network end its trial."""
+    latencies = " and ".join(
+        f"{'predicted ' if latency.source == 'predicted' else ''}latency {latency.steady_ms:.2f} ms"
+        for latency, _ in broken
+    )
+    verb = "breaks" if len(broken) == 1 else "break"
+    return f"{latencies} {verb} {' and '.join(str(limit) for _, limit in broken)}"

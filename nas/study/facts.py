@@ -132,20 +132,21 @@ def _check_parameters(trial: FrozenTrial, distributions: Mapping[str, BaseDistri
 def _problem(trial: FrozenTrial, values: int) -> str:
     """Return what is wrong with a trial; empty if nothing is."""
     known = trial.user_attrs
-    latency, estimate = known.get("latency"), known.get("estimate") or {}
-    for name in ("latency", "estimate", "cost"):
+    latencies = {name: latency for name, latency in known.items() if name.startswith("latency")}
+    estimate = known.get("estimate") or {}
+    for name in (*latencies, "estimate", "cost"):
         if not isinstance(known.get(name, {}), dict):
             return f"'{name}' is not a mapping"
     if not all(_is_number(cost) for cost in known.get("cost", {}).values()):
         return "'cost' holds something else than numbers"
-    if latency is not None and not is_latency(latency):
+    if not all(map(is_latency, latencies.values())):
         return "its latency lacks a number or its source"
     scores = [number for n in ("score", "accuracy") if (number := estimate.get(n)) is not None]
     others = [number for n in ("loss", "seconds") if (number := estimate.get(n)) is not None]
     if not all(map(_is_number, scores)) or not all(isinstance(n, int | float) for n in others):
         return "its estimate holds something else than numbers"
     if trial.state == TrialState.COMPLETE:
-        if latency is None or not scores:
+        if "latency" not in latencies or not scores:
             return "it is complete, but has no score or no latency"
         if len(trial.values or ()) != values or not all(map(_is_number, trial.values)):
             return f"it is complete, but does not have {number_of(values, 'value')}"

@@ -7,7 +7,7 @@ import re
 import shlex
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import optuna
 from alembic.script import ScriptDirectory
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.exceptions import StorageInternalError
+from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._rdb import models
@@ -25,6 +26,7 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, SQLA
 from sqlalchemy.orm import Session
 
 from nas.errors import MixnasError
+from nas.objective import Direction
 
 _SECRETS = ("password", "sslpassword")  # keys of a URL's query that may hold a password
 _LOCK = 0x6D69786E6173  # our key among the advisory locks of a database ("mixnas" in ASCII)
@@ -218,3 +220,36 @@ def study_attributes(text: str, name: str) -> dict[str, Any] | None:
             if study.study_name == name:
                 return dict(study.user_attrs)
     return None
+
+
+def create_study(
+    storage: BaseStorage, name: str, sampler: BaseSampler, directions: Sequence[Direction]
+) -> optuna.Study:
+    """Create a study.
+
+    Raises:
+        MixnasError: If the storage has a study of that name.
+    """
+    try:
+        return optuna.create_study(
+            storage=storage, sampler=sampler, study_name=name, directions=directions
+        )
+    except optuna.exceptions.DuplicatedStudyError:
+        raise MixnasError(
+            f"the storage already has a study '{name}'; choose another --out, or continue that "
+            "study with --resume"
+        ) from None
+
+
+def load_study(storage: BaseStorage, name: str, sampler: BaseSampler) -> optuna.Study:
+    """Open a study.
+
+    Raises:
+        MixnasError: If the storage has no study of that name.
+    """
+    try:
+        return optuna.load_study(study_name=name, storage=storage, sampler=sampler)
+    except KeyError:
+        raise MixnasError(
+            f"the storage has no study '{name}'; check that --storage names the storage of the run"
+        ) from None

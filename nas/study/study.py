@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -22,8 +22,9 @@ from nas.objective import Objective
 from nas.samplers import GenotypeSampler, Proposal, distributions
 from nas.space import Genotype, Space
 from nas.spec import NetworkSpec
-from nas.study.facts import FACTS, SPACE, check_trials, compare_facts, is_latency, plain_document
-from nas.study.storage import storage_errors
+from nas.study.facts import FACTS, SPACE, check_trials, compare_facts, plain_document
+from nas.study.latencies import confirmed_attribute, confirmed_latencies, latency_attribute
+from nas.study.storage import create_study, load_study, storage_errors
 from nas.study.table import trial_table
 
 INTERRUPTED = "interrupted"
@@ -32,7 +33,6 @@ GIVEN_UP = "given up"
 """Prefix of the reason of a pruned trial whose early stages were not good enough."""
 MOST_INTERRUPTIONS = 3
 """Number of interruptions after which a network is taken for their cause and not tried again."""
-_CONFIRMED = "confirmed latency of trial "
 
 
 @dataclass
@@ -45,7 +45,8 @@ class OpenTrial:
         genotype: Genotype of the network.
         spec: Specification of the network, named after the trial.
         cost: Exact costs of the network.
-        latency: Latency of the network; None until it is known.
+        latencies: Latencies of the network by device, the search's first device first; empty until
+            they are known.
     """
 
     number: int
@@ -53,7 +54,12 @@ class OpenTrial:
     genotype: Genotype
     spec: NetworkSpec
     cost: Cost
-    latency: Latency | None = None
+    latencies: dict[str, Latency] = field(default_factory=dict)
+
+    @property
+    def latency(self) -> Latency | None:
+        """Latency on the search's first device; None until it is known."""
+        return next(iter(self.latencies.values()), None)
 
 
 class SearchStudy:
@@ -68,6 +74,7 @@ class SearchStudy:
         objective: Objective,
         seed: int,
         new: bool,
+        devices: Sequence[str] = ("",),
     ) -> None:
         """Create or open a study.
 
@@ -79,6 +86,7 @@ class SearchStudy:
             objective: Objective that defines the values of a trial.
             seed: Random seed of the search, recorded with every trial.
             new: Whether to create the study; otherwise it must exist.
+            devices: Devices whose latencies the trials have, the first one first.
 
         Raises:
             MixnasError: If a new study exists already, or another one does not exist, does not fit
@@ -87,6 +95,7 @@ class SearchStudy:
         self.space = space
         self.objective = objective
         self.seed = seed
+        self.devices = tuple(devices)
         self._sampler = sampler
         self._distributions = distributions(space)
         self._storage = storage
@@ -94,10 +103,15 @@ class SearchStudy:
         self._outcomes: dict[int, tuple[TrialState, str]] = {}
         with storage_errors():
             if new:
-                self._study = _create(storage, name, sampler, objective)
+                self._study = create_study(storage, name, sampler, objective.directions)
             else:
-                self._study = _load(storage, name, sampler)
+                self._study = load_study(storage, name, sampler)
         check_trials(self._trials(), self._distributions, len(objective.directions))
+
+    @property
+    def optuna_study(self) -> optuna.Study:
+        """The study as Optuna has it."""
+        return self._study
 
     # -- starting trials --------------------------------------------------------------------
 
@@ -176,42 +190,60 @@ class SearchStudy:
             return None
         trial = trials[number]
         genotype = self.space.from_params(trial.params)
-        latency = trial.user_attrs.get("latency")
+        known = {device: trial.user_attrs.get(self._attribute(device)) for device in self.devices}
         return OpenTrial(
             number=number,
             trial_id=trial._trial_id,
             genotype=genotype,
             spec=self.space.decode(genotype, name=f"trial_{number}"),
             cost=self.space.cost(genotype),
-            latency=Latency.from_dict(latency) if latency else None,
+            latencies={name: Latency.from_dict(data) for name, data in known.items() if data},
         )
 
     # -- ending trials ----------------------------------------------------------------------
 
-    def note_latency(self, trial: OpenTrial, latency: Latency) -> None:
-        """Record the latency of an open trial."""
-        trial.latency = latency
-        self._note(trial, "latency", latency.to_dict())
+    def _attribute(self, device: str) -> str:
+        return latency_attribute(device, self.devices)
+
+    def note_latency(self, trial: OpenTrial, latency: Latency, device: str | None = None) -> None:
+        """Record the latency of an open trial on a device; None for the first one."""
+        device = self.devices[0] if device is None else device
+        trial.latencies[device] = latency
+        self._note(trial, self._attribute(device), latency.to_dict())
 
     def complete(self, trial: OpenTrial, estimate: Estimate) -> None:
         """Complete a trial.
 
         Raises:
-            ValueError: If its latency was not recorded by `note_latency`.
+            ValueError: If its latencies were not recorded by `note_latency`.
         """
-        if trial.latency is None:
-            raise ValueError(f"trial {trial.number} has no latency")
+        if lacking := [device for device in self.devices if device not in trial.latencies]:
+            raise ValueError(f"trial {trial.number} has no latency on {lacking[0]}")
         self._note(trial, "estimate", asdict(estimate))
-        values = self.objective.values(estimate.score, trial.latency.steady_ms)
+        latencies = [trial.latencies[device].steady_ms for device in self.devices]
+        values = self.objective.values(estimate.score, *latencies)
         self._end(trial, TrialState.COMPLETE, values=values)
 
-    def confirm(self, number: int, latency: Latency) -> None:
+    def confirm(self, number: int, latency: Latency, device: str | None = None) -> None:
         """Record a measured latency of a finished trial whose latency was predicted or noisy.
 
         It replaces the earlier latency in the table. The value that the sampler learns from stays.
         """
+        attribute = self._attribute(self.devices[0] if device is None else device)
         with storage_errors():
-            self._study.set_user_attr(f"{_CONFIRMED}{number}", latency.to_dict())
+            name = confirmed_attribute(number, attribute)
+            self._study.set_user_attr(name, latency.to_dict())
+
+    def without_latency(self, device: str) -> dict[int, Genotype]:
+        """Return the complete trials whose latency on a device is not known, by number."""
+        attribute, known = self._attribute(device), confirmed_latencies(self._attributes())
+        return {
+            trial.number: self.space.from_params(trial.params)
+            for trial in self._trials()
+            if trial.state == TrialState.COMPLETE
+            and attribute not in trial.user_attrs
+            and (trial.number, attribute) not in known
+        }
 
     def prune(self, trial: OpenTrial, reason: str) -> None:
         """End a trial that is not worth continuing, such as one that violates a limit."""
@@ -341,40 +373,11 @@ class SearchStudy:
 
     def table(self) -> pd.DataFrame:
         """Return the table of all trials; see `nas.study.table.trial_table`."""
-        confirmed = {
-            int(name.removeprefix(_CONFIRMED)): latency
-            for name, latency in self._attributes().items()
-            if name.startswith(_CONFIRMED)
-            and name.removeprefix(_CONFIRMED).isdecimal()
-            and is_latency(latency)
-        }
-        return trial_table(self._trials(), self.space, self.objective, confirmed)
+        confirmed = confirmed_latencies(self._attributes())
+        return trial_table(self._trials(), self.space, self.objective, confirmed, self.devices)
 
 
 def was_interrupted(trial: FrozenTrial) -> bool:
     """Return whether a trial was interrupted, so that its network may be tried again."""
     reason = str(trial.user_attrs.get("reason", ""))
     return trial.state == TrialState.FAIL and reason.startswith(INTERRUPTED)
-
-
-def _create(
-    storage: BaseStorage, name: str, sampler: GenotypeSampler, objective: Objective
-) -> optuna.Study:
-    try:
-        return optuna.create_study(
-            storage=storage, sampler=sampler, study_name=name, directions=objective.directions
-        )
-    except optuna.exceptions.DuplicatedStudyError:
-        raise MixnasError(
-            f"the storage already has a study '{name}'; choose another --out, or continue that "
-            "study with --resume"
-        ) from None
-
-
-def _load(storage: BaseStorage, name: str, sampler: GenotypeSampler) -> optuna.Study:
-    try:
-        return optuna.load_study(study_name=name, storage=storage, sampler=sampler)
-    except KeyError:
-        raise MixnasError(
-            f"the storage has no study '{name}'; check that --storage names the storage of the run"
-        ) from None

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 from optuna.trial import FrozenTrial
 
+from analysis.schema import on_device
 from nas.objective import Objective
 from nas.space import Space
 from nas.space.rows import VARIABLE_PREFIX
+from nas.study.latencies import latency_attribute
 
 LATENCY_COLUMNS = (
     "latency_ms",
@@ -51,11 +53,31 @@ def latency_columns(latency: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def columns_by_device(latencies: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the columns of one network's latencies: the first device's, then those of each.
+
+    Args:
+        latencies: Latencies given as dicts, by device, the first device of the search first; an
+            empty dict where a latency is not known.
+
+    Returns:
+        The plain columns, which are the first device's, and with several devices also
+        ``latency_ms@DEVICE`` and the like for every one.
+    """
+    known = {device: latency_columns(latency) for device, latency in latencies.items()}
+    columns = dict(next(iter(known.values())))
+    if len(known) > 1:
+        for device, values in known.items():
+            columns |= {on_device(name, device): value for name, value in values.items()}
+    return columns
+
+
 def trial_table(
     trials: Iterable[FrozenTrial],
     space: Space,
     objective: Objective,
-    confirmed: Mapping[int, dict[str, Any]],
+    confirmed: Mapping[tuple[int, str], dict[str, Any]],
+    devices: Sequence[str] = ("",),
 ) -> pd.DataFrame:
     """Return a table of trials: state, costs, accuracy, latency, then the genotype as ``x.*``.
 
@@ -63,7 +85,9 @@ def trial_table(
         trials: Trials of the study.
         space: Search space of the study.
         objective: Objective that the column ``reward`` is computed for.
-        confirmed: Latencies (as dicts) that replace those of finished trials, by trial number.
+        confirmed: Latencies (as dicts) that replace those of finished trials, by the number of the
+            trial and its attribute; see `nas.study.latencies`.
+        devices: Devices of the search.
 
     Returns:
         One row per trial; the column ``reward`` is empty if the objective is the Pareto front.
@@ -82,13 +106,17 @@ def trial_table(
         "loss",
         "train_seconds",
         "score",
-        *LATENCY_COLUMNS,
+        *columns_by_device({device: {} for device in devices}),
         "reward",
         "seed",
     ]
     rows = []
     for trial in trials:
         attributes = trial.user_attrs
+        latencies = {}
+        for device in devices:
+            name = latency_attribute(device, devices)
+            latencies[device] = confirmed.get((trial.number, name), attributes.get(name, {}))
         row = {
             "number": trial.number,
             "state": trial.state.name.lower(),
@@ -97,7 +125,7 @@ def trial_table(
             "architecture": attributes.get("architecture", ""),
             **attributes.get("cost", {}),
             **estimate_columns(attributes.get("estimate", {})),
-            **latency_columns(confirmed.get(trial.number, attributes.get("latency", {}))),
+            **columns_by_device(latencies),
             "seed": attributes.get("seed"),
         }
         if row["score"] is not None and row["latency_ms"] is not None:

@@ -228,6 +228,23 @@ class InstantDevice:
         return exact_latency(self.conditions, spec, round(0.1 + count(spec).madds / 1e8, 4))
 
 
+class SecondDevice(InstantDevice):
+    """A device whose latency follows from the activations, so that it ranks networks its own way."""
+
+    name = "nas.testing.fakes:SecondDevice"
+    conditions = dataclasses.replace(CONDITIONS, device=name)
+
+    def __init__(self, settings: MeasurementSettings | None = None) -> None:
+        """Take the settings, as `InstantDevice` does."""
+        super().__init__(settings)
+        self.conditions = dataclasses.replace(self.conditions, device=self.name)
+
+    def measure(self, spec: NetworkSpec, effort: Effort | None = None) -> Latency:
+        """See `Device`."""
+        milliseconds = round(0.2 + count(spec).activations / 1e5, 4)
+        return exact_latency(self.conditions, spec, milliseconds)
+
+
 class BrokenDevice(InstantDevice):
     """A device that is no longer available when it is needed."""
 

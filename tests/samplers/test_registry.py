@@ -11,7 +11,7 @@ from nas.latency.prediction.genotype import GenotypeLatency
 from nas.limits import Limit, parse_limits
 from nas.lowering import MERGE_ALL
 from nas.objective import open_objective
-from nas.samplers import SAMPLERS, SearchProblem, distributions, open_sampler
+from nas.samplers import SAMPLERS, LatencyCost, SearchProblem, distributions, open_sampler
 from nas.samplers.random import RandomSampler
 from nas.space import load_space, space_from_yaml
 from nas.testing.fakes import CONDITIONS, InstantDevice
@@ -120,7 +120,7 @@ def test_factories_of_other_objects_are_refused():
 
 def test_known_cost_learns_latency_from_the_trials():
     latency = GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS)
-    sampler = open_sampler("known-cost", SearchProblem(mixnet, latency=latency))
+    sampler = open_sampler("known-cost", SearchProblem(mixnet, latencies=(LatencyCost(latency),)))
     study = optuna.create_study(directions=BOTH, sampler=sampler)
     device = InstantDevice()
     errors = []
@@ -146,9 +146,8 @@ def test_a_limit_on_learned_latency_counts_as_far_as_it_is_known():
     measured = [(g, dataclasses.replace(m, steady_ms=true(g))) for g, m in measured]
     latency = GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS)
     bound = median(m.steady_ms for _, m in measured)
-    problem = SearchProblem(
-        mixnet, LIMITS, latency=latency, latency_limits=(Limit("latency", upper=bound),)
-    )
+    cost = LatencyCost(latency, (Limit("latency", upper=bound),))
+    problem = SearchProblem(mixnet, LIMITS, latencies=(cost,))
     known = open_sampler("known-cost", problem)._known
     latency.learn(measured[:6])
     assert latency.ready

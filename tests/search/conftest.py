@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from nas.objective import PARETO, open_objective
+from nas.objective import Objective, open_objective
 from nas.samplers.domain import SpaceDomain
 from nas.samplers.random import RandomSampler
 from nas.search.config import SearchConfig
+from nas.search.devices import SearchDevice
 from nas.search.directory import RunDirectory
 from nas.search.references import References
 from nas.search.tables import RunTables
@@ -28,12 +29,22 @@ class Bench:
         tables: its tables.
     """
 
-    def __init__(self, folder, wanted=4, device=None, limits=(), reward=None, references=()):
+    def __init__(
+        self, folder, wanted=4, device=None, limits=(), reward=None, references=(), devices=None
+    ):
         self.space = load_space(str(write_space(folder)))
         self.directory = RunDirectory.create(folder / "run")
-        self.config = SearchConfig(space="small", workers=2, threads=1, trials=wanted)
+        device = device or InstantDevice()
+        self.devices = devices or [SearchDevice(device.name, device, list(limits))]
+        names = [each.name for each in self.devices]
+        self.config = SearchConfig(
+            space="small", workers=2, threads=1, trials=wanted,
+            device=names if len(names) > 1 else names[0],
+        )  # fmt: skip
         self.directory.write_config(self.config)
-        objective = PARETO if reward is None else open_objective("absolute", reward)
+        objective = Objective("pareto", devices=len(names))
+        if reward is not None:
+            objective = open_objective("absolute", reward)
         self.study = SearchStudy(
             storage=open_storage(self.directory.storage),
             name="search",
@@ -42,15 +53,14 @@ class Bench:
             objective=objective,
             seed=5,
             new=True,
+            devices=names,
         )
         specs = {name: load_network(name).replace(name=name) for name in references}
         self.references = References(specs, None)
         self.runner = TrialRunner(
             path=self.directory.path,
             study=self.study,
-            device=device or InstantDevice(),
-            predictor=None,
-            latency_limits=list(limits),
+            devices=self.devices,
             references=self.references,
             wanted=wanted,
         )
@@ -60,7 +70,7 @@ class Bench:
             space=self.space,
             study=self.study,
             references=self.references,
-            latency_limits=list(limits),
+            devices=self.devices,
             label="validation accuracy",
         )
 
@@ -73,6 +83,27 @@ def bench(tmp_path):
         return Bench(tmp_path, **options)
 
     return make
+
+
+class Here:
+    """Evaluates networks in this process, at once."""
+
+    def __init__(self, config, estimator, placements, path):
+        self.estimator, self.workers = estimator, config.workers
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+    def recover(self, queue):
+        return []
+
+    def drain(self, queue):
+        while not queue.finished:
+            for key, task in queue.take(0, 0, self.workers).items():
+                queue.finish(key, self.estimator.estimate(task.spec, task.seed))
 
 
 class NoisyDevice(InstantDevice):

@@ -40,17 +40,17 @@ def test_everything_that_a_configuration_names_is_opened(space):
     found = open_components(CONFIG, space)
     assert found.space.num_classes == found.references["mixnet_s"].num_classes == 10
     assert [str(limit) for limit in found.limits] == ["madds <= 3M", "latency <= 8ms"]
-    assert [str(limit) for limit in found.latency_limits] == ["latency <= 8ms"]
+    assert [str(limit) for limit in found.devices[0].limits] == ["latency <= 8ms"]
     assert isinstance(found.estimator, Instant)
     assert found.retraining is None
-    predictor, sampler = found.prepare(CONFIG, Console(file=io.StringIO()))
-    assert predictor is None
+    devices, sampler = found.prepare(CONFIG, Console(file=io.StringIO()))
+    assert [each.predictor for each in devices] == [None]
     assert isinstance(sampler, RandomSampler)
 
 
 def test_latency_is_measured_with_the_pauses_of_the_configuration(space):
     found = open_components(dataclasses.replace(CONFIG, interval=200.0), space)
-    assert found.device.conditions.interval_ms == 200.0
+    assert found.devices[0].device.conditions.interval_ms == 200.0
 
 
 def test_networks_are_retrained_if_somebody_asks(space):
@@ -73,8 +73,8 @@ def test_a_predictor_of_another_version_is_not_passed_over_in_silence(space, mon
     monkeypatch.setattr(components, "load_predictor", load)
     found = open_components(CONFIG, space)
     said = io.StringIO()
-    predictor, _ = found.prepare(CONFIG, Console(file=said))
-    assert predictor is None
+    devices, _ = found.prepare(CONFIG, Console(file=said))
+    assert devices[0].predictor is None
     assert said.getvalue().splitlines()[-1] == (
         "note: latencies are measured, not predicted: the predictor was made by another version; "
         "make it again: COMMAND"

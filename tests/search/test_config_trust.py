@@ -57,7 +57,7 @@ def test_what_comes_with_the_program_counts_from_a_file(changes):
 )
 def test_code_and_addresses_count_only_if_they_are_given(name, value):
     recorded = config(**{name: value})
-    assert code_and_addresses(recorded) == {name: value}
+    assert code_and_addresses(recorded) == {name: [value]}
     with pytest.raises(MixnasError) as told:
         resumed_config(recorded, {}, Path("run"), trusted=False)
     assert "\n" not in str(told.value)

@@ -3,6 +3,7 @@ from importlib import metadata
 
 from analysis.read.runs import DEPTHWISE, SCALE
 from nas.latency.prediction.predictor import ErrorCard, Predictor
+from nas.search.devices import SearchDevice
 from nas.search.provenance import provenance
 from nas.testing.fakes import CONDITIONS, Instant, InstantDevice
 
@@ -16,6 +17,10 @@ CARD = ErrorCard(
     mean_error=0.04,
     errors=(-0.05, 0.01, 0.02, 0.08),
 )
+
+
+def devices(predictor=None):
+    return [SearchDevice("fake", InstantDevice(), (), predictor)]
 
 
 def predictor(card):
@@ -32,15 +37,15 @@ def predictor(card):
 
 
 def test_the_time_of_kernels_on_the_device_is_told(monkeypatch):
-    assert DEPTHWISE not in provenance(Instant(), InstantDevice(), None)
+    assert DEPTHWISE not in provenance(Instant(), devices())
     profile = dataclasses.replace(InstantDevice().profile, depthwise_ms={3: 0.01, 5: 0.04})
     monkeypatch.setattr(InstantDevice, "profile", profile)
-    found = provenance(Instant(), InstantDevice(), None)
+    found = provenance(Instant(), devices())
     assert found[DEPTHWISE] == {"3x3": 0.01, "5x5": 0.04}
 
 
 def test_what_figures_rest_on_is_plain_data():
-    found = provenance(Instant(), InstantDevice(), None)
+    found = provenance(Instant(), devices())
     assert found["scores"] == {"estimator": "Instant"}
     # Without an interval, these are the conditions that earlier versions recorded.
     assert {**found["latencies"], "interval_ms": 0.0} == dataclasses.asdict(CONDITIONS)
@@ -50,22 +55,22 @@ def test_what_figures_rest_on_is_plain_data():
     assert found["machine"]
     assert "predictor" not in found
     assert "retraining" not in found
-    with_retraining = provenance(Instant(), InstantDevice(), None, Instant())
+    with_retraining = provenance(Instant(), devices(), Instant())
     assert with_retraining["retraining"] == {"estimator": "Instant"}
 
 
 def test_a_predictor_brings_its_errors_without_every_single_one():
-    found = provenance(Instant(), InstantDevice(), predictor(CARD))
+    found = provenance(Instant(), devices(predictor(CARD)))
     assert found["predictor"]["within_10"] == 1.0
     assert "errors" not in found["predictor"]
-    assert "predictor" not in provenance(Instant(), InstantDevice(), predictor(None))
+    assert "predictor" not in provenance(Instant(), devices(predictor(None)))
 
 
 def test_what_scores_are_is_recorded_as_the_estimator_declares_it():
-    found = provenance(Instant(), InstantDevice(), None)
+    found = provenance(Instant(), devices())
     assert found[SCALE] == {"label": "validation accuracy", "is_accuracy": True}
     named = type("Named", (Instant,), {"label": "speed"})()
-    assert provenance(named, InstantDevice(), None)[SCALE] == {
+    assert provenance(named, devices())[SCALE] == {
         "label": "speed",
         "is_accuracy": False,
     }

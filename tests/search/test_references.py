@@ -8,11 +8,16 @@ import pytest
 from nas.accuracy import Estimate
 from nas.errors import UnrunnableError
 from nas.named import TimmNetwork
+from nas.search.devices import SearchDevice
 from nas.search.directory import RunDirectory
 from nas.search.references import References, read_references
 from nas.spec import load_network
 from nas.testing.fakes import InstantDevice, exact_latency
 from tests.networks import TINY
+
+
+def devices(*found):
+    return [SearchDevice(f"device {i}", device) for i, device in enumerate(found)]
 
 
 class Picky:
@@ -24,7 +29,7 @@ class Picky:
 
 def test_a_reference_that_the_device_cannot_run_is_told():
     references = References({"mixnet_s": load_network("mixnet_s")}, None)
-    assert references.measure(Picky()) == {}
+    assert references.measure(devices(Picky())) == {}
     table = references.table()
     assert list(table["state"]) == ["fail"]
     assert list(table["reason"]) == ["it does not fit"]
@@ -47,8 +52,9 @@ class Telling(InstantDevice):
 def references_of(*answers):
     """A reference that was measured as told, three times at most, and evaluated."""
     references = References({"mixnet_s": load_network("mixnet_s")}, None)
-    (latency,) = references.measure(Telling(*answers)).values()
-    references.add("mixnet_s", latency, Estimate(0.9, 0.1, 1.0, 0), 0)
+    used = devices(Telling(*answers))
+    (latencies,) = references.measure(used).values()
+    references.add("mixnet_s", latencies, Estimate(0.9, 0.1, 1.0, 0), 0, used)
     return references
 
 
@@ -61,7 +67,7 @@ def test_a_noisy_reference_is_measured_again_until_it_is_quiet():
     assert (row["latency_ms"], row["latency_noise"]) == (17.0, "others")
     begun = []
     device = Telling((16.0, "others"), (10.0, ""))
-    references.measure_again(device, lambda: begun.append("begun"), attempts=2)
+    references.measure_again(devices(device), lambda: begun.append("begun"), attempts=2)
     (row,) = references.rows
     assert (row["latency_ms"], row["latency_p90_ms"], row["latency_noise"]) == (10.0, 10.0, "")
     assert (row["accuracy"], row["state"], row["name"]) == (0.9, "complete", "mixnet_s")
@@ -70,16 +76,20 @@ def test_a_noisy_reference_is_measured_again_until_it_is_quiet():
 
 def test_a_reference_that_stays_noisy_keeps_its_remark():
     references = references_of(*NOISY)
-    references.measure_again(Telling((9.0, "a fan"), (8.0, "a fan")), lambda: None, attempts=2)
+    references.measure_again(
+        devices(Telling((9.0, "a fan"), (8.0, "a fan"))), lambda: None, attempts=2
+    )
     (row,) = references.rows
     assert (row["latency_ms"], row["latency_noise"]) == (17.0, "others")
-    references.measure_again(Picky(), lambda: None, attempts=2)
+    references.measure_again(devices(Picky()), lambda: None, attempts=2)
     assert references.rows == [row]
 
 
 def test_a_quiet_reference_is_left_alone():
     references = references_of((10.0, ""))
-    references.measure_again(Telling(), lambda: pytest.fail("nothing is noisy"), attempts=2)
+    references.measure_again(
+        devices(Telling()), lambda: pytest.fail("nothing is noisy"), attempts=2
+    )
     assert references.rows[0]["latency_ms"] == 10.0
 
 
@@ -87,7 +97,7 @@ def test_a_noisy_reference_of_an_earlier_process_is_measured_again():
     rows = references_of(*NOISY).table()
     other = rows.assign(name="removed")
     references = References({"mixnet_s": load_network("mixnet_s")}, pd.concat([rows, other]))
-    references.measure_again(Telling((10.0, "")), lambda: None, attempts=2)
+    references.measure_again(devices(Telling((10.0, ""))), lambda: None, attempts=2)
     assert [row["latency_ms"] for row in references.rows] == [10.0, 17.0]
 
 
@@ -112,8 +122,9 @@ class AnyNetworkDevice(InstantDevice):
 def test_a_network_of_timm_is_a_reference_with_its_name(stand_in_for_timm, tmp_path):
     network = TimmNetwork("timm:resnet18", 10, 32)
     references = References({"timm:resnet18": network}, None)
-    (latency,) = references.measure(AnyNetworkDevice()).values()
-    references.add("timm:resnet18", latency, Estimate(0.9, 0.1, 1.0, 0), 0)
+    used = devices(AnyNetworkDevice())
+    (latencies,) = references.measure(used).values()
+    references.add("timm:resnet18", latencies, Estimate(0.9, 0.1, 1.0, 0), 0, used)
     (row,) = references.rows
     assert (row["name"], row["architecture"]) == ("timm:resnet18", "timm:resnet18")
     assert row["spec_hash"] == network.digest()
@@ -126,5 +137,5 @@ def test_a_network_of_timm_is_a_reference_with_its_name(stand_in_for_timm, tmp_p
 
 def test_a_device_that_measures_no_network_of_timm_is_told(stand_in_for_timm):
     references = References({"timm:resnet18": TimmNetwork("timm:resnet18", 10, 32)}, None)
-    assert references.measure(InstantDevice()) == {}
+    assert references.measure(devices(InstantDevice())) == {}
     assert "has none; measure it on this machine" in references.rows[0]["reason"]

@@ -36,13 +36,13 @@ def test_networks_beyond_a_latency_limit_are_marked_and_not_best(bench):
     trials = complete(search, [0.5, 0.9])
     slow, fast = sorted(trials, key=lambda t: -t.latency.steady_ms)
     between = (slow.latency.steady_ms + fast.latency.steady_ms) / 2
-    search.tables.latency_limits.append(parse_limit("latency", f"{between}ms"))
+    search.devices[0].limits.append(parse_limit("latency", f"{between}ms"))
     search.tables.save()
     table = pd.read_csv(search.directory.path / "trials.csv").set_index("number")
     assert table["within_limits"].to_dict() == {slow.number: False, fast.number: True}
     best = load_network(str(search.directory.path / "best.yaml"))
     assert best.digest() == fast.spec.digest()
-    search.tables.latency_limits.append(parse_limit("latency", "1us"))
+    search.devices[0].limits.append(parse_limit("latency", "1us"))
     search.tables.save()
     assert not (search.directory.path / "best.yaml").exists()
 
@@ -79,7 +79,7 @@ def test_noisy_members_of_the_front_are_measured_again(bench):
     complete(search, [0.5, 0.9])
     assert set(search.study.table()["latency_noise"]) == {"a neighbour"}
     rounds = []
-    search.tables.measure_front(search.runner.device, lambda: rounds.append(1))
+    search.tables.measure_front(lambda: rounds.append(1))
     table = search.study.table().set_index("number")
     assert rounds
     assert table["latency_noise"][1] == ""
@@ -92,7 +92,7 @@ def test_noisy_references_are_measured_again_with_the_front(bench):
     complete(search, [0.5, 0.9])
     assert search.references.rows[0]["latency_noise"] == "a neighbour"
     rounds = []
-    search.tables.measure_front(search.runner.device, lambda: rounds.append(1))
+    search.tables.measure_front(lambda: rounds.append(1))
     assert search.references.rows[0]["latency_noise"] == ""
     assert rounds == [1]  # the trials were quiet
 
@@ -101,7 +101,7 @@ def test_a_machine_that_stays_noisy_is_not_measured_for_ever(bench):
     search = bench(device=NoisyDevice(times=10_000))
     complete(search, [0.5, 0.9, 0.7])
     rounds = []
-    search.tables.measure_front(search.runner.device, lambda: rounds.append(1))
+    search.tables.measure_front(lambda: rounds.append(1))
     assert len(rounds) <= 3
 
 

@@ -6,7 +6,8 @@ from nas.accuracy import Estimate
 from nas.errors import MixnasError, OutOfRangeError, UnrunnableError
 from nas.executors.base import Failure, Task
 from nas.limits import parse_limit
-from nas.search.trials import MOST_IN_VAIN, _surely_broken
+from nas.search.devices.source import surely_broken
+from nas.search.trials import MOST_IN_VAIN
 from nas.space import size
 from nas.spec import load_network
 from nas.testing.fakes import Instant, InstantDevice
@@ -82,10 +83,10 @@ def test_a_predicted_latency_breaks_a_limit_only_with_its_whole_error_bar():
         measured, source="predicted", low_ms=2.0, steady_ms=3.0, high_ms=4.0
     )
     below, beyond = parse_limit("latency", "2.5ms"), parse_limit("latency", "1.9ms")
-    assert not _surely_broken(below, predicted)
-    assert _surely_broken(beyond, predicted)
-    assert _surely_broken(below, dataclasses.replace(predicted, source="measured"))
-    assert not _surely_broken(
+    assert not surely_broken(below, predicted)
+    assert surely_broken(beyond, predicted)
+    assert surely_broken(below, dataclasses.replace(predicted, source="measured"))
+    assert not surely_broken(
         parse_limit("latency", "3ms"), dataclasses.replace(predicted, source="measured")
     )
 
@@ -164,6 +165,6 @@ def test_networks_beyond_the_range_of_the_predictor_are_measured(bench):
             return dataclasses.replace(InstantDevice().measure(spec), source="predicted")
 
     search = bench(wanted=3)
-    search.runner.predictor = Narrow()
+    search.runner.devices = [dataclasses.replace(search.devices[0], predictor=Narrow())]
     search.runner.begin(3)
     assert search.study.table()["latency_source"].tolist() == ["predicted", "measured", "predicted"]

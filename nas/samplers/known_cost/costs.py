@@ -47,6 +47,7 @@ class KnownValues:
         costs: Sequence[str | CostFunction],
         covariates: Sequence[CostFunction] = (),
         cost_limits: Mapping[int, Sequence[Limit]] | None = None,
+        limits_of_one: bool = False,
     ) -> None:
         """Collect the functions.
 
@@ -55,6 +56,7 @@ class KnownValues:
             costs: Names of exact costs, or functions of what `Domain.view` returns.
             covariates: Functions that may correlate with accuracy.
             cost_limits: Limits on costs, by their index in `costs`.
+            limits_of_one: Whether it is enough to keep the limits of one cost, whichever that is.
 
         Raises:
             MixnasError: If there is no cost of a name.
@@ -64,10 +66,10 @@ class KnownValues:
         self.n_costs = len(functions)
         self._learned = [cost for cost in functions if isinstance(cost, LearnedCost)]
         self._limits = [
-            (index, functions[index], limit)
-            for index, bounds in (cost_limits or {}).items()
-            for limit in bounds
+            (function, tuple((cost_limits or {}).get(index, ())))
+            for index, function in enumerate(functions)
         ]
+        self._together = np.min if limits_of_one else np.sum
         self._functions = [*functions, *domain.covariates(), *covariates]
         self._cache: dict[Genotype, tuple[float, ...]] = {}
 
@@ -112,10 +114,13 @@ class KnownValues:
         A learned cost violates a limit only as far as its uncertainty leaves no doubt.
         """
         costs = self.costs(genotypes)
-        result = np.zeros(len(genotypes))
-        for index, cost, limit in self._limits:
+        result = np.zeros((len(genotypes), self.n_costs))
+        for index, (cost, limits) in enumerate(self._limits):
             doubt = cost.uncertainty if isinstance(cost, LearnedCost) else 0.0
             if np.isfinite(doubt):
                 factors = (1 / (1 + doubt), 1.0, 1 + doubt)
-                result += [min(limit.violation(v * f) for f in factors) for v in costs[:, index]]
-        return result
+                for limit in limits:
+                    result[:, index] += [
+                        min(limit.violation(v * f) for f in factors) for v in costs[:, index]
+                    ]
+        return np.asarray(self._together(result, axis=1))

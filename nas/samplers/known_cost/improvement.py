@@ -64,7 +64,7 @@ class HypervolumeImprovement:
             reference_accuracy: Accuracy of the reference point.
             reference_costs: Costs of the reference point, shape (k,).
         """
-        front = _nondominated(accuracies, costs)
+        front = nondominated(accuracies, costs)
         accuracies, costs = accuracies[front], _rounded_up(costs[front])
         edges = [
             np.concatenate([[-np.inf], np.unique(column[column < end]), [end]])
@@ -166,7 +166,7 @@ class RewardImprovement:
         return np.asarray(slope * expected_excess(((self._best - offset) / slope)[:, None])[:, 0])
 
 
-def _nondominated(accuracies: np.ndarray, costs: np.ndarray) -> np.ndarray:
+def nondominated(accuracies: np.ndarray, costs: np.ndarray) -> np.ndarray:
     """Return a mask of the networks on the Pareto front, shape (n,); one of each set of equals."""
     objectives = np.column_stack([-accuracies, costs])
     return np.asarray(moocore.is_nondominated(objectives, keep_weakly=False))
@@ -182,5 +182,5 @@ def reference_accuracy(accuracies: np.ndarray, costs: np.ndarray) -> float:
         accuracies: Accuracies of the observed networks, shape (n,).
         costs: Costs of the observed networks, shape (n, k).
     """
-    front = accuracies[_nondominated(accuracies, costs)]
+    front = accuracies[nondominated(accuracies, costs)]
     return float(front.min() - 0.1 * (np.ptp(front) or abs(front.min()) or 1.0))

@@ -28,6 +28,7 @@ from nas.samplers.known_cost.improvement import (
     HypervolumeImprovement,
     Improvement,
     RewardImprovement,
+    nondominated,
     reference_accuracy,
 )
 from nas.samplers.known_cost.model import KEEP_MOST, AccuracyModel
@@ -85,6 +86,7 @@ class KnownCostSampler(GenotypeSampler):
         *,
         limits: Iterable[Limit] = (),
         cost_limits: Mapping[int, Sequence[Limit]] | None = None,
+        limits_of_one: bool = False,
         feasible: Feasible | None = None,
         covariates: Sequence[CostFunction] = (),
         max_score: float | None = 1.0,
@@ -104,6 +106,8 @@ class KnownCostSampler(GenotypeSampler):
             cost_limits: Limits on costs that are given as functions, by their index in `costs`;
                 a limit on a cost that is learned from the trials is met as far as the cost is
                 known.
+            limits_of_one: Whether it is enough to keep the limits of one cost, whichever that is:
+                with the latencies on several devices as costs, a network that is of use on one.
             feasible: Whether a dict of parameters is allowed; only if `space` is a dict.
             covariates: Further functions that may correlate with accuracy, such as zero-cost
                 scores; they take the same argument as costs.
@@ -128,7 +132,7 @@ class KnownCostSampler(GenotypeSampler):
                 "with a reward, a trial's value is not its accuracy; pass a function that returns "
                 "the accuracy, such as accuracy=lambda trial: trial.user_attrs['accuracy']"
             )
-        self._known = KnownValues(self.domain, costs, covariates, cost_limits)
+        self._known = KnownValues(self.domain, costs, covariates, cost_limits, limits_of_one)
         self._start = max(2, start)
         self._reward = reward
         self._accuracy = accuracy or _first_value
@@ -279,8 +283,11 @@ class KnownCostSampler(GenotypeSampler):
         return next(apart, fallback)
 
     def _front(self, observed: list[Genotype]) -> list[Genotype]:
-        """Return the networks on the front of predicted accuracy and first cost."""
+        """Return the networks on the front of predicted accuracy and the costs."""
         predicted = self._model.predict(*self._inputs(observed)).median
+        if self._known.n_costs > 1:
+            mask = nondominated(predicted, self._known.costs(observed))
+            return [genotype for genotype, on_front in zip(observed, mask, strict=True) if on_front]
         best, front = -np.inf, []
         for i in np.argsort(self._known.costs(observed)[:, 0]):
             if predicted[i] > best:

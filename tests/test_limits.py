@@ -2,7 +2,14 @@ import pytest
 
 from nas.cost import Cost
 from nas.errors import LimitError
-from nas.limits import Limit, format_metric, parse_limit, parse_limits, total_violation
+from nas.limits import (
+    Limit,
+    format_metric,
+    limits_on,
+    parse_limit,
+    parse_limits,
+    total_violation,
+)
 
 
 def test_forms():
@@ -82,3 +89,20 @@ def test_limits_read_as_people_write_them():
     assert str(parse_limit("madds", "400M")) == "madds <= 400M"
     assert str(parse_limit("madds", "100000000..100000001")) == "100M <= madds <= 100,000,001"
     assert str(parse_limit("latency", "2ms..")) == "latency >= 2ms"
+
+
+def test_a_limit_on_latency_may_be_that_of_one_device():
+    limit = parse_limit("latency@http://board:7070", "7..8ms")
+    assert limit == Limit("latency", 7.0, 8.0, "http://board:7070")
+    assert str(limit) == "7ms <= latency@http://board:7070 <= 8ms"
+    assert parse_limits(["latency@litert:cpu=8ms"]) == [Limit("latency", None, 8.0, "litert:cpu")]
+    for metric in ("params@litert:cpu", "latency@"):
+        with pytest.raises(LimitError, match=f"'{metric}' is no metric: only latency is that of"):
+            parse_limit(metric, "8ms")
+
+
+def test_the_limits_of_a_device_are_its_own_or_those_of_none():
+    plain, own, other = parse_limits(["latency=8ms", "latency@a=5ms", "params=3M"])
+    assert limits_on("a", [plain, own, other]) == [own]
+    assert limits_on("b", [plain, own, other]) == [plain]
+    assert limits_on("b", [own, other]) == []

@@ -66,3 +66,11 @@ def test_a_front_has_two_values_and_a_reward_one():
 def test_invalid_objectives_are_refused(name, target, words):
     with pytest.raises(MixnasError, match=words):
         open_objective(name, target)
+
+
+def test_several_devices_have_a_latency_each():
+    objective = open_objective("pareto", None, 3)
+    assert objective.directions == ["maximize", "minimize", "minimize", "minimize"]
+    assert objective.values(0.9, 8.0, 5.0, 6.0) == [0.9, 8.0, 5.0, 6.0]
+    with pytest.raises(MixnasError, match="the latency on one device, but there are 2 devices"):
+        open_objective("mnasnet", "8ms", 2)

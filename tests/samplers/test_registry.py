@@ -10,11 +10,11 @@ from nas.errors import ExhaustedError, MixnasError
 from nas.latency.prediction.genotype import GenotypeLatency
 from nas.limits import Limit, parse_limits
 from nas.lowering import MERGE_ALL
-from nas.objective import open_objective
+from nas.objective import Objective, open_objective
 from nas.samplers import SAMPLERS, LatencyCost, SearchProblem, distributions, open_sampler
 from nas.samplers.random import RandomSampler
 from nas.space import load_space, space_from_yaml
-from nas.testing.fakes import CONDITIONS, InstantDevice
+from nas.testing.fakes import CONDITIONS, InstantDevice, SecondDevice
 from tests.sampling import BOTH, made_up, run
 from tests.space.test_space import everything, tiny
 
@@ -161,3 +161,42 @@ def test_a_limit_on_learned_latency_counts_as_far_as_it_is_known():
     expected = [max(0, latency(g) / (1 + doubt) / bound - 1) for g in found]
     assert known.violations(found) == pytest.approx(expected)
     assert 5 < sum(violation > 0 for violation in expected) < 40
+
+
+DEVICES = ["maximize", "minimize", "minimize"]
+
+
+@pytest.mark.parametrize(
+    "name", ["known-cost", "evolution", "controller", "tpe", "nsga2", "random"]
+)
+def test_several_latencies_are_objectives_of_their_own(name):
+    latencies = tuple(
+        LatencyCost(GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS), attribute=attribute)
+        for attribute in ("latency", "latency@b")
+    )
+    problem = SearchProblem(mixnet, latencies=latencies, objective=Objective("pareto", devices=2))
+    sampler = open_sampler(name, problem)
+    study = optuna.create_study(directions=DEVICES, sampler=sampler)
+    found = set()
+    for _ in range(14):
+        trial = study.ask(distributions(mixnet))
+        genotype = mixnet.from_params(trial.params)
+        spec = mixnet.decode(genotype)
+        measured = [InstantDevice().measure(spec), SecondDevice().measure(spec)]
+        accuracy = made_up(mixnet, genotype)
+        trial.set_user_attr("estimate", {"accuracy": accuracy})
+        for cost, latency in zip(latencies, measured, strict=True):
+            trial.set_user_attr(cost.attribute, dataclasses.asdict(latency))
+        study.tell(trial, [accuracy, *(latency.steady_ms for latency in measured)])
+        found.add(genotype)
+    assert len(found) == 14
+    if name == "known-cost":  # each of the two was learned from its own measurements
+        known = [cost.latency(genotype) for cost in latencies]
+        assert known == pytest.approx([latency.steady_ms for latency in measured], rel=0.3)
+
+
+def test_known_cost_takes_three_devices():
+    cost = LatencyCost(GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS))
+    open_sampler("known-cost", SearchProblem(mixnet, latencies=(cost,) * 3))
+    with pytest.raises(MixnasError, match="takes up to 3 devices, not 4; choose --sampler nsga3"):
+        open_sampler("known-cost", SearchProblem(mixnet, latencies=(cost,) * 4))

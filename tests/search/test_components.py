@@ -137,3 +137,28 @@ def test_what_was_chosen_is_recorded(space):
     several = dataclasses.replace(found, estimator=SimpleNamespace(trained_by=4, processes=None))
     assert several.recorded(config).estimator == "short:images=640,processes=4"
     assert several.recorded(CONFIG).estimator == f"{CONFIG.estimator},processes=4"
+
+
+SECOND = "nas.testing.fakes:SecondDevice"
+
+
+def test_every_device_has_its_limits_and_its_own_latency(space):
+    limits = {"latency": "8ms", f"latency@{SECOND}": "3ms"}
+    config = dataclasses.replace(CONFIG, device=[CONFIG.device, SECOND], limits=limits)
+    found = open_components(config, space)
+    assert [[str(limit) for limit in each.limits] for each in found.devices] == [
+        ["latency <= 8ms"],
+        [f"latency@{SECOND} <= 3ms"],
+    ]
+    assert found.objective.directions == ["maximize", "minimize", "minimize"]
+    devices, _ = found.prepare(config, Console(file=io.StringIO()))
+    assert [each.name for each in devices] == config.devices
+
+
+def test_devices_are_named_once_and_limits_name_them(space):
+    for device in ([], [SECOND, SECOND]):
+        with pytest.raises(MixnasError, match="at least one device, and each only once"):
+            open_components(dataclasses.replace(CONFIG, device=device), space)
+    config = dataclasses.replace(CONFIG, limits={"latency@litert:cpu": "8ms"})
+    with pytest.raises(MixnasError, match="litert:cpu is not a device of the search; these are"):
+        open_components(config, space)

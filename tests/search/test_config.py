@@ -112,3 +112,38 @@ def test_only_estimators_that_know_their_images_may_have_them_moved(tmp_path):
     table = dataclasses.replace(run, estimator="table:x.json")
     with pytest.raises(MixnasError, match="known only of the estimators short, zero-cost, superne"):
         resumed_config(table, {"data": "/new/pets"}, tmp_path, trusted=False)
+
+
+def test_a_run_has_one_device_or_several():
+    assert SearchConfig(device="litert:cpu").devices == ["litert:cpu"]
+    assert SearchConfig(device=["litert:cpu", "torch:cpu"]).devices == ["litert:cpu", "torch:cpu"]
+
+
+def test_a_device_joins_a_run_with_a_limit_of_its_own(tmp_path):
+    limits = {"madds": "3M", "latency": "8ms"}
+    run = SearchConfig(device="litert:cpu", limits=limits)
+
+    def resumed(run=run, **given):
+        return resumed_config(run, given, tmp_path, trusted=False)
+
+    assert resumed(device="litert:cpu") == run
+    joined = resumed(device="torch:cpu", limits={"latency@torch:cpu": "5ms"})
+    assert joined.devices == ["litert:cpu", "torch:cpu"]
+    own = {"latency@litert:cpu": "8ms", "madds": "3M", "latency@torch:cpu": "5ms"}
+    assert joined.limits == own
+    assert resumed(joined, device="openvino:cpu").devices == [*joined.devices, "openvino:cpu"]
+    assert resumed(joined, device=["torch:cpu"]) == joined
+    for metric in ("latency", "params", "latency@litert:cpu"):
+        with pytest.raises(MixnasError, match=f"--limit {metric}: a resumed run keeps its limits"):
+            resumed(device="torch:cpu", limits={metric: "5ms"})
+    reward = dataclasses.replace(run, objective="mnasnet", target="8ms")
+    with pytest.raises(MixnasError, match=r"--device torch:cpu: .*'mnasnet' .* start a new run"):
+        resumed(reward, device="torch:cpu")
+
+
+def test_a_device_that_joins_confirms_no_other_one(tmp_path):
+    run = SearchConfig(device="http://board:7070")
+    with pytest.raises(MixnasError, match="add --device http://board:7070, or --trust-config"):
+        resumed_config(run, {"device": "litert:cpu"}, tmp_path, trusted=False)
+    both = {"device": ["http://board:7070", "litert:cpu"]}
+    assert resumed_config(run, both, tmp_path, trusted=False).devices == both["device"]

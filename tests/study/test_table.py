@@ -91,7 +91,7 @@ def test_a_row_holds_attributes_costs_results_and_the_genotype():
 
 def test_a_confirmed_latency_replaces_that_of_its_trial():
     trials = [trial(n, latency=LATENCY) for n in (0, 1)]
-    confirmed = {1: {**LATENCY, "steady_ms": 9.0, "noise": []}}
+    confirmed = {(1, "latency"): {**LATENCY, "steady_ms": 9.0, "noise": []}}
     table = trial_table(trials, space, PARETO, confirmed)
     assert list(table["latency_ms"]) == [6.0, 9.0]
     assert list(table["latency_noise"]) == ["busy; hot", ""]
@@ -123,3 +123,17 @@ def test_a_study_without_trials_is_an_empty_table_with_all_columns():
     assert len(table) == 0
     assert "latency_ms" in table.columns
     assert f"x.{space.variables[0].name}" in table.columns
+
+
+def test_several_devices_have_columns_of_their_own_and_the_first_one_the_plain_ones():
+    faster = {**LATENCY, "steady_ms": 3.0, "noise": []}
+    trials = [trial(0, latency=LATENCY, **{"latency@b": faster}), trial(1, latency=LATENCY)]
+    confirmed = {(1, "latency@b"): {**faster, "steady_ms": 2.0}}
+    table = trial_table(trials, space, PARETO, confirmed, ("a:cpu", "b"))
+    assert list(table["latency_ms"]) == list(table["latency_ms@a:cpu"]) == [6.0, 6.0]
+    assert list(table["latency_ms@b"]) == [3.0, 2.0]
+    assert list(table["latency_noise@b"]) == ["", ""]
+    columns = list(table.columns)
+    assert columns.index("latency_ms") < columns.index("latency_ms@a:cpu")
+    assert columns.index("latency_noise@b") < columns.index("reward")
+    assert not [name for name in trial_table(trials, space, PARETO, {}).columns if "@" in name]

@@ -76,6 +76,16 @@ def test_violations_are_relative_to_the_bound_and_summed():
     assert KnownValues(domain, [sum]).violations([]).shape == (0,)
 
 
+def test_it_can_be_enough_to_keep_the_limits_of_one_cost():
+    costs = [lambda p: p["a"], lambda p: p["b"]]
+    limits = {0: [Limit("latency", 4, 6)], 1: [Limit("latency", upper=2)]}
+    known = KnownValues(domain, costs, cost_limits=limits, limits_of_one=True)
+    violations = known.violations([(4, 0), (6, 2), (9, 2), (2, 0), (9, 3), (2, 4)])
+    assert violations.tolist() == pytest.approx([0, 0, 0, 0, 1 / 2, 2 / 4])
+    free = KnownValues(domain, costs, cost_limits={0: limits[0]}, limits_of_one=True)
+    assert free.violations([(9, 3)]).tolist() == [0]
+
+
 def test_a_learned_cost_changes_its_values_and_counts_as_far_as_it_is_known():
     learned = Learned()
     assert isinstance(learned, LearnedCost)

@@ -58,5 +58,5 @@ def test_the_conditions_of_every_device_are_recorded_and_compared(bench):
     assert facts["facts of latencies on b"]["device"] == SecondDevice.name
     other = SecondDevice()
     other.conditions = dataclasses.replace(other.conditions, runtime="none 2")
-    with pytest.raises(MixnasError, match="the latencies on b of this run .* runtime changed"):
+    with pytest.raises(MixnasError, match=r"the latencies on b of this run .* runtime changed"):
         check_conditions(study, [devices[0], SearchDevice("b", other)])

@@ -1,0 +1,34 @@
+from nas.study.latencies import (
+    confirmed_attribute,
+    confirmed_latencies,
+    facts_about,
+    latency_attribute,
+)
+
+DEVICES = ("litert:cpu", "http://board:7070/litert:cpu")
+LATENCY = {
+    "median_ms": 8.0,
+    "steady_ms": 6.0,
+    "p10_ms": 7.0,
+    "p90_ms": 10.0,
+    "n": 50,
+    "source": "measured",
+    "noise": [],
+}
+
+
+def test_the_first_device_has_the_names_of_a_search_on_one_device():
+    assert latency_attribute(DEVICES[0], DEVICES) == "latency"
+    assert latency_attribute(DEVICES[1], DEVICES) == f"latency@{DEVICES[1]}"
+    assert facts_about(DEVICES[0], DEVICES) == "latencies"
+    assert facts_about(DEVICES[1], DEVICES) == f"latencies on {DEVICES[1]}"
+    assert confirmed_attribute(7, "latency") == "confirmed latency of trial 7"
+
+
+def test_what_was_measured_later_is_found_again():
+    names = [latency_attribute(device, DEVICES) for device in DEVICES]
+    attributes = {confirmed_attribute(12, name): LATENCY for name in names}
+    others = {"confirmed latency of trial x": LATENCY, "confirmed latency of trial 3": {"n": 1}}
+    assert confirmed_latencies({**attributes, **others, "space": {}}) == {
+        (12, name): LATENCY for name in names
+    }

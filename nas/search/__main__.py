@@ -214,7 +214,7 @@ def search(
         typer.Option(
             metavar="FOLDER",
             help="Run directory to resume, with its own settings; --data names a data set that was "
-            "moved.",
+            "moved, and --device a device that joins.",
         ),
     ] = None,
     config: Annotated[
@@ -362,7 +362,8 @@ def _resumed(
     fixed = sorted(set(given) - CHANGEABLE - REPEATABLE - (JOINING if "device" in given else set()))
     if fixed or out is not None or config is not None:
         wrong = [*fixed, *(["out"] if out else []), *(["config"] if config else [])]
-        allowed = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(CHANGEABLE))
+        names = sorted(CHANGEABLE | {"device"})
+        allowed = ", ".join(f"--{name.replace('_', '-')}" for name in names)
         raise MixnasError(
             f"--resume continues a run with its own settings; only {allowed} may be given with "
             f"it, not {', '.join(wrong)}"

@@ -43,6 +43,9 @@ def test_a_latency_nothing_meets_ends_the_search(command, space, fakes, tmp_path
         (("--budget", "4M", "--limit", "madds=5M"), "two limits on madds"),
         (("--data", "digit"), "unknown data set 'digit' (did you mean 'digits'?)"),
         (("--device", "gpu"), "unknown device 'gpu'"),
+        (("--device", "torch:cpu") * 2, "at least one device, and each only once"),
+        (("--limit", "latency@litert:cpu=8ms"), "litert:cpu is not a device of the search; these"),
+        (("--limit", "params@litert:cpu=3M"), "only latency is that of a device"),
         (("--estimator", "long"), "unknown estimator 'long'"),
         (("--retrain", "imags=3"), "unknown setting of --retrain 'imags'"),
         (("--sampler", "best"), "unknown sampler 'best'"),
@@ -146,6 +149,8 @@ def test_resume_takes_no_other_settings(refused, tmp_path):
     message = refused("nas.search", "--resume", "run", "--seed", "3", "--space", "mixnet")
     assert message.startswith("--resume continues a run with its own settings; only --")
     assert message.endswith("may be given with it, not seed, space")
+    message = refused("nas.search", "--resume", "run", "--limit", "latency=8ms")
+    assert message.endswith("may be given with it, not limits")
 
 
 def test_objectives_that_make_no_sense_are_refused(refused, space):

@@ -69,6 +69,8 @@ def _usage(command: click.Command, call: str) -> Iterator[str]:
         for words, help_text in rows:
             yield f"| {_code(words)} | {_plain(help_text)} |"
         yield ""
+    if command.epilog:  # a list, laid out by hand
+        yield from ("```", inspect.cleandoc(command.epilog).strip("\b\n"), "```", "")
 
 
 def _code(words: str) -> str:

@@ -41,9 +41,9 @@ def page() -> str:
     """Return the whole page, in Markdown."""
     parts = [
         _INTRODUCTION,
-        *_table(("space", "networks", "what it is"), map(_space, space_names())),
+        *table(("space", "networks", "what it is"), map(_space, space_names())),
         _REFERENCES,
-        *_table(
+        *table(
             ("network", "family", "pixels", "params", "MAdds", "top-1 (%)", "accuracy from",
              "weights", "licence"),
             map(_reference, references()),
@@ -73,7 +73,8 @@ def _reference(reference: Reference) -> tuple[str, ...]:
     )
 
 
-def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+def table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """Return the lines of a table, in Markdown."""
     cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
     return [
         f"| {' | '.join(columns)} |",

@@ -15,6 +15,7 @@ def test_every_command_has_its_page_with_its_options():
     assert set(made) == {f"{name}.md" for name in COMMANDS}
     assert "| `--budget RANGE` | Limit on MAdds: 400M" in made["search.md"]
     assert "\n## contains\n" in made["space.md"]
+    assert "```\nFormats:\n  onnx " in made["export.md"]
     assert not any("--help" in text for text in made.values())
 
 

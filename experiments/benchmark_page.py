@@ -127,7 +127,7 @@ def _two_devices() -> Iterator[str]:
     result = _result("two_devices")
     yield from _section("Two devices", "Two searches with the same shared weights, one for each of "
                         "two runtimes on one machine. Every network of a front was then "
-                        "measured in both. What is best for one is not best for the other.")  # fmt: skip
+                        "measured in both. What is best for one is not for the other.")  # fmt: skip
     yield "![Fronts of two searches, in both runtimes](images/two_devices.png)"
     yield ""
     yield from _origin(result)

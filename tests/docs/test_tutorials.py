@@ -21,17 +21,18 @@ BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LIMIT_S = 600
 # What is made smaller for the test: each text must be in its tutorial.
 QUICK = " --estimator zero-cost:naswot --confirm 1 --retrain images=200 --reference none"
+AT_ONCE = " --device nas.testing.fakes:InstantDevice"
 SMALLER = {
     "images": {
-        "--limit params=1M --trials 24": f"--limit params=1M --trials 4{QUICK}",
-        "--trials 32": "--trials 5",
+        "--limit params=1M --trials 24": f"--limit params=1M --trials 4{QUICK}{AT_ONCE}",
+        "--trials 32": f"--trials 5{AT_ONCE}",
     },
     "device": {"--trials 24": f"--trials 3{QUICK}", "7070": "{port}"},
-    "space": {"--trials 24": f"--trials 6{QUICK}"},
+    "space": {"--trials 24": f"--trials 6{QUICK}{AT_ONCE}"},
     "believing": {
-        "--trials 12": "--trials 5",
+        "--trials 12": f"--trials 5{AT_ONCE}",
         "images=30000": "images=300",
-        "--confirm 2 --reference": "--confirm 1 --retrain images=200 --reference",
+        "--confirm 2 --reference": f"--confirm 1 --retrain images=200{AT_ONCE} --reference",
     },
     "optuna": {"TRIALS = 30": "TRIALS = 12", "max_iter=20": "max_iter=3"},
     "shipping": {"epochs=30": "epochs=2"},

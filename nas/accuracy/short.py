@@ -25,9 +25,10 @@ from nas.accuracy.fidelity import (
     widened,
 )
 from nas.accuracy.memory import HALVED, with_halved_batches
+from nas.errors import MixnasError
 from nas.named import AnyNetwork, TimmNetwork
 from nas.progress import Step
-from nas.torch_model import build
+from nas.torch_model import Network, TrainedWeights, build, load_weights
 from nas.train.loop import Trainer, TrainingError
 from nas.train.placement import open_placement, to_host
 from nas.train.recipe import Recipe
@@ -167,18 +168,34 @@ class ShortTraining:
             remark="; ".join(remarks),
         )
 
-    def trainer(self, spec: AnyNetwork, seed: int, parts: int = 1) -> Trainer:
+    def trainer(
+        self,
+        spec: AnyNetwork,
+        seed: int,
+        parts: int = 1,
+        weights: TrainedWeights | None = None,
+    ) -> Trainer:
         """Return the training of a network, before its first step.
 
         Args:
             spec: The network; one of timm's is trained at its full width.
             seed: Random seed of weights, order of the images and augmentation.
             parts: Number of parts in which the gradients of a batch are computed.
+            weights: Weights to start from, of the same network; None for random ones.
+
+        Raises:
+            EstimateError: If the weights are those of another network.
         """
         placement = open_placement(self.placement, self.resolution)
         source = self.shown.batches(self.recipe.batch_size, seed, placement)
         recipe = self.recipe.replace(epochs=source.epochs(self.images, self.most_epochs))
         model = self._model(spec, seed, recipe)
+        if weights is not None and isinstance(model, Network):
+            try:
+                load_weights(model, weights)
+            except MixnasError as error:
+                raise EstimateError(str(error)) from None
+            recipe = recipe.replace(zero_residuals=False)  # this would discard trained weights
         return Trainer(model, source, recipe, seed, placement, parts=parts)
 
     def _model(self, spec: AnyNetwork, seed: int, recipe: Recipe) -> nn.Module:

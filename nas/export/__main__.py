@@ -14,6 +14,7 @@ import typer
 
 from nas import cli
 from nas.errors import MixnasError
+from nas.export.accuracy import accuracy_facts, accuracy_remarks, accuracy_sentence
 from nas.export.device import ExportDevice
 from nas.export.form import export_form
 from nas.export.int8 import CALIBRATION_IMAGES, MAX_LOSS
@@ -22,7 +23,7 @@ from nas.export.registry import ABOUT, find_format, format_lines
 from nas.export.timing import latency_sentence
 from nas.files import is_built_in
 from nas.spec import reference_names
-from nas.train.settings import NETWORK, SETTINGS, WEIGHTS
+from nas.train.settings import NETWORK, SETTINGS, SUPERNET, WEIGHTS
 
 if TYPE_CHECKING:
     from nas.export.base import Export
@@ -47,11 +48,12 @@ def export(
         str, typer.Option("--format", metavar="FORMAT", help="File format; they are listed below.")
     ] = "onnx",
     weights: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="FILE",
-            help="File with trained weights, .safetensors. [those of the training run, else random "
-            "weights]",
+            metavar="FILE|supernet:RUN",
+            help="File with trained weights, .safetensors; or supernet:RUN for the network's slice "
+            "of the supernet of a search, by its run directory. [those of the training run, else "
+            "random weights]",
         ),
     ] = None,
     out: Annotated[
@@ -99,7 +101,8 @@ def export(
         str | None,
         typer.Option(
             metavar="DATA",
-            help="Data set of the training, for int8. [the one that the training run names]",
+            help="Data set of the training, for int8 and supernet:RUN. [the one that the run "
+            "names]",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
@@ -115,13 +118,14 @@ def export(
     # What is cheap to check comes first: the options, then whatever has to be imported or opened.
     # Only then are data sets read, and last of all is anything timed.
     _refuse_in_the_way(files, force, _sources(network, weights))
-    _refuse_without_effect(file_format, lowered, device, calibration, max_loss, data)
+    used = data if weights is None or not weights.startswith(SUPERNET) else None
+    _refuse_without_effect(file_format, lowered, device, calibration, max_loss, used)
     chosen.writer()
     from nas.export.writing import write_export
 
     named = device is not None
     timed = ExportDevice(chosen, device, lowered) if named or chosen.int8 else None
-    found = _find(network, weights)
+    found = _find(network, weights, data)
     if chosen.int8:
         request = _request(found.trained, data, calibration, max_loss)
         found = dataclasses.replace(found, int8=dataclasses.replace(request, device=timed))
@@ -138,6 +142,7 @@ def export(
             prepared = dataclasses.replace(prepared, int8=request)
         known = {
             "format": file_format, "lowered": lowered, **form.facts, "checked_on": shown,
+            **accuracy_facts(trained),
         }  # fmt: skip
         facts = write_export(prepared, chosen, path, known, None if chosen.int8 else timed)
     if json:
@@ -146,8 +151,8 @@ def export(
     else:
         difference = facts["largest_relative_difference"]
         cli.print_text(f"{path}: outputs within {difference:.1e} of torch's")
-        if form.sentence:
-            cli.print_text(form.sentence)
+        for sentence in filter(None, (accuracy_sentence(facts), form.sentence)):
+            cli.print_text(sentence)
         if "file_latency" in facts:
             cli.print_text(latency_sentence(path, facts["file_latency"]))
         for file in files[1:-1]:
@@ -162,11 +167,11 @@ def export(
         cli.error_console().print(remark, soft_wrap=True)
 
 
-def _sources(network: str, weights: Path | None) -> list[Path]:
+def _sources(network: str, weights: str | None) -> list[Path]:
     """Return the files that are exported, as far as they are there."""
     given = Path(network)
     files = [given, *(given / name for name in (NETWORK, WEIGHTS, SETTINGS))]
-    return [file for file in (*files, *([weights] if weights else ())) if file.is_file()]
+    return [file for file in (*files, *([Path(weights)] if weights else ())) if file.is_file()]
 
 
 def _refuse_in_the_way(files: Sequence[Path], force: bool, sources: Iterable[Path]) -> None:
@@ -238,13 +243,13 @@ def _request(
     return dataclasses.replace(request, max_loss=MAX_LOSS if max_loss is None else max_loss)
 
 
-def _find(network: str, weights: Path | None) -> Export:
+def _find(network: str, weights: str | None, data: str | None) -> Export:
     """Return what is to be written."""
     from nas.export.base import Export
     from nas.export.trained import find_trained
     from nas.torch_model import build, load_weights
 
-    trained = find_trained(network, weights)
+    trained = find_trained(network, weights, data)
     model = build(trained.spec, seed=0)
     if trained.weights is not None:
         load_weights(model, trained.weights)
@@ -276,7 +281,7 @@ def _path_for(network: str, suffix: str) -> Path:
 
 def _remarks(export: Export, facts: Mapping[str, Any]) -> list[str]:
     found = export.trained
-    remarks = list(found.remarks)
+    remarks = [*found.remarks, *accuracy_remarks(facts)]
     if found.weights is None:
         remarks.append("the weights are random; use --weights FILE to export trained ones")
     if export.int8 is not None:

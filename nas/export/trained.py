@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 from nas import defaults
+from nas.accuracy.weights import find_weights
 from nas.data import DATA, load_data
 from nas.data.subset import some_images
 from nas.errors import MixnasError
 from nas.formats.metadata import ModelMetadata
+from nas.named import is_timm
 from nas.spec import NetworkSpec, load_network, reference_names
-from nas.torch_model import read_metadata
-from nas.train.settings import NETWORK, SETTINGS, WEIGHTS, read_training_settings
+from nas.torch_model import TrainedWeights
+from nas.train.settings import NETWORK, WEIGHTS
 from nas.units import number_of
 
 
@@ -25,7 +27,7 @@ class TrainedModel:
 
     Attributes:
         spec: The network.
-        weights: File of its weights; None for random ones.
+        weights: Its weights; None for random ones.
         metadata: What the weights were trained as; None if that is not known.
         data: Name or path of the data set of its training; None if that is not known.
         images_per_class: Number of images of each class in its training, at most; None for all.
@@ -33,19 +35,21 @@ class TrainedModel:
     """
 
     spec: NetworkSpec
-    weights: Path | None = None
+    weights: TrainedWeights | None = None
     metadata: ModelMetadata | None = None
     data: str | None = None
     images_per_class: int | None = None
     remarks: tuple[str, ...] = ()
 
 
-def find_trained(network: str, weights: Path | None = None) -> TrainedModel:
+def find_trained(network: str, weights: str | None = None, data: str | None = None) -> TrainedModel:
     """Find a network and what belongs to it.
 
     Args:
         network: Name of a reference network, path of a spec file, or folder of a training.
-        weights: File with trained weights; None for those in the folder of the training.
+        weights: File with trained weights, or ``supernet:RUN``; None for those in the folder of the
+            training.
+        data: Name or path of a data set that may be that of the weights, if it has been moved.
 
     Raises:
         MixnasError: If there is no such network, or the weights belong to another one.
@@ -58,8 +62,8 @@ def find_trained(network: str, weights: Path | None = None) -> TrainedModel:
                 "folder, the path of a spec, or the name of a reference network"
             )
         if weights is None:
-            weights = folder / WEIGHTS
-            if not weights.is_file():
+            weights = str(folder / WEIGHTS)
+            if not Path(weights).is_file():
                 raise MixnasError(
                     f"the training in {network} has not ended: there is no {weights}; continue it "
                     f"with python -m nas.train --resume {network}"
@@ -73,20 +77,27 @@ def find_trained(network: str, weights: Path | None = None) -> TrainedModel:
     spec = load_network(network)
     if weights is None:
         return TrainedModel(spec)
-    metadata = read_metadata(weights)
-    data, images_per_class = _data_beside(weights)
+    if is_timm(weights):
+        raise MixnasError(
+            f"--weights {weights}: timm's weights are exported after a training that starts from "
+            "them (nas.train --weights); give a .safetensors file or supernet:RUN"
+        )
+    found = find_weights(weights, spec, data)
+    metadata, remarks = found.metadata, found.remarks
     if metadata is None:
         remark = (
             f"{weights} does not say its classes and how images are prepared; weights of nas.train "
             "do, from this version on"
         )
-        return TrainedModel(spec, weights, None, data, images_per_class, (remark,))
-    spec, remarks = _as_trained(spec, metadata, network, weights)
-    return TrainedModel(spec, weights, metadata, data, images_per_class, remarks)
+        remarks = (*remarks, remark)
+    else:
+        spec, changes = _as_trained(spec, metadata, network, weights)
+        remarks = (*remarks, *changes)
+    return TrainedModel(spec, found, metadata, found.data, found.images_per_class, remarks)
 
 
 def _as_trained(
-    spec: NetworkSpec, metadata: ModelMetadata, network: str, weights: Path
+    spec: NetworkSpec, metadata: ModelMetadata, network: str, weights: str
 ) -> tuple[NetworkSpec, tuple[str, ...]]:
     """Return the network that the weights were trained in, which may have another input."""
     trained = metadata.network()
@@ -104,19 +115,6 @@ def _as_trained(
         f"{spec.input.resolution} px)"
     )
     return trained.replace(name=spec.name), (remark,)
-
-
-def _data_beside(weights: Path) -> tuple[str | None, int | None]:
-    """Return the data set of the training in whose folder a file is, if it is in one.
-
-    Returns:
-        Its name or path, and the number of images of each class that was used, at most.
-    """
-    folder = weights.parent
-    if not (folder / SETTINGS).is_file():
-        return None, None
-    settings = read_training_settings(folder)
-    return settings.data, settings.images_per_class
 
 
 def images_for(model: TrainedModel, count: int) -> tuple[Tensor, str] | None:

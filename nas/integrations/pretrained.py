@@ -21,7 +21,7 @@ from nas.errors import DocumentError, MixnasError
 from nas.files import write_atomic
 from nas.formats.metadata import ModelMetadata
 from nas.spec import NetworkSpec
-from nas.torch_model import Network, build, load_weights
+from nas.torch_model import Network, build, load_weights, read_trained
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -86,7 +86,7 @@ def from_pretrained(folder: str | Path) -> Network:
     config = _config(Path(folder))
     spec = NetworkSpec.from_document(Document(str(Path(folder) / CONFIG), config["spec"]))
     model = build(spec, seed=0)
-    load_weights(model, Path(folder) / WEIGHTS)
+    load_weights(model, read_trained(Path(folder) / WEIGHTS))
     return model.eval()
 
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from nas.errors import MixnasError
 from nas.ir import Linear, walk
 from nas.spec import NetworkSpec, load_network
-from nas.torch_model import Network, load_weights, to_module
+from nas.torch_model import Network, load_weights, read_trained, to_module
 
 _HEAD = ("pool", "hidden", "classifier")  # what no longer gives maps
 
@@ -52,7 +52,7 @@ class TimmStyleNetwork(Network):
         super().__init__(spec, dropout, drop_path)
         self._dropout = dropout
         if weights is not None:
-            load_weights(self, Path(weights))
+            load_weights(self, read_trained(Path(weights)))
         self.num_classes = spec.num_classes
         self.num_features = _channels_of_features(spec)
         self.head_hidden_size = _inputs_of_classifier(spec)

@@ -200,7 +200,8 @@ def search(
         str | None,
         typer.Option(
             metavar="NAME=VALUE,...",
-            help="Retraining settings, such as images=200000,flip=true. "
+            help="Retraining settings, such as images=200000,flip=true; from=supernet starts from "
+            "the supernet's weights. "
             f"[{RETRAINING_EPOCHS} epochs, but at least {FEWEST_IMAGES:,} and at most "
             f"{MOST_IMAGES:,} images]",
         ),

@@ -3,7 +3,8 @@
 ::
 
     runs/<name>/  config.yaml  conditions.yaml  space.yaml  study.db  references.csv  trials.csv
-                  pareto.csv  confirmed.csv  test_hits.json  best.yaml  report.html  figures/*
+                  pareto.csv  confirmed.csv  test_hits.json  supernet.safetensors  best.yaml
+                  report.html  figures/*
 """
 
 from __future__ import annotations
@@ -179,6 +180,12 @@ class RunDirectory:
     def write_text(self, name: str, text: str) -> None:
         """Write a text file whole or not at all."""
         write_atomic(self.path / name, text)
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Write a file whole or not at all, unless it has that content."""
+        path = self.path / name
+        if not path.is_file() or path.read_bytes() != content:
+            write_atomic(path, content)
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write ``name.csv`` whole or not at all."""

@@ -16,6 +16,7 @@ from rich.console import Console
 from nas import cli
 from nas.accuracy import Estimator, is_accuracy_of, label_of, side_of
 from nas.accuracy.preparation import facts_before, prepare_estimator
+from nas.accuracy.supernet import SUPERNET_FILE, Supernet
 from nas.errors import MixnasError
 from nas.executors.base import Resources, default_resources
 from nas.files import network_file_system, taken_folder
@@ -209,6 +210,8 @@ class Search:
         resources = self.placements.for_retraining(
             Resources(min(self.config.workers, workers), self.config.threads)
         )
+        for remark in self.retraining.remarks(networks):
+            console.print(remark, soft_wrap=True)
         if not console.is_terminal:
             console.print("retraining the best and the references")
         with cli.progress_bar(console, "retraining the best") as step:
@@ -319,6 +322,8 @@ def _assemble(
     if scores is None:
         study.check_facts("accuracies", estimator.fingerprint())
     check_conditions(study, devices)
+    if isinstance(estimator, Supernet):  # its slices are for training and export, anywhere
+        directory.write_bytes(SUPERNET_FILE, estimator.export_state())
     directory.write_conditions(provenance(estimator, devices, components.retraining, scores))
     references = References(components.references, read_references(directory))
     runner = TrialRunner(

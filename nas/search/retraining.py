@@ -30,7 +30,7 @@ from nas.document import digest
 from nas.errors import MixnasError
 from nas.executors.base import Failure, Resources, Task
 from nas.executors.local import LocalExecutor
-from nas.named import AnyNetwork
+from nas.named import AnyNetwork, TimmNetwork
 from nas.progress import Step
 from nas.search.config import (
     FEWEST_IMAGES,
@@ -39,10 +39,12 @@ from nas.search.config import (
     RETRAINING_SEEDS,
 )
 from nas.search.directory import RunDirectory
+from nas.torch_model import TrainedWeights
 from nas.train.loop import TrainingError
 from nas.train.placement import to_host
 from nas.train.settings import ON_THE_CPU, PlacementSettings
 
+SUPERNET = "supernet"  # what a retraining may start from
 LONGER = 2  # times the cost of a short training, at the least
 CONFIRMED_COLUMNS = [*RETRAINING_COLUMNS, TRAINING]
 
@@ -66,15 +68,49 @@ class RetrainingEstimator:
 
     Attributes:
         short: How to train.
+        start: Supernet whose weights the networks of its space start from; None for random weights.
     """
 
     evaluates_timm: ClassVar[bool] = True
 
     short: ShortTraining
+    start: Supernet | None = None
 
     def fingerprint(self) -> dict[str, Any]:
-        """See `Estimator.fingerprint`."""
-        return {**self.short.fingerprint(), "estimator": "retraining"}
+        """See `Estimator.fingerprint`; it names the weights that networks start from."""
+        found = {**self.short.fingerprint(), "estimator": "retraining"}
+        if self.start is None:
+            return found
+        return {**found, "from": SUPERNET, "from_weights": self.start.fingerprint()["weights"]}
+
+    def remarks(self, networks: Mapping[tuple[str, str], AnyNetwork]) -> list[str]:
+        """Return a remark on networks that start from random weights while others do not.
+
+        Args:
+            networks: Networks by name and kind.
+        """
+        if self.start is None:
+            return []
+        random = [name for (name, _), spec in networks.items() if not self._starts(spec)]
+        if not random:
+            return []
+        return [
+            "retraining starts from the weights of the supernet, but from random weights for "
+            f"{', '.join(random)}, which it has no weights of: they have seen fewer images"
+        ]
+
+    def _starts(self, spec: AnyNetwork) -> bool:
+        """Return whether a network starts from the supernet's weights."""
+        if self.start is None or isinstance(spec, TimmNetwork):
+            return False
+        return self.start.trained.has_room(spec)
+
+    def _weights(self, spec: AnyNetwork, seed: int) -> TrainedWeights | None:
+        """Return the weights that a network starts from; None for random ones."""
+        if self.start is None or isinstance(spec, TimmNetwork) or not self._starts(spec):
+            return None
+        found = self.start.trained.slice_of(spec, seed)
+        return TrainedWeights("the supernet", found.tensors())
 
     def prepare(self, step: Step | None = None) -> list[str]:
         """See `PreparedEstimator`."""
@@ -98,7 +134,7 @@ class RetrainingEstimator:
     def _estimates(self, spec: AnyNetwork, seed: int, parts: int) -> Iterator[Estimate]:
         started = time.perf_counter()
         try:
-            trainer = self.short.trainer(spec, seed, parts)
+            trainer = self.short.trainer(spec, seed, parts, self._weights(spec, seed))
             for _ in trainer.steps():
                 pass
             hits: list[Tensor] = []
@@ -134,12 +170,13 @@ def retraining(
     Args:
         estimator: Estimator of the search.
         data: Name or path of the data set.
-        settings: Settings to change, those of `ShortTraining` (``images=200000,flip=true``).
+        settings: Settings to change, those of `ShortTraining` (``images=200000,flip=true``); and
+            ``from=supernet`` to start from the weights of the search's supernet.
         placement: Where to train, and how precisely.
         images_per_class: Number of images of each class to use, at most; None for all.
 
     Raises:
-        MixnasError: If there is no such setting.
+        MixnasError: If there is no such setting, or the search has no supernet to start from.
     """
     train = load_data(data, images_per_class).count("train")
     images = min(MOST_IMAGES, max(FEWEST_IMAGES, RETRAINING_EPOCHS * train))
@@ -158,8 +195,33 @@ def retraining(
         "images_per_class": images_per_class,
     }
     pairs = parse_settings("--retrain", settings)
+    source = pairs.pop("from", None)
     defaults["images"] = images
-    return RetrainingEstimator(configured("--retrain", ShortTraining, fixed, defaults, pairs))
+    short = configured("--retrain", ShortTraining, fixed, defaults, pairs)
+    return RetrainingEstimator(short, _start(source, estimator, short))
+
+
+def _start(source: str | None, estimator: Estimator, short: ShortTraining) -> Supernet | None:
+    """Return the supernet that a retraining starts from, if any.
+
+    Raises:
+        MixnasError: If the search has none, or one of networks of another width.
+    """
+    if source is None:
+        return None
+    if source != SUPERNET:
+        raise MixnasError(f"--retrain from={source}: expected from={SUPERNET}")
+    if not isinstance(estimator, Supernet):
+        raise MixnasError(
+            f"--retrain from={SUPERNET}: the search has no supernet; give --estimator {SUPERNET}, "
+            f"or leave out from={SUPERNET}"
+        )
+    if short.width != estimator.width:
+        raise MixnasError(
+            f"--retrain from={SUPERNET}: the supernet has networks of width {estimator.width:g}, "
+            f"but width {short.width:g} is retrained; give both the same width"
+        )
+    return estimator
 
 
 @dataclass

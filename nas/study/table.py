@@ -72,6 +72,24 @@ def columns_by_device(latencies: Mapping[str, Mapping[str, Any]]) -> dict[str, A
     return columns
 
 
+_FIRST = (
+    "number",
+    "state",
+    "reason",
+    "spec_hash",
+    "architecture",
+    "params",
+    "madds",
+    "activations",
+    "peak_memory",
+    "accuracy",
+    "loss",
+    "train_seconds",
+    "score",
+)
+"""The columns before those of the latencies."""
+
+
 def trial_table(
     trials: Iterable[FrozenTrial],
     space: Space,
@@ -93,19 +111,7 @@ def trial_table(
         One row per trial; the column ``reward`` is empty if the objective is the Pareto front.
     """
     columns = [
-        "number",
-        "state",
-        "reason",
-        "spec_hash",
-        "architecture",
-        "params",
-        "madds",
-        "activations",
-        "peak_memory",
-        "accuracy",
-        "loss",
-        "train_seconds",
-        "score",
+        *_FIRST,
         *columns_by_device({device: {} for device in devices}),
         "reward",
         "seed",

@@ -229,7 +229,7 @@ class InstantDevice:
 
 
 class SecondDevice(InstantDevice):
-    """A device whose latency follows from the activations, so that it ranks networks its own way."""
+    """A device whose latency follows from the activations: it ranks networks its own way."""
 
     name = "nas.testing.fakes:SecondDevice"
     conditions = dataclasses.replace(CONDITIONS, device=name)

@@ -1,8 +1,11 @@
-"""Reading weights from safetensors files."""
+"""Trained weights, and reading them from safetensors files."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
@@ -11,6 +14,39 @@ from torch import Tensor
 from nas.errors import MixnasError
 from nas.formats.metadata import ModelMetadata
 from nas.torch_model.network import Network
+
+
+@dataclass(frozen=True)
+class TrainedWeights:
+    """Trained weights of a network, and what is known of their training.
+
+    Attributes:
+        source: Where they come from, as the user names it.
+        tensors: Weights and buffers by name.
+        metadata: What they were trained as; None if that is not known.
+        data: Name or path of the data set of their training, where it is now; None if not known.
+        images_per_class: Number of images of each class in their training, at most; None for all.
+        judge: Evaluates the network, also on the test split, and returns what there is to tell
+            about its accuracy; None for weights whose training has done so.
+        remarks: Remarks for the user.
+    """
+
+    source: str
+    tensors: Mapping[str, Tensor]
+    metadata: ModelMetadata | None = None
+    data: str | None = None
+    images_per_class: int | None = None
+    judge: Callable[[], dict[str, Any]] | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def read_trained(path: Path) -> TrainedWeights:
+    """Read the weights of a safetensors file, with what it tells about their training.
+
+    Raises:
+        MixnasError: If the file is missing or damaged.
+    """
+    return TrainedWeights(str(path), read_weights(path), read_metadata(path))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -44,17 +80,17 @@ def read_metadata(path: Path) -> ModelMetadata | None:
     return ModelMetadata.from_properties(properties, str(path))
 
 
-def load_weights(model: Network, path: Path) -> None:
-    """Load the weights of a network of the same architecture from a safetensors file.
+def load_weights(model: Network, weights: TrainedWeights) -> None:
+    """Give a network the weights of a network of the same architecture.
 
     Args:
         model: Model that receives the weights; not changed on error.
-        path: Path of the file.
+        weights: The weights.
 
     Raises:
-        MixnasError: If the file cannot be read, or contains the weights of another network.
+        MixnasError: If they are the weights of another network.
     """
-    state = read_weights(path)
+    state = weights.tensors
     own = model.state_dict()
     wrong = sorted(
         name
@@ -63,6 +99,7 @@ def load_weights(model: Network, path: Path) -> None:
     )
     if wrong:
         raise MixnasError(
-            f"{path}: the weights belong to another network (first difference: '{wrong[0]}')"
+            f"{weights.source}: the weights belong to another network (first difference: "
+            f"'{wrong[0]}')"
         )
     model.load_state_dict(state)

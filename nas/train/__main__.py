@@ -23,6 +23,7 @@ from nas.train.settings import (
     DEFAULT_RECIPE,
     ON_HELP,
     PRECISION_HELP,
+    SUPERNET,
     TrainingSettings,
     chosen_recipe,
     read_training_settings,
@@ -96,8 +97,9 @@ def train(
     weights: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE|timm:NAME",
-            help="Weights to start from: a .safetensors file, or timm:NAME. [random]",
+            metavar="FILE|supernet:RUN|timm:NAME",
+            help="Weights to start from: a .safetensors file; supernet:RUN for the network's slice "
+            "of the supernet of a search, by its run directory; or timm:NAME. [random]",
         ),
     ] = None,
     teacher: Annotated[
@@ -164,6 +166,7 @@ def train(
     """
     import torch
 
+    from nas.accuracy.weights import find_weights
     from nas.latency import open_device
     from nas.machine import usable_cores
     from nas.train.components import Session
@@ -193,6 +196,7 @@ def train(
         workers=workers,
         device=latency_device,
         console=cli.error_console(),
+        find_weights=find_weights,
     )
     if isinstance(settings, ZooSettings):
         _train_several(settings, session, resume, out, json)
@@ -293,6 +297,8 @@ def _resumed_settings(
 
 def _absolute(value: str, names: Collection[str]) -> str:
     """Return an existing path in absolute form; names, and anything else, stay as they are."""
+    if value.startswith(SUPERNET):
+        return f"{SUPERNET}{absolute_path(value.removeprefix(SUPERNET), names)}"
     if not value or is_timm(value):
         return value
     return absolute_path(value, names)

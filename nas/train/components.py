@@ -13,16 +13,24 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from rich.console import Console
 
-from nas import __version__, cli
-from nas.data import DataSource, FolderData, load_data
+from nas import cli
+from nas.data import DataSource, load_data
 from nas.errors import MixnasError
 from nas.files import refuse_occupied, write_atomic
-from nas.formats.metadata import CENTRAL_SQUARE, WHOLE_IMAGE, ModelMetadata, Preprocessing
+from nas.formats.metadata import ModelMetadata
 from nas.machine import machine_for, usable_cores
+from nas.spec import NetworkSpec
+from nas.torch_model import TrainedWeights
 from nas.train.distillation import open_teacher
 from nas.train.full_training import CHECKPOINT, FullTraining
 from nas.train.loop import Trainer, TrainingError
-from nas.train.models import Model, compare_metadata, load_initial_weights, open_model
+from nas.train.models import (
+    Model,
+    compare_metadata,
+    load_initial_weights,
+    metadata_of,
+    open_model,
+)
 from nas.train.placement import Placement
 from nas.train.recipe import Recipe
 from nas.train.settings import NETWORK, SETTINGS, TrainingSettings
@@ -32,6 +40,9 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
     from nas.latency import Device
+
+WeightsFinder = Callable[[str, NetworkSpec | None, str], TrainedWeights]
+"""Finds weights by their name, for a network (None for one of timm's) and the name of its data."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +54,14 @@ class Session:
         workers: Number of processes that decode streamed images; None for one per core.
         device: Device to measure latency on; None for none.
         console: Console for progress and remarks.
+        find_weights: Finds the weights to start from.
     """
 
     open_placement: Callable[[int], Placement]
     workers: int | None
     device: Device | None
     console: Console
+    find_weights: WeightsFinder
 
     def open(
         self, path: Path, settings: TrainingSettings, new: bool, lock: FileLock | None = None
@@ -61,6 +74,7 @@ class Session:
             workers=self.workers,
             new=new,
             console=self.console,
+            find_weights=self.find_weights,
             lock=lock,
         )
 
@@ -111,6 +125,7 @@ def open_training(
     workers: int | None,
     new: bool,
     console: Console,
+    find_weights: WeightsFinder,
     lock: FileLock | None = None,
 ) -> FullTraining:
     """Assemble a training run, create its folder, and resume from its checkpoint, if any.
@@ -122,6 +137,7 @@ def open_training(
         workers: Number of processes that decode streamed images; None for one per core.
         new: Whether the folder must be new.
         console: Console for progress and remarks.
+        find_weights: Finds the weights to start from.
         lock: Lock of the folder, if it has been claimed; None to claim it when everything is open.
 
     Raises:
@@ -135,20 +151,20 @@ def open_training(
             refuse_occupied(path, "resume it with --resume, or choose another --out")
         announce(data, console)
     costs = model.costs()
-    recipe, remarks = _start_from_weights(path, settings, model, data)
+    weights, remarks = _start_from_weights(path, settings, model, data, find_weights)
     workers = usable_cores() if workers is None else workers
     trainer, data_remarks = _open_trainer(
         model=model,
         data=data,
-        settings=dataclasses.replace(settings, recipe=recipe),
+        settings=dataclasses.replace(settings, recipe=_recipe(settings)),
         placement=placement,
         workers=workers,
         console=console,
     )
     about = _identity(settings, model, data)
     metadata = _metadata(settings, model, data, trainer, about)
-    if settings.weights is not None and remarks:
-        remarks += compare_metadata(settings.weights, model, metadata)
+    if weights is not None:
+        remarks += compare_metadata(weights, model, metadata)
     training = FullTraining(path, trainer, model, costs, about, metadata)
     if placement.main:
         for remark in [*remarks, *data_remarks]:
@@ -176,18 +192,27 @@ def _open_network(path: Path, settings: TrainingSettings, classes: int, new: boo
 
 
 def _start_from_weights(
-    path: Path, settings: TrainingSettings, model: Model, data: DataSource
-) -> tuple[Recipe, list[str]]:
-    """Load the weights to start from, if any; return the recipe to train by, and remarks.
+    path: Path,
+    settings: TrainingSettings,
+    model: Model,
+    data: DataSource,
+    find_weights: WeightsFinder,
+) -> tuple[TrainedWeights | None, list[str]]:
+    """Load the weights to start from, if any; return them, and remarks.
 
     A training with a checkpoint has begun already.
     """
+    if settings.weights is None or (path / CHECKPOINT).is_file():
+        return None, []
+    weights = find_weights(settings.weights, model.spec, settings.data)
+    return weights, [load_initial_weights(model, weights, data.classes), *weights.remarks]
+
+
+def _recipe(settings: TrainingSettings) -> Recipe:
+    """Return the recipe to train by; residual branches of trained weights do not start at zero."""
     if settings.weights is None:
-        return settings.recipe, []
-    recipe = settings.recipe.replace(zero_residuals=False)  # this would discard trained weights
-    if (path / CHECKPOINT).is_file():
-        return recipe, []
-    return recipe, [load_initial_weights(model, settings.weights, data.classes)]
+        return settings.recipe
+    return settings.recipe.replace(zero_residuals=False)
 
 
 def _open_trainer(
@@ -232,24 +257,14 @@ def _metadata(
     about: dict[str, object],
 ) -> ModelMetadata:
     """Return what travels with the weights; `about` is what a checkpoint must agree with."""
-    mean, std = (
-        statistic.flatten().tolist()
-        for statistic in (trainer.augmentation.mean, trainer.augmentation.std)
-    )
-    return ModelMetadata(
-        classes=tuple(data.classes),
-        preprocessing=Preprocessing(
-            resolution=model.resolution,
-            mean=(mean[0], mean[1], mean[2]),
-            std=(std[0], std[1], std[2]),
-            crop=CENTRAL_SQUARE if isinstance(data, FolderData) else WHOLE_IMAGE,
-        ),
-        data=settings.data,
-        data_fingerprint=str(about["data"]),
-        test_fingerprint=data.test_fingerprint(),
+    return metadata_of(
+        data=data,
+        fingerprint=str(about["data"]),
+        name=settings.data,
+        spec=model.spec,
+        resolution=model.resolution,
+        statistics=(trainer.augmentation.mean, trainer.augmentation.std),
         command=settings.command,
-        spec=None if model.spec is None else model.spec.to_dict(),
-        version=__version__,
     )
 
 

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from nas import __version__
 from nas.blocks.fields import ActivationName
 from nas.cost import count
+from nas.data import DataSource, FolderData
 from nas.document import document_name
 from nas.errors import MixnasError
-from nas.formats.metadata import ModelMetadata
+from nas.formats.metadata import (
+    CENTRAL_SQUARE,
+    WHOLE_IMAGE,
+    ModelMetadata,
+    Preprocessing,
+)
 from nas.named import TIMM, classifier_layers, is_timm, open_timm, timm_module
 from nas.spec import NetworkSpec, load_network
-from nas.torch_model import Network, build, load_timm_state_dict, read_metadata, read_weights
+from nas.torch_model import Network, TrainedWeights, build, load_timm_state_dict
 from nas.train.recipe import Recipe
 
 
@@ -95,7 +101,9 @@ def _timm_model(
     return Model(network.timm_name, module, None, network.resolution)
 
 
-def load_initial_weights(model: Model, weights: str, classes: Sequence[str] | None = None) -> str:
+def load_initial_weights(
+    model: Model, weights: TrainedWeights, classes: Sequence[str] | None = None
+) -> str:
     """Give a model the weights to start from.
 
     A classifier keeps its random weights if its classes are others than those of the weights, as
@@ -103,36 +111,32 @@ def load_initial_weights(model: Model, weights: str, classes: Sequence[str] | No
 
     Args:
         model: Model that receives the weights.
-        weights: Path of a .safetensors file of the same network, or ``timm:NAME`` for timm's
-            pretrained weights (which timm downloads).
+        weights: Weights of the same network.
         classes: Names of the model's classes, in the order of its outputs; None if not known.
 
     Returns:
         A sentence for the user that says which weights were loaded.
 
     Raises:
-        MixnasError: If the weights cannot be read, or belong to another network.
+        MixnasError: If the weights belong to another network.
     """
     own = model.module.state_dict()
-    metadata = _metadata_of(weights)
-    if is_timm(weights):
-        state = _timm_weights(weights.removeprefix(TIMM), model)
-    else:
-        state = read_weights(Path(weights))
+    state, metadata = dict(weights.tensors), weights.metadata
     other_shape = {n for n in state if n in own and state[n].shape != own[n].shape}
     head = set(_classifier(model, other_shape)) if other_shape else set()
     if other_shape != head:
         wrong = min(other_shape - head)
         raise MixnasError(
-            f"{weights} does not fit {model.name}: '{wrong}' is {tuple(state[wrong].shape)}, "
-            f"expected {tuple(own[wrong].shape)}"
+            f"{weights.source} does not fit {model.name}: '{wrong}' is "
+            f"{tuple(state[wrong].shape)}, expected {tuple(own[wrong].shape)}"
         )
     missing, unexpected = sorted(set(own) - set(state)), sorted(set(state) - set(own))
     if missing:
-        raise MixnasError(f"{weights} does not fit {model.name}: '{missing[0]}' is missing")
+        raise MixnasError(f"{weights.source} does not fit {model.name}: '{missing[0]}' is missing")
     if unexpected:
         raise MixnasError(
-            f"{weights} does not fit {model.name}: the network has no weights '{unexpected[0]}'"
+            f"{weights.source} does not fit {model.name}: the network has no weights "
+            f"'{unexpected[0]}'"
         )
     known = None if metadata is None or classes is None else metadata.classes
     said = ""
@@ -144,10 +148,10 @@ def load_initial_weights(model: Model, weights: str, classes: Sequence[str] | No
         rows = [known.index(name) for name in classes]
         state |= {name: state[name][rows] for name in _classifier(model, own)}
     model.module.load_state_dict(state)
-    return f"loaded the weights of {weights}{said}"
+    return f"loaded the weights of {weights.source}{said}"
 
 
-def compare_metadata(weights: str, model: Model, own: ModelMetadata) -> list[str]:
+def compare_metadata(weights: TrainedWeights, model: Model, own: ModelMetadata) -> list[str]:
     """Return remarks on how weights to start from were trained differently.
 
     Args:
@@ -155,7 +159,7 @@ def compare_metadata(weights: str, model: Model, own: ModelMetadata) -> list[str
         model: Model that has received them.
         own: What the model is trained as.
     """
-    theirs = _metadata_of(weights)
+    theirs = weights.metadata
     if theirs is None:
         return []
     remarks = []
@@ -164,18 +168,18 @@ def compare_metadata(weights: str, model: Model, own: ModelMetadata) -> list[str
         same = network.replace(input=model.spec.input, num_classes=model.spec.num_classes)
         if same != model.spec:
             remarks.append(
-                f"the weights of {weights} were trained in another network, '{network.name}', "
-                "whose layers have the same shapes"
+                f"the weights of {weights.source} were trained in another network, "
+                f"'{network.name}', whose layers have the same shapes"
             )
     if _may_have_seen_test(theirs, own):
         remarks.append(
-            f"{weights} was trained on {theirs.data}, which had the same classes as {own.data}, "
-            "but other test images: if some images are in both, what is tested on may have been "
-            "trained on"
+            f"{weights.source} was trained on {theirs.data}, which had the same classes as "
+            f"{own.data}, but other test images: if some images are in both, what is tested on "
+            "may have been trained on"
         )
     differences = theirs.preprocessing.differences(own.preprocessing)
     if differences:
-        remarks.append(f"unlike for the weights of {weights}: {'; '.join(differences)}")
+        remarks.append(f"unlike for the weights of {weights.source}: {'; '.join(differences)}")
     return remarks
 
 
@@ -191,22 +195,63 @@ def _may_have_seen_test(theirs: ModelMetadata, own: ModelMetadata) -> bool:
     return bool(known) and known != now and set(theirs.classes) == set(own.classes)
 
 
-def _metadata_of(weights: str) -> ModelMetadata | None:
-    return None if is_timm(weights) else read_metadata(Path(weights))
-
-
 def _classifier(model: Model, names: Iterable[str]) -> list[str]:
     """Return those names of weights that are of the classifier."""
     layers = ("classifier",) if model.spec is not None else classifier_layers(model.module)
     return [name for name in names if name.startswith(tuple(f"{layer}." for layer in layers))]
 
 
-def _timm_weights(name: str, model: Model) -> dict[str, Tensor]:
-    """Return timm's pretrained weights, under the names of the model's own."""
-    theirs: Any = timm_module(name, pretrained=True)
-    if model.spec is None:
-        return dict(theirs.state_dict())
-    classes = theirs.num_classes
-    ours: Network = build(model.spec.replace(num_classes=classes), 0)
+def timm_weights(name: str, spec: NetworkSpec | None) -> TrainedWeights:
+    """Return timm's pretrained weights, which timm downloads.
+
+    Args:
+        name: ``timm:NAME``.
+        spec: The same network as a spec, whose names of weights are used; None for timm's own.
+
+    Raises:
+        MixnasError: If timm has no such network, or it is another one than the spec.
+    """
+    theirs: Any = timm_module(name.removeprefix(TIMM), pretrained=True)
+    if spec is None:
+        return TrainedWeights(name, dict(theirs.state_dict()))
+    ours: Network = build(spec.replace(num_classes=theirs.num_classes), 0)
     load_timm_state_dict(ours, theirs.state_dict())
-    return dict(ours.state_dict())
+    return TrainedWeights(name, dict(ours.state_dict()))
+
+
+def metadata_of(
+    data: DataSource,
+    fingerprint: str,
+    name: str,
+    spec: NetworkSpec | None,
+    resolution: int,
+    statistics: tuple[Tensor, Tensor],
+    command: str,
+) -> ModelMetadata:
+    """Return what travels with trained weights.
+
+    Args:
+        data: Data set of the training.
+        fingerprint: Fingerprint of its images and their split.
+        name: Name or path of it, as the user gives it.
+        spec: The network; None for one of timm's.
+        resolution: Side of the images, in pixels.
+        statistics: Mean and standard deviation by which images are normalized, 3 values each.
+        command: Command line of the training.
+    """
+    mean, std = (statistic.flatten().tolist() for statistic in statistics)
+    return ModelMetadata(
+        classes=tuple(data.classes),
+        preprocessing=Preprocessing(
+            resolution=resolution,
+            mean=(mean[0], mean[1], mean[2]),
+            std=(std[0], std[1], std[2]),
+            crop=CENTRAL_SQUARE if isinstance(data, FolderData) else WHOLE_IMAGE,
+        ),
+        data=name,
+        data_fingerprint=fingerprint,
+        test_fingerprint=data.test_fingerprint(),
+        command=command,
+        spec=None if spec is None else spec.to_dict(),
+        version=__version__,
+    )

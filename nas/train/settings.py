@@ -22,6 +22,8 @@ from nas.train.recipe import Recipe, load_recipe
 SETTINGS = "training.yaml"
 NETWORK = "network.yaml"
 WEIGHTS = "weights.safetensors"
+SUPERNET = "supernet:"
+"""Prefix of the names of weights that are a network's slice of the supernet of a run directory."""
 ReadingMode = Literal["auto", "memory", "stream"]
 DEFAULT_RECIPE = Recipe(epochs=30, batch_size=64, learning_rate=0.05, warmup=0.1)
 """Recipe of a full training if none is given: longer than the short training of a search."""
@@ -109,7 +111,8 @@ class TrainingSettings(SharedSettings):
 
     Attributes:
         network: Path of a spec, name of a reference network, or ``timm:NAME``.
-        weights: Weights to start from: a .safetensors file or ``timm:NAME``; None for random ones.
+        weights: Weights to start from: a .safetensors file, ``supernet:RUN`` or ``timm:NAME``; None
+            for random ones.
     """
 
     network: str

@@ -1,5 +1,4 @@
 import dataclasses
-from pathlib import Path
 
 import pytest
 import torch
@@ -35,7 +34,7 @@ def folder(tmp_path):
 
 def test_the_folder_of_a_training_has_it_all(folder):
     found = find_trained(str(folder))
-    assert (found.spec, found.weights) == (SMALL, folder / "weights.safetensors")
+    assert (found.spec, found.weights.source) == (SMALL, str(folder / "weights.safetensors"))
     assert found.metadata == OURS
     assert found.data == str(folder.parent / "pets")
     assert found.remarks == ()
@@ -43,7 +42,7 @@ def test_the_folder_of_a_training_has_it_all(folder):
 
 def test_weights_tell_what_they_were_trained_as(folder, tmp_path):
     TINY.save(tmp_path / "tiny.yaml")
-    found = find_trained(str(tmp_path / "tiny.yaml"), folder / "weights.safetensors")
+    found = find_trained(str(tmp_path / "tiny.yaml"), str(folder / "weights.safetensors"))
     assert (found.spec, found.metadata) == (SMALL, OURS)
     assert found.remarks == (
         f"exported as it was trained: 2 classes, 32 px ({tmp_path}/tiny.yaml has 10 classes, 224 "
@@ -57,12 +56,12 @@ def test_weights_of_another_network_are_refused_although_their_shapes_agree(fold
     with pytest.raises(
         MixnasError, match="the weights belong to another network, 'tiny'; give its"
     ):
-        find_trained(str(tmp_path / "other.yaml"), folder / "weights.safetensors")
+        find_trained(str(tmp_path / "other.yaml"), str(folder / "weights.safetensors"))
 
 
 def test_weights_of_earlier_versions_are_told(folder, tmp_path):
     save_file(build(SMALL, 1).state_dict(), tmp_path / "w.safetensors")
-    found = find_trained(str(folder), tmp_path / "w.safetensors")
+    found = find_trained(str(folder), str(tmp_path / "w.safetensors"))
     assert found.metadata is None
     assert "does not say its classes and how images are prepared" in found.remarks[0]
 
@@ -79,7 +78,7 @@ def test_folders_of_no_ended_training_are_refused(folder, tmp_path):
 
 def test_weights_that_are_named_and_missing_say_nothing_of_the_training(folder):
     with pytest.raises(MixnasError, match=r"^none\.safetensors: no such file; give a"):
-        find_trained(str(folder), Path("none.safetensors"))
+        find_trained(str(folder), "none.safetensors")
 
 
 def test_weights_are_no_network(folder):

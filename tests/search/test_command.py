@@ -1,5 +1,6 @@
 """The main job end to end: real images, training and latency, on a space of small networks."""
 
+import hashlib
 import json
 import os
 import re
@@ -23,6 +24,7 @@ FILES = {
     "conditions.yaml",
     "config.yaml",
     "space.yaml",
+    "supernet.safetensors",
     "study.db",
     "trials.csv",
     "references.csv",
@@ -87,6 +89,13 @@ def test_a_supernet_is_trained_before_the_search(here, space, tmp_path):
     assert "digits: 10 classes (0, 1, 2, 3, 4, 5, 6, 7, 8, 9), 1,797 images: 1,077" in found
     assert prepared
     assert pd.read_csv(tmp_path / "run" / "trials.csv")["score"].between(0, 1).all()
+    kept = hashlib.sha256((tmp_path / "run" / "supernet.safetensors").read_bytes()).hexdigest()
+    conditions = yaml.safe_load((tmp_path / "run" / "conditions.yaml").read_text(encoding="utf-8"))
+    assert kept.startswith(conditions["scores"]["weights"])
+    exported = here("nas.export", "run/best.yaml", "--weights", "supernet:run", "--json")
+    assert exported.returncode == 0, exported.stderr
+    accuracy = json.loads(exported.stdout)["accuracy"]
+    assert accuracy["validation"]["top1"] == accuracy["score"]
 
 
 @pytest.mark.slow

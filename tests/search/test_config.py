@@ -79,10 +79,11 @@ def test_a_damaged_configuration_names_what_is_wrong(tmp_path):
 
 
 def test_all_commands_measure_on_the_same_device_by_default():
-    from nas import device, measure
+    from nas import device
+    from nas.measure.__main__ import measure
     from nas.train.__main__ import train
 
-    commands = (train, measure.measure, device.fit, device.examine)
+    commands = (train, measure, device.fit, device.examine)
     found = {inspect.signature(command).parameters["device"].default for command in commands}
     assert found == {default_of("device")}
 

@@ -1,4 +1,5 @@
 import dataclasses
+import pickle
 
 import numpy as np
 import pandas as pd
@@ -6,7 +7,9 @@ import pytest
 import torch
 
 from analysis.schema import HITS
+from nas.accuracy.pool import ListedPool
 from nas.accuracy.short import ShortTraining
+from nas.accuracy.supernet import Supernet
 from nas.accuracy.zero_cost import ZeroCost
 from nas.data import load_data
 from nas.errors import MixnasError
@@ -75,6 +78,54 @@ def test_the_test_part_is_judged_after_the_training():
     assert found.images == len(right) == 360
     assert found.hits == np.packbits(right).tobytes()
     assert right.mean() == pytest.approx(found.score)
+
+
+@pytest.fixture
+def supernet(tmp_path, monkeypatch):
+    monkeypatch.setattr("nas.accuracy.supernet.training.SCANNED", 60)
+    monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path / "cache"))
+    torch.set_num_threads(1)
+    pool = ListedPool([TINY, DEEP])
+    made = Supernet("digits", pool, 800, resolution=16, validation=100, calibration=128)
+    made.prepare()
+    return made
+
+
+def test_a_retraining_may_start_from_the_supernet(supernet, monkeypatch):
+    again = retraining(supernet, "digits", "from=supernet,images=64")
+    plain = retraining(supernet, "digits", "images=64")
+    assert (again.short, again.start, plain.start) == (plain.short, supernet, None)
+    weights = supernet.fingerprint()["weights"]
+    told = {"from": "supernet", "from_weights": weights}
+    assert again.fingerprint() == {**plain.fingerprint(), **told}
+    outside = TINY.replace(stem=type(TINY.stem)(channels=64))
+    assert plain.remarks({("tiny", "front"): TINY, ("wide", "reference"): outside}) == []
+    assert again.remarks({("tiny", "front"): TINY}) == []
+    (remark,) = again.remarks({("tiny", "front"): TINY, ("wide", "reference"): outside})
+    assert "but from random weights for wide, which it has no weights of" in remark
+    starts = []
+
+    def steps(trainer, until=None):
+        starts.append({n: tensor.clone() for n, tensor in trainer.model.state_dict().items()})
+        assert trainer.recipe.zero_residuals == (len(starts) == 2)
+        yield from ()
+
+    monkeypatch.setattr("nas.train.loop.Trainer.steps", steps)
+    arrived = pickle.loads(pickle.dumps(again))  # noqa: S301
+    found = arrived.estimate(TINY, 4)
+    tensors = supernet.trained.slice_of(TINY, 4).tensors()
+    assert all(torch.equal(starts[0][name], tensor) for name, tensor in tensors.items())
+    assert 0 < found.accuracy < 1
+    again.estimate(outside, 4)
+
+
+def test_a_retraining_starts_from_nothing_but_a_supernet_of_its_width(supernet):
+    with pytest.raises(MixnasError, match=r"--retrain from=timm: expected from=supernet"):
+        retraining(supernet, "digits", "from=timm")
+    with pytest.raises(MixnasError, match="the search has no supernet; give --estimator supernet"):
+        retraining(ZeroCost(), "digits", "from=supernet")
+    with pytest.raises(MixnasError, match=r"networks of width 1, but width 0\.5 is retrained"):
+        retraining(supernet, "digits", "from=supernet,width=0.5")
 
 
 @pytest.mark.usefixtures("cache_of_the_tests")

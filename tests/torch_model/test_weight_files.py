@@ -4,7 +4,7 @@ from safetensors.torch import save, save_file
 
 from nas.errors import MixnasError
 from nas.spec import load_network
-from nas.torch_model import build, load_weights, read_metadata, read_weights
+from nas.torch_model import build, load_weights, read_metadata, read_trained, read_weights
 from tests.formats.test_metadata import METADATA
 from tests.fuzzing import mutants, outcomes
 from tests.networks import TINY
@@ -14,15 +14,15 @@ def test_weights_are_read_from_safetensors(tmp_path):
     spec = load_network("mixnet_s").replace(num_classes=10)
     one, two = build(spec, 1), build(spec, 2)
     save_file(one.state_dict(), tmp_path / "w.safetensors")
-    load_weights(two, tmp_path / "w.safetensors")
+    load_weights(two, read_trained(tmp_path / "w.safetensors"))
     assert torch.equal(one.stem.conv.weight, two.stem.conv.weight)
     with pytest.raises(MixnasError, match="no such file"):
-        load_weights(two, tmp_path / "none.safetensors")
+        load_weights(two, read_trained(tmp_path / "none.safetensors"))
     with pytest.raises(MixnasError, match="belong to another network"):
-        load_weights(build(load_network("mixnet_s"), 1), tmp_path / "w.safetensors")
+        load_weights(build(load_network("mixnet_s"), 1), read_trained(tmp_path / "w.safetensors"))
     (tmp_path / "bad.safetensors").write_bytes(b"no tensors here")
     with pytest.raises(MixnasError, match="not a safetensors file"):
-        load_weights(two, tmp_path / "bad.safetensors")
+        load_weights(two, read_trained(tmp_path / "bad.safetensors"))
 
 
 def test_tensors_are_read_by_name(tmp_path):
@@ -39,7 +39,7 @@ def test_the_first_difference_is_named_and_the_model_kept(tmp_path):
     for change in ({"classifier.bias": torch.zeros(3)}, {"classifier.extra": torch.zeros(3)}):
         save_file(weights | change, tmp_path / "w.safetensors")
         with pytest.raises(MixnasError, match=rf"first difference: '{next(iter(change))}'"):
-            load_weights(model, tmp_path / "w.safetensors")
+            load_weights(model, read_trained(tmp_path / "w.safetensors"))
     assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in before.items())
 
 

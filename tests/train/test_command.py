@@ -12,7 +12,7 @@ import yaml
 from safetensors.torch import load_file
 
 from nas.spec import load_network
-from nas.torch_model import build, load_weights
+from nas.torch_model import build, load_weights, read_trained
 from tests.data.writing import write_folder
 from tests.networks import TINY
 
@@ -54,7 +54,7 @@ def test_a_training_leaves_weights_log_and_card(network, here, tmp_path, fakes, 
     spec = load_network(str(run / "network.yaml"))
     assert spec.input.resolution == 16
     model = build(spec)
-    load_weights(model, run / "weights.safetensors")
+    load_weights(model, read_trained(run / "weights.safetensors"))
     assert torch.isfinite(model.eval()(torch.zeros(1, 3, 16, 16))).all()
 
 

@@ -7,6 +7,7 @@ import yaml
 from rich.console import Console
 from safetensors.torch import save_file
 
+from nas.accuracy.weights import find_weights
 from nas.data import load_data
 from nas.errors import MixnasError
 from nas.spec import load_network
@@ -29,6 +30,7 @@ def opened(path, settings, new=True):
         workers=0,
         new=new,
         console=Console(quiet=True),
+        find_weights=find_weights,
     )
 
 
@@ -135,6 +137,7 @@ def test_weights_of_another_order_of_classes_are_told(tmp_path, settings):
         workers=0,
         new=True,
         console=console,
+        find_weights=find_weights,
     )
     assert "its classes were brought into the order of this data set" in console.file.getvalue()
     assert "digits: 10 classes" in console.file.getvalue()

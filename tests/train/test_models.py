@@ -7,7 +7,8 @@ from safetensors.torch import save_file
 from nas.errors import MixnasError
 from nas.formats.metadata import ModelMetadata, Preprocessing
 from nas.spec import Input
-from nas.train.models import compare_metadata, load_initial_weights, open_model
+from nas.torch_model import TrainedWeights, read_trained
+from nas.train.models import compare_metadata, load_initial_weights, open_model, timm_weights
 from nas.train.recipe import Recipe
 from tests.networks import TINY
 
@@ -44,12 +45,12 @@ def test_weights_to_start_from_may_have_other_classes(saved, tmp_path):
     taught = open_model(saved, 10, Recipe(), 1).module.state_dict()
     save_file(taught, tmp_path / "w.safetensors")
     model = open_model(saved, 10, Recipe(), 0)
-    assert load_initial_weights(model, str(tmp_path / "w.safetensors")).startswith(
+    assert load_initial_weights(model, read_trained(tmp_path / "w.safetensors")).startswith(
         "loaded the weights of"
     )
     assert torch.equal(model.module.classifier.weight, taught["classifier.weight"])
     other = open_model(saved, 3, Recipe(), 0)
-    said = load_initial_weights(other, str(tmp_path / "w.safetensors"))
+    said = load_initial_weights(other, read_trained(tmp_path / "w.safetensors"))
     assert "the classifier starts from random weights" in said
     assert torch.equal(other.module.stem.conv.weight, taught["stem.conv.weight"])
     assert other.module.classifier.weight.shape == (3, 64)
@@ -59,12 +60,12 @@ def test_weights_of_another_network_are_refused(saved, tmp_path):
     save_file({"stem.conv.weight": torch.zeros(1)}, tmp_path / "w.safetensors")
     model = open_model(saved, 10, Recipe(), 0)
     with pytest.raises(MixnasError, match=r"'stem.conv.weight' is \(1,\), expected"):
-        load_initial_weights(model, str(tmp_path / "w.safetensors"))
+        load_initial_weights(model, read_trained(tmp_path / "w.safetensors"))
     save_file({"other": torch.zeros(1)}, tmp_path / "w.safetensors")
     with pytest.raises(MixnasError, match=r"'classifier\.bias' is missing"):
-        load_initial_weights(model, str(tmp_path / "w.safetensors"))
+        load_initial_weights(model, read_trained(tmp_path / "w.safetensors"))
     with pytest.raises(MixnasError, match="no such file"):
-        load_initial_weights(model, str(tmp_path / "missing.safetensors"))
+        load_initial_weights(model, read_trained(tmp_path / "missing.safetensors"))
 
 
 def test_timms_networks_are_built_by_name(timm):
@@ -82,7 +83,7 @@ def test_weights_without_a_place_are_refused(saved, tmp_path):
     state = {name: tensor + 1 for name, tensor in model.module.state_dict().items()}
     save_file({**state, "extra": torch.zeros(1)}, tmp_path / "w.safetensors")
     with pytest.raises(MixnasError, match="does not fit tiny: the network has no weights 'extra'"):
-        load_initial_weights(model, str(tmp_path / "w.safetensors"))
+        load_initial_weights(model, read_trained(tmp_path / "w.safetensors"))
     assert torch.equal(model.module.classifier.weight, before)
 
 
@@ -96,7 +97,7 @@ def test_timms_weights_may_have_other_classes(timm):
     model = open_model("timm:resnet18", 5, Recipe(), 0)
     model.module.pretrained_cfg["classifier"] = "3"  # the linear layer of the stand-in
     before = model.module[3].weight.detach().clone()
-    said = load_initial_weights(model, "timm:resnet18")
+    said = load_initial_weights(model, timm_weights("timm:resnet18", None))
     assert said.startswith("loaded the weights of timm:resnet18; the classifier starts from random")
     assert torch.equal(model.module[3].weight, before)
 
@@ -109,7 +110,7 @@ def test_a_network_that_does_not_take_the_size_says_so(timm):
 def test_all_layers_that_depend_on_the_classes_start_anew(timm):
     model = open_model("timm:vit_small", 5, Recipe(), 0)
     before = model.module.head.weight.detach().clone()
-    said = load_initial_weights(model, "timm:vit_small")
+    said = load_initial_weights(model, timm_weights("timm:vit_small", None))
     assert said.endswith("the classifier starts from random weights: its classes differ")
     assert torch.equal(model.module.head.weight, before)
 
@@ -125,12 +126,16 @@ def test_a_classifier_is_brought_into_the_order_of_the_classes(saved, tmp_path):
     about = metadata(["ant", "bee", "cat"]).to_properties()
     save_file(taught, tmp_path / "w.safetensors", about)
     model = open_model(saved, 3, Recipe(), 0)
-    said = load_initial_weights(model, str(tmp_path / "w.safetensors"), ("cat", "ant", "bee"))
+    said = load_initial_weights(
+        model, read_trained(tmp_path / "w.safetensors"), ("cat", "ant", "bee")
+    )
     assert said.endswith("; its classes were brought into the order of this data set")
     for name in ("weight", "bias"):
         own = getattr(model.module.classifier, name)
         assert torch.equal(own, taught[f"classifier.{name}"][[2, 0, 1]])
-    same = load_initial_weights(model, str(tmp_path / "w.safetensors"), ("ant", "bee", "cat"))
+    same = load_initial_weights(
+        model, read_trained(tmp_path / "w.safetensors"), ("ant", "bee", "cat")
+    )
     assert same == f"loaded the weights of {tmp_path / 'w.safetensors'}"
     assert torch.equal(model.module.classifier.weight, taught["classifier.weight"])
 
@@ -140,7 +145,7 @@ def test_a_classifier_of_other_classes_starts_anew_although_their_number_is_equa
     save_file(taught, tmp_path / "w.safetensors", metadata("abc").to_properties())
     model = open_model(saved, 3, Recipe(), 0)
     before = model.module.classifier.weight.detach().clone()
-    said = load_initial_weights(model, str(tmp_path / "w.safetensors"), tuple("abd"))
+    said = load_initial_weights(model, read_trained(tmp_path / "w.safetensors"), tuple("abd"))
     assert said.endswith("; the classifier starts from random weights: its classes differ")
     assert torch.equal(model.module.classifier.weight, before)
     assert torch.equal(model.module.stem.conv.weight, taught["stem.conv.weight"])
@@ -150,20 +155,20 @@ def test_how_weights_were_trained_differently_is_told(saved, tmp_path):
     path = tmp_path / "w.safetensors"
     model = open_model(saved, 3, Recipe(), 0, resolution=16)
     save_file(model.module.state_dict(), path, metadata("abc").to_properties())
-    assert compare_metadata(str(path), model, metadata("abc")) == []
-    assert compare_metadata(str(path), model, metadata("abc", mean=(0.1, 0.5, 0.5))) == [
+    assert compare_metadata(read_trained(path), model, metadata("abc")) == []
+    assert compare_metadata(read_trained(path), model, metadata("abc", mean=(0.1, 0.5, 0.5))) == [
         f"unlike for the weights of {path}: mean (0.100, 0.500, 0.500) instead of (0.500, 0.500, "
         "0.500)"
     ]
     other = TINY.replace(padding="same", name="other")
     save_file(model.module.state_dict(), path, metadata("abc", other).to_properties())
-    assert compare_metadata(str(path), model, metadata("abc")) == [
+    assert compare_metadata(read_trained(path), model, metadata("abc")) == [
         f"the weights of {path} were trained in another network, 'other', whose layers have the "
         "same shapes"
     ]
-    assert compare_metadata("timm:tiny", model, metadata("abc")) == []
+    assert compare_metadata(TrainedWeights("timm:tiny", {}), model, metadata("abc")) == []
     save_file(model.module.state_dict(), path)
-    assert compare_metadata(str(path), model, metadata("abc")) == []
+    assert compare_metadata(read_trained(path), model, metadata("abc")) == []
 
 
 @pytest.mark.parametrize(
@@ -189,7 +194,7 @@ def test_fingerprints_decide_whether_test_images_may_have_been_trained_on(
         f"{path} was trained on pets, which had the same classes as {own.data}, but other test "
         "images: if some images are in both, what is tested on may have been trained on"
     )
-    assert compare_metadata(str(path), model, own) == [remark] * alarms
+    assert compare_metadata(read_trained(path), model, own) == [remark] * alarms
 
 
 def test_weights_of_an_earlier_version_are_compared_by_the_whole_data_set(saved, tmp_path):
@@ -200,4 +205,4 @@ def test_weights_of_an_earlier_version_are_compared_by_the_whole_data_set(saved,
         theirs = dataclasses.replace(own, data_fingerprint=known).to_properties()
         del theirs["test_fingerprint"]
         save_file(model.module.state_dict(), path, theirs)
-        assert len(compare_metadata(str(path), model, own)) == alarms
+        assert len(compare_metadata(read_trained(path), model, own)) == alarms

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import hashlib
-import math
 import time
-from functools import cached_property, lru_cache
-from itertools import islice
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
-from torch import nn
 
 from nas.accuracy.base import Estimate, EstimateError
 from nas.accuracy.fidelity import (
@@ -24,12 +20,9 @@ from nas.accuracy.fidelity import (
     Resolution,
     WidthFactor,
     forget_images,
-    shown_at,
-    widened,
 )
 from nas.accuracy.memory import out_of_memory
-from nas.accuracy.supernet.bank import WeightBank
-from nas.accuracy.supernet.skeletons import fresh_buffers, skeleton
+from nas.accuracy.supernet.slices import TrainedSupernet
 from nas.accuracy.supernet.training import (
     CHECKPOINT_SECONDS,
     FEWEST_IMAGES,
@@ -40,16 +33,12 @@ from nas.errors import MixnasError
 from nas.files import cache_folder, in_turn, write_atomic
 from nas.progress import Step
 from nas.spec import NetworkSpec
-from nas.torch_model import read_weights
-from nas.train.augment import Augmentation
-from nas.train.loop import Evaluation, TrainingError, evaluate
-from nas.train.placement import Placement, gpus_of, open_placement, release_memory
+from nas.train.loop import TrainingError
+from nas.train.placement import gpus_of, release_memory
 from nas.train.recipe import Recipe
 from nas.train.settings import ON_THE_CPU, PlacementSettings
 
 _TRAINING_SETTINGS = ("images", "most_epochs", "resolution", "width", "paths", "seed")
-MOST_UNTRAINED = 0.02  # largest share of untrained weights of a network that is evaluated
-EVALUATION_BATCH = 128  # images
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
@@ -209,27 +198,26 @@ class Supernet:
 
     # -- evaluation -------------------------------------------------------------------------
 
+    @property
+    def trained(self) -> TrainedSupernet:
+        """The trained weights, of which networks take slices."""
+        return TrainedSupernet(
+            path=self.path,
+            shown=self.shown,
+            width=self.width,
+            calibration=self.calibration,
+            recipe=self.recipe,
+            seed=self.seed,
+            placement=self.placement,
+        )
+
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
         """See `Estimator.estimate`; the seed chooses the images that calibrate a network."""
         started = time.perf_counter()
         if not self.path.is_file():
             raise EstimateError(f"the supernet {self.path} has not been trained")
-        placement = open_placement(self.placement, self.resolution)
-        bank = _trained_bank(self.path, placement.device)
-        spec = shown_at(widened(spec, self.width), self.resolution)
-        untrained = bank.missing_share(spec)
-        if untrained > MOST_UNTRAINED:
-            raise EstimateError(
-                "it is outside the space that the supernet was trained for: "
-                f"{untrained:.0%} of its weights are not in the supernet"
-            )
-        if untrained:  # slightly larger than every network seen in training
-            bank = copy.deepcopy(bank)  # the untrained weights must not affect other networks
-            torch.manual_seed(self.seed)
-            bank.add(spec)
-            bank.to(placement.device)
         try:
-            evaluation = self._evaluated(bank, spec, placement, seed)
+            evaluation = self.trained.slice_of(spec, seed).evaluate("validation")
         except TrainingError as error:
             raise EstimateError(str(error)) from None
         except torch.OutOfMemoryError as error:
@@ -242,35 +230,3 @@ class Supernet:
             seed=seed,
             score=evaluation.accuracy,
         )
-
-    @torch.no_grad()
-    def _evaluated(
-        self, bank: WeightBank, spec: NetworkSpec, placement: Placement, seed: int
-    ) -> Evaluation:
-        """Calibrate batch normalization on training images, then evaluate on validation images."""
-        network = skeleton(spec, momentum=None)
-        state = {**bank.weights(spec), **fresh_buffers(spec, placement.device)}
-        network.load_state_dict(state, assign=True)
-        batches = self.shown.batches(EVALUATION_BATCH, seed, placement)
-        augmentation = Augmentation(self.recipe, batches.statistics(), placement.device)
-        network.train()
-        for images, _ in islice(batches.train(0), math.ceil(self.calibration / EVALUATION_BATCH)):
-            (images,) = placement.to_device(images)
-            with placement.autocast():
-                network(augmentation.normalise(images))
-        return evaluate(network, batches, "validation", augmentation, placement)
-
-
-@lru_cache(maxsize=1)
-def _trained_bank(path: Path, device: str) -> WeightBank:
-    bank = WeightBank()
-    try:
-        tensors = read_weights(path)
-    except MixnasError as error:
-        raise MixnasError(
-            f"the supernet cannot be read ({error}); remove the file, and repeat the command to "
-            "train it again"
-        ) from None
-    for name, tensor in tensors.items():
-        bank.tensors[name.removeprefix("tensors.")] = nn.Parameter(tensor)
-    return bank.to(device)

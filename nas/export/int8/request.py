@@ -95,10 +95,11 @@ def request_for(
         return Int8Request()
     name = data or trained.data or (defaults.DATA if trained.weights is None else None)
     if name is None:
+        assert trained.weights is not None
         known = "" if trained.metadata is None else f" (it was called '{trained.metadata.data}')"
         raise MixnasError(
-            f"int8 is calibrated on the training images, and {trained.weights} is not in the "
-            f"folder of a training run that names them{known}; name the data set with --data"
+            f"int8 is calibrated on the training images, and {trained.weights.source} is not in "
+            f"the folder of a training run that names them{known}; name the data set with --data"
         )
     if spec.input.channels != 3:
         raise MixnasError(

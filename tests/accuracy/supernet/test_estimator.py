@@ -9,7 +9,7 @@ import torch
 from nas.accuracy.base import EstimateError, PortableEstimator
 from nas.accuracy.pool import ListedPool, SpacePool
 from nas.accuracy.supernet import Supernet
-from nas.accuracy.supernet.estimator import MOST_UNTRAINED, _trained_bank
+from nas.accuracy.supernet.slices import MOST_UNTRAINED, trained_bank
 from nas.accuracy.supernet.training import CHECKPOINT_SECONDS
 from nas.errors import MixnasError
 from nas.space import load_space
@@ -128,7 +128,7 @@ def test_a_slightly_larger_network_leaves_the_trained_weights_alone(supernet):
     before = trained.estimate(DEEP, 0)
     head = DEEP.head.channels
     larger = DEEP.replace(head=dataclasses.replace(DEEP.head, channels=head + 1))
-    bank = _trained_bank(trained.path, "cpu")
+    bank = trained_bank(trained.path, "cpu")
     assert 0 < bank.missing_share(larger) < MOST_UNTRAINED
     first, second = trained.estimate(larger, 0), trained.estimate(larger, 0)
     assert (first.score, first.loss) == (second.score, second.loss)
@@ -188,7 +188,7 @@ def test_normalization_is_estimated_from_as_many_images_as_told(supernet, monkey
     trained.prepare()
     seen, evaluated = [], {}
 
-    def evaluate(network, batches, part, augmentation, placement):
+    def evaluate(network, batches, part, augmentation, placement, hits):
         evaluated.update(network=network, part=part)
         images = islice(batches.train(0), 3)
         evaluated["images"] = [augmentation.normalise(batch) for batch, _ in images]
@@ -200,7 +200,7 @@ def test_normalization_is_estimated_from_as_many_images_as_told(supernet, monkey
 
     real = Network.forward
     monkeypatch.setattr(Network, "forward", counted)
-    monkeypatch.setattr("nas.accuracy.supernet.estimator.evaluate", evaluate)
+    monkeypatch.setattr("nas.accuracy.supernet.slices.evaluate", evaluate)
     found = trained.estimate(TINY, 0)
     assert (found.score, found.loss, found.accuracy) == (0.5, 1.25, None)
     assert seen == [(128, True)] * 3  # 300 images are three batches
@@ -235,4 +235,4 @@ def test_a_damaged_supernet_is_told_with_what_to_do(tmp_path):
     path.write_bytes(b"half a file")
     told = r"cannot be read \(.*: not a safetensors file \(.*\); remove the file, and repeat"
     with pytest.raises(MixnasError, match=told):
-        _trained_bank(path, "cpu")
+        trained_bank(path, "cpu")

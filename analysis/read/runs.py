@@ -144,6 +144,17 @@ class Run:
         """What scores and latencies rest on, as far as it is recorded, by ``scores``, ..."""
         return {key: part for key in FACTS if (part := self._recorded(key))}
 
+    @property
+    def head_start(self) -> str:
+        """A sentence on retrained networks that began with trained weights; empty if none did."""
+        if self._recorded("retraining").get("from") != "supernet":
+            return ""
+        return (
+            "Retraining started from the weights of the search's supernet, but from random ones "
+            "for networks that it has no weights of, such as most references: these have seen "
+            "fewer images."
+        )
+
     def side_text(self, what: str) -> str:
         """Return the side of the images that numbers rest on, such as " at 36 px".
 

@@ -266,7 +266,7 @@ def write_page(report: Report, refresh: int = 0) -> Path:
         config=flat({key: value for key, value in report.config.items() if key != "command"}),
         conditions=flat(run.conditions),
         retrained=confirmed_rows(run.retrained, run.best),
-        retraining_note=comparison_note(run.retrained, run.best),
+        retraining_note=f"{comparison_note(run.retrained, run.best)} {run.head_start}".strip(),
         retraining_side=run.side_text("retraining"),
         picture=_Pictures(
             {file.stem: file.read_bytes() for file in files if file.suffix == ".png"},

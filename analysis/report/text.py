@@ -167,11 +167,13 @@ def _retrained(run: Run) -> list[str]:
     verdicts = "; ".join(f"{each.name}: {_verdict(each)}" for each in comparisons)
     seeds = int(run.retrained.groupby(["name", "kind"])["seed"].nunique().max())
     count = "one seed" if seeds == 1 else f"{seeds} seeds"
-    return [
+    sentences = [
         f"{run.best} and the reference networks were retrained with {count}"
         f"{run.side_text('retraining')} and evaluated on the test split, which played no part in "
-        f"any decision. {run.best} compared with each reference: {verdicts}."
+        f"any decision. {run.best} compared with each reference: {verdicts}.",
+        run.head_start,
     ]
+    return [" ".join(filter(None, sentences))]
 
 
 def _verdict(difference: AccuracyDifference) -> str:

@@ -179,3 +179,10 @@ def test_json_holds_no_number_that_is_not_finite():
     assert plain(data) == {"a": [1, None], "b": [{"c": None}], "d": "nan", "e": True}
     found = json.loads(json_text({"n": np.int64(3), "x": np.float32(math.nan), "p": {1}}))
     assert found == {"n": 3, "x": None, "p": "{1}"}
+
+
+def test_a_head_start_of_retrained_networks_is_told(folder):
+    write(folder, "conditions.yaml", {"retraining": {"resolution": 64}})
+    assert read_run(folder).head_start == ""
+    write(folder, "conditions.yaml", {"retraining": {"from": "supernet"}})
+    assert "from random ones for networks that it has no weights of" in read_run(folder).head_start

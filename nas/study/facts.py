@@ -132,7 +132,9 @@ def _check_parameters(trial: FrozenTrial, distributions: Mapping[str, BaseDistri
 def _problem(trial: FrozenTrial, values: int) -> str:
     """Return what is wrong with a trial; empty if nothing is."""
     known = trial.user_attrs
-    latencies = {name: latency for name, latency in known.items() if name.startswith("latency")}
+    latencies = {
+        name: latency for name, latency in known.items() if name.partition("@")[0] == "latency"
+    }
     estimate = known.get("estimate") or {}
     for name in (*latencies, "estimate", "cost"):
         if not isinstance(known.get(name, {}), dict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
 
@@ -30,6 +30,7 @@ class Block:
         stride: Stride of the block, 1 or 2; the family decides which convolution has it.
         context: For each field whose value may have no effect, the same effect as another value, or
             be impossible: what that depends on, by the names of other fields and ``in_channels``.
+        coupled: Pairs of fields of which one can have the effect of the other.
         repeatable: Whether a deeper network repeats the block.
     """
 
@@ -38,6 +39,7 @@ class Block:
     context: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "skip": ("stride", "channels", "in_channels")
     }
+    coupled: ClassVar[tuple[tuple[str, str], ...]] = ()
     repeatable: ClassVar[bool] = True
 
     @property
@@ -78,10 +80,10 @@ class Block:
         return dataclasses.replace(self, channels=make_divisible(self.channels * factor))
 
     def canonical_value(self, name: str, in_channels: int) -> Any:
-        """Return the value that stands for all values of a field with the same effect as its own.
+        """Return the field's value in the block that stands for all with the same layer tree.
 
-        Two values of a field lead to the same layer tree exactly if their canonical values are
-        equal. A field without effect has its default.
+        A field without effect has its default. Of two fields that are coupled, one takes up what
+        the other does, as far as it can.
 
         Args:
             name: Name of the field.
@@ -94,6 +96,21 @@ class Block:
         if name == "skip" and not self._allows(value, in_channels):
             return getattr(type(self), name)
         return value
+
+    def effect(self, name: str, in_channels: int) -> Hashable:
+        """Return what a field contributes to the layer tree beside the other fields as they are.
+
+        Two values of a field lead to the same layer tree exactly if their effects are equal.
+
+        Args:
+            name: Name of the field.
+            in_channels: Number of the block's input channels.
+
+        Raises:
+            ValueError: If the value is not possible in this block.
+        """
+        effect: Hashable = self.canonical_value(name, in_channels)
+        return effect
 
     def _with_skip(
         self, parts: Sequence[tuple[str, Node]], in_channels: int, skip: Skip, rules: Rules

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
@@ -74,6 +74,8 @@ class DepthwiseBlock(Block):
         "gate": ("se_ratio",),
     }
 
+    coupled: ClassVar[tuple[tuple[str, str], ...]] = (("se_ratio", "se_base"),)
+
     @abstractmethod
     def middle_channels(self, in_channels: int) -> int:
         """Return the number of channels of the depthwise convolution.
@@ -96,6 +98,12 @@ class DepthwiseBlock(Block):
         if name in ("se_ratio", "se_base", "se_activation", "gate"):
             return self._canonical_se(name, in_channels)
         return super().canonical_value(name, in_channels)
+
+    def effect(self, name: str, in_channels: int) -> Hashable:
+        """See `Block.effect`."""
+        if name in ("se_ratio", "se_base"):
+            return self._reduced(in_channels) if self.se_ratio else 0
+        return super().effect(name, in_channels)
 
     def _canonical_se(self, name: str, in_channels: int) -> Any:
         """Return the canonical value of a field that only SE knows."""

@@ -238,6 +238,7 @@ class _Compiler(Declarations):
             op = ops["rest" if j else "first"]
             sources = {**shared, **self._fields(stage, name, j, base=first, families=op.options)}
             plan = BlockPlan(op, sources, stride if j == 0 else 1)
+            self._check_coupled(plan, at)
             blocks.append(plan)
             # Without `each`, the second plan stands for all further blocks.
             for k in range(j, max_depth if not each and j else j + 1):

@@ -12,7 +12,7 @@ from nas.document import Document, Location, validate
 from nas.errors import DocumentError, unknown
 from nas.space.choices import expand, is_form, is_relative
 from nas.space.outline import BLOCK_FIELDS, PLACEHOLDERS
-from nas.space.plan import StagePlan, ValueSource, network_stages
+from nas.space.plan import BlockPlan, StagePlan, ValueSource, network_stages
 from nas.space.variables import Site, Variable
 
 _SECTIONS = ("stem", "head", "input", "derive", "variables", "defaults")
@@ -133,6 +133,15 @@ class Declarations:
             or section in self.lost
             or ("defaults" in self.lost and name not in self.names and field in BLOCK_FIELDS)
         )
+
+    def _check_coupled(self, plan: BlockPlan, at: Location) -> None:
+        if plan.coupled:
+            one, other = plan.coupled
+            self._note(
+                at,
+                f"'{one}' and '{other}' cannot both be choices, since one can do what the other "
+                "does; give one of them a fixed value",
+            )
 
     def _use(self, source: ValueSource, site: Site) -> None:
         if source.variable is not None:

@@ -62,6 +62,13 @@ class BlockPlan:
     def __post_init__(self) -> None:
         self._used = used_variables((self.op, *self.sources.values()))
 
+    @property
+    def coupled(self) -> tuple[str, str] | None:
+        """Two fields that both vary, of which one can have the effect of the other, if any."""
+        varying = {name for name, source in self.sources.items() if source.variable is not None}
+        pairs = (pair for family in self.op.options for pair in BLOCKS[family].coupled)
+        return next((pair for pair in pairs if varying.issuperset(pair)), None)
+
     def build(self, genotype: Genotype, channels: int | None = None) -> Block:
         """Return the block; `channels` overrides its source (in derived parametrizations)."""
         key = tuple([genotype[i] for i in self._used])

@@ -1,9 +1,11 @@
 import dataclasses
+import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nas.blocks import BLOCKS as ALL
 from nas.blocks import ConvBlock, DSConv, FusedMBConv, MBConv, Rules, UniversalBlock
 from nas.blocks.canonical import canonical_block, equivalents
 from tests.trees import plain
@@ -178,3 +180,57 @@ def test_an_impossible_block_has_no_canonical_form():
         canonical_block(DSConv(channels=8, group_width=2), 9)
     with pytest.raises(ValueError, match=r"one kernel size; found \[3, 5\]"):
         canonical_block(ConvBlock(channels=8, kernels=(3, 5)), 8)
+
+
+FEW = {"inception", "pool", "separable", "transition"}  # families without fields to vary here
+
+
+def other_values(block, name):
+    """Values of a field that a space may have beside the block's own."""
+    own = getattr(block, name)
+    if isinstance(own, bool):
+        return [True, False]
+    kernels = [(3,), (5,), (3, 5), (3, 5, 7)]
+    some = {
+        "se_ratio": [0, 0.1, 0.25, 0.26, 0.5],
+        "se_base": ["input", "middle"],
+        "se_place": ["middle", "end"],
+        "kernels": kernels,
+        "start_kernels": [(), *kernels],
+        "end_kernels": [(), *kernels],
+        "split": ["equal", "exponential"],
+        "squeeze_ratio": [0.1, 0.125, 0.25],
+        "group_width": [1, 2, 4, 8],
+        "base_width": [13, 16, 26, 32, 52],
+        "bottleneck_ratio": [1, 2, 3.9, 4, 8],
+        "expansion": [1, 1.1, 2, 2.5, 3, 6],
+        "skip": [True, False, "pool"],
+        "shortcut": ["conv", "pool"],
+        "gate": ["sigmoid", "hard_sigmoid"],
+        "se_activation": [None, "relu", "swish"],
+        "activation": ["relu", "swish", "identity"],
+    }
+    if name in some:
+        return some[name]
+    return [own, own + 1, 2 * own] if isinstance(own, int) and name != "stride" else [own]
+
+
+@pytest.mark.parametrize("op", sorted(ALL.keys() - FEW))
+def test_values_of_a_field_have_equal_effects_exactly_if_the_layers_are_equal(op):
+    rng = random.Random(op)
+    told_apart = 0
+    for _ in range(150):
+        in_channels, channels = rng.choice([8, 12, 16, 24, 64]), rng.choice([12, 16, 24, 64])
+        block = ALL[op](channels=rng.choice([in_channels, channels]), stride=rng.choice([1, 2]))
+        names = [f.name for f in dataclasses.fields(block) if f.name not in ("op", "channels")]
+        values = {name: rng.choice(other_values(block, name)) for name in names}
+        block = ALL[op].trusted({**values, "channels": block.channels})
+        name = rng.choice(names)
+        changed = ALL[op].trusted({**block.__dict__, name: rng.choice(other_values(block, name))})
+        one, two = tree(block, in_channels), tree(changed, in_channels)
+        if one is None or two is None or name not in ALL[op].context:
+            continue
+        same = block.effect(name, in_channels) == changed.effect(name, in_channels)
+        assert same == (one == two), (block, changed, in_channels)
+        told_apart += not same
+    assert told_apart

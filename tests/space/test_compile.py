@@ -359,3 +359,19 @@ def test_the_first_block_and_the_others_can_have_families_of_their_own():
 def test_a_family_of_every_block_is_not_supported():
     with pytest.raises(DocumentError, match="unknown key 'op'"):
         space_from_yaml("{stem: {channels: 8}, stages: {a: {channels: 8, each: {op: conv}}}}")
+
+
+@pytest.mark.parametrize(
+    ("op", "one", "other"),
+    [
+        ("res2net", "bottleneck_ratio: {choice: [2, 4]}", "base_width: {choice: [13, 26]}"),
+        ("mbconv", "se_ratio: {choice: [0, 0.25]}", "se_base: {choice: [input, middle]}"),
+    ],
+)
+def test_fields_that_do_what_another_does_cannot_both_be_choices(op, one, other):
+    stage = f"{{op: {op}, channels: 8, {one}, {other}}}"
+    text = f"{{name: s, stem: {{channels: 8}}, stages: {{a: {stage}}}}}"
+    names = [part.partition(":")[0] for part in (one, other)]
+    with pytest.raises(DocumentError, match=f"stages.a: '{names[0]}' and '{names[1]}' cannot both"):
+        space_from_yaml(text)
+    assert space_from_yaml(text.replace(one, "split: equal" if op == "mbconv" else "scale: 4"))

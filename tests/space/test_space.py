@@ -250,3 +250,23 @@ def test_mnasnet_holds_mobilenet_v2():
     rng = random.Random(0)
     families = {b.family for _ in range(20) for b in space.decode(space.draw(rng)).blocks}
     assert families == {"mbconv", "dsconv", "conv"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "number"),
+    [
+        ("op: res2net, channels: 64, base_width: 26, bottleneck_ratio: {choice: [2, 4, 8]}", 3),
+        ("op: res2net, channels: 64, bottleneck_ratio: 2, base_width: {choice: [13, 26]}", 2),
+        # 10 times a 64th of 16 or of 17 channels are both 2 whole channels.
+        ("op: res2net, channels: 68, base_width: 10, bottleneck_ratio: {choice: [4, 4.25]}", 1),
+        ("channels: 64, expansion: 3, se_ratio: 0.25, se_base: {choice: [input, middle]}", 2),
+    ],
+)
+def test_a_field_that_can_do_what_another_does_is_a_choice(stage, number):
+    text = f"{{name: s, stem: {{channels: 64}}, stages: {{a: {{depth: 1, {stage}}}}}}}"
+    space = space_from_yaml(text)
+    genotypes = {space.canonical((i,)) for i in range(len(space.variables[0].values))}
+    assert len({space.decode(g).digest() for g in genotypes}) == len(genotypes) == number
+    assert size(space) == number
+    for genotype in genotypes:
+        assert space.encode_spec(space.decode(genotype)) == genotype

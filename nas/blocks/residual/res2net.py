@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -38,6 +38,8 @@ class Res2Net(ResidualBlock):
         "bottleneck_ratio": ("channels", "base_width"),
         "base_width": ("channels", "bottleneck_ratio"),
     }
+
+    coupled: ClassVar[tuple[tuple[str, str], ...]] = (("bottleneck_ratio", "base_width"),)
 
     def slice_channels(self) -> int:
         """Return the number of channels of a slice."""
@@ -81,6 +83,12 @@ class Res2Net(ResidualBlock):
             return super().canonical_value(name, in_channels)
         ratio, base = self._canonical_width()
         return ratio if name == "bottleneck_ratio" else base
+
+    def effect(self, name: str, in_channels: int) -> Hashable:
+        """See `Block.effect`."""
+        if name in ("bottleneck_ratio", "base_width"):
+            return self.slice_channels()
+        return super().effect(name, in_channels)
 
     def _canonical_width(self) -> tuple[float, int]:
         """Return the ratio and the base width that stand for all with as wide slices.

@@ -205,12 +205,12 @@ def _same_effect(block: Block, name: str, in_channels: int) -> Callable[[Any], b
     Raises:
         ValueError: If the block cannot be built.
     """
-    target = block.canonical_value(name, in_channels)
+    target = block.effect(name, in_channels)
 
     def same(value: Any) -> bool:
         other = block.trusted({**block.__dict__, name: value})
         try:
-            return bool(other.canonical_value(name, in_channels) == target)
+            return bool(other.effect(name, in_channels) == target)
         except ValueError:
             return False
 

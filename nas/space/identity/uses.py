@@ -219,7 +219,7 @@ def _effect(family: str, name: str, values: dict[str, Any], in_channels: int) ->
     try:
         if name == "op":
             return equivalents(block, in_channels)[0].family
-        return (family, block.canonical_value(name, in_channels))
+        return (family, block.effect(name, in_channels))
     except ValueError as error:
         return Impossible(str(error))
 

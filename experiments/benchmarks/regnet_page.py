@@ -40,7 +40,7 @@ def results(found: Mapping[str, Any], document: Mapping[str, Any]) -> str:
         f"{len(rows)} networks have been trained{when}.",
         _table(("space", "networks", "best error", "median", "mean", "95% interval of the mean"),
                map(_population, found["populations"])),
-        _table(("compared by mean error", "in the paper", "here", "95% interval", "verdict"),
+        _table(("compared by mean error", "in the paper", "here", "bootstrap", "Welch", "verdict"),
                map(_claim, found["claims"])),
         _table(("best value of", "in the paper", "here", "95% interval",
                 "95% of all networks", "verdict"), map(_value, found["values"])),
@@ -67,6 +67,7 @@ def _claim(each: Mapping[str, Any]) -> tuple[str, ...]:
         f"{'better' if each['differs'] else 'the same'} ({each['source']})",
         f"{100 * each['difference']:+.1f} points",
         _interval(each["interval"], 100, "+.1f"),
+        _interval(each["welch_interval"], 100, "+.1f"),
         each["verdict"],
     )
 

@@ -28,9 +28,10 @@ from analysis.figures.chain import chain_figure
 from analysis.figures.population import edf_figure, trend_figure, variables_figure
 from analysis.figures.style import save_all
 from analysis.read.population import ReadOptions, read_population
-from analysis.statistics.best_values import BestValue
+from analysis.statistics.best_values import SUBSET_SHARE, BestValue
 from analysis.statistics.bootstrap import difference_bootstrap, mean_bootstrap
 from analysis.statistics.distributions import ks_test
+from analysis.statistics.intervals import difference_interval
 from analysis.statistics.population_card import PopulationCard, cards
 from analysis.statistics.quantized_linear import fit_quantized_linear
 from analysis.statistics.ranking import ranking_card
@@ -251,13 +252,16 @@ def _population(card: PopulationCard) -> dict[str, Any]:
 
 def _claim(claim: Claim, better: Floats, other: Floats) -> dict[str, Any]:
     """Compare errors as the paper does; the difference is the better's mean less the other's."""
-    low, high = difference_bootstrap(better, other)
+    drawn = difference_bootstrap(better, other)
+    welch = difference_interval(*(each[np.isfinite(each)] for each in (better, other)))
     return {
         **asdict(claim),
         "difference": float(np.nanmean(better) - np.nanmean(other)),
-        "interval": (low, high),
+        "interval": drawn,
+        "welch_interval": welch,
         "ks_p_value": ks_test(better, other).p_value,
-        "verdict": compared(claim.differs, low, high),
+        # The bootstrap's interval is too narrow for a few networks, and one network decides much.
+        "verdict": compared(claim.differs, min(drawn[0], welch[0]), max(drawn[1], welch[1])),
     }
 
 
@@ -314,14 +318,15 @@ def placed(value: Value, best: BestValue | None, spread: tuple[float, float]) ->
     """Return what the interval of the best value says of a published one.
 
     The best networks of any population have values of its range, even if errors were chance; so an
-    interval agrees only if it is clearly narrower than the range.
+    interval agrees only if it is clearly narrower than the range. With fewer than eight networks, a
+    subset of the bootstrap is a single one, and its "best" network is any of them.
 
     Args:
         value: The published value.
         best: Interval of the best value; None if it does not vary.
         spread: Range of nearly all networks of the population.
     """
-    if best is None:
+    if best is None or best.n * SUBSET_SHARE < 2:
         return "cannot be told"
     if best.low > value.high or best.high < value.low:
         return "disagrees"

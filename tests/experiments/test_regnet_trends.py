@@ -162,3 +162,9 @@ def test_the_page_keeps_all_but_its_tables():
 
 def test_the_page_of_the_docs_has_a_place_for_them():
     assert with_results(PAGE.read_text(), "new") != PAGE.read_text()
+
+
+def test_with_fewer_than_eight_networks_nothing_is_said_about_best_values():
+    value = Value("depth", "regnet", 20, 20, "section 4")
+    assert placed(value, BestValue(19, 20, 21, 0.95, 8, 0), (8, 60)) == "agrees"
+    assert placed(value, BestValue(19, 20, 21, 0.95, 7, 0), (8, 60)) == "cannot be told"

@@ -11,8 +11,9 @@ Networks are exported by torch.export, given to the XNNPACK delegate, and run by
 runtime. Four networks in the forms of `nas.latency.deployment` are timed in turns, and their
 outputs are compared with those of the torch module as trained. The delegate does not take
 torch's split of the channels, of which a mixed convolution has one; such a network falls into many
-parts with copies between them. So splits are written as slices, which the delegate takes, and
-MixNets as trained are exported once more, with splits as torch writes them. "Outside" is the number
+parts with copies between them. So splits are written as slices, which the delegate takes
+(`nas.export --format torch-export` does so, too), and MixNets as trained are exported once more,
+with splits as torch writes them. "Outside" is the number
 of operators that are not delegated.
 
 Expected before the first run: XNNPACK, which LiteRT runs as well, has depthwise kernels of at most
@@ -51,7 +52,7 @@ from nas.latency.weights import realistic_weights
 from nas.lowering import lower
 from nas.machine import machine_for, machine_name, pinned
 from nas.spec import load_network
-from nas.torch_model import to_loaded_module
+from nas.torch_model import to_loaded_module, with_slices
 
 NETWORKS = ("mixnet_s", "mixnet_m", "efficientnet_b0", "mobilenet_v2")
 BASE = "efficientnet_b0, as trained"  # to whose times those of other networks are related
@@ -149,8 +150,11 @@ class ExecuTorch:
     def outputs(self, program: Program, images: np.ndarray) -> np.ndarray:
         """See `Runtime.outputs`."""
         method, given = self._ready(program, images)
-        method.set_inputs([given])
-        method.execute()
+        try:
+            method.set_inputs([given])
+            method.execute()
+        except RuntimeError as error:
+            raise UnrunnableError(f"ExecuTorch cannot run it: {reason_of(error)}") from None
         return np.array(method.get_outputs()[0])
 
     def report(self, program: Program) -> dict[str, Any]:
@@ -168,7 +172,9 @@ class ExecuTorch:
 
     def _ready(self, program: Program, images: np.ndarray) -> tuple[Any, torch.Tensor]:
         """Return a loaded method of the runtime, and its images."""
-        given = torch.from_numpy(images).to(memory_format=torch.channels_last)
+        given = torch.from_numpy(images)
+        if self.split == "slices":  # XNNPACK's layout; ExecuTorch 1.5 refuses to split it
+            given = given.to(memory_format=torch.channels_last)
         model, report = self._paths(program, len(images))
         if not report.exists():
             try:
@@ -213,20 +219,6 @@ def exported(program: Program, images: torch.Tensor, split: str) -> tuple[bytes,
     parts = names.count("executorch_call_delegate")
     outside = Counter(set_apart(names))
     return content, {"bytes": len(content), "parts": parts, "outside": dict(outside)}
-
-
-def with_slices(whole: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
-    """Return a program with torch's splits of channels as slices, which XNNPACK has."""
-    operators = torch.ops.aten
-
-    def slices(x: torch.Tensor, sizes: Sequence[int], dim: int = 0) -> list[torch.Tensor]:
-        ends = np.cumsum(sizes).tolist()
-        return [
-            operators.slice.Tensor(x, dim, end - size, end)
-            for size, end in zip(sizes, ends, strict=True)
-        ]
-
-    return whole.run_decompositions({operators.split_with_sizes.default: slices})
 
 
 def set_apart(names: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ from nas.torch_model.convolutions import SameConv2d, SymmetricConv2d
 from nas.torch_model.lowered import lower_module
 from nas.torch_model.modules import to_loaded_module, to_module, weights_of
 from nas.torch_model.network import Network, build, zero_residuals
+from nas.torch_model.programs import with_slices
 from nas.torch_model.timm_weights import load_timm_state_dict, timm_state_dict
 from nas.torch_model.weight_files import (
     TrainedWeights,
@@ -31,5 +32,6 @@ __all__ = [
     "to_loaded_module",
     "to_module",
     "weights_of",
+    "with_slices",
     "zero_residuals",
 ]

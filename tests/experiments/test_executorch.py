@@ -1,38 +1,12 @@
 """What the program for ExecuTorch does before ExecuTorch itself is needed."""
 
 import numpy as np
-import pytest
 import torch
 
-from experiments.benchmarks.executorch import (
-    forms_of,
-    has_slices,
-    set_apart,
-    torch_outputs,
-    with_slices,
-)
-from nas.ir import Conv, MixConv
+from experiments.benchmarks.executorch import forms_of, has_slices, set_apart, torch_outputs
 from nas.latency.parity import TOLERANCE, difference
 from nas.latency.runtimes.base import noise
-from nas.latency.weights import realistic_weights
 from nas.torch_model import to_loaded_module
-
-
-def calls(program):
-    return [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
-
-
-@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # within torch itself
-def test_splits_become_slices_with_the_same_outputs():
-    mix = MixConv((Conv(2, 2, 3, groups=2), Conv(5, 5, 5, groups=5), Conv(1, 1, 7)))
-    module = to_loaded_module(mix, realistic_weights(mix))
-    images = torch.from_numpy(noise(1, (8, 9, 9)))
-    whole = torch.export.export(module, (images,))
-    assert any("split" in name for name in calls(whole))
-    written = with_slices(whole)
-    assert not any("split" in name for name in calls(written))
-    assert calls(written).count("aten.slice.Tensor") == 3
-    torch.testing.assert_close(written.module()(images), module(images))
 
 
 def test_a_network_is_timed_once_for_every_form_that_differs():

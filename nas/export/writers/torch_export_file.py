@@ -10,7 +10,7 @@ import torch
 
 from nas.export.base import Export, Written
 from nas.export.parity import Run
-from nas.torch_model import to_loaded_module
+from nas.torch_model import to_loaded_module, with_slices
 
 
 def run_torch_export(path: Path) -> Run:
@@ -30,7 +30,7 @@ def write(export: Export, path: Path) -> Written:
     module = to_loaded_module(*export.form)
     images = torch.zeros(2, *export.model.spec.in_shape)  # a batch of 1 would become a constant
     shapes = ({0: torch.export.Dim("batch")},)
-    program = torch.export.export(module, (images,), dynamic_shapes=shapes)
+    program = with_slices(torch.export.export(module, (images,), dynamic_shapes=shapes))
     buffer = io.BytesIO()
     torch.export.save(program, buffer, extra_files=export.properties)
     path.write_bytes(buffer.getvalue())

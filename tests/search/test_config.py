@@ -1,6 +1,5 @@
 import dataclasses
 import inspect
-import re
 
 import pytest
 
@@ -13,7 +12,6 @@ from nas.search.config import (
     read_config,
     resumed_config,
 )
-from tests.conftest import ROOT
 
 
 def test_networks_are_retrained_where_they_are_for_the_data():
@@ -40,31 +38,6 @@ def test_options_have_no_defaults_of_their_own():
     parameters = inspect.signature(search).parameters
     given = {name for name, p in parameters.items() if p.default is not None}
     assert given == {"json", "trust_config"}
-
-
-@pytest.mark.parametrize(
-    ("name", "sentence"),
-    [
-        ("trials", r"evaluates (\d+) of them"),
-        ("data", r"`--data` takes `(\w+)` \(the default"),
-        ("estimator", r"\| `(\w+)` \(default\) \| validation accuracy with"),
-        ("sampler", r"\| `([\w-]+)` \(default\) \| what adds most"),
-        ("objective", r"`--objective (\w+)` \(the default\)"),
-    ],
-)
-def test_the_readme_tells_the_defaults(name, sentence):
-    found = re.search(sentence, (ROOT / "README.md").read_text(encoding="utf-8"))
-    assert found, sentence
-    assert found[1] == str(default_of(name))
-
-
-def test_the_readme_names_the_references():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    named = {"mixnet_s": "MixNet-S", "mixnet_m": "MixNet-M", "mobilenet_v2": "MobileNetV2",
-             "efficientnet_b0": "EfficientNet-B0"}  # fmt: skip
-    assert set(named) == set(default_of("references"))
-    first = text[text.index("The first command") : text.index("## What it does")]
-    assert all(name in first for name in named.values())
 
 
 def test_a_damaged_configuration_names_what_is_wrong(tmp_path):

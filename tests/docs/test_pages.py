@@ -1,0 +1,66 @@
+"""The Python examples of the how-to pages run as they stand, and pages tell what is so."""
+
+import re
+
+import pytest
+
+from nas.search.config import default_of
+from tests.conftest import ROOT
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+GUIDES = [path for path in PAGES if path.parent.name == "guides"]
+CODE = [
+    (path, code)
+    for path in GUIDES
+    for code in re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+]
+RUNNABLE = [
+    pytest.param(code, id=f"{path.stem}{number}")
+    for number, (path, code) in enumerate(CODE)
+    if "best.yaml" not in code and "from_pretrained(" not in code
+]
+
+
+@pytest.mark.parametrize("code", RUNNABLE)
+def test_examples_run(code, capsys):
+    exec(compile(code, "docs/guides", "exec"), {})  # noqa: S102
+    assert capsys.readouterr().out.strip()
+
+
+def test_there_are_examples():
+    assert len(RUNNABLE) >= 2
+    assert any("KnownCostSampler" in code for _, code in CODE)
+
+
+def test_the_readme_is_short_and_leads_to_pages_that_are_there():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 120
+    for place in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert (ROOT / place).exists(), place
+
+
+@pytest.mark.parametrize(
+    ("page", "name", "sentence"),
+    [
+        ("README.md", "trials", r"evaluates (\d+) of them"),
+        ("docs/getting-started.md", "trials", r"evaluates (\d+) of them"),
+        ("docs/guides/images.md", "data", r"`--data` takes `(\w+)` \(the default"),
+        ("docs/guides/accuracy.md", "estimator", r"\| `(\w+)` \(default\) \| validation accuracy"),
+        ("docs/guides/samplers.md", "sampler", r"\| `([\w-]+)` \(default\) \| what adds most"),
+        ("docs/guides/searching.md", "objective", r"`--objective (\w+)` \(the default\)"),
+    ],
+)
+def test_pages_tell_the_defaults(page, name, sentence):
+    found = re.search(sentence, " ".join((ROOT / page).read_text(encoding="utf-8").split()))
+    assert found, sentence
+    assert found[1] == str(default_of(name))
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/getting-started.md"])
+def test_pages_name_the_references(page):
+    named = {"mixnet_s": "MixNet-S", "mixnet_m": "MixNet-M", "mobilenet_v2": "MobileNetV2",
+             "efficientnet_b0": "EfficientNet-B0"}  # fmt: skip
+    assert set(named) == set(default_of("references"))
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    first = text[: text.index("from scratch")]
+    assert all(name in first for name in named.values())

@@ -29,4 +29,7 @@ def with_slices(program: ExportedProgram) -> ExportedProgram:
     with warnings.catch_warnings():
         # torch warns of a class that it uses itself.
         warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
-        return program.run_decompositions({operators.split_with_sizes.default: slices})
+        found: ExportedProgram = program.run_decompositions(
+            {operators.split_with_sizes.default: slices}
+        )
+        return found

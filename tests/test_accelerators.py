@@ -16,7 +16,7 @@ from nas.accuracy import short, zero_cost
 from nas.accuracy.fidelity import Images
 from nas.accuracy.pool import ListedPool
 from nas.accuracy.short import ShortTraining
-from nas.accuracy.supernet import Supernet, estimator
+from nas.accuracy.supernet import Supernet, slices
 from nas.accuracy.supernet.training import SupernetTraining
 from nas.accuracy.zero_cost import ZeroCost
 from nas.data import load_data
@@ -59,7 +59,7 @@ def waits(monkeypatch):
     for name, module in list(sys.modules.items()):
         if name.startswith("nas.") and getattr(module, "to_host", None) is real:
             monkeypatch.setattr(module, "to_host", arrive)
-    for module in (short, zero_cost, estimator):
+    for module in (short, zero_cost, slices):
         monkeypatch.setattr(module, "open_placement", lambda *_: PLACE)
     return sizes
 
@@ -203,11 +203,16 @@ def test_steps_of_a_supernet_wait_for_nothing(waits, supernet):
     assert devices(trainer) == {"meta"}
 
 
-def test_a_score_of_a_supernet_waits_once(waits, supernet):
+def test_a_score_of_a_supernet_waits_once(waits, supernet, monkeypatch):
     """Its normalization statistics are estimated, and it is evaluated, without a look between."""
     bank = supernet.trainer(PLACE).model.bank
+    monkeypatch.setattr(slices, "trained_bank", lambda path, device: bank)
     scorer = Supernet("digits", supernet.pool, resolution=16)
-    assert scorer._evaluated(bank, DEEP, PLACE, 0).accuracy == 1
+    trained = slices.TrainedSupernet(
+        path=ROOT, shown=scorer.shown, width=1.0, calibration=64, recipe=scorer.recipe, seed=0,
+        placement=ON_THE_CPU,
+    )  # fmt: skip
+    assert trained.slice_of(DEEP, 0).evaluate("validation").accuracy == 1
     assert waits == [4]
 
 

@@ -49,6 +49,15 @@ Precision = Annotated[
         help="Arithmetic precision: fp32, or int8 (ONNX Runtime, LiteRT and OpenVINO).",
     ),
 ]
+Resolution = Annotated[
+    int | None,
+    typer.Option(
+        min=8,
+        max=2048,
+        metavar="PIXELS",
+        help="Side length of the images in pixels. [the network's own]",
+    ),
+]
 INTERVAL_HELP = (
     "Pause before each run, such as 200ms, as between the images of a camera: processors clock "
     "down meanwhile."

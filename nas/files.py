@@ -53,6 +53,12 @@ def write_atomic(path: str | os.PathLike[str], content: str | bytes) -> None:
         raise
 
 
+def write_changed(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, unless it has that content already."""
+    if not path.is_file() or path.read_bytes() != content:
+        write_atomic(path, content)
+
+
 def write_new(contents: Mapping[Path, str]) -> None:
     """Write files that do not exist yet, and the folders that they are in.
 

@@ -23,6 +23,7 @@ from nas.files import (
     refuse_occupied,
     taken_folder,
     write_atomic,
+    write_changed,
     write_new,
     written_together,
 )
@@ -318,3 +319,14 @@ def test_whatever_a_parser_raises_becomes_one_line(tmp_path):
 def test_names_that_are_not_utf8_can_be_printed():
     assert printable("Käfer") == "Käfer"
     assert printable(os.fsdecode(b"\xe4.png")) == "\\xe4.png"
+
+
+def test_a_file_with_the_same_content_is_left_alone(tmp_path):
+    path = tmp_path / "weights"
+    write_changed(path, b"one")
+    inode = path.stat().st_ino
+    write_changed(path, b"one")
+    assert path.stat().st_ino == inode
+    write_changed(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert path.stat().st_ino != inode

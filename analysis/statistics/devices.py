@@ -8,12 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from analysis.schema import Direction, on_device
+from analysis.read.runs import OBJECTIVES
+from analysis.schema import on_device
 from analysis.statistics.fronts import Front, pareto_front
 from analysis.units import trial_name
-
-OBJECTIVES: dict[str, Direction] = {"score": "max", "latency_ms": "min"}
-"""Direction of the objectives on one device, by column."""
 
 
 @dataclass(frozen=True)

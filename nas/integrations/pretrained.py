@@ -18,7 +18,7 @@ from nas.cli import visible
 from nas.cost import count
 from nas.document import Document, validate
 from nas.errors import DocumentError, MixnasError
-from nas.files import write_atomic
+from nas.files import parsing, write_atomic
 from nas.formats.metadata import ModelMetadata
 from nas.spec import NetworkSpec
 from nas.torch_model import Network, build, load_weights, read_trained
@@ -105,19 +105,17 @@ def read_card(folder: str | Path) -> ModelMetadata | None:
 
 def _config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
-    try:
+    if not path.is_file():
+        raise MixnasError(
+            f"{path}: no such file; give a folder that save_pretrained wrote, or that was "
+            "downloaded from the hub"
+        )
+    with parsing(path):
         if path.stat().st_size > _LARGEST_CONFIG:
             raise MixnasError(
                 f"{path}: larger than {_LARGEST_CONFIG:,} bytes, which none of ours is"
             )
         config = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise MixnasError(
-            f"{path}: no such file; give a folder that save_pretrained wrote, or that was "
-            "downloaded from the hub"
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise MixnasError(f"{path}: cannot be read ({error})") from None
     if not isinstance(config, dict) or config.get("library_name") != _LIBRARY:
         raise DocumentError(
             f"{path}: not a network of mixnas (library_name should be '{_LIBRARY}')"

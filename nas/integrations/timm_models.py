@@ -153,14 +153,14 @@ def maps_of(spec: NetworkSpec) -> list[dict[str, Any]]:
     with torch.device("meta"):
         network = Network(spec).eval()
         x = torch.empty(1, *spec.in_shape)
-    names = ["stem", *(name for name, _ in _named_blocks(network))]
+    parts = [("stem", network.stem), *_named_blocks(network)]
     found: dict[int, dict[str, Any]] = {}
     with torch.no_grad():
-        for place, part in enumerate([network.stem, *network.blocks()]):
+        for place, (name, part) in enumerate(parts):
             x = part(x)
             reduction = round(spec.in_shape[1] / x.shape[2])
             found[reduction] = {
-                "num_chs": x.shape[1], "reduction": reduction, "module": names[place],
+                "num_chs": x.shape[1], "reduction": reduction, "module": name,
                 "place": place,
             }  # fmt: skip
     return list(found.values())

@@ -42,15 +42,7 @@ def measure(
     ] = False,
     threads: cli.Threads = None,
     batch: cli.Batch = 1,
-    resolution: Annotated[
-        int | None,
-        typer.Option(
-            min=8,
-            max=2048,
-            metavar="PIXELS",
-            help="Side length of the images in pixels. [the network's own]",
-        ),
-    ] = None,
+    resolution: cli.Resolution = None,
     precision: cli.Precision = "fp32",
     interval: cli.Interval = "0ms",
     attempts: Annotated[

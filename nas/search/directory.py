@@ -22,7 +22,13 @@ from sqlalchemy import URL
 
 from nas.document import read_document, require_keys, validate
 from nas.errors import MixnasError
-from nas.files import claim_folder, is_occupied, refuse_occupied, write_atomic
+from nas.files import (
+    claim_folder,
+    is_occupied,
+    refuse_occupied,
+    write_atomic,
+    write_changed,
+)
 from nas.search.config import SearchConfig, adapted
 from nas.study.storage import study_attributes, without_password
 
@@ -183,9 +189,7 @@ class RunDirectory:
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all, unless it has that content."""
-        path = self.path / name
-        if not path.is_file() or path.read_bytes() != content:
-            write_atomic(path, content)
+        write_changed(self.path / name, content)
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write ``name.csv`` whole or not at all."""

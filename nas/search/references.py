@@ -81,9 +81,10 @@ class References:
         """
         latencies = {}
         for name in self.missing():
-            latencies[name], reasons = self._measured(name, devices)
-            if not latencies[name]:
-                del latencies[name]
+            found, reasons = self._measured(name, devices)
+            if found:
+                latencies[name] = found
+            else:
                 self._add(name, {d.name: {} for d in devices}, Failure("; ".join(reasons)), 0)
         for row in self.rows:
             self._complete(row, devices)

@@ -246,18 +246,15 @@ class RunTables:
         """Return the results by device; None if there is only one."""
         if len(self.devices) < 2:
             return None
-        winners = {each.name: self._best_row(table, each) for each in self.devices}
         fronts = {each.name: self._front(table, each) for each in self.devices}
+        admitted = {each.name: self._within(table, each) for each in self.devices}
+        best = {each.name: self._best_row(table, each) for each in self.devices}
+        winners = {name: int(row["number"]) for name, row in best.items() if row is not None}
         return DeviceResults(
             fronts=fronts,
             joint=self._joint_front(table),
-            winners={name: int(r["number"]) for name, r in winners.items() if r is not None},
-            losses=device_losses(
-                table,
-                fronts,
-                {each.name: self._within(table, each) for each in self.devices},
-                {name: int(row["number"]) for name, row in winners.items() if row is not None},
-            ),
+            winners=winners,
+            losses=device_losses(table, fronts, admitted, winners),
         )
 
 

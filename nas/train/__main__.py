@@ -78,15 +78,7 @@ def train(
             help="Override a value of the recipe, such as epochs=30; may be repeated.",
         ),
     ] = None,
-    resolution: Annotated[
-        int | None,
-        typer.Option(
-            min=8,
-            max=2048,
-            metavar="PIXELS",
-            help="Side length of the images in pixels. [the network's own]",
-        ),
-    ] = None,
+    resolution: cli.Resolution = None,
     activation: Annotated[
         str | None,
         typer.Option(

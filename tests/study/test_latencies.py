@@ -4,17 +4,9 @@ from nas.study.latencies import (
     facts_about,
     latency_attribute,
 )
+from tests.study.test_table import LATENCY
 
 DEVICES = ("litert:cpu", "http://board:7070/litert:cpu")
-LATENCY = {
-    "median_ms": 8.0,
-    "steady_ms": 6.0,
-    "p10_ms": 7.0,
-    "p90_ms": 10.0,
-    "n": 50,
-    "source": "measured",
-    "noise": [],
-}
 
 
 def test_the_first_device_has_the_names_of_a_search_on_one_device():

@@ -30,7 +30,7 @@ from nas.accuracy.supernet.training import (
 )
 from nas.document import digest
 from nas.errors import MixnasError
-from nas.files import cache_folder, in_turn, write_atomic
+from nas.files import cache_folder, in_turn, write_changed
 from nas.progress import Step
 from nas.spec import NetworkSpec
 from nas.train.loop import TrainingError
@@ -114,8 +114,7 @@ class Supernet:
 
     def import_state(self, state: bytes) -> None:
         """See `PortableEstimator`; replaces weights trained here with the same settings."""
-        if not self.path.is_file() or self.path.read_bytes() != state:
-            write_atomic(self.path, state)
+        write_changed(self.path, state)
 
     def fingerprint(self) -> dict[str, Any]:
         """See `Estimator.fingerprint`; it includes a hash of the trained weights."""

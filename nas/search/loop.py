@@ -321,9 +321,9 @@ def _assemble(
     study.record_space(directory.read_space())
     if scores is None:
         study.check_facts("accuracies", estimator.fingerprint())
+        if isinstance(estimator, Supernet):  # its slices are for training and export, anywhere
+            directory.write_bytes(SUPERNET_FILE, estimator.export_state())
     check_conditions(study, devices)
-    if isinstance(estimator, Supernet):  # its slices are for training and export, anywhere
-        directory.write_bytes(SUPERNET_FILE, estimator.export_state())
     directory.write_conditions(provenance(estimator, devices, components.retraining, scores))
     references = References(components.references, read_references(directory))
     runner = TrialRunner(

@@ -104,6 +104,35 @@ def test_a_device_joins_without_any_training(run, monkeypatch):
     assert conditions["devices"][SECOND]["latencies"]["device"] == SECOND
 
 
+def test_a_device_joins_where_the_supernet_is_in_the_run_directory_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("nas.search.loop.open_executor", Here)
+    monkeypatch.setattr("nas.accuracy.supernet.training.SCANNED", 60)
+    monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path / "cache"))
+    write_space(tmp_path)
+    config = SearchConfig(
+        space="small.yaml",
+        estimator="supernet:images=800,resolution=16,validation=100,calibration=128",
+        device=FIRST,
+        sampler="random",
+        references=[],
+        trials=2,
+        confirm=0,
+        workers=1,
+        threads=1,
+    )
+    search = Search.prepare(config, tmp_path / "run", console())
+    assert search.run(console())
+    del search
+    kept = (tmp_path / "run" / "supernet.safetensors").read_bytes()
+
+    monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path / "another-cache"))  # nothing is trained anew
+    resume(tmp_path / "run")
+    assert (tmp_path / "run" / "supernet.safetensors").read_bytes() == kept
+    table = pd.read_csv(tmp_path / "run" / "trials.csv")
+    assert table[f"latency_ms@{SECOND}"].notna().all()
+
+
 def test_the_sampler_goes_on_for_both_devices(run):
     resume(run, trials=9)
     table = pd.read_csv(run / "trials.csv")

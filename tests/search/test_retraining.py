@@ -112,10 +112,9 @@ def test_a_retraining_may_start_from_the_supernet(supernet, monkeypatch):
 
     monkeypatch.setattr("nas.train.loop.Trainer.steps", steps)
     arrived = pickle.loads(pickle.dumps(again))  # noqa: S301
-    found = arrived.estimate(TINY, 4)
+    arrived.estimate(TINY, 4)
     tensors = supernet.trained.slice_of(TINY, 4).tensors()
     assert all(torch.equal(starts[0][name], tensor) for name, tensor in tensors.items())
-    assert 0 < found.accuracy < 1
     again.estimate(outside, 4)
 
 

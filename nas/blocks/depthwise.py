@@ -47,7 +47,8 @@ class DepthwiseBlock(Block):
         skip: Whether the input, or its ``pool``, is added to the output where the shapes allow it.
         se_base: Channels that `se_ratio` refers to: the block's ``input`` (MnasNet, MixNet,
             EfficientNet), or its ``middle``, where SE stands; squeezed channels are then rounded to
-            a multiple of 8 (Howard et al. 2019, MobileNetV3, section 5.3).
+            a multiple of 8 (Howard et al. 2019, MobileNetV3, section 5.3), or with
+            ``exact_middle`` down to a whole number (SCARLET-NAS's published code).
         se_activation: Activation function inside SE; None for the block's.
         gate: Function of SE's gate, ``sigmoid`` or ``hard_sigmoid`` (MobileNetV3).
     """
@@ -60,7 +61,7 @@ class DepthwiseBlock(Block):
     se_ratio: SERatio = 0
     activation: ActivationName = "relu"
     skip: Skip = True
-    se_base: Annotated[Literal["input", "middle"], later("input")] = "input"
+    se_base: Annotated[Literal["input", "middle", "exact_middle"], later("input")] = "input"
     se_activation: Annotated[ActivationName | None, later(None)] = None
     gate: Annotated[Gate, later("sigmoid")] = "sigmoid"
     context: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -118,6 +119,9 @@ class DepthwiseBlock(Block):
             least = share(in_channels, reduced, lambda ratio: max(1, int(in_channels * ratio)))
             return least if name == "se_ratio" else "input"
         mid = self.middle_channels(in_channels)
+        if make_divisible(reduced) != reduced:
+            least = share(mid, reduced, lambda ratio: max(1, int(mid * ratio)))
+            return least if name == "se_ratio" else "exact_middle"
         least = share(mid, reduced, lambda ratio: make_divisible(mid * ratio), margin=16)
         return least if name == "se_ratio" else "middle"
 
@@ -125,7 +129,8 @@ class DepthwiseBlock(Block):
         """Return the number of channels that SE squeezes to."""
         if self.se_base == "middle":
             return make_divisible(self.middle_channels(in_channels) * self.se_ratio)
-        return max(1, int(in_channels * self.se_ratio))
+        base = in_channels if self.se_base == "input" else self.middle_channels(in_channels)
+        return max(1, int(base * self.se_ratio))
 
     def _middle(self, mid: int, in_channels: int, rules: Rules) -> list[tuple[str, Node]]:
         """Return the depthwise convolution and the SE, if any, on `mid` channels."""

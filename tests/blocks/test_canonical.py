@@ -24,7 +24,7 @@ DEPTHWISE = COMMON | {
     "group_width": st.sampled_from([1, 1, 2, 4, 8]),
     "project_groups": st.sampled_from([1, 2, 8]),
     "se_ratio": st.sampled_from([0, 0.1, 0.25, 0.26, 0.5]),
-    "se_base": st.sampled_from(["input", "middle"]),
+    "se_base": st.sampled_from(["input", "middle", "exact_middle"]),
     "se_activation": st.sampled_from([None, "relu", "swish"]),
     "gate": st.sampled_from(["sigmoid", "hard_sigmoid"]),
 }
@@ -193,7 +193,7 @@ def other_values(block, name):
     kernels = [(3,), (5,), (3, 5), (3, 5, 7)]
     some = {
         "se_ratio": [0, 0.1, 0.25, 0.26, 0.5],
-        "se_base": ["input", "middle"],
+        "se_base": ["input", "middle", "exact_middle"],
         "se_place": ["middle", "end"],
         "kernels": kernels,
         "start_kernels": [(), *kernels],

@@ -47,3 +47,11 @@ def test_all_fields_reach_the_depthwise_convolution():
     ]
     shapes = [(c.kernel, c.in_channels, c.groups, c.stride, c.padding) for c in mixed.convs]
     assert shapes == [(3, 8, 4, 2, "same"), (5, 4, 2, 2, "same"), (7, 4, 2, 2, "same")]
+
+
+def test_what_se_is_relative_to():
+    # 240 channels in the middle: a quarter of them is 60, to a multiple of 8 it is 64.
+    bases = {"input": 10, "middle": 64, "exact_middle": 60}
+    for base, reduced in bases.items():
+        (se,) = se_of(MBConv(channels=40, expansion=6, se_ratio=0.25, se_base=base), 40)
+        assert (se.reduce.in_channels, se.reduce.out_channels) == (240, reduced)

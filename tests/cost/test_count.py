@@ -54,6 +54,8 @@ ABOUT = {
     "scarlet_a": (6.7, 365),
     "shufflenet_v1_g3": (None, 137),
 }
+# Parameters and multiply-adds of convolution and linear layers of the published code of others.
+OWN_CODE = {"scarlet_a": (6_707_720, 365_307_392)}  # xiaomi-automl/SCARLET-NAS, models/Scarlet_A.py
 # Activations of EfficientNet-B0: pycls' model zoo (dev/model_complexity.json).
 ACTIVATIONS = {
     "mixnet_s": 6_252_094,
@@ -67,6 +69,12 @@ ACTIVATIONS = {
 
 def test_every_reference_has_golden_numbers():
     assert set(reference_names()) == {row["network"] for row in GOLDEN} | set(ABOUT)
+
+
+@pytest.mark.parametrize("name", OWN_CODE)
+def test_costs_of_published_code(name):
+    cost = count(load_network(name))
+    assert (cost.params, cost.madds) == OWN_CODE[name]
 
 
 @pytest.mark.parametrize("row", GOLDEN, ids=lambda row: f"{row['network']}-{row['resolution']}")

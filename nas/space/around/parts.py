@@ -51,8 +51,9 @@ def parts_of(spec: NetworkSpec) -> list[Part]:
     """Return the parts of all stages, in order.
 
     Blocks of a part have one family, width and configuration, but for the first block of a stage
-    with others behind it. One part of every stage varies in depth, by one block: the longest, and
-    of equally long ones the last. (If two did, some networks could be written in two ways.)
+    with others behind it, and there are at most as many as in a stage of a space. One part of every
+    stage varies in depth, by one block: the longest, and of equally long ones the last. (If two
+    did, some networks could be written in two ways.)
     """
     parts: list[Part] = []
     channels, position = spec.stem.channels, 0
@@ -73,6 +74,8 @@ def parts_of(spec: NetworkSpec) -> list[Part]:
 def _continues(part: Part, block: Block) -> bool:
     """Return whether a block belongs to the same part as those before it."""
     last = part.places[-1].block
+    if len(part.places) == _MOST_BLOCKS:
+        return False
     if block.stride != 1 or (block.family, block.channels) != (last.family, last.channels):
         return False
     differs_from_first = part.begins and len(part.places) == 1

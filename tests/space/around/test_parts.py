@@ -60,3 +60,9 @@ def test_the_parts_are_the_network():
             here = [part for part in found if part.stage == i]
             assert sum(len(part.places) for part in here) == len(stage)
             assert sum(len(part.depths) > 1 for part in here) <= 1
+
+
+def test_more_blocks_than_a_stage_of_a_space_has_are_several_parts():
+    block = MBConv(channels=16)
+    found = parts(*[block] * 150, stem=16)
+    assert shapes(found) == [(True, 64, (64,)), (False, 64, (63, 64)), (False, 22, (22,))]

@@ -76,8 +76,8 @@ class DeviceResults:
         """Print the joint front, and what networks for one device lose on another."""
         rows = self.joint.rows.sort_values("score", ascending=False)
         cli.print_table(
-            f"Front of the score and the latencies on all devices, "
-            f"{number_of(len(rows), 'network')} within all limits",
+            "Front of the score and the latencies on all devices: "
+            f"{len(rows)} of {number_of(self.joint.n, 'network')} within all limits",
             ["network", label, *(f"{device} (ms)" for device in self.devices), "MAdds", "params"],
             [
                 [

@@ -119,10 +119,6 @@ def trial_table(
     rows = []
     for trial in trials:
         attributes = trial.user_attrs
-        latencies = {}
-        for device in devices:
-            name = latency_attribute(device, devices)
-            latencies[device] = confirmed.get((trial.number, name), attributes.get(name, {}))
         row = {
             "number": trial.number,
             "state": trial.state.name.lower(),
@@ -131,7 +127,7 @@ def trial_table(
             "architecture": attributes.get("architecture", ""),
             **attributes.get("cost", {}),
             **estimate_columns(attributes.get("estimate", {})),
-            **columns_by_device(latencies),
+            **columns_by_device(_latencies(trial, confirmed, devices)),
             "seed": attributes.get("seed"),
         }
         if row["score"] is not None and row["latency_ms"] is not None:
@@ -142,3 +138,14 @@ def trial_table(
         rows.append(row)
     columns += [f"{VARIABLE_PREFIX}{v.name}" for v in space.variables]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _latencies(
+    trial: FrozenTrial, confirmed: Mapping[tuple[int, str], dict[str, Any]], devices: Sequence[str]
+) -> dict[str, Mapping[str, Any]]:
+    """Return the latencies of a trial by device, as they are known now; see `trial_table`."""
+    names = {device: latency_attribute(device, devices) for device in devices}
+    return {
+        device: confirmed.get((trial.number, name), trial.user_attrs.get(name, {}))
+        for device, name in names.items()
+    }

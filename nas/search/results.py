@@ -53,6 +53,7 @@ class Results:
         retraining_side: The same of the retrained networks.
         several: The results by device; None if there is only one. The others are those of the
             first device.
+        head_start: A sentence on those that began with trained weights; empty if none did.
     """
 
     path: Path
@@ -66,6 +67,7 @@ class Results:
     side: int | None = None
     retraining_side: int | None = None
     several: DeviceResults | None = None
+    head_start: str = ""
 
     def to_dict(self, completed: int) -> dict[str, Any]:
         """Return a summary as plain data.
@@ -140,7 +142,8 @@ class Results:
             ],
             "Mean and standard deviation over seeds; differences in percentage points. The test "
             "split was used for this table only. A lead smaller than the smallest visible one "
-            "could not have been told from noise. " + comparison_note(self.retrained, self.best),
+            "could not have been told from noise. "
+            + f"{comparison_note(self.retrained, self.best)} {self.head_start}".strip(),
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.read.devices import JOINT, file_names, joint_objectives, table_on
-from analysis.read.runs import OBJECTIVES
+from analysis.read.runs import OBJECTIVES, read_run
 from analysis.report.page import write_report
 from analysis.schema import LIMITED, on_device
 from analysis.statistics.devices import device_losses
@@ -233,6 +233,7 @@ class RunTables:
             is_accuracy=self.is_accuracy,
             side=self.side,
             retraining_side=self.retraining_side,
+            head_start=read_run(self.directory.path).head_start,
             retrained=retrained(self.directory),
             best="" if best is None else f"trial_{best['number']}",
             several=self._several(table),

@@ -98,6 +98,12 @@ def test_the_smallest_visible_lead_is_printed(results, capsys):
     assert results.to_dict(3)["differences"][0]["paired"] is False
 
 
+def test_a_head_start_stands_below_the_retrained_networks(results, capsys):
+    replace(results, head_start="Trained weights came first.").print("pets", "onnxruntime:cpu")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Trained weights came first." in shown
+
+
 def test_deviations_fit_an_ascii_log(results, monkeypatch):
     buffer = io.BytesIO()
     monkeypatch.setattr(

@@ -185,7 +185,7 @@ def open_run_supernet(path: Path, data: str | None = None) -> RunSupernet:
     """
     if not (path / "config.yaml").is_file():
         raise MixnasError(
-            f"{SUPERNET}{path}: {path} is not a run directory of nas.search: it has no config.yaml"
+            f"{SUPERNET}{path}: there is no run directory of nas.search: it has no config.yaml"
         )
     document = read_document(path / "config.yaml")
     config: _Config = validate(_Config, document)

@@ -133,7 +133,7 @@ def open_scores(run):
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (lambda run: (run / "config.yaml").unlink(), "is not a run directory of nas.search: it"),
+        (lambda run: (run / "config.yaml").unlink(), "there is no run directory of nas.search: it"),
         (
             lambda run: change_yaml(run / "config.yaml", estimator="short:images=900"),
             "has no supernet, since its estimator is 'short:images=900'; search with --estimator",

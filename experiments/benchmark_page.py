@@ -20,8 +20,11 @@ from nas.files import write_atomic
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "experiments" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
-FIGURES = ("two_devices.png", "macro_population/edf.png", "macro_population/edf_normalised.png",
-           "macro_population/variables.png")  # fmt: skip
+FIGURES = (
+    "two_devices.png",
+    *(f"macro_population/{name}.png" for name in ("edf", "edf_normalised", "variables")),
+    *(f"regnet_populations/{name}.png" for name in ("edf", "edf_chain", "trends")),
+)
 """Recorded figures that pages of the docs show."""
 _INTRODUCTION = """\
 # Benchmarks
@@ -50,7 +53,7 @@ def page() -> str:
 def figures() -> dict[Path, bytes]:
     """Return the figures that the docs show, by the place of the copy."""
     return {
-        ROOT / "docs" / "images" / Path(name).name: (RESULTS / name).read_bytes()
+        ROOT / "docs" / "images" / name.replace("/", "_"): (RESULTS / name).read_bytes()
         for name in FIGURES
     }
 
@@ -98,7 +101,7 @@ def _lowering() -> Iterator[str]:
     yield from _table(
         ("runtime", *(f"`{network}`" for network in networks)),
         (
-            (name, *(f"{times['trained_ms']:.1f} → {times['deployed_ms']:.1f}"
+            (name, *(f"{times['trained_ms']:.1f}\u00a0→\u00a0{times['deployed_ms']:.1f}"
                      for times in (result["references"][n] for n in networks)))
             for name, result in results
         ),

@@ -67,6 +67,7 @@ def _usage(command: click.Command, call: str) -> Iterator[str]:
     if rows:
         yield from ("| option | meaning |", "|--|--|")
         for words, help_text in rows:
+            words = re.sub(r" <.*>$", "", words)  # the type of an argument
             yield f"| {_code(words)} | {_plain(help_text)} |"
         yield ""
     if command.epilog:  # a list, laid out by hand

@@ -5,7 +5,7 @@ Hard limits (`nas.limits`) apply in addition to any objective.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,6 +75,18 @@ class Objective:
         """Optuna's directions: for accuracy and every latency, or one for the reward."""
         latencies: list[Direction] = ["minimize"] * self.devices
         return ["maximize", *latencies] if self.target_ms is None else ["maximize"]
+
+    def value_names(self, devices: Sequence[str]) -> list[str]:
+        """Return what the values of a network are called, in the order of `values`.
+
+        Args:
+            devices: Names of the devices whose latencies count.
+        """
+        if self.target_ms is not None:
+            return ["reward"]
+        if self.devices == 1:
+            return ["score", "latency (ms)"]
+        return ["score", *(f"latency on {device} (ms)" for device in devices)]
 
     def reward(self, accuracy: float, latency_ms: float) -> float | None:
         """Return the reward, or None if the objective is the Pareto front."""

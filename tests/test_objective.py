@@ -74,3 +74,13 @@ def test_several_devices_have_a_latency_each():
     assert objective.values(0.9, 8.0, 5.0, 6.0) == [0.9, 8.0, 5.0, 6.0]
     with pytest.raises(MixnasError, match="the latency on one device, but there are 2 devices"):
         open_objective("mnasnet", "8ms", 2)
+
+
+def test_values_have_names_in_their_order():
+    assert Objective("pareto").value_names(["a"]) == ["score", "latency (ms)"]
+    assert Objective("pareto", devices=2).value_names(["a", "b"]) == [
+        "score",
+        "latency on a (ms)",
+        "latency on b (ms)",
+    ]
+    assert open_objective("mnasnet", "8ms").value_names(["a"]) == ["reward"]

@@ -32,6 +32,7 @@ from nas.search.config import (
     refuse_unconfirmed,
     resumed_config,
 )
+from nas.search.effort.presets import Preset, asked_for, settings_of
 from nas.train.settings import ON_HELP, PRECISION_HELP
 from nas.units import parse_interval, parse_seconds
 
@@ -74,6 +75,21 @@ def search(
         ),
     ] = None,
     images_per_class: cli.ImagesPerClass = None,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help="Take a first look, with a supernet that is trained briefly, fewer trials and "
+            "less retraining; the default for digits.",
+        ),
+    ] = False,
+    thorough: Annotated[
+        bool,
+        typer.Option(
+            "--thorough",
+            help="Search for hours, with a supernet that is trained for long and 200 trials.",
+        ),
+    ] = False,
     estimator: Annotated[
         str | None,
         typer.Option(
@@ -269,12 +285,13 @@ def search(
     given = {key: value for key, value in options.items() if value is not None}
     if ray is not None:  # another machine, which may have room for another number of workers
         given.setdefault("workers", _default_workers(ray))
+    preset = asked_for(quick, thorough, new=resume is None and config is None)
     if trust_config and resume is None and config is None:
         raise MixnasError("--trust-config goes with --resume or --config; omit it")
     if resume is not None:
         run, settings = _resumed(resume, given, out, config, trust_config)
     else:
-        run, settings = None, _settings(given, config, trust_config)
+        run, settings = None, _settings(given, config, trust_config, preset)
     # Heavy imports (torch, optuna) wait until the options have been read.
     from nas.search.loop import Search
 
@@ -303,8 +320,10 @@ def _references(names: list[str] | None) -> list[str] | None:
     return [] if names == ["none"] else names
 
 
-def _settings(given: dict[str, Any], config: Path | None, trusted: bool) -> SearchConfig:
-    """Return the configuration: the given options, else the config file's, else the defaults.
+def _settings(
+    given: dict[str, Any], config: Path | None, trusted: bool, preset: Preset | None
+) -> SearchConfig:
+    """Return the configuration: the given options, else the config file's or the preset's.
 
     Raises:
         MixnasError: If the file names code or addresses that neither the options name nor the user
@@ -315,7 +334,9 @@ def _settings(given: dict[str, Any], config: Path | None, trusted: bool) -> Sear
 
     base = SearchConfig() if config is None else read_config(config)
     values = dataclasses.asdict(base)
-    if config is not None:
+    if config is None:
+        values |= settings_of(preset, given.get("data", base.data))
+    else:
         if not trusted:
             refuse_unconfirmed(base, given, config)
         kept = config.parent / "space.yaml"

@@ -27,6 +27,7 @@ from nas.search.config import SearchConfig, resume_command
 from nas.search.devices import SearchDevice, check_conditions
 from nas.search.devices.joining import joined
 from nas.search.directory import RunDirectory
+from nas.search.effort.price import expected_phases, in_words
 from nas.search.monitor import SearchMonitor
 from nas.search.placements import SearchPlacements
 from nas.search.provenance import provenance
@@ -43,10 +44,10 @@ from nas.study.facts import (
     FACTS,
     changes,
     compare_facts,
-    in_words,
     plain_document,
     space_changes,
 )
+from nas.study.facts import in_words as changes_in_words
 from nas.study.storage import open_storage
 
 
@@ -98,6 +99,7 @@ class Search:
                 open_storage(config.storage)
             else:
                 _warn_of_network(folder, console)
+            _tell_price(components, config, console)
             devices, sampler = components.prepare(config, console)
             directory = RunDirectory.create(folder, lock)
             directory.write_space(document.data)
@@ -220,6 +222,13 @@ class Search:
             console.print(f"retraining failed: {failure}", soft_wrap=True)
 
 
+def _tell_price(components: SearchComponents, config: SearchConfig, console: Console) -> None:
+    """Tell how long the phases of a search will take, unless it is soon over."""
+    phases = expected_phases(components, config)
+    if phases:
+        console.print(in_words(phases), soft_wrap=True)
+
+
 def _check_space(
     directory: RunDirectory, config: SearchConfig, recorded: dict[str, Any], console: Console
 ) -> None:
@@ -243,8 +252,8 @@ def _check_space(
     found = [change for change in found if not change.startswith("base ")]  # a path from here
     if found:
         console.print(
-            f"note: the space {config.space} has changed since the run began ({in_words(found)}); "
-            "the run continues with its own copy, space.yaml",
+            f"note: the space {config.space} has changed since the run began "
+            f"({changes_in_words(found)}); the run continues with its own copy, space.yaml",
             soft_wrap=True,
         )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,9 @@ from analysis.statistics.retraining import (
 )
 from analysis.units import score_text
 from nas import cli
+from nas.defaults import DATA_SETS
+from nas.latency.runtimes import FAMILIES
+from nas.search.config import SearchConfig
 from nas.search.devices.results import DeviceResults
 from nas.search.references import RESULT_COLUMNS, records
 from nas.units import format_count, number_of
@@ -54,6 +59,7 @@ class Results:
         several: The results by device; None if there is only one. The others are those of the
             first device.
         head_start: A sentence on those that began with trained weights; empty if none did.
+        commands: The next commands, by what they do (see `next_commands`).
     """
 
     path: Path
@@ -68,6 +74,7 @@ class Results:
     retraining_side: int | None = None
     several: DeviceResults | None = None
     head_start: str = ""
+    commands: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self, completed: int) -> dict[str, Any]:
         """Return a summary as plain data.
@@ -92,6 +99,7 @@ class Results:
             ],
             "best": str(self.path / "best.yaml"),
             "report": str(self.page),
+            "next": dict(self.commands),
             **({} if self.several is None else self.several.to_dict(self.path)),
         }
 
@@ -113,6 +121,13 @@ class Results:
         if self.several is not None:
             self.several.print_files(self.path)
         cli.print_text(f"best:   {self.path / 'best.yaml'}")
+        for name, command in self.commands.items():
+            cli.print_text(f"{name + ':':<8}{command}")
+        if data in DATA_SETS:
+            cli.print_text(
+                f"Most networks are equally good on {data}, which is easy. Next, search on images "
+                "of your own: --data FOLDER, with one subfolder for each class."
+            )
 
     def _print_front(self, front: Front, references: pd.DataFrame, data: str, device: str) -> None:
         rows = [("front", row) for row in records(_members(front)[RESULT_COLUMNS])]
@@ -145,6 +160,31 @@ class Results:
             "could not have been told from noise. "
             + f"{comparison_note(self.retrained, self.best)} {self.head_start}".strip(),
         )
+
+
+def next_commands(path: Path, config: SearchConfig, side: int | None) -> dict[str, str]:
+    """Return the commands that train the best network and export it for the first device.
+
+    Args:
+        path: Run directory.
+        config: Configuration of the search.
+        side: Side of the search's images, in pixels. The built-in images have no detail to show at
+            a network's own resolution, so they are trained on at this one.
+    """
+    trained = path / "trained"
+    train = ["python", "-m", "nas.train", str(path / "best.yaml"), "--data", config.data]
+    if config.images_per_class is not None:
+        train += ["--images-per-class", str(config.images_per_class)]
+    if config.data in DATA_SETS and side is not None:
+        train += ["--resolution", str(side)]
+    device = config.devices[0]
+    family = FAMILIES.get(device.rpartition("/")[2].partition(":")[0])  # of an agent, too
+    file_format = "onnx" if family is None else family.model_format or "torch-export"
+    export = ["python", "-m", "nas.export", str(trained), "--format", file_format, "--lowered"]
+    return {
+        "train": shlex.join([*train, "--out", str(trained)]),
+        "export": shlex.join([*export, "--device", device]),
+    }
 
 
 def _members(front: Front) -> pd.DataFrame:

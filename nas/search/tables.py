@@ -24,7 +24,7 @@ from nas.search.devices import ATTEMPTS, SearchDevice
 from nas.search.devices.results import DeviceResults
 from nas.search.directory import RunDirectory
 from nas.search.references import References
-from nas.search.results import Results
+from nas.search.results import Results, next_commands
 from nas.search.retraining import retrained
 from nas.space import Space
 from nas.space.rows import genotype_of_row
@@ -237,6 +237,9 @@ class RunTables:
             retrained=retrained(self.directory),
             best="" if best is None else f"trial_{best['number']}",
             several=self._several(table),
+            commands={}
+            if best is None
+            else next_commands(self.directory.path, self.config, self.side),
         )
         if json:
             cli.print_json(results.to_dict(self.study.completed()))

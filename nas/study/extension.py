@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.objective import Objective
 from nas.study.latencies import confirmed_latencies, latency_attribute
-from nas.study.storage import storage_errors
+from nas.study.storage import name_values, storage_errors
 from nas.study.study import SearchStudy
 
 UNRUNNABLE = 10.0
@@ -39,6 +39,7 @@ def extended_study(study: SearchStudy, devices: Sequence[str], objective: Object
     source = study.optuna_study
     with storage_errors():
         target = _created(source, objective)
+        name_values(target, objective.value_names(devices))
         attributes = source.user_attrs
         for name, value in attributes.items():
             target.set_user_attr(name, value)

@@ -6,6 +6,7 @@ import random
 import re
 import shlex
 import time
+import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -239,6 +240,14 @@ def create_study(
             f"the storage already has a study '{name}'; choose another --out, or continue that "
             "study with --resume"
         ) from None
+
+
+def name_values(study: optuna.Study, names: Sequence[str]) -> None:
+    """Tell Optuna what the values of a study's trials are called, as its dashboard shows them."""
+    with warnings.catch_warnings():
+        # Names are no more than labels here, so a change of the interface would harm nothing.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names(list(names))
 
 
 def load_study(storage: BaseStorage, name: str, sampler: BaseSampler) -> optuna.Study:

@@ -24,7 +24,7 @@ from nas.space import Genotype, Space
 from nas.spec import NetworkSpec
 from nas.study.facts import FACTS, SPACE, check_trials, compare_facts, plain_document
 from nas.study.latencies import confirmed_attribute, confirmed_latencies, latency_attribute
-from nas.study.storage import create_study, load_study, storage_errors
+from nas.study.storage import create_study, load_study, name_values, storage_errors
 from nas.study.table import trial_table
 
 INTERRUPTED = "interrupted"
@@ -104,6 +104,7 @@ class SearchStudy:
         with storage_errors():
             if new:
                 self._study = create_study(storage, name, sampler, objective.directions)
+                name_values(self._study, objective.value_names(self.devices))
             else:
                 self._study = load_study(storage, name, sampler)
         check_trials(self._trials(), self._distributions, len(objective.directions))

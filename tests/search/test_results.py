@@ -8,8 +8,9 @@ import pytest
 
 from analysis.read.runs import OBJECTIVES
 from analysis.statistics.fronts import pareto_front
+from nas.search.config import SearchConfig
 from nas.search.references import RESULT_COLUMNS
-from nas.search.results import Results
+from nas.search.results import Results, next_commands
 from nas.search.retraining import CONFIRMED_COLUMNS
 
 
@@ -122,3 +123,42 @@ def test_json_holds_the_same(results):
     assert {row["name"] for row in shown["confirmed"]} == {"trial_0", "slow"}
     assert shown["hypervolume"] > 0
     assert shown["best"] == "runs/mine/best.yaml"
+
+
+def test_the_next_commands_stand_at_the_end(results, capsys):
+    commands = {"train": "python -m nas.train mine", "export": "python -m nas.export mine"}
+    replace(results, commands=commands).print("pets", "onnxruntime:cpu")
+    shown = capsys.readouterr().out
+    assert shown.endswith(
+        "best:   runs/mine/best.yaml\n"
+        "train:  python -m nas.train mine\n"
+        "export: python -m nas.export mine\n"
+    )
+    assert replace(results, commands=commands).to_dict(3)["next"] == commands
+    results.print("digits", "onnxruntime:cpu")
+    assert "Most networks are equally good on digits, which is easy." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("device", "file_format"),
+    [
+        ("onnxruntime:cpu", "onnx"),
+        ("http://board:7070/litert:cpu", "tflite"),
+        ("http://board:7070", "onnx"),
+        ("ncnn:cpu", "ncnn"),
+        ("torch:cpu", "torch-export"),
+        ("mine.devices:Board", "onnx"),
+    ],
+)
+def test_the_next_commands_follow_from_the_search(device, file_format):
+    config = SearchConfig(
+        data="/data/my pets", images_per_class=90, device=[device, "openvino:cpu"]
+    )
+    assert next_commands(Path("runs/mine"), config, 32) == {
+        "train": "python -m nas.train runs/mine/best.yaml --data '/data/my pets' "
+        "--images-per-class 90 --out runs/mine/trained",
+        "export": f"python -m nas.export runs/mine/trained --format {file_format} --lowered "
+        f"--device {device}",
+    }
+    train = next_commands(Path("runs/mine"), SearchConfig(), 32)["train"]
+    assert train.endswith("--data digits --resolution 32 --out runs/mine/trained")

@@ -38,6 +38,7 @@ def test_trials_keep_what_they_are_and_get_the_latency_on_the_device(study):
         "MINIMIZE",
         "MINIMIZE",
     ]
+    assert found.metric_names == ["score", "latency on  (ms)", "latency on b (ms)"]
     before, after = study.optuna_study.get_trials(), found.get_trials()
     assert [t.state for t in after] == [t.state for t in before]
     assert [t.params for t in after] == [t.params for t in before]

@@ -56,6 +56,11 @@ def finish_most(study, most, numbers):
         numbers.append(trial.number)
 
 
+def test_values_have_names_in_the_study(study):
+    """Optuna's dashboard shows them."""
+    assert study.optuna_study.metric_names == ["score", "latency (ms)"]
+
+
 def test_the_sampler_learns_the_latency_at_the_usual_speed(study, storage):
     """On a machine that was slow for a while, the median is not what networks are compared by."""
     trial = study.ask()

@@ -27,7 +27,11 @@ SMALLER = {
         "--limit params=1M --trials 24": f"--limit params=1M --trials 4{QUICK}{AT_ONCE}",
         "--trials 32": f"--trials 5{AT_ONCE}",
     },
-    "device": {"--trials 24": f"--trials 3{QUICK}", "7070": "{port}"},
+    "device": {
+        "--trials 24": f"--trials 2{QUICK}",
+        "mobilenet_v2 mixnet_s --both": "mobilenet_v2 --both",
+        "7070": "{port}",
+    },
     "space": {"--trials 24": f"--trials 6{QUICK}{AT_ONCE}"},
     "believing": {
         "--trials 12": f"--trials 5{AT_ONCE}",

@@ -161,7 +161,7 @@ def test_a_search_leaves_a_complete_run_directory(command, space, tmp_path):
 def test_a_users_own_images_are_searched_with(command, space, tmp_path):
     root = write_folder(tmp_path / "pets", ("train", "test"), n=60)
     (root / "train" / "bee" / "001.png").write_bytes(b"broken")
-    words = ("--data", "pets", "--trials", "2", "--out", "run", "--sampler", "random")
+    words = ("--data", "pets", "--trials", "2", "--out", "run", "--sampler", "random", "--quick")
     result = command(*search(*words), timeout=300)
     assert result.returncode == 0, result.stderr
     assert "pets: 3 classes (ant, bee, cat), 120 images: 51 for training, 9 for" in result.stderr

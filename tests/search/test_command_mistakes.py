@@ -58,6 +58,8 @@ def test_a_latency_nothing_meets_ends_the_search(command, space, fakes, tmp_path
         (("--space", "mixnat"), "unknown space 'mixnat' (did you mean 'mixnet'?)"),
         (("--config", "missing.yaml"), "missing.yaml: no such file"),
         (("--resume", "missing"), "missing is not a run directory"),
+        (("--quick", "--thorough"), "--quick and --thorough exclude each other; give one"),
+        (("--resume", "missing", "--quick"), "--quick chooses the settings of a new search"),
     ],
 )
 def test_mistakes_are_told_in_one_line_and_nothing_is_made(

@@ -9,27 +9,28 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
 
 from nas.accuracy.fidelity import shown_at, widened
 from nas.accuracy.short import ShortTraining
 from nas.accuracy.supernet import Supernet
+from nas.executors.base import Resources
 from nas.search.components import SearchComponents
 from nas.search.config import RETRAINING_SEEDS, SearchConfig
 from nas.space.sampling import sample_many
 from nas.spec import NetworkSpec
 from nas.torch_model import build
-from nas.train.placement import Placement, open_placement, to_host
+from nas.train.placement import open_placement, to_host
 from nas.units import number_of
 
-DRAWN = 3  # networks that are timed
+DRAWN = 3  # networks whose first steps are timed
+FURTHER = 3  # steps of a network that are timed after its first one; the fastest one counts
 FEWEST_IMAGES = 20_000  # a search that sees fewer is soon over
-MEASURING_SECONDS = 3.0  # the latency of a network: its forms in turns, then the fastest
+MEASURING_SECONDS = 4.0  # the latency of a network: its forms in turns, then the fastest
 JUDGING_SHARE = 1 / 3  # of the arithmetic of a training step: the forward pass
 
 
@@ -44,27 +45,6 @@ class Phase:
 
     name: str
     seconds: float
-
-
-@dataclass(frozen=True)
-class StepTimes:
-    """What a step of training takes.
-
-    Attributes:
-        first: Seconds of a network's first step, its construction included; every step of a
-            supernet is the first one of another network.
-        further: Seconds of each further step.
-        images: Images of a step.
-    """
-
-    first: float
-    further: float
-    images: int
-
-    @property
-    def per_image(self) -> float:
-        """Seconds that an image takes in a network which is trained for long."""
-        return self.further / self.images
 
 
 def expected_phases(components: SearchComponents, config: SearchConfig) -> list[Phase]:
@@ -85,22 +65,22 @@ def expected_phases(components: SearchComponents, config: SearchConfig) -> list[
     if sum(work.images) < FEWEST_IMAGES:
         return []
     rng = random.Random(config.seed)
-    drawn = [
-        components.space.decode(found.genotype)
-        for found in sample_many(components.space, rng, DRAWN, components.limits)
-    ]
-    times = timed_steps(estimator, drawn)
-    scoring = work.scored * times.per_image
+    found = sample_many(components.space, rng, DRAWN, components.limits)
+    found.sort(key=lambda sample: sample.cost.madds)
+    drawn = [components.space.decode(sample.genotype) for sample in found]
+    middle = drawn[len(drawn) // 2]
+    workers = components.placements.for_trials(Resources(config.workers, config.threads))
     phases = []
-    if isinstance(estimator, Supernet):
-        scoring += work.networks * times.first  # a network is built for it
-        if work.supernet:
-            phases.append(Phase("supernet", work.supernet * times.first / times.images))
-    scoring += work.networks * work.measured * MEASURING_SECONDS
-    phases.append(Phase(number_of(work.networks, "network"), scoring))
+    if isinstance(estimator, Supernet) and work.supernet:
+        seconds = first_steps(estimator, drawn) / estimator.recipe.batch_size
+        phases.append(Phase("supernet", work.supernet * seconds))
+    scoring = work.scored * further_steps(estimator, middle, workers.threads) / workers.workers
+    measuring = work.networks * work.measured * MEASURING_SECONDS
+    phases.append(Phase(number_of(work.networks, "network"), scoring + measuring))
     if components.retraining is not None:
-        again = timed_steps(components.retraining.short, drawn)
-        phases.append(Phase("retraining", work.retrained * again.per_image))
+        short = components.retraining.short
+        seconds = further_steps(short, middle, workers.threads) / workers.workers
+        phases.append(Phase("retraining", work.retrained * seconds))
     return phases
 
 
@@ -169,44 +149,62 @@ def _amount(value: float) -> str:
     return f"{value:.0f}" if value >= 9.5 else f"{value:.1f}".removesuffix(".0")
 
 
-def timed_steps(estimator: Supernet | ShortTraining, networks: Sequence[NetworkSpec]) -> StepTimes:
-    """Train networks for two steps each, and return the medians of their times.
+def first_steps(estimator: Supernet | ShortTraining, networks: Sequence[NetworkSpec]) -> float:
+    """Train networks for one step each; return how long one takes, in seconds.
+
+    Every step of a supernet is the first one of another network, which is built for it and whose
+    shapes are new to the libraries below torch.
 
     Args:
         estimator: How and where to train.
-        networks: The networks.
+        networks: The networks; the first one warms the device up, too.
 
     Raises:
         MixnasError: If a network cannot be trained at the estimator's resolution.
     """
+    times = []
+    for spec in (networks[0], *networks):
+        started = time.perf_counter()
+        next(_steps(estimator, spec))
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[1:])
+
+
+def further_steps(estimator: Supernet | ShortTraining, network: NetworkSpec, threads: int) -> float:
+    """Train a network for some steps; return how long it takes for an image, in seconds.
+
+    Args:
+        estimator: How and where to train.
+        network: The network.
+        threads: Threads of the worker processes, which the training uses.
+
+    Raises:
+        MixnasError: If the network cannot be trained at the estimator's resolution.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        steps = _steps(estimator, network)
+        next(steps)
+        ends = [time.perf_counter(), *(next(steps) for _ in range(FURTHER))]
+    finally:
+        torch.set_num_threads(before)
+    return min(map(float.__sub__, ends[1:], ends)) / estimator.recipe.batch_size
+
+
+def _steps(estimator: Supernet | ShortTraining, network: NetworkSpec) -> Iterator[float]:
+    """Train a network on empty images, and yield when each step ended."""
     placement = open_placement(estimator.placement, estimator.resolution)
-    size, side = estimator.recipe.batch_size, estimator.resolution
+    side, size = estimator.resolution, estimator.recipe.batch_size
+    model = placement.place(build(shown_at(widened(network, estimator.width), side), seed=0))
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.0)
     images, labels = torch.zeros(size, 3, side, side), torch.zeros(size, dtype=torch.long)
     images, labels = placement.to_device(images, labels)
-    first, further = [], []
-    for number, spec in enumerate((networks[0], *networks)):  # the first one warms the device up
-        started = time.perf_counter()
-        model = placement.place(build(shown_at(widened(spec, estimator.width), side), seed=0))
-        optimiser = torch.optim.SGD(model.parameters(), lr=0.0)
-        ends = [_step(placement, model, optimiser, images, labels) for _ in range(2)]
-        if number:
-            first.append(ends[0] - started)
-            further.append(ends[1] - ends[0])
-    return StepTimes(statistics.median(first), statistics.median(further), size)
-
-
-def _step(
-    placement: Placement,
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    images: Tensor,
-    labels: Tensor,
-) -> float:
-    """Take a step of training; return when it ended."""
-    with placement.autocast():
-        logits = model(images)
-    loss = F.cross_entropy(logits.float(), labels)
-    placement.backward(loss)
-    placement.step(optimiser)
-    to_host(loss.detach())
-    return time.perf_counter()
+    while True:
+        with placement.autocast():
+            logits = model(images)
+        loss = F.cross_entropy(logits.float(), labels)
+        placement.backward(loss)
+        placement.step(optimiser)
+        to_host(loss.detach())
+        yield time.perf_counter()

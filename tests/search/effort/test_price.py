@@ -2,17 +2,16 @@ import dataclasses
 import random
 
 import pytest
+import torch
 
 from nas.limits import parse_limit
 from nas.search.components import open_components
 from nas.search.config import SearchConfig
 from nas.search.effort import price
-from nas.search.effort.price import Phase, StepTimes, expected_phases, in_words
+from nas.search.effort.price import Phase, expected_phases, in_words
 from nas.space import load_space
 from nas.space.sampling import sample_many
 
-# A first step takes 1 s and each further one 0.1 s, so that an image takes 1 / 640 s.
-TIMES = StepTimes(first=1.0, further=0.1, images=64)
 CONFIG = SearchConfig(
     space="mixnet",
     data="digits",
@@ -22,6 +21,8 @@ CONFIG = SearchConfig(
     trials=9,
     confirm=2,
     retrain="images=640",
+    workers=2,
+    threads=1,
 )
 
 
@@ -30,11 +31,17 @@ def phases(monkeypatch, tmp_path):
     monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path))
     timed = []
 
-    def steps(estimator, networks):
-        timed.append([network.digest() for network in networks])
-        return TIMES
+    def first(estimator, networks):
+        timed.extend(networks)
+        return 1.0
 
-    monkeypatch.setattr(price, "timed_steps", steps)
+    def further(estimator, network, threads):
+        timed.append(network)
+        assert threads == 1
+        return 1 / 640
+
+    monkeypatch.setattr(price, "first_steps", first)
+    monkeypatch.setattr(price, "further_steps", further)
 
     def found(**changes):
         config = dataclasses.replace(CONFIG, **changes)
@@ -49,23 +56,24 @@ def test_the_price_follows_from_what_the_phases_do(phases):
     # 1,077 images for training, 360 for validation; 40 epochs of them, in steps of 64.
     assert supernet == Phase("supernet", pytest.approx(40 * 1_077 / 64))
     assert networks.name == "10 networks"
-    looked_at = 10 * (128 + 360) / 3 / 640  # a third of the price of training on them
-    assert networks.seconds == pytest.approx(10 * 1.0 + looked_at + 10 * 3.0)
-    # Two of the front and a reference, three times each.
-    assert retraining == Phase("retraining", pytest.approx(3 * 3 * 640 / 640))
-    assert len(phases.timed[0]) == 3
+    # A third of the price of training on these images, in two workers.
+    looked_at = 10 * (128 + 360) / 3 / 640 / 2
+    assert networks.seconds == pytest.approx(looked_at + 10 * price.MEASURING_SECONDS)
+    # Two of the front and a reference, three times each, in two workers.
+    assert retraining == Phase("retraining", pytest.approx(3 * 3 * 640 / 640 / 2))
 
 
 def test_what_is_not_done_has_no_price(phases):
-    names = [phase.name for phase in phases(confirm=0, latency="predicted")]
-    assert names == ["supernet", "10 networks"]
-    *_, networks = phases(confirm=0, latency="predicted")
-    assert networks.seconds == pytest.approx(10 * 1.0 + 10 * (128 + 360) / 3 / 640)
-    (networks,) = phases(estimator="short:images=6400,most_epochs=6", confirm=0)
-    assert networks.seconds == pytest.approx(10 * (6_400 + 360 / 3) / 640 + 10 * 3.0)
+    supernet, networks = phases(confirm=0, latency="predicted")
+    assert supernet.name == "supernet"
+    assert networks.seconds == pytest.approx(10 * (128 + 360) / 3 / 640 / 2)
+    trained = 10 * (6_400 + 360 / 3) / 640 / 2
+    short = {"estimator": "short:images=6400,most_epochs=6", "confirm": 0}
+    (networks,) = phases(**short)
+    assert networks.seconds == pytest.approx(trained + 10 * price.MEASURING_SECONDS)
     two = ["nas.testing.fakes:InstantDevice", "nas.testing.fakes:SecondDevice"]
-    (networks,) = phases(estimator="short:images=6400,most_epochs=6", confirm=0, device=two)
-    assert networks.seconds == pytest.approx(10 * (6_400 + 360 / 3) / 640 + 2 * 10 * 3.0)
+    (networks,) = phases(**short, device=two)
+    assert networks.seconds == pytest.approx(trained + 2 * 10 * price.MEASURING_SECONDS)
 
 
 def test_a_search_that_is_soon_over_is_not_timed(phases):
@@ -80,11 +88,12 @@ def test_steps_are_timed_where_they_are_taken():
     small = dataclasses.replace(open_components(CONFIG, space).estimator, resolution=16)
     limits = [parse_limit("madds", "100M")]
     drawn = [
-        space.decode(found.genotype) for found in sample_many(space, random.Random(0), 3, limits)
+        space.decode(found.genotype) for found in sample_many(space, random.Random(0), 2, limits)
     ]
-    times = price.timed_steps(small, drawn)
-    assert times.images == small.recipe.batch_size
-    assert 0 < times.further < times.first
+    before = torch.get_num_threads()
+    first = price.first_steps(small, drawn) / small.recipe.batch_size
+    assert 0 < price.further_steps(small, drawn[0], 1) < first
+    assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize(

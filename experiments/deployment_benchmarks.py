@@ -1,0 +1,207 @@
+"""The page of benchmarks: what networks gain by lowering, and how well their latency is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from experiments.benchmark_lines import all_recorded, origin, percent, recorded, rows, section
+from nas.units import format_count, number_of
+
+_RUNTIMES = {
+    "onnxruntime": "ONNX Runtime",
+    "litert": "LiteRT",
+    "openvino": "OpenVINO",
+    "ncnn": "ncnn",
+}
+"""Names of runtimes, in the order of the tables."""
+Results = dict[str, dict[str, Any]]
+
+
+def lowering() -> Iterator[str]:
+    """Yield the section on networks as trained and as deployed, and where their time goes."""
+    results = _by_runtime("lowering_[!r]*_batch1")
+    networks = list(next(iter(results.values()))["references"])
+    yield from section("Lowering", "Latency in milliseconds as trained, and as deployed in the "
+                       "fastest form (see [Lowering](concepts/lowering.md)).")  # fmt: skip
+    yield from rows(
+        ("runtime", *(f"`{network}`" for network in networks)),
+        (
+            (name, *(_before_and_after(result["references"][n]) for n in networks))
+            for name, result in results.items()
+        ),
+    )
+    yield from _paragraph(
+        "Time of the deployed form over that as trained, of random members of the space `mixnet`, "
+        "and of others with wider groups, dilated kernels and unequal slices in some blocks. "
+        "Networks count as slower from 3% on."
+    )
+    yield from rows(
+        ("runtime", "members", "mean", "range", "slower", "others", "mean", "range", "slower"),
+        (
+            (name, *_ratios(result["members"]), *_ratios(result["unusual"]))
+            for name, result in results.items()
+        ),
+    )
+    yield from _time_of_mixnet_m(results)
+    yield from _paragraph("One depthwise convolution, in milliseconds by kernel size:")
+    kernels = list(next(iter(results.values()))["depthwise_ms"])
+    yield from rows(
+        ("runtime", *(f"{k}x{k}" for k in kernels)),
+        (
+            (name, *(f"{result['depthwise_ms'][k]:.3f}" for k in kernels))
+            for name, result in results.items()
+        ),
+    )
+    yield from origin(*results.values())
+
+
+def _time_of_mixnet_m(results: Results) -> Iterator[str]:
+    known = {name: result for name, result in results.items() if "mixnet_m_parts" in result}
+    if not known:
+        return
+    yield from _paragraph(
+        "Where the time of MixNet-M goes, as deployed, in milliseconds. The arithmetic limit is "
+        "what its multiply-adds would take at the rate of one large 1x1 convolution; the other "
+        "columns are networks without a costly part. What one without all of these takes beyond "
+        "the limit goes to small depthwise convolutions, and to reading and writing maps."
+    )
+    names = list(next(iter(known.values()))["mixnet_m_parts"])
+    yield from rows(
+        ("runtime", "arithmetic limit", *names),
+        (
+            (
+                name,
+                f"{result['arithmetic_limit_ms']:.1f}",
+                *(f"{result['mixnet_m_parts'][part]['ms']:.1f}" for part in names),
+            )
+            for name, result in known.items()
+        ),
+    )
+
+
+def references() -> Iterator[str]:
+    """Yield the section on the reference networks of all families as deployed."""
+    results = _by_runtime("lowering_references_*")
+    if not results:
+        return
+    most = format_count(next(iter(results.values()))["largest_madds"])
+    yield from section(
+        "Reference networks, as deployed",
+        f"Every reference network of up to {most} multiply-adds in the fastest of its forms, "
+        "against the form as trained: the mean of all networks, and those that gain most.",
+    )
+    yield from rows(
+        ("runtime", "networks", "mean ratio of times", "slower by 3%", "gain most"),
+        (
+            (
+                name,
+                result["summary"]["networks"],
+                f"{result['summary']['mean_ratio']:.2f}",
+                len(result["summary"]["slower"]),
+                ", ".join(
+                    f"`{row['network']}` {row['ratio']:.2f}"
+                    for row in sorted(result["networks"], key=lambda row: row["ratio"])[:5]
+                ),
+            )
+            for name, result in results.items()
+        ),
+    )
+    yield from origin(*results.values())
+
+
+def predictors() -> Iterator[str]:
+    """Yield the section on latency predictors."""
+    results = _by_runtime("latency_predictor_*")
+    first = next(iter(results.values()))
+    yield from section(
+        "Latency predictors",
+        f"Fitted to {number_of(first['networks'], 'network')} of `mixnet` for each runtime, and "
+        f"checked on {first['fresh']} others. Among networks of similar MAdds, MAdds say next to "
+        "nothing about latency.",
+    )
+    yield from rows(
+        ("runtime", "fitted in", "mean error", "within 5%", "within 10%", "Spearman's rho",
+         "of MAdds", "at similar MAdds", "of MAdds there", "measured twice: within 5%"),
+        ((name, *_predictor(result)) for name, result in results.items()),
+    )  # fmt: skip
+    yield from origin(*results.values())
+
+
+def _predictor(result: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{result['fit_seconds'] / 60:.0f} minutes"
+    yield percent(result["mean_error"])
+    yield percent(result["within_5"], 0)
+    yield percent(result["within_10"], 0)
+    for name in ("spearman", "spearman_of_madds", "spearman_in_band", "spearman_of_madds_in_band"):
+        yield f"{result[name]:.3f}"
+    yield percent(result["repeated_within_5"], 0)
+
+
+def int8() -> Iterator[str]:
+    """Yield the section on networks with int8 arithmetic."""
+    for result in all_recorded("int8").values():
+        yield from section(
+            "int8",
+            "Networks trained from random weights and quantized after the training, with "
+            f"{result['calibration_images']} images for calibration: accuracy on the validation "
+            "images, latency and size in fp32 and in int8.",
+        )
+        yield from rows(
+            ("network", "runtime", "accuracy", "points lost", "latency (ms)", "MB"),
+            (
+                (
+                    f"`{row['network']}`",
+                    _RUNTIMES[row["runtime"].partition(":")[0]],
+                    _both(row["accuracy"], lambda share: percent(share)),
+                    f"{row['accuracy']['loss_points']:.1f} ± "
+                    f"{row['accuracy']['loss_points_error']:.1f}",
+                    _both(row["steady_ms"], lambda ms: f"{ms:.2f}"),
+                    _both(row["bytes"], lambda size: f"{size / 1e6:.2f}"),
+                )
+                for row in result["rows"]
+            ),
+        )
+        yield from origin(result)
+
+
+def two_devices() -> Iterator[str]:
+    """Yield the section on searches for two devices."""
+    result = recorded("two_devices")
+    yield from section("Two devices", "Two searches with the same shared weights, one for each of "
+                       "two runtimes on one machine. Every network of a front was then "
+                       "measured in both. What is best for one is not for the other.")  # fmt: skip
+    yield from _paragraph("![Fronts of two searches, in both runtimes](images/two_devices.png)")
+    yield from origin(result)
+
+
+def _by_runtime(pattern: str) -> Results:
+    """Return results by runtime and number of threads, in the order of the tables."""
+    found = []
+    for result in all_recorded(pattern).values():
+        conditions = result["conditions"]
+        runtime, threads = conditions["device"].partition(":")[0], conditions["threads"]
+        name = f"{_RUNTIMES[runtime]}, {number_of(threads, 'thread')}"
+        found.append((list(_RUNTIMES).index(runtime), threads, name, result))
+    return {name: result for _, _, name, result in sorted(found, key=lambda row: row[:2])}
+
+
+def _paragraph(text: str) -> tuple[str, str]:
+    return text, ""
+
+
+def _before_and_after(times: Mapping[str, float]) -> str:
+    return f"{times['trained_ms']:.1f}\u00a0→\u00a0{times['deployed_ms']:.1f}"
+
+
+def _ratios(summary: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        str(summary["networks"]),
+        f"{summary['mean_ratio']:.2f}",
+        f"{summary['lowest_ratio']:.2f} to {summary['highest_ratio']:.2f}",
+        str(summary["slower"]),
+    )
+
+
+def _both(figures: Mapping[str, float], text: Callable[[float], str]) -> str:
+    return f"{text(figures['fp32'])}\u00a0→\u00a0{text(figures['int8'])}"

@@ -1,0 +1,64 @@
+import pytest
+
+from experiments import deployment_benchmarks
+from experiments.deployment_benchmarks import int8, lowering, predictors, references
+
+CONDITIONS = {"device": "litert:cpu", "threads": 1}
+ORIGIN = {"command": "python -m program", "machine": "AMD EPYC", "cores": 2, "when": "2026-11-29"}
+
+
+@pytest.fixture
+def recorded_as(monkeypatch):
+    def put(*results):
+        named = {str(number): {**ORIGIN, **result} for number, result in enumerate(results)}
+        monkeypatch.setattr(deployment_benchmarks, "all_recorded", lambda pattern: named)
+
+    return put
+
+
+def test_recorded_results_are_told_by_runtime_and_threads():
+    text = "\n".join(lowering())
+    assert "| ONNX Runtime, 2 threads | " in text
+    assert text.index("| ONNX Runtime, ") < text.index("| LiteRT, 1 thread ")
+    assert text.index("| LiteRT, ") < text.index("| OpenVINO, ") < text.index("| ncnn, ")
+    assert "| LiteRT, 1 thread | 6.1 | 14.6 |" in text  # the arithmetic limit, the whole network
+    assert "| ONNX Runtime, 2 threads | " in "\n".join(predictors())
+
+
+def test_references_that_lose_are_counted(recorded_as):
+    rows = [
+        {"network": "resnet_18", "ratio": 1.05},
+        {"network": "mixnet_s", "ratio": 0.6},
+        {"network": "alexnet", "ratio": 1.0},
+    ]
+    summary = {"networks": 3, "mean_ratio": 0.883, "slower": ["resnet_18"]}
+    recorded_as(
+        {
+            "conditions": CONDITIONS,
+            "largest_madds": 2e9,
+            "summary": summary,
+            "networks": rows,
+        }
+    )
+    text = "\n".join(references())
+    assert "of up to 2G multiply-adds" in text
+    assert (
+        "| LiteRT, 1 thread | 3 | 0.88 | 1 | `mixnet_s` 0.60, `alexnet` 1.00, `resnet_18`" in text
+    )
+    recorded_as()
+    assert list(references()) == []
+
+
+def test_int8_is_told_beside_fp32(recorded_as):
+    row = {
+        "network": "mixnet_s",
+        "runtime": "openvino:cpu",
+        "accuracy": {"fp32": 0.912, "int8": 0.4, "loss_points": 51.2, "loss_points_error": 1.5},
+        "steady_ms": {"fp32": 2.5, "int8": 1.25},
+        "bytes": {"fp32": 9_000_000, "int8": 3_000_000},
+    }
+    recorded_as({"calibration_images": 256, "rows": [row]})
+    (line,) = [line for line in int8() if "mixnet_s" in line]
+    assert line.replace("\u00a0", " ") == (
+        "| `mixnet_s` | OpenVINO | 91.2% → 40.0% | 51.2 ± 1.5 | 2.50 → 1.25 | 9.00 → 3.00 |"
+    )

@@ -119,8 +119,7 @@ class SupernetTraining:
             MixnasError: If the loss is no longer finite, or the checkpoint is damaged.
             torch.OutOfMemoryError: If the device's memory does not suffice.
         """
-        # Nearly every step has layers of different shapes, which oneDNN would compile again.
-        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(CACHED_KERNELS))
+        keep_kernels()
         # Several processes train under the locks of the one that started them: were each to ask
         # for its own, one might get it and wait for another that a measurement keeps waiting.
         lock = machine_for("training", placement.device) if placement.world == 1 else nullcontext()
@@ -157,6 +156,16 @@ class SupernetTraining:
             raise MixnasError(
                 f"the supernet has a network that cannot be trained: {error}"
             ) from None
+
+
+def keep_kernels() -> None:
+    """Let oneDNN keep the kernels that it compiles for the networks of a supernet.
+
+    Nearly every step has layers of other shapes, whose kernels it would have forgotten and compile
+    again, which takes as long as the step. It looks for this setting when it is first used, so this
+    has no effect later.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(CACHED_KERNELS))
 
 
 class SampledPaths(nn.Module):

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from nas.accuracy.fidelity import shown_at, widened
 from nas.accuracy.short import ShortTraining
 from nas.accuracy.supernet import Supernet
+from nas.accuracy.supernet.training import keep_kernels
 from nas.executors.base import Resources
 from nas.search.components import SearchComponents
 from nas.search.config import RETRAINING_SEEDS, SearchConfig
@@ -162,6 +163,7 @@ def first_steps(estimator: Supernet | ShortTraining, networks: Sequence[NetworkS
     Raises:
         MixnasError: If a network cannot be trained at the estimator's resolution.
     """
+    keep_kernels()  # also for the supernet's training, which comes later
     times = []
     for spec in (networks[0], *networks):
         started = time.perf_counter()

@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import random
 
 import pytest
@@ -94,6 +95,25 @@ def test_steps_are_timed_where_they_are_taken():
     first = price.first_steps(small, drawn) / small.recipe.batch_size
     assert 0 < price.further_steps(small, drawn[0], 1) < first
     assert torch.get_num_threads() == before
+
+
+def test_kernels_are_kept_from_the_first_step_on(monkeypatch):
+    """Where the first kernel is compiled without it, oneDNN does not look for it again."""
+    name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+    monkeypatch.delenv(name, raising=False)
+    known = []
+
+    def built(*_, **__):
+        known.append(name in os.environ)
+        raise StopIteration
+
+    monkeypatch.setattr(price, "build", built)
+    space = load_space("mixnet")
+    estimator = open_components(CONFIG, space).estimator
+    network = space.decode(space.draw(random.Random(0)))
+    with pytest.raises(RuntimeError):
+        price.first_steps(estimator, [network])
+    assert known == [True]
 
 
 @pytest.mark.parametrize(

@@ -45,12 +45,25 @@ class ProgressLines:
         if now - self._last_line < LINE_SECONDS:
             return
         self._last_line = now
-        self._say(f"{self._text}: {done:,} of {total:,}{self._time_left(now, done)}")
+        left = time_left(now - self._begun, done - self._done_before, total - done)
+        self._say(f"{self._text}: {done:,} of {total:,}{left}")
 
-    def _time_left(self, now: float, done: int) -> str:
-        """Return how long the rest will take at the speed so far; empty if it is not known."""
-        progress = done - self._done_before
-        if progress <= 0:
-            return ""
-        seconds = (now - self._begun) / progress * (self._total - done)
-        return f", about {timedelta(seconds=round(seconds))} left"
+
+def time_left(seconds: float, done: int, left: int) -> str:
+    """Return how long the rest of some work will take at the speed so far, to follow other words.
+
+    Args:
+        seconds: How long it has taken so far.
+        done: What was done in that time.
+        left: What is left, in the same unit.
+
+    Returns:
+        Such as ``, about 0:03:30 left``; empty if nothing has been done yet.
+
+    Examples:
+        >>> time_left(30, 500, 3_500)
+        ', about 0:03:30 left'
+    """
+    if done <= 0:
+        return ""
+    return f", about {timedelta(seconds=round(seconds / done * left))} left"

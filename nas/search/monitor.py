@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.console import Console
 
@@ -13,9 +13,9 @@ from analysis.units import score_text
 from nas import cli
 from nas.accuracy import Estimate
 from nas.executors.base import Failure, Result
-from nas.progress import LINE_SECONDS
+from nas.progress import LINE_SECONDS, time_left
 from nas.study import OpenTrial, SearchStudy
-from nas.units import format_count
+from nas.units import format_count, number_of
 
 
 @dataclass
@@ -26,7 +26,7 @@ class SearchMonitor:
         study: Study of the search.
         trials: Number of trials to complete.
         console: Where to show it.
-        best: The best network so far, in words.
+        so_far: The front so far, in words.
         is_accuracy: Whether scores are accuracies, which are shown in percent.
         clock: Returns the time in seconds.
     """
@@ -34,16 +34,22 @@ class SearchMonitor:
     study: SearchStudy
     trials: int
     console: Console
-    best: str = "training"
+    so_far: str = "training"
     is_accuracy: bool = True
     clock: Callable[[], float] = time.monotonic
-    _best: tuple[float, float] = (-math.inf, 0.0)
+    _front: list[tuple[float, float]] = field(default_factory=list)  # milliseconds and scores
 
     def __post_init__(self) -> None:
         self.progress = cli.new_progress(self.console)
-        done = self.study.completed()
-        self._last_line = self.clock()
-        self._bar = self.progress.add_task("measuring", total=self.trials, completed=done)
+        self._done_before = self.study.completed()
+        table = self.study.table()
+        done = table[table["state"] == "complete"].dropna(subset=["latency_ms", "score"])
+        for row in done.to_dict("records"):
+            self._add_to_front(row["latency_ms"], row["score"])
+        self._begun = self._last_line = self.clock()
+        self._bar = self.progress.add_task(
+            "measuring", total=self.trials, completed=self._done_before
+        )
 
     def say(self, text: str) -> None:
         """Show what the search is doing; where there is no bar, in a line now and then."""
@@ -51,24 +57,35 @@ class SearchMonitor:
         if not self.console.is_terminal and self.clock() - self._last_line >= LINE_SECONDS:
             self._print(text)
 
-    def _print(self, text: str) -> None:
-        line = f"[{self.study.completed()}/{self.trials}] {text}"
+    def _print(self, text: str, ending: str = "") -> None:
+        line = f"[{self.study.completed()}/{self.trials}] {text}{ending}"
         self.progress.console.print(line, soft_wrap=True)
         self._last_line = self.clock()
 
     def trial_ended(self, trial: OpenTrial, result: Result) -> None:
         """Show the result of a trial."""
         if isinstance(result, Estimate) and trial.latency is not None:
-            rank = (result.score, -trial.latency.steady_ms)
-            if rank > self._best:
-                self._best = rank
-                score = score_text(result.score, self.is_accuracy)
-                self.best = f"best {score} at {trial.latency.steady_ms:.2f} ms"
-        if not self.console.is_terminal:
-            self._print(_line(trial, result, self.is_accuracy))
-            return
+            self._add_to_front(trial.latency.steady_ms, result.score)
         completed = self.study.completed()
-        self.progress.update(self._bar, completed=completed, description=self.best, refresh=True)
+        if not self.console.is_terminal:
+            seconds, done = self.clock() - self._begun, completed - self._done_before
+            left = time_left(seconds, done, self.trials - completed)
+            self._print(
+                _line(trial, result, self.is_accuracy), left if seconds > LINE_SECONDS else ""
+            )
+            return
+        self.progress.update(self._bar, completed=completed, description=self.so_far, refresh=True)
+
+    def _add_to_front(self, milliseconds: float, score: float) -> None:
+        """Add a network to the front, unless another one is as good in both."""
+        if any(ms <= milliseconds and other >= score for ms, other in self._front):
+            return
+        beaten = [(ms, other) for ms, other in self._front if ms >= milliseconds and other <= score]
+        self._front = sorted([*set(self._front).difference(beaten), (milliseconds, score)])
+        ends = dict.fromkeys((self._front[0], self._front[-1]))
+        self.so_far = f"front of {number_of(len(self._front), 'network')}: " + " to ".join(
+            f"{score_text(value, self.is_accuracy)} at {ms:.2f} ms" for ms, value in ends
+        )
 
 
 def _line(trial: OpenTrial, result: Result, is_accuracy: bool) -> str:

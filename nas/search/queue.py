@@ -57,9 +57,9 @@ class TrialQueue:
             tasks |= self.runner.begin_references()
         room = self.runner.room(waiting + len(tasks), running, workers)
         if room > 0:
-            self.monitor.say("measuring" if self.runner.needs_quiet else self.monitor.best)
+            self.monitor.say("measuring" if self.runner.needs_quiet else self.monitor.so_far)
             tasks |= self.runner.begin(room)
-            self.monitor.say(self.monitor.best)
+            self.monitor.say(self.monitor.so_far)
         return tasks
 
     def adopt(self, keys: Collection[Key]) -> bool:

@@ -44,17 +44,48 @@ def test_a_line_for_every_trial_where_there_is_no_terminal(bench, monitor_of):
     assert second == "[1/2] trial 1 failed: [a] bug"
 
 
-def test_the_best_network_is_the_most_accurate_then_the_fastest(bench, monitor_of):
+def test_the_front_so_far_is_told_by_its_ends(bench, monitor_of):
     search = bench(wanted=9)
     monitor = monitor_of(search)
     trials = [search.runner.running[n] for n in search.runner.begin(3)]
-    fast, slow = sorted(trials, key=lambda trial: trial.latency.steady_ms)[::2]
+    fast, middle, slow = sorted(trials, key=lambda trial: trial.latency.steady_ms)
+    fast_ms, slow_ms = (f"{trial.latency.steady_ms:.2f} ms" for trial in (fast, slow))
     monitor.trial_ended(slow, Estimate(0.9, 0.1, 1.0, 5))
-    monitor.trial_ended(fast, Estimate(0.9, 0.1, 1.0, 5))
+    assert monitor.so_far == f"front of 1 network: 90.0% at {slow_ms}"
+    monitor.trial_ended(fast, Estimate(0.5, 0.1, 1.0, 5))
+    monitor.trial_ended(middle, Estimate(0.7, 0.1, 1.0, 5))
+    assert monitor.so_far == f"front of 3 networks: 50.0% at {fast_ms} to 90.0% at {slow_ms}"
+    monitor.trial_ended(slow, Estimate(0.9, 0.1, 1.0, 5))
     monitor.trial_ended(slow, Estimate(0.8, 0.1, 1.0, 5))
-    assert monitor.best == f"best 90.0% at {fast.latency.steady_ms:.2f} ms"
     monitor.trial_ended(fast, Failure("a bug"))
-    assert monitor.best.startswith("best 90.0%")
+    assert monitor.so_far.startswith("front of 3 networks")
+    monitor.trial_ended(fast, Estimate(0.9, 0.1, 1.0, 5))
+    assert monitor.so_far == f"front of 1 network: 90.0% at {fast_ms}"
+
+
+def test_the_front_of_a_resumed_search_has_the_earlier_trials(bench, monitor_of):
+    search = bench(wanted=5)
+    search.runner.begin(2)
+    trials = [search.runner.end(n, Estimate(0.5, 0.1, 1.0, 5, score=0.5)) for n in range(2)]
+    fastest = min(trial.latency.steady_ms for trial in trials)
+    assert monitor_of(search).so_far == f"front of 1 network: 50.0% at {fastest:.2f} ms"
+
+
+def test_the_time_left_follows_from_the_trials_of_this_process(bench, monitor_of):
+    search = bench(wanted=5)
+    search.runner.begin(5)
+    result = Estimate(0.5, 0.1, 1.0, 5)
+    search.runner.end(0, result)
+    now = [0.0]
+    monitor = monitor_of(search, clock=lambda: now[0])
+    for number, now[0] in ((1, 30.0), (2, 40.0)):
+        trial = search.runner.end(number, result)
+        monitor.trial_ended(trial, result)
+    first, second = monitor.console.file.getvalue().splitlines()
+    assert first.endswith(" MAdds, 1 s")
+    # Two trials took 40 s, two are left.
+    assert second.startswith("[3/5] trial 2: ")
+    assert second.endswith(" MAdds, 1 s, about 0:00:40 left")
 
 
 def test_a_bar_on_a_terminal_counts_the_trials(bench, monitor_of):
@@ -69,7 +100,7 @@ def test_a_bar_on_a_terminal_counts_the_trials(bench, monitor_of):
     shown = monitor.console.file.getvalue()
     assert "measuring the front" in shown
     assert "1/3" in shown
-    assert "best 50.0%" in shown
+    assert "front of 1 network: 50.0%" in shown
 
 
 def test_long_phases_are_told_of_where_there_is_no_terminal(bench, monitor_of):

@@ -65,12 +65,23 @@ def limits_on(limits: Mapping[str, str], device: str) -> dict[str, str]:
 
 def file_names(devices: Sequence[str]) -> dict[str, str]:
     """Return how files call the devices: ``litert-cpu`` for ``litert:cpu``; all names differ."""
-    names: dict[str, str] = {}
-    for device in devices:
-        plain = re.sub(r"[^A-Za-z0-9._]+", "-", device).strip("-.") or "device"
-        name, count = plain, 1
-        while name in (JOINT, *names.values()):
+    return dict(zip(devices, distinct_stems(devices, "device", (JOINT,)), strict=True))
+
+
+def distinct_stems(names: Sequence[str], empty: str, taken: Sequence[str] = ()) -> list[str]:
+    """Return a file name without its ending for every name; all of them differ.
+
+    Args:
+        names: Any texts.
+        empty: What stands for a name without letters and digits.
+        taken: File names that none may have.
+    """
+    stems: list[str] = []
+    for text in names:
+        plain = re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.") or empty
+        stem, count = plain, 1
+        while stem in (*taken, *stems):
             count += 1
-            name = f"{plain}-{count}"
-        names[device] = name
-    return names
+            stem = f"{plain}-{count}"
+        stems.append(stem)
+    return stems

@@ -4,7 +4,7 @@
 
     runs/<name>/  config.yaml  conditions.yaml  space.yaml  study.db  references.csv  trials.csv
                   pareto.csv  confirmed.csv  test_hits.json  supernet.safetensors  best.yaml
-                  report.html  figures/*
+                  networks/*  references/*  report.html  figures/*
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -190,6 +190,18 @@ class RunDirectory:
     def write_bytes(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all, unless it has that content."""
         write_changed(self.path / name, content)
+
+    def write_once(self, name: str, text: Callable[[], str]) -> None:
+        """Write a text file that never changes, unless it is there.
+
+        Args:
+            name: Path of the file in the run directory; its folder is created.
+            text: Function that returns what it holds.
+        """
+        path = self.path / name
+        if not path.is_file():
+            path.parent.mkdir(exist_ok=True)
+            write_atomic(path, text())
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Write ``name.csv`` whole or not at all."""

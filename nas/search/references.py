@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import PurePosixPath
 from typing import Any
 
 import pandas as pd
 
+from analysis.read.networks import reference_files
 from analysis.schema import on_device
 from nas.accuracy import Estimate
 from nas.cost import count
@@ -18,6 +20,7 @@ from nas.latency import Latency, measure_quietly
 from nas.named import AnyNetwork, TimmNetwork
 from nas.search.devices import SearchDevice
 from nas.search.directory import RunDirectory
+from nas.spec import NetworkSpec
 from nas.study.table import (
     LATENCY_COLUMNS,
     columns_by_device,
@@ -187,6 +190,14 @@ class References:
                 "seed": seed,
             }
         )
+
+    def write_specs(self, directory: RunDirectory) -> None:
+        """Write those in the table to the run directory; networks of timm have no spec."""
+        for name, file in reference_files([row["name"] for row in self.rows]).items():
+            network = self.specs.get(name)
+            if isinstance(network, NetworkSpec):
+                named = network.replace(name=PurePosixPath(file).stem)
+                directory.write_once(file, named.to_yaml)
 
     def table(self) -> pd.DataFrame:
         """Return the rows as a table, which has its columns even if it is empty."""

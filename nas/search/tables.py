@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.read.devices import JOINT, file_names, joint_objectives, table_on
+from analysis.read.networks import trial_file
 from analysis.read.runs import OBJECTIVES, read_run
 from analysis.report.page import write_report
 from analysis.schema import LIMITED, on_device
@@ -80,6 +81,7 @@ class RunTables:
         self.directory.write_table("trials", table)
         if self.references.rows:
             self.directory.write_table("references", self.references.table())
+            self.references.write_specs(self.directory)
         first, *others = self.devices
         self._write_front("", self._front(table, first).rows, self._best_row(table, first))
         if not others:
@@ -103,14 +105,25 @@ class RunTables:
         return table.assign(**columns)
 
     def _write_front(self, suffix: str, rows: pd.DataFrame, best: pd.Series | None) -> None:
-        """Write a front, and the best network of it, if there is one."""
+        """Write a front, the networks on it, and the best one of them, if there is one."""
         self.directory.write_table(f"pareto{suffix}", rows)
+        for row in rows.to_dict("records"):
+            self._keep(row)
         file = self.directory.path / f"best{suffix}.yaml"
         if best is None:
             file.unlink(missing_ok=True)
             return
-        genotype = genotype_of_row(best.to_dict(), self.space)
-        self.space.decode(genotype, f"{self.space.name}_trial_{best['number']}").save(file)
+        self._keep(best.to_dict())
+        self._spec(best.to_dict()).save(file)
+
+    def _keep(self, row: Mapping[Hashable, Any]) -> None:
+        """Write the network of a trial to the run directory, where it stays."""
+        file = trial_file(f"trial_{row['number']}")
+        self.directory.write_once(file, lambda: self._spec(row).to_yaml())
+
+    def _spec(self, row: Mapping[Hashable, Any]) -> NetworkSpec:
+        genotype = genotype_of_row(row, self.space)
+        return self.space.decode(genotype, f"{self.space.name}_trial_{row['number']}")
 
     def measure_front(self, begin: Callable[[], None]) -> None:
         """Measure what a report shows first, as far as its latency was predicted or noisy.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import random
 from pathlib import Path
@@ -17,6 +18,7 @@ from nas.files import write_new
 from nas.limits import parse_limits, with_budget
 from nas.references import Reference, references
 from nas.space import Space, Variable, load_space, sample, sample_many, space_names
+from nas.space.rows import genotype_of_cells
 from nas.space.size import size_or_bound, size_text
 from nas.spec import NetworkSpec, load_network
 from nas.units import format_count, number_of
@@ -276,6 +278,48 @@ def contains(
         )
     else:
         cli.print_text(f"yes: '{spec.name}' is a member of '{space.name}'")
+
+
+@app.command()
+def trial(
+    run: Annotated[Path, typer.Argument(help="Run directory of a search.")],
+    number: Annotated[int, typer.Argument(help="Number of a trial.", min=0)],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="File to write the spec to; it must not exist. [print]"),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Print or write the spec of any trial of a search, whether it is on the front or not."""
+    space = load_space(str(run / "space.yaml"))
+    best = run / "best.yaml"
+    if best.is_file():  # the space may have another number of classes than the data
+        space = space.with_classes(load_network(str(best)).num_classes)
+    spec = space.decode(genotype_of_cells(_row_of_trial(run, number), space))
+    spec = spec.replace(name=f"{space.name}_trial_{number}")
+    if out is not None:
+        write_new({out: spec.to_yaml()})
+    if json:
+        cli.print_json(spec.to_dict())
+    elif out is None:
+        print(spec.to_yaml(), end="")
+
+
+def _row_of_trial(run: Path, number: int) -> dict[str, str]:
+    """Return the row of a trial in a run's table.
+
+    Raises:
+        MixnasError: If there is no table, or no such trial in it.
+    """
+    file = run / "trials.csv"
+    try:
+        with file.open(encoding="utf-8", newline="") as table:
+            for row in csv.DictReader(table):
+                if str(row.get("number", "")).removesuffix(".0") == str(number):
+                    return row
+    except (OSError, ValueError, csv.Error) as error:
+        raise MixnasError(f"{file} cannot be read: {error}") from None
+    raise MixnasError(f"{file} has no trial {number}")
 
 
 if __name__ == "__main__":

@@ -129,3 +129,10 @@ def test_a_configuration_that_lost_a_setting_does_not_become_another_search(tmp_
     path.write_text("".join(line for line in lines if not line.startswith("seed:")))
     with pytest.raises(MixnasError, match=r"config\.yaml: missing keys: seed; restore the file"):
         run.read_config()
+
+
+def test_a_file_that_never_changes_is_written_once(tmp_path):
+    directory = RunDirectory.create(tmp_path / "run")
+    directory.write_once("networks/trial_1.yaml", lambda: "a")
+    directory.write_once("networks/trial_1.yaml", lambda: pytest.fail("it is there"))
+    assert (tmp_path / "run" / "networks" / "trial_1.yaml").read_text(encoding="utf-8") == "a"

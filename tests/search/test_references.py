@@ -139,3 +139,21 @@ def test_a_device_that_measures_no_network_of_timm_is_told(stand_in_for_timm):
     references = References({"timm:resnet18": TimmNetwork("timm:resnet18", 10, 32)}, None)
     assert references.measure(devices(InstantDevice())) == {}
     assert "has none; measure it on this machine" in references.rows[0]["reason"]
+
+
+def test_references_are_kept_as_specs_where_they_have_one(tmp_path):
+    spec = load_network("mixnet_s")
+    path = "somewhere/mine.yaml"
+    specs = {
+        "mixnet_s": spec,
+        path: spec.replace(name=path),
+        "timm:x": TimmNetwork("timm:x", 5, 32),
+    }
+    table = pd.DataFrame({"name": [*specs, "gone"]})
+    directory = RunDirectory.create(tmp_path / "run")
+    References(specs, table).write_specs(directory)
+    folder = tmp_path / "run" / "references"
+    assert sorted(file.name for file in folder.iterdir()) == ["mine.yaml", "mixnet_s.yaml"]
+    kept = load_network(str(folder / "mine.yaml"))
+    assert kept == spec
+    assert kept.name == "mine"

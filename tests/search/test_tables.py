@@ -31,6 +31,22 @@ def test_the_front_and_the_best_network_are_kept(bench):
     assert not (search.directory.path / "references.csv").exists()
 
 
+def test_the_networks_of_the_front_are_kept_as_specs_and_stay(bench):
+    search = bench(wanted=8)
+    first = complete(search, [0.5, 0.9])
+    search.tables.save()
+    folder = search.directory.path / "networks"
+    kept = {path.stem for path in folder.iterdir()}
+    front = pd.read_csv(search.directory.path / "pareto.csv")
+    assert kept == {f"trial_{number}" for number in front["number"]}
+    spec = load_network(str(folder / "trial_1.yaml"))
+    assert spec.digest() == first[1].spec.digest()
+    assert spec.name == "small_trial_1"
+    complete(search, [0.99, 0.98])
+    search.tables.save()
+    assert kept <= {path.stem for path in folder.iterdir()}
+
+
 def test_networks_beyond_a_latency_limit_are_marked_and_not_best(bench):
     search = bench()
     trials = complete(search, [0.5, 0.9])

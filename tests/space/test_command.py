@@ -1,8 +1,13 @@
 import json
+import random
 
+import pandas as pd
 import pytest
 
+from nas.space import load_space
+from nas.space.rows import VARIABLE_PREFIX
 from nas.spec import load_network
+from tests.searching import write_space
 
 
 def test_list_and_show(command):
@@ -138,3 +143,28 @@ def test_a_space_around_a_network(command, tmp_path):
         assert refused.returncode == 2
         assert words in refused.stderr
         assert "Traceback" not in refused.stderr
+
+
+def test_any_trial_of_a_run_is_had_as_a_spec(command, refused, tmp_path):
+    space = load_space(str(write_space(tmp_path)))
+    (tmp_path / "small.yaml").rename(tmp_path / "space.yaml")
+    genotypes = [space.draw(random.Random(seed)) for seed in range(8)]
+    rows = [
+        {"number": n, **{f"{VARIABLE_PREFIX}{k}": v for k, v in space.to_params(genotype).items()}}
+        for n, genotype in enumerate(genotypes)
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "trials.csv", index=False)
+    assert command("nas.space", "trial", ".", "5", "--out", "five.yaml").returncode == 0
+    spec = load_network(str(tmp_path / "five.yaml"))
+    assert spec.digest() == space.decode(genotypes[5]).digest()
+    assert spec.name == "small_trial_5"
+    assert "already exists" in refused("nas.space", "trial", ".", "4", "--out", "five.yaml")
+    spec.replace(num_classes=7).save(tmp_path / "best.yaml")
+    shown = command("nas.space", "trial", ".", "5").stdout
+    assert shown == spec.replace(num_classes=7).to_yaml()
+    data = json.loads(command("nas.space", "trial", ".", "5", "--json").stdout)
+    assert data["num_classes"] == 7
+    assert "trials.csv has no trial 8" in refused("nas.space", "trial", ".", "8")
+    assert "no such file" in refused("nas.space", "trial", "nowhere", "0")
+    (tmp_path / "trials.csv").unlink()
+    assert "trials.csv cannot be read" in refused("nas.space", "trial", ".", "0")

@@ -1,3 +1,4 @@
+import csv
 import random
 
 import pandas as pd
@@ -5,7 +6,7 @@ import pytest
 
 from nas.errors import MixnasError
 from nas.space import space_from_yaml
-from nas.space.rows import VARIABLE_PREFIX, genotype_of_row
+from nas.space.rows import VARIABLE_PREFIX, genotype_of_cells, genotype_of_row
 from tests.space.test_space import tiny
 
 
@@ -54,3 +55,16 @@ def test_tables_keep_truth_beside_text(tmp_path):
         ):
             found = [genotype_of_row(row, space) for row in read.to_dict("records")]
             assert found == genotypes
+        with (tmp_path / "rows.csv").open(encoding="utf-8", newline="") as file:
+            assert [genotype_of_cells(row, space) for row in csv.DictReader(file)] == genotypes
+
+
+def test_cells_of_text_hold_genotypes(tmp_path):
+    rng = random.Random(1)
+    genotypes = [tiny.draw(rng) for _ in range(30)]
+    pd.DataFrame([row_of(genotype, None) for genotype in genotypes]).to_csv(tmp_path / "rows.csv")
+    with (tmp_path / "rows.csv").open(encoding="utf-8", newline="") as file:
+        assert [genotype_of_cells(row, tiny) for row in csv.DictReader(file)] == genotypes
+    cells = {name: str(label) for name, label in row_of(genotypes[0], "").items()}
+    with pytest.raises(MixnasError, match=r"'nine' is not a value of a.depth; allowed: 1, 2, 3"):
+        genotype_of_cells({**cells, "x.a.depth": "nine"}, tiny)

@@ -2,6 +2,7 @@ import pandas as pd
 
 from analysis.read.devices import (
     devices_of,
+    distinct_stems,
     file_names,
     joint_objectives,
     limits_on,
@@ -52,3 +53,12 @@ def test_devices_are_called_apart_in_the_names_of_files():
     assert list(file_names(devices).values()) == [
         "litert-cpu", "http-board-7070-litert-cpu", "litert-cpu-2", "etc", "all-2", "device",
     ]  # fmt: skip
+
+
+def test_file_names_are_plain_and_differ():
+    assert distinct_stems(["a/b", "a b", "..", "a-b"], "x", ["x"]) == [
+        "a-b",
+        "a-b-2",
+        "x-2",
+        "a-b-3",
+    ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 
 import pandas as pd
 
@@ -96,6 +97,43 @@ def _block(word: str, stage: int, text: str) -> BlockView:
         )
     except ValueError as error:  # a stride of 1.5, an expansion of 6.1.2
         raise AnalysisError(f"cannot parse '{word}' in '{text[:60]}': {error}") from None
+
+
+USUAL = "ir"
+"""Kind of block that goes without saying."""
+_LONGEST = 400  # characters of a short form
+
+
+def short_form(text: str) -> str:
+    """Return a network stage by stage: ``ds k3 c16 | e6 k3.5.7 c40 se x4 | ...``.
+
+    Blocks that follow each other and differ in nothing but stride are written once, with their
+    number: e is the expansion ratio, k the kernel sizes, c the output channels where they change,
+    and se stands for squeeze-and-excitation. The kind of block is left out where it is `USUAL`.
+    Text that is no line of blocks, such as the name of a network without a spec, stays as it is.
+    """
+    stages, channels = [], ""
+    for words in text.split("|"):
+        blocks = []
+        for parts, group in groupby(_short_parts(word) for word in words.split()):
+            shown = [part for part in parts if part != channels] or list(parts)
+            channels = next((part for part in parts if part[0] == "c" and part[1:].isdigit()), "")
+            number = len(list(group))
+            blocks.append(" ".join([*shown, f"x{number}"] if number > 1 else shown))
+        stages.append(", ".join(blocks))
+    short = " | ".join(stages)
+    return short if len(short) <= _LONGEST else f"{short[: _LONGEST - 4]} ..."
+
+
+def _short_parts(word: str) -> tuple[str, ...]:
+    """Return what a short form says of a block; the word itself if it is none."""
+    kind, *parts = word.split("_")
+    values = {m[1]: m[2] or "" for part in parts if (m := _PART.fullmatch(part))}
+    if not values.get("c"):
+        return (word,)
+    shown = [f"{key}{values[key]}" for key in "ekc" if values.get(key)]
+    shown = [part for part in shown if part != "e1"]
+    return (*([] if kind == USUAL else [kind]), *shown, *(["se"] if values.get("se") else []))
 
 
 def architectures(table: pd.DataFrame) -> list[tuple[BlockView, ...]]:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import floats
+from analysis.read.architectures import short_form
 from analysis.read.population import network_name
 from analysis.read.runs import Run, plain, within_limits
 from analysis.schema import ARCHITECTURE
@@ -49,9 +50,15 @@ def page_data(run: Run, front: Front) -> dict[str, Any]:
         "group": [GROUPS.index(group) for group in rows["group"]],
         "predicted": [int(source == "predicted") for source in rows.get("latency_source", [])],
         **columns,
+        "short": [short_name(line) for line in lines],
         "networks": [_block_numbers(line, blocks) for line in lines],
     }
     return dict(plain({**data, "blocks": list(blocks)}))
+
+
+def short_name(line: Any) -> str:
+    """Return the short form of an architecture in a table; empty if it was not recorded."""
+    return short_form(line) if isinstance(line, str) else ""
 
 
 def judged_rows(run: Run, front: Front) -> pd.DataFrame:

@@ -22,8 +22,9 @@ from analysis.files import write_atomic
 from analysis.printable import printable
 from analysis.read.population import Population, network_name, population_of
 from analysis.read.runs import OBJECTIVES, Run, json_text, read_run, within_limits
-from analysis.report.data import packed_json, page_data, plotly
+from analysis.report.data import judged_rows, packed_json, page_data, plotly
 from analysis.report.devices import DeviceReport, device_report
+from analysis.report.networks import shown_data, shown_networks, trial_command
 from analysis.report.ranking import FILE, SavedCard, ranking_header, ranking_rows, read_card
 from analysis.report.reliability import error_rows, flat, reliability
 from analysis.report.text import kernel_times, population_summary, summary
@@ -35,15 +36,13 @@ from analysis.statistics.published import LABEL, published_in_range
 from analysis.statistics.retraining import comparison_note, confirmed_rows
 from analysis.statistics.variables import FEWEST
 
-TABLE_COLUMNS = (
-    ("name", "network"),
-    ("score", "score"),
+COLUMNS = (
     ("latency_ms", "latency (ms)"),
     ("madds", "MAdds"),
     ("params", "params"),
     ("group", "group"),
 )
-"""Columns of the table of networks, with their titles."""
+"""Columns of the table of networks after name and score, with their titles."""
 NAMED = 3
 """Number of failed networks that are named per reason."""
 CAPTIONS = {
@@ -244,6 +243,9 @@ def write_page(report: Report, refresh: int = 0) -> Path:
         undefined=jinja2.StrictUndefined,
     )
     latencies, scores = reliability(run, ranking)
+    data = page_data(run, front)
+    shown = shown_networks(run, judged_rows(run, front))
+    quality = "accuracy" if run.by_accuracy else "score"
     html = environment.get_template("report.html").render(
         run=run,
         front=front,
@@ -252,7 +254,10 @@ def write_page(report: Report, refresh: int = 0) -> Path:
         several=report.several,
         loss_titles=LOSS_TITLES,
         device_pictures=list(further),
-        columns=TABLE_COLUMNS,
+        columns=(("name", "network"), ("score", quality), *COLUMNS),
+        quality=quality,
+        shown=shown,
+        short=dict(zip(data["name"], data["short"], strict=True)),
         name=printable(run.path.name),
         reference_score=run.score_text(front.reference.get("score", float("nan"))),
         population=population_summary(report.card, kernel_times(run)),
@@ -273,7 +278,7 @@ def write_page(report: Report, refresh: int = 0) -> Path:
             CAPTIONS | {name: caption for name, (_, caption) in further.items()},
         ),
         plotly=plotly(),
-        data=packed_json(page_data(run, front)),
+        data=packed_json({**data, **shown_data(shown), "trial_command": trial_command(run)}),
     )
     page = run.path / "report.html"
     write_atomic(page, html)

@@ -21,6 +21,16 @@ function colour(name) {
 // Names and architectures come from tables that anyone may have written: text, never markup.
 const escape = (text) => text.replace(/[&<>"']/g, (mark) => `&#${mark.charCodeAt(0)};`);
 
+// A short form in lines of some stages, as long as a tooltip may be.
+function lines(short) {
+  const stages = short.split(" | ");
+  let out = "";
+  for (let at = 0; at < stages.length && at < 12; at += 3) {
+    out += escape(stages.slice(at, at + 3).join(" | ")) + "<br>";
+  }
+  return short ? out : "";
+}
+
 const SHADES = { 1: "#e8e07a", 3: "#b8de29", 5: "#3cbb75", 7: "#238a8d", 9: "#39568c", 11: "#481567" };
 const shade = (size) => SHADES[size] || "#7a5195";
 
@@ -116,8 +126,8 @@ class Report {
         x: members.map((i) => data.latency_ms[i]),
         y: members.map((i) => factor * data.score[i]),
         customdata: members,
-        text: members.map((i) => `<b>${escape(data.name[i])}</b><br>${this.score(i)}, ${this.latency(i)} ms`
-          + `<br>${this.count(data.madds[i])} MAdds, ${this.count(data.params[i])} params`),
+        text: members.map((i) => `<b>${escape(data.name[i])}</b><br>${lines(data.short[i])}`
+          + `${this.score(i)}, ${this.latency(i)} ms<br>${this.count(data.madds[i])} MAdds, ${this.count(data.params[i])} params`),
         hovertemplate: "%{text}<extra></extra>", name: GROUPS[group],
         showlegend: members.length > 0, ...more,
       };
@@ -181,6 +191,11 @@ class Report {
     const blocks = blocksOf(data, i);
     const card = byId("network");
     card.querySelector("h3").textContent = data.name[i];
+    card.querySelector(".short").textContent = data.short[i];
+    card.querySelector(".train").hidden = false;
+    card.querySelector(".train code").textContent = commandOf(data, i);
+    card.querySelector(".copy").setAttribute("aria-label", `copy the command that trains ${data.name[i]}`);
+    card.querySelector(".spec").hidden = data.specs[i] === undefined;
     card.querySelector("dl").replaceChildren(...rows.flatMap(([name, value]) => {
       const dt = document.createElement("dt"), dd = document.createElement("dd");
       dt.textContent = name; dd.textContent = value;
@@ -250,9 +265,12 @@ class Report {
     row.dataset.index = i;
     row.tabIndex = -1; // Tab reaches one row, the arrow keys the others
     row.setAttribute("aria-current", String(i === this.chosen));
-    const cells = [data.name[i], this.score(i), this.latency(i), this.count(data.madds[i]),
+    const cells = [this.score(i), this.latency(i), this.count(data.madds[i]),
       this.count(data.params[i]), GROUPS[data.group[i]]];
-    row.append(...cells.map((text) => Object.assign(document.createElement("td"), { textContent: text })));
+    const name = document.createElement("td");
+    name.append(element("span", data.name[i], { className: "name" }), " ",
+      element("span", data.short[i], { className: "short" }));
+    row.append(name, ...cells.map((text) => element("td", text)));
     return row;
   }
 
@@ -267,7 +285,8 @@ class Report {
   remember() {
     const filters = Object.fromEntries(FILTERS.map((id) => [id, byId(id).value]));
     try {
-      sessionStorage.setItem(location.pathname, JSON.stringify({ filters, order: this.order, scroll: scrollY }));
+      sessionStorage.setItem(location.pathname, JSON.stringify({ filters, order: this.order,
+        compared: this.comparison.chosen.map((i) => this.data.name[i]), scroll: scrollY }));
     } catch { /* some browsers have no storage for local files */ }
   }
 
@@ -278,6 +297,11 @@ class Report {
     for (const id of FILTERS) byId(id).value = stored.filters[id];
     this.order = stored.order;
     this.filter();
+    for (const name of stored.compared ?? []) {
+      if (document.querySelector(`#shown tr[data-index="${this.data.name.indexOf(name)}"]`)) {
+        this.comparison.toggle(this.data.name.indexOf(name));
+      }
+    }
     scrollTo(0, stored.scroll);
   }
 
@@ -330,6 +354,7 @@ async function begin() {
   report.rows();
   report.draw();
   report.listen();
+  listenToNetworks(report);
   if (report.all.length) report.show(report.all.find((i) => report.data.group[i] === 0) ?? 0);
   report.recall();
   document.body.dataset.ready = "yes";

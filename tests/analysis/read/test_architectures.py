@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.read.architectures import BlockView, architectures, parse_architecture
+from analysis.read.architectures import BlockView, architectures, parse_architecture, short_form
 
 
 def test_a_line_is_read_block_by_block():
@@ -46,3 +46,21 @@ def test_networks_that_no_figure_can_show_are_refused():
     with pytest.raises(AnalysisError, match="has 1,001 blocks in 1 stages"):
         parse_architecture(" ".join(["mb_c8"] * 1001))
     assert len(parse_architecture("|".join(["mb_c8"] * 64))) == 64
+
+
+def test_a_short_form_names_each_stage():
+    stage = "ir_k3.5_s2_e6_c24_se0.25 ir_k3.5_s1_e6_c24_se0.25 ir_k3_s1_e3_c24"
+    assert (
+        short_form(f"ds_k3_s1_c16 | {stage} | cn_s1_c8")
+        == "ds k3 c16 | e6 k3.5 c24 se x2, e3 k3 | cn c8"
+    )
+    assert short_form("ir_k3_s1_e1_c16") == "k3 c16"
+
+
+@pytest.mark.parametrize("text", ["timm:vit_tiny_patch16_224", "<b>", ""])
+def test_what_is_no_line_of_blocks_is_its_own_short_form(text):
+    assert short_form(text) == text
+
+
+def test_short_forms_are_bounded():
+    assert len(short_form(" | ".join(["ir_k3_s1_e6_c24"] * 200))) <= 400

@@ -243,9 +243,6 @@ def write_page(report: Report, refresh: int = 0) -> Path:
         undefined=jinja2.StrictUndefined,
     )
     latencies, scores = reliability(run, ranking)
-    data = page_data(run, front)
-    shown = shown_networks(run, judged_rows(run, front))
-    quality = "accuracy" if run.by_accuracy else "score"
     html = environment.get_template("report.html").render(
         run=run,
         front=front,
@@ -254,10 +251,7 @@ def write_page(report: Report, refresh: int = 0) -> Path:
         several=report.several,
         loss_titles=LOSS_TITLES,
         device_pictures=list(further),
-        columns=(("name", "network"), ("score", quality), *COLUMNS),
-        quality=quality,
-        shown=shown,
-        short=dict(zip(data["name"], data["short"], strict=True)),
+        **_networks(run, front),
         name=printable(run.path.name),
         reference_score=run.score_text(front.reference.get("score", float("nan"))),
         population=population_summary(report.card, kernel_times(run)),
@@ -278,11 +272,24 @@ def write_page(report: Report, refresh: int = 0) -> Path:
             CAPTIONS | {name: caption for name, (_, caption) in further.items()},
         ),
         plotly=plotly(),
-        data=packed_json({**data, **shown_data(shown), "trial_command": trial_command(run)}),
     )
     page = run.path / "report.html"
     write_atomic(page, html)
     return page
+
+
+def _networks(run: Run, front: Front) -> dict[str, Any]:
+    """Return what a page says of its networks, by the names that its template uses."""
+    data = page_data(run, front)
+    shown = shown_networks(run, judged_rows(run, front))
+    quality = "accuracy" if run.by_accuracy else "score"
+    return {
+        "columns": (("name", "network"), ("score", quality), *COLUMNS),
+        "quality": quality,
+        "shown": shown,
+        "short": dict(zip(data["name"], data["short"], strict=True)),
+        "data": packed_json({**data, **shown_data(shown), "trial_command": trial_command(run)}),
+    }
 
 
 class _Pictures:

@@ -127,26 +127,27 @@ function pairs(first, second) {
   for (let stage = 0; stage <= last; stage += 1) {
     const [a, b] = [first, second].map((blocks) => blocks.filter((block) => block.stage === stage));
     for (let at = 0; at < Math.max(a.length, b.length); at += 1) {
-      found.push({ place: `stage ${stage + 1}, block ${at + 1}`, a: a[at], b: b[at] });
+      found.push({ place: `${stage + 1}.${at + 1}`, a: a[at], b: b[at] });
     }
   }
   return found;
 }
 
+const signed = (value, write) => `${value < 0 ? "−" : "+"}${write(Math.abs(value))}`;
+
+// Costs of two networks, and what the second one has more of.
 function costRows(report, i, j) {
   const { data } = report;
   const ratio = (column) => {
     const [a, b] = [data[column][i], data[column][j]];
     if (a === null || b === null || !(a > 0)) return "-";
-    const change = 100 * (b / a - 1);
-    return `${change < 0 ? "−" : "+"}${Math.abs(change).toFixed(1)}%`;
+    return signed(100 * (b / a - 1), (change) => `${change.toFixed(1)}%`);
   };
   const points = () => {
     const [a, b] = [data.score[i], data.score[j]];
     if (a === null || b === null) return "-";
-    const change = (data.percent ? 100 : 1) * (b - a);
-    const text = data.percent ? `${Math.abs(change).toFixed(2)} points` : Math.abs(change).toPrecision(3);
-    return `${change < 0 ? "−" : "+"}${text}`;
+    return data.percent ? signed(100 * (b - a), (change) => `${change.toFixed(2)} points`)
+      : signed(b - a, (change) => change.toPrecision(3));
   };
   const count = (at) => blocksOf(data, at).length;
   return [
@@ -154,7 +155,7 @@ function costRows(report, i, j) {
     ["latency (ms)", report.latency(i), report.latency(j), ratio("latency_ms")],
     ["MAdds", report.count(data.madds[i]), report.count(data.madds[j]), ratio("madds")],
     ["params", report.count(data.params[i]), report.count(data.params[j]), ratio("params")],
-    ["blocks", String(count(i)), String(count(j)), String(count(j) - count(i)).replace(/^-/, "−")],
+    ["blocks", String(count(i)), String(count(j)), signed(count(j) - count(i), (more) => String(more))],
   ];
 }
 
@@ -182,15 +183,24 @@ class Comparison {
   }
 
   draw() {
-    const { data } = this.report;
     for (const row of document.querySelectorAll("#shown tbody tr")) {
       row.querySelector(".tick").checked = this.chosen.includes(+row.dataset.index);
     }
-    const place = byId("compared");
-    place.hidden = this.chosen.length < 2;
+    const place = byId("compared"), bar = byId("bar");
+    const names = this.chosen.map((i) => this.report.data.name[i]);
+    place.hidden = names.length < 2;
     place.replaceChildren(...(place.hidden ? [] : this.content()));
-    if (this.chosen.length === 1) say(`Tick another network to compare ${data.name[this.chosen[0]]} with.`);
-    if (this.chosen.length === 2) say(place.querySelector("p").textContent);
+    bar.querySelector("span").textContent = ["", `${names[0]}: tick another network to compare it with.`,
+      `${names[0]} and ${names[1]} are compared below the table.`][names.length];
+    bar.querySelector("a").hidden = place.hidden;
+    bar.classList.toggle("on", names.length > 0);
+  }
+
+  // The bar is in the way of the comparison itself.
+  watch() {
+    byId("bar").querySelector("button").addEventListener("click", () => { this.chosen = []; this.draw(); });
+    new IntersectionObserver(([seen]) => byId("bar").classList.toggle("away", seen.isIntersecting))
+      .observe(byId("compared"));
   }
 
   content() {
@@ -207,8 +217,8 @@ class Comparison {
       element("h3", `${names[0]} and ${names[1]}`),
       element("p", `${differ} of ${matched.length} blocks of ${names[0]} and ${names[1]} differ; differences are marked.`),
       tableOf("Costs", ["", ...names, "difference"], costs),
-      tableOf("Blocks", ["", ...names], blocks, "text"),
-      element("p", "The first word is the kind of block; s is the stride, and the other letters are as above. "
+      tableOf("Blocks", ["block", ...names], blocks, "text"),
+      element("p", "Blocks are numbered by stage. The first word is the kind of block; s is the stride, and the other letters are as above. "
         + "Stem, head and activations are in the specs.", { className: "soft" }),
     ];
   }
@@ -227,6 +237,7 @@ function listenToNetworks(report) {
   card.querySelector(".spec").addEventListener("click", () => saveSpec(data, report.chosen));
   const rows = [...document.querySelectorAll("#shown tbody tr")];
   if (!rows.length) return;
+  report.comparison.watch();
   byId("shown-csv").addEventListener("click",
     () => download(`${run}-front.csv`, "text/csv", networksCsv(data, rows.map((row) => +row.dataset.index))));
   for (const row of rows) {

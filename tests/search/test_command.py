@@ -33,6 +33,8 @@ FILES = {
     "report.html",
     "test_hits.json",
     "figures",
+    "networks",
+    "references",
 }
 
 

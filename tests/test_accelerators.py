@@ -249,4 +249,5 @@ def test_the_places_that_wait_are_known():
         "nas/accuracy/short.py": 1,  # the losses of a stage
         "nas/accuracy/zero_cost.py": 4,  # once a score, zico once a batch
         "nas/search/retraining.py": 1,  # once a network, at the end
+        "nas/search/effort/price.py": 1,  # some steps that are timed before a search
     }

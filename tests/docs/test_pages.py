@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from nas.search.config import default_of
+from nas.search.config import RETRAINED_NETWORKS, default_of
+from nas.search.effort.presets import QUICK, THOROUGH
 from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -42,8 +43,6 @@ def test_the_readme_is_short_and_leads_to_pages_that_are_there():
 @pytest.mark.parametrize(
     ("page", "name", "sentence"),
     [
-        ("README.md", "trials", r"evaluates (\d+) of them"),
-        ("docs/getting-started.md", "trials", r"evaluates (\d+) of them"),
         ("docs/guides/images.md", "data", r"`--data` takes `(\w+)` \(the default"),
         ("docs/guides/accuracy.md", "estimator", r"\| `(\w+)` \(default\) \| validation accuracy"),
         ("docs/guides/samplers.md", "sampler", r"\| `([\w-]+)` \(default\) \| what adds most"),
@@ -57,10 +56,24 @@ def test_pages_tell_the_defaults(page, name, sentence):
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/getting-started.md"])
-def test_pages_name_the_references(page):
-    named = {"mixnet_s": "MixNet-S", "mixnet_m": "MixNet-M", "mobilenet_v2": "MobileNetV2",
+def test_pages_tell_what_the_first_command_does(page):
+    """It searches digits, and so takes a first look."""
+    known = {"mixnet_s": "MixNet-S", "mixnet_m": "MixNet-M", "mobilenet_v2": "MobileNetV2",
              "efficientnet_b0": "EfficientNet-B0"}  # fmt: skip
-    assert set(named) == set(default_of("references"))
+    assert set(known) == set(default_of("references"))
     text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
     first = text[: text.index("from scratch")]
-    assert all(name in first for name in named.values())
+    named = {name for name, title in known.items() if title in first}
+    assert named == set(QUICK.settings["references"])
+    assert f"evaluates {QUICK.settings['trials']} of them" in first
+
+
+def test_the_guide_tells_what_presets_choose():
+    text = (ROOT / "docs" / "guides" / "searching.md").read_text(encoding="utf-8")
+    trials = [QUICK.settings["trials"], default_of("trials"), THOROUGH.settings["trials"]]
+    assert "| trials | {} | {} | {} |".format(*trials) in text
+    retrained = [QUICK.settings["confirm"], RETRAINED_NETWORKS, THOROUGH.settings["confirm"]]
+    assert "| networks of the front that are retrained | {} | {} | {} |".format(*retrained) in text
+    for preset in (QUICK, THOROUGH):
+        for number in re.findall(r"=(\d+)", preset.settings["estimator"]):
+            assert f"{int(number):,}" in text

@@ -37,7 +37,7 @@ def test_defaults_stand_in_the_dataclass_alone(tmp_path):
 def test_options_have_no_defaults_of_their_own():
     parameters = inspect.signature(search).parameters
     given = {name for name, p in parameters.items() if p.default is not None}
-    assert given == {"json", "trust_config"}
+    assert given == {"json", "quick", "thorough", "trust_config"}
 
 
 def test_a_damaged_configuration_names_what_is_wrong(tmp_path):

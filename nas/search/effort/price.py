@@ -36,7 +36,7 @@ JUDGING_SHARE = 1 / 3  # of the arithmetic of a training step: the forward pass
 
 
 @dataclass(frozen=True)
-class Phase:
+class PricedPhase:
     """A phase of a search.
 
     Attributes:
@@ -48,7 +48,7 @@ class Phase:
     seconds: float
 
 
-def expected_phases(components: SearchComponents, config: SearchConfig) -> list[Phase]:
+def expected_phases(components: SearchComponents, config: SearchConfig) -> list[PricedPhase]:
     """Return the phases of a search, and how long each of them will take.
 
     Args:
@@ -74,14 +74,14 @@ def expected_phases(components: SearchComponents, config: SearchConfig) -> list[
     phases = []
     if isinstance(estimator, Supernet) and work.supernet:
         seconds = first_steps(estimator, drawn) / estimator.recipe.batch_size
-        phases.append(Phase("supernet", work.supernet * seconds))
+        phases.append(PricedPhase("supernet", work.supernet * seconds))
     scoring = work.scored * further_steps(estimator, middle, workers.threads) / workers.workers
     measuring = work.networks * work.measured * MEASURING_SECONDS
-    phases.append(Phase(number_of(work.networks, "network"), scoring + measuring))
+    phases.append(PricedPhase(number_of(work.networks, "network"), scoring + measuring))
     if components.retraining is not None:
         short = components.retraining.short
         seconds = further_steps(short, middle, workers.threads) / workers.workers
-        phases.append(Phase("retraining", work.retrained * seconds))
+        phases.append(PricedPhase("retraining", work.retrained * seconds))
     return phases
 
 
@@ -138,7 +138,7 @@ def _work(
     )
 
 
-def in_words(phases: Sequence[Phase]) -> str:
+def in_words(phases: Sequence[PricedPhase]) -> str:
     """Return phases as a line for the user, such as ``about 9 minutes: supernet 4, ...``."""
     total = sum(phase.seconds for phase in phases)
     unit, size = ("hours", 3600.0) if total >= 2 * 3600 else ("minutes", 60.0)

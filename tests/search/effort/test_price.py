@@ -9,7 +9,7 @@ from nas.limits import parse_limit
 from nas.search.components import open_components
 from nas.search.config import SearchConfig
 from nas.search.effort import price
-from nas.search.effort.price import Phase, expected_phases, in_words
+from nas.search.effort.price import PricedPhase, expected_phases, in_words
 from nas.space import load_space
 from nas.space.sampling import sample_many
 
@@ -55,13 +55,13 @@ def phases(monkeypatch, tmp_path):
 def test_the_price_follows_from_what_the_phases_do(phases):
     supernet, networks, retraining = phases()
     # 1,077 images for training, 360 for validation; 40 epochs of them, in steps of 64.
-    assert supernet == Phase("supernet", pytest.approx(40 * 1_077 / 64))
+    assert supernet == PricedPhase("supernet", pytest.approx(40 * 1_077 / 64))
     assert networks.name == "10 networks"
     # A third of the price of training on these images, in two workers.
     looked_at = 10 * (128 + 360) / 3 / 640 / 2
     assert networks.seconds == pytest.approx(looked_at + 10 * price.MEASURING_SECONDS)
     # Two of the front and a reference, three times each, in two workers.
-    assert retraining == Phase("retraining", pytest.approx(3 * 3 * 640 / 640 / 2))
+    assert retraining == PricedPhase("retraining", pytest.approx(3 * 3 * 640 / 640 / 2))
 
 
 def test_what_is_not_done_has_no_price(phases):
@@ -131,5 +131,5 @@ def test_kernels_are_kept_from_the_first_step_on(monkeypatch):
 )
 def test_a_price_reads_as_a_line(seconds, words):
     names = ("supernet", "18 networks", "retraining")
-    phases = [Phase(name, value) for name, value in zip(names, seconds, strict=True)]
+    phases = [PricedPhase(name, value) for name, value in zip(names, seconds, strict=True)]
     assert in_words(phases) == words

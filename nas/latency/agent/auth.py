@@ -93,6 +93,7 @@ class PatientProtocol(H11Protocol):
 
     _timer: asyncio.TimerHandle | None = None
     _since = 0
+    _known = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the timeout for the first head, and make room among the strangers."""
@@ -108,8 +109,12 @@ class PatientProtocol(H11Protocol):
 
     @property
     def stranger(self) -> bool:
-        """Whether the connection's last request, if any, had no token."""
-        return self.scope is None or _AUTHORIZED not in self.scope
+        """Whether neither its last request with an answer nor the present one has had the token.
+
+        The token of a request is looked at only after its head has been read. Meanwhile, whoever
+        has shown it before must not be taken for a stranger.
+        """
+        return not (self._known or (self.scope is not None and _AUTHORIZED in self.scope))
 
     @property
     def place(self) -> str:
@@ -122,6 +127,7 @@ class PatientProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Start the timeout for the rest of the body and the next head."""
+        self._known = self.scope is not None and _AUTHORIZED in self.scope
         super().on_response_complete()
         self._restart_timer()
 

@@ -197,6 +197,18 @@ def test_the_oldest_strangers_of_an_address_make_room(monkeypatch):
         assert all(is_open(line) for line in [*lines[2:], *more, friend])
 
 
+def test_who_has_shown_the_token_is_no_stranger_while_the_next_request_is_read():
+    line = object.__new__(PatientProtocol)
+    line.scope = None
+    assert line.stranger
+    line.scope = {"mixnas.authorized": True}
+    assert not line.stranger
+    line.scope = {}  # of the next request, whose token has not been looked at
+    assert line.stranger
+    line._known = True
+    assert not line.stranger
+
+
 def test_strangers_are_bounded_over_all_addresses(monkeypatch):
     monkeypatch.setattr(auth, "STRANGERS", 2)
     places = iter(f"10.0.0.{n}" for n in range(99))

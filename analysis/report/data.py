@@ -29,13 +29,16 @@ STAGE = -1
 """Separator between the blocks of two stages."""
 
 
-def page_data(run: Run, front: Front) -> dict[str, Any]:
+def page_data(run: Run, rows: pd.DataFrame) -> dict[str, Any]:
     """Return the networks that have a latency, by column.
 
     Blocks are stored once, in the list ``blocks``, since many networks share them; an architecture
     is a list of positions in it.
+
+    Args:
+        run: The search.
+        rows: Its networks; see `judged_rows`.
     """
-    rows = judged_rows(run, front)
     blocks: dict[str, int] = {}
     columns: dict[str, Any] = {
         name: [_rounded(value) for value in rows.get(name, pd.Series([None] * len(rows)))]

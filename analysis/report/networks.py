@@ -98,7 +98,17 @@ def _shown(
 
 def train_command(run: Run, network: str) -> str:
     """Return the command that trains a network on the data of a search."""
-    return shlex.join(["python", "-m", "nas.train", network, "--data", str(run.config["data"])])
+    return shlex.join(train_words(network, str(run.config["data"])))
+
+
+def train_words(network: str, data: str) -> list[str]:
+    """Return the words of a command that trains a network.
+
+    Args:
+        network: Path of its spec, or its name.
+        data: Name or path of the data set.
+    """
+    return ["python", "-m", "nas.train", network, "--data", data]
 
 
 def trial_command(run: Run) -> list[str]:

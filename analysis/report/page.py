@@ -280,8 +280,8 @@ def write_page(report: Report, refresh: int = 0) -> Path:
 
 def _networks(run: Run, front: Front) -> dict[str, Any]:
     """Return what a page says of its networks, by the names that its template uses."""
-    data = page_data(run, front)
-    shown = shown_networks(run, judged_rows(run, front))
+    rows = judged_rows(run, front)
+    data, shown = page_data(run, rows), shown_networks(run, rows)
     quality = "accuracy" if run.by_accuracy else "score"
     return {
         "columns": (("name", "network"), ("score", quality), *COLUMNS),

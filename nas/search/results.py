@@ -14,6 +14,7 @@ import pandas as pd
 from analysis.printable import fit
 from analysis.read.devices import table_on
 from analysis.read.runs import plain
+from analysis.report.networks import train_words
 from analysis.statistics.fronts import Front
 from analysis.statistics.retraining import (
     comparison_note,
@@ -172,7 +173,7 @@ def next_commands(path: Path, config: SearchConfig, side: int | None) -> dict[st
             a network's own resolution, so they are trained on at this one.
     """
     trained = path / "trained"
-    train = ["python", "-m", "nas.train", str(path / "best.yaml"), "--data", config.data]
+    train = train_words(str(path / "best.yaml"), config.data)
     if config.images_per_class is not None:
         train += ["--images-per-class", str(config.images_per_class)]
     if config.data in DATA_SETS and side is not None:

@@ -30,7 +30,7 @@ from nas.units import number_of
 
 DRAWN = 3  # networks whose first steps are timed
 FURTHER = 3  # steps of a network that are timed after its first one; the fastest one counts
-FEWEST_IMAGES = 20_000  # a search that sees fewer is soon over
+SOON_OVER = 20_000  # images; a search that sees fewer is not worth a price
 MEASURING_SECONDS = 4.0  # the latency of a network: its forms in turns, then the fastest
 JUDGING_SHARE = 1 / 3  # of the arithmetic of a training step: the forward pass
 
@@ -63,7 +63,7 @@ def expected_phases(components: SearchComponents, config: SearchConfig) -> list[
     if config.ray is not None or not isinstance(estimator, Supernet | ShortTraining):
         return []
     work = _work(estimator, components, config)
-    if sum(work.images) < FEWEST_IMAGES:
+    if sum(work.images) < SOON_OVER:
         return []
     rng = random.Random(config.seed)
     found = sample_many(components.space, rng, DRAWN, components.limits)

@@ -59,7 +59,7 @@ def test_networks_with_a_latency_are_grouped_the_fastest_first(run, front):
 
 
 def test_data_are_columns_with_shared_blocks(run, front):
-    data = page_data(run, front)
+    data = page_data(run, judged_rows(run, front))
     assert data["group"] == [0, 2, 1, 3]
     assert data["blocks"] == ["ir_k5_c16", "ir_k3_c8"]
     assert data["networks"] == [[0], [], [1, -1, 0], []]
@@ -82,7 +82,8 @@ def test_a_run_without_networks_has_empty_columns(run):
         conditions={},
         best="",
     )
-    data = page_data(empty, pareto_front(within_limits(empty.completed), OBJECTIVES))
+    front = pareto_front(within_limits(empty.completed), OBJECTIVES)
+    data = page_data(empty, judged_rows(empty, front))
     assert data["name"] == data["group"] == data["networks"] == data["blocks"] == []
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
 from rich.console import Console
 
 from analysis.units import score_text
@@ -14,6 +15,7 @@ from nas import cli
 from nas.accuracy import Estimate
 from nas.executors.base import Failure, Result
 from nas.progress import LINE_SECONDS, time_left
+from nas.samplers.known_cost.improvement import nondominated
 from nas.study import OpenTrial, SearchStudy
 from nas.units import format_count, number_of
 
@@ -37,15 +39,14 @@ class SearchMonitor:
     so_far: str = "training"
     is_accuracy: bool = True
     clock: Callable[[], float] = time.monotonic
-    _front: list[tuple[float, float]] = field(default_factory=list)  # milliseconds and scores
+    _front: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))  # milliseconds, scores
 
     def __post_init__(self) -> None:
         self.progress = cli.new_progress(self.console)
         self._done_before = self.study.completed()
         table = self.study.table()
         done = table[table["state"] == "complete"].dropna(subset=["latency_ms", "score"])
-        for row in done.to_dict("records"):
-            self._add_to_front(row["latency_ms"], row["score"])
+        self._add_to_front(done[["latency_ms", "score"]].to_numpy(float))
         self._begun = self._last_line = self.clock()
         self._bar = self.progress.add_task(
             "measuring", total=self.trials, completed=self._done_before
@@ -65,7 +66,7 @@ class SearchMonitor:
     def trial_ended(self, trial: OpenTrial, result: Result) -> None:
         """Show the result of a trial."""
         if isinstance(result, Estimate) and trial.latency is not None:
-            self._add_to_front(trial.latency.steady_ms, result.score)
+            self._add_to_front(np.array([[trial.latency.steady_ms, result.score]]))
         completed = self.study.completed()
         if not self.console.is_terminal:
             seconds, done = self.clock() - self._begun, completed - self._done_before
@@ -76,13 +77,14 @@ class SearchMonitor:
             return
         self.progress.update(self._bar, completed=completed, description=self.so_far, refresh=True)
 
-    def _add_to_front(self, milliseconds: float, score: float) -> None:
-        """Add a network to the front, unless another one is as good in both."""
-        if any(ms <= milliseconds and other >= score for ms, other in self._front):
+    def _add_to_front(self, networks: np.ndarray) -> None:
+        """Add networks that are on the front: milliseconds and scores, shape (n, 2)."""
+        if not len(networks):
             return
-        beaten = [(ms, other) for ms, other in self._front if ms >= milliseconds and other <= score]
-        self._front = sorted([*set(self._front).difference(beaten), (milliseconds, score)])
-        ends = dict.fromkeys((self._front[0], self._front[-1]))
+        found = np.concatenate([self._front, networks])
+        front = found[nondominated(found[:, 1], found[:, :1])]
+        self._front = front[np.argsort(front[:, 0])]
+        ends = dict.fromkeys(map(tuple, self._front[[0, -1]]))
         self.so_far = f"front of {number_of(len(self._front), 'network')}: " + " to ".join(
             f"{score_text(value, self.is_accuracy)} at {ms:.2f} ms" for ms, value in ends
         )

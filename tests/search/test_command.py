@@ -45,9 +45,7 @@ def space(tmp_path):
 
 def test_scores_that_are_no_accuracies_are_told_apart(here, space, tmp_path):
     words = ("--estimator", "zero-cost:naswot", "--device", "nas.testing.fakes:InstantDevice")
-    result = here(
-        *search(*words, "--trials", "6", "--out", "run", "--confirm", "0", "--workers", "1")
-    )
+    result = here(*search(*words, "--trials", "6", "--out", "run", "--workers", "1"))
     assert result.returncode == 0, result.stderr
     assert "naswot" in result.stdout
     trials = pd.read_csv(tmp_path / "run" / "trials.csv")
@@ -84,7 +82,7 @@ def test_a_supernet_is_trained_before_the_search(here, space, tmp_path):
         "--workers",
         "1",
     )
-    result = here(*search(*words, "--trials", "3", "--out", "run", "--confirm", "0"))
+    result = here(*search(*words, "--trials", "3", "--out", "run"))
     assert result.returncode == 0, result.stderr
     assert "accuracy with shared weights" in result.stdout
     found, _, prepared = result.stderr.partition("preparing supernet")
@@ -104,7 +102,8 @@ def test_a_supernet_is_trained_before_the_search(here, space, tmp_path):
 def test_a_search_leaves_a_complete_run_directory(command, space, tmp_path):
     result = command(
         "nas.search", "--space", "small.yaml", "--reference", "mixnet_s", "--workers", "2",
-        "--budget", "3M", "--trials", "5", "--out", "run", timeout=300,
+        "--budget", "3M", "--trials", "5", "--out", "run", "--retrain", "images=10000",
+        "--estimator", "supernet:images=25000", timeout=300,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     run = tmp_path / "run"
@@ -213,13 +212,13 @@ def interrupted(words, folder, number, beginning):
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_of_real_trainings_is_continued(command, space, tmp_path):
-    words = ("--estimator", "short:images=3200", "--trials", "6", "--out", "run")
+def test_an_interrupted_run_of_real_trainings_is_continued(command, space, fakes, tmp_path):
+    words = ("--estimator", "short:images=3200", "--trials", "6", "--out", "run", *FAKES[:2])
     interrupted(search(*words), tmp_path, signal.SIGKILL, "[2/6]")
     before = completed(tmp_path)
     assert 2 <= len(before) < 6
 
-    result = command("nas.search", "--resume", "run", timeout=300)
+    result = command("nas.search", "--resume", "run", "--trust-config", timeout=300)
     assert result.returncode == 0, result.stderr
     after = completed(tmp_path)
     assert len(after) == len(set(after)) == 6

@@ -21,7 +21,7 @@ def search(tmp_path, estimator, *words):
     command = [
         sys.executable, "-m", "nas.search", "--space", "mixnet", "--estimator",
         f"nas.testing.fakes:{estimator}", "--device", "nas.testing.fakes:InstantDevice",
-        "--reference", "none",
+        "--reference", "none", "--confirm", "1", "--retrain", "images=200",
         "--sampler", "random", "--out", "run", *words,
     ]  # fmt: skip
     return start(tmp_path, command)

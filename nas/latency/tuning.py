@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from nas.ir import (
@@ -49,7 +49,7 @@ WORTH = {
     "split phases": 0.1,
 }
 WORTH_ELSE = 0.04
-ATTEMPTS = 3  # maximum number of attempts to measure on an undisturbed machine
+ATTEMPTS = 3  # maximum number of attempts to measure a layer on an undisturbed machine
 ROUNDS = (5, 13)  # fewest and most turns of each form
 RUNS = 6
 SETTLE = 2
@@ -111,57 +111,72 @@ def _between(middle: tuple[tuple[str, Node], ...], shape: Shape, choice: _Fixed)
 def tune(runtime: Runtime, step: Callable[[int, int], None] | None = None) -> list[Finding]:
     """Measure the sample layers in all their forms.
 
-    The measurement is repeated if the machine was disturbed: while other processes run, forms that
-    use one core look better than they are.
+    Layers that were disturbed are measured again, since forms that use one core look better than
+    they are while other processes run. A machine that disturbed all of them twice is busy for
+    good, so that there is no third attempt.
 
     Args:
         runtime: Runtime of the device.
-        step: Called with the number of layers measured and their total number.
+        step: Called with the number of layers measured and the number to measure in this attempt.
 
     Returns:
-        The findings of the attempt that was disturbed least, one per layer.
+        The findings, one per layer, each of the attempt that was disturbed least.
     """
-    quietest: tuple[int, list[Finding]] | None = None
-    for attempt in range(1, ATTEMPTS + 1):
-        machine_load = MachineLoad()
-        findings = _measure_layers(runtime, step)
-        remarks = machine_load.remarks()
-        if quietest is None or len(remarks) < quietest[0]:
-            quietest = (len(remarks), findings)
-        if not remarks:
-            break
-        after = f"it starts again, attempt {attempt + 1} of at most {ATTEMPTS}"
-        if attempt == ATTEMPTS:
-            after = f"of {ATTEMPTS} attempts, the least disturbed one counts"
-        _logger.warning(
-            "note: the examination of the device was disturbed (%s); %s", "; ".join(remarks), after
-        )
-    assert quietest is not None
-    return quietest[1]
-
-
-def _measure_layers(
-    runtime: Runtime, step: Callable[[int, int], None] | None = None
-) -> list[Finding]:
     sample = [
         (node, shape)
         for node, shape in sampled_layers()
         if not (isinstance(node, SqueezeExcite) and runtime.model_format in NARROW_GATES)
     ]
-    findings = []
-    for done, (node, shape) in enumerate(sample):
+    quietest: dict[int, tuple[list[str], Finding]] = {}
+    left = list(range(len(sample)))
+    for attempt in range(1, ATTEMPTS + 1):
+        disturbed = []
+        for done, index in enumerate(left):
+            if step is not None:
+                step(done, len(left))
+            remarks, finding = _measure_layer(runtime, *sample[index])
+            if index not in quietest or len(remarks) < len(quietest[index][0]):
+                quietest[index] = remarks, finding
+            if quietest[index][0]:
+                disturbed.append(index)
+        hopeless = attempt > 1 and len(disturbed) == len(sample)
+        last = attempt == ATTEMPTS or hopeless
+        _tell_disturbed([quietest[index][0] for index in disturbed], len(sample), attempt, last)
         if step is not None:
-            step(done, len(sample))
-        runs = {
-            name: runtime.load(_program(node, shape, choice))
-            for name, choice in _choices(node).items()
-        }
-        trained = _trained(node)
-        times = _relative_times(runs, trained)
-        findings.append(Finding(LayerSignature.of(node, shape), _best(times, trained), times))
-    if step is not None:
-        step(len(sample), len(sample))
-    return findings
+            step(len(left), len(left))
+        left = disturbed
+        if last or not disturbed:
+            break
+    return [quietest[index][1] for index in range(len(sample))]
+
+
+def _measure_layer(
+    runtime: Runtime, node: MixConv | SqueezeExcite, shape: Shape
+) -> tuple[list[str], Finding]:
+    """Measure a layer in all its forms; also return what may have disturbed that."""
+    machine_load = MachineLoad()
+    runs = {
+        name: runtime.load(_program(node, shape, choice)) for name, choice in _choices(node).items()
+    }
+    trained = _trained(node)
+    times = _relative_times(runs, trained)
+    finding = Finding(LayerSignature.of(node, shape), _best(times, trained), times)
+    return machine_load.remarks(), finding
+
+
+def _tell_disturbed(remarks: Sequence[list[str]], layers: int, attempt: int, last: bool) -> None:
+    """Tell of the layers that were disturbed, if any, and what is done about it."""
+    if not remarks:
+        return
+    longest = max(len(each) for each in remarks)
+    example = "; ".join(next(each for each in remarks if len(each) == longest))
+    after = f"they are measured again, attempt {attempt + 1} of at most {ATTEMPTS}"
+    if last:
+        after = f"of {attempt} attempts, the least disturbed one of each counts"
+    _logger.warning(
+        "note: the examination of the device was disturbed at %d of %d layers (such as: %s); %s",
+        len(remarks), layers, example, after,
+    )  # fmt: skip
 
 
 def _best(times: Mapping[str, float], trained: str) -> str:
@@ -215,7 +230,8 @@ def cliff(depthwise_ms: Mapping[int, float]) -> int | None:
     Args:
         depthwise_ms: Time of a depthwise convolution by kernel size, as `depthwise_curve` returns.
     """
-    per_tap = {kernel: ms / kernel**2 for kernel, ms in depthwise_ms.items()}
+    # Noise can hide a layer of small kernels altogether; nothing can be said of such a one.
+    per_tap = {kernel: ms / kernel**2 for kernel, ms in depthwise_ms.items() if ms > 0}
     lowest = math.inf
     for kernel in sorted(per_tap):
         if per_tap[kernel] > CLIFF * lowest:

@@ -108,17 +108,40 @@ def test_gates_are_not_measured_where_the_format_never_expands_them(few_layers, 
     }  # fmt: skip
 
 
+def disturb(monkeypatch, layers, *attempts):
+    """Let tuning find as many remarks at each layer of each attempt; findings are their places."""
+    found = iter([(n, place) for place, each in enumerate(attempts) for n in each])
+
+    def measure(runtime, node, shape):
+        remarks, attempt = next(found)
+        return ["busy"] * remarks, (node, attempt)
+
+    monkeypatch.setattr(tuning, "sampled_layers", lambda: [(name, (1, 1, 1)) for name in layers])
+    monkeypatch.setattr(tuning, "_measure_layer", measure)
+    return found
+
+
 @pytest.mark.parametrize(
-    ("remarks", "attempts"), [([0, 9], 1), ([2, 0, 9], 2), ([2, 1, 3, 9], 3), ([1, 1, 1, 9], 3)]
+    ("attempts", "kept"),
+    [
+        ([(0, 0, 0)], [0, 0, 0]),
+        ([(0, 2, 1), (0, 1), (0,)], [0, 1, 2]),  # only those that were disturbed are repeated
+        ([(0, 2, 1), (1, 2), (1, 1)], [0, 1, 0]),
+        ([(2, 2, 1), (1, 2, 1)], [1, 0, 0]),  # all of them twice: the machine is busy for good
+        ([(2, 2, 1), (0, 2, 1), (1, 2)], [1, 2, 0]),
+    ],
 )
-def test_a_disturbed_tuning_is_repeated(monkeypatch, remarks, attempts):
-    disturbances = iter(remarks)
-    monkeypatch.setattr(MachineLoad, "remarks", lambda self: ["busy"] * next(disturbances))
-    results = iter(range(9))
-    monkeypatch.setattr(tuning, "_measure_layers", lambda runtime, step: [next(results)])
-    (kept,) = tuning.tune(Stopwatch())
-    assert next(results) == attempts
-    assert kept == remarks.index(min(remarks[:attempts]))
+def test_disturbed_layers_are_measured_again(monkeypatch, attempts, kept):
+    left = disturb(monkeypatch, "abc", *attempts)
+    assert tuning.tune(Stopwatch()) == list(zip("abc", kept, strict=True))
+    assert not list(left)
+
+
+def test_layers_that_are_measured_again_are_counted_anew(monkeypatch):
+    disturb(monkeypatch, "abc", (0, 2, 1), (0, 0))
+    steps = []
+    tuning.tune(Stopwatch(), lambda done, total: steps.append((done, total)))
+    assert steps == [(0, 3), (1, 3), (2, 3), (3, 3), (0, 2), (1, 2), (2, 2)]
 
 
 def leaves(node, shape, form=None):
@@ -166,23 +189,23 @@ def test_what_a_form_must_save(form):
     assert tuning._best({"plain": 1.0, form: 1 - needed - 0.005}, "plain") == form
 
 
-def test_of_attempts_with_2_1_and_3_remarks_the_second_is_kept(monkeypatch, caplog):
-    disturbances, results = iter([2, 1, 3]), iter("abc")
-    monkeypatch.setattr(MachineLoad, "remarks", lambda self: ["busy"] * next(disturbances))
-    monkeypatch.setattr(tuning, "_measure_layers", lambda runtime, step: [next(results)])
-    assert tuning.tune(Stopwatch()) == ["b"]
-    disturbed = "note: the examination of the device was disturbed"
+def test_disturbed_layers_are_told(monkeypatch, caplog):
+    disturb(monkeypatch, "abc", (1, 2, 0), (1, 2), (1, 0))
+    tuning.tune(Stopwatch())
+    disturbed = "note: the examination of the device was disturbed at"
     assert [record.getMessage() for record in caplog.records] == [
-        f"{disturbed} (busy; busy); it starts again, attempt 2 of at most 3",
-        f"{disturbed} (busy); it starts again, attempt 3 of at most 3",
-        f"{disturbed} (busy; busy; busy); of 3 attempts, the least disturbed one counts",
+        f"{disturbed} 2 of 3 layers (such as: busy; busy); they are measured again, attempt 2 "
+        "of at most 3",
+        f"{disturbed} 2 of 3 layers (such as: busy; busy); they are measured again, attempt 3 "
+        "of at most 3",
+        f"{disturbed} 1 of 3 layers (such as: busy); of 3 attempts, the least disturbed one of "
+        "each counts",
     ]
 
 
 def test_a_quiet_examination_says_nothing(monkeypatch, caplog):
-    monkeypatch.setattr(MachineLoad, "remarks", lambda self: [])
-    monkeypatch.setattr(tuning, "_measure_layers", lambda runtime, step: ["a"])
-    assert tuning.tune(Stopwatch()) == ["a"]
+    disturb(monkeypatch, "abc", (0, 0, 0))
+    tuning.tune(Stopwatch())
     assert not caplog.records
 
 
@@ -210,6 +233,8 @@ def test_the_curve_is_what_a_layer_adds_to_a_network():
         ({3: 0.017, 5: 0.031, 7: 0.042, 9: 0.109, 11: 0.180}, None),
         ({3: 0.012, 5: 0.040, 7: 1.05, 9: 1.68, 11: 2.47}, 7),
         ({3: 0.09, 5: 0.25, 7: 0.49, 9: 2.50}, 9),
+        ({3: 0.0, 5: 0.02, 7: 0.04}, None),  # noise hid the smallest ones
+        ({3: 0.0, 5: 0.02, 7: 0.4}, 7),
         ({}, None),
     ],
 )

@@ -7,7 +7,8 @@ compared with the network as trained and with a few simple rules. So lowering ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -90,22 +91,41 @@ def fastest_form(
     for form in forms[1:]:
         with suppress(UnrunnableError):
             runs[form.name] = load(form.program)
-    times = _times(runs) if len(runs) > 1 else {}
-    best = forms[0]
-    for form in forms[1:]:
-        if form.name in times and worthwhile(times[form.name], times[best.name]):
-            best = form
-    if best is not forms[0] and times[best.name] > CLEAR * times[TRAINED]:
-        # Of several forms that are about as fast, the one that chance favored seems the fastest;
-        # timed again beside the network as trained, it has no advantage of that kind.
-        again = _times({name: runs[name] for name in (TRAINED, best.name)})
-        best = best if worthwhile(again[best.name], again[TRAINED]) else forms[0]
+    best = fastest_of(forms, lambda names: _times({n: runs[n] for n in names if n in runs}))
     return best, runs[best.name]
 
 
-def worthwhile(time: float, before: float) -> bool:
-    """Return whether a form that takes `time` replaces one that takes `before`."""
-    return time < (1 - WORTH) * before
+def fastest_of(
+    forms: Sequence[NetworkForm], time: Callable[[Sequence[str]], Mapping[str, float]]
+) -> NetworkForm:
+    """Return the fastest form of a network.
+
+    Args:
+        forms: The forms; as trained first.
+        time: Returns the times of the forms of these names, without those that cannot be run.
+
+    Returns:
+        The form as trained also if it cannot be run.
+    """
+    trained, *others = forms
+    times = time([form.name for form in forms]) if others else {}
+    if trained.name not in times:
+        return trained
+    best = trained
+    for form in others:
+        if _worthwhile(form, best, times):
+            best = form
+    if best is not trained and times[best.name] > CLEAR * times[trained.name]:
+        # Of several forms that are about as fast, the one that chance favored seems the fastest;
+        # timed again beside the network as trained, it has no advantage of that kind.
+        again = time([trained.name, best.name])
+        best = best if _worthwhile(best, trained, again) else trained
+    return best
+
+
+def _worthwhile(form: NetworkForm, before: NetworkForm, times: Mapping[str, float]) -> bool:
+    """Return whether a form replaces the one before it."""
+    return times.get(form.name, math.inf) < (1 - WORTH) * times.get(before.name, math.inf)
 
 
 def _times(runs: Mapping[str, TimedRun]) -> dict[str, float]:

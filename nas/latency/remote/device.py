@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import secrets
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Annotated, Any
@@ -17,7 +18,7 @@ from nas.errors import MixnasError, UnrunnableError
 from nas.imports import missing_package
 from nas.latency.agent.messages import ServedRuntimes
 from nas.latency.conditions import Conditions, Latency, MeasurementSettings
-from nas.latency.deployment import BY_LAYER, NetworkForm, network_forms, worthwhile
+from nas.latency.deployment import NetworkForm, fastest_of, network_forms
 from nas.latency.device import program_of
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
@@ -151,25 +152,27 @@ class RemoteDevice:
     def measure(self, spec: NetworkSpec, effort: Effort | None = None) -> Latency:
         """See `Device`.
 
-        A lowered network is measured by layer, unless it is slower so than as trained.
+        A lowered network is measured in the fastest of its forms.
         """
         if not self.settings.lowered:
             return self._measure(spec, program_of(spec, None), effort)
-        best = self._faster_form(spec)
+        best = self._fastest_form(spec)
         latency = self._measure(spec, best.program, effort)
         return dataclasses.replace(latency, form=best.name)
 
-    def _faster_form(self, spec: NetworkSpec) -> NetworkForm:
-        """Return the faster of two forms of a network: as trained, and by layer."""
-        trained, *others = network_forms(spec, self.profile)
-        for by_layer in others:
-            if by_layer.name != BY_LAYER:
-                continue
-            with suppress(UnrunnableError):  # what runs as trained may not run by layer
-                ours = self._quick_ms(spec, by_layer.program)
-                if worthwhile(ours, self._quick_ms(spec, trained.program)):
-                    return by_layer
-        return trained
+    def _fastest_form(self, spec: NetworkSpec) -> NetworkForm:
+        """Return the fastest form of a network, by rough measurements of each."""
+        forms = network_forms(spec, self.profile)
+        programs = {form.name: form.program for form in forms}
+
+        def times_of(names: Sequence[str]) -> dict[str, float]:
+            times = {}
+            for name in names:
+                with suppress(UnrunnableError):  # as trained, it is refused in the end
+                    times[name] = self._quick_ms(spec, programs[name])
+            return times
+
+        return fastest_of(forms, times_of)
 
     def _quick_ms(self, spec: NetworkSpec, program: Program) -> float:
         """Return a rough latency in milliseconds, the lower of two if the first was disturbed."""

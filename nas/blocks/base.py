@@ -79,6 +79,18 @@ class Block:
         del before, in_channels
         return dataclasses.replace(self, channels=make_divisible(self.channels * factor))
 
+    def moved(self: B, before: int, in_channels: int) -> B:
+        """Return the block as it stands after an input of other channels.
+
+        Most blocks have channels of their own; those of some follow from their input's.
+
+        Args:
+            before: Number of the block's input channels so far.
+            in_channels: Number of its input channels from now on.
+        """
+        del before, in_channels
+        return self
+
     def canonical_value(self, name: str, in_channels: int) -> Any:
         """Return the field's value in the block that stands for all with the same layer tree.
 

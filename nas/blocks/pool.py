@@ -54,6 +54,10 @@ class PoolBlock(Block):
         """See `Block.widened`; pooling keeps the channels of its input."""
         return dataclasses.replace(self, channels=in_channels)
 
+    def moved(self, before: int, in_channels: int) -> PoolBlock:
+        """See `Block.moved`; pooling keeps the channels of its input."""
+        return dataclasses.replace(self, channels=in_channels)
+
     def canonical_value(self, name: str, in_channels: int) -> Any:
         """See `Block.canonical_value`."""
         if name == "kernel":

@@ -17,6 +17,8 @@ from nas.scale.factors import Factors
 from nas.spec import Head, NetworkSpec
 
 B = TypeVar("B", bound=Block)
+PlacedBlock = tuple[Block, int]
+"""A block, and the number of its input channels in the network that it is of."""
 RESOLUTION_STEP = 4
 """Scaled resolutions are multiples of it, in pixels, as all published ones are."""
 _ROUNDING = 1e-9  # a power that should be whole may exceed it in binary
@@ -98,7 +100,7 @@ def scaled(
     """
     try:
         if factors.depth != 1:
-            spec = spec.replace(stages=_deepened(spec.stages, factors.depth, rules))
+            spec = spec.replace(stages=_deepened(spec, factors.depth, rules))
         if factors.width != 1:
             spec = _widened(spec, factors.width, rules)
         if resolution is None:
@@ -111,6 +113,8 @@ def scaled(
             f"{spec.name or 'the network'} cannot be scaled so: {field}: "
             f"{problem['msg'][:1].lower()}{problem['msg'][1:]}; found {problem['input']}"
         ) from None
+    except ValueError as error:  # a block's own, of channels that it cannot have
+        raise MixnasError(f"{spec.name or 'the network'} cannot be scaled so: {error}") from None
 
 
 def _at(spec: NetworkSpec, resolution: int) -> NetworkSpec:
@@ -125,14 +129,30 @@ def _resolution(pixels: int, factor: float) -> int:
 
 
 def _deepened(
-    stages: tuple[tuple[Block, ...], ...], factor: float, rules: ScalingRules
+    spec: NetworkSpec, factor: float, rules: ScalingRules
 ) -> tuple[tuple[Block, ...], ...]:
     """Return the stages with more or fewer blocks."""
-    ends = (0, len(stages) - 1) if rules.keep_ends else ()
-    return tuple(
-        stage if i in ends else _with_repeats(stage, _repeats(len(stage), factor, rules.repeats))
-        for i, stage in enumerate(stages)
-    )
+    ends = (0, len(spec.stages) - 1) if rules.keep_ends else ()
+    before, channels, stages = spec.stem.channels, spec.stem.channels, []
+    for i, stage in enumerate(spec.stages):
+        placed, before = _placed(stage, before), stage[-1].channels
+        if i not in ends:
+            placed = _with_repeats(placed, _repeats(len(stage), factor, rules.repeats))
+        blocks = []
+        for block, in_channels in placed:
+            blocks.append(block.moved(in_channels, channels))
+            channels = blocks[-1].channels
+        stages.append(tuple(blocks))
+    return tuple(stages)
+
+
+def _placed(stage: Iterable[Block], in_channels: int) -> list[PlacedBlock]:
+    """Return the blocks of a stage with the number of their input channels."""
+    found = []
+    for block in stage:
+        found.append((block, in_channels))
+        in_channels = block.channels
+    return found
 
 
 def _repeats(blocks: int, factor: float, rule: str) -> int:
@@ -142,7 +162,7 @@ def _repeats(blocks: int, factor: float, rule: str) -> int:
     return math.ceil(blocks * factor - _ROUNDING)
 
 
-def _with_repeats(stage: tuple[Block, ...], blocks: int) -> tuple[Block, ...]:
+def _with_repeats(stage: list[PlacedBlock], blocks: int) -> list[PlacedBlock]:
     """Return a stage with another number of blocks; every run of equal blocks keeps one.
 
     The number is distributed over the runs in proportion to their lengths, from the last to the
@@ -151,25 +171,30 @@ def _with_repeats(stage: tuple[Block, ...], blocks: int) -> tuple[Block, ...]:
     rounded and is at least one block, fewer blocks than runs need may become a few more than asked.
     """
     runs, before = _runs(stage), len(stage)
-    resized: list[list[Block]] = []
+    resized: list[list[PlacedBlock]] = []
     for run in reversed(runs):
-        kept = not run[0].repeatable
-        length = len(run) if kept else max(1, round(len(run) / before * blocks))
+        last, in_channels = run[-1]
+        length = max(1, round(len(run) / before * blocks)) if last.repeatable else len(run)
         more = length - len(run)
-        resized.insert(0, [*run[:length], *[_at_stride_1(run[-1])] * more])
+        resized.insert(0, [*run[:length], *[(_at_stride_1(last), in_channels)] * more])
         before, blocks = before - len(run), blocks - length
-    return tuple(block for run in resized for block in run)
+    return [block for run in resized for block in run]
 
 
-def _runs(stage: Iterable[Block]) -> list[list[Block]]:
+def _runs(stage: Iterable[PlacedBlock]) -> list[list[PlacedBlock]]:
     """Return the runs of blocks that are equal, apart from a stride of the first one."""
-    runs: list[list[Block]] = []
-    for block in stage:
-        if runs and block == _at_stride_1(runs[-1][0]):
-            runs[-1].append(block)
+    runs: list[list[PlacedBlock]] = []
+    for block, in_channels in stage:
+        if runs and _continues(block, in_channels, *runs[-1][0]):
+            runs[-1].append((block, in_channels))
         else:
-            runs.append([block])
+            runs.append([(block, in_channels)])
     return runs
+
+
+def _continues(block: Block, in_channels: int, first: Block, first_in_channels: int) -> bool:
+    """Return whether a block would be equal to the first one of a run in its place."""
+    return block.moved(in_channels, first_in_channels) == _at_stride_1(first)
 
 
 def _at_stride_1(block: B) -> B:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nas.blocks import ConvBlock, DSConv, MBConv
+from nas.blocks import ConvBlock, DenseLayer, DSConv, MBConv
 from nas.cost import count
 from nas.errors import MixnasError
 from nas.scale import (
@@ -20,6 +20,7 @@ from nas.scale import (
 )
 from nas.space import load_space, sample
 from nas.spec import Head, NetworkSpec, Stem, load_network, reference_names
+from tests.networks import FAMILIES
 
 # Parameters and multiply-adds of convolution and linear layers, counted from timm 1.0.31's models.
 EFFICIENTNETS = {
@@ -264,26 +265,47 @@ def test_unknown_rules_are_refused(name):
         ScalingRules(**{name: "other"})
 
 
-WIDENED = (
-    "resnet_50",
-    "densenet_121",
-    "googlenet",
-    "shufflenet_v2_x1_0",
-    "ghostnet_100",
-    "mobilenet_v3_small",
-    "squeezenet_1_1",
-    "convnext_atto",
-)
-
-
-@pytest.mark.parametrize(
-    "name", [*WIDENED, "mobilenet_v3_small", "squeezenet_1_1", "convnext_atto"]
-)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_is_widened(name):
     spec = load_network(name)
     wide = scaled(spec, Factors(width=2.0), COMPOUND_RULES)
     assert 2 < count(wide).params / count(spec).params < 4.2
     assert [block.family for block in wide.blocks] == [block.family for block in spec.blocks]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("factors", [Factors(width=0.75), Factors(depth=1.5), published(2)])
+def test_every_family_is_scaled(name, factors):
+    spec = load_network(name)
+    found, before = count(scaled(spec, factors, COMPOUND_RULES)), count(spec)
+    assert found.madds < before.madds if factors.width < 1 else found.madds >= before.madds
+
+
+def test_dense_layers_are_repeated_with_their_growth():
+    spec = scaled(load_network("densenet_121"), Factors(depth=1.5))
+    families = [block.family for block in spec.blocks]
+    assert families.count("dense") == 87  # 58 of DenseNet-121
+    assert [block.channels for block in spec.stages[0]] == [64, *range(96, 353, 32)]
+    kept = [block for block in spec.blocks if block.family == "transition"]
+    before = [a for a, b in zip(spec.blocks, spec.blocks[1:], strict=False) if b in kept]
+    assert [block.channels * 2 for block in kept] == [block.channels for block in before]
+
+
+def test_a_block_that_cannot_be_is_told():
+    spec = load_network("densenet_121").replace(stages=((DenseLayer(channels=64),),))
+    message = "densenet_121 cannot be scaled so: a dense layer adds channels to its 64; found 64"
+    for factors in (Factors(width=2), Factors(depth=2)):
+        with pytest.raises(MixnasError, match=message):
+            scaled(spec, factors)
+
+
+@pytest.mark.parametrize("width", [0.5, 0.75, 1.5])
+def test_shuffled_groups_divide_scaled_widths(width):
+    spec = scaled(load_network("shufflenet_v1_g3"), Factors(width=width))
+    channels = [stage[-1].channels for stage in spec.stages if stage[-1].family == "shuffle"]
+    wanted = [240 * width, 480 * width, 960 * width]
+    assert channels == pytest.approx(wanted, rel=0.03)
+    count(spec)
 
 
 def test_dense_layers_grow_in_proportion():

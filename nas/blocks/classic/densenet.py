@@ -57,6 +57,10 @@ class DenseLayer(Block):
         growth = make_divisible(self._growth(before) * factor)
         return dataclasses.replace(self, channels=in_channels + growth)
 
+    def moved(self, before: int, in_channels: int) -> DenseLayer:
+        """See `Block.moved`; the layer keeps its growth rate."""
+        return dataclasses.replace(self, channels=in_channels + self._growth(before))
+
     def canonical_value(self, name: str, in_channels: int) -> Any:
         """See `Block.canonical_value`."""
         growth = self._growth(in_channels)
@@ -97,6 +101,11 @@ class Transition(Block):
         if self.stride > 1:
             parts.append(("pool", Pool("average", self.stride, self.stride, (0, 0, 0, 0))))
         return Seq(tuple(parts))
+
+    def moved(self, before: int, in_channels: int) -> Transition:
+        """See `Block.moved`; the share of the channels that are left stays."""
+        channels = max(1, self.channels * in_channels // before)
+        return dataclasses.replace(self, channels=channels)
 
 
 def _before(channels: int, function: str, rules: Rules) -> Parts:

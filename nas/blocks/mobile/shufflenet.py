@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -80,6 +82,18 @@ class ShuffleBlock(Block):
             pool = Pool("average", 3, self.stride, (1, 1, 1, 1), count_padding=True)
             joined = Concat((("shortcut", pool), ("branch", Seq(tuple(parts)))))
         return activated([("join", joined)], self.activation)
+
+    def widened(self, factor: float, before: int, in_channels: int) -> ShuffleBlock:
+        """See `Block.widened`; the nearest width is taken that the groups divide."""
+        if self.stride == 1:
+            return dataclasses.replace(self, channels=in_channels)
+        wide = self.channels * factor
+        widths = range(in_channels + 1, in_channels + 2 * math.ceil(wide) + 2)
+        for channels in sorted(widths, key=lambda width: abs(width - wide)):
+            mid = middle_channels(channels, self.bottleneck_ratio)
+            if not any(c % self.groups for c in (channels, mid, channels - in_channels)):
+                return dataclasses.replace(self, channels=channels)
+        return super().widened(factor, before, in_channels)
 
     def _pointwise(self, inputs: int, outputs: int, groups: int, active: bool, rules: Rules) -> Seq:
         function = self.activation if active else None

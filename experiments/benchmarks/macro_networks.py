@@ -83,14 +83,17 @@ def networks(table: dict[str, Any]) -> list[TrainedNetwork]:
     """Return the networks of the table with their test accuracies, in the order of the codes.
 
     Raises:
-        ValueError: If a network's multiply-adds differ from those in the table.
+        ValueError: If a network's multiply-adds or parameters differ from those in the table.
     """
     found = []
     for code, row in sorted(table.items()):
         spec = macro_network(code)
         cost = count(spec)
         if (cost.madds, cost.params) != (row["flops"], row["params"]):
-            raise ValueError(f"{code} counts {cost.madds} MAdds, the table has {row['flops']}")
+            raise ValueError(
+                f"{code} counts {cost.madds} MAdds and {cost.params} parameters, the table has "
+                f"{row['flops']} and {row['params']}"
+            )
         found.append(TrainedNetwork(spec, tuple(value / 100 for value in row["test_acc"])))
     return found
 

@@ -127,6 +127,24 @@ def test_networks_of_nas_bench_macro_are_members(codes):
         assert found.digest() == spec.digest()
 
 
+# Rows of the published table (xiusu/NAS-Bench-Macro, nas-bench-macro_cifar10.json): parameters, and
+# what it calls flops.
+MACRO_COSTS = {
+    "00000000": (387_882, 7_713_280),
+    "11111111": (1_588_874, 53_246_464),
+    "22222222": (2_932_586, 105_660_928),
+    "01201201": (1_283_434, 46_109_184),
+    "21021021": (1_994_922, 64_512_512),
+    "10202110": (1_215_498, 46_119_424),
+}
+
+
+@pytest.mark.parametrize("code", MACRO_COSTS)
+def test_networks_of_nas_bench_macro_cost_what_its_table_says(code):
+    cost = count(macro_network(code))
+    assert (cost.params, cost.madds) == MACRO_COSTS[code]
+
+
 def possible(ratio, group_width):
     """Return how many of AnyNet's 128 widths can have a bottleneck ratio and a group width."""
     return sum(width % (ratio * group_width) == 0 for width in range(8, 1025, 8))

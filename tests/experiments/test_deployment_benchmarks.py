@@ -1,7 +1,9 @@
+import re
+
 import pytest
 
 from experiments import deployment_benchmarks
-from experiments.deployment_benchmarks import int8, lowering, predictors, references
+from experiments.deployment_benchmarks import int8, lowering, predictors, references, two_devices
 
 CONDITIONS = {"device": "litert:cpu", "threads": 1}
 ORIGIN = {"command": "python -m program", "machine": "AMD EPYC", "cores": 2, "when": "2026-11-29"}
@@ -62,3 +64,34 @@ def test_int8_is_told_beside_fp32(recorded_as):
     assert line.replace("\u00a0", " ") == (
         "| `mixnet_s` | OpenVINO | 91.2% → 40.0% | 51.2 ± 1.5 | 2.50 → 1.25 | 9.00 → 3.00 |"
     )
+
+
+def test_aims_are_told_whether_reached_or_missed():
+    text = "\n".join(lowering())
+    assert re.search(
+        r"\| LiteRT, 1 thread \| `mixnet_m` \| itself as trained \| 0\.\d\d \| 0\.45 \| no \|", text
+    )
+    assert re.search(
+        r"\| LiteRT, 1 thread \| `mixnet_m` \| `efficientnet_b0` \| 1\.\d\d \| 1\.35 \| yes \|",
+        text,
+    )
+
+
+def test_what_is_lost_on_another_device_is_told(monkeypatch):
+    result = {
+        **ORIGIN,
+        "kernel_shares": {"a": {"3x3": 0.5, "5x5": 0.5}, "b": {"3x3": 1.0, "5x5": 0.0}},
+        "within_latency": {
+            "a": [
+                {"within_ms": 1.0, "a": 0.9, "b": None},
+                {"within_ms": 2.0, "a": 0.91, "b": 0.92},
+            ],
+            "b": [{"within_ms": 1.0, "a": 0.8, "b": 0.8}],
+        },
+    }
+    monkeypatch.setattr(deployment_benchmarks, "recorded", lambda name: result)
+    text = "\n".join(two_devices())
+    assert "| `b` | 100% | 0% |" in text
+    assert "| `a` | 1.00 ms | 90.0% | none |" in text
+    assert "| `a` | 2.00 ms | 91.0% | 92.0% |" in text
+    assert "Of 3 rows, the device's own search is ahead in 1;" in text

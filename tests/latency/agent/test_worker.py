@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -10,11 +11,15 @@ import pytest
 
 from nas.errors import MixnasError
 from nas.latency.agent import worker
-from nas.latency.agent.messages import WORKER_INPUT, JobSpec, WorkerInput
+from nas.latency.agent.messages import MODEL, WORKER_INPUT, JobSpec, WorkerInput
 from nas.latency.conditions import MeasurementSettings
+from nas.latency.device import program_of
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
+from nas.latency.runtimes.models import serialized
 from nas.latency.runtimes.onnxruntime_runtime import OnnxRuntime
+from nas.spec import load_network
+from tests.conftest import ROOT
 from tests.latency.records import CONDITIONS, latency
 
 
@@ -119,3 +124,39 @@ def test_answers_by_kind(monkeypatch, tmp_path):
     found = answers["measurement"].answer
     assert (found["resolution"], found["n"], loaded) == (9, 7, [b"\x08\x09"])
     assert [answer.failure for answer in answers.values()] == [None] * 3
+
+
+def test_a_board_with_litert_alone_measures(tmp_path):
+    """``mixnas[agent,litert]`` brings neither torch nor ONNX nor ONNX Runtime."""
+    pytest.importorskip("ai_edge_litert")
+    program = program_of(load_network("mixnet_s").at(32), None)
+    (tmp_path / MODEL).write_bytes(serialized(program, "tflite", "fp32", 1))
+    job_spec = JobSpec(
+        "measurement",
+        "litert:cpu",
+        MeasurementSettings(threads=1, lowered=False),
+        Effort(rounds=2, seconds=0.2, warm_seconds=0.05),
+        resolution=32,
+    )
+    given = WorkerInput(job_spec=job_spec, folder=str(tmp_path), seconds=100, memory_bytes=None)
+    code = (
+        "import json, sys\n"
+        "for name in ('torch', 'onnx', 'onnxruntime', 'optuna', 'pandas', 'matplotlib'):\n"
+        "    sys.modules[name] = None\n"  # as if they were not installed
+        "from nas.latency.agent import worker\n"
+        "from nas.latency.agent.messages import WORKER_INPUT\n"
+        "given = WORKER_INPUT.validate_json(sys.stdin.read())\n"
+        "print(json.dumps(worker._answer(given.job_spec)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        input=WORKER_INPUT.dump_json(given),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    answer = json.loads(done.stdout)
+    assert (answer["device"], answer["resolution"]) == ("litert:cpu", 32)
+    assert 0 < answer["median_ms"] < 1000

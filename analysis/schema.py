@@ -27,6 +27,8 @@ def on_device(column: str, device: str) -> str:
 
 RETRAINING_COLUMNS = ("name", "kind", "seed", "validation", "test", "test_images", "seconds")
 """Columns of a table of retraining results, one row per training run."""
+OPERATOR_COLUMNS = ("device", "network", "operator", "ms")
+"""Columns of a table that says what the time of networks on devices consists of."""
 HITS = "hits"
 """Column of a table of retraining results: which test images a network classified correctly."""
 KINDS = ("front", "reference")

@@ -20,6 +20,7 @@ from analysis.figures.search import cost_figure, front_figure, history_figure
 from analysis.figures.style import save_all
 from analysis.files import write_atomic
 from analysis.printable import printable
+from analysis.read.operators import read_operators
 from analysis.read.population import Population, network_name, population_of
 from analysis.read.runs import OBJECTIVES, Run, json_text, read_run, within_limits
 from analysis.report.data import judged_rows, packed_json, page_data, plotly
@@ -27,7 +28,7 @@ from analysis.report.devices import DeviceReport, device_report
 from analysis.report.networks import shown_data, shown_networks, trial_command
 from analysis.report.ranking import FILE, SavedCard, ranking_header, ranking_rows, read_card
 from analysis.report.reliability import error_rows, flat, reliability
-from analysis.report.text import kernel_times, population_summary, summary
+from analysis.report.text import kernel_times, operator_times, population_summary, summary
 from analysis.statistics.comparison import compare
 from analysis.statistics.devices import LOSS_TITLES
 from analysis.statistics.fronts import Front, pareto_front
@@ -85,6 +86,7 @@ class Report:
         published: Published networks to compare with; None if none were requested.
         several: What was found on several devices; None if there was one. All else is about the
             first device.
+        operators: Kinds of operators of the best network and their milliseconds on the device.
     """
 
     run: Run
@@ -94,6 +96,7 @@ class Report:
     ranking: SavedCard | None
     published: pd.DataFrame | None
     several: DeviceReport | None = None
+    operators: Sequence[tuple[str, float]] = ()
 
     @property
     def config(self) -> dict[str, Any]:
@@ -134,6 +137,7 @@ def read_report(
         ranking=read_card(ranking) if ranking.is_file() else None,
         published=published_in_range([population], against, families),
         several=several,
+        operators=read_operators(path, run.config["device"], run.best),
     )
 
 
@@ -150,6 +154,7 @@ def as_json(report: Report, page: Path) -> str:
         "left_out": front.dropped,
         "failed": failed_rows(report.run),
         "retrained": confirmed_rows(report.run.retrained, report.run.best),
+        "operator_ms": dict(report.operators),
         "population": None if report.card is None else card_data(report.card),
         "ranking": None if report.ranking is None else report.ranking.card.to_dict(),
         "conditions": report.run.conditions,
@@ -251,7 +256,7 @@ def write_page(report: Report, refresh: int = 0) -> Path:
         several=report.several,
         loss_titles=LOSS_TITLES,
         device_pictures=list(further),
-        **_networks(run, front),
+        **_networks(report),
         name=printable(run.path.name),
         reference_score=run.score_text(front.reference.get("score", float("nan"))),
         population=population_summary(report.card, kernel_times(run)),
@@ -278,15 +283,17 @@ def write_page(report: Report, refresh: int = 0) -> Path:
     return page
 
 
-def _networks(run: Run, front: Front) -> dict[str, Any]:
+def _networks(report: Report) -> dict[str, Any]:
     """Return what a page says of its networks, by the names that its template uses."""
-    rows = judged_rows(run, front)
+    run, rows = report.run, judged_rows(report.run, report.front)
     data, shown = page_data(run, rows), shown_networks(run, rows)
     quality = "accuracy" if run.by_accuracy else "score"
     return {
         "columns": (("name", "network"), ("score", quality), *COLUMNS),
         "quality": quality,
         "shown": shown,
+        "operators": report.operators,
+        "operator_times": operator_times(run, report.operators),
         "short": dict(zip(data["name"], data["short"], strict=True)),
         "data": packed_json({**data, **shown_data(shown), "trial_command": trial_command(run)}),
     }

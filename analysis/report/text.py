@@ -205,6 +205,25 @@ def kernel_times(run: Run) -> list[str]:
     ]
 
 
+def operator_times(run: Run, operators: Sequence[tuple[str, float]]) -> str:
+    """Say what the best network's time consists of; empty if it was not profiled.
+
+    Args:
+        run: The search.
+        operators: Kinds of its operators and their milliseconds, the longest first.
+    """
+    if not operators:
+        return ""
+    total = sum(ms for _, ms in operators)
+    first, first_ms = operators[0]
+    return (
+        f"What the time of {run.best}, the best network, consists of on {run.config['device']}, by "
+        f"the runtime's own profiler. Most of it, {first_ms / total:.0%}, goes to this: {first}. "
+        "Profiling slows a network down a little, so the sum is not exactly its latency: "
+        f"{total:.2f} ms."
+    )
+
+
 def population_summary(card: PopulationCard | None, times: Sequence[str] = ()) -> list[str]:
     """Summarize what distinguishes the best networks; nothing without statistics.
 

@@ -11,8 +11,8 @@ EfficientNet-B0 and MobileNetV2; then random members of `mixnet`, and members of
 wider groups, dilated kernels or unequal slices. A network that seems slower as deployed is timed
 again, for longer. Finally, where MixNet-M's time goes: the arithmetic limit, which is its
 multiply-adds at the rate that one large 1x1 convolution reaches; what it takes without large
-kernels, without squeeze-and-excitation, and without swish; and in ONNX Runtime, the time by
-operator.
+kernels, without squeeze-and-excitation, and without swish; and the time by operator where the
+runtime has a profiler, as ONNX Runtime and OpenVINO have.
 
 With ``--references``, the networks named, or every reference network that comes with the package,
 are timed as deployed and as trained instead; those beyond ``--largest`` multiply-adds are left out.
@@ -23,28 +23,23 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import random
-import tempfile
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from experiments.benchmarks.common import record
 from nas.cost import count, count_leaf
 from nas.errors import MixnasError, UnrunnableError
-from nas.formats.onnx import to_onnx
 from nas.ir import Conv, Seq
 from nas.latency.conditions import MeasurementSettings
 from nas.latency.deployment import TRAINED, fastest_form, network_forms
 from nas.latency.device import LocalDevice
 from nas.latency.protocol import medians_in_turns, warm_up
-from nas.latency.runtimes.base import Program, TimedRun, noise
+from nas.latency.runtimes.base import Program, TimedRun
 from nas.latency.weights import realistic_weights
 from nas.machine import machine_for, pinned
 from nas.space import load_space
@@ -115,14 +110,14 @@ def mixnets(device: LocalDevice, members: int, unusual: int) -> dict[str, Any]:
         parts = costly_parts(device)
         limit = arithmetic_limit(device)
     # Outside the pinned block, since all their threads would inherit the calling thread's core.
-    breakdown = profile(device) if device.conditions.device == "onnxruntime:cpu" else {}
+    breakdown = device.operator_ms(load_network("mixnet_m"))
     return {
         "references": references,
         **ratios(references),
         "arithmetic_limit_ms": round(limit, 3),
         "mixnet_m_parts": parts,
         **found,
-        "mixnet_m_by_operator_us": breakdown,
+        "mixnet_m_by_operator_us": {name: round(1000 * ms) for name, ms in breakdown.items()},
     }
 
 
@@ -323,44 +318,6 @@ def with_all_blocks(spec: NetworkSpec, change: dict[str, Any]) -> NetworkSpec:
     """Return a network with some fields of all blocks changed."""
     stages = [[dataclasses.replace(block, **change) for block in stage] for stage in spec.stages]
     return spec.replace(stages=stages)
-
-
-def profile(device: LocalDevice) -> dict[str, float]:
-    """Return microseconds of lowered MixNet-M by operator, by ONNX Runtime's profiler."""
-    forms = network_forms(load_network("mixnet_m"), device.profile)
-    one = fastest_form(forms, device.runtime.load)[0].program
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = device.runtime.threads
-    options.enable_profiling = True
-    with tempfile.TemporaryDirectory() as folder:
-        options.profile_file_prefix = str(Path(folder) / "profile")
-        graph = to_onnx(one.tree, one.shape, one.weights).SerializeToString()
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        for _ in range(100):
-            session.run(None, {"images": noise(device.settings.batch, one.shape)})
-        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    times: dict[tuple[str, str], list[float]] = {}
-    for event in events:
-        if event["cat"] == "Node" and event["name"].endswith("_kernel_time"):
-            times.setdefault((_operator(event["args"]), event["name"]), []).append(event["dur"])
-    total: dict[str, float] = defaultdict(float)
-    for (operator, _), values in times.items():
-        total[operator] += float(np.median(values[20:]))
-    ordered = sorted(total.items(), key=lambda item: -item[1])
-    return {name: round(value) for name, value in ordered}
-
-
-def _operator(arguments: dict[str, Any]) -> str:
-    name = str(arguments["op_name"])
-    shapes = [next(iter(shape.values())) for shape in arguments.get("input_type_shape", [])]
-    if name != "Conv" or len(shapes) < 2:
-        return name
-    (_, inner, kernel, _), image = shapes[1], shapes[0]
-    if image[-1] == 1:
-        return "Conv of SE"
-    if inner == 1:
-        return f"Conv depthwise {kernel}x{kernel}" if kernel > 1 else "padding"
-    return f"Conv {kernel}x{kernel}"
 
 
 def arithmetic_limit(device: LocalDevice) -> float:

@@ -15,11 +15,12 @@ import numpy as np
 
 from nas.errors import MixnasError, UnrunnableError
 from nas.latency.conditions import Conditions, Latency, MeasurementSettings, utc_now
-from nas.latency.deployment import TRAINED, fastest_form, network_forms
+from nas.latency.deployment import TRAINED, NetworkForm, fastest_form, network_forms
 from nas.latency.parity import check_outputs, tolerance
 from nas.latency.profile import DeviceProfile, Finding, load_profile
 from nas.latency.protocol import Effort, Timing, remarks, time_in_turns
 from nas.latency.runtimes import Program, Runtime, TimedRun, open_runtime
+from nas.latency.runtimes.base import ProfilingRuntime
 from nas.latency.timm_networks import check_runtime, timm_loader
 from nas.latency.tuning import depthwise_curve, tune
 from nas.latency.weights import realistic_weights
@@ -96,6 +97,18 @@ class TimmDevice(Device, Protocol):
 
     def measure_timm(self, network: TimmNetwork, effort: Effort | None = None) -> Latency:
         """Measure one of timm's networks as it is; see `Device.measure`."""
+        ...
+
+
+@runtime_checkable
+class ProfilingDevice(Protocol):
+    """A device that may tell what the time of a network consists of."""
+
+    def operator_ms(self, spec: NetworkSpec) -> dict[str, float]:
+        """Return the milliseconds of each kind of operator of a network, the longest first.
+
+        See `Device.measure`; there are none if the runtime has no profiler.
+        """
         ...
 
 
@@ -267,6 +280,16 @@ class LocalDevice:
 
         latency = self.time(load, spec.input.resolution, effort)
         return dataclasses.replace(latency, form=name)
+
+    def operator_ms(self, spec: NetworkSpec) -> dict[str, float]:
+        """See `ProfilingDevice`."""
+        if not isinstance(self.runtime, ProfilingRuntime):
+            return {}
+        trained = NetworkForm(TRAINED, program_of(spec, None))
+        forms = network_forms(spec, self.profile) if self.settings.lowered else [trained]
+        with self._measuring():
+            best, _ = fastest_form(forms, self.runtime.load)
+            return self.runtime.operator_ms(best.program)
 
     def check_timm(self, network: TimmNetwork) -> None:
         """See `TimmDevice`."""

@@ -4,7 +4,7 @@
 
     runs/<name>/  config.yaml  conditions.yaml  space.yaml  study.db  references.csv  trials.csv
                   pareto.csv  confirmed.csv  test_hits.json  supernet.safetensors  best.yaml
-                  networks/*  references/*  report.html  figures/*
+                  operators.csv  networks/*  references/*  report.html  figures/*
 """
 
 from __future__ import annotations

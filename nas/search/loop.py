@@ -156,6 +156,7 @@ class Search:
         try:
             self._run_trials(console)
             self._retrain(console)
+            self.tables.profile_best()
         except KeyboardInterrupt:
             command = resume_command(path, self.config)
             console.print(f"stopped; continue with: {command}", soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Container, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +14,14 @@ from analysis.read.devices import JOINT, file_names, joint_objectives, table_on
 from analysis.read.networks import trial_file
 from analysis.read.runs import OBJECTIVES, read_run
 from analysis.report.page import write_report
-from analysis.schema import LIMITED, on_device
+from analysis.schema import LIMITED, OPERATOR_COLUMNS, on_device
 from analysis.statistics.devices import device_losses
 from analysis.statistics.fronts import Front, pareto_front
 from analysis.statistics.retraining import confirmed
 from nas import cli
 from nas.errors import MixnasError, UnrunnableError
 from nas.latency import measure_quietly
+from nas.latency.device import ProfilingDevice
 from nas.search.config import SearchConfig
 from nas.search.devices import ATTEMPTS, SearchDevice
 from nas.search.devices.results import DeviceResults
@@ -171,6 +173,20 @@ class RunTables:
         shown = table_on(table[table["number"].isin(numbers)], each.name)
         noisy = shown["latency_noise"].fillna("") != ""
         return shown[noisy | (shown["latency_source"] == "predicted")]
+
+    def profile_best(self) -> None:
+        """Write what the time of each device's best network consists of, where a runtime tells."""
+        table, rows = self.study.table(), []
+        for each in self.devices:
+            best = self._best_row(table, each)
+            if best is None or not isinstance(each.device, ProfilingDevice):
+                continue
+            with suppress(UnrunnableError):
+                times = each.device.operator_ms(self._spec(best.to_dict()))
+                name = f"trial_{best['number']}"
+                rows += [(each.name, name, kind, round(ms, 4)) for kind, ms in times.items()]
+        if rows:
+            self.directory.write_table("operators", pd.DataFrame(rows, columns=OPERATOR_COLUMNS))
 
     def _best_row(self, table: pd.DataFrame, each: SearchDevice) -> pd.Series | None:
         """Return the best network of a device's front, or the one with the highest reward.

@@ -11,8 +11,10 @@ from nas.ir import BatchNorm, walk
 from nas.latency import MeasurementSettings, open_device, usable_cores
 from nas.latency import device as device_module
 from nas.latency import tuning as tuning_module
+from nas.latency.deployment import NetworkForm
 from nas.latency.device import (
     LocalDevice,
+    ProfilingDevice,
     check_measurable,
     measure_quietly,
     program_of,
@@ -248,6 +250,31 @@ def test_what_an_examination_finds(monkeypatch, lowered, tunable, times, tuned, 
     assert profile.reference_ms == usual
     assert load_profile(device.conditions) == profile == device.profile
     assert device.form_choice() is (profile if lowered else MERGE_ALL)
+
+
+@pytest.mark.parametrize("lowered", [True, False])
+def test_the_network_that_is_profiled_is_the_one_that_is_measured(device, monkeypatch, lowered):
+    profiled = []
+
+    def operator_ms(program):
+        profiled.append(program)
+        return {"Mul": 1.0}
+
+    device.settings = dataclasses.replace(device.settings, lowered=lowered)
+    forms = [NetworkForm("as trained", "slow"), NetworkForm("merged", "fast")]
+    monkeypatch.setattr(device_module, "network_forms", lambda spec, profile: forms)
+    monkeypatch.setattr(device_module, "fastest_form", lambda forms, load: (forms[-1], None))
+    monkeypatch.setattr(device_module, "program_of", lambda spec, choice: "plain")
+    monkeypatch.setattr(type(device), "profile", "known")
+    monkeypatch.setattr(device.runtime, "operator_ms", operator_ms, raising=False)
+    assert device.operator_ms(load_network("mixnet_s")) == {"Mul": 1.0}
+    assert profiled == ["fast" if lowered else "plain"]
+
+
+def test_a_runtime_without_a_profiler_tells_nothing():
+    device = LocalDevice("torch:cpu", MeasurementSettings(threads=1))
+    assert isinstance(device, ProfilingDevice)
+    assert device.operator_ms(load_network("mixnet_s")) == {}
 
 
 @pytest.mark.parametrize(

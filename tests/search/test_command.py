@@ -36,6 +36,7 @@ FILES = {
     "networks",
     "references",
 }
+PROFILE = "operators.csv"  # of runtimes that have a profiler
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def test_a_search_leaves_a_complete_run_directory(command, space, tmp_path):
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     run = tmp_path / "run"
-    assert {path.name for path in run.iterdir()} == FILES | {"confirmed.csv"}
+    assert {path.name for path in run.iterdir()} == FILES | {"confirmed.csv", PROFILE}
     assert "Pareto front of 5 networks" in result.stdout
     assert "mixnet_s" in result.stdout
     assert "[5/5] trial" in result.stderr

@@ -2,10 +2,11 @@ import pandas as pd
 import pytest
 
 from nas.accuracy import Estimate
-from nas.errors import MixnasError
+from nas.errors import MixnasError, UnrunnableError
 from nas.limits import parse_limit
 from nas.search.retraining import CONFIRMED_COLUMNS
 from nas.spec import load_network
+from nas.testing.fakes import InstantDevice
 from tests.search.conftest import NoisyDevice
 
 
@@ -119,6 +120,44 @@ def test_a_machine_that_stays_noisy_is_not_measured_for_ever(bench):
     rounds = []
     search.tables.measure_front(lambda: rounds.append(1))
     assert len(rounds) <= 3
+
+
+class ProfiledDevice(InstantDevice):
+    """Tells what the time of networks consists of."""
+
+    def operator_ms(self, spec):
+        return {"convolution 1x1": 2.0, "Mul": len(spec.name) / 100}
+
+
+def test_the_best_network_is_profiled_where_a_device_can(bench):
+    search = bench()
+    complete(search, [0.5, 0.9])
+    search.tables.profile_best()
+    assert not (search.directory.path / "operators.csv").exists()
+
+
+def test_what_the_time_of_the_best_network_consists_of_is_kept(bench):
+    search = bench(device=ProfiledDevice())
+    search.tables.profile_best()  # there is no network yet
+    complete(search, [0.5, 0.9])
+    search.tables.profile_best()
+    table = search.directory.read_table("operators")
+    name = ProfiledDevice().name
+    assert table.to_numpy().tolist() == [
+        [name, "trial_1", "convolution 1x1", 2.0],
+        [name, "trial_1", "Mul", len("small_trial_1") / 100],
+    ]
+
+
+def test_a_device_that_cannot_profile_a_network_does_not_end_the_search(bench):
+    class Broken(ProfiledDevice):
+        def operator_ms(self, spec):
+            raise UnrunnableError("too large")
+
+    search = bench(device=Broken())
+    complete(search, [0.5])
+    search.tables.profile_best()
+    assert not (search.directory.path / "operators.csv").exists()
 
 
 def test_tables_that_cannot_be_written_are_told_with_what_to_do(bench, monkeypatch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -81,6 +81,19 @@ class Runtime(Protocol):
 
         Returns:
             The outputs, float32 (N, classes).
+
+        Raises:
+            UnrunnableError: If the runtime cannot run the network.
+        """
+        ...
+
+
+@runtime_checkable
+class ProfilingRuntime(Protocol):
+    """A runtime with a profiler of its own."""
+
+    def operator_ms(self, program: Program) -> dict[str, float]:
+        """Return the milliseconds of each kind of operator in a run, the longest first.
 
         Raises:
             UnrunnableError: If the runtime cannot run the network.

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import onnxruntime
 
 from nas.errors import MixnasError, UnrunnableError, reason_of, unknown
+from nas.latency.runtimes.base import Program, noise
 from nas.latency.runtimes.model_runtime import ModelRuntime
+from nas.latency.runtimes.models import serialized
+from nas.latency.runtimes.operators import RUNS, convolution_kind, summed
 from nas.machine import machine_name, other_cores, usable_cores
 
 _SUFFIX = "ExecutionProvider"
@@ -58,13 +66,29 @@ class OnnxRuntime(ModelRuntime):
 
     def open_model(self, model: bytes, batch: int) -> OnnxRuntimeModel:
         """See `ModelRuntime.open_model`."""
+        return OnnxRuntimeModel(self._session(model, self._options()))
+
+    def operator_ms(self, program: Program) -> dict[str, float]:
+        """See `ProfilingRuntime`."""
+        model = serialized(program, self.model_format, self.precision, self.batch)
+        with tempfile.TemporaryDirectory() as folder:
+            options = self._options()
+            options.enable_profiling = True
+            options.profile_file_prefix = str(Path(folder) / "profile")
+            loaded = OnnxRuntimeModel(self._session(model, options))
+            loaded.feed(noise(self.batch, program.shape))
+            for _ in range(RUNS):
+                loaded.run()
+            events = json.loads(Path(loaded.end_profiling()).read_text(encoding="utf-8"))
+        return summed(_node_times(events))
+
+    def _session(
+        self, model: bytes, options: onnxruntime.SessionOptions
+    ) -> onnxruntime.InferenceSession:
         try:
-            session = onnxruntime.InferenceSession(
-                model, self._options(), providers=[self._provider]
-            )
+            return onnxruntime.InferenceSession(model, options, providers=[self._provider])
         except Exception as error:  # ONNX Runtime's own exceptions share no other base
             raise UnrunnableError(f"ONNX Runtime rejects the model: {reason_of(error)}") from None
-        return OnnxRuntimeModel(session)
 
     def _options(self) -> onnxruntime.SessionOptions:
         options = onnxruntime.SessionOptions()
@@ -101,6 +125,10 @@ class OnnxRuntimeModel:
         """See `LoadedModel`."""
         return self._outputs[0]
 
+    def end_profiling(self) -> str:
+        """End the profile of all runs so far, and return the path of its file."""
+        return str(self._session.end_profiling())
+
 
 def _image_input(session: onnxruntime.InferenceSession) -> tuple[str, tuple[int, int, int]]:
     inputs = session.get_inputs()
@@ -119,3 +147,24 @@ def _image_input(session: onnxruntime.InferenceSession) -> tuple[str, tuple[int,
     if isinstance(batch, int) and batch != 1:
         raise MixnasError(f"the model's batch size is fixed at {batch}; make it dynamic")
     return inputs[0].name, (sizes[0], sizes[1], sizes[2])
+
+
+def _node_times(events: list[dict[str, Any]]) -> list[tuple[str, list[float]]]:
+    """Return the kind of each node of a profile, and its times in milliseconds."""
+    kinds: dict[str, str] = {}
+    times: dict[str, list[float]] = {}
+    for event in events:
+        if event["cat"] == "Node" and event["name"].endswith("_kernel_time"):
+            kinds[event["name"]] = _kind(event["args"])
+            times.setdefault(event["name"], []).append(event["dur"] / 1000)
+    return [(kinds[name], values) for name, values in times.items()]
+
+
+def _kind(node: dict[str, Any]) -> str:
+    """Return the kind of a node: its operator, or what convolution it is."""
+    operator = str(node["op_name"])
+    shapes = [next(iter(shape.values())) for shape in node.get("input_type_shape", [])]
+    if operator not in ("Conv", "FusedConv") or len(shapes) < 2 or len(shapes[1]) != 4:
+        return operator
+    image, (_, width, *kernel) = shapes[0], shapes[1]
+    return convolution_kind(kernel, width, image[-1])

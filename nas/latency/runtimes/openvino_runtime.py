@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 from nas.errors import MixnasError, UnrunnableError, reason_of
 from nas.imports import without_telemetry
 from nas.ir import Shape
-from nas.latency.runtimes.base import Program, TimedRun
+from nas.latency.runtimes.base import Program, TimedRun, noise
 from nas.latency.runtimes.model_runtime import CpuRuntime, LoadedModel, timed
-from nas.latency.runtimes.models import refusing
+from nas.latency.runtimes.models import refusing, serialized
+from nas.latency.runtimes.operators import RUNS, convolution_kind, summed
 
 _DYNAMIC = -1
 
@@ -54,22 +56,41 @@ class OpenVino(CpuRuntime):
 
     def open_program(self, program: Program, batch: int) -> LoadedModel:
         """See `ModelRuntime.open_program`; networks are quantized as `nas.export` does, by NNCF."""
+        return self.open_read(self._read_program(program, batch), batch)
+
+    def open_model(self, model: bytes, batch: int) -> OpenVinoModel:
+        """See `ModelRuntime.open_model`."""
+        return self.open_read(self._read(model), batch)
+
+    def operator_ms(self, program: Program) -> dict[str, float]:
+        """See `ProfilingRuntime`; operators that were fused take the name of the first of them."""
+        read = self._read_program(program, self.batch)
+        kinds = _convolutions(read)
+        loaded = self.open_read(read, self.batch, PERF_COUNT=True)
+        loaded.feed(noise(self.batch, loaded.shape))
+        times: dict[str, list[float]] = {}
+        for _ in range(RUNS):
+            loaded.run()
+            for name, kind, ms in loaded.profile():
+                kinds.setdefault(name, kind)
+                times.setdefault(name, []).append(ms)
+        return summed((kinds[name], values) for name, values in times.items())
+
+    def _read(self, model: bytes) -> Any:
+        try:
+            return self._core.read_model(model)
+        except RuntimeError as error:
+            raise UnrunnableError(f"OpenVINO rejects the model: {_reason(error)}") from None
+
+    def _read_program(self, program: Program, batch: int) -> Any:
+        """Return a network as an `openvino.Model`, quantized if the runtime computes in int8."""
         if self.precision == "fp32":
-            return super().open_program(program, batch)
+            return self._read(serialized(program, self.model_format, self.precision, batch))
         from nas.formats.openvino_ir import quantize, to_openvino
 
         with refusing("quantized to int8"):
             model = to_openvino(program.tree, program.shape, program.weights)
-            quantized = quantize(model, program.shape)
-        return self.open_read(quantized, batch)
-
-    def open_model(self, model: bytes, batch: int) -> OpenVinoModel:
-        """See `ModelRuntime.open_model`."""
-        try:
-            read = self._core.read_model(model)
-        except RuntimeError as error:
-            raise UnrunnableError(f"OpenVINO rejects the model: {_reason(error)}") from None
-        return self.open_read(read, batch)
+            return quantize(model, program.shape)
 
     def load_read(self, read: Any) -> TimedRun:
         """Make a model that has been read ready to be timed; its batch size is changed.
@@ -83,22 +104,29 @@ class OpenVino(CpuRuntime):
         """
         return timed(self.open_read(read, self.batch), self.batch)
 
-    def open_read(self, read: Any, batch: int) -> OpenVinoModel:
-        """Open a model that has been read, for a batch of images; see `load_read`."""
+    def open_read(self, read: Any, batch: int, **options: Any) -> OpenVinoModel:
+        """Open a model that has been read, for a batch of images; see `load_read`.
+
+        Args:
+            read: An `openvino.Model` with one input, a batch of images.
+            batch: Number of images per run.
+            options: Further options of OpenVINO.
+        """
         shape = _image_shape(read)
         try:
             read.reshape([batch, *shape])
-            return OpenVinoModel(self._compiled(read).create_infer_request(), shape)
+            return OpenVinoModel(self._compiled(read, options).create_infer_request(), shape)
         except RuntimeError as error:
             raise UnrunnableError(f"OpenVINO rejects the model: {_reason(error)}") from None
 
-    def _compiled(self, model: Any) -> Any:
+    def _compiled(self, model: Any, further: Mapping[str, Any] | None = None) -> Any:
         options = {
             "INFERENCE_NUM_THREADS": self.threads,
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "f32",  # it would be bfloat16 where the processor has it
             "ENABLE_HYPER_THREADING": True,  # fewer threads would be used than were asked for
+            **(further or {}),
         }
         return self._core.compile_model(model, "CPU", options)
 
@@ -136,6 +164,14 @@ class OpenVinoModel:
         """See `LoadedModel`."""
         return np.array(self._request.get_output_tensor(0).data)
 
+    def profile(self) -> list[tuple[str, str, float]]:
+        """Return name, type and milliseconds of each operator in the last run."""
+        return [
+            (info.node_name, info.node_type, info.real_time.total_seconds() * 1000)
+            for info in self._request.get_profiling_info()
+            if info.status == info.EXECUTED
+        ]
+
 
 def _image_shape(model: Any) -> Shape:
     """Return the shape of one image of a model's only input."""
@@ -168,3 +204,17 @@ def _reason(error: RuntimeError) -> str:
     lines = [line.strip() for line in str(error).splitlines()]
     told = [line for line in lines if line and not line.startswith(("Exception from", "Check '"))]
     return reason_of(RuntimeError(told[0])) if told else reason_of(error)
+
+
+def _convolutions(model: Any) -> dict[str, str]:
+    """Return the kinds of a model's convolutions by their names."""
+    found = {}
+    for node in model.get_ops():
+        if node.get_type_name() in ("Convolution", "GroupConvolution"):
+            image, weights = (
+                _sizes(node.input(0).get_partial_shape()),
+                _sizes(node.input(1).get_partial_shape()),
+            )
+            *_, width, height, breadth = weights
+            found[node.get_friendly_name()] = convolution_kind((height, breadth), width, image[-1])
+    return found

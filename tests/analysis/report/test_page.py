@@ -99,6 +99,23 @@ def test_what_the_figures_rest_on_is_shown(run_folder):
         write_report(run_folder)
 
 
+def test_what_the_best_networks_time_consists_of_is_shown(run_folder):
+    (run_folder / "best.yaml").write_text("name: mixnet_trial_1", encoding="utf-8")
+    rows = "onnxruntime:cpu,trial_{},convolution 1x1,3\nonnxruntime:cpu,trial_{},<b>,1\n"
+    file, header = run_folder / "operators.csv", "device,network,operator,ms\n"
+    file.write_text(header + rows.format(0, 0), encoding="utf-8")  # it was the best before
+    assert 'id="operators"' not in write_report(run_folder).read_text(encoding="utf-8")
+    file.write_text(header + rows.format(1, 1), encoding="utf-8")
+    text = write_report(run_folder).read_text(encoding="utf-8")
+    page = Page(text)
+    assert "What the time of trial_1, the best network, consists of on onnxruntime:cpu" in page.text
+    assert "Most of it, 75%, goes to this: convolution 1x1." in page.text
+    assert re.search(r"convolution 1x1\s*3\.000\s*75\.0%", page.text)
+    assert "<td><b>" not in text
+    shown = json.loads(as_json(read_report(run_folder), run_folder / "report.html"))
+    assert shown["operator_ms"] == {"convolution 1x1": 3.0, "<b>": 1.0}
+
+
 def test_networks_beyond_the_limits_are_told_apart(run_folder):
     config = yaml.safe_load((run_folder / "config.yaml").read_text(encoding="utf-8"))
     config["limits"] = {"latency": "7ms", "madds": "400M"}

@@ -6,9 +6,12 @@ import pytest
 from onnx import TensorProto
 
 from nas.errors import MixnasError, UnrunnableError
+from nas.latency.device import program_of
 from nas.latency.runtimes.base import noise
 from nas.latency.runtimes.onnxruntime_runtime import OnnxRuntime, providers
+from nas.lowering import AS_TRAINED
 from nas.machine import other_cores, usable_cores
+from nas.spec import load_network
 from tests.latency.onnx_models import model
 
 
@@ -71,3 +74,16 @@ def test_a_fixed_batch_size_of_one_is_taken(runtime):
 def test_what_is_not_a_model_is_refused(runtime):
     with pytest.raises(UnrunnableError, match=r"ONNX Runtime rejects the model: [^\n]+$"):
         runtime.load_model(b"\x08garbage")
+
+
+def test_the_profile_of_a_network_names_its_operators(runtime):
+    program = program_of(load_network("mixnet_s").at(64), AS_TRAINED)
+    times = runtime.operator_ms(program)
+    convolutions = {"convolution of squeeze-and-excitation", "convolution 1x1", "convolution 3x3"}
+    depthwise = {f"depthwise convolution {k}x{k}" for k in (3, 5, 7, 9, 11)}
+    assert set(times) >= convolutions | depthwise | {"QuickGelu"}
+    assert list(times.values()) == sorted(times.values(), reverse=True)
+    run = runtime.load(program)
+    whole = min(run() for _ in range(30))
+    # Profiling takes time, too, and other processes may run; a wrong unit is a factor of 1,000.
+    assert 0.2 * whole < sum(times.values()) < 20 * whole

@@ -10,11 +10,14 @@ from onnx import TensorProto
 from nas.errors import MixnasError, UnrunnableError
 from nas.ir import Conv, Seq
 from nas.latency import MeasurementSettings
+from nas.latency.device import program_of
 from nas.latency.runtimes import open_runtime
 from nas.latency.runtimes.base import Program, noise
 from nas.latency.runtimes.openvino_runtime import OpenVino
 from nas.latency.weights import realistic_weights
+from nas.lowering import AS_TRAINED
 from nas.machine import usable_cores
+from nas.spec import load_network
 from tests.latency.onnx_models import model
 
 pytest.importorskip("openvino")
@@ -37,9 +40,9 @@ def test_what_it_is_called(runtime):
 
 def test_a_run_feeds_a_batch_of_noise(runtime, monkeypatch):
     loaded = []
-    whole = OpenVino.open_model
+    whole = OpenVino.open_read
     monkeypatch.setattr(
-        OpenVino, "open_model", lambda self, *a: loaded.append(whole(self, *a)) or loaded[0]
+        OpenVino, "open_read", lambda self, *a: loaded.append(whole(self, *a)) or loaded[0]
     )
     assert 0 < runtime.load(PROGRAM)() < 60_000
     fed = loaded[0]._request.get_input_tensor().data
@@ -61,7 +64,7 @@ def test_int8_is_computed_with_integers(monkeypatch):
     assert not runtime.tunable
     compiled, compile_model = [], runtime._compiled
     monkeypatch.setattr(
-        runtime, "_compiled", lambda read: compiled.append(compile_model(read)) or compiled[-1]
+        runtime, "_compiled", lambda *a: compiled.append(compile_model(*a)) or compiled[-1]
     )
     assert 0 < runtime.load(PROGRAM)() < 60_000
     (network,) = compiled
@@ -124,3 +127,16 @@ def test_telemetry_is_off_without_a_command():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "openvino_telemetry" not in done.stdout
+
+
+def test_the_profile_of_a_network_names_its_operators(runtime):
+    program = program_of(load_network("mixnet_s").at(64), AS_TRAINED)
+    times = runtime.operator_ms(program)
+    convolutions = {"convolution of squeeze-and-excitation", "convolution 1x1", "convolution 3x3"}
+    depthwise = {f"depthwise convolution {k}x{k}" for k in (3, 5, 7, 9, 11)}
+    assert set(times) >= convolutions | depthwise | {"ReduceMean"}
+    assert list(times.values()) == sorted(times.values(), reverse=True)
+    run = runtime.load(program)
+    whole = min(run() for _ in range(30))
+    # Profiling takes time, too, and other processes may run; a wrong unit is a factor of 1,000.
+    assert 0.2 * whole < sum(times.values()) < 20 * whole

@@ -1,0 +1,47 @@
+"""Kinds of operators in profiles of networks, named alike for all runtimes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from statistics import median
+
+SETTLE = 20
+"""Runs of a profile that do not count, since the processor and its caches warm up."""
+RUNS = 100
+"""Runs of a profile, those of `SETTLE` among them."""
+
+
+def convolution_kind(kernel: Sequence[int], width: int, side: int) -> str:
+    """Return how a convolution is called in a table of operators.
+
+    Args:
+        kernel: Height and width of its kernel.
+        width: Number of input channels of a group; 1 in depthwise convolutions.
+        side: Width of its input. Of one pixel, it belongs to squeeze-and-excitation.
+
+    Examples:
+        >>> convolution_kind((5, 5), 1, 14)
+        'depthwise convolution 5x5'
+        >>> convolution_kind((1, 1), 64, 1)
+        'convolution of squeeze-and-excitation'
+    """
+    if side == 1:
+        return "convolution of squeeze-and-excitation"
+    size = "x".join(map(str, kernel))
+    return f"depthwise convolution {size}" if width == 1 else f"convolution {size}"
+
+
+def summed(times: Iterable[tuple[str, Sequence[float]]]) -> dict[str, float]:
+    """Return the time of each kind of operator in one run, the longest first.
+
+    Args:
+        times: Kind of each operator, and its time in every run, the first runs included.
+
+    Returns:
+        The sums of the operators' medians, in the unit of the times.
+    """
+    total: dict[str, float] = defaultdict(float)
+    for kind, values in times:
+        total[kind] += median(values[min(SETTLE, len(values) - 1) :])
+    return dict(sorted(total.items(), key=lambda item: -item[1]))

@@ -1,0 +1,27 @@
+"""Kinds of operators in profiles."""
+
+import pytest
+
+from nas.latency.runtimes.operators import SETTLE, convolution_kind, summed
+
+
+@pytest.mark.parametrize(
+    ("kernel", "width", "side", "kind"),
+    [
+        ((9, 9), 1, 14, "depthwise convolution 9x9"),
+        ((1, 1), 64, 14, "convolution 1x1"),
+        ((1, 7), 64, 14, "convolution 1x7"),
+        ((3, 3), 3, 224, "convolution 3x3"),
+        ((1, 1), 64, 1, "convolution of squeeze-and-excitation"),
+    ],
+)
+def test_what_convolutions_are_called(kernel, width, side, kind):
+    assert convolution_kind(kernel, width, side) == kind
+
+
+def test_kinds_are_summed_by_the_medians_of_their_operators():
+    slow_at_first = [100.0] * SETTLE + [1.0, 2.0, 9.0]
+    times = [("Gemm", [1.0]), ("Conv", slow_at_first), ("Gemm", [4.0]), ("Add", [7.0])]
+    found = summed(times)
+    assert found == {"Add": 7.0, "Gemm": 5.0, "Conv": 2.0}
+    assert list(found) == ["Add", "Gemm", "Conv"]

@@ -218,7 +218,7 @@ def operator_times(run: Run, operators: Sequence[tuple[str, float]]) -> str:
     first, first_ms = operators[0]
     return (
         f"What the time of {run.best}, the best network, consists of on {run.config['device']}, by "
-        f"the runtime's own profiler. Most of it, {first_ms / total:.0%}, goes to this: {first}. "
+        f"the runtime's own profiler. The largest share, {first_ms / total:.0%}, goes to {first}. "
         "Profiling slows a network down a little, so the sum is not exactly its latency: "
         f"{total:.2f} ms."
     )

@@ -9,6 +9,7 @@ from nas.errors import MixnasError
 from nas.space import sample, size, space_from_yaml
 from nas.space.derive import RegNetRule, group_fitted, regnet_stages, slope_range
 from nas.space.plan import ValueSource
+from nas.spec import load_network
 from tests.space.random_spaces import assignments
 
 
@@ -23,6 +24,50 @@ from tests.space.random_spaces import assignments
 )
 def test_regnet_rule(parameters, depths, widths):
     assert regnet_stages(*parameters) == (widths, depths, True)
+
+
+# Radosavovic et al. 2020, figures 15 and 16: depth, w0, wa, wm, and group width.
+PUBLISHED = {
+    "regnet_x_12gf": (19, 168, 73.36, 2.37, 112),
+    "regnet_x_16gf": (22, 216, 55.59, 2.1, 128),
+    "regnet_x_1_6gf": (18, 80, 34.01, 2.25, 24),
+    "regnet_x_200mf": (13, 24, 36.44, 2.49, 8),
+    "regnet_x_32gf": (23, 320, 69.86, 2.0, 168),
+    "regnet_x_3_2gf": (25, 88, 26.31, 2.25, 48),
+    "regnet_x_400mf": (22, 24, 24.48, 2.54, 16),
+    "regnet_x_4gf": (23, 96, 38.65, 2.43, 40),
+    "regnet_x_600mf": (16, 48, 36.97, 2.24, 24),
+    "regnet_x_6_4gf": (17, 184, 60.83, 2.07, 56),
+    "regnet_x_800mf": (16, 56, 35.73, 2.28, 16),
+    "regnet_x_8gf": (23, 80, 49.56, 2.88, 120),
+    "regnet_y_12gf": (19, 168, 73.36, 2.37, 112),
+    "regnet_y_16gf": (18, 200, 106.23, 2.48, 112),
+    "regnet_y_1_6gf": (27, 48, 20.71, 2.65, 24),
+    "regnet_y_200mf": (13, 24, 36.44, 2.49, 8),
+    "regnet_y_32gf": (20, 232, 115.89, 2.53, 232),
+    "regnet_y_3_2gf": (21, 80, 42.63, 2.66, 24),
+    "regnet_y_400mf": (16, 48, 27.89, 2.09, 8),
+    "regnet_y_4gf": (22, 96, 31.41, 2.24, 64),
+    "regnet_y_600mf": (15, 48, 32.54, 2.32, 16),
+    "regnet_y_6_4gf": (25, 112, 33.22, 2.27, 72),
+    "regnet_y_800mf": (14, 56, 38.84, 2.4, 16),
+    "regnet_y_8gf": (17, 192, 76.82, 2.19, 56),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_published_network_follows_from_five_numbers(name):
+    *numbers, group_width = PUBLISHED[name]
+    widths, depths, complete = regnet_stages(*numbers)
+    groups = [min(group_width, width) for width in widths]  # appendix D: never above the width
+    fitted = [group_fitted(width, group, 1) for width, group in zip(widths, groups, strict=True)]
+    stages = load_network(name).stages
+    assert complete
+    assert depths == tuple(map(len, stages))
+    for stage, width, group in zip(stages, fitted, groups, strict=True):
+        assert {(block.channels, block.group_width) for block in stage} == {(width, group)}
+        assert {block.bottleneck_ratio for block in stage} == {1}
+        assert {block.se_ratio for block in stage} == {0.25 if "_y_" in name else 0}
 
 
 def test_derived_spaces():

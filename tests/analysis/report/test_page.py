@@ -109,7 +109,7 @@ def test_what_the_best_networks_time_consists_of_is_shown(run_folder):
     text = write_report(run_folder).read_text(encoding="utf-8")
     page = Page(text)
     assert "What the time of trial_1, the best network, consists of on onnxruntime:cpu" in page.text
-    assert "Most of it, 75%, goes to this: convolution 1x1." in page.text
+    assert "The largest share, 75%, goes to convolution 1x1." in page.text
     assert re.search(r"convolution 1x1\s*3\.000\s*75\.0%", page.text)
     assert "<td><b>" not in text
     shown = json.loads(as_json(read_report(run_folder), run_folder / "report.html"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -149,15 +150,11 @@ def _image_input(session: onnxruntime.InferenceSession) -> tuple[str, tuple[int,
     return inputs[0].name, (sizes[0], sizes[1], sizes[2])
 
 
-def _node_times(events: list[dict[str, Any]]) -> list[tuple[str, list[float]]]:
-    """Return the kind of each node of a profile, and its times in milliseconds."""
-    kinds: dict[str, str] = {}
-    times: dict[str, list[float]] = {}
+def _node_times(events: list[dict[str, Any]]) -> Iterator[tuple[str, str, float]]:
+    """Yield name, kind and milliseconds of each node in every run of a profile."""
     for event in events:
         if event["cat"] == "Node" and event["name"].endswith("_kernel_time"):
-            kinds[event["name"]] = _kind(event["args"])
-            times.setdefault(event["name"], []).append(event["dur"] / 1000)
-    return [(kinds[name], values) for name, values in times.items()]
+            yield event["name"], _kind(event["args"]), event["dur"] / 1000
 
 
 def _kind(node: dict[str, Any]) -> str:

@@ -68,13 +68,11 @@ class OpenVino(CpuRuntime):
         kinds = _convolutions(read)
         loaded = self.open_read(read, self.batch, PERF_COUNT=True)
         loaded.feed(noise(self.batch, loaded.shape))
-        times: dict[str, list[float]] = {}
+        times = []
         for _ in range(RUNS):
             loaded.run()
-            for name, kind, ms in loaded.profile():
-                kinds.setdefault(name, kind)
-                times.setdefault(name, []).append(ms)
-        return summed((kinds[name], values) for name, values in times.items())
+            times += [(name, kinds.get(name, kind), ms) for name, kind, ms in loaded.profile()]
+        return summed(times)
 
     def _read(self, model: bytes) -> Any:
         try:

@@ -32,16 +32,21 @@ def convolution_kind(kernel: Sequence[int], width: int, side: int) -> str:
     return f"depthwise convolution {size}" if width == 1 else f"convolution {size}"
 
 
-def summed(times: Iterable[tuple[str, Sequence[float]]]) -> dict[str, float]:
+def summed(times: Iterable[tuple[str, str, float]]) -> dict[str, float]:
     """Return the time of each kind of operator in one run, the longest first.
 
     Args:
-        times: Kind of each operator, and its time in every run, the first runs included.
+        times: Name, kind and time of each operator in every run, the first runs included.
 
     Returns:
         The sums of the operators' medians, in the unit of the times.
     """
+    kinds: dict[str, str] = {}
+    runs: dict[str, list[float]] = defaultdict(list)
+    for name, kind, time in times:
+        kinds[name] = kind
+        runs[name].append(time)
     total: dict[str, float] = defaultdict(float)
-    for kind, values in times:
-        total[kind] += median(values[min(SETTLE, len(values) - 1) :])
+    for name, values in runs.items():
+        total[kinds[name]] += median(values[min(SETTLE, len(values) - 1) :])
     return dict(sorted(total.items(), key=lambda item: -item[1]))

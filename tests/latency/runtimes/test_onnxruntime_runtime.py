@@ -6,13 +6,11 @@ import pytest
 from onnx import TensorProto
 
 from nas.errors import MixnasError, UnrunnableError
-from nas.latency.device import program_of
 from nas.latency.runtimes.base import noise
 from nas.latency.runtimes.onnxruntime_runtime import OnnxRuntime, providers
-from nas.lowering import AS_TRAINED
 from nas.machine import other_cores, usable_cores
-from nas.spec import load_network
 from tests.latency.onnx_models import model
+from tests.latency.runtimes.profiles import check_profile
 
 
 @pytest.fixture
@@ -77,13 +75,4 @@ def test_what_is_not_a_model_is_refused(runtime):
 
 
 def test_the_profile_of_a_network_names_its_operators(runtime):
-    program = program_of(load_network("mixnet_s").at(64), AS_TRAINED)
-    times = runtime.operator_ms(program)
-    convolutions = {"convolution of squeeze-and-excitation", "convolution 1x1", "convolution 3x3"}
-    depthwise = {f"depthwise convolution {k}x{k}" for k in (3, 5, 7, 9, 11)}
-    assert set(times) >= convolutions | depthwise | {"QuickGelu"}
-    assert list(times.values()) == sorted(times.values(), reverse=True)
-    run = runtime.load(program)
-    whole = min(run() for _ in range(30))
-    # Profiling takes time, too, and other processes may run; a wrong unit is a factor of 1,000.
-    assert 0.2 * whole < sum(times.values()) < 20 * whole
+    check_profile(runtime, own={"QuickGelu"})

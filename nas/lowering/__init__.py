@@ -2,6 +2,7 @@
 
 - `forms`: the forms in which a layer can be written, and the rules that choose one.
 - `folding`: the layers that are folded into the convolution before them.
+- `branches`: inverted bottlenecks as sums of one branch per kernel size.
 - `phases`: convolutions with large kernels as sums of convolutions with small ones.
 - `rewrite`: rewriting a layer tree and its weights in the chosen forms.
 
@@ -9,6 +10,7 @@ Everything here works on layer trees and arrays; `nas.torch_model.lower_module` 
 module.
 """
 
+from nas.lowering.branches import SumOfBranches
 from nas.lowering.forms import (
     AS_TRAINED,
     BLOCK,
@@ -40,6 +42,7 @@ __all__ = [
     "FormChoice",
     "MergeAll",
     "Preference",
+    "SumOfBranches",
     "can_be_padded",
     "candidates",
     "default_form",

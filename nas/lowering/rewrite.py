@@ -8,6 +8,7 @@ efficient memory layouts. The same function can be written as one convolution:
 - Parallel 1x1 convolutions are equivalent to one grouped 1x1 convolution if all slices have the
   same size, and always to one dense 1x1 convolution with a block-diagonal matrix.
 - A convolution with a large kernel is equivalent to a sum of convolutions with small ones.
+- An inverted bottleneck without SE is equivalent to a sum of one branch per kernel size.
 - Batch normalization after a convolution can be folded into its weights and bias, and so can a
   learned factor for every channel (see `nas.lowering.folding`).
 - Dropout does nothing in a network that is no longer trained.
@@ -19,8 +20,8 @@ forms by measurement. This module works on layer trees and arrays and does not n
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -49,6 +50,14 @@ from nas.ir import (
     nested,
     out_shape,
 )
+from nas.lowering.branches import (
+    PARTS,
+    InBranches,
+    SumOfBranches,
+    Weights,
+    has_branches,
+    sum_of_branches,
+)
 from nas.lowering.folding import Folded, affine, foldable
 from nas.lowering.forms import (
     MERGE_ALL,
@@ -59,8 +68,6 @@ from nas.lowering.forms import (
     can_be_phased,
 )
 from nas.lowering.phases import Phase, phases
-
-Weights = Mapping[str, np.ndarray]
 
 
 def lower(
@@ -113,6 +120,7 @@ class _Lowering:
         self.folded = {path for layers in self.folds.values() for _, path in layers}
         self.weights = weights
         self.choose = choose
+        self.sums = isinstance(choose, SumOfBranches)
         self.out: dict[str, np.ndarray] = {}
 
     def node(self, node: Node, shape: Shape, path: str) -> tuple[Node, Shape]:
@@ -139,11 +147,42 @@ class _Lowering:
 
     def _in_turn(self, node: Seq | Residual, shape: Shape, path: str) -> tuple[Node, Shape]:
         children: list[tuple[str, Node]] = []
-        for name, child in node.children:
-            lowered, shape = self.node(child, shape, _join(path, name))
+        left = list(node.children)
+        while left:
+            if self.sums and has_branches(left[:PARTS]):
+                name, _ = left[1]
+                lowered, shape = self._sum_of_branches(left[:PARTS], shape, path)
+                del left[:PARTS]
+            else:
+                name, child = left.pop(0)
+                lowered, shape = self.node(child, shape, _join(path, name))
             if not (isinstance(lowered, Seq) and not lowered.children):  # nothing is left of it
                 children.append((name, lowered))
         return nested(type(node)(tuple(children))), shape
+
+    def _sum_of_branches(
+        self, parts: list[tuple[str, Node]], shape: Shape, path: str
+    ) -> tuple[Node, Shape]:
+        """Lower three parts of a block as a sum with the name of the second (see `branches`)."""
+        inner = copy.copy(self)
+        inner.choose, inner.out = InBranches(self.choose), {}
+        lowered: list[Seq] = []
+        paths: list[str] = []
+        for name, part in parts:
+            node, shape = inner.node(part, shape, _join(path, name))
+            assert isinstance(node, Seq)
+            lowered.append(node)
+            paths.append(_join(_join(path, name), node.children[0][0]))
+        middle = parts[1][1]
+        assert isinstance(middle, Seq)
+        mix = middle.children[0][1]
+        assert isinstance(mix, MixConv)
+        channels = [conv.out_channels for conv in mix.convs]
+        weights = None if self.weights is None else inner.out
+        summed, written = sum_of_branches(lowered, paths, channels, weights)
+        into = _join(path, parts[1][0])
+        self.out |= {f"{into}.{name}": value for name, value in written.items()}
+        return summed, shape
 
     def _side_by_side(self, node: Branches, shape: Shape, path: str) -> tuple[Node, Shape]:
         inputs = branch_inputs(node, shape)

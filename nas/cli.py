@@ -28,6 +28,7 @@ from rich.text import Text
 from nas.errors import MixnasError
 from nas.imports import missing_package, own_packages_first, set_library_defaults
 from nas.progress import ProgressLines
+from nas.units import LARGEST_BATCH, MOST_THREADS
 
 JSON_HELP = "Print JSON instead of a table."
 # What moves the cursor, rewrites what was printed, reorders text or cannot be encoded. Line breaks
@@ -38,10 +39,16 @@ _CONTROLS = re.compile(
 Threads = Annotated[
     int | None,
     typer.Option(
-        min=1, max=1024, metavar="N", help="Number of runtime threads. [one per usable core]"
+        min=1,
+        max=MOST_THREADS,
+        metavar="N",
+        help="Number of runtime threads. [one per usable core]",
     ),
 ]
-Batch = Annotated[int, typer.Option(min=1, max=4096, metavar="N", help="Number of images per run.")]
+Batch = Annotated[
+    int,
+    typer.Option(min=1, max=LARGEST_BATCH, metavar="N", help="Number of images per run."),
+]
 Precision = Annotated[
     str,
     typer.Option(
@@ -63,6 +70,22 @@ INTERVAL_HELP = (
     "down meanwhile."
 )
 Interval = Annotated[str, typer.Option(metavar="TIME", help=INTERVAL_HELP)]
+DeviceThreads = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=MOST_THREADS,
+        metavar="N",
+        help="Threads of the device's runtime while latency is measured. [one per usable core]",
+    ),
+]
+DeviceBatch = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=LARGEST_BATCH, metavar="N", help="Images per run while latency is measured. [1]"
+    ),
+]
+DeviceInterval = Annotated[str | None, typer.Option(metavar="TIME", help=f"{INTERVAL_HELP} [none]")]
 ImagesPerClass = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Most images of each class to use. [all]")
 ]

@@ -165,9 +165,10 @@ def fit(
     """Fit a latency predictor for a device: measure networks of a space, fit, validate and save.
 
     Searches of the space on the device then predict the latency of each candidate and measure the
-    Pareto front at the end. Searches use all cores, batch size 1 and fp32; a predictor fitted under
-    other conditions can only be used from Python. Give --interval to both or to neither. After an
-    interruption, the same command continues with the measurements made so far.
+    Pareto front at the end. Give them the same conditions: --threads and --batch are called
+    --device-threads and --device-batch there. Searches measure the lowered form in fp32; predictors
+    of others can only be used from Python. After an interruption, the same command continues with
+    the measurements made so far.
     """
     from nas.latency import open_device
     from nas.latency.conditions import measurement_settings
@@ -196,7 +197,7 @@ def fit(
         )
     path = predictor.save()
     kept.clear()
-    card, learned = predictor.card, len(predictor.latencies_ms)
+    card, learned = predictor.card, len(predictor.observations)
     low, high = predictor.range_ms
     assert card is not None
     if json:

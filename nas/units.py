@@ -9,6 +9,10 @@ from nas.errors import MixnasError
 
 GIBIBYTE = 1 << 30
 """Bytes of a GiB."""
+MOST_THREADS = 1_024
+"""The most threads of a runtime that measures."""
+LARGEST_BATCH = 4_096
+"""The most images in one run of a measurement."""
 LONGEST_INTERVAL_MS = 10_000.0
 """The longest pause before the runs of a measurement, in milliseconds (see `parse_interval`)."""
 

@@ -77,7 +77,8 @@ def test_a_predictor_is_made_and_saved(here, tmp_path, monkeypatch):
     assert card["conditions"]["device"] == "nas.testing.fakes:InstantDevice"
     (saved,) = (tmp_path / "cache" / "predictors").iterdir()
     assert card["path"] == str(saved)
-    learned = json.loads(saved.read_text())["latencies_ms"]
+    observed = json.loads(saved.read_text())["observations"]
+    learned = [one["latency_ms"] for one in observed]
     assert len(learned) == 12
     assert card["range_ms"] == [min(learned), max(learned)]
     assert list((tmp_path / "cache" / "latencies").iterdir()) == []  # nothing is left to continue

@@ -1,12 +1,16 @@
 """Accuracy of a latency predictor, fitted within minutes, on unseen networks.
 
     python -m experiments.benchmarks.latency_predictor [--device onnxruntime:cpu] [--networks 100]
-                                                       [--fresh 100] [--seed 0] [--record]
+                                                       [--fresh 100] [--seed 0] [--keep]
+                                                       [--record]
 
 Training networks are chosen as by `python -m nas.device fit`; test networks are drawn as in a
 search, half of them from the whole space and half with MAdds within 5% of its median, where MAdds
 are uninformative. The Spearman correlation of MAdds alone and the error of repeated measurements of
 the same networks are printed for comparison.
+
+With ``--keep``, latencies are kept in the cache: after an interruption the same command goes on,
+and a changed predictor is judged on the same measurements, until the device is examined again.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from __future__ import annotations
 import argparse
 import random
 import time
+from collections import Counter
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -22,8 +27,9 @@ from scipy.stats import spearmanr
 from experiments.benchmarks.common import record
 from nas.cost import count
 from nas.latency import MeasurementSettings, open_device
-from nas.latency.prediction.fitting import draw, fit_predictor, measure_all
-from nas.latency.prediction.predictor import BAND, error_card, network_features
+from nas.latency.prediction.fitting import check_predictor, draw, fit_predictor, measure_all
+from nas.latency.prediction.kept import KeptLatencies
+from nas.latency.prediction.predictor import BAND, space_digest
 from nas.limits import Limit
 from nas.space import load_space
 
@@ -38,6 +44,7 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=100)
     parser.add_argument("--fresh", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", action="store_true", help="keep and reuse measured latencies")
     parser.add_argument("--record", action="store_true", help="write experiments/results/")
     arguments = parser.parse_args()
     space, device = (
@@ -47,25 +54,28 @@ def main() -> None:
     rng = random.Random(arguments.seed)
     device.prepare()
 
+    kept, twice = None, None
+    if arguments.keep:
+        kept = KeptLatencies(device, f"benchmark {space_digest(space)}")
+        twice = KeptLatencies(device, f"benchmark, repeated {space_digest(space)}")
+
     started = time.perf_counter()
-    predictor = fit_predictor(device, space, arguments.networks, rng)
+    predictor = fit_predictor(device, space, arguments.networks, rng, kept=kept)
     seconds = time.perf_counter() - started
 
     typical = np.median([count(spec).madds for spec in draw(space, 200, rng)])
     band = [Limit("madds", typical * (1 - BAND), typical * (1 + BAND))]
     fresh = draw(space, arguments.fresh - arguments.fresh // 2, rng)
     fresh += draw(space, arguments.fresh // 2, rng, band)
-    pairs = measure_all(device, fresh)
+    pairs = measure_all(device, fresh, kept=kept)
     fresh, measured = [spec for spec, _ in pairs], [latency for _, latency in pairs]
     latencies = np.array([latency.steady_ms for latency in measured])
     madds = np.array([count(spec).madds for spec in fresh])
-    choice, conditions = device.form_choice(), device.conditions
-    features = [network_features(spec, choice, conditions) for spec in fresh]
-    predicted = predictor.predict_ms(features)
-    card = error_card(predicted, latencies, madds)
+    card = check_predictor(predictor, device, pairs)
     inside = np.abs(madds / np.median(madds) - 1) <= BAND
 
-    again = np.array([latency.steady_ms for _, latency in measure_all(device, fresh[:REPEATS])])
+    repeated = measure_all(device, fresh[:REPEATS], kept=twice)
+    again = np.array([latency.steady_ms for _, latency in repeated])
     repeat = np.abs(again / latencies[:REPEATS] - 1)
     rows = {
         "networks": arguments.networks,
@@ -83,25 +93,26 @@ def main() -> None:
         ),
         "repeated_mean_difference": round(float(repeat.mean()), 4),
         "repeated_within_5": float((repeat <= 0.05).mean()),
-        "noisy_to_learn_from": sum(one < 1 for one in predictor.trust),
+        "noisy_to_learn_from": sum(one.trust < 1 for one in predictor.observations),
+        "forms": dict(Counter(latency.form for latency in measured).most_common()),
         "noisy_fresh": sum(bool(latency.noise) for latency in measured),
     }
     for name, value in rows.items():
         print(f"{name:32} {value}")
     curve = {}
     for number in CURVE:
-        fewer = replace(
-            predictor,
-            features=predictor.features[:number],
-            latencies_ms=predictor.latencies_ms[:number],
-            trust=predictor.trust[:number],
-        )
-        part = error_card(fewer.predict_ms(features), latencies, madds)
+        fewer = replace(predictor, observations=predictor.observations[:number])
+        part = check_predictor(fewer, device, pairs)
         curve[number] = {"within_5": part.within_5, "within_10": part.within_10}
         print(f"from {number} networks: {part.within_5:.0%} within 5%, {part.within_10:.0%} in 10%")
     record(
         f"latency_predictor_{arguments.device.replace(':', '_').replace('/', '_')}",
-        {"conditions": asdict(conditions), **rows, "from_fewer": curve, "errors": card.errors},
+        {
+            "conditions": asdict(device.conditions),
+            **rows,
+            "from_fewer": curve,
+            "errors": card.errors,
+        },
         "onnxruntime",
         "scipy",
         write=arguments.record,

@@ -186,7 +186,7 @@ def milliseconds(times: np.ndarray, base: np.ndarray) -> float:
 def deployed(device: LocalDevice, spec: NetworkSpec) -> tuple[dict[str, TimedRun], str]:
     """Return a network as trained and as deployed, ready to run, and the name of its form."""
     forms = network_forms(spec, device.profile)
-    best, run = fastest_form(forms, device.runtime.load)
+    (best, _), run = fastest_form(forms, device.runtime.load)
     trained = run if best is forms[0] else device.runtime.load(forms[0].program)
     return {"trained": trained, "deployed": run}, best.name
 

@@ -28,8 +28,9 @@ from nas.train.settings import NETWORK, SETTINGS, SUPERNET, WEIGHTS
 if TYPE_CHECKING:
     from nas.export.base import Export
     from nas.export.int8.request import Int8Request
+    from nas.export.registry import Format
     from nas.export.trained import TrainedModel
-    from nas.latency.conditions import Precision
+    from nas.latency.conditions import MeasurementSettings, Precision
 
 CHECKED_IMAGES = 16
 
@@ -75,9 +76,11 @@ def export(
         typer.Option(
             metavar="DEVICE",
             help="Device on which the network's fastest form is found (with --lowered), and that "
-            "int8 is timed on. [a form that suits the format; this machine]",
+            "the file, or int8, is timed on. [a form that suits the format; this machine]",
         ),
     ] = None,
+    threads: cli.DeviceThreads = None,
+    interval: cli.DeviceInterval = None,
     calibration: Annotated[
         int | None,
         typer.Option(
@@ -120,11 +123,12 @@ def export(
     _refuse_in_the_way(files, force, _sources(network, weights))
     used = data if weights is None or not weights.startswith(SUPERNET) else None
     _refuse_without_effect(file_format, lowered, device, calibration, max_loss, used)
+    settings = _settings(chosen, device, threads, interval)
     chosen.writer()
     from nas.export.writing import write_export
 
     named = device is not None
-    timed = ExportDevice(chosen, device, lowered) if named or chosen.int8 else None
+    timed = ExportDevice(chosen, device, lowered, settings) if named or chosen.int8 else None
     found = _find(network, weights, data)
     if chosen.int8:
         request = _request(found.trained, data, calibration, max_loss)
@@ -163,7 +167,9 @@ def export(
             cli.print_text(f"{facts['bflops']:.3f} BFLOPs, as darknet counts convolutions")
         if chosen.int8:
             show_int8(facts["int8"], f"{trained.spec.name or path.name}: {file_format}")
-    for remark in _remarks(prepared, facts):
+    untimed = named and not chosen.int8 and "file_latency" not in facts
+    remarks = [f"{device} takes no files of this format, so it was not timed"] if untimed else []
+    for remark in _remarks(prepared, facts, remarks):
         cli.error_console().print(remark, soft_wrap=True)
 
 
@@ -215,9 +221,10 @@ def _refuse_without_effect(
 ) -> None:
     """Refuse options that have no effect on a format."""
     chosen = find_format(file_format)
-    if device is not None and not lowered and not chosen.int8:
+    if device is not None and not (lowered or chosen.int8 or chosen.model_format):
         raise MixnasError(
-            f"--device {device} only has an effect with --lowered; give both or neither"
+            f"--device {device} has no effect, since no device takes files of --format "
+            f"{file_format}; leave it out"
         )
     if lowered and not chosen.lowers:
         raise MixnasError(f"--format {file_format} has no lowered networks; leave out --lowered")
@@ -231,6 +238,23 @@ def _refuse_without_effect(
                 f"{option} {value} only has an effect on int8 formats, such as onnx-int8; leave it "
                 "out"
             )
+
+
+def _settings(
+    chosen: Format, device: str | None, threads: int | None, interval: str | None
+) -> MeasurementSettings:
+    """Return how latency is measured.
+
+    Raises:
+        MixnasError: If no latency is measured, or the interval is not a time or is too long.
+    """
+    from nas.latency.conditions import measurement_settings
+
+    given = {"--threads": threads, "--interval": interval}
+    for option, value in given.items():
+        if value is not None and device is None and not chosen.int8:
+            raise MixnasError(f"{option} {value} only has an effect with --device; leave it out")
+    return measurement_settings(threads, 1, "fp32", lowered=True, interval=interval or "0ms")
 
 
 def _request(
@@ -279,9 +303,9 @@ def _path_for(network: str, suffix: str) -> Path:
     return path.with_name(f"{path.name}{suffix}")  # a dot in a name such as v1.2 begins no suffix
 
 
-def _remarks(export: Export, facts: Mapping[str, Any]) -> list[str]:
+def _remarks(export: Export, facts: Mapping[str, Any], others: Iterable[str]) -> list[str]:
     found = export.trained
-    remarks = [*found.remarks, *accuracy_remarks(facts)]
+    remarks = [*found.remarks, *accuracy_remarks(facts), *others]
     if found.weights is None:
         remarks.append("the weights are random; use --weights FILE to export trained ones")
     if export.int8 is not None:

@@ -82,12 +82,14 @@ class Written:
         check: Refuses outputs that differ from torch's.
         facts: What else there is to tell about the files, for the JSON file beside them.
         model: Returns what was written as the format's runtimes take it; None if there are none.
+        read: Returns what was written as its runtime has read it, if it takes no bytes.
     """
 
     run: Run
     check: Callable[[Parity], None] = Parity.check
     facts: Mapping[str, Any] = field(default_factory=dict)
     model: Callable[[], bytes] | None = None
+    read: Callable[[], Any] | None = None
 
 
 Writer = Callable[[Export, Path], Written]

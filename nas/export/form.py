@@ -7,7 +7,7 @@ from typing import Any
 
 from nas.export.device import ExportDevice
 from nas.export.timing import latency_facts, noise_remark
-from nas.latency.conditions import MeasurementSettings, Precision
+from nas.latency.conditions import Precision
 from nas.lowering import FormChoice
 from nas.spec import NetworkSpec
 
@@ -61,7 +61,7 @@ def export_form(
         return ExportForm()
     if device is None:
         return ExportForm(SIMPLE_RULES[rule], {"form": rule})
-    opened = device.opened(MeasurementSettings(precision=precision))
+    opened = device.opened(precision)
     latency = opened.measure(spec)
     form = latency.form or BY_LAYER  # devices of users may know no other
     facts = {**latency_facts(latency), "form": form}

@@ -112,6 +112,7 @@ FORMATS = {
         "nas.export.writers.openvino_file",
         "OpenVINO's own files (IR)",
         extra="openvino",
+        model_format="openvino",
     ),
     "onnx-int8": Format(
         (".onnx",),

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.export.device import ExportDevice
-from nas.latency import LocalDevice, MeasurementSettings
+from nas.latency import LocalDevice
 from nas.spec import NetworkSpec
 
 if TYPE_CHECKING:
     from nas.export.base import Written
     from nas.latency.conditions import Latency
+    from nas.latency.runtimes.base import TimedRun
 
 _FIGURES = ("device", "runtime", "machine", "threads", "median_ms", "steady_ms", "noise")
 
@@ -36,17 +37,37 @@ def file_latency(device: ExportDevice, written: Written, spec: NetworkSpec) -> d
         spec: The network.
 
     Returns:
-        The latency; nothing if the device is not a runtime of this machine that takes the format.
+        The latency; nothing if the device takes no files of the format.
     """
-    opened = device.opened(MeasurementSettings())
-    if not isinstance(opened, LocalDevice) or written.model is None:
-        return {}
-    runtime = opened.runtime
-    if runtime.model_format != device.file_format.model_format:
-        return {}
-    model = written.model()
-    latency = opened.time(lambda: runtime.load_model(model), spec.input.resolution, None)
-    return {"file_latency": latency_facts(latency)}
+    latency = _latency(device, written, spec)
+    return {} if latency is None else {"file_latency": latency_facts(latency)}
+
+
+def _latency(device: ExportDevice, written: Written, spec: NetworkSpec) -> Latency | None:
+    from nas.latency.remote.device import RemoteDevice
+
+    opened = device.opened(lowered=device.lowered)
+    file_format = device.file_format.model_format
+    if isinstance(opened, RemoteDevice):
+        if written.model is None or opened.model_format != file_format:
+            return None
+        return opened.measure_model(written.model(), spec)
+    if not isinstance(opened, LocalDevice):  # code of the user's takes networks, not files
+        return None
+    load = _loader(opened.runtime, file_format, written)
+    return None if load is None else opened.time(load, spec.input.resolution, None)
+
+
+def _loader(
+    runtime: Any, file_format: str | None, written: Written
+) -> Callable[[], TimedRun] | None:
+    """Return what makes a file ready to run; None if the runtime does not take it."""
+    model, read = written.model, written.read
+    if model is not None and runtime.model_format == file_format:
+        return lambda: runtime.load_model(model())
+    if read is not None and getattr(runtime, "own_format", None) == file_format:
+        return lambda: runtime.load_read(read())
+    return None
 
 
 def latency_sentence(path: Path, latency: Mapping[str, Any]) -> str:

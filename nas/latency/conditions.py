@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field
@@ -11,10 +12,11 @@ from pydantic.dataclasses import dataclass
 
 from nas.document import digest
 from nas.errors import MixnasError, unknown
-from nas.units import LONGEST_INTERVAL_MS, parse_interval
+from nas.units import LARGEST_BATCH, LONGEST_INTERVAL_MS, MOST_THREADS, parse_interval
 
 Precision = Literal["fp32", "int8"]
 _CONFIG = ConfigDict(extra="forbid")
+_MOST_FORMS = 16  # that an agent may tell
 _Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Interval = Annotated[float, Field(ge=0, le=LONGEST_INTERVAL_MS)]
 """Length of the pause before each run, in milliseconds."""
@@ -33,11 +35,15 @@ class MeasurementSettings:
         interval_ms: Length of the pause before each run, in milliseconds.
     """
 
-    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
-    batch: Annotated[int, Field(ge=1, le=4096)] = 1
+    threads: Annotated[int, Field(ge=1, le=MOST_THREADS)] | None = None
+    batch: Annotated[int, Field(ge=1, le=LARGEST_BATCH)] = 1
     precision: Precision = "fp32"
     lowered: bool = True
     interval_ms: Interval = 0.0
+
+
+USUAL = MeasurementSettings()
+"""The settings with which a device measures if nothing else is asked for."""
 
 
 def measurement_settings(
@@ -139,6 +145,8 @@ class Latency(Conditions):
         when: UTC time.
         form: Name of the form in which a lowered network was measured, the fastest of a few (see
             `nas.latency.deployment`); empty if it was not chosen.
+        forms_ms: Times of these few by name, in milliseconds, as they were compared before the
+            measurement: rough, and at the machine's speed at that moment. Use their ratios.
     """
 
     median_ms: _Milliseconds
@@ -154,6 +162,9 @@ class Latency(Conditions):
     source: Literal["measured", "predicted"]
     when: str
     form: str = ""
+    forms_ms: Annotated[dict[str, _Milliseconds], Field(max_length=_MOST_FORMS)] = (
+        dataclasses.field(default_factory=dict)
+    )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain data."""
@@ -163,6 +174,11 @@ class Latency(Conditions):
     def from_dict(data: dict[str, Any]) -> Latency:
         """Return the latency that `to_dict` wrote."""
         return Latency(**data)
+
+    def chosen_among(self, form: str, times_ms: Mapping[str, float]) -> Latency:
+        """Return the latency with the name of the form that was measured, and the times of all."""
+        times = {name: round(ms, 4) for name, ms in times_ms.items()}
+        return dataclasses.replace(self, form=form, forms_ms=times)
 
     @property
     def conditions(self) -> Conditions:

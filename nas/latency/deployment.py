@@ -17,7 +17,15 @@ from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import medians_in_turns, refined, warm_up
 from nas.latency.runtimes.base import Program, TimedRun
 from nas.latency.weights import realistic_weights
-from nas.lowering import AS_TRAINED, MERGE_ALL, PHASED, PHASED_SLICES, FormChoice, lower
+from nas.lowering import (
+    AS_TRAINED,
+    MERGE_ALL,
+    PHASED,
+    PHASED_SLICES,
+    FormChoice,
+    SumOfBranches,
+    lower,
+)
 from nas.spec import NetworkSpec
 
 TRAINED = "as trained"
@@ -29,6 +37,9 @@ SIMPLE_RULES: Mapping[str, FormChoice] = {
     "slices with phases": PHASED_SLICES,
 }
 """Rules that need no measurement of layers, by name."""
+
+BRANCHES = "branches"
+"""Name of the rule by layer with blocks as sums of branches, where they can be."""
 
 WARM_SECONDS = 0.2
 SCREENING_ROUNDS = 2
@@ -52,9 +63,22 @@ class NetworkForm(NamedTuple):
     program: Program
 
 
-def rule_named(name: str, profile: DeviceProfile) -> FormChoice:
-    """Return the rule of a name in `Latency.form`; the device's profile for all other names."""
-    return SIMPLE_RULES.get(name, profile)
+class ChosenForm(NamedTuple):
+    """The form of a network that was chosen by measurement.
+
+    Attributes:
+        form: The form.
+        times_ms: Times of all forms that can be run, by name, in milliseconds; only rough ones of
+            forms that are clearly slower.
+    """
+
+    form: NetworkForm
+    times_ms: Mapping[str, float]
+
+
+def rule_named(name: str, by_layer: FormChoice) -> FormChoice:
+    """Return the rule of a name in `Latency.form`; the one by layer for all other names."""
+    return SumOfBranches(by_layer) if name == BRANCHES else SIMPLE_RULES.get(name, by_layer)
 
 
 def network_forms(spec: NetworkSpec, profile: DeviceProfile) -> list[NetworkForm]:
@@ -64,7 +88,7 @@ def network_forms(spec: NetworkSpec, profile: DeviceProfile) -> list[NetworkForm
     """
     rules: dict[str, FormChoice] = {TRAINED: AS_TRAINED, BY_LAYER: profile}
     if profile.findings:
-        rules |= SIMPLE_RULES
+        rules |= {**SIMPLE_RULES, BRANCHES: SumOfBranches(profile)}
     tree, shape = spec.tree(), spec.in_shape
     weights = realistic_weights(tree)
     found: dict[str, NetworkForm] = {}
@@ -76,8 +100,8 @@ def network_forms(spec: NetworkSpec, profile: DeviceProfile) -> list[NetworkForm
 
 def fastest_form(
     forms: list[NetworkForm], load: Callable[[Program], TimedRun]
-) -> tuple[NetworkForm, TimedRun]:
-    """Time the forms of a network in turns, and return the fastest, ready to run.
+) -> tuple[ChosenForm, TimedRun]:
+    """Time the forms of a network in turns, and return the fastest, also ready to run.
 
     Args:
         forms: The forms; as trained first.
@@ -91,13 +115,13 @@ def fastest_form(
     for form in forms[1:]:
         with suppress(UnrunnableError):
             runs[form.name] = load(form.program)
-    best = fastest_of(forms, lambda names: _times({n: runs[n] for n in names if n in runs}))
-    return best, runs[best.name]
+    chosen = fastest_of(forms, lambda names: _times({n: runs[n] for n in names if n in runs}))
+    return chosen, runs[chosen.form.name]
 
 
 def fastest_of(
     forms: Sequence[NetworkForm], time: Callable[[Sequence[str]], Mapping[str, float]]
-) -> NetworkForm:
+) -> ChosenForm:
     """Return the fastest form of a network.
 
     Args:
@@ -110,7 +134,7 @@ def fastest_of(
     trained, *others = forms
     times = time([form.name for form in forms]) if others else {}
     if trained.name not in times:
-        return trained
+        return ChosenForm(trained, times)
     best = trained
     for form in others:
         if _worthwhile(form, best, times):
@@ -120,7 +144,8 @@ def fastest_of(
         # timed again beside the network as trained, it has no advantage of that kind.
         again = time([trained.name, best.name])
         best = best if _worthwhile(best, trained, again) else trained
-    return best
+        times = {**times, **again}
+    return ChosenForm(best, times)
 
 
 def _worthwhile(form: NetworkForm, before: NetworkForm, times: Mapping[str, float]) -> bool:

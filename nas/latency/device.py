@@ -15,7 +15,7 @@ import numpy as np
 
 from nas.errors import MixnasError, UnrunnableError
 from nas.latency.conditions import Conditions, Latency, MeasurementSettings, utc_now
-from nas.latency.deployment import TRAINED, NetworkForm, fastest_form, network_forms
+from nas.latency.deployment import TRAINED, ChosenForm, NetworkForm, fastest_form, network_forms
 from nas.latency.parity import check_outputs, tolerance
 from nas.latency.profile import DeviceProfile, Finding, load_profile
 from nas.latency.protocol import Effort, Timing, remarks, time_in_turns
@@ -270,16 +270,15 @@ class LocalDevice:
         if not self.settings.lowered:
             program = program_of(spec, None)
             return self.time(lambda: self.runtime.load(program), spec.input.resolution, effort)
-        name = ""
+        chosen: list[ChosenForm] = []
 
         def load() -> TimedRun:
-            nonlocal name
             form, run = fastest_form(network_forms(spec, self.profile), self.runtime.load)
-            name = form.name
+            chosen.append(form)
             return run
 
         latency = self.time(load, spec.input.resolution, effort)
-        return dataclasses.replace(latency, form=name)
+        return latency.chosen_among(chosen[-1].form.name, chosen[-1].times_ms)
 
     def operator_ms(self, spec: NetworkSpec) -> dict[str, float]:
         """See `ProfilingDevice`."""
@@ -289,7 +288,7 @@ class LocalDevice:
         forms = network_forms(spec, self.profile) if self.settings.lowered else [trained]
         with self._measuring():
             best, _ = fastest_form(forms, self.runtime.load)
-            return self.runtime.operator_ms(best.program)
+            return self.runtime.operator_ms(best.form.program)
 
     def check_timm(self, network: TimmNetwork) -> None:
         """See `TimmDevice`."""

@@ -135,9 +135,9 @@ def search(
             f"[{default_of('latency')}]",
         ),
     ] = None,
-    interval: Annotated[
-        str | None, typer.Option(metavar="TIME", help=f"{cli.INTERVAL_HELP} [none]")
-    ] = None,
+    device_threads: cli.DeviceThreads = None,
+    device_batch: cli.DeviceBatch = None,
+    interval: cli.DeviceInterval = None,
     reference: Annotated[
         list[str] | None,
         typer.Option(
@@ -267,6 +267,8 @@ def search(
         "objective": objective,
         "target": target,
         "latency": latency,
+        "device_threads": device_threads,
+        "device_batch": device_batch,
         "interval": None if interval is None else parse_interval(interval),
         "references": _references(reference),
         "trials": trials,
@@ -315,9 +317,7 @@ def _limits(budget: str | None, texts: list[str] | None) -> dict[str, str] | Non
 
 
 def _references(names: list[str] | None) -> list[str] | None:
-    if names is None:
-        return None
-    return [] if names == ["none"] else names
+    return names and [name for name in names if name != "none"]
 
 
 def _settings(

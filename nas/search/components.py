@@ -136,7 +136,7 @@ class SearchComponents:
         if config.latency == "measured":
             return None
         try:
-            predictor = load_predictor(each.device, self.space, config.space)
+            predictor = load_predictor(each.device, self.space, config.space, _settings_of(config))
         except MixnasError as error:
             if config.latency == "predicted":
                 raise
@@ -168,7 +168,7 @@ class SearchComponents:
                     self.space,
                     each.device.form_choice(),
                     each.device.conditions,
-                    None if each.predictor is None else each.predictor.model,
+                    each.predictor,
                 ),
                 tuple(each.limits),
                 latency_attribute(each.name, config.devices),
@@ -269,8 +269,15 @@ def _open_devices(
     )
 
 
+def _settings_of(config: SearchConfig) -> MeasurementSettings:
+    """Return how latency is measured in a search."""
+    return MeasurementSettings(
+        threads=config.device_threads, batch=config.device_batch, interval_ms=config.interval
+    )
+
+
 def _open_device(name: str, config: SearchConfig) -> Device:
-    settings = MeasurementSettings(interval_ms=config.interval)
+    settings = _settings_of(config)
     if config.ray is None:
         return open_device(name, settings)
     from nas.executors.ray_cluster import cluster_device

@@ -15,7 +15,7 @@ from nas import defaults
 from nas.document import Document, read_document, validate
 from nas.errors import MixnasError
 from nas.imports import looks_like_import
-from nas.units import LONGEST_INTERVAL_MS
+from nas.units import LARGEST_BATCH, LONGEST_INTERVAL_MS, MOST_THREADS
 
 AtLeastOne = Annotated[int, Field(ge=1, le=1_000_000)]
 
@@ -82,6 +82,9 @@ class SearchConfig:
         threads: Threads of each training process.
         objective: What the search optimizes.
         target: Latency that a reward aims at, as written on the command line.
+        device_threads: Threads of a device's runtime while latency is measured; None for one per
+            usable core.
+        device_batch: Images per run of a measurement.
         interval: Length of the pause before each run of a measurement, in milliseconds.
         latency: ``measured``, ``predicted``, or ``auto``: predicted if a predictor fits.
         storage: URL of the study's storage, without a password; None for ``study.db``.
@@ -123,6 +126,8 @@ class SearchConfig:
     gpus: Annotated[float, Field(ge=0)] | None = None
     confirm: Annotated[int, Field(ge=0)] | None = None
     retrain: str = ""
+    device_threads: Annotated[int, Field(ge=1, le=MOST_THREADS)] | None = None
+    device_batch: Annotated[int, Field(ge=1, le=LARGEST_BATCH)] = 1
     interval: Annotated[float, Field(ge=0, le=LONGEST_INTERVAL_MS)] = 0.0
     latency: Literal["auto", "measured", "predicted"] = "auto"
     command: str = ""

@@ -204,11 +204,15 @@ class InstantDevice:
     conditions = CONDITIONS
 
     def __init__(self, settings: MeasurementSettings | None = None) -> None:
-        """Take the settings, of which interval and precision are told, and make no difference."""
+        """Take the settings, which are told as conditions, and make no difference."""
         self.settings = settings
         if settings is not None:
             self.conditions = dataclasses.replace(
-                CONDITIONS, interval_ms=settings.interval_ms, precision=settings.precision
+                CONDITIONS,
+                threads=settings.threads or CONDITIONS.threads,
+                batch=settings.batch,
+                interval_ms=settings.interval_ms,
+                precision=settings.precision,
             )
 
     def prepare(self, step: Step | None = None) -> None:

@@ -91,8 +91,22 @@ def test_the_deployed_form_is_written(command, refused, tmp_path):
     kinds = {node.op_type for node in onnx.load(tmp_path / "low.onnx").graph.node}
     assert "Split" not in kinds
     assert "BatchNormalization" not in kinds
-    error = refused("nas.export", "mixnet_s", "--device", "onnxruntime:cpu", "--out", "b.onnx")
-    assert "--device onnxruntime:cpu only has an effect with --lowered" in error
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ("--device", "onnxruntime:cpu", "--format", "timm"),
+            "no device takes files of --format t",
+        ),
+        (("--threads", "2"), "--threads 2 only has an effect with --device; leave it out"),
+        (("--interval", "8ms"), "--interval 8ms only has an effect with --device; leave it out"),
+        (("--device", "onnxruntime:cpu", "--interval", "1h"), "'1h' is not a time"),
+    ],
+)
+def test_options_of_the_device_without_effect_are_refused(refused, words, message):
+    assert message in refused("nas.export", "mixnet_s", *words)
 
 
 def test_int8_is_judged_beside_fp32(here, refused, instant, tmp_path):

@@ -5,12 +5,13 @@ from typing import ClassVar
 import pytest
 
 from nas.errors import MixnasError
-from nas.export.device import FILES, ExportDevice
+from nas.export.device import ExportDevice
 from nas.export.registry import FORMATS, find_format
 from nas.latency import LocalDevice, MeasurementSettings
 from nas.latency.remote.device import RemoteDevice
 from nas.testing.fakes import InstantDevice
 
+FILES = MeasurementSettings(lowered=False)
 INT8 = find_format("onnx-int8")
 
 
@@ -45,7 +46,7 @@ def opened(monkeypatch):
 def test_a_device_is_opened_once_for_each_of_its_settings(opened):
     device = ExportDevice(FORMATS["onnx"], "fake:cpu", lowered=True)
     for _ in range(2):
-        device.opened(MeasurementSettings())
+        device.opened()
     assert opened == [("fake:cpu", MeasurementSettings())]
     device = ExportDevice(INT8, "fake:cpu", lowered=True)
     settings = [MeasurementSettings(precision=precision) for precision in ("fp32", "int8")]
@@ -54,6 +55,16 @@ def test_a_device_is_opened_once_for_each_of_its_settings(opened):
     assert device.elsewhere("int8").settings.precision == "int8"
     device.ask()
     assert opened[1:] == expected
+
+
+def test_it_measures_as_it_is_told(opened):
+    told = MeasurementSettings(threads=1, interval_ms=200.0)
+    device = ExportDevice(INT8, "fake:cpu", lowered=True, settings=told)
+    device.ask()
+    assert {(each.threads, each.interval_ms) for _, each in opened} == {(1, 200.0)}
+    assert {(each.precision, each.lowered) for _, each in opened} == {
+        ("fp32", False), ("fp32", True), ("int8", True),
+    }  # fmt: skip
 
 
 def test_devices_elsewhere_are_asked_for_the_conditions_of_int8(opened):
@@ -69,7 +80,7 @@ def test_the_usual_device_of_a_format_runs_its_files():
         assert found.int8 == name.endswith("-int8") == (found.device is not None)
     device = ExportDevice(INT8)
     assert device.name == "onnxruntime:cpu"
-    assert isinstance(device.opened(FILES), LocalDevice)
+    assert isinstance(device.for_files(), LocalDevice)
     device.ask()
 
 

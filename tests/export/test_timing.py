@@ -10,11 +10,13 @@ from nas.export.device import ExportDevice
 from nas.export.registry import FORMATS
 from nas.export.timing import file_latency, latency_sentence
 from nas.latency import LocalDevice
+from nas.latency.remote.device import RemoteDevice
 from nas.spec import load_network
 from nas.testing.fakes import InstantDevice, exact_latency
 
 SPEC = load_network("mixnet_s")
 MODEL = Written(lambda images: images, model=lambda: b"model")
+READ = Written(lambda images: images, read=lambda: "graph")
 
 
 class Here(LocalDevice):
@@ -22,7 +24,12 @@ class Here(LocalDevice):
 
     def __init__(self):
         self.loaded = []
-        self.runtime = SimpleNamespace(model_format="onnx", load_model=self.loaded.append)
+        self.runtime = SimpleNamespace(
+            model_format="onnx",
+            own_format="openvino",
+            load_model=self.loaded.append,
+            load_read=self.loaded.append,
+        )
 
     def time(self, load, resolution, effort):
         assert (resolution, effort) == (224, None)
@@ -49,17 +56,61 @@ def test_the_very_file_is_timed(device):
     assert latency.keys() >= {"device", "runtime", "machine", "threads", "steady_ms"}
 
 
+def test_a_file_of_a_runtimes_own_is_read_by_it(device):
+    assert file_latency(on("openvino"), READ, SPEC)["file_latency"]["steady_ms"] == 2.5
+    assert device.loaded == ["graph"]
+    assert file_latency(on("onnx"), READ, SPEC) == {}
+
+
+class Board(RemoteDevice):
+    """A runtime of another machine that takes TensorFlow Lite files."""
+
+    model_format = "tflite"
+
+    def __init__(self, *words):
+        self.sent = []
+
+    def measure_model(self, model, spec, effort=None):
+        self.sent.append((model, spec, effort))
+        return exact_latency(InstantDevice().conditions, spec, 7.5)
+
+
+def test_another_machine_is_sent_the_very_file(monkeypatch):
+    board = Board()
+    monkeypatch.setattr("nas.export.device.open_device", lambda *_: board)
+    found = file_latency(on("tflite", "http://board:7070"), MODEL, SPEC)
+    assert found["file_latency"]["steady_ms"] == 7.5
+    assert board.sent == [(b"model", SPEC, None)]
+    # It takes no other files, nor what a runtime has read here.
+    assert file_latency(on("onnx", "http://board:7070"), MODEL, SPEC) == {}
+    assert file_latency(on("tflite", "http://board:7070"), READ, SPEC) == {}
+
+
+@pytest.mark.parametrize(("lowered", "settings"), [(True, True), (False, False)])
+def test_a_network_as_trained_needs_no_forms_of_layers(monkeypatch, lowered, settings):
+    opened = []
+
+    def open_device(name, asked):
+        opened.append(asked.lowered)
+        return Here()
+
+    monkeypatch.setattr("nas.export.device.open_device", open_device)
+    device = ExportDevice(FORMATS["onnx"], "onnxruntime:cpu", lowered)
+    file_latency(device, MODEL, SPEC)
+    assert opened[-1] is settings
+
+
 @pytest.mark.parametrize("name", ["tflite", "pytorch"])
 def test_a_runtime_that_does_not_take_the_format_times_nothing(device, name):
     assert file_latency(on(name), MODEL, SPEC) == {}
     assert device.loaded == []
 
 
-def test_other_machines_and_unreadable_formats_time_nothing(monkeypatch, device):
+def test_code_of_the_users_and_unreadable_formats_time_nothing(monkeypatch, device):
     nothing = Written(lambda images: images)
     assert file_latency(on("onnx"), nothing, SPEC) == {}
     monkeypatch.setattr("nas.export.device.open_device", lambda *_: InstantDevice())
-    assert file_latency(on("onnx", "http://board:7070"), MODEL, SPEC) == {}
+    assert file_latency(on("onnx", "mine:Board"), MODEL, SPEC) == {}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from nas.errors import UnrunnableError
 from nas.ir import MixConv, Slices, walk
 from nas.latency.deployment import (
+    BRANCHES,
     BY_LAYER,
     TRAINED,
     NetworkForm,
@@ -16,7 +17,7 @@ from nas.latency.deployment import (
     rule_named,
 )
 from nas.latency.profile import DeviceProfile, Finding, LayerSignature
-from nas.lowering import AS_TRAINED, MERGE_ALL, PHASED
+from nas.lowering import AS_TRAINED, MERGE_ALL, PHASED, SumOfBranches, lowered_tree
 from nas.spec import Input, load_network
 from tests.latency.records import CONDITIONS
 
@@ -39,6 +40,16 @@ def test_a_mixed_network_has_five_forms():
     merged = [layer.leaf for layer in walk(forms[2].program.tree, SPEC.in_shape)]
     assert any(isinstance(leaf, MixConv) for leaf in trained)
     assert not any(isinstance(leaf, (MixConv, Slices)) for leaf in merged)
+
+
+def test_blocks_without_squeeze_and_excitation_have_one_more():
+    medium = load_network("mixnet_m").replace(input=Input(resolution=32))
+    forms = network_forms(medium, PROFILE)
+    assert [form.name for form in forms][-1] == BRANCHES == "branches"
+    rule = rule_named(BRANCHES, PROFILE)
+    assert rule == SumOfBranches(PROFILE)
+    expected = lowered_tree(medium.tree(), medium.in_shape, rule)
+    assert repr(forms[-1].program.tree) == repr(expected)
 
 
 def test_equal_forms_are_timed_once():
@@ -83,8 +94,10 @@ class Stopwatch:
 )
 def test_the_fastest_form_is_kept_and_lowering_never_loses(times, best):
     stopwatch = Stopwatch(times)
-    form, run = fastest_form([NetworkForm(name, name) for name in times], stopwatch.load)
-    assert (form.name, run()) == (best, times[best])
+    chosen, run = fastest_form([NetworkForm(name, name) for name in times], stopwatch.load)
+    assert (chosen.form.name, run()) == (best, times[best])
+    # A lone form is not timed; of the others all times are told, in milliseconds.
+    assert chosen.times_ms == (times if len(times) > 1 else {})
 
 
 def test_slow_forms_are_timed_roughly():
@@ -109,7 +122,7 @@ def test_a_form_that_chance_favored_is_not_kept(advantage, best):
 
         return run
 
-    form, _ = fastest_form([NetworkForm(name, name) for name in (TRAINED, BY_LAYER)], load)
+    (form, _), _ = fastest_form([NetworkForm(name, name) for name in (TRAINED, BY_LAYER)], load)
     assert form.name == best
     assert (len(timed) > first) == (advantage > 0.85)  # who is far ahead is not timed again
 
@@ -120,7 +133,7 @@ def test_a_slow_first_run_eliminates_no_form():
         times = iter([*slow, *[300.0 if program == TRAINED else 330.0] * 199])
         return lambda: next(times)
 
-    form, _ = fastest_form([NetworkForm(name, name) for name in (TRAINED, "merged")], load)
+    (form, _), _ = fastest_form([NetworkForm(name, name) for name in (TRAINED, "merged")], load)
     assert form.name == TRAINED
 
 
@@ -132,7 +145,7 @@ def test_forms_that_cannot_be_run_are_left_out():
 
     forms = [NetworkForm(name, name) for name in (TRAINED, "phases", BY_LAYER)]
     refused = "phases"
-    assert fastest_form(forms, load)[0].name == BY_LAYER
+    assert fastest_form(forms, load)[0].form.name == BY_LAYER
     refused = TRAINED
     with pytest.raises(UnrunnableError):
         fastest_form(forms, load)

@@ -11,7 +11,7 @@ from nas.ir import BatchNorm, walk
 from nas.latency import MeasurementSettings, open_device, usable_cores
 from nas.latency import device as device_module
 from nas.latency import tuning as tuning_module
-from nas.latency.deployment import NetworkForm
+from nas.latency.deployment import ChosenForm, NetworkForm
 from nas.latency.device import (
     LocalDevice,
     ProfilingDevice,
@@ -94,7 +94,7 @@ def test_a_profile_is_made_once_for_each_set_of_conditions(few_layers):
     steps = []
     device = LocalDevice("onnxruntime:cpu", MeasurementSettings(threads=1))
     device.prepare(lambda done, total: steps.append((done, total)))
-    assert steps[-1] == (3, 3)
+    assert (3, 3) in steps  # not the last one if a layer was disturbed, and measured again
     again = LocalDevice("onnxruntime:cpu", MeasurementSettings(threads=1))
     again.prepare(lambda done, total: pytest.fail("the profile was saved"))
     assert again.profile == device.profile
@@ -263,7 +263,9 @@ def test_the_network_that_is_profiled_is_the_one_that_is_measured(device, monkey
     device.settings = dataclasses.replace(device.settings, lowered=lowered)
     forms = [NetworkForm("as trained", "slow"), NetworkForm("merged", "fast")]
     monkeypatch.setattr(device_module, "network_forms", lambda spec, profile: forms)
-    monkeypatch.setattr(device_module, "fastest_form", lambda forms, load: (forms[-1], None))
+    monkeypatch.setattr(
+        device_module, "fastest_form", lambda forms, _: (ChosenForm(forms[-1], {}), 0)
+    )
     monkeypatch.setattr(device_module, "program_of", lambda spec, choice: "plain")
     monkeypatch.setattr(type(device), "profile", "known")
     monkeypatch.setattr(device.runtime, "operator_ms", operator_ms, raising=False)

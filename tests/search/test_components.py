@@ -49,8 +49,10 @@ def test_everything_that_a_configuration_names_is_opened(space):
 
 
 def test_latency_is_measured_with_the_pauses_of_the_configuration(space):
-    found = open_components(dataclasses.replace(CONFIG, interval=200.0), space)
-    assert found.devices[0].device.conditions.interval_ms == 200.0
+    asked = {"interval": 200.0, "device_threads": 3, "device_batch": 4}
+    found = open_components(dataclasses.replace(CONFIG, **asked), space)
+    conditions = found.devices[0].device.conditions
+    assert (conditions.interval_ms, conditions.threads, conditions.batch) == (200.0, 3, 4)
 
 
 def test_networks_are_retrained_if_somebody_asks(space):
@@ -67,7 +69,7 @@ def test_a_predictor_that_is_demanded_must_be_there(space):
 
 
 def test_a_predictor_of_another_version_is_not_passed_over_in_silence(space, monkeypatch):
-    def load(device, networks, named):
+    def load(*words):
         raise OtherVersionError("the predictor was made by another version; make it again: COMMAND")
 
     monkeypatch.setattr(components, "load_predictor", load)

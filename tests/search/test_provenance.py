@@ -2,6 +2,7 @@ import dataclasses
 from importlib import metadata
 
 from analysis.read.runs import DEPTHWISE, SCALE
+from nas.latency.prediction.observations import Observation
 from nas.latency.prediction.predictor import ErrorCard, Predictor
 from nas.search.devices import SearchDevice
 from nas.search.provenance import provenance
@@ -29,9 +30,7 @@ def predictor(card):
         space="small",
         space_digest="0",
         profile_digest="1",
-        features=({"layers": 1.0},),
-        latencies_ms=(1.0,),
-        trust=(1.0,),
+        observations=(Observation(1.0, 1.0, "", {"": {"layers": 1.0}}, {"": 1.0}),),
         card=card,
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from nas.errors import MixnasError
 from nas.export.base import Export, Written
-from nas.export.device import FILES, ExportDevice
+from nas.export.device import ExportDevice
 from nas.export.int8.request import Int8Request
 from nas.export.parity import Parity, Run
 from nas.export.registry import find_format
@@ -141,7 +141,7 @@ def _latencies(
     spec: NetworkSpec, device: ExportDevice, before: Load, after: Load
 ) -> tuple[Latency, Latency]:
     """Measure both precisions: the very files here, networks of the same operators elsewhere."""
-    opened = device.opened(FILES)
+    opened = device.for_files()
     if not isinstance(opened, LocalDevice):
         fp32, int8 = device.elsewhere("fp32"), device.elsewhere("int8")
         return measure_quietly(fp32, spec), measure_quietly(int8, spec)

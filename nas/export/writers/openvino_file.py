@@ -31,4 +31,4 @@ def opened(export: Export) -> Any:
 def write(export: Export, path: Path) -> Written:
     """Write a network as an ``.xml`` file with its graph, and a ``.bin`` file with its weights."""
     save(opened(export), path)
-    return Written(run_openvino(path))
+    return Written(run_openvino(path), read=lambda: openvino.Core().read_model(path))

@@ -11,15 +11,16 @@ import numpy as np
 from nas.cost import count
 from nas.errors import MixnasError, UnrunnableError
 from nas.latency.conditions import Latency
+from nas.latency.deployment import rule_named
 from nas.latency.device import Device, quieter
 from nas.latency.prediction.kept import KeptLatencies
+from nas.latency.prediction.observations import Observation, observe
 from nas.latency.prediction.predictor import (
     ErrorCard,
     Predictor,
     error_card,
     network_features,
     space_digest,
-    trust,
 )
 from nas.latency.protocol import Effort
 from nas.limits import Limit
@@ -181,15 +182,12 @@ def fit_predictor(
     total = len(design_specs) + checks
     fitted = measure_all(device, design_specs, step, done=0, of=total, kept=kept)
     _refuse_few(len(fitted), len(design_specs), device, space)
-    choice, conditions = device.form_choice(), device.conditions
     predictor = Predictor(
-        conditions=conditions,
+        conditions=device.conditions,
         space=space.name,
         space_digest=space_digest(space) if kept is None else kept.space_digest,
         profile_digest=device.profile.digest(),
-        features=tuple(network_features(spec, choice, conditions) for spec, _ in fitted),
-        latencies_ms=tuple(latency.steady_ms for _, latency in fitted),
-        trust=tuple(trust(latency) for _, latency in fitted),
+        observations=tuple(observed(device, spec, latency) for spec, latency in fitted),
     )
     if checks:
         known = [spec.digest() for spec in design_specs]
@@ -203,6 +201,14 @@ def fit_predictor(
         card = check_predictor(predictor, device, measured)
         predictor = dataclasses.replace(predictor, card=card)
     return predictor
+
+
+def observed(device: Device, spec: NetworkSpec, latency: Latency) -> Observation:
+    """Return what a predictor learns from a network that was measured on a device."""
+    choice, conditions = device.form_choice(), device.conditions
+    return observe(
+        latency, lambda form: network_features(spec, rule_named(form, choice), conditions)
+    )
 
 
 def _refuse_few(fitted: int, asked: int, device: Device, space: Space) -> None:
@@ -229,10 +235,9 @@ def check_predictor(
     predictor: Predictor, device: Device, measured: list[tuple[NetworkSpec, Latency]]
 ) -> ErrorCard:
     """Compare a predictor with the measured latencies of networks that it was not fitted to."""
-    choice, conditions = device.form_choice(), device.conditions
-    features = [network_features(spec, choice, conditions) for spec, _ in measured]
+    choice = device.form_choice()
     return error_card(
-        predicted=predictor.predict_ms(features),
+        predicted=np.array([predictor.fastest(spec, choice)[1] for spec, _ in measured]),
         measured=np.array([latency.steady_ms for _, latency in measured]),
         madds=np.array([count(spec).madds for spec, _ in measured]),
     )

@@ -9,19 +9,20 @@ from __future__ import annotations
 import math
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
-
-import numpy as np
+from functools import partial
 
 from nas.blocks import Block
 from nas.ir import Node, Shape, end_shape
 from nas.latency.conditions import Conditions, Latency
+from nas.latency.deployment import rule_named
 from nas.latency.prediction.model import LatencyModel
-from nas.latency.prediction.predictor import tree_features, trust
+from nas.latency.prediction.observations import Observation, fitted, forms_seen, observe
+from nas.latency.prediction.predictor import Predictor, tree_features
 from nas.lowering import FormChoice
 from nas.space import Genotype, Space
 from nas.spec import NetworkSpec
 
-_Part = tuple[Block | Node, Shape]
+_Part = tuple[Block | Node, Shape, str]  # with the name of the form
 FEWEST = 4  # minimum number of measured networks for a fit
 RENEWED = 1.05  # growth of the number of measured networks that triggers a new fit
 CHECKED = 8  # latest predictions of networks before they were measured that tell its uncertainty
@@ -41,7 +42,7 @@ class GenotypeLatency:
         space: Space,
         choice: FormChoice,
         conditions: Conditions,
-        model: LatencyModel | None = None,
+        predictor: Predictor | None = None,
     ) -> None:
         """Set up the prediction.
 
@@ -49,15 +50,16 @@ class GenotypeLatency:
             space: Space of the genotypes.
             choice: Rule that chooses the forms of lowered layers on the device.
             conditions: Conditions of the latencies.
-            model: Regression of a predictor; None to learn from measurements.
+            predictor: Predictor of the device and the space; None to learn from measurements.
         """
         self._space = space
         self._choice = choice
         self._conditions = conditions
-        self._fixed = model is not None
-        self._model = model
-        self._measured: dict[Genotype, tuple[float, float]] = {}
-        self._rows: dict[Genotype, dict[str, float]] = {}
+        self._fixed = predictor is not None
+        self._model = None if predictor is None else predictor.model
+        self._forms = [] if predictor is None else predictor.forms
+        self._measured: dict[Genotype, Latency] = {}
+        self._observed: dict[Genotype, Observation] = {}
         self._fitted = 0
         self._errors: deque[float] = deque(maxlen=CHECKED)  # of predictions before measurements
         self._features: dict[_Part, tuple[dict[str, float], Shape]] = {}
@@ -94,14 +96,15 @@ class GenotypeLatency:
         for genotype, latency in measured:
             if genotype not in self._measured and self.ready:
                 self._errors.append(abs(self(genotype) / latency.steady_ms - 1))
-            self._measured[genotype] = (latency.steady_ms, trust(latency))
-            if genotype not in self._rows:
-                self._rows[genotype] = self._features_of(self._space.decode(genotype))
+            if self._measured.get(genotype) != latency:
+                self._measured[genotype] = latency
+                spec = self._space.decode(genotype)
+                self._observed[genotype] = observe(latency, partial(self._features_of, spec))
         count = len(self._measured)
         if count < FEWEST or count == self._fitted or count < RENEWED * self._fitted:
             return False
-        latencies, weights = np.array(list(self._measured.values())).T
-        self._model = LatencyModel(list(self._rows.values()), latencies, weights)
+        observations = list(self._observed.values())
+        self._model, self._forms = fitted(observations), forms_seen(observations)
         self._fitted = count
         self._parts.clear()
         return True
@@ -110,31 +113,37 @@ class GenotypeLatency:
         """Return the predicted latency in milliseconds, or multiply-adds if not `ready`."""
         if self._model is None:
             return float(self._space.cost(genotype).madds)
-        total = self._model.constant_ms
-        for key, features in self._keys(self._space.decode(genotype)):
+        spec = self._space.decode(genotype)
+        return min(self._total_ms(spec, form, self._model) for form in self._forms)
+
+    def _total_ms(self, spec: NetworkSpec, form: str, model: LatencyModel) -> float:
+        """Return the predicted latency of a network in one form, in milliseconds."""
+        total = model.constant_ms
+        for key, features in self._keys(spec, form):
             if key not in self._parts:
-                self._parts[key] = self._model.part_ms(features)
+                self._parts[key] = model.part_ms(features)
             total += self._parts[key]
         return total
 
-    def _keys(self, spec: NetworkSpec) -> Iterator[tuple[_Part, dict[str, float]]]:
+    def _keys(self, spec: NetworkSpec, form: str) -> Iterator[tuple[_Part, dict[str, float]]]:
         """Yield the parts of a network with their input shapes, and the features of each."""
         shape = spec.in_shape
+        rule = rule_named(form, self._choice)
         for _, part in spec.parts():
-            key = (part, shape)
+            key = (part, shape, form)
             if key not in self._features:
                 if len(self._features) >= KEPT:  # a search goes through millions of candidates
                     self._features.clear()
                     self._parts.clear()
                 tree = part.expand(shape[0], spec.rules) if isinstance(part, Block) else part
-                features = tree_features(tree, shape, self._choice, self._conditions)
+                features = tree_features(tree, shape, rule, self._conditions)
                 self._features[key] = (features, end_shape(tree, shape))
             features, shape = self._features[key]
             yield key, features
 
-    def _features_of(self, spec: NetworkSpec) -> dict[str, float]:
+    def _features_of(self, spec: NetworkSpec, form: str) -> dict[str, float]:
         total: defaultdict[str, float] = defaultdict(float)
-        for _, features in self._keys(spec):
+        for _, features in self._keys(spec, form):
             for kind, amount in features.items():
                 total[kind] += amount
         return dict(total)

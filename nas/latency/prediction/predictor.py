@@ -1,7 +1,7 @@
 """Latency predictors: one per device, space and set of conditions, each with its error card.
 
-A predictor is saved as the features and latencies of its training networks and is fitted again when
-it is loaded, so the cache contains data only, never code.
+A predictor is saved as what was observed of its training networks and is fitted again when it is
+loaded, so the cache contains data only, never code.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ from nas.document import digest
 from nas.errors import MixnasError, OtherVersionError, OutOfRangeError
 from nas.files import cache_folder, write_atomic
 from nas.ir import Node, Shape
-from nas.latency.conditions import Conditions, Latency, utc_now
+from nas.latency.conditions import USUAL, Conditions, Latency, MeasurementSettings, utc_now
+from nas.latency.deployment import rule_named
 from nas.latency.device import Device
 from nas.latency.prediction.features import latency_features
 from nas.latency.prediction.model import LatencyModel
+from nas.latency.prediction.observations import Observation, fitted, forms_seen
 from nas.lowering import FormChoice, lowered_tree
 from nas.space import Space
 from nas.spec import NetworkSpec
 
-SCHEMA: Literal["mixnas.predictor/2"] = "mixnas.predictor/2"
+SCHEMA: Literal["mixnas.predictor/3"] = "mixnas.predictor/3"
 """Name and version of the file format. The version rises whenever a feature gets another meaning:
 features that were saved before must not be fitted as if they had the new one."""
 BAND = 0.05  # relative half-width of the band of MAdds around the median
-NOISY_TRUST = 0.1  # weight of a latency that was measured on a noisy machine
 # How far a prediction may lie beyond what the predictor learned. Other networks of the space within
 # the same limits are up to 0.15 and 0.10 beyond 100 training networks.
 BEYOND = 0.2  # relative distance to the latencies of the training networks
@@ -91,11 +92,6 @@ def error_card(predicted: np.ndarray, measured: np.ndarray, madds: np.ndarray) -
     )
 
 
-def trust(latency: Latency) -> float:
-    """Return the weight of a measured latency in a fit."""
-    return NOISY_TRUST if latency.noise else 1.0
-
-
 def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float | None:
     """Return the Spearman correlation; None for fewer than 4 values or constant ones."""
     if len(a) < 4 or np.ptp(a) == 0 or np.ptp(b) == 0:
@@ -112,10 +108,7 @@ class Predictor:
         space: Name of the space.
         space_digest: Digest of the networks in the space; see `space_digest`.
         profile_digest: Digest of the device profile under which the latencies were measured.
-        features: Features of the training networks.
-        latencies_ms: Latencies of the training networks at the machine's usual speed, in
-            milliseconds.
-        trust: Weights of the latencies; smaller where the machine was noisy.
+        observations: What was observed of the training networks.
         card: Error card; None if the predictor was not checked.
         when: UTC time at which the predictor was made.
         schema: Name and version of the file format.
@@ -125,22 +118,26 @@ class Predictor:
     space: str
     space_digest: str
     profile_digest: str
-    features: tuple[dict[str, float], ...]
-    latencies_ms: tuple[float, ...]
-    trust: tuple[float, ...]
+    observations: tuple[Observation, ...]
     card: ErrorCard | None = None
     when: str = dataclasses.field(default_factory=utc_now)
-    schema: Literal["mixnas.predictor/2"] = SCHEMA
+    schema: Literal["mixnas.predictor/3"] = SCHEMA
 
     @cached_property
     def model(self) -> LatencyModel:
         """The regression from features to latency; fitted on first use."""
-        return LatencyModel(self.features, np.array(self.latencies_ms), np.array(self.trust))
+        return fitted(self.observations)
+
+    @cached_property
+    def forms(self) -> list[str]:
+        """Names of the forms in which networks may run, as far as they were observed."""
+        return forms_seen(self.observations)
 
     @property
     def range_ms(self) -> tuple[float, float]:
         """Lowest and highest latency of the training networks, in milliseconds."""
-        return min(self.latencies_ms), max(self.latencies_ms)
+        latencies = [one.latency_ms for one in self.observations]
+        return min(latencies), max(latencies)
 
     def _beyond(self, features: dict[str, float], predicted_ms: float) -> str | None:
         """Return why a prediction would be a guess, or None if it rests on what was learned."""
@@ -160,13 +157,24 @@ class Predictor:
 
     @cached_property
     def _most(self) -> dict[str, float]:
-        """The largest amount of work of each kind in a training network."""
-        names = {name for row in self.features for name in row}
-        return {name: max(row.get(name, 0.0) for row in self.features) for name in names}
+        """The largest amount of work of each kind in a form of a training network."""
+        rows = [work for one in self.observations for work in one.work.values()]
+        names = {name for row in rows for name in row}
+        return {name: max(row.get(name, 0.0) for row in rows) for name in names}
 
-    def predict_ms(self, features: list[dict[str, float]]) -> np.ndarray:
-        """Return the latencies in milliseconds, shape (networks,), for networks' features."""
-        return self.model.predict(features)
+    def fastest(self, spec: NetworkSpec, choice: FormChoice) -> tuple[dict[str, float], float]:
+        """Return the features of a network's fastest form, and its latency in milliseconds.
+
+        Args:
+            spec: The network.
+            choice: Rule that chooses the forms of lowered layers on the device.
+        """
+        rows = [
+            network_features(spec, rule_named(form, choice), self.conditions) for form in self.forms
+        ]
+        latencies = self.model.predict(rows)
+        best = int(latencies.argmin())
+        return rows[best], float(latencies[best])
 
     def predict(self, spec: NetworkSpec, choice: FormChoice) -> Latency:
         """Predict a network's latency, with error bars from the error card.
@@ -178,8 +186,7 @@ class Predictor:
         Raises:
             OutOfRangeError: If the network is too unlike those that the predictor was fitted to.
         """
-        features = network_features(spec, choice, self.conditions)
-        median = float(self.predict_ms([features])[0])
+        features, median = self.fastest(spec, choice)
         if reason := self._beyond(features, median):
             low, high = self.range_ms
             raise OutOfRangeError(
@@ -237,7 +244,12 @@ def space_digest(space: Space) -> str:
     return digest([variables, digests])
 
 
-def load_predictor(device: Device, space: Space, named: str | None = None) -> Predictor:
+def load_predictor(
+    device: Device,
+    space: Space,
+    named: str | None = None,
+    settings: MeasurementSettings = USUAL,
+) -> Predictor:
     """Return the saved predictor for a device and a space under the device's conditions.
 
     Args:
@@ -245,6 +257,7 @@ def load_predictor(device: Device, space: Space, named: str | None = None) -> Pr
         space: Space of the networks.
         named: The user's name for the space, for the messages; a path if the space comes from a
             file. None for the space's own name.
+        settings: What the user asked of the device, for the messages.
 
     Raises:
         OtherVersionError: If another version of mixnas made it.
@@ -252,8 +265,7 @@ def load_predictor(device: Device, space: Space, named: str | None = None) -> Pr
             again since it was made. These messages say how to make one, too.
     """
     words = ["--space", named or space.name, "--device", device.name]
-    if interval := device.conditions.interval_ms:
-        words += ["--interval", f"{interval:g}ms"]
+    words += _options(settings)
     command = shlex.join(["python", "-m", "nas.device", "fit", *words])
     networks_digest = space_digest(space)
     path = _path(device.conditions, networks_digest)
@@ -272,6 +284,15 @@ def load_predictor(device: Device, space: Space, named: str | None = None) -> Pr
             f"predictor again: {command}"
         )
     return predictor
+
+
+def _options(settings: MeasurementSettings) -> list[str]:
+    """Return the options of `nas.device fit` for the settings in which searches may differ."""
+    return [
+        *([] if settings.threads is None else ["--threads", str(settings.threads)]),
+        *([] if settings.batch == 1 else ["--batch", str(settings.batch)]),
+        *(["--interval", f"{settings.interval_ms:g}ms"] if settings.interval_ms else []),
+    ]
 
 
 def _why_none(device: Device, space: Space, path: Path, networks_digest: str) -> str:

@@ -18,7 +18,7 @@ from nas.errors import MixnasError, UnrunnableError
 from nas.imports import missing_package
 from nas.latency.agent.messages import ServedRuntimes
 from nas.latency.conditions import Conditions, Latency, MeasurementSettings
-from nas.latency.deployment import NetworkForm, fastest_of, network_forms
+from nas.latency.deployment import ChosenForm, fastest_of, network_forms
 from nas.latency.device import program_of
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
@@ -156,11 +156,11 @@ class RemoteDevice:
         """
         if not self.settings.lowered:
             return self._measure(spec, program_of(spec, None), effort)
-        best = self._fastest_form(spec)
+        best, times_ms = self._fastest_form(spec)
         latency = self._measure(spec, best.program, effort)
-        return dataclasses.replace(latency, form=best.name)
+        return latency.chosen_among(best.name, times_ms)
 
-    def _fastest_form(self, spec: NetworkSpec) -> NetworkForm:
+    def _fastest_form(self, spec: NetworkSpec) -> ChosenForm:
         """Return the fastest form of a network, by rough measurements of each."""
         forms = network_forms(spec, self.profile)
         programs = {form.name: form.program for form in forms}
@@ -182,11 +182,26 @@ class RemoteDevice:
         return min(latency.steady_ms, self._measure(spec, program, QUICK).steady_ms)
 
     def _measure(self, spec: NetworkSpec, program: Program, effort: Effort | None) -> Latency:
-        """Measure a network in one form.
+        """Measure a network in one form."""
+        return self.measure_model(self._model(program), spec, effort)
+
+    def measure_model(
+        self, model: bytes, spec: NetworkSpec, effort: Effort | None = None
+    ) -> Latency:
+        """Measure a serialized network.
 
         If the connection breaks, it is opened again; the agent continues the measurement meanwhile.
+
+        Args:
+            model: The network in the format `model_format`.
+            spec: The network that it was made from.
+            effort: Time limit and target precision; None for the defaults.
+
+        Raises:
+            MixnasError: If the agent cannot be reached, refuses the network or was restarted again
+                and again.
+            UnrunnableError: If the runtime there cannot run the network.
         """
-        model = self._model(program)
         params = {
             **self._params(),
             **_effort_params(effort or Effort()),
@@ -205,14 +220,19 @@ class RemoteDevice:
             "check its log"
         )
 
+    @property
+    def model_format(self) -> str | None:
+        """Name of the format of models that the agent's runtime takes; None if it is not known."""
+        family = FAMILIES.get(self._agent_conditions.device.partition(":")[0])
+        return None if family is None else family.model_format
+
     def _model(self, program: Program) -> bytes:
         runtime = self._agent_conditions.device
-        family = FAMILIES.get(runtime.partition(":")[0])
-        if family is None or family.model_format is None:
+        if self.model_format is None:
             raise self._mismatch(runtime)
         settings = self.settings
         try:
-            return serialized(program, family.model_format, settings.precision, settings.batch)
+            return serialized(program, self.model_format, settings.precision, settings.batch)
         except ModuleNotFoundError as error:
             raise MixnasError(
                 f"networks for {runtime} on {self.name} are written on this machine: "

@@ -29,6 +29,7 @@ class OpenVino(CpuRuntime):
     family = "openvino"
     title = "OpenVINO"
     model_format = "onnx"
+    own_format = "openvino"  # see `load_read`
     precisions = ("fp32", "int8")
 
     def __init__(

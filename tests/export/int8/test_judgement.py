@@ -4,17 +4,18 @@ import numpy as np
 import pytest
 
 from nas.errors import MixnasError
-from nas.export.device import FILES, ExportDevice
+from nas.export.device import ExportDevice
 from nas.export.int8.judgement import Contender, compare_accuracy, judged
 from nas.export.int8.request import Int8Request, LabelledImages
 from nas.export.parity import Parity
 from nas.export.registry import find_format
-from nas.latency import LocalDevice
+from nas.latency import LocalDevice, MeasurementSettings
 from nas.testing.fakes import InstantDevice, exact_latency
 from tests.export.exporting import export_of
 from tests.export.int8.training import SPEC, digits
 from tests.networks import DEEP, trained_like
 
+FILES = MeasurementSettings(lowered=False)
 MEAN, STD = digits().statistics()
 VALIDATION = LabelledImages(digits(), 16, MEAN, STD)
 pytestmark = pytest.mark.usefixtures("instant")

@@ -95,8 +95,8 @@ def test_progress_counts_training_networks_and_checks():
         board, SPACE, 10, random.Random(0), step=lambda *step: steps.append(step), checks=5
     )
     assert steps == [(done, 15) for done in range(1, 16)]
-    assert (len(predictor.features), predictor.card.n) == (10, 5)
-    assert predictor.trust == (1.0,) * 10
+    assert (len(predictor.observations), predictor.card.n) == (10, 5)
+    assert [one.trust for one in predictor.observations] == [1.0] * 10
     assert predictor.profile_digest == board.profile.digest()
     assert fit_predictor(Board(), SPACE, 10, random.Random(0)).card is None
 
@@ -171,7 +171,7 @@ class Picky(Board):
 def test_networks_that_do_not_run_are_left_out():
     board = Picky(lambda number: number in (2, 5, 14))
     predictor = fit_predictor(board, SPACE, 12, random.Random(0), checks=5)
-    assert (len(predictor.latencies_ms), len(predictor.features), predictor.card.n) == (10, 10, 4)
+    assert (len(predictor.observations), predictor.card.n) == (10, 4)
     with pytest.raises(MixnasError, match=r"board:cpu runs only 9 of 12 networks of 'mixnet', too"):
         fit_predictor(Picky(lambda number: number > 9), SPACE, 12, random.Random(0))
 
@@ -205,7 +205,7 @@ def test_an_interrupted_fit_continues(own_cache):
     assert (len(stopped.asked), len(continued.asked)) == (14, 3)
     assert stopped.asked + continued.asked == whole.asked
     assert steps == [(15, 17), (16, 17), (17, 17)]
-    assert (len(predictor.latencies_ms), predictor.card.n) == (12, 5)
+    assert (len(predictor.observations), predictor.card.n) == (12, 5)
     kept.clear()
     assert KeptLatencies(continued, "space").get(design(SPACE, 12, random.Random(0))[0]) is None
 

@@ -16,7 +16,7 @@ from nas.latency.prediction.predictor import network_features, tree_features
 from nas.lowering import MERGE_ALL
 from nas.space import load_space, sample
 from nas.testing.fakes import InstantDevice
-from tests.latency.prediction.board import CONDITIONS
+from tests.latency.prediction.board import CONDITIONS, predictor_of
 from tests.space.test_space import tiny
 
 mixnet = load_space("mixnet")
@@ -38,7 +38,8 @@ def test_the_parts_sum_to_the_whole(space, changes):
     learned = genotypes(0, 30, space)
     latencies = np.random.default_rng(0).uniform(1, 9, 30)
     model = LatencyModel(whole(space, learned, conditions), latencies)
-    known = GenotypeLatency(space, MERGE_ALL, conditions, model)
+    predictor = predictor_of(whole(space, learned, conditions), latencies, conditions)
+    known = GenotypeLatency(space, MERGE_ALL, conditions, predictor)
     fresh = genotypes(1, 10, space)
     expected = model.predict(whole(space, fresh, conditions))
     assert [known(g) for g in fresh] == pytest.approx(expected, rel=1e-6)
@@ -49,12 +50,30 @@ def test_parts_may_end_in_branches_or_do_nothing():
     parts = (("both", both), ("nothing", Seq(())), ("last", Seq((("conv", Conv(12, 5)),))))
     spec = SimpleNamespace(in_shape=(3, 8, 8), parts=lambda: parts)
     known = GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS)
-    assert known._features_of(spec) == tree_features(Seq(parts), (3, 8, 8), MERGE_ALL, CONDITIONS)
+    expected = tree_features(Seq(parts), (3, 8, 8), MERGE_ALL, CONDITIONS)
+    assert known._features_of(spec, "merged") == expected
 
 
 def measured(found, noise=()):
     device = InstantDevice()
     return [(g, dataclasses.replace(device.measure(mixnet.decode(g)), noise=noise)) for g in found]
+
+
+def test_of_several_forms_the_fastest_is_predicted():
+    found = genotypes(5, 40)
+    known = GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS)
+    pairs = []
+    for genotype, latency in measured(found):
+        slower = {"merged": 1.0, "as trained": 1.5 + len(pairs) % 3}
+        pairs.append((genotype, latency.chosen_among("merged", slower)))
+    assert known.learn(pairs)
+    assert known._forms == ["as trained", "merged"]
+    for genotype, latency in pairs[:10]:
+        spec = mixnet.decode(genotype)
+        totals = {name: known._total_ms(spec, name, known._model) for name in known._forms}
+        assert known(genotype) == min(totals.values()) == totals["merged"]
+        assert totals["merged"] == pytest.approx(latency.steady_ms, rel=0.2)
+        assert totals["as trained"] > 1.3 * totals["merged"]
 
 
 def test_multiply_adds_stand_in_until_there_are_measurements():
@@ -116,8 +135,8 @@ def test_noisy_measurements_count_less():
 
 
 def test_a_predictor_does_not_learn():
-    model = LatencyModel(whole(mixnet, genotypes(0, 20)), np.linspace(1, 5, 20))
-    known = GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS, model)
+    predictor = predictor_of(whole(mixnet, genotypes(0, 20)), np.linspace(1, 5, 20))
+    known = GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS, predictor)
     found = genotypes(1, 10)
     before = [known(g) for g in found]
     assert not known.learn(measured(found))
@@ -179,8 +198,8 @@ def test_networks_that_were_measured_before_do_not_make_it_surer():
 
 
 def test_a_predictor_was_checked_when_it_was_made():
-    model = LatencyModel(whole(mixnet, genotypes(0, 20)), np.linspace(1, 5, 20))
-    assert GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS, model).uncertainty == 0
+    predictor = predictor_of(whole(mixnet, genotypes(0, 20)), np.linspace(1, 5, 20))
+    assert GenotypeLatency(mixnet, MERGE_ALL, CONDITIONS, predictor).uncertainty == 0
 
 
 def test_a_network_that_comes_again_takes_no_more_memory():
@@ -192,7 +211,7 @@ def test_a_network_that_comes_again_takes_no_more_memory():
     assert [known(g) for g in found] == latencies
     assert len(known._features) == kept
     # Of 8 networks, the pool is shared, and so are the classifiers.
-    parts = {(str(part), shape) for part, shape in known._features}
+    parts = {(str(part), shape) for part, shape, _ in known._features}
     assert len(parts) == kept
 
 

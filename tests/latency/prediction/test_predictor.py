@@ -4,11 +4,15 @@ import dataclasses
 import json
 import random
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from nas.errors import MixnasError, OtherVersionError, OutOfRangeError
+from nas.latency.conditions import MeasurementSettings
+from nas.latency.deployment import rule_named
 from nas.latency.prediction import predictor as predictor_module
 from nas.latency.prediction.fitting import draw, fit_predictor
 from nas.latency.prediction.predictor import (
@@ -17,15 +21,14 @@ from nas.latency.prediction.predictor import (
     load_predictor,
     network_features,
     space_digest,
-    trust,
 )
 from nas.latency.profile import DeviceProfile
 from nas.limits import parse_limits
 from nas.lowering import MERGE_ALL
 from nas.space import load_space
 from nas.spec import load_network
-from tests.latency.prediction.board import CONDITIONS, SPACE, Board
-from tests.latency.records import latency
+from nas.testing.fakes import exact_latency
+from tests.latency.prediction.board import CONDITIONS, SPACE, Board, predictor_of
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +71,7 @@ def test_a_predictor_is_kept_and_says_the_same(fitted):
     assert first == second
     # Another number of classes is the same space.
     assert load_predictor(Board(), SPACE.with_classes(10)) == again
-    for damaged in ("{", "[]", '{"schema": "mixnas.predictor/2"}', "[" * 100_000):
+    for damaged in ("{", "[]", '{"schema": "mixnas.predictor/3"}', "[" * 100_000):
         path.write_text(damaged)
         with pytest.raises(MixnasError, match="there is no latency predictor for 'mixnet'"):
             load_predictor(Board(), SPACE)
@@ -84,7 +87,12 @@ def test_a_predictor_for_other_conditions_is_refused(fitted):
     with pytest.raises(
         MixnasError, match=r"was made for interval_ms 0, not 200\. .* --interval 200ms$"
     ):
-        load_predictor(Board(interval_ms=200.0), SPACE)
+        load_predictor(
+            Board(interval_ms=200.0), SPACE, settings=MeasurementSettings(interval_ms=200.0)
+        )
+    asked = MeasurementSettings(threads=1, batch=8, interval_ms=8.5)
+    with pytest.raises(MixnasError, match=r" --threads 1 --batch 8 --interval 8\.5ms$"):
+        load_predictor(Board(threads=1, batch=8, interval_ms=8.5), SPACE, settings=asked)
     with pytest.raises(MixnasError, match="there is no latency predictor for 'mnasnet'"):
         load_predictor(Board(), load_space("mnasnet"))
 
@@ -106,7 +114,7 @@ def rewritten(path, **changes):
     path.write_text(json.dumps({k: value for k, value in content.items() if value is not None}))
 
 
-@pytest.mark.parametrize("schema", ["mixnas.predictor/1", "mixnas.predictor/3"])
+@pytest.mark.parametrize("schema", ["mixnas.predictor/2", "mixnas.predictor/4"])
 def test_a_predictor_of_another_version_must_be_made_again(fitted, schema):
     _, predictor = fitted
     path = predictor.save()
@@ -116,11 +124,11 @@ def test_a_predictor_of_another_version_must_be_made_again(fitted, schema):
     assert str(caught.value) == (
         "the latency predictor for 'mixnet' on board:cpu was made by another version of mixnas, "
         f"which counted the work of networks differently ({schema}; this version reads "
-        "mixnas.predictor/2); make the predictor again: "
+        "mixnas.predictor/3); make the predictor again: "
         "python -m nas.device fit --space 'my space.yaml' --device board:cpu"
     )
     # Other fields of another version do not hide it.
-    rewritten(path, schema=schema, features=None, kernel="rbf")
+    rewritten(path, schema=schema, observations=None, kernel="rbf")
     with pytest.raises(OtherVersionError, match="make the predictor again"):
         load_predictor(Board(), SPACE)
     # For other conditions it is none at all, and the one that is made takes its place.
@@ -170,10 +178,6 @@ def test_the_band_holds_the_networks_within_5_percent_of_the_median():
     assert card.spearman < 0.5
 
 
-def test_noisy_latencies_are_trusted_less():
-    assert (trust(latency()), trust(latency(noise=("a",)))) == (1.0, 0.1)
-
-
 def test_features_are_those_of_the_form_that_runs():
     spec = load_network("mixnet_s")
     trained = dataclasses.replace(CONDITIONS, lowered=False)
@@ -208,7 +212,8 @@ def test_networks_beyond_the_range_that_was_learned_are_refused():
     board = Board(noise=0)
     small = fit_predictor(board, SPACE, 30, random.Random(0), parse_limits(["madds=..150M"]))
     low, high = small.range_ms
-    assert (low, high) == (min(small.latencies_ms), max(small.latencies_ms))
+    latencies = [one.latency_ms for one in small.observations]
+    assert (low, high) == (min(latencies), max(latencies))
     large = load_network("mixnet_l")
     assert board.milliseconds(large) > 1.2 * high
     with pytest.raises(OutOfRangeError) as caught:
@@ -224,15 +229,9 @@ def test_networks_beyond_the_range_that_was_learned_are_refused():
         )
 
 
-LINEAR = Predictor(
-    conditions=CONDITIONS,
-    space="mixnet",
-    space_digest="",
-    profile_digest="",
-    # Nearly: latency = a + b.
-    features=tuple({"a": float(a), "b": float(b)} for a in range(1, 5) for b in (0, 1)),
-    latencies_ms=tuple(float(a + b) for a in range(1, 5) for b in (0, 1)),
-    trust=(1.0,) * 8,
+LINEAR = predictor_of(  # nearly: latency = a + b
+    [{"a": float(a), "b": float(b)} for a in range(1, 5) for b in (0, 1)],
+    [a + b for a in range(1, 5) for b in (0, 1)],
 )
 
 
@@ -261,6 +260,51 @@ def test_what_a_prediction_rests_on(monkeypatch, features, reason):
             LINEAR.predict(spec, MERGE_ALL)
 
 
+# -- forms ---------------------------------------------------------------------------------------
+
+
+class TwoForms(Board):
+    """Runs networks merged or with large kernels as sums, whichever is faster there.
+
+    A tap costs it nearly three times as much in a kernel of more than 25.
+    """
+
+    def times_ms(self, spec):
+        times = {}
+        for name in ("merged", "phases"):
+            work = network_features(spec, rule_named(name, MERGE_ALL), self.conditions)
+            large = work.get("depthwise taps of kernels over 25", 0.0)
+            taps = work["depthwise taps"] + 1.86 * large
+            times[name] = 1 + 1e-8 * taps + 4e-7 * work["skip elements"] + 2e-8 * work["elements"]
+        return times
+
+    def measure(self, spec, effort=None):
+        times = self.times_ms(spec)
+        best = min(times, key=times.get)
+        return exact_latency(self.conditions, spec, times[best]).chosen_among(best, times)
+
+
+def test_a_network_is_predicted_in_the_form_that_is_fastest_for_it():
+    board = TwoForms()
+    predictor = fit_predictor(board, SPACE, 40, random.Random(0))
+    assert predictor.forms == ["merged", "phases"]
+    fresh = draw(SPACE, 40, random.Random(1))
+    best = Counter()
+    for spec in fresh:
+        times = board.times_ms(spec)
+        predicted = predictor.predict(spec, MERGE_ALL).median_ms
+        assert predicted == pytest.approx(min(times.values()), rel=0.1)
+        features, _ = predictor.fastest(spec, MERGE_ALL)
+        form = min(times, key=times.get)
+        rule = rule_named(form, MERGE_ALL)
+        best[form] += features == network_features(spec, rule, board.conditions)
+    assert best["phases"] > 5
+    assert best["merged"] > 5
+    assert best.total() > 35
+    saved = TypeAdapter(Predictor).validate_json(predictor.save().read_bytes())
+    assert saved == predictor
+
+
 # -- fixed numbers -------------------------------------------------------------------------------
 
 
@@ -269,8 +313,8 @@ def predicting(ms, errors):
     card = error_card(np.ones(4), np.ones(4), np.ones(4))
 
     class Fixed(Predictor):
-        def predict_ms(self, features):
-            return np.array([ms])
+        def fastest(self, spec, choice):
+            return {}, ms
 
         def _beyond(self, features, predicted_ms):
             return None

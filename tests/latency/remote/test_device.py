@@ -374,7 +374,7 @@ def test_a_network_is_measured_in_the_form_that_is_fastest_there(monkeypatch, ti
         return latency(steady_ms=next(left), noise=noise)
 
     monkeypatch.setattr(device, "_measure", measure)
-    assert device._fastest_form(None).name == best
+    assert device._fastest_form(None).form.name == best
     assert list(left) == []
 
 
@@ -388,4 +388,4 @@ def test_a_network_that_does_not_run_by_layer_is_measured_as_trained(monkeypatch
         raise UnrunnableError("no such layer")
 
     monkeypatch.setattr(device, "_measure", measure)
-    assert device._fastest_form(None).name == "as trained"
+    assert device._fastest_form(None).form.name == "as trained"

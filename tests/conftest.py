@@ -33,6 +33,13 @@ EXAMINED = ("examining ", "note: the examination of the device was disturbed")
 FOUND = " images: "
 
 
+def pytest_collection_modifyitems(items):
+    """Mark the tests that look at timm itself, so that they can be run where it is installed."""
+    for item in items:
+        if "timm" in item.fixturenames:
+            item.add_marker("timm")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def own_handler_of_ended_processes():
     """Take back torch's handler of SIGCHLD, which crashes a process that has run NNCF and ncnn.

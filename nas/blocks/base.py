@@ -6,7 +6,7 @@ import dataclasses
 from abc import abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
@@ -31,7 +31,10 @@ class Block:
         context: For each field whose value may have no effect, the same effect as another value, or
             be impossible: what that depends on, by the names of other fields and ``in_channels``.
         coupled: Pairs of fields of which one can have the effect of the other.
-        repeatable: Whether a deeper network repeats the block.
+        repeatable: Whether a deeper network repeats the block; those that only reduce maps stay as
+            they are in all networks around one, too.
+        width: What decides how many channels the output has: the field alone (``own``), the input's
+            (``input``), these and a growth rate (``growing``), or the ``sum`` of branches.
     """
 
     channels: Channels
@@ -41,6 +44,7 @@ class Block:
     }
     coupled: ClassVar[tuple[tuple[str, str], ...]] = ()
     repeatable: ClassVar[bool] = True
+    width: ClassVar[Literal["own", "input", "growing", "sum"]] = "own"
 
     @property
     def family(self) -> str:

@@ -37,6 +37,7 @@ class PoolBlock(Block):
         "kernel": ("padding", "channels", "in_channels")
     }
     repeatable: ClassVar[bool] = False
+    width = "input"
 
     def expand(self, in_channels: int, rules: Rules) -> Node:
         """Return the block's layer tree; see `Block.expand`.

@@ -35,6 +35,7 @@ class DenseLayer(Block):
         "channels": ("in_channels",),
         "bottleneck": ("channels", "in_channels"),
     }
+    width = "growing"
 
     def expand(self, in_channels: int, rules: Rules) -> Node:
         """Return the block's layer tree; see `Block.expand`.

@@ -44,6 +44,7 @@ class Inception(Block):
         "channels": ("branches",),
         "branches": ("channels",),
     }
+    width = "sum"
 
     def expand(self, in_channels: int, rules: Rules) -> Node:
         """Return the block's layer tree; see `Block.expand`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from nas.blocks import Block
-from nas.space.around.steps import POOLS, Fitted
+from nas.space.around.steps import Fitted
 from nas.spec import NetworkSpec
 
 _MOST_BLOCKS = 64  # in a stage of a space
@@ -86,7 +86,7 @@ def _set_depths(parts: list[Part]) -> None:
     """Let one part of a stage vary in depth, and keep the others' depth."""
     for part in parts:
         part.depths = (len(part.places),)
-    free = [part for part in parts if part.places[0].block.family not in POOLS]
+    free = [part for part in parts if part.places[0].block.repeatable]
     if not free:
         return
     part = max(reversed(free), key=lambda part: len(part.places))

@@ -13,10 +13,6 @@ from nas.blocks.fields import MAX_GROUPS
 FACTORS = (0.75, 1.25)
 """What one step multiplies a width or a fractional ratio by."""
 
-POOLS = ("pool", "transition")
-"""Families that only reduce maps: they stay as they are, and are not repeated."""
-
-_FIXED = {("res2net", "bottleneck_ratio")}  # its base width has the same effect
 _SIZES = (3, 5, 7, 9)  # of the kernels that MixNet's searched networks mix (Tan and Le 2019)
 _SE_RATIO = 0.25  # of a block that has none, as in MnasNet and EfficientNet
 _PLACES = 4  # of ratios; more would not change a number of channels
@@ -59,7 +55,9 @@ def choices(name: str, places: Sequence[Fitted]) -> list[Any]:
     """
     block = places[0].block
     own = getattr(block, name)
-    if name not in STEPS or block.family in POOLS or (block.family, name) in _FIXED:
+    # Of two fields with the same effect, the second varies.
+    same = {first for first, second in block.coupled if second in STEPS}
+    if name not in STEPS or name in same or not block.repeatable:
         return [own]
     kept = {_effect(places): own}
     for value in STEPS[name](own):

@@ -11,8 +11,6 @@ from nas.space.around.steps import FACTORS, Fitted
 from nas.spec import NetworkSpec
 
 _QUANTUM = 8  # widths are multiples of this
-_GROWS = "dense"  # its width is that of its input and a growth rate, which has no field
-_SUMS = "inception"  # its width is the sum of its branches'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +48,7 @@ def _groups(spec: NetworkSpec) -> list[list[int]]:
     for stage in spec.stages:
         here: dict[int, list[int]] = {}
         for block in stage:
-            if block.family == "pool" and position:
+            if block.width == "input" and position:
                 group = next(group for group in groups if position - 1 in group)
                 here.setdefault(block.channels, group)
             elif block.channels not in here:
@@ -63,9 +61,9 @@ def _groups(spec: NetworkSpec) -> list[list[int]]:
 
 def _values(spec: NetworkSpec, blocks: Sequence[Block], group: list[int]) -> tuple[int, ...]:
     own = blocks[group[0]].channels
-    families = {blocks[i].family for k in group for i in (k, k + 1) if i < len(blocks)}
-    sums = any(blocks[i].family == _SUMS for i in group)
-    if _GROWS in families or sums or blocks[group[0]].family == "pool":
+    grows = any(blocks[i].width == "growing" for k in group for i in (k, k + 1) if i < len(blocks))
+    sums = any(blocks[i].width == "sum" for i in group)
+    if grows or sums or blocks[group[0]].width == "input":
         return (own,)
     found = {own} | {_nearest(spec, group, own, factor) for factor in FACTORS}
     return tuple(sorted(found))

@@ -26,7 +26,13 @@ from nas.blocks.mobile import (
 )
 from nas.blocks.parts import Rules
 from nas.blocks.pool import PoolBlock
-from nas.blocks.residual import BasicBlock, Bottleneck, Res2Net, SplitAttentionBlock
+from nas.blocks.residual import (
+    BasicBlock,
+    Bottleneck,
+    LinearBottleneck,
+    Res2Net,
+    SplitAttentionBlock,
+)
 
 BLOCKS: dict[str, type[Block]] = {
     "mbconv": MBConv,
@@ -34,6 +40,7 @@ BLOCKS: dict[str, type[Block]] = {
     "conv": ConvBlock,
     "basic": BasicBlock,
     "bottleneck": Bottleneck,
+    "linear_bottleneck": LinearBottleneck,
     "res2net": Res2Net,
     "split_attention": SplitAttentionBlock,
     "fused": FusedMBConv,
@@ -79,6 +86,7 @@ __all__ = [
     "FusedMBConv",
     "GhostBlock",
     "Inception",
+    "LinearBottleneck",
     "MBConv",
     "PoolBlock",
     "Res2Net",

@@ -36,6 +36,7 @@ FAMILIES = (
     "resnet_18",
     "se_resnet_50",
     "regnet_y_200mf",
+    "regnet_z_500mf",
     "res2net_50_26w_4s",
     "resnest_50",
     "darknet_53",

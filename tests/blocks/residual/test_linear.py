@@ -3,7 +3,9 @@
 import pytest
 
 from nas.blocks import LinearBottleneck, Rules
+from nas.cost import count
 from nas.ir import Conv, MixConv, Residual, Seq, SqueezeExcite, walk
+from nas.spec import load_network
 
 
 def test_the_middle_is_a_multiple_of_the_output():
@@ -61,3 +63,15 @@ def test_impossible_blocks_are_refused(fields, problem):
 def test_values_with_the_same_effect_have_one_name(name, values, expected):
     block = LinearBottleneck(16, **values)
     assert block.canonical_value(name, 16) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("regnet_z_500mf", (7_122_742, 507_203_840, 5_860_358)),
+        ("regnet_z_4gf", (27_116_800, 3_075_512_064, 18_529_376)),
+    ],
+)
+def test_costs_of_regnets(name, expected):
+    found = count(load_network(name).at(224))
+    assert (found.params, found.madds, found.activations) == expected

@@ -111,8 +111,8 @@ def scale(
         str | None,
         typer.Option(
             metavar="RULE",
-            help=f"Channels of the head: {_one_of('head')}. grow never makes it smaller, as in "
-            "MobileNetV2; MixNet keeps it. [grow for multipliers, else scale]",
+            help=f"Channels of the head: {_one_of('head')}. grow never makes its last layer "
+            "smaller, as in MobileNetV2; MixNet keeps it. [grow for multipliers, else scale]",
         ),
     ] = None,
     repeats: Annotated[

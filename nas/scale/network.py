@@ -30,9 +30,9 @@ class ScalingRules:
 
     Attributes:
         stem: ``scale`` the channels of the stem, or ``keep`` them.
-        head: ``scale`` the channels of the head, ``grow`` them only, since a small network needs as
-            many features for its classes (Sandler et al. 2018, MobileNetV2, section 6.1), or
-            ``keep`` them (MixNet's published code).
+        head: ``scale`` the channels of the head, ``grow`` those of its last layer only, since a
+            small network needs as many features for its classes (Sandler et al. 2018, MobileNetV2,
+            section 6.1), or ``keep`` all of them (MixNet's published code).
         repeats: How the number of blocks of a stage is rounded: up (``ceil``), or to the nearest
             (``round``).
         group_width: ``scale`` the channels per convolution group with the width, or ``keep`` them.
@@ -231,13 +231,11 @@ def _widened_head(head: Head, factor: float, rules: ScalingRules) -> Head:
     if rules.head == "keep":
         return head
 
-    def wide(channels: int) -> int:
-        scaled_channels = make_divisible(channels * factor) if channels else 0
-        return max(channels, scaled_channels) if rules.head == "grow" else scaled_channels
-
-    return dataclasses.replace(
-        head, channels=wide(head.channels), hidden=tuple(map(wide, head.hidden))
-    )
+    before = [head.channels, *head.hidden]
+    widths = [make_divisible(channels * factor) if channels else 0 for channels in before]
+    if rules.head == "grow":  # MobileNetV3's published code scales the layers before the last one
+        widths[-1] = max(before[-1], widths[-1])
+    return dataclasses.replace(head, channels=widths[0], hidden=tuple(widths[1:]))
 
 
 def _with_group_width(block: B, factor: float, in_channels: int, rules: Rules) -> B:

@@ -54,6 +54,33 @@ MULTIPLIED = {
     "mobilenetv2_110d": ("mobilenet_v2", Factors(1.2, 1.1), FIXED_ENDS, 4_516_520, 430_516_080),
     "mobilenetv2_120d": ("mobilenet_v2", Factors(1.4, 1.2), FIXED_ENDS, 5_831_144, 668_857_568),
 }
+EFFICIENT_V2 = ScalingRules(head="scale")
+TINY = ScalingRules(stem="keep", repeats="round")
+OTHERS = {
+    ("tinynet_a", 192): ("efficientnet_b0", Factors(1.2), TINY, 6_187_972, 336_867_712),
+    ("tinynet_b", 188): ("efficientnet_b0", Factors(1.1, 0.75), TINY, 3_730_562, 200_709_360),
+    ("tinynet_c", 184): ("efficientnet_b0", Factors(0.85, 0.54), TINY, 2_457_234, 99_536_432),
+    ("tinynet_d", 152): ("efficientnet_b0", Factors(0.695, 0.54), TINY, 2_338_446, 51_580_656),
+    ("tinynet_e", 106): ("efficientnet_b0", Factors(0.6, 0.51), TINY, 2_042_972, 24_356_848),
+    ("lite1", 240): ("efficientnet_lite0", published(1), FIXED_ENDS, 5_416_680, 600_185_232),
+    ("lite2", 260): ("efficientnet_lite0", published(2), FIXED_ENDS, 6_092_072, 859_736_272),
+    ("lite3", 300): ("efficientnet_lite0", published(3), FIXED_ENDS, 8_197_096, 1_607_554_544),
+    ("lite4", 380): ("efficientnet_lite0", published(4), FIXED_ENDS, 13_006_568, 3_943_564_112),
+    ("v2_b1", 192): ("efficientnet_v2_b0", Factors(1.1), EFFICIENT_V2, 8_141_052, 747_003_008),
+    ("v2_b2", 208): (
+        "efficientnet_v2_b0", Factors(1.2, 1.1), EFFICIENT_V2, 10_096_086, 1_043_476_528,
+    ),
+    ("mnasnet_050", 224): ("mnasnet_b1", Factors(width=0.5), None, 2_218_512, 104_455_968),
+    ("semnasnet_075", 224): ("mnasnet_a1", Factors(width=0.75), None, 2_912_278, 223_448_480),
+    ("v3_large_075", 224): (
+        "mobilenet_v3_large", Factors(width=0.75), None, 3_993_528, 154_560_624,
+    ),
+    ("v3_small_075", 224): (
+        "mobilenet_v3_small", Factors(width=0.75), None, 2_041_872, 43_399_344,
+    ),
+}  # fmt: skip
+"""The same by name and resolution. EfficientNetV2-B3, whose published code rounds channels without
+the limit of 10%, is not among them."""
 REFERENCES = [load_network(name) for name in reference_names()]
 NETWORKS = [
     spec for spec in REFERENCES if {block.family for block in spec.blocks} <= {"mbconv", "dsconv"}
@@ -63,6 +90,13 @@ NETWORKS = [
 def costs(spec):
     found = count(spec)
     return found.params, found.madds
+
+
+@pytest.mark.parametrize(("name", "resolution"), OTHERS)
+def test_other_published_networks_are_scaled_ones(name, resolution):
+    base, factors, rules, params, madds = OTHERS[name, resolution]
+    spec = scaled(load_network(base), factors, *([rules] if rules else []), resolution=resolution)
+    assert costs(spec) == (params, madds)
 
 
 @pytest.mark.parametrize(("phi", "resolution"), EFFICIENTNETS)

@@ -7,11 +7,12 @@ import itertools
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from nas.blocks.fields import MAX_CHANNELS, Ratio
+from nas.blocks.parts import make_divisible
 from nas.space.plan import ValueSource, used_variables
 from nas.space.variables import Assignment
 
@@ -45,21 +46,31 @@ def regnet_stages(
     return tuple(unique), depths, len(unique) == max(powers) + 1
 
 
-def group_fitted(width: int, group_width: int, bottleneck_ratio: float) -> int:
+def group_fitted(
+    width: int,
+    group_width: int,
+    bottleneck_ratio: float,
+    rounding: Literal["pycls", "torchvision"] = "pycls",
+) -> int:
     """Return a width that the groups of a bottleneck divide (Radosavovic et al. 2020, appendix D).
 
-    The width in the middle of the bottleneck is rounded to the nearest multiple of the group width,
-    of two to the even one, as in pycls. One below the group width stays: the paper narrows the
-    groups then, but a space has them as chosen.
+    The width in the middle of the bottleneck is rounded to a multiple of the group width. One below
+    the group width stays: the paper narrows the groups then, but a space has them as chosen.
 
     Args:
         width: Number of output channels.
         group_width: Channels per group; 0 for any number.
         bottleneck_ratio: Output channels as a multiple of those in the middle.
+        rounding: ``pycls``, whose code is the paper's, takes the nearest multiple, of two the even
+            one. ``torchvision`` takes the larger of two, and one more where the nearest lies more
+            than 10% below the width (models/regnet.py). They differ for RegNetX-400MF,
+            RegNetY-800MF and RegNetY-8.0GF, which have other parameters there.
     """
     mid = int(width / bottleneck_ratio)
     if not group_width or mid < group_width:
         return width
+    if rounding == "torchvision":
+        return int(make_divisible(mid, group_width) * bottleneck_ratio)
     return int(round(mid / group_width) * group_width * bottleneck_ratio)
 
 

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from nas.cost import count
 from nas.errors import MixnasError
 from nas.space import sample, size, space_from_yaml
 from nas.space.derive import RegNetRule, group_fitted, regnet_stages, slope_range
@@ -68,6 +69,32 @@ def test_every_published_network_follows_from_five_numbers(name):
         assert {(block.channels, block.group_width) for block in stage} == {(width, group)}
         assert {block.bottleneck_ratio for block in stage} == {1}
         assert {block.se_ratio for block in stage} == {0.25 if "_y_" in name else 0}
+
+
+@pytest.mark.parametrize(
+    ("name", "widths", "params"),
+    [
+        ("regnet_x_400mf", (32, 64, 160, 400), 5_495_976),
+        ("regnet_y_800mf", (64, 144, 320, 784), 6_432_512),
+        ("regnet_y_8gf", (224, 448, 896, 2016), 39_381_472),
+        ("regnet_x_200mf", (24, 56, 152, 368), 2_684_792),  # the same by both rules
+    ],
+)
+def test_torchvision_rounds_widths_in_its_own_way(name, widths, params):
+    *numbers, group_width = PUBLISHED[name]
+    found, _, _ = regnet_stages(*numbers)
+    groups = [min(group_width, width) for width in found]
+    fitted = [
+        group_fitted(width, group, 1, "torchvision")
+        for width, group in zip(found, groups, strict=True)
+    ]
+    assert tuple(fitted) == widths
+    spec = load_network(name)
+    stages = tuple(
+        tuple(dataclasses.replace(block, channels=width) for block in stage)
+        for stage, width in zip(spec.stages, fitted, strict=True)
+    )
+    assert count(spec.replace(stages=stages)).params == params
 
 
 def test_derived_spaces():

@@ -28,6 +28,21 @@ This page is made from the YAML files in `search_spaces/` by `python -m experime
 
 Sizes are exact where the networks can be counted, and an upper bound otherwise.
 """
+_PUBLISHED = """
+Some papers give other sizes, since they count combinations of choices, and not networks:
+
+- **AnyNetX** (Radosavovic et al. 2020, section 3): 1.8e18, 6.8e16, 3.2e14, 1.3e13 and 5.5e11 for A
+  to E. Combinations whose group width does not divide the bottleneck are built with another width
+  there, which another combination has anyway; here they are no members. D and E hold networks with
+  equal widths and equal depths of neighboring stages, too, so they are more than a 24th each.
+- **RegNet** (the same, section 3.3): about 3.0e8, without a grid of the parameters. Here widths are
+  multiples of 8 and w_m of 0.025, which makes 7.1e7 combinations; many have not four stages, or
+  lead to the same widths and depths.
+- **NAS-Bench-Macro** (Su et al. 2021): 6,561 entries. Those that have the identity in other places
+  of the same layers are one network.
+- **ProxylessNAS** (Cai et al. 2019, section 4.2): choices that leave out other blocks of a stage
+  lead to the same networks.
+"""
 _REFERENCES = """
 ## Reference networks
 
@@ -42,7 +57,8 @@ def page() -> str:
     parts = [
         _INTRODUCTION,
         *table(("space", "networks", "what it is"), map(_space, space_names())),
-        _REFERENCES,
+        _PUBLISHED,
+        _REFERENCES.lstrip(),
         *table(
             ("network", "family", "pixels", "params", "MAdds", "top-1 (%)", "accuracy from",
              "weights", "licence"),

@@ -45,7 +45,12 @@ mbconvs = st.builds(
 blocks = st.one_of(
     mbconvs,
     st.builds(DSConv, channels=st.integers(8, 64), se_ratio=st.just(0.25), activation=activations),
-    st.builds(ConvBlock, channels=st.integers(8, 64), kernels=kernels.map(lambda k: k[:1])),
+    st.builds(
+        ConvBlock,
+        channels=st.integers(8, 64),
+        kernels=kernels.map(lambda k: k[:1]),
+        norm=st.sampled_from(["batch", "none", "response"]),
+    ),
 )
 
 
@@ -68,7 +73,7 @@ stems = st.one_of(
         before=st.sampled_from([(), (16,), (16, 24)]),
         padding=st.integers(1, 2),
         bias=st.booleans(),
-        norm=st.sampled_from(["batch", "layer", "none"]),
+        norm=st.sampled_from(["batch", "layer", "none", "response"]),
     ),
 )
 heads = st.one_of(

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from nas.blocks.base import CONFIG, Block
 from nas.blocks.fields import ActivationName, Kernels, Skip, later
 from nas.blocks.parts import Rules, biased, dense
-from nas.ir import Node
+from nas.ir import LocalResponseNorm, Node
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -21,14 +21,16 @@ class ConvBlock(Block):
         kernels: Exactly one kernel size; a tuple because all families share this field.
         activation: Activation function after the convolution.
         skip: Whether the input, or its ``pool``, is added to the output where the shapes allow it.
-        norm: ``batch``, or ``none``, with which the convolution has a bias (VGG, AlexNet).
+        norm: ``batch``; ``none``, with which the convolution has a bias (VGG); or ``response``:
+            a bias, and local response normalization after the activation (Krizhevsky et al. 2012,
+            AlexNet, section 3.3; GoogLeNet as published), with Caffe's constants.
     """
 
     op: Literal["conv"] = "conv"
     kernels: Kernels = (3,)
     activation: ActivationName = "relu"
     skip: Skip = False
-    norm: Annotated[Literal["batch", "none"], later("batch")] = "batch"
+    norm: Annotated[Literal["batch", "none", "response"], later("batch")] = "batch"
     context: ClassVar[Mapping[str, tuple[str, ...]]] = {**Block.context, "kernels": ()}
 
     def expand(self, in_channels: int, rules: Rules) -> Node:
@@ -46,7 +48,10 @@ class ConvBlock(Block):
             activation=self.activation,
             rules=rules,
         )
-        return self._with_skip(conv.children, in_channels, self.skip, rules)
+        parts = [*conv.children]
+        if self.norm == "response":
+            parts.append(("response", LocalResponseNorm()))
+        return self._with_skip(parts, in_channels, self.skip, rules)
 
     def canonical_value(self, name: str, in_channels: int) -> Any:
         """See `Block.canonical_value`."""

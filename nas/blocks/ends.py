@@ -27,6 +27,7 @@ from nas.ir import (
     Dropout,
     LayerNorm,
     Linear,
+    LocalResponseNorm,
     Node,
     Padding,
     Pads,
@@ -57,7 +58,8 @@ class Stem:
         padding: Pixels of padding on each side; None for the network's rule.
         bias: Whether the convolutions have a bias.
         norm: Normalization after every convolution: ``batch``, ``layer`` (over the channels of each
-            pixel, as in ConvNeXt; Liu et al. 2022, section 2.6) or ``none``.
+            pixel, as in ConvNeXt; Liu et al. 2022, section 2.6), ``none``, or ``response`` (local
+            response normalization after the activation; see `ConvBlock`).
     """
 
     channels: Channels
@@ -67,7 +69,7 @@ class Stem:
     before: Annotated[tuple[Channels, ...], Field(max_length=4), later(())] = ()
     padding: Annotated[Pixels | None, later(None)] = None
     bias: Annotated[bool, later(False)] = False
-    norm: Annotated[NormKind, later("batch")] = "batch"
+    norm: Annotated[NormKind | Literal["response"], later("batch")] = "batch"
 
     @model_validator(mode="after")
     def _has_padding(self) -> Stem:
@@ -216,7 +218,7 @@ def _convolution(
     stride: int = 1,
     padding: Padding | Pads = "symmetric",
     bias: bool,
-    norm: NormKind,
+    norm: NormKind | Literal["response"],
     activation: str,
     rules: Rules,
 ) -> Seq:
@@ -236,7 +238,10 @@ def _convolution(
         parts.append(("norm", batch_norm(out_channels, rules)))
     elif norm == "layer":
         parts.append(("norm", _layer_norm(out_channels)))
-    return activated(parts, activation)
+    found = activated(parts, activation)
+    if norm != "response":
+        return found
+    return Seq((*found.children, ("response", LocalResponseNorm())))
 
 
 @lru_cache(_CACHE)

@@ -21,6 +21,14 @@ def test_identity_is_no_layer():
     assert [layer.path for layer in walk(tree, (16, 8, 8))] == ["conv", "norm"]
 
 
+def test_responses_are_normalized_after_the_activation():
+    tree = ConvBlock(channels=16, norm="response").expand(8, Rules())
+    conv, act, norm = walk(tree, (8, 6, 6))
+    assert conv.leaf.bias
+    assert act.leaf.function == "relu"
+    assert (norm.leaf.size, norm.leaf.alpha, norm.leaf.beta, norm.leaf.bias) == (5, 1e-4, 0.75, 1)
+
+
 def test_kernel_mixes_are_refused():
     with pytest.raises(ValueError, match=r"has one kernel size; found \[3, 5\]"):
         ConvBlock(channels=16, kernels=(3, 5)).expand(16, Rules())

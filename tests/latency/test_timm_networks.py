@@ -11,7 +11,7 @@ from nas.errors import UnrunnableError
 from nas.latency.conditions import MeasurementSettings
 from nas.latency.runtimes import open_runtime
 from nas.latency.timm_networks import check_runtime, exported, timm_loader
-from nas.named import TimmNetwork
+from nas.named import TimmNetwork, open_timm
 
 NETWORKS = [TimmNetwork("timm:resnet18", 7, 32), TimmNetwork("timm:vit_small", 7, 160)]
 SETTINGS = MeasurementSettings(threads=1, batch=2)
@@ -35,6 +35,31 @@ def test_the_exported_network_computes_the_same(stand_in_for_timm, network):
     model.feed(images.numpy())
     model.run()
     np.testing.assert_allclose(model.outputs(), module(images).detach().numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "resolution"),
+    [
+        ("vit_tiny_patch16_224", 224),
+        ("mixer_s32_224", 224),
+        ("resmlp_12_224", 224),
+        ("gmlp_ti16_224", 224),
+        ("inception_v3", 139),
+        ("convnext_atto", 96),
+    ],
+)
+def test_transformers_and_mixers_of_timm_itself_compute_the_same(timm, name, resolution):
+    network = open_timm(f"timm:{name}", 10, resolution)
+    module = network.build(0).eval()
+    images = torch.randn(2, *network.in_shape)
+    with torch.no_grad():
+        expected = module(images).numpy()
+    model = open_runtime("onnxruntime:cpu", SETTINGS).open_model(
+        exported(module, network.in_shape), 2
+    )
+    model.feed(images.numpy())
+    model.run()
+    np.testing.assert_allclose(model.outputs(), expected, atol=1e-4)
 
 
 def test_int8_is_quantized_for_onnx_runtime(stand_in_for_timm, monkeypatch):

@@ -175,18 +175,38 @@ class RunTables:
         return shown[noisy | (shown["latency_source"] == "predicted")]
 
     def profile_best(self) -> None:
-        """Write what the time of each device's best network consists of, where a runtime tells."""
-        table, rows = self.study.table(), []
+        """Write what the time of each device's best network consists of, where a runtime tells.
+
+        A network that was profiled before, as in a search that was resumed, is not profiled again.
+        """
+        table, rows, known = self.study.table(), [], self._profiled()
         for each in self.devices:
             best = self._best_row(table, each)
             if best is None or not isinstance(each.device, ProfilingDevice):
                 continue
+            name = f"trial_{best['number']}"
+            if (each.name, name) in known:
+                rows += known[each.name, name]
+                continue
             with suppress(UnrunnableError):
                 times = each.device.operator_ms(self._spec(best.to_dict()))
-                name = f"trial_{best['number']}"
                 rows += [(each.name, name, kind, round(ms, 4)) for kind, ms in times.items()]
         if rows:
             self.directory.write_table("operators", pd.DataFrame(rows, columns=OPERATOR_COLUMNS))
+
+    def _profiled(self) -> dict[tuple[str, str], list[tuple[Any, ...]]]:
+        """Return the rows of the networks that were profiled before, by device and network."""
+        *text, number = OPERATOR_COLUMNS
+        try:
+            table = self.directory.read_table("operators", text, [number])
+        except MixnasError:  # damaged; it is written anew
+            table = None
+        rows: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+        if table is None:
+            return rows
+        for row in table[list(OPERATOR_COLUMNS)].itertuples(index=False, name=None):
+            rows.setdefault((row[0], row[1]), []).append(row)
+        return rows
 
     def _best_row(self, table: pd.DataFrame, each: SearchDevice) -> pd.Series | None:
         """Return the best network of a device's front, or the one with the highest reward.

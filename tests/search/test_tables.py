@@ -149,6 +149,28 @@ def test_what_the_time_of_the_best_network_consists_of_is_kept(bench):
     ]
 
 
+def test_a_network_is_profiled_once(bench, monkeypatch):
+    search = bench(device=ProfiledDevice())
+    complete(search, [0.5, 0.9])
+    search.tables.profile_best()
+    path = search.directory.path / "operators.csv"
+    before = path.read_text()
+    asked = []
+    tell = ProfiledDevice.operator_ms
+    monkeypatch.setattr(
+        ProfiledDevice, "operator_ms", lambda self, spec: asked.append(spec) or tell(self, spec)
+    )
+    search.tables.profile_best()
+    assert (asked, path.read_text()) == ([], before)
+    path.write_text("device,network\n")  # damaged, and written anew
+    search.tables.profile_best()
+    assert (len(asked), path.read_text()) == (1, before)
+    complete(search, [0.95])
+    search.tables.profile_best()
+    assert len(asked) == 2
+    assert "trial_2" in path.read_text()
+
+
 def test_a_device_that_cannot_profile_a_network_does_not_end_the_search(bench):
     class Broken(ProfiledDevice):
         def operator_ms(self, spec):

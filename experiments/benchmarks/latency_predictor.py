@@ -20,12 +20,14 @@ import random
 import time
 from collections import Counter
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 from scipy.stats import spearmanr
 
 from experiments.benchmarks.common import record
 from nas.cost import count
+from nas.files import write_atomic
 from nas.latency import MeasurementSettings, open_device
 from nas.latency.prediction.fitting import check_predictor, draw, fit_predictor, measure_all
 from nas.latency.prediction.kept import KeptLatencies
@@ -61,17 +63,23 @@ def main() -> None:
 
     started = time.perf_counter()
     predictor = fit_predictor(device, space, arguments.networks, rng, kept=kept)
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - started + _spent_before(kept)
+    if kept is not None:
+        write_atomic(_spent(kept), f"{seconds:.1f}")
 
     typical = np.median([count(spec).madds for spec in draw(space, 200, rng)])
     band = [Limit("madds", typical * (1 - BAND), typical * (1 + BAND))]
     fresh = draw(space, arguments.fresh - arguments.fresh // 2, rng)
+    whole = {spec.digest() for spec in fresh}
     fresh += draw(space, arguments.fresh // 2, rng, band)
     pairs = measure_all(device, fresh, kept=kept)
     fresh, measured = [spec for spec, _ in pairs], [latency for _, latency in pairs]
     latencies = np.array([latency.steady_ms for latency in measured])
     madds = np.array([count(spec).madds for spec in fresh])
     card = check_predictor(predictor, device, pairs)
+    choice = device.form_choice()
+    predicted = np.array([predictor.fastest(spec, choice)[1] for spec in fresh])
+    half = sum(spec.digest() in whole for spec in fresh)  # the first ones
     inside = np.abs(madds / np.median(madds) - 1) <= BAND
 
     repeated = measure_all(device, fresh[:REPEATS], kept=twice)
@@ -85,6 +93,7 @@ def main() -> None:
         "within_10": card.within_10,
         "mean_error": card.mean_error,
         "spearman": card.spearman,
+        "spearman_whole_space": round(float(spearmanr(predicted[:half], latencies[:half])[0]), 4),
         "spearman_in_band": card.spearman_in_band,
         "networks_in_band": card.n_in_band,
         "spearman_of_madds": round(float(spearmanr(madds, latencies)[0]), 4),
@@ -117,6 +126,15 @@ def main() -> None:
         "scipy",
         write=arguments.record,
     )
+
+
+def _spent(kept: KeptLatencies) -> Path:
+    return kept.path.with_suffix(".seconds")
+
+
+def _spent_before(kept: KeptLatencies | None) -> float:
+    """Return the time that earlier runs took to measure what is kept, in seconds."""
+    return float(_spent(kept).read_text()) if kept is not None and _spent(kept).is_file() else 0.0
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from nas.ir import (
 )
 
 NormKind = Literal["batch", "layer", "none"]
+StemNorm = Literal["batch", "layer", "none", "response"]
 UNCENTRED = "an even kernel has no middle; give its padding in pixels, such as padding: 0"
 _CACHE = 1 << 12
 _NO_PADS: Pads = (0, 0, 0, 0)
@@ -69,7 +70,7 @@ class Stem:
     before: Annotated[tuple[Channels, ...], Field(max_length=4), later(())] = ()
     padding: Annotated[Pixels | None, later(None)] = None
     bias: Annotated[bool, later(False)] = False
-    norm: Annotated[NormKind | Literal["response"], later("batch")] = "batch"
+    norm: Annotated[StemNorm, later("batch")] = "batch"
 
     @model_validator(mode="after")
     def _has_padding(self) -> Stem:
@@ -218,7 +219,7 @@ def _convolution(
     stride: int = 1,
     padding: Padding | Pads = "symmetric",
     bias: bool,
-    norm: NormKind | Literal["response"],
+    norm: StemNorm,
     activation: str,
     rules: Rules,
 ) -> Seq:

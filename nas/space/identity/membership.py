@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -143,10 +144,10 @@ def _blocks(
 
 def _claim_record(claims: Claims, name: str, record: Any, sources: dict[str, ValueSource]) -> None:
     default = type(record)(**{key: source.options[0] for key, source in sources.items()})
-    for key in record.__dataclass_fields__:
-        source = sources.get(key, ValueSource(getattr(default, key)))
+    for item in dataclasses.fields(record):
+        source = sources.get(item.name, ValueSource(getattr(default, item.name)))
         try:
-            claims.claim(source, getattr(record, key), key)
+            claims.claim(source, getattr(record, item.name), item.name)
         except ValueError as error:
             raise MixnasError(f"{name}: {error}") from None
 
@@ -187,7 +188,7 @@ def _claim_block(claims: Claims, plan: BlockPlan, block: Block, in_channels: int
     if plan.op.variable is not None:
         claims.claim(plan.op, family, "op")
     form = forms[family]
-    for item in form.__dataclass_fields__.values():
+    for item in dataclasses.fields(form):
         if item.name in ("op", "stride"):
             continue
         if item.name == "channels" and "channels" not in plan.sources:

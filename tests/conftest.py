@@ -68,15 +68,21 @@ def cache_of_the_tests(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def timm():
-    """timm, beside a CPU build of torch: its torchvision operators are declared, not run."""
+def declared_operators():
+    """Declare what torchvision imports, beside a CPU build of torch; nothing runs it."""
     torch = pytest.importorskip("torch")
     declared = torch.library.Library("torchvision", "FRAGMENT")
     for name in ("nms", "qnms"):
         with contextlib.suppress(RuntimeError):  # a whole torchvision has them already
             declared.define(f"{name}(Tensor d, Tensor s, float t) -> Tensor")
-    yield pytest.importorskip("timm", reason="timm is not installed", exc_type=ImportError)
+    yield
     del declared
+
+
+@pytest.fixture(scope="session")
+def timm(declared_operators):
+    """timm itself."""
+    return pytest.importorskip("timm", reason="timm is not installed", exc_type=ImportError)
 
 
 @pytest.fixture

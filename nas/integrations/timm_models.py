@@ -185,10 +185,11 @@ def _inputs_of_classifier(spec: NetworkSpec) -> int:
 
 
 def register() -> None:
-    """Register the model with timm, under the name ``mixnas``."""
-    from timm.models import register_model
+    """Register the model with timm, under the name ``mixnas``; once is enough."""
+    from timm.models import is_model, register_model
 
-    register_model(mixnas)
+    if not is_model(mixnas.__name__):
+        register_model(mixnas)
 
 
 def mixnas(

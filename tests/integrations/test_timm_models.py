@@ -31,7 +31,7 @@ class FeatureInfo:
 
 
 @pytest.fixture(autouse=True)
-def timm(monkeypatch):
+def timm(monkeypatch, declared_operators):
     """The real timm if there is one, else something that registers models."""
     try:
         import timm
@@ -40,6 +40,7 @@ def timm(monkeypatch):
         timm = types.ModuleType("timm")
         timm.models = types.ModuleType("timm.models")
         timm.models.FeatureInfo = FeatureInfo
+        timm.models.is_model = lambda name: name in registered
         timm.models.register_model = lambda model: registered.update({model.__name__: model})
         timm.create_model = lambda name, **options: registered[name](
             pretrained_cfg=None, pretrained_cfg_overlay=None, cache_dir=None, **options

@@ -53,13 +53,18 @@ def test_transformers_and_mixers_of_timm_itself_compute_the_same(timm, name, res
     module = network.build(0).eval()
     images = torch.randn(2, *network.in_shape)
     with torch.no_grad():
+        for weights in module.parameters():
+            if not weights.any():  # mixers begin with classifiers that tell nothing
+                weights.normal_(std=0.02)
         expected = module(images).numpy()
     model = open_runtime("onnxruntime:cpu", SETTINGS).open_model(
         exported(module, network.in_shape), 2
     )
     model.feed(images.numpy())
     model.run()
-    np.testing.assert_allclose(model.outputs(), expected, atol=1e-4)
+    # Untrained ones without normalization of their own statistics may have huge outputs.
+    assert np.ptp(expected) > 0
+    assert np.abs(model.outputs() - expected).max() < 1e-4 * np.abs(expected).max()
 
 
 def test_int8_is_quantized_for_onnx_runtime(stand_in_for_timm, monkeypatch):

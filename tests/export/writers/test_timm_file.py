@@ -6,11 +6,10 @@ import runpy
 import pytest
 from safetensors import safe_open
 
-from nas.blocks import ConvBlock, DSConv, MBConv, depthwise
+from nas.blocks import ConvBlock, DSConv, MBConv
 from nas.errors import MixnasError
 from nas.export.parity import noise
 from nas.export.writers.timm_file import run_timm
-from nas.ir import Conv, SqueezeExcite
 from nas.spec import Head, Input, Norm, Stem
 from tests.export.exporting import MINI, agree, logits, trained_like, write
 from tests.formats.test_metadata import METADATA
@@ -52,15 +51,17 @@ def test_timm_builds_the_network_with_the_outputs_of_torch(timm, tmp_path, spec,
 
 
 @pytest.mark.parametrize("function", ["leaky_relu", "hard_swish"])
-def test_timm_has_the_gates_and_slopes_of_the_network(timm, tmp_path, monkeypatch, function):
-    def squeeze(channels, reduced, activation):
-        ends = (Conv(channels, reduced, bias=True), Conv(reduced, channels, bias=True))
-        return SqueezeExcite(*ends, "leaky_relu", gate="hard_sigmoid")
-
-    monkeypatch.setattr(depthwise, "squeeze_excite", squeeze)
+def test_timm_has_the_gates_and_slopes_of_the_network(timm, tmp_path, function):
+    block = MBConv(
+        channels=24,
+        se_ratio=0.5,
+        activation=function,
+        se_activation="leaky_relu",
+        gate="hard_sigmoid",
+    )
     spec = MINI.replace(
         stem=Stem(channels=16, activation=function),
-        stages=((MBConv(channels=24, se_ratio=0.5, activation=function),),),
+        stages=((block,),),
         head=Head(channels=32, activation=function),
     )
     model, images = trained_like(spec), noise(spec)

@@ -12,7 +12,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from nas.blocks.fields import Channels, Skip, Stride
-from nas.blocks.parts import Rules, make_divisible
+from nas.blocks.parts import Rules, Widening
 from nas.ir import Node, Pool, Residual, Seq, Shape, Sum, end_shape
 
 CONFIG = ConfigDict(extra="forbid")
@@ -72,16 +72,16 @@ class Block:
             ValueError: If the fields are not compatible with the number of channels.
         """
 
-    def widened(self: B, factor: float, before: int, in_channels: int) -> B:
-        """Return the block of a wider or narrower network, with rounded channels.
+    def widened(self: B, wide: Widening, before: int, in_channels: int) -> B:
+        """Return the block of a wider or narrower network.
 
         Args:
-            factor: What the width is multiplied by.
+            wide: Scales and rounds a number of channels.
             before: Number of the block's input channels in the network that it is of.
             in_channels: Number of its input channels in the scaled network.
         """
         del before, in_channels
-        return dataclasses.replace(self, channels=make_divisible(self.channels * factor))
+        return dataclasses.replace(self, channels=wide(self.channels))
 
     def moved(self: B, before: int, in_channels: int) -> B:
         """Return the block as it stands after an input of other channels.

@@ -57,6 +57,24 @@ def make_divisible(value: float, divisor: int = 8, round_limit: float = 0.9) -> 
     return rounded + divisor if rounded < round_limit * value else rounded
 
 
+class Widening(NamedTuple):
+    """The width of a wider or narrower network, with rounded channels.
+
+    Attributes:
+        factor: What channels are multiplied by.
+        round_limit: Smallest share of the product that it may be rounded down to.
+    """
+
+    factor: float
+    round_limit: float = 0.9
+
+    def __call__(self, channels: int) -> int:
+        """Return the scaled number of channels; none stay none."""
+        if not channels:
+            return 0
+        return make_divisible(channels * self.factor, round_limit=self.round_limit)
+
+
 def expanded(in_channels: int, ratio: float, group_width: int = 1) -> int:
     """Return the number of expanded channels.
 

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from nas.blocks.base import CONFIG, Block
 from nas.blocks.fields import AnyKernel, Pixels
-from nas.blocks.parts import Rules
+from nas.blocks.parts import Rules, Widening
 from nas.ir import Node, Pool, Seq
 from nas.units import number_of
 
@@ -51,7 +51,7 @@ class PoolBlock(Block):
         padding = rules.padding if pixels is None else (pixels,) * 4
         return Seq((("pool", Pool(self.kind, self.kernel, self.stride, padding, self.ceil)),))
 
-    def widened(self, factor: float, before: int, in_channels: int) -> PoolBlock:
+    def widened(self, wide: Widening, before: int, in_channels: int) -> PoolBlock:
         """See `Block.widened`; pooling keeps the channels of its input."""
         return dataclasses.replace(self, channels=in_channels)
 

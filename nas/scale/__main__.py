@@ -130,6 +130,15 @@ def scale(
             help=f"Channels per group of grouped convolutions: {_one_of('group_width')}. [scale]",
         ),
     ] = None,
+    rounding: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE",
+            help=f"Rounding of channels to a multiple of 8: {_one_of('rounding')}. limited never "
+            "takes more than 10% away, as in MobileNetV2; EfficientNetV2 takes the nearest. "
+            "[limited]",
+        ),
+    ] = None,
     keep_ends: Annotated[
         bool,
         typer.Option("--keep-ends", help="Keep the depth of the first and the last stage."),

@@ -11,7 +11,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from nas.blocks import Block
-from nas.blocks.parts import Rules, make_divisible
+from nas.blocks.parts import Rules, Widening
 from nas.errors import MixnasError, unknown
 from nas.scale.factors import Factors
 from nas.spec import Head, NetworkSpec
@@ -37,6 +37,8 @@ class ScalingRules:
             (``round``).
         group_width: ``scale`` the channels per convolution group with the width, or ``keep`` them.
             Depthwise convolutions stay depthwise.
+        rounding: Channels become the nearest multiple of 8 (``nearest``; EfficientNetV2's published
+            code), or the next one where that would be more than 10% less (``limited``).
         keep_ends: Whether the first and the last stage keep their depth.
 
     Raises:
@@ -47,6 +49,7 @@ class ScalingRules:
     head: str = "grow"
     repeats: str = "ceil"
     group_width: str = "scale"
+    rounding: str = "limited"
     keep_ends: bool = False
 
     def __post_init__(self) -> None:
@@ -62,6 +65,7 @@ ALLOWED = {
     "head": ("grow", "scale", "keep"),
     "repeats": ("ceil", "round"),
     "group_width": ("scale", "keep"),
+    "rounding": ("limited", "nearest"),
 }
 """The values of the rules that are words."""
 MULTIPLIER_RULES = ScalingRules()
@@ -80,10 +84,9 @@ def scaled(
 ) -> NetworkSpec:
     """Return a network of other depth, width and resolution.
 
-    A factor of 1 leaves its dimension as it is. Channels are rounded as in MobileNetV2's published
-    code (`make_divisible`), the resolution to the nearest multiple of `RESOLUTION_STEP`, and the
-    number of blocks of a stage as the rules say. All else, such as kernels, ratios and numbers of
-    groups, stays.
+    A factor of 1 leaves its dimension as it is. Channels are rounded to multiples of 8, the
+    resolution to the nearest multiple of `RESOLUTION_STEP`, and the number of blocks of a stage as
+    the rules say. All else, such as kernels, ratios and numbers of groups, stays.
 
     Args:
         spec: The network. Its name is kept.
@@ -203,36 +206,35 @@ def _at_stride_1(block: B) -> B:
 
 def _widened(spec: NetworkSpec, factor: float, rules: ScalingRules) -> NetworkSpec:
     """Return a network with more or fewer channels."""
+    wide = Widening(factor) if rules.rounding == "limited" else Widening(factor, round_limit=0)
     stem = spec.stem
     if rules.stem == "scale":
         stem = dataclasses.replace(
             stem,
-            channels=make_divisible(stem.channels * factor),
-            before=tuple(make_divisible(channels * factor) for channels in stem.before),
+            channels=wide(stem.channels),
+            before=tuple(map(wide, stem.before)),
         )
     channels, before, stages = stem.channels, spec.stem.channels, []
     for stage in spec.stages:
         blocks = []
         for block in stage:
-            wide_block = block.widened(factor, before, channels)
+            wide_block = block.widened(wide, before, channels)
             before = block.channels
             if rules.group_width == "scale" and getattr(block, "group_width", 1) > 1:
                 wide_block = _with_group_width(wide_block, factor, channels, spec.rules)
             blocks.append(wide_block)
             channels = wide_block.channels
         stages.append(tuple(blocks))
-    return spec.replace(
-        stem=stem, stages=tuple(stages), head=_widened_head(spec.head, factor, rules)
-    )
+    return spec.replace(stem=stem, stages=tuple(stages), head=_widened_head(spec.head, wide, rules))
 
 
-def _widened_head(head: Head, factor: float, rules: ScalingRules) -> Head:
+def _widened_head(head: Head, wide: Widening, rules: ScalingRules) -> Head:
     """Return a head whose layers have more or fewer channels; those it does not have stay away."""
     if rules.head == "keep":
         return head
 
     before = [head.channels, *head.hidden]
-    widths = [make_divisible(channels * factor) if channels else 0 for channels in before]
+    widths = list(map(wide, before))
     if rules.head == "grow":  # MobileNetV3's published code scales the layers before the last one
         widths[-1] = max(before[-1], widths[-1])
     return dataclasses.replace(head, channels=widths[0], hidden=tuple(widths[1:]))

@@ -54,7 +54,7 @@ MULTIPLIED = {
     "mobilenetv2_110d": ("mobilenet_v2", Factors(1.2, 1.1), FIXED_ENDS, 4_516_520, 430_516_080),
     "mobilenetv2_120d": ("mobilenet_v2", Factors(1.4, 1.2), FIXED_ENDS, 5_831_144, 668_857_568),
 }
-EFFICIENT_V2 = ScalingRules(head="scale")
+EFFICIENT_V2 = ScalingRules(head="scale", rounding="nearest")
 TINY = ScalingRules(stem="keep", repeats="round")
 OTHERS = {
     ("tinynet_a", 192): ("efficientnet_b0", Factors(1.2), TINY, 6_187_972, 336_867_712),
@@ -70,6 +70,9 @@ OTHERS = {
     ("v2_b2", 208): (
         "efficientnet_v2_b0", Factors(1.2, 1.1), EFFICIENT_V2, 10_096_086, 1_043_476_528,
     ),
+    ("v2_b3", 240): (
+        "efficientnet_v2_b0", Factors(1.4, 1.2), EFFICIENT_V2, 14_358_406, 1_908_036_640,
+    ),
     ("mnasnet_050", 224): ("mnasnet_b1", Factors(width=0.5), None, 2_218_512, 104_455_968),
     ("semnasnet_075", 224): ("mnasnet_a1", Factors(width=0.75), None, 2_912_278, 223_448_480),
     ("v3_large_075", 224): (
@@ -79,8 +82,7 @@ OTHERS = {
         "mobilenet_v3_small", Factors(width=0.75), None, 2_041_872, 43_399_344,
     ),
 }  # fmt: skip
-"""The same by name and resolution. EfficientNetV2-B3, whose published code rounds channels without
-the limit of 10%, is not among them."""
+"""The same by name and resolution."""
 REFERENCES = [load_network(name) for name in reference_names()]
 NETWORKS = [
     spec for spec in REFERENCES if {block.family for block in spec.blocks} <= {"mbconv", "dsconv"}

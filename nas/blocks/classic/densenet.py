@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from nas.blocks.base import CONFIG, Block
 from nas.blocks.fields import ActivationName, Ratio
-from nas.blocks.parts import Parts, Rules, activated, batch_norm, dense, make_divisible
+from nas.blocks.parts import Parts, Rules, Widening, activated, batch_norm, dense
 from nas.blocks.ratios import multiple
 from nas.ir import Concat, Conv, Node, Pool, Seq
 
@@ -53,10 +53,9 @@ class DenseLayer(Block):
         ]
         return Concat((("kept", Seq(())), ("new", Seq(tuple(new)))))
 
-    def widened(self, factor: float, before: int, in_channels: int) -> DenseLayer:
+    def widened(self, wide: Widening, before: int, in_channels: int) -> DenseLayer:
         """See `Block.widened`; the growth rate is scaled."""
-        growth = make_divisible(self._growth(before) * factor)
-        return dataclasses.replace(self, channels=in_channels + growth)
+        return dataclasses.replace(self, channels=in_channels + wide(self._growth(before)))
 
     def moved(self, before: int, in_channels: int) -> DenseLayer:
         """See `Block.moved`; the layer keeps its growth rate."""

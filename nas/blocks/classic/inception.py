@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from nas.blocks.base import CONFIG, Block
 from nas.blocks.fields import ActivationName, Channels, Kernel
-from nas.blocks.parts import Rules, dense, make_divisible, pointwise
+from nas.blocks.parts import Rules, Widening, dense, pointwise
 from nas.ir import Concat, Node, Pool, Seq
 
 Four = Annotated[tuple[Channels, ...], Field(min_length=4, max_length=4)]
@@ -70,10 +70,9 @@ class Inception(Block):
             (("one", one(self.branches[0])), ("two", two(0)), ("three", two(1)), ("pool", pooled))
         )
 
-    def widened(self, factor: float, before: int, in_channels: int) -> Inception:
+    def widened(self, wide: Widening, before: int, in_channels: int) -> Inception:
         """See `Block.widened`; every branch is scaled."""
-        branches = tuple(make_divisible(channels * factor) for channels in self.branches)
-        reduced = tuple(make_divisible(channels * factor) for channels in self.reduced)
+        branches, reduced = tuple(map(wide, self.branches)), tuple(map(wide, self.reduced))
         return dataclasses.replace(self, channels=sum(branches), branches=branches, reduced=reduced)
 
     def canonical_value(self, name: str, in_channels: int) -> Any:

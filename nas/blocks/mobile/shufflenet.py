@@ -14,6 +14,7 @@ from nas.blocks.fields import ActivationName, Groups, Kernels, Ratio
 from nas.blocks.parts import (
     Parts,
     Rules,
+    Widening,
     activated,
     depthwise,
     pointwise,
@@ -83,17 +84,17 @@ class ShuffleBlock(Block):
             joined = Concat((("shortcut", pool), ("branch", Seq(tuple(parts)))))
         return activated([("join", joined)], self.activation)
 
-    def widened(self, factor: float, before: int, in_channels: int) -> ShuffleBlock:
+    def widened(self, wide: Widening, before: int, in_channels: int) -> ShuffleBlock:
         """See `Block.widened`; the nearest width is taken that the groups divide."""
         if self.stride == 1:
             return dataclasses.replace(self, channels=in_channels)
-        wide = self.channels * factor
-        widths = range(in_channels + 1, in_channels + 2 * math.ceil(wide) + 2)
-        for channels in sorted(widths, key=lambda width: abs(width - wide)):
+        wanted = self.channels * wide.factor
+        widths = range(in_channels + 1, in_channels + 2 * math.ceil(wanted) + 2)
+        for channels in sorted(widths, key=lambda width: abs(width - wanted)):
             mid = middle_channels(channels, self.bottleneck_ratio)
             if not any(c % self.groups for c in (channels, mid, channels - in_channels)):
                 return dataclasses.replace(self, channels=channels)
-        return super().widened(factor, before, in_channels)
+        return super().widened(wide, before, in_channels)
 
     def _pointwise(self, inputs: int, outputs: int, groups: int, active: bool, rules: Rules) -> Seq:
         function = self.activation if active else None

@@ -6,6 +6,7 @@ Every function is cached: equal arguments return the same tree, so that its cost
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -57,7 +58,8 @@ def make_divisible(value: float, divisor: int = 8, round_limit: float = 0.9) -> 
     return rounded + divisor if rounded < round_limit * value else rounded
 
 
-class Widening(NamedTuple):
+@dataclass(frozen=True)
+class Widening:
     """The width of a wider or narrower network, with rounded channels.
 
     Attributes:

@@ -60,6 +60,7 @@ class Results:
         several: The results by device; None if there is only one. The others are those of the
             first device.
         head_start: A sentence on those that began with trained weights; empty if none did.
+        batch: Number of images per run while latency was measured.
         commands: The next commands, by what they do (see `next_commands`).
     """
 
@@ -75,6 +76,7 @@ class Results:
     retraining_side: int | None = None
     several: DeviceResults | None = None
     head_start: str = ""
+    batch: int = 1
     commands: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self, completed: int) -> dict[str, Any]:
@@ -135,6 +137,7 @@ class Results:
         known = references.reindex(columns=RESULT_COLUMNS).dropna(subset=["latency_ms"])
         rows += [("reference", row) for row in records(known)]
         where = "" if self.several is None else f" on {device}"
+        images = "one image" if self.batch == 1 else f"{self.batch} images a run"
         cli.print_table(
             f"Pareto front{where} of {number_of(front.n, 'network')}"
             + (", with the references" if len(known) else ""),
@@ -144,7 +147,7 @@ class Results:
                 for kind, row in sorted(rows, key=lambda r: r[1]["latency_ms"])
             ],
             f"{self.label}: on {data}{_at(self.side)}, one seed; "
-            f"latency: on {device}, one image, deployed form",
+            f"latency: on {device}, {images}, deployed form",
         )
 
     def _print_retrained(self) -> None:

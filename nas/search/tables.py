@@ -281,6 +281,7 @@ class RunTables:
             label=self.label,
             is_accuracy=self.is_accuracy,
             side=self.side,
+            batch=self.config.device_batch,
             retraining_side=self.retraining_side,
             head_start=read_run(self.directory.path).head_start,
             retrained=retrained(self.directory),

@@ -71,6 +71,12 @@ def test_the_front_and_the_references_are_printed_fastest_first(results, capsys)
     assert "best:   runs/mine/best.yaml" in shown
 
 
+@pytest.mark.parametrize(("batch", "told"), [(1, "one image,"), (4, "4 images a run,")])
+def test_the_images_of_a_run_are_told(results, capsys, batch, told):
+    replace(results, batch=batch).print("pets", "onnxruntime:cpu")
+    assert f"latency: on onnxruntime:cpu, {told}" in " ".join(capsys.readouterr().out.split())
+
+
 def test_scores_are_in_percent_if_they_are_accuracies(results, capsys):
     """Those of a supernet are, though its networks have no accuracy of their own."""
     rows = results.front.rows.assign(accuracy=None)

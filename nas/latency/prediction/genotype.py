@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from nas.blocks import Block
 from nas.ir import Node, Shape, end_shape
 from nas.latency.conditions import Conditions, Latency
 from nas.latency.deployment import rule_named
-from nas.latency.prediction.model import LatencyModel
 from nas.latency.prediction.observations import Observation, fitted, forms_seen, observe
 from nas.latency.prediction.predictor import Predictor, tree_features
 from nas.lowering import FormChoice
 from nas.space import Genotype, Space
 from nas.spec import NetworkSpec
 
-_Part = tuple[Block | Node, Shape, str]  # with the name of the form
+_Part = tuple[Block | Node, Shape]
+_Work = dict[str, float]
 FEWEST = 4  # minimum number of measured networks for a fit
 RENEWED = 1.05  # growth of the number of measured networks that triggers a new fit
 CHECKED = 8  # latest predictions of networks before they were measured that tell its uncertainty
@@ -62,8 +62,8 @@ class GenotypeLatency:
         self._observed: dict[Genotype, Observation] = {}
         self._fitted = 0
         self._errors: deque[float] = deque(maxlen=CHECKED)  # of predictions before measurements
-        self._features: dict[_Part, tuple[dict[str, float], Shape]] = {}
-        self._parts: dict[_Part, float] = {}
+        self._features: dict[_Part, tuple[dict[str, _Work], Node, Shape]] = {}
+        self._parts: dict[_Part, list[float]] = {}  # in every form, in milliseconds
 
     @property
     def ready(self) -> bool:
@@ -113,37 +113,42 @@ class GenotypeLatency:
         """Return the predicted latency in milliseconds, or multiply-adds if not `ready`."""
         if self._model is None:
             return float(self._space.cost(genotype).madds)
-        spec = self._space.decode(genotype)
-        return min(self._total_ms(spec, form, self._model) for form in self._forms)
-
-    def _total_ms(self, spec: NetworkSpec, form: str, model: LatencyModel) -> float:
-        """Return the predicted latency of a network in one form, in milliseconds."""
-        total = model.constant_ms
-        for key, features in self._keys(spec, form):
+        model, forms = self._model, self._forms
+        totals = [model.constant_ms] * len(forms)
+        for key, work in self._walk(self._space.decode(genotype)):
             if key not in self._parts:
-                self._parts[key] = model.part_ms(features)
-            total += self._parts[key]
-        return total
+                self._parts[key] = [model.part_ms(work(form)) for form in forms]
+            totals = [total + part for total, part in zip(totals, self._parts[key], strict=True)]
+        return min(totals)
 
-    def _keys(self, spec: NetworkSpec, form: str) -> Iterator[tuple[_Part, dict[str, float]]]:
-        """Yield the parts of a network with their input shapes, and the features of each."""
+    def _walk(self, spec: NetworkSpec) -> Iterator[tuple[_Part, Callable[[str], _Work]]]:
+        """Yield the parts of a network with their input shapes, and what tells their work by form.
+
+        A network is gone through once for all of its forms.
+        """
         shape = spec.in_shape
-        rule = rule_named(form, self._choice)
         for _, part in spec.parts():
-            key = (part, shape, form)
+            key = (part, shape)
             if key not in self._features:
                 if len(self._features) >= KEPT:  # a search goes through millions of candidates
                     self._features.clear()
                     self._parts.clear()
                 tree = part.expand(shape[0], spec.rules) if isinstance(part, Block) else part
-                features = tree_features(tree, shape, rule, self._conditions)
-                self._features[key] = (features, end_shape(tree, shape))
-            features, shape = self._features[key]
-            yield key, features
+                self._features[key] = ({}, tree, end_shape(tree, shape))
+            yield key, partial(self._work, key)
+            shape = self._features[key][2]
+
+    def _work(self, key: _Part, form: str) -> _Work:
+        """Return the features of a part in a form."""
+        known, tree, _ = self._features[key]
+        if form not in known:
+            rule = rule_named(form, self._choice)
+            known[form] = tree_features(tree, key[1], rule, self._conditions)
+        return known[form]
 
     def _features_of(self, spec: NetworkSpec, form: str) -> dict[str, float]:
         total: defaultdict[str, float] = defaultdict(float)
-        for _, features in self._keys(spec, form):
-            for kind, amount in features.items():
+        for _, work in self._walk(spec):
+            for kind, amount in work(form).items():
                 total[kind] += amount
         return dict(total)

@@ -31,7 +31,7 @@ from nas.files import write_atomic
 from nas.latency import MeasurementSettings, open_device
 from nas.latency.prediction.fitting import check_predictor, draw, fit_predictor, measure_all
 from nas.latency.prediction.kept import KeptLatencies
-from nas.latency.prediction.predictor import BAND, space_digest
+from nas.latency.prediction.predictor import BAND, error_card, space_digest
 from nas.limits import Limit
 from nas.space import load_space
 
@@ -76,9 +76,9 @@ def main() -> None:
     fresh, measured = [spec for spec, _ in pairs], [latency for _, latency in pairs]
     latencies = np.array([latency.steady_ms for latency in measured])
     madds = np.array([count(spec).madds for spec in fresh])
-    card = check_predictor(predictor, device, pairs)
     choice = device.form_choice()
     predicted = np.array([predictor.fastest(spec, choice)[1] for spec in fresh])
+    card = error_card(predicted, latencies, madds)
     half = sum(spec.digest() in whole for spec in fresh)  # the first ones
     inside = np.abs(madds / np.median(madds) - 1) <= BAND
 

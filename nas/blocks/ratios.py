@@ -64,6 +64,11 @@ def share(base: int, part: int, rounded: Callable[[float], int], margin: int = 1
     return shortest_binary(low, high, lambda ratio: 0 < ratio <= 1 and rounded(ratio) == part)
 
 
+def rounded_product(channels: int, ratio: float) -> int:
+    """Return the nearest whole number to a multiple or a share of channels, at least 1."""
+    return max(1, round(channels * ratio))
+
+
 def middle_channels(channels: int, ratio: float) -> int:
     """Return the channels in the middle of a bottleneck, 1 / ratio of its output channels."""
     return max(1, round(channels / ratio))

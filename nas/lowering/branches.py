@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -36,11 +37,11 @@ Weights = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class SumOfBranches:
-    """A rule for single layers, and for blocks that can be sums of branches: they become sums.
+class PassedOn:
+    """A rule that decides as another one does, unless a subclass decides itself.
 
     Attributes:
-        rule: The rule for single layers.
+        rule: The other rule, for single layers.
     """
 
     rule: FormChoice
@@ -54,16 +55,16 @@ class SumOfBranches:
         return self.rule.wide_gate(se, shape)
 
 
-@dataclass(frozen=True)
-class InBranches:
+class SumOfBranches(PassedOn):
+    """A rule for single layers, and for blocks that can be sums of branches: they become sums."""
+
+
+class InBranches(PassedOn):
     """The rule for the layers of a block that becomes a sum: 1x1 ones dense, the others apart.
 
-    Attributes:
-        rule: The rule for single layers. It decides, for every kernel size by itself, whether the
-            convolution is a sum of phases.
+    The other rule decides, for every kernel size by itself, whether the convolution is a sum of
+    phases.
     """
-
-    rule: FormChoice
 
     def form(self, mix: MixConv, shape: Shape) -> Form:
         """See `FormChoice`."""
@@ -73,10 +74,6 @@ class InBranches:
             self.rule.form(MixConv((conv,)), (conv.in_channels, *shape[1:])) for conv in mix.convs
         ]
         return Form((1,) * len(mix.convs), phased=any(form.phased for form in alone))
-
-    def wide_gate(self, se: SqueezeExcite, shape: Shape) -> bool:
-        """See `FormChoice`."""
-        return self.rule.wide_gate(se, shape)
 
 
 def has_branches(parts: Sequence[tuple[str, Node]]) -> bool:
@@ -147,7 +144,7 @@ def sum_of_branches(
     ends = np.cumsum([0, *channels]).tolist()
     branches: list[tuple[str, Node]] = []
     written: dict[str, np.ndarray] = {}
-    for i, (node, start, end) in enumerate(zip(nodes, ends, ends[1:], strict=False)):
+    for i, (node, (start, end)) in enumerate(zip(nodes, pairwise(ends), strict=True)):
         first = dataclasses.replace(wide, out_channels=end - start)
         last = dataclasses.replace(narrow, in_channels=end - start, bias=narrow.bias and i == 0)
         branch = [("expand", first), *_named("after_expand", parts[0])]

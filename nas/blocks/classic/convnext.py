@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from nas.blocks.base import CONFIG, Block
 from nas.blocks.fields import ActivationName, Kernels, Ratio
 from nas.blocks.parts import Parts, Rules, activation, split_channels
-from nas.blocks.ratios import multiple
+from nas.blocks.ratios import multiple, rounded_product
 from nas.ir import Conv, LayerNorm, MixConv, Node, Residual, Scale, Seq
 
 
@@ -69,7 +69,7 @@ class ConvNeXtBlock(Block):
         return super().canonical_value(name, in_channels)
 
     def _expanded(self, ratio: float) -> int:
-        return max(1, round(self.channels * ratio))
+        return rounded_product(self.channels, ratio)
 
     def _depthwise(self, rules: Rules) -> Conv | MixConv:
         sizes = split_channels(self.channels, len(self.kernels))

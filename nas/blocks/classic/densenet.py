@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from nas.blocks.base import CONFIG, Block
 from nas.blocks.fields import ActivationName, Ratio
 from nas.blocks.parts import Parts, Rules, Widening, activated, batch_norm, dense
-from nas.blocks.ratios import multiple
+from nas.blocks.ratios import multiple, rounded_product
 from nas.ir import Concat, Conv, Node, Pool, Seq
 
 
@@ -44,7 +44,7 @@ class DenseLayer(Block):
             ValueError: If the stride is not 1, or there are no more channels than before.
         """
         growth = self._growth(in_channels)
-        mid = _middle(growth, self.bottleneck)
+        mid = rounded_product(growth, self.bottleneck)
         first = dense(in_channels, mid, kernel=1, stride=1, activation=self.activation, rules=rules)
         new: Parts = [
             *_before(in_channels, self.activation, rules),
@@ -65,8 +65,8 @@ class DenseLayer(Block):
         """See `Block.canonical_value`."""
         growth = self._growth(in_channels)
         if name == "bottleneck":
-            mid = _middle(growth, self.bottleneck)
-            return multiple(growth, mid, lambda ratio: _middle(growth, ratio))
+            mid = rounded_product(growth, self.bottleneck)
+            return multiple(growth, mid, lambda ratio: rounded_product(growth, ratio))
         return super().canonical_value(name, in_channels)
 
     def _growth(self, in_channels: int) -> int:
@@ -111,7 +111,3 @@ class Transition(Block):
 def _before(channels: int, function: str, rules: Rules) -> Parts:
     """Return the normalization and the activation that stand before a convolution."""
     return list(activated([("norm", batch_norm(channels, rules))], function).children)
-
-
-def _middle(growth: int, ratio: float) -> int:
-    return max(1, round(growth * ratio))

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from nas.blocks.base import CONFIG, Block
 from nas.blocks.fields import ActivationName
 from nas.blocks.parts import Parts, Rules, biased
-from nas.blocks.ratios import share
+from nas.blocks.ratios import rounded_product, share
 from nas.ir import Concat, Node, Seq
 
 
@@ -66,7 +66,7 @@ class Fire(Block):
         return super().canonical_value(name, in_channels)
 
     def _squeezed(self, ratio: float) -> int:
-        return max(1, round(self.channels * ratio))
+        return rounded_product(self.channels, ratio)
 
     def _check(self) -> None:
         if self.stride != 1:

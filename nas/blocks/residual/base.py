@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic.dataclasses import dataclass
 
 from nas.blocks.base import CONFIG, Block
-from nas.blocks.fields import ActivationName, SERatio
+from nas.blocks.fields import ActivationName, SERatio, Split
 from nas.blocks.parts import (
     Parts,
     Rules,
@@ -16,9 +16,10 @@ from nas.blocks.parts import (
     make_divisible,
     pointwise,
     pooled_pointwise,
+    split_channels,
     squeeze_excite,
 )
-from nas.blocks.ratios import share
+from nas.blocks.ratios import rounded_product, share
 from nas.ir import Node, Residual, Seq, SqueezeExcite, Sum
 
 Shortcut = Literal["conv", "pool"]
@@ -90,6 +91,29 @@ class ResidualBlock(Block):
         return activated([("add", added)], self.activation)
 
 
+def divided(mid: int, group_width: int) -> int:
+    """Return the channels in the middle.
+
+    Raises:
+        ValueError: If the group width does not divide them; 0 stands for one group.
+    """
+    if mid % (group_width or 1):
+        raise ValueError(
+            f"group_width {group_width} does not divide the {mid} channels in the middle"
+        )
+    return mid
+
+
+def has_equal_split(mid: int, group_width: int, kernels: int, split: Split) -> bool:
+    """Return whether a split of the groups in the middle among the kernels is the equal one.
+
+    Raises:
+        ValueError: If a kernel group would be left without channels.
+    """
+    groups = mid // (group_width or mid)
+    return split_channels(groups, kernels, split) == split_channels(groups, kernels)
+
+
 def strided_pointwise(in_channels: int, out_channels: int, stride: int, rules: Rules) -> Seq:
     """Return a 1x1 convolution with the given stride, and BN."""
     return pointwise(
@@ -99,5 +123,5 @@ def strided_pointwise(in_channels: int, out_channels: int, stride: int, rules: R
 
 def _reduced(channels: int, ratio: float, place: str) -> int:
     if place == "middle":
-        return max(1, round(channels * ratio))
+        return rounded_product(channels, ratio)
     return make_divisible(channels * ratio, 8, round_limit=0)

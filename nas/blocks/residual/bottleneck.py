@@ -10,9 +10,13 @@ from pydantic.dataclasses import dataclass
 
 from nas.blocks.base import CONFIG
 from nas.blocks.fields import Kernels, Ratio, Split
-from nas.blocks.parts import Parts, Rules, depthwise, pointwise, split_channels
+from nas.blocks.parts import Parts, Rules, depthwise, pointwise
 from nas.blocks.ratios import bottleneck_ratio, middle_channels
-from nas.blocks.residual.base import ResidualBlock
+from nas.blocks.residual.base import (
+    ResidualBlock,
+    divided,
+    has_equal_split,
+)
 from nas.ir import Node
 
 
@@ -51,12 +55,7 @@ class Bottleneck(ResidualBlock):
         Raises:
             ValueError: If `group_width` does not divide it.
         """
-        mid = middle_channels(self.channels, self.bottleneck_ratio)
-        if mid % (self.group_width or 1):
-            raise ValueError(
-                f"group_width {self.group_width} does not divide the {mid} channels in the middle"
-            )
-        return mid
+        return divided(middle_channels(self.channels, self.bottleneck_ratio), self.group_width)
 
     def expand(self, in_channels: int, rules: Rules) -> Node:
         """Return the block's layer tree; see `Block.expand`.
@@ -91,9 +90,9 @@ class Bottleneck(ResidualBlock):
         if name == "bottleneck_ratio":
             return bottleneck_ratio(self.channels, self.middle_channels())
         if name in ("kernels", "split"):
-            mid = self.middle_channels()
-            groups = mid // (self.group_width or mid)
-            sizes = split_channels(groups, len(self.kernels), self.split)
-            if name == "split" and sizes == split_channels(groups, len(self.kernels)):
+            equal = has_equal_split(
+                self.middle_channels(), self.group_width, len(self.kernels), self.split
+            )
+            if name == "split" and equal:
                 return "equal"
         return super().canonical_value(name, in_channels)

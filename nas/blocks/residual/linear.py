@@ -10,8 +10,9 @@ from pydantic.dataclasses import dataclass
 
 from nas.blocks.base import CONFIG, Block
 from nas.blocks.fields import ActivationName, Kernels, Ratio, SERatio, Skip, Split
-from nas.blocks.parts import Parts, Rules, depthwise, pointwise, split_channels, squeeze_excite
-from nas.blocks.ratios import multiple, share
+from nas.blocks.parts import Parts, Rules, depthwise, pointwise, squeeze_excite
+from nas.blocks.ratios import multiple, rounded_product, share
+from nas.blocks.residual.base import divided, has_equal_split
 from nas.ir import Node
 
 
@@ -57,12 +58,7 @@ class LinearBottleneck(Block):
         Raises:
             ValueError: If `group_width` does not divide it.
         """
-        mid = _middle(self.channels, self.expansion)
-        if mid % (self.group_width or 1):
-            raise ValueError(
-                f"group_width {self.group_width} does not divide the {mid} channels in the middle"
-            )
-        return mid
+        return divided(rounded_product(self.channels, self.expansion), self.group_width)
 
     def expand(self, in_channels: int, rules: Rules) -> Node:
         """Return the block's layer tree; see `Block.expand`.
@@ -86,7 +82,9 @@ class LinearBottleneck(Block):
             ("middle", middle),
         ]
         if self.se_ratio:
-            parts.append(("se", squeeze_excite(mid, _squeezed(in_channels, self.se_ratio), act)))
+            parts.append(
+                ("se", squeeze_excite(mid, rounded_product(in_channels, self.se_ratio), act))
+            )
         parts.append(
             ("project", pointwise(mid, self.channels, groups=1, activation=None, rules=rules))
         )
@@ -98,21 +96,12 @@ class LinearBottleneck(Block):
         if name == "group_width":
             return 0 if self.group_width == mid else self.group_width
         if name == "expansion":
-            return multiple(self.channels, mid, lambda ratio: _middle(self.channels, ratio))
+            return multiple(self.channels, mid, lambda ratio: rounded_product(self.channels, ratio))
         if name == "se_ratio" and self.se_ratio:
-            squeezed = _squeezed(in_channels, self.se_ratio)
-            return share(in_channels, squeezed, lambda ratio: _squeezed(in_channels, ratio))
+            squeezed = rounded_product(in_channels, self.se_ratio)
+            return share(in_channels, squeezed, lambda ratio: rounded_product(in_channels, ratio))
         if name in ("kernels", "split"):
-            groups = mid // (self.group_width or mid)
-            sizes = split_channels(groups, len(self.kernels), self.split)
-            if name == "split" and sizes == split_channels(groups, len(self.kernels)):
+            equal = has_equal_split(mid, self.group_width, len(self.kernels), self.split)
+            if name == "split" and equal:
                 return "equal"
         return super().canonical_value(name, in_channels)
-
-
-def _middle(channels: int, ratio: float) -> int:
-    return max(1, round(channels * ratio))
-
-
-def _squeezed(channels: int, ratio: float) -> int:
-    return max(1, round(channels * ratio))

@@ -1,7 +1,7 @@
 """Latency as a function of the genotype, fast enough to rank thousands of candidates.
 
-The predicted latency is a sum over the blocks of a network. Many candidates share blocks, so the
-features of each distinct block are computed once.
+The predicted latency is a sum over the layers of a network. Candidates share blocks, and different
+blocks share layers, so the features of each of them are computed once.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from nas.blocks import Block
-from nas.ir import Node, Shape, end_shape
+from nas.ir import Node, Residual, Seq, Shape, elements, end_shape
 from nas.latency.conditions import Conditions, Latency
 from nas.latency.deployment import rule_named
 from nas.latency.prediction.observations import Observation, fitted, forms_seen, observe
 from nas.latency.prediction.predictor import Predictor, tree_features
-from nas.lowering import FormChoice
+from nas.lowering import FormChoice, Piece, pieces
 from nas.space import Genotype, Space
 from nas.spec import NetworkSpec
 
@@ -27,7 +27,7 @@ FEWEST = 4  # minimum number of measured networks for a fit
 RENEWED = 1.05  # growth of the number of measured networks that triggers a new fit
 CHECKED = 8  # latest predictions of networks before they were measured that tell its uncertainty
 FEWEST_CHECKED = 4  # minimum number of them
-KEPT = 10_000  # distinct blocks with input shapes whose features are kept
+KEPT = 30_000  # distinct blocks with input shapes whose features are kept
 
 
 class GenotypeLatency:
@@ -63,6 +63,7 @@ class GenotypeLatency:
         self._fitted = 0
         self._errors: deque[float] = deque(maxlen=CHECKED)  # of predictions before measurements
         self._features: dict[_Part, tuple[dict[str, _Work], Node, Shape]] = {}
+        self._pieces: dict[tuple[Piece, Shape, str], tuple[_Work, Shape]] = {}
         self._parts: dict[_Part, list[float]] = {}  # in every form, in milliseconds
 
     @property
@@ -131,20 +132,42 @@ class GenotypeLatency:
             key = (part, shape)
             if key not in self._features:
                 if len(self._features) >= KEPT:  # a search goes through millions of candidates
-                    self._features.clear()
-                    self._parts.clear()
+                    self._forget()
                 tree = part.expand(shape[0], spec.rules) if isinstance(part, Block) else part
                 self._features[key] = ({}, tree, end_shape(tree, shape))
             yield key, partial(self._work, key)
             shape = self._features[key][2]
 
+    def _forget(self) -> None:
+        for known in (self._features, self._pieces, self._parts):
+            known.clear()
+
     def _work(self, key: _Part, form: str) -> _Work:
         """Return the features of a part in a form."""
         known, tree, _ = self._features[key]
         if form not in known:
-            rule = rule_named(form, self._choice)
-            known[form] = tree_features(tree, key[1], rule, self._conditions)
+            known[form] = self._by_piece(tree, key[1], form)
         return known[form]
+
+    def _by_piece(self, tree: Node, shape: Shape, form: str) -> _Work:
+        """Return the features of a tree in a form, from those of the pieces of its blocks."""
+        rule = rule_named(form, self._choice)
+        if not isinstance(tree, (Seq, Residual)):
+            return tree_features(tree, shape, rule, self._conditions)
+        total: defaultdict[str, float] = defaultdict(float)
+        inner = shape
+        for piece in pieces(tree, rule):
+            key = (piece, inner, form)  # equal layers are the same node (`nas.blocks.parts`)
+            if key not in self._pieces:
+                run = Seq(tuple((str(i), node) for i, node in enumerate(piece)))
+                work = tree_features(run, inner, rule, self._conditions)
+                self._pieces[key] = (work, end_shape(run, inner))
+            work, inner = self._pieces[key]
+            for kind, amount in work.items():
+                total[kind] += amount
+        if isinstance(tree, Residual):
+            total["skip elements"] += self._conditions.batch * elements(shape)
+        return dict(total)
 
     def _features_of(self, spec: NetworkSpec, form: str) -> dict[str, float]:
         total: defaultdict[str, float] = defaultdict(float)

@@ -43,6 +43,8 @@ class LatencyModel:
         ridge = RIDGE * np.sqrt(len(latencies_ms)) / count * np.eye(count)
         system = np.vstack([amounts * (weights / latencies_ms)[:, None], ridge])
         self._coefficients, _ = nnls(system, np.concatenate([weights, np.zeros(count)]))
+        units = (self._coefficients[:-1] / self._scale).tolist()
+        self._unit_ms: dict[str, float] = dict(zip(self.names, units, strict=True))
 
     def _table(self, features: Sequence[Mapping[str, float]]) -> np.ndarray:
         return np.array([[row.get(name, 0.0) for name in self.names] for row in features])
@@ -58,7 +60,7 @@ class LatencyModel:
 
     def part_ms(self, features: Mapping[str, float]) -> float:
         """Return the contribution of a part of a network in milliseconds, without `constant_ms`."""
-        return float((self._table([features]) / self._scale)[0] @ self._coefficients[:-1])
+        return sum(self._unit_ms.get(name, 0.0) * amount for name, amount in features.items())
 
     def predict(self, features: Sequence[Mapping[str, float]]) -> np.ndarray:
         """Return latencies in milliseconds, shape (networks,).

@@ -15,6 +15,7 @@ from typing import Any
 
 from experiments.benchmark_lines import RESULTS, origin, percent, recorded, rows, section
 from experiments.deployment_benchmarks import (
+    executorch,
     int8,
     lowering,
     predictors,
@@ -43,9 +44,9 @@ compare only with each other.
 
 def page() -> str:
     """Return the whole page, in Markdown."""
-    sections = (lowering, references, predictors, int8, two_devices, _samplers, _ranking,
-                _searches, _repeated, _exports, _outputs, _training, _interruptions, _overhead,
-                _inputs)  # fmt: skip
+    sections = (lowering, references, predictors, int8, executorch, two_devices, _samplers,
+                _ranking, _searches, _repeated, _exports, _outputs, _training, _interruptions,
+                _overhead, _inputs)  # fmt: skip
     lines = [_INTRODUCTION, *(line for section in sections for line in section())]
     return "\n".join(lines).rstrip() + "\n"
 

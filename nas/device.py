@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import random
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -247,37 +248,50 @@ def examine(
     plain: Annotated[
         bool, typer.Option("--plain", help="Examine the form as trained, not the lowered form.")
     ] = False,
+    json: Annotated[bool, typer.Option("--json", help=cli.JSON_HELP)] = False,
 ) -> None:
     """Remeasure a device's usual speed and the layer forms that are fastest on it.
 
     This is done automatically on first use, and the result is saved. Repeat it if the machine was
     busy at the time. Latency predictors must be refitted afterwards. Of an agent's address, the
-    runtimes that it serves are shown, and what it found when it examined itself.
+    runtimes that it serves are shown, and what it found when it examined itself; a device of your
+    own (MODULE:NAME) is prepared, and tells what it knows of itself.
     """
-    from nas.latency import LocalDevice
+    from nas.latency import LocalDevice, open_device
     from nas.latency.conditions import measurement_settings
     from nas.latency.examination import describe
+    from nas.latency.tuning import cliff
 
     settings = measurement_settings(threads, batch, precision, not plain, interval)
     if device.startswith(("http://", "https://")):
-        profile = _examined_elsewhere(device, settings)
+        profile = _examined_elsewhere(device, settings, show=not json)
     else:
+        opened = open_device(device, settings)
         with cli.progress_bar(cli.error_console(), f"examining {device}") as step:
-            profile = LocalDevice(device, settings).examine(step)
+            if isinstance(opened, LocalDevice):
+                opened.examine(step)
+            else:
+                opened.prepare(step)
+        profile = opened.profile
+    if json:
+        cli.print_json({**asdict(profile), "depthwise_cliff": cliff(profile.depthwise_ms)})
+        return
     for line in describe(profile):
         print(line)
 
 
-def _examined_elsewhere(address: str, settings: MeasurementSettings) -> DeviceProfile:
+def _examined_elsewhere(address: str, settings: MeasurementSettings, show: bool) -> DeviceProfile:
     """Show what an agent serves, and return what it found when it examined itself."""
     from nas.latency.remote.device import RemoteDevice  # needs httpx, which no agent needs
 
     device = RemoteDevice(address, settings)
-    _print_runtimes(address, device.served())
+    if show:
+        _print_runtimes(address, device.served())
     with cli.progress_bar(cli.error_console(), f"examining {address}") as step:
         device.prepare(step)
     runtime = device.profile.conditions.device
-    print(f"as the agent examined {runtime}; python -m nas.device examine there does it again")
+    if show:
+        print(f"as the agent examined {runtime}; python -m nas.device examine there does it again")
     return device.profile
 
 

@@ -6,6 +6,8 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from typing import Any
 from nas.errors import MixnasError
 
 _HOME = Path(__file__).parents[1]  # where our packages lie side by side
+_WAITING = "OMP_WAIT_POLICY"
+_OURS = "MIXNAS_WAIT_POLICY"  # set where that variable is ours and not the user's
 
 
 def own_packages_first() -> None:
@@ -45,8 +49,24 @@ def set_library_defaults() -> None:
     Every process of ours calls this before it imports such a library; its child processes inherit
     the variables.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if _WAITING not in os.environ:
+        os.environ[_WAITING] = "PASSIVE"
+        os.environ[_OURS] = "1"
     without_telemetry()
+
+
+@contextmanager
+def waiting_as_usual() -> Iterator[None]:
+    """Import a library as an application would: its threads wait as the user or OpenMP wants it.
+
+    It serves runtimes with an OpenMP of their own, in which latency is measured.
+    """
+    changed = os.environ.get(_OURS) and os.environ.pop(_WAITING, None)
+    try:
+        yield
+    finally:
+        if changed:
+            os.environ[_WAITING] = changed
 
 
 def without_telemetry() -> None:
@@ -175,11 +195,30 @@ def is_complete(extra: str) -> bool:
 
 def missing_package(error: ModuleNotFoundError) -> str | None:
     """Return how to install a missing package; None if no extra provides it."""
-    package = (error.name or "").partition(".")[0]
-    for extra, packages in _EXTRAS.items():
-        if package in packages:
-            return (
-                f"the package '{package}' is not installed; install it with "
-                f"pip install 'mixnas[{extra}]'"
-            )
-    return None
+    package = top_package(error)
+    extra = extra_of(package)
+    if extra is None:
+        return None
+    return (
+        f"the package '{package}' is not installed; install it with pip install 'mixnas[{extra}]'"
+    )
+
+
+def top_package(error: ModuleNotFoundError) -> str:
+    """Return the name of the package that could not be imported; empty if it is not known."""
+    return (error.name or "").partition(".")[0]
+
+
+def extra_of(package: str) -> str | None:
+    """Return the first extra of this package that installs another package, or None."""
+    return next((extra for extra, packages in _EXTRAS.items() if package in packages), None)
+
+
+def require(package: str) -> None:
+    """Look for a package that is needed later, without importing it.
+
+    Raises:
+        ModuleNotFoundError: If it is not installed.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise ModuleNotFoundError(f"No module named '{package}'", name=package)

@@ -229,7 +229,8 @@ class TreeDrawer:
         if kind is Activation:
             return Activation(self.choice(*ACTIVATIONS))
         if kind is Pad:
-            return Pad(tuple(self.integer(0, 2) for _ in range(4)))
+            pads = tuple(self.integer(0, 2) for _ in range(4))
+            return Pad(pads, self.choice(0, 0, self.integer(1, 9)))
         if kind is SqueezeExcite:
             return self.squeeze_excite(channels)
         if kind is SplitAttention:
@@ -246,6 +247,7 @@ class TreeDrawer:
             Conv(inner, channels, bias=bias),
             self.choice(*ACTIVATIONS),
             gate=self.choice("sigmoid", "hard_sigmoid"),
+            norm=self.choice(None, BatchNorm(inner)),
         )
 
     def split_attention(self, channels):

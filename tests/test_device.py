@@ -182,10 +182,21 @@ def test_a_device_is_examined_again(here, refused, monkeypatch):
         return profile
 
     monkeypatch.setattr(LocalDevice, "examine", examine)
+    monkeypatch.setattr(LocalDevice, "profile", profile)
+    monkeypatch.setattr("nas.latency.open_device", LocalDevice)
     result = here("nas.device", "examine", "--threads", "1", "--plain")
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines() == list(describe(profile))
     assert (examined[0].threads, examined[0].lowered) == (1, False)
+    found = json.loads(here("nas.device", "examine", "--json").stdout)
+    assert (found["reference_ms"], found["depthwise_cliff"]) == (3.217, 7)
+    assert found["findings"][0]["times"] == {"split": 1.0, "phases": 0.254}
+
+
+def test_a_device_of_the_users_own_tells_what_it_knows_of_itself(here):
+    result = here("nas.device", "examine", "--device", "nas.testing.fakes:InstantDevice")
+    assert result.returncode == 0, result.stderr
+    assert "the reference network takes" in result.stdout
 
 
 def test_an_agent_is_shown_with_its_runtimes_and_what_it_found(here, monkeypatch):

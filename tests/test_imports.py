@@ -6,12 +6,15 @@ import pytest
 
 from nas.errors import MixnasError
 from nas.imports import (
+    extra_of,
     looks_like_import,
     missing_package,
     named_object,
     own_packages_first,
     refuse_shadow,
+    require,
     set_library_defaults,
+    waiting_as_usual,
 )
 from nas.space import space_names
 from tests.conftest import ROOT
@@ -60,6 +63,32 @@ def test_what_cannot_be_called_is_told(module):
     module("of_mine_too", "answer = 42\n")
     with pytest.raises(MixnasError, match="'answer' is int; name a class or a function"):
         named_object("of_mine_too:answer", "sampler")
+
+
+def test_a_package_that_is_needed_later_is_looked_for():
+    require("numpy")
+    with pytest.raises(ModuleNotFoundError) as caught:
+        require("no_such_package")
+    assert caught.value.name == "no_such_package"
+    assert (extra_of("nncf"), extra_of("no_such_package")) == ("int8", None)
+
+
+@pytest.mark.parametrize("given", [None, "ACTIVE"])
+def test_a_runtime_waits_as_in_an_application(monkeypatch, given):
+    for name in ("OMP_WAIT_POLICY", "MIXNAS_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    if given:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    set_library_defaults()
+    ours = os.environ["OMP_WAIT_POLICY"]
+    with waiting_as_usual():
+        assert os.environ.get("OMP_WAIT_POLICY") == given
+    assert os.environ["OMP_WAIT_POLICY"] == ours == (given or "PASSIVE")
+    with monkeypatch.context() as child:  # which inherits both
+        child.setattr(os, "environ", dict(os.environ))
+        set_library_defaults()
+        with waiting_as_usual():
+            assert os.environ.get("OMP_WAIT_POLICY") == given
 
 
 @pytest.fixture

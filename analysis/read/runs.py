@@ -28,9 +28,11 @@ SCALE = "score_scale"
 """Key of the conditions that says what scores are: their ``label``, and ``is_accuracy``."""
 DEPTHWISE = "depthwise_ms"
 """Key of the conditions with the device's time of a depthwise convolution, by kernel size."""
+CLIFF = "depthwise_cliff"
+"""Key of the conditions with the first kernel size whose taps take far longer, if there is one."""
 DEVICES = "devices"
 """Key of the conditions with those of the second device and the others, by device."""
-OF_A_DEVICE = ("latencies", DEPTHWISE, "predictor")
+OF_A_DEVICE = ("latencies", DEPTHWISE, CLIFF, "predictor")
 """Keys of the conditions that belong to the first device."""
 FACTS = ("scores", "latencies")
 """Keys of the conditions with what the scores and the latencies of a run rest on."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.read.runs import DEPTHWISE, OBJECTIVES, Run, within_limits
+from analysis.read.runs import CLIFF, DEPTHWISE, OBJECTIVES, Run, within_limits
 from analysis.statistics.fronts import Front
 from analysis.statistics.indicators import knee
 from analysis.statistics.population_card import PopulationCard
@@ -201,8 +201,19 @@ def kernel_times(run: Run) -> list[str]:
     return [
         f"On {run.config['device']}, a depthwise convolution as it is trained (240 channels at "
         f"14x14) takes {listed} kernels: {last_ms / first_ms:.1f} times as long with {last} as "
-        f"with {first}. The kernels that won have to be read beside these times."
+        f"with {first}. {_cliff(run)}The kernels that won have to be read beside these times."
     ]
+
+
+def _cliff(run: Run) -> str:
+    """Say from which kernel size on a tap takes far longer, if the search found one."""
+    kernel = run.conditions.get(CLIFF)
+    if not isinstance(kernel, int):
+        return ""
+    return (
+        f"From {kernel}x{kernel} on, a tap takes far longer than in smaller kernels; lowering "
+        "writes such kernels as sums of smaller ones where that is faster. "
+    )
 
 
 def operator_times(run: Run, operators: Sequence[tuple[str, float]]) -> str:

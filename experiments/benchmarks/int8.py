@@ -4,8 +4,8 @@ r"""What int8 costs and gains: MixNet-S, and variants without swish and squeeze-
         [--calibration 256] [--seeds 1] [--tiny] [--record]
 
 Every network is trained from random weights on a data set (a folder of images such as CIFAR-10, or
-the built-in digits), and exported with int8 for ONNX Runtime, LiteRT and OpenVINO in the forms that
-are fastest there with fp32. The table shows the accuracy on the validation images, latency and
+the built-in digits), and exported for ONNX Runtime, LiteRT and OpenVINO, with each precision in the
+form that is fastest there. The table shows the accuracy on the validation images, latency and
 size with both precisions in the same runtime. Losses are told, not refused. `--tiny` shows in some
 minutes that everything works: one epoch on digits at 32 pixels, in the form as trained.
 """

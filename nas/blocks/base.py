@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from nas.blocks.fields import Channels, Skip, Stride
 from nas.blocks.parts import Rules, Widening
-from nas.ir import Node, Pool, Residual, Seq, Shape, Sum, end_shape
+from nas.ir import Node, Pad, Pool, Residual, Seq, Shape, Sum, end_shape
 
 CONFIG = ConfigDict(extra="forbid")
 B = TypeVar("B", bound="Block")
@@ -135,14 +135,20 @@ class Block:
 
         MnasNet's space has pooling as a skip operation (Tan et al. 2019, section 4.1). The paper
         does not say which, and its published code has none. Here it is the average over 3x3 pixels
-        with the block's stride, which therefore also spans a block of stride 2.
+        with the block's stride, which therefore also spans a block of stride 2. Where a family
+        allows an input of fewer channels than the output, it is added to the first of these.
         """
         if not skip or not self._allows(skip, in_channels):
             return Seq(tuple(parts))
-        if skip != "pool":
+        shortcut: list[tuple[str, Node]] = []
+        if skip == "pool":
+            shortcut.append(("pool", Pool("average", 3, self.stride, rules.padding)))
+        if in_channels < self.channels:
+            shortcut.append(("zeros", Pad(channels=self.channels - in_channels)))
+        if not shortcut:
             return Residual(tuple(parts))
-        pool = Seq((("pool", Pool("average", 3, self.stride, rules.padding)),))
-        return Sum((("branch", Seq(tuple(parts))), ("shortcut", pool)), branch="branch")
+        children = (("branch", Seq(tuple(parts))), ("shortcut", Seq(tuple(shortcut))))
+        return Sum(children, branch="branch")
 
     def _allows(self, skip: Skip, in_channels: int) -> bool:
         """Return whether the shapes allow a skip connection of this kind."""

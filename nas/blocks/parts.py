@@ -232,11 +232,24 @@ def depthwise(
 
 @lru_cache(_CACHE)
 def squeeze_excite(
-    channels: int, reduced: int, activation: str, gate: Gate = "sigmoid"
+    channels: int,
+    reduced: int,
+    activation: str,
+    gate: Gate = "sigmoid",
+    normalized: Rules | None = None,
 ) -> SqueezeExcite:
-    """Return a squeeze-and-excitation layer with biases that squeezes to `reduced` channels."""
+    """Return a squeeze-and-excitation layer with biases that squeezes to `reduced` channels.
+
+    Args:
+        channels: Number of input and output channels.
+        reduced: Number of channels in between.
+        activation: Activation function in between.
+        gate: Function of the gate.
+        normalized: Settings of the network, for a batch normalization in between; None for none.
+    """
     reduce, expand = Conv(channels, reduced, bias=True), Conv(reduced, channels, bias=True)
-    return SqueezeExcite(reduce, expand, activation, gate=gate)
+    norm = None if normalized is None else batch_norm(reduced, normalized)
+    return SqueezeExcite(reduce, expand, activation, gate=gate, norm=norm)
 
 
 @lru_cache(1)

@@ -129,7 +129,7 @@ def count_leaf(leaf: Leaf, shape: Shape, kept: bool = False) -> Count:
                 conv_params, conv_madds = _conv(conv, 1, 1)
                 params, madds = params + conv_params, madds + conv_madds
                 activations += conv.out_channels
-            if isinstance(leaf, SplitAttention) and leaf.norm is not None:
+            if leaf.norm is not None:
                 params += 2 * leaf.norm.channels
         case Linear():
             madds = leaf.in_features * leaf.out_features

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nas.export.device import ExportDevice
-from nas.export.timing import latency_facts, noise_remark
+from nas.export.timing import remarks
 from nas.latency.conditions import Precision
 from nas.lowering import FormChoice
 from nas.spec import NetworkSpec
@@ -32,7 +32,7 @@ class ExportForm:
             return ""
         return (
             f"on {latency['device']}, a network in this form ({latency['form']}, the fastest of "
-            f"those tried) takes {latency['steady_ms']:.2f} ms{noise_remark(latency)}"
+            f"those tried) takes {latency['steady_ms']:.2f} ms{remarks(latency)}"
         )
 
 
@@ -64,5 +64,5 @@ def export_form(
     opened = device.opened(precision)
     latency = opened.measure(spec)
     form = latency.form or BY_LAYER  # devices of users may know no other
-    facts = {**latency_facts(latency), "form": form}
+    facts = {**latency.to_dict(), "form": form}
     return ExportForm(rule_named(form, opened.profile), {"form": form, "latency": facts})

@@ -8,24 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 from nas.export.device import ExportDevice
 from nas.latency import LocalDevice
+from nas.latency.conditions import pause_text
 from nas.spec import NetworkSpec
+from nas.units import number_of
 
 if TYPE_CHECKING:
     from nas.export.base import Written
     from nas.latency.conditions import Latency
     from nas.latency.runtimes.base import TimedRun
 
-_FIGURES = ("device", "runtime", "machine", "threads", "median_ms", "steady_ms", "noise")
 
-
-def latency_facts(latency: Latency) -> dict[str, Any]:
-    """Return what is told of a latency in the file beside an export."""
-    return {name: getattr(latency, name) for name in _FIGURES}
-
-
-def noise_remark(latency: Mapping[str, Any]) -> str:
-    """Return the end of a sentence about such facts: whether the machine was noisy."""
-    return "; the machine was not quiet" if latency["noise"] else ""
+def remarks(latency: Mapping[str, Any]) -> str:
+    """Return the end of a sentence about a latency: its conditions, and what disturbed it."""
+    noise = "; the machine was not quiet" if latency["noise"] else ""
+    batch = f", batch {latency['batch']}" if latency["batch"] > 1 else ""
+    threads = number_of(latency["threads"], "thread")
+    return f" ({threads}{batch}{pause_text(latency)}){noise}"
 
 
 def file_latency(device: ExportDevice, written: Written, spec: NetworkSpec) -> dict[str, Any]:
@@ -40,7 +38,7 @@ def file_latency(device: ExportDevice, written: Written, spec: NetworkSpec) -> d
         The latency; nothing if the device takes no files of the format.
     """
     latency = _latency(device, written, spec)
-    return {} if latency is None else {"file_latency": latency_facts(latency)}
+    return {} if latency is None else {"file_latency": latency.to_dict()}
 
 
 def _latency(device: ExportDevice, written: Written, spec: NetworkSpec) -> Latency | None:
@@ -73,4 +71,4 @@ def _loader(
 def latency_sentence(path: Path, latency: Mapping[str, Any]) -> str:
     """Return the latency of a file in a sentence."""
     ms, device = latency["steady_ms"], latency["device"]
-    return f"{path.name} itself takes {ms:.2f} ms on {device}{noise_remark(latency)}"
+    return f"{path.name} itself takes {ms:.2f} ms on {device}{remarks(latency)}"

@@ -41,6 +41,7 @@ from nas.ir import (
     SqueezeExcite,
     Sum,
     branch_inputs,
+    child_path,
     joined,
     out_shape,
 )
@@ -118,7 +119,7 @@ class _NcnnWriter(NcnnLayers):
         children = list(named)
         while children:
             name, child = children.pop(0)
-            inside = _inside(path, name)
+            inside = child_path(path, name)
             function = _fused_function(children[0][1]) if children else ""
             if isinstance(child, (Conv, MixConv)) and function:
                 x = self._convs(child, x, shape, inside, function)
@@ -138,7 +139,7 @@ class _NcnnWriter(NcnnLayers):
             inputs = self.copies(x, len(shapes), f"{path}/inputs")
         outputs, ends = [], []
         for (name, child), part, taken in zip(node.children, inputs, shapes, strict=True):
-            output, end = self.emit(child, part, taken, _inside(path, name))
+            output, end = self.emit(child, part, taken, child_path(path, name))
             outputs.append(output)
             ends.append(end)
         join = self.total if isinstance(node, Sum) else self.concatenated
@@ -154,7 +155,7 @@ class _NcnnWriter(NcnnLayers):
             if outputs:
                 outputs[-1], before = self.copies(outputs[-1], 2, f"{path}/output{i}")
                 part = self.binary(ADD, part, before, f"{path}/add{i}")
-            outputs.append(self.emit(child, part, taken, _inside(path, name))[0])
+            outputs.append(self.emit(child, part, taken, child_path(path, name))[0])
         return self.concatenated(outputs, f"{path}/joined"), shape
 
     # -- leaves -----------------------------------------------------------------------------------
@@ -202,15 +203,11 @@ class _NcnnWriter(NcnnLayers):
             case ChannelShuffle():
                 return self.add("ShuffleChannel", path, [x], {0: leaf.groups})
             case Pad():
-                return self.pad(leaf.pads, x, path)
+                return self.pad(leaf.pads, x, path, leaf.channels)
             case Linear():
                 return self.linear(leaf, x, path, {})
             case Dropout():
                 return x
-
-
-def _inside(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
 
 
 def _fused_function(node: Node) -> str:

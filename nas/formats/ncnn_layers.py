@@ -13,6 +13,7 @@ import numpy as np
 
 from nas.formats.ncnn_graph import NcnnGraph, Values
 from nas.ir import (
+    LEAKY_SLOPE,
     BatchNorm,
     Conv,
     LayerNorm,
@@ -34,12 +35,11 @@ _CHANNELS_LAST, _CHANNELS_FIRST = 3, 4  # orders of Permute: (C, H, W) -> (H, W,
 _SIGMOID: dict[int, Values] = {9: 4}
 _SIXTH = 1 / 6
 _HARD_SIGMOID: dict[int, Values] = {0: _SIXTH, 1: 0.5}
-_SLOPE = 0.1  # of the leaky ReLU
 FUSED: dict[str, dict[int, Values]] = {
     "identity": {},
     "relu": {9: 1},
     "relu6": {9: 3, 10: (0.0, 6.0)},
-    "leaky_relu": {9: 2, 10: (_SLOPE,)},
+    "leaky_relu": {9: 2, 10: (LEAKY_SLOPE,)},
     "mish": {9: 5},
     "hard_swish": {9: 6, 10: (_SIXTH, 0.5)},
 }
@@ -47,7 +47,7 @@ FUSED: dict[str, dict[int, Values]] = {
 _LAYERS: dict[str, tuple[str, dict[int, Values]]] = {
     "relu": ("ReLU", {}),
     "relu6": ("Clip", {0: 0.0, 1: 6.0}),
-    "leaky_relu": ("ReLU", {0: _SLOPE}),
+    "leaky_relu": ("ReLU", {0: LEAKY_SLOPE}),
     "swish": ("Swish", {}),
     "hard_swish": ("HardSwish", _HARD_SIGMOID),
     "mish": ("Mish", {}),
@@ -137,10 +137,11 @@ class NcnnLayers(NcnnGraph):
         }
         return self.add("Pooling", path, [x], params)
 
-    def pad(self, pads: Sequence[int], x: str, name: str) -> str:
-        """Add zeros around an image."""
+    def pad(self, pads: Sequence[int], x: str, name: str, channels: int = 0) -> str:
+        """Add zeros around an image, and channels of zeros behind its own."""
         top, left, bottom, right = pads
-        return self.add("Padding", name, [x], {0: top, 1: bottom, 2: left, 3: right})
+        behind: dict[int, Values] = {8: channels} if channels else {}
+        return self.add("Padding", name, [x], {0: top, 1: bottom, 2: left, 3: right, **behind})
 
     def mean(self, x: str, name: str) -> str:
         """Return the mean of every channel, as a vector."""
@@ -191,7 +192,7 @@ class NcnnLayers(NcnnGraph):
     # -- attention --------------------------------------------------------------------------------
 
     def squeeze_excite(self, se: SqueezeExcite, x: str, path: str) -> str:
-        """Add a gate on every channel."""
+        """Add a gate on every channel; the normalization, if there was one, was folded."""
         scaled, x = self.copies(x, 2, f"{path}/inputs")
         y = self.mean(x, f"{path}/pool")
         y = self._activated(se.reduce, se.activation, y, path)

@@ -1,7 +1,7 @@
 """Networks as models of OpenVINO, and as its files (IR: ``.xml`` with the graph, ``.bin`` beside).
 
 OpenVINO reads our ONNX models. Weights stay as they are in the files; OpenVINO's own default would
-round them to fp16. NNCF, which quantizes, brings torch and more; it is imported where it is used.
+round them to fp16. NNCF, which quantizes, takes seconds to import: that is done where it is used.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ Shapes are ``(channels, height, width)`` of a single image.
 """
 
 from nas.ir.nodes import (
+    LEAKY_SLOPE,
     Activation,
     BatchNorm,
     Branches,
@@ -54,9 +55,10 @@ from nas.ir.shapes import (
     same_pads,
     slice_sizes,
 )
-from nas.ir.tree import Layer, nested, residual_ends, walk
+from nas.ir.tree import Layer, child_path, nested, residual_ends, walk
 
 __all__ = [
+    "LEAKY_SLOPE",
     "Activation",
     "BatchNorm",
     "Branches",
@@ -89,6 +91,7 @@ __all__ = [
     "SqueezeExcite",
     "Sum",
     "branch_inputs",
+    "child_path",
     "conv_channels",
     "conv_pads",
     "elements",

@@ -204,6 +204,10 @@ class BatchNorm:
     momentum: float = 0.1
 
 
+LEAKY_SLOPE = 0.1
+"""Slope of the activation function ``leaky_relu`` below zero, as in Darknet."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Activation:
     """An activation function, by its name in `nas.blocks.fields.ACTIVATIONS`."""
@@ -215,7 +219,8 @@ class Activation:
 class SqueezeExcite:
     """Squeeze-and-excitation (Hu et al. 2018, section 3), a gate on every channel.
 
-    Global pooling, 1x1 `reduce`, activation, 1x1 `expand`, gate function, then multiplication.
+    Global pooling, 1x1 `reduce`, batch normalization if there is one, activation, 1x1 `expand`,
+    gate function, then multiplication.
 
     Attributes:
         reduce: The 1x1 convolution that squeezes the channels.
@@ -226,6 +231,8 @@ class SqueezeExcite:
             without leaving that layout.
         gate: Function of the gate: ``sigmoid``, or ``hard_sigmoid``, which is clip(x / 6 + 1/2, 0,
             1) (Howard et al. 2019, MobileNetV3, section 5.2).
+        norm: The batch normalization after `reduce` (ReXNet); None also once it was folded into
+            that convolution.
     """
 
     reduce: Conv
@@ -233,13 +240,20 @@ class SqueezeExcite:
     activation: str
     wide: bool = False
     gate: Gate = "sigmoid"
+    norm: BatchNorm | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Pad:
-    """Zero padding."""
+    """Zero padding.
 
-    pads: Pads
+    Attributes:
+        pads: Pixels on each side.
+        channels: Channels of zeros that follow those of the input.
+    """
+
+    pads: Pads = (0, 0, 0, 0)
+    channels: int = 0
 
 
 @dataclass(frozen=True, eq=False, slots=True)

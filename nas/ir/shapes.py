@@ -189,7 +189,7 @@ def out_shape(leaf: Leaf, shape: Shape) -> Shape:
             out = (channels, rows // leaf.stride + 1, columns // leaf.stride + 1)
         case Pad():
             top, left, bottom, right = leaf.pads
-            out = (channels, height + top + bottom, width + left + right)
+            out = (channels + leaf.channels, height + top + bottom, width + left + right)
         case GlobalPool():
             out = (channels, 1, 1)
         case Flatten():

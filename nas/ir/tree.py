@@ -38,6 +38,11 @@ class Layer(NamedTuple):
     out_shape: Shape
 
 
+def child_path(path: str, name: str) -> str:
+    """Return the path of a child, given that of its parent; the path of a whole tree is empty."""
+    return f"{path}.{name}" if path else name
+
+
 def walk(node: Node, shape: Shape, path: str = "") -> Iterator[Layer]:
     """Yield the leaves of a tree in execution order, with their paths and shapes.
 
@@ -62,7 +67,7 @@ def _walk(node: Node, shape: Shape, path: str) -> Generator[Layer, None, Shape]:
         return layer.out_shape
     inner = shape
     for name, child in node.children:
-        inner = yield from _walk(child, inner, f"{path}.{name}" if path else name)
+        inner = yield from _walk(child, inner, child_path(path, name))
     if isinstance(node, Residual) and inner != shape:
         raise ValueError(f"residual '{path}' adds shapes {shape} and {inner}, which must be equal")
     return inner
@@ -76,7 +81,7 @@ def _walk_branches(node: Branches, shape: Shape, path: str) -> Generator[Layer, 
             raise ValueError(f"'{path}' expects {channels} channels, but its input has {shape[0]}")
     ends = []
     for (name, child), taken in zip(node.children, inputs, strict=True):
-        ends.append((yield from _walk(child, taken, f"{path}.{name}" if path else name)))
+        ends.append((yield from _walk(child, taken, child_path(path, name))))
     return joined(node, inputs, ends, path)
 
 
@@ -88,7 +93,7 @@ def residual_ends(node: Node, path: str = "") -> set[str]:
     branch: Node | None = node if isinstance(node, Residual) else None
     branch_path = path
     for name, child in node.children:
-        inner = f"{path}.{name}" if path else name
+        inner = child_path(path, name)
         ends |= residual_ends(child, inner)
         if isinstance(node, Sum) and node.branch == name:
             branch, branch_path = child, inner
@@ -101,7 +106,7 @@ def _norms(node: Node, path: str) -> Iterator[str]:
         yield path
     elif isinstance(node, Container):
         for name, child in node.children:
-            yield from _norms(child, f"{path}.{name}" if path else name)
+            yield from _norms(child, child_path(path, name))
 
 
 def nested(tree: Node) -> Node:

@@ -120,6 +120,12 @@ class Conditions:
         ]
 
 
+def pause_text(latency: Mapping[str, Any]) -> str:
+    """Return the pauses of a latency, as plain data, in words that follow a comma; or nothing."""
+    interval = latency.get("interval_ms", 0.0)
+    return f", a pause of {interval:g} ms before each run" if interval else ""
+
+
 def _text(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 

@@ -14,6 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from nas.ir import (
+    LEAKY_SLOPE,
     Activation,
     BatchNorm,
     Branches,
@@ -111,6 +112,8 @@ class _Evaluation:
                 return ACTIVATIONS[leaf.function](x)
             case SqueezeExcite():
                 gate = self.conv(leaf.reduce, _mean(x), f"{path}.reduce")
+                if leaf.norm is not None:
+                    gate = self.norm(leaf.norm, gate, f"{path}.norm")
                 gate = self.conv(leaf.expand, ACTIVATIONS[leaf.activation](gate), f"{path}.expand")
                 return x * GATES[leaf.gate](gate)
             case SplitAttention():
@@ -122,7 +125,8 @@ class _Evaluation:
             case Dropout():
                 return x
             case Pad():
-                return _padded(x, leaf.pads)
+                behind = ((0, 0), (0, leaf.channels), (0, 0), (0, 0))
+                return np.pad(_padded(x, leaf.pads), behind)
             case Flatten():
                 return x.reshape(len(x), -1)
             case GlobalPool():
@@ -244,7 +248,7 @@ ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "hard_swish": lambda x: x * np.clip(x + 3, 0, 6) / 6,
     "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
     "gelu": _gelu,
-    "leaky_relu": lambda x: np.where(x < 0, 0.1 * x, x),
+    "leaky_relu": lambda x: np.where(x < 0, LEAKY_SLOPE * x, x),
 }
 """The activation functions by name."""
 GATES: Mapping[str, Callable[[Array], Array]] = {

@@ -36,6 +36,7 @@ CURVE_SIZE = 14
 SIMILAR = 4.0  # largest distance at which one layer tells which form is fastest for another
 _PLACES = 24  # channels at which the kernels of two layers are compared
 _CONFIG = ConfigDict(extra="forbid")
+_Count = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -57,14 +58,23 @@ class LayerSignature:
     """
 
     kind: str
-    channels: int
-    size: int
-    kernels: tuple[int, ...] = (1,)
-    shares: tuple[int, ...] = (1000,)
-    stride: int = 1
-    width: int = 1
+    channels: _Count
+    size: _Count
+    kernels: Annotated[tuple[_Count, ...], Field(min_length=1)] = (1,)
+    shares: tuple[Annotated[int, Field(ge=0)], ...] = (1000,)
+    stride: _Count = 1
+    width: _Count = 1
     dilated: bool = False
     aligned: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what a damaged file says.
+
+        Raises:
+            ValueError: If there are not as many shares as kernels.
+        """
+        if len(self.kernels) != len(self.shares):
+            raise ValueError(f"{len(self.kernels)} kernels, but {len(self.shares)} shares")
 
     @staticmethod
     def of(node: MixConv | SqueezeExcite, shape: Shape) -> LayerSignature:
@@ -132,7 +142,16 @@ class Finding:
 
     layer: LayerSignature
     best: str
-    times: dict[str, float]
+    times: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
+
+    def __post_init__(self) -> None:
+        """Refuse what a damaged file, or an agent, says.
+
+        Raises:
+            ValueError: If the form to use was not measured.
+        """
+        if self.best not in self.times:
+            raise ValueError(f"form '{self.best}' has no time")
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -151,7 +170,9 @@ class DeviceProfile:
     conditions: Conditions
     reference_ms: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     findings: tuple[Finding, ...] = ()
-    depthwise_ms: dict[int, float] = Field(default_factory=dict)
+    depthwise_ms: dict[_Count, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
+        default_factory=dict
+    )
     schema: Literal["mixnas.device/2"] = "mixnas.device/2"
 
     def _nearest(self, layer: LayerSignature) -> str | None:

@@ -135,6 +135,8 @@ class _Drawing:
             case SqueezeExcite():
                 # The second moment of the pooled map is smaller; by how much does not matter here.
                 self.conv(node.reduce, moment, f"{inside}reduce")
+                if node.norm is not None:
+                    self.norm(node.norm, 1.0, f"{inside}norm")
                 self.conv(node.expand, _SECOND_MOMENTS[node.activation], f"{inside}expand", 0.5)
                 return moment * _GATE
             case SplitAttention():

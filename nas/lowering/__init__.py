@@ -5,7 +5,7 @@
 - `branches`: inverted bottlenecks as sums of one branch per kernel size.
 - `phases`: convolutions with large kernels as sums of convolutions with small ones.
 - `rewrite`: rewriting a layer tree and its weights in the chosen forms.
-- `pieces`: the pieces of a network that are lowered independently of each other.
+- `piecewise`: the pieces of a network that are lowered independently of each other.
 
 Everything here works on layer trees and arrays; `nas.torch_model.lower_module` lowers a torch
 module.
@@ -30,7 +30,7 @@ from nas.lowering.forms import (
     is_pointwise,
     trained_form,
 )
-from nas.lowering.pieces import Piece, pieces
+from nas.lowering.piecewise import Piece, pieces
 from nas.lowering.rewrite import lower, lowered_tree
 
 __all__ = [

@@ -62,8 +62,7 @@ class SumOfBranches(PassedOn):
 class InBranches(PassedOn):
     """The rule for the layers of a block that becomes a sum: 1x1 ones dense, the others apart.
 
-    The other rule decides, for every kernel size by itself, whether the convolution is a sum of
-    phases.
+    All convolutions of many taps are sums of phases if the other rule wants it for one of them.
     """
 
     def form(self, mix: MixConv, shape: Shape) -> Form:

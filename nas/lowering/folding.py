@@ -20,6 +20,7 @@ from nas.ir import (
     Seq,
     Slices,
     Sum,
+    child_path,
 )
 
 Folded = Sequence[tuple[BatchNorm | Scale, str]]
@@ -61,20 +62,16 @@ def _search(node: Node, path: str, before: str | None, found: _Found) -> str | N
         case Seq():
             last = before
             for name, child in node.children:
-                last = _search(child, _inside(path, name), last, found)
+                last = _search(child, child_path(path, name), last, found)
             return last
         case Residual():
             last = None  # what enters is added in the end, too
             for name, child in node.children:
-                last = _search(child, _inside(path, name), last, found)
+                last = _search(child, child_path(path, name), last, found)
         case Sum() | Concat() | Slices() | Cascade():
             for name, child in node.children:
-                _search(child, _inside(path, name), None, found)
+                _search(child, child_path(path, name), None, found)
     return None
-
-
-def _inside(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
 
 
 def affine(layers: Folded, weights: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

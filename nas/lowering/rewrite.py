@@ -23,6 +23,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 
@@ -45,6 +46,7 @@ from nas.ir import (
     SqueezeExcite,
     Sum,
     branch_inputs,
+    child_path,
     conv_pads,
     joined,
     nested,
@@ -112,6 +114,9 @@ def lowered_tree(tree: Node, shape: Shape, choose: FormChoice = MERGE_ALL) -> No
     return lowering.node(tree, shape, "")[0]
 
 
+A = TypeVar("A", SqueezeExcite, SplitAttention)
+
+
 class _Lowering:
     """One lowering in progress: the rule that chooses forms, the old weights and the new ones."""
 
@@ -137,11 +142,10 @@ class _Lowering:
             case BatchNorm() | Scale() if path in self.folded:
                 return Seq(()), shape
             case SqueezeExcite():
-                self._keep(path)
                 wide = self.choose.wide_gate(node, shape)
-                return dataclasses.replace(node, wide=wide), shape
+                return dataclasses.replace(self._attention(node, path), wide=wide), shape
             case SplitAttention():
-                return self._split_attention(node, path), out_shape(node, shape)
+                return self._attention(node, path), out_shape(node, shape)
         self._keep(path)
         return node, out_shape(node, shape)
 
@@ -155,7 +159,7 @@ class _Lowering:
                 del left[:PARTS]
             else:
                 name, child = left.pop(0)
-                lowered, shape = self.node(child, shape, _join(path, name))
+                lowered, shape = self.node(child, shape, child_path(path, name))
             if not (isinstance(lowered, Seq) and not lowered.children):  # nothing is left of it
                 children.append((name, lowered))
         return nested(type(node)(tuple(children))), shape
@@ -169,10 +173,10 @@ class _Lowering:
         lowered: list[Seq] = []
         paths: list[str] = []
         for name, part in parts:
-            node, shape = inner.node(part, shape, _join(path, name))
+            node, shape = inner.node(part, shape, child_path(path, name))
             assert isinstance(node, Seq)
             lowered.append(node)
-            paths.append(_join(_join(path, name), node.children[0][0]))
+            paths.append(child_path(child_path(path, name), node.children[0][0]))
         middle = parts[1][1]
         assert isinstance(middle, Seq)
         mix = middle.children[0][1]
@@ -180,7 +184,7 @@ class _Lowering:
         channels = [conv.out_channels for conv in mix.convs]
         weights = None if self.weights is None else inner.out
         summed, written = sum_of_branches(lowered, paths, channels, weights)
-        into = _join(path, parts[1][0])
+        into = child_path(path, parts[1][0])
         self.out |= {f"{into}.{name}": value for name, value in written.items()}
         return summed, shape
 
@@ -189,7 +193,7 @@ class _Lowering:
         children: list[tuple[str, Node]] = []
         ends: list[Shape] = []
         for (name, child), taken in zip(node.children, inputs, strict=True):
-            lowered, end = self.node(child, taken, _join(path, name))
+            lowered, end = self.node(child, taken, child_path(path, name))
             children.append((name, lowered))
             ends.append(end)
         end = joined(node, inputs, ends, path)
@@ -200,21 +204,22 @@ class _Lowering:
             return dataclasses.replace(branches, sizes=sizes), end
         return branches, end
 
-    def _split_attention(self, node: SplitAttention, path: str) -> Node:
+    def _attention(self, node: A, path: str) -> A:
+        """Fold the normalization inside an attention into the convolution before it."""
         if node.norm is None:
             self._keep(path)
             return node
         reduce = dataclasses.replace(node.reduce, bias=True)
         if self.weights is not None:
-            self._keep(_join(path, "expand"))
-            inside = _join(path, "reduce")
+            self._keep(child_path(path, "expand"))
+            inside = child_path(path, "reduce")
             self._write(
                 run=(node.reduce,),
                 names=[inside],
                 merged=reduce,
                 target=inside,
                 shape=(reduce.in_channels, 1, 1),
-                after=[(node.norm, _join(path, "norm"))],
+                after=[(node.norm, child_path(path, "norm"))],
                 first_channel=0,
             )
         return dataclasses.replace(node, reduce=reduce, norm=None)
@@ -233,9 +238,9 @@ class _Lowering:
         shifted = any(isinstance(layer, BatchNorm) for layer, _ in after)
         mix = node if isinstance(node, MixConv) else MixConv((node,))
         form = self._form(mix, shape, path)
-        parts = [_join(path, str(i)) for i in range(len(mix.convs))]
+        parts = [child_path(path, str(i)) for i in range(len(mix.convs))]
         names = parts if isinstance(node, MixConv) else [path]
-        target = _join(path, "conv") if form.padded else path
+        target = child_path(path, "conv") if form.padded else path
         merged: list[Conv] = []
         branches: list[tuple[str, Node]] = []
         ends = np.cumsum([0, *form.runs]).tolist()
@@ -245,7 +250,7 @@ class _Lowering:
             if shifted:
                 conv = dataclasses.replace(conv, bias=True)
             name = str(len(merged))
-            into = target if len(form.runs) == 1 else _join(target, name)
+            into = target if len(form.runs) == 1 else child_path(target, name)
             parts_of_sum = phases(conv, shape) if form.phased else ()
             if self.weights is not None:
                 first = sum(before.out_channels for before in mix.convs[:start])
@@ -348,10 +353,6 @@ def _on_slices(branches: list[tuple[str, Node]]) -> Node:
         return branches[0][1]
     convs = tuple(child for _, child in branches if isinstance(child, Conv))
     return MixConv(convs) if len(convs) == len(branches) else Slices(tuple(branches))
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
 
 
 def _merged(run: tuple[Conv, ...], dense: bool) -> Conv:

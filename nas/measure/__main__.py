@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from nas import cli, defaults
+from nas.errors import MixnasError
 from nas.latency import (
     EXAMPLES,
     Device,
@@ -16,7 +17,7 @@ from nas.latency import (
     measure_quietly,
     open_device,
 )
-from nas.latency.conditions import measurement_settings
+from nas.latency.conditions import measurement_settings, pause_text
 from nas.latency.device import refuse_noise
 from nas.named import AnyNetwork, is_timm, open_network
 from nas.units import number_of
@@ -80,36 +81,45 @@ def measure(
         for network in opened_networks:
             check_measurable(opened, network)
     console = cli.error_console()
-    rows: list[dict[str, Any]] = []
-    for opened in devices:
+    rows: dict[tuple[int, int, int], dict[str, Any]] = {}
+    failures: list[str] = []
+    for place, opened in enumerate(devices):
+        form, precision_place = divmod(place, len(precisions))
         with cli.progress_bar(console, f"examining {device}") as step:
             opened.prepare(step)
-        for network in opened_networks:
-            latency = _measure(opened, network, attempts, strict)
-            rows.append({"name": network.name, **latency.to_dict()})
+        for index, network in enumerate(opened_networks):
+            try:
+                latency = _measure(opened, network, attempts, strict)
+            except MixnasError as error:  # the others are told all the same
+                failures.append(str(error))
+                continue
+            row = {"name": network.name, **latency.to_dict()}
+            rows[form, index, precision_place] = row
             if not json:
                 for remark in latency.noise:
                     console.print(
                         f"warning: {network.name}: {remark}", style="yellow", soft_wrap=True
                     )
-    rows = _beside(rows, len(forms), len(precisions))
+    ordered = _beside(rows)
     if json:
-        cli.print_json(rows)
-    else:
-        _print(rows)
+        cli.print_json(ordered)
+    elif ordered:
+        _print(ordered)
+    if failures:
+        raise MixnasError("\n".join(dict.fromkeys(failures)))
 
 
-def _beside(rows: list[dict[str, Any]], forms: int, precisions: int) -> list[dict[str, Any]]:
-    """Return rows with int8 below fp32, and how many times as long it takes."""
-    if precisions == 1:
-        return rows
+def _beside(rows: dict[tuple[int, int, int], dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows with int8 below fp32, and how many times as long it takes.
+
+    Args:
+        rows: Rows by the places of form, network and precision; those that failed are missing.
+    """
     ordered = []
-    networks = len(rows) // (forms * precisions)
-    for form in range(forms):
-        for network in range(networks):
-            first = form * precisions * networks + network
-            fp32, int8 = rows[first], rows[first + networks]
-            ordered += [fp32, {**int8, "times_fp32": int8["steady_ms"] / fp32["steady_ms"]}]
+    for (form, network, precision), row in sorted(rows.items()):
+        fp32 = rows.get((form, network, 0)) if precision else None
+        times = {} if fp32 is None else {"times_fp32": row["steady_ms"] / fp32["steady_ms"]}
+        ordered.append({**row, **times})
     return ordered
 
 
@@ -143,8 +153,6 @@ def _print(rows: list[dict[str, Any]]) -> None:
     }
     if not compared:
         del columns["precision"], columns["int8 / fp32"]
-    interval = first["interval_ms"]
-    pauses = f", a pause of {interval:g} ms before each run" if interval else ""
     precision = "" if compared else f", {first['precision']}"
     cli.print_table(
         "Latency",
@@ -152,7 +160,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
         [[cell(row) for cell in columns.values()] for row in rows],
         f"{first['device']}, {first['runtime']}, {first['machine']}, "
         f"{number_of(first['threads'], 'thread')}, "
-        f"batch {first['batch']}{precision}{pauses}; steady: median at the machine's "
+        f"batch {first['batch']}{precision}{pause_text(first)}; steady: median at the machine's "
         "usual speed",
     )
 

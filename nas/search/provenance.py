@@ -8,8 +8,9 @@ from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
-from analysis.read.runs import DEPTHWISE, DEVICES, SCALE
+from analysis.read.runs import CLIFF, DEPTHWISE, DEVICES, SCALE
 from nas.accuracy import Estimator, is_accuracy_of, label_of
+from nas.latency.tuning import cliff
 from nas.machine import machine_name, usable_cores
 from nas.search.devices import SearchDevice
 
@@ -51,6 +52,8 @@ def _latencies(each: SearchDevice) -> dict[str, Any]:
     found: dict[str, Any] = {"latencies": each.device.conditions.identity()}
     if curve := each.device.profile.depthwise_ms:
         found[DEPTHWISE] = {f"{kernel}x{kernel}": ms for kernel, ms in curve.items()}
+        if jump := cliff(curve):
+            found[CLIFF] = jump
     if each.predictor is not None and each.predictor.card is not None:
         card = asdict(each.predictor.card)
         del card["errors"]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nas.ir import (
+    LEAKY_SLOPE,
     Activation,
     BatchNorm,
     ChannelShuffle,
@@ -38,7 +39,7 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "hard_swish": nn.Hardswish,
     "mish": nn.Mish,
     "gelu": nn.GELU,
-    "leaky_relu": lambda: nn.LeakyReLU(0.1),
+    "leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE),
     "identity": nn.Identity,
 }
 
@@ -60,19 +61,23 @@ def in_place(activation: nn.Module, value: bool) -> nn.Module:
 class SqueezeExcite2d(nn.Module):
     """Squeeze-and-excitation (Hu et al. 2018): (N, C, H, W) -> (N, C, H, W).
 
-    It computes x * gate(expand(act(reduce(mean(x))))).
+    It computes x * gate(expand(act(norm(reduce(mean(x)))))), where many have no `norm`.
     """
 
     def __init__(self, node: SqueezeExcite) -> None:
         super().__init__()
         self.reduce = conv_module(node.reduce)
+        self.norm = None if node.norm is None else leaf_module(node.norm)
         self.act = in_place(_ACTIVATIONS[node.activation](), True)
         self.expand = conv_module(node.expand)
         self.hard = node.gate == "hard_sigmoid"
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         pooled = x.mean((2, 3), keepdim=True)
-        gate = self.expand(self.act(self.reduce(pooled)))
+        squeezed = self.reduce(pooled)
+        if self.norm is not None:
+            squeezed = self.norm(squeezed)
+        gate = self.expand(self.act(squeezed))
         return x * (F.hardsigmoid(gate) if self.hard else torch.sigmoid(gate))
 
 
@@ -209,7 +214,10 @@ def leaf_module(node: Node, dropout: float = 0.0) -> nn.Module:
             return nn.Dropout(node.rate)
         case Pad():
             top, left, bottom, right = node.pads
-            return nn.ZeroPad2d((left, right, top, bottom))
+            sides = (left, right, top, bottom)
+            return (
+                nn.ZeroPad3d((*sides, 0, node.channels)) if node.channels else nn.ZeroPad2d(sides)
+            )
         case Flatten():
             return nn.Flatten()
         case GlobalPool():

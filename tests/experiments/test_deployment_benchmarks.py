@@ -3,7 +3,15 @@ import re
 import pytest
 
 from experiments import deployment_benchmarks
-from experiments.deployment_benchmarks import int8, lowering, predictors, references, two_devices
+from experiments.benchmark_lines import recorded
+from experiments.deployment_benchmarks import (
+    executorch,
+    int8,
+    lowering,
+    predictors,
+    references,
+    two_devices,
+)
 
 CONDITIONS = {"device": "litert:cpu", "threads": 1}
 ORIGIN = {"command": "python -m program", "machine": "AMD EPYC", "cores": 2, "when": "2026-11-29"}
@@ -23,7 +31,9 @@ def test_recorded_results_are_told_by_runtime_and_threads():
     assert "| ONNX Runtime, 2 threads | " in text
     assert text.index("| ONNX Runtime, ") < text.index("| LiteRT, 1 thread ")
     assert text.index("| LiteRT, ") < text.index("| OpenVINO, ") < text.index("| ncnn, ")
-    assert "| LiteRT, 1 thread | 6.1 | 14.6 |" in text  # the arithmetic limit, the whole network
+    result = recorded("lowering_litert_cpu_threads1_batch1")
+    whole = f"{result['references']['mixnet_m']['deployed_ms']:.1f}"
+    assert re.search(rf"\| LiteRT, 1 thread \| \d\.\d \| {whole} \|", text)  # after the limit
     assert "| ONNX Runtime, 2 threads | " in "\n".join(predictors())
 
 
@@ -95,3 +105,13 @@ def test_what_is_lost_on_another_device_is_told(monkeypatch):
     assert "| `a` | 1.00 ms | 90.0% | none |" in text
     assert "| `a` | 2.00 ms | 91.0% | 92.0% |" in text
     assert "Of 3 rows, the device's own search is ahead in 1;" in text
+
+
+def test_networks_in_executorch_are_told_by_form_and_threads(recorded_as):
+    row = {"network": "mixnet_m", "form": "phases", "split": "slices", "ms": 12.345, "parts": 1}
+    split = {"form": "as trained", "split": "torch's split", "over_trained": 2.5, "parts": 99}
+    by_threads = {"1": {"networks": [{**row, "over_trained": 0.5}, {**row, **split}]}}
+    recorded_as({"by_threads": by_threads})
+    text = "\n".join(executorch())
+    assert "| `mixnet_m` | phases | 1 | 12.35 | 0.50 | 1 |" in text
+    assert "| `mixnet_m` | as trained, split as torch does | 1 | 12.35 | 2.50 | 99 |" in text

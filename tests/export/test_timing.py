@@ -52,7 +52,7 @@ def test_the_very_file_is_timed(device):
     found = file_latency(on("onnx"), MODEL, SPEC)
     assert device.loaded == [b"model"]
     latency = found["file_latency"]
-    assert (latency["median_ms"], latency["noise"]) == (2.5, ())
+    assert (latency["median_ms"], list(latency["noise"])) == (2.5, [])
     assert latency.keys() >= {"device", "runtime", "machine", "threads", "steady_ms"}
 
 
@@ -114,10 +114,16 @@ def test_code_of_the_users_and_unreadable_formats_time_nothing(monkeypatch, devi
 
 
 @pytest.mark.parametrize(
-    ("noise", "end"), [((), "on fake:cpu"), (("busy",), "; the machine was not quiet")]
+    ("told", "end"),
+    [
+        ({}, "fake:cpu (2 threads)"),
+        ({"threads": 1, "batch": 4}, "fake:cpu (1 thread, batch 4)"),
+        ({"interval_ms": 200.0}, "(2 threads, a pause of 200 ms before each run)"),
+        ({"noise": ("busy",)}, "(2 threads); the machine was not quiet"),
+    ],
 )
-def test_it_is_told_in_a_sentence(noise, end):
-    latency = {"steady_ms": 2.5, "device": "fake:cpu", "noise": noise}
-    told = latency_sentence(Path("a/net.onnx"), latency)
-    assert told.startswith("net.onnx itself takes 2.50 ms on fake:cpu")
-    assert told.endswith(end)
+def test_it_is_told_in_a_sentence(told, end):
+    usual = {"steady_ms": 2.5, "device": "fake:cpu", "threads": 2, "batch": 1, "noise": ()}
+    sentence = latency_sentence(Path("a/net.onnx"), usual | told)
+    assert sentence.startswith("net.onnx itself takes 2.50 ms on fake:cpu")
+    assert sentence.endswith(end)

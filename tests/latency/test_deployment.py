@@ -24,7 +24,7 @@ from tests.latency.records import CONDITIONS
 SPEC = load_network("mixnet_s").replace(input=Input(resolution=32))
 EMPTY = DeviceProfile(CONDITIONS, 1.0)
 LAYER = LayerSignature("depthwise", 240, 4, (3, 5, 7), (333, 333, 333))
-PROFILE = dataclasses.replace(EMPTY, findings=(Finding(LAYER, "merge", {}),))
+PROFILE = dataclasses.replace(EMPTY, findings=(Finding(LAYER, "merge", {"merge": 1.0}),))
 
 
 def names(spec, profile):

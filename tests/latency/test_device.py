@@ -242,7 +242,7 @@ def test_the_usual_time_of_the_reference_is_a_lower_quartile(device, uneven, mon
 def test_what_an_examination_finds(monkeypatch, lowered, tunable, times, tuned, usual):
     device = LocalDevice("onnxruntime:cpu", MeasurementSettings(threads=1, lowered=lowered))
     device.runtime.tunable = tunable
-    finding = Finding(LayerSignature("gate", 8, 7), "wide", {})
+    finding = Finding(LayerSignature("gate", 8, 7), "wide", {"wide": 1.0})
     monkeypatch.setattr(device, "_usual_reference_ms", lambda: times.pop(0))
     monkeypatch.setattr(device_module, "tune", lambda runtime, step: [finding])
     profile = device.examine()

@@ -22,10 +22,10 @@ PROFILE = DeviceProfile(
     reference_ms=1.0,
     findings=(
         Finding(depthwise(480, 14, 3, 9), "padded", {"merge": 1.0, "padded": 0.8}),
-        Finding(depthwise(144, 56, 3, 5), "merge", {}),
-        Finding(depthwise(144, 56, 3, 5, stride=2), "split", {}),
-        Finding(LayerSignature(kind="gate", channels=480, size=14), "wide", {}),
-        Finding(LayerSignature(kind="gate", channels=144, size=56), "plain", {}),
+        Finding(depthwise(144, 56, 3, 5), "merge", {"merge": 1.0}),
+        Finding(depthwise(144, 56, 3, 5, stride=2), "split", {"split": 1.0}),
+        Finding(LayerSignature(kind="gate", channels=480, size=14), "wide", {"wide": 1.0}),
+        Finding(LayerSignature(kind="gate", channels=144, size=56), "plain", {"plain": 1.0}),
     ),
 )
 
@@ -60,7 +60,7 @@ def test_without_any_finding_layers_take_the_default_form():
 
 def test_a_form_that_the_layer_does_not_have_is_not_taken():
     # The most similar layer was fastest padded, which convolutions at stride 2 cannot be.
-    finding = Finding(depthwise(144, 56, 3, 5, stride=2), "padded", {})
+    finding = Finding(depthwise(144, 56, 3, 5, stride=2), "padded", {"padded": 1.0})
     profile = dataclasses.replace(PROFILE, findings=(finding,))
     assert profile.form(mix(144, (3, 5), 2), (144, 56, 56)) == Form((1, 1))
 
@@ -84,7 +84,7 @@ def test_signatures_of_layers():
 
 def test_layers_of_other_families_take_measured_forms():
     # A large kernel with a bias, as in ConvNeXt.
-    finding = Finding(LayerSignature("depthwise", 96, 56, (7,)), "phases", {})
+    finding = Finding(LayerSignature("depthwise", 96, 56, (7,)), "phases", {"phases": 1.0})
     profile = dataclasses.replace(PROFILE, findings=(*PROFILE.findings, finding))
     large = MixConv((Conv(96, 96, 7, groups=96, bias=True),))
     assert profile.form(large, (96, 56, 56)) == Form((1,), phased=True)
@@ -139,6 +139,14 @@ def test_a_profile_is_loaded_for_its_own_conditions_only(own_cache):
     content = json.loads(path.read_text())
     damaged = ["{", json.dumps({**content, "schema": "mixnas.device/1"})]
     damaged.append(json.dumps({**content, "reference_ms": 0}))
+    first, *rest = content["findings"]
+    wrong = (
+        {**first, "best": "unheard of"},
+        {**first, "layer": {**first["layer"], "channels": 0}},
+        {**first, "layer": {**first["layer"], "kernels": []}},
+        {**first, "layer": {**first["layer"], "shares": [1000]}},
+    )
+    damaged += [json.dumps({**content, "findings": [one, *rest]}) for one in wrong]
     foreign = {**content["conditions"], "machine": "another"}
     for text in (*damaged, json.dumps({**content, "conditions": foreign})):
         path.write_text(text)
@@ -167,14 +175,16 @@ def test_forms_are_never_carried_over_to_another_group_width():
     layer = (480, 14, 14)
     # Depthwise layers of that size were fastest padded, pointwise ones dense.
     pointwise = LayerSignature("pointwise", 480, 14, (1, 1), (500, 500), aligned=False)
-    findings = (*PROFILE.findings, Finding(pointwise, "dense", {}))
+    findings = (*PROFILE.findings, Finding(pointwise, "dense", {"dense": 1.0}))
     profile = dataclasses.replace(PROFILE, findings=findings)
     assert profile.form(grouped(1, (3, 9)), layer) == Form((2,), padded=True)
     for width in (2, 8, 24, 240):
         assert profile.form(grouped(width, (3, 9)), layer) == Form((1, 1))
     # One that was measured for this width is taken for this width alone.
     eight = LayerSignature("grouped", 480, 14, (3, 9), (500, 500), width=8)
-    measured = dataclasses.replace(profile, findings=(*findings, Finding(eight, "merge", {})))
+    measured = dataclasses.replace(
+        profile, findings=(*findings, Finding(eight, "merge", {"merge": 1.0}))
+    )
     assert measured.form(grouped(8, (3, 9)), layer) == Form((2,))
     assert measured.form(grouped(24, (3, 9)), layer) == Form((1, 1))
 
@@ -182,7 +192,8 @@ def test_forms_are_never_carried_over_to_another_group_width():
 def test_the_nearest_layer_is_that_of_least_distance():
     near, far = depthwise(480, 14, 3, 7), depthwise(960, 7, 3, 7)
     profile = dataclasses.replace(
-        PROFILE, findings=(Finding(far, "merge", {}), Finding(near, "split", {}))
+        PROFILE,
+        findings=(Finding(far, "merge", {"merge": 1.0}), Finding(near, "split", {"split": 1.0})),
     )
     assert profile.form(mix(480, (3, 7)), (480, 14, 14)) == Form((1, 1))
     assert profile.form(mix(960, (3, 7)), (960, 7, 7)) == Form((2,))

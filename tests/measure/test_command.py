@@ -85,8 +85,24 @@ def test_int8_stands_beside_fp32(here, refused, monkeypatch):
     plain = here("nas.measure", "mobilenet_v2").stdout
     assert "int8 / fp32" not in plain
     assert "batch 1, fp32; steady" in " ".join(plain.split())
-    error = refused("nas.measure", "efficientnet_b0", "--precision", "int8")
-    assert error == "the network cannot be quantized to int8: no range"
+
+
+def test_networks_that_can_be_measured_are_told_beside_those_that_cannot(here, monkeypatch):
+    monkeypatch.setattr("nas.latency.open_device", lambda name, settings: TwoSpeeds(settings))
+    words = ("nas.measure", "efficientnet_b0", "mixnet_s", "--precision", "int8")
+    found = here(*words, "--json")
+    assert found.returncode == 2
+    assert "the network cannot be quantized to int8: no range" in found.stderr
+    assert [
+        (row["name"], row["precision"], row.get("times_fp32")) for row in json.loads(found.stdout)
+    ] == [
+        ("efficientnet_b0", "fp32", None),
+        ("mixnet_s", "fp32", None),
+        ("mixnet_s", "int8", 0.25),
+    ]
+    shown = here(*words)
+    assert shown.returncode == 2
+    assert "mixnet_s" in shown.stdout
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 import dataclasses
 from importlib import metadata
 
-from analysis.read.runs import DEPTHWISE, SCALE
+from analysis.read.runs import CLIFF, DEPTHWISE, SCALE
 from nas.latency.prediction.observations import Observation
 from nas.latency.prediction.predictor import ErrorCard, Predictor
 from nas.search.devices import SearchDevice
@@ -41,6 +41,10 @@ def test_the_time_of_kernels_on_the_device_is_told(monkeypatch):
     monkeypatch.setattr(InstantDevice, "profile", profile)
     found = provenance(Instant(), devices())
     assert found[DEPTHWISE] == {"3x3": 0.01, "5x5": 0.04}
+    assert CLIFF not in found
+    steep = dataclasses.replace(profile, depthwise_ms={3: 0.01, 5: 0.04, 7: 1.1})
+    monkeypatch.setattr(InstantDevice, "profile", steep)
+    assert provenance(Instant(), devices())[CLIFF] == 7
 
 
 def test_what_figures_rest_on_is_plain_data():

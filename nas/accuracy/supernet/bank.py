@@ -172,12 +172,11 @@ def _layer_slices(layer: Layer, ends_residual: bool) -> Iterator[WeightSlice]:
         case SqueezeExcite():
             for name, conv in (("reduce", leaf.reduce), ("expand", leaf.expand)):
                 yield from _conv_slices(f"{path}.{name}", f"{path}.{name}", conv, (0, 0))
+            yield from _norm_slices(f"{path}.norm", leaf.norm)
         case SplitAttention():
             groups = f"_of{leaf.radix}x{leaf.channels}" if leaf.radix > 1 else ""
             yield from _conv_slices(f"{path}.reduce", f"{path}.reduce", leaf.reduce, (0, 0))
-            if leaf.norm is not None:
-                yield _leading_slice(f"{path}.norm", "weight", (leaf.norm.channels,))
-                yield _leading_slice(f"{path}.norm", "bias", (leaf.norm.channels,))
+            yield from _norm_slices(f"{path}.norm", leaf.norm)
             yield from _conv_slices(f"{path}.expand", f"{path}.expand{groups}", leaf.expand, (0, 0))
         case BatchNorm():
             scale = RESIDUAL if ends_residual else "weight"
@@ -192,6 +191,13 @@ def _layer_slices(layer: Layer, ends_residual: bool) -> Iterator[WeightSlice]:
         case Linear():
             yield _leading_slice(path, "weight", (leaf.out_features, leaf.in_features))
             yield _leading_slice(path, "bias", (leaf.out_features,))
+
+
+def _norm_slices(path: str, norm: BatchNorm | None) -> Iterator[WeightSlice]:
+    """Yield the slices of the normalization inside an attention, if it has one."""
+    if norm is not None:
+        yield _leading_slice(path, "weight", (norm.channels,))
+        yield _leading_slice(path, "bias", (norm.channels,))
 
 
 def _conv_slices(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from nas.ir import BatchNorm, Node, Shape, SplitAttention, walk
+from nas.ir import BatchNorm, Node, Shape, SplitAttention, SqueezeExcite, walk
 from nas.spec import NetworkSpec
 from nas.torch_model import Network
 from nas.torch_model.layers import leaf_module
@@ -82,7 +82,7 @@ def _norms(tree: Node, shape: Shape) -> Iterator[tuple[str, int]]:
     for layer in walk(tree, shape):
         if isinstance(layer.leaf, BatchNorm):
             yield layer.path, layer.leaf.channels
-        elif isinstance(layer.leaf, SplitAttention) and layer.leaf.norm is not None:
+        elif isinstance(layer.leaf, (SplitAttention, SqueezeExcite)) and layer.leaf.norm:
             yield f"{layer.path}.norm", layer.leaf.norm.channels
 
 

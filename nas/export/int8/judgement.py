@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,13 +126,16 @@ def judged(export: Export, before: Contender, after: Contender, file_format: str
         "bytes": {"fp32": before.size, "int8": after.size},
     }
 
+    # XNNPACK has no hard swish with int8.
+    functions = ("relu6",) if file_format.startswith("tflite") else ("relu6", "hard_swish")
+
     def check(parity: Parity) -> None:
         if not np.isfinite(parity.difference):
             raise MixnasError(
                 "the quantized network's outputs are not numbers; no file was written"
             )
         if accuracy is not None and accuracy.loss > request.max_loss:
-            raise MixnasError(_collapse(accuracy, request, export.model.spec))
+            raise MixnasError(_collapse(accuracy, request, export.model.spec, functions))
 
     return Written(after.run, check, {"int8": facts})
 
@@ -140,14 +143,21 @@ def judged(export: Export, before: Contender, after: Contender, file_format: str
 def _latencies(
     spec: NetworkSpec, device: ExportDevice, before: Load, after: Load
 ) -> tuple[Latency, Latency]:
-    """Measure both precisions: the very files here, networks of the same operators elsewhere."""
+    """Measure both precisions: the very files here, networks of the same operators elsewhere.
+
+    The form in which int8 is fastest is not the one in which fp32 is, so a lowered network is
+    measured with fp32 in the form that it would have been exported in.
+    """
     opened = device.for_files()
     if not isinstance(opened, LocalDevice):
         fp32, int8 = device.elsewhere("fp32"), device.elsewhere("int8")
         return measure_quietly(fp32, spec), measure_quietly(int8, spec)
     side, runtime = spec.input.resolution, opened.runtime
     opened.prepare()
-    first = opened.time(lambda: before(runtime), side, None)
+    if device.lowered:
+        first = measure_quietly(device.opened("fp32"), spec)
+    else:
+        first = opened.time(lambda: before(runtime), side, None)
     second = opened.time(lambda: after(runtime), side, None)
     # The device is told neither, since it is given files.
     return (
@@ -156,21 +166,29 @@ def _latencies(
     )
 
 
-def _collapse(accuracy: AccuracyChange, request: Int8Request, spec: NetworkSpec) -> str:
+def _collapse(
+    accuracy: AccuracyChange, request: Int8Request, spec: NetworkSpec, functions: Sequence[str]
+) -> str:
     """Return what to tell of a network that has lost too much."""
     lost = (
         f"int8 loses {accuracy.loss:.1f} percentage points of accuracy on {accuracy.images} "
         f"validation images ({accuracy.before:.1%} to {accuracy.after:.1%}; --max-loss allows "
         f"{request.max_loss:g}); no file was written"
     )
-    reason, remedy = _usual_reason(spec)
+    reason, remedy = _usual_reason(spec, functions)
     return (
         f"{lost}. {reason}{remedy}calibrate on more images (--calibration), keep fp32, or accept "
         f"the loss with --max-loss {np.ceil(accuracy.loss):.0f}"
     )
 
 
-def _usual_reason(spec: NetworkSpec) -> tuple[str, str]:
+def _usual_reason(spec: NetworkSpec, functions: Sequence[str]) -> tuple[str, str]:
+    """Return the usual reason for a loss, and what to train instead.
+
+    Args:
+        spec: The network.
+        functions: Activation functions that the runtime computes well with int8.
+    """
     leaves = [layer.leaf for layer in walk(spec.tree(), spec.in_shape)]
     swish = any(isinstance(leaf, Activation) and leaf.function == "swish" for leaf in leaves)
     gates = [leaf for leaf in leaves if isinstance(leaf, SqueezeExcite)]
@@ -181,7 +199,7 @@ def _usual_reason(spec: NetworkSpec) -> tuple[str, str]:
     changes = [
         change
         for change, has in (
-            ("`activation: relu6` or `hard_swish`", swish),
+            (f"`activation: {'` or `'.join(functions)}`", swish),
             ("`se_ratio: 0`", bool(gates)),
         )
         if has

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nas import cli
+from nas.latency.conditions import pause_text
 from nas.units import number_of
 
 
@@ -29,8 +30,15 @@ def show_int8(facts: Mapping[str, Any], title: str) -> None:
             else "no accuracy: the weights are random; "
         )
         + f"latency: {latency['device']}, {latency['runtime']}, {latency['machine']}, "
-        f"{number_of(latency['threads'], 'thread')}, batch {latency['batch']}",
+        f"{number_of(latency['threads'], 'thread')}, batch {latency['batch']}"
+        f"{pause_text(latency)}" + _forms(facts["latency"]),
     )
+
+
+def _forms(latency: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the form in which a lowered network is fastest with fp32; empty if it is not told."""
+    form = latency["fp32"].get("form")
+    return f"; fp32 in its own fastest form ({form})" if form else ""
 
 
 def int8_remarks(facts: Mapping[str, Any]) -> list[str]:

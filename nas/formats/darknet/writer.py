@@ -49,6 +49,7 @@ from nas.ir import (
     SqueezeExcite,
     Sum,
     branch_inputs,
+    child_path,
     joined,
     out_shape,
     pool_pads,
@@ -155,12 +156,13 @@ class _CfgWriter(DarknetSections):
         children = list(node.children)
         while children:
             name, child = children.pop(0)
-            if isinstance(child, Pad) and children and isinstance(children[0][1], Conv):
+            before_conv = bool(children) and isinstance(children[0][1], Conv)
+            if isinstance(child, Pad) and not child.channels and before_conv:
                 pads = child.pads
                 name, child = children.pop(0)
                 assert isinstance(child, Conv)
                 child = with_padding(child, pads, inner)
-            inside = _inside(path, name)
+            inside = child_path(path, name)
             after = children[0][1] if children else None
             if isinstance(child, (Conv, MixConv)) and isinstance(after, Activation):
                 y, inner = self._activated(child, after.function, y, inner, inside)
@@ -194,7 +196,7 @@ class _CfgWriter(DarknetSections):
             part = self.sliced(x, sizes, i, path) if isinstance(node, (Slices, Cascade)) else x
             if isinstance(node, Cascade) and outputs:
                 part = self.added(part, outputs[-1], path)
-            y, end = self.emit(child, part, shapes[i], _inside(path, name))
+            y, end = self.emit(child, part, shapes[i], child_path(path, name))
             if isinstance(node, Sum) and outputs:
                 y = self.added(y, outputs.pop(), path)
             outputs.append(y)
@@ -311,10 +313,6 @@ class _CfgWriter(DarknetSections):
         if height > 1:
             y = self.add("upsample", path, stride=height)
         return self.multiplied(y, x, path)
-
-
-def _inside(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
 
 
 def _without_ceil(pool: Pool) -> Pool:

@@ -16,6 +16,8 @@ def write_squeeze_excite(
     """Add a gate on every channel of the tensor `x`, whose images have the given shape."""
     y = graph.add("GlobalAveragePool", [x], f"{path}.pool")
     y = write_pointwise(graph, se.reduce, y, f"{path}.reduce")
+    if se.norm is not None:
+        y = write_batch_norm(graph, se.norm, y, f"{path}.norm")
     y = write_activation(graph, se.activation, y, f"{path}.act")
     y = write_pointwise(graph, se.expand, y, f"{path}.expand")
     if se.gate == "hard_sigmoid":

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from nas.formats.onnx.graph import OnnxGraph
-from nas.ir import Conv, Pad, Shape, conv_pads
+from nas.ir import LEAKY_SLOPE, Conv, Pad, Shape, conv_pads
 
-LEAK = 0.1  # slope of leaky_relu below 0
 _SIMPLE = {"relu": "Relu", "hard_swish": "HardSwish", "mish": "Mish", "gelu": "Gelu"}
 
 
@@ -48,12 +47,16 @@ def write_activation(graph: OnnxGraph, function: str, x: str, path: str) -> str:
             ]
             return graph.add("Clip", [x, *bounds], f"{path}.out")
         case "leaky_relu":
-            return graph.add("LeakyRelu", [x], f"{path}.out", alpha=LEAK)
+            return graph.add("LeakyRelu", [x], f"{path}.out", alpha=LEAKY_SLOPE)
     return graph.add(_SIMPLE[function], [x], f"{path}.out")
 
 
 def write_pad(graph: OnnxGraph, pad: Pad, x: str, shape: Shape, path: str) -> str:
     """Add zero padding of the tensor `x`, whose images have the given shape."""
+    if pad.channels:
+        top, left, bottom, right = pad.pads
+        sides = np.array([0, 0, top, left, 0, pad.channels, bottom, right], dtype=np.int64)
+        return graph.add("Pad", [x, graph.constant(f"{path}.sides", sides)], f"{path}.out")
     # A depthwise 1x1 convolution with weights of 1 keeps ONNX Runtime's blocked channel layout;
     # the `Pad` operator does not.
     channels = shape[0]

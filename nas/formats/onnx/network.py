@@ -44,6 +44,7 @@ from nas.ir import (
     SqueezeExcite,
     Sum,
     branch_inputs,
+    child_path,
     joined,
     out_shape,
 )
@@ -81,7 +82,7 @@ def _write(graph: OnnxGraph, node: Node, x: str, shape: Shape, path: str) -> tup
         case Seq() | Residual():
             y, inner = x, shape
             for name, child in node.children:
-                y, inner = _write(graph, child, y, inner, _inside(path, name))
+                y, inner = _write(graph, child, y, inner, child_path(path, name))
             if isinstance(node, Residual):
                 y = graph.add("Add", [x, y], f"{path}.add")
             return y, inner
@@ -104,7 +105,7 @@ def _write_branches(
     outputs: list[str] = []
     ends: list[Shape] = []
     for (name, child), taken, size in zip(node.children, inputs, shapes, strict=True):
-        inside = _inside(path, name)
+        inside = child_path(path, name)
         if isinstance(node, Cascade) and outputs:
             taken = graph.add("Add", [taken, outputs[-1]], f"{inside}.in")
         y, end = _write(graph, child, taken, size, inside)
@@ -117,7 +118,7 @@ def _write_branches(
         return graph.add("Concat", outputs, f"{path}.out", axis=1), end
     total = outputs[0]
     for (name, _), y in zip(node.children[1:], outputs[1:], strict=True):
-        total = graph.add("Add", [total, y], f"{_inside(path, name)}.sum")
+        total = graph.add("Add", [total, y], f"{child_path(path, name)}.sum")
     return total, end
 
 
@@ -166,7 +167,3 @@ def _write_shuffle(
     grouped = graph.reshape(x, sizes, f"{path}.grouped")
     swapped = graph.add("Transpose", [grouped], f"{path}.swapped", perm=[0, 2, 1, 3])
     return graph.reshape(swapped, shape, f"{path}.out")
-
-
-def _inside(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name

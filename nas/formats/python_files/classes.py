@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from nas.ir import LEAKY_SLOPE
+
 ACTIVATIONS = {
     "relu": "ReLU",
     "relu6": "ReLU6",
@@ -17,7 +19,7 @@ ACTIVATIONS = {
 }
 """Class of ``torch.nn`` for each activation function."""
 
-ACTIVATION_OPTIONS: dict[str, dict[str, Any]] = {"leaky_relu": {"negative_slope": 0.1}}
+ACTIVATION_OPTIONS: dict[str, dict[str, Any]] = {"leaky_relu": {"negative_slope": LEAKY_SLOPE}}
 """Options of these classes that differ from torch's defaults, by activation function."""
 
 CLASSES = {
@@ -203,16 +205,18 @@ class SqueezeExcite(nn.Module):
         act: nn.Module,
         gate: nn.Module | None = None,
         bias: bool = True,
+        norm: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.reduce = nn.Conv2d(channels, reduced, 1, bias=bias)
+        self.norm = nn.Identity() if norm is None else norm
         self.act = act
         self.expand = nn.Conv2d(reduced, channels, 1, bias=bias)
         self.gate = nn.Sigmoid() if gate is None else gate
 
     def forward(self, x: Tensor) -> Tensor:
         means = x.mean((2, 3), keepdim=True)
-        return x * self.gate(self.expand(self.act(self.reduce(means))))
+        return x * self.gate(self.expand(self.act(self.norm(self.reduce(means)))))
 ''',
     "SplitAttention": '''
 class SplitAttention(nn.Module):

@@ -71,6 +71,8 @@ def layer(leaf: Leaf) -> Call:
         case Dropout():
             return call("nn.Dropout", leaf.rate)
         case Pad():
+            if leaf.channels:
+                return call("nn.ZeroPad3d", (*_sides(leaf.pads), 0, leaf.channels))
             return call("nn.ZeroPad2d", _sides(leaf.pads))
         case Flatten():
             return call("nn.Flatten")
@@ -109,7 +111,9 @@ def _squeeze_excite(squeeze: SqueezeExcite) -> Call:
     if reduce.bias != expand.bias:
         raise ValueError("squeeze-and-excitation with a single bias cannot be written")
     gate = ["nn.Hardsigmoid()"] if squeeze.gate == "hard_sigmoid" else []
-    named = {} if reduce.bias else {"bias": False}
+    named: dict[str, Any] = {} if reduce.bias else {"bias": False}
+    if squeeze.norm is not None:
+        named["norm"] = _norm(squeeze.norm)
     inner = (reduce.in_channels, reduce.out_channels, _activation(squeeze.activation))
     return call("SqueezeExcite", *inner, *gate, **named)
 

@@ -349,6 +349,8 @@ def _expansion(block: MBConv, in_channels: int, middle: int) -> float:
 def _squeeze(block: MBConv | DSConv, node: Node, expansion: float) -> str:
     """Return the word for squeeze-and-excitation, whose ratio is one of the block's input."""
     assert isinstance(node, SqueezeExcite)
+    if node.norm is not None:
+        raise _UnsayableError("timm has no normalization inside squeeze-and-excitation")
     middle, reduced = node.reduce.in_channels, node.reduce.out_channels
     for ratio in (float(block.se_ratio), reduced * expansion / middle):
         if round(middle * (ratio / expansion)) == reduced:

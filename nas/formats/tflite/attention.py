@@ -22,7 +22,7 @@ _ROWS_AND_COLUMNS = (1, 2)
 def write_squeeze_excite(
     graph: TfliteGraph, se: SqueezeExcite, x: int, shape: Shape, path: str
 ) -> int:
-    """Write a squeeze-and-excitation."""
+    """Write a squeeze-and-excitation whose normalization, if any, has been folded into `reduce`."""
     inner, squeezed = (se.reduce.in_channels, 1, 1), (se.reduce.out_channels, 1, 1)
     y = graph.mean(x, _ROWS_AND_COLUMNS, f"{path}.pool")
     fused = fusable(se.activation)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from nas.formats.tflite.operators import FUSED, TfliteGraph
-from nas.ir import Conv, Linear, Pads, Shape, conv_pads, out_shape, same_pads
+from nas.ir import LEAKY_SLOPE, Conv, Linear, Pads, Shape, conv_pads, out_shape, same_pads
 
-SLOPE = 0.1  # of the function leaky_relu below zero
 _SIMPLE = {"relu": "RELU", "relu6": "RELU6", "hard_swish": "HARD_SWISH"}
 
 
@@ -101,7 +100,7 @@ def write_activation(graph: TfliteGraph, function: str, x: int, path: str) -> in
         case "gelu":
             return graph.unary("GELU", x, out, "GeluOptions", approximate=False)
         case "leaky_relu":
-            return graph.unary("LEAKY_RELU", x, out, "LeakyReluOptions", alpha=SLOPE)
+            return graph.unary("LEAKY_RELU", x, out, "LeakyReluOptions", alpha=LEAKY_SLOPE)
         case "mish":
             return _write_mish(graph, x, path)
     return graph.unary(_SIMPLE[function], x, out)

@@ -55,6 +55,7 @@ from nas.ir import (
     SqueezeExcite,
     Sum,
     branch_inputs,
+    child_path,
     joined,
     out_shape,
     walk,
@@ -83,9 +84,7 @@ def to_tflite(
     Returns:
         The model: ``images`` (batch, H, W, C) float32 -> ``logits`` (batch, classes).
     """
-    if any(
-        isinstance(layer.leaf, BatchNorm | Scale | SplitAttention) for layer in walk(tree, shape)
-    ):
+    if any(_has_norm(layer.leaf) for layer in walk(tree, shape)):
         tree, weights = lower(tree, shape, weights, AS_TRAINED)
     graph = TfliteGraph(weights, batch)
     images = graph.maps("images", shape)
@@ -94,6 +93,13 @@ def to_tflite(
         logits = graph.reshape(images, graph.shape(images), "logits")
     graph.rename(logits, "logits")
     return graph.model(images, logits, name or "network", properties or {})
+
+
+def _has_norm(leaf: Leaf) -> bool:
+    """Return whether a layer is, or holds, something that is folded into a convolution."""
+    if isinstance(leaf, SqueezeExcite | SplitAttention):
+        return leaf.norm is not None
+    return isinstance(leaf, BatchNorm | Scale)
 
 
 def _write(
@@ -133,7 +139,7 @@ def _write_sequence(
             function = ""
             continue
         function = _fused(child, after)
-        x, shape = _write(graph, child, x, shape, _inside(path, name), function)
+        x, shape = _write(graph, child, x, shape, child_path(path, name), function)
     return x, shape
 
 
@@ -147,7 +153,7 @@ def _write_branches(
     outputs: list[int] = []
     ends: list[Shape] = []
     for (name, child), part, taken in zip(node.children, parts, inputs, strict=True):
-        inside = _inside(path, name)
+        inside = child_path(path, name)
         if isinstance(node, Cascade) and outputs:
             part = graph.binary("ADD", part, outputs[-1], f"{inside}.in")
         y, end = _write(graph, child, part, taken, inside)
@@ -184,7 +190,7 @@ def _write_leaf(
         case ChannelShuffle():
             return write_shuffle(graph, leaf.groups, x, path)
         case Pad():
-            return graph.pad(x, leaf.pads, f"{path}.out")
+            return graph.pad(x, leaf.pads, f"{path}.out", leaf.channels)
         case Pool():
             return write_pool(graph, leaf, x, shape, path)
         case Flatten():
@@ -209,7 +215,3 @@ def _fused(node: Node, after: Node | None) -> str:
     added = isinstance(node, Sum) and len(node.children) > 1
     able = added or isinstance(node, Conv | Linear | BatchNorm | Residual)
     return fusable(after.function) if able else ""
-
-
-def _inside(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name

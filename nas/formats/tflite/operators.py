@@ -65,14 +65,15 @@ class TfliteGraph(Graph):
 
     # -- pieces and shapes --------------------------------------------------------------------
 
-    def pad(self, x: int, pads: Pads, name: str) -> int:
-        """Put zeros around feature maps."""
+    def pad(self, x: int, pads: Pads, name: str, more: int = 0) -> int:
+        """Put zeros around feature maps, and `more` channels of zeros behind theirs."""
         top, left, bottom, right = pads
         count, height, width, channels = self.shape(x)
         sides = self.constant(
-            f"{name}.sides", np.array([[0, 0], [top, bottom], [left, right], [0, 0]])
+            f"{name}.sides", np.array([[0, 0], [top, bottom], [left, right], [0, more]])
         )
-        y = self.tensor(name, (count, height + top + bottom, width + left + right, channels))
+        shape = (count, height + top + bottom, width + left + right, channels + more)
+        y = self.tensor(name, shape)
         return self.add("PAD", [x, sides], [y], "PadOptions")
 
     def cut(self, x: int, axis: int, begin: int, size: int, name: str) -> int:

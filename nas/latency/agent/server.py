@@ -35,6 +35,7 @@ from nas.latency.conditions import (
 )
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
+from nas.units import LARGEST_BATCH, MOST_THREADS
 
 LONGEST_WAIT = 20.0  # maximum time for which a request is held, in seconds
 _Seconds = Annotated[float, Field(gt=0, le=60)]
@@ -43,8 +44,8 @@ _Seconds = Annotated[float, Field(gt=0, le=60)]
 class _Query(BaseModel):
     model_config = ConfigDict(extra="forbid")
     device: Annotated[str, Field(max_length=64)] | None = None
-    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
-    batch: Annotated[int, Field(ge=1, le=4096)] = 1
+    threads: Annotated[int, Field(ge=1, le=MOST_THREADS)] | None = None
+    batch: Annotated[int, Field(ge=1, le=LARGEST_BATCH)] = 1
     precision: Precision = "fp32"
     lowered: bool = True
     interval_ms: Interval = 0.0

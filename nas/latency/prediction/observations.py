@@ -8,9 +8,10 @@ in which a network that was not measured will run is predicted together with its
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
 
 import numpy as np
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from nas.latency.conditions import Latency
@@ -19,6 +20,7 @@ from nas.latency.prediction.model import LatencyModel
 
 Work = Mapping[str, float]
 """Amounts of work by kind; see `nas.latency.prediction.features`."""
+_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NOISY_TRUST = 0.1  # weight of a latency that was measured on a noisy machine
 ROUGH_TRUST = 0.3  # weight of the rough time of a form that was not kept
 
@@ -35,11 +37,20 @@ class Observation:
         ratios: Times of these forms in units of that of the measured one.
     """
 
-    latency_ms: float
-    trust: float
+    latency_ms: _Positive
+    trust: _Positive
     form: str
-    work: dict[str, dict[str, float]]
-    ratios: dict[str, float]
+    work: dict[str, dict[str, Annotated[float, Field(allow_inf_nan=False)]]]
+    ratios: dict[str, _Positive]
+
+    def __post_init__(self) -> None:
+        """Refuse what a damaged file says.
+
+        Raises:
+            ValueError: If the form that was measured, or another one, has no work or no ratio.
+        """
+        if self.work.keys() != self.ratios.keys() or self.form not in self.work:
+            raise ValueError(f"forms with work {sorted(self.work)}, ratios {sorted(self.ratios)}")
 
 
 def observe(latency: Latency, work_of: Callable[[str], dict[str, float]]) -> Observation:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from nas.errors import MixnasError, unknown
+from nas.imports import extra_of, top_package
 from nas.latency.conditions import MeasurementSettings
 from nas.latency.runtimes.base import Program, Runtime, TimedRun
 
@@ -59,12 +60,14 @@ class Family:
                 **self.options,
             )
         except ModuleNotFoundError as error:
-            package = (error.name or "").partition(".")[0]
+            package = top_package(error)
             if package in ("", "nas"):  # a fault of ours, not a package that can be installed
                 raise
+            extra = f"{self.extra},int8" if extra_of(package) == "int8" else self.extra
+            precision = f" with {settings.precision}" if extra != self.extra else ""
             raise MixnasError(
-                f"device '{name}' needs the package '{package}', which is not installed; install "
-                f"it with pip install 'mixnas[{self.extra}]'"
+                f"device '{name}'{precision} needs the package '{package}', which is not "
+                f"installed; install it with pip install 'mixnas[{extra}]'"
             ) from error
         return runtime
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nas.errors import MixnasError, UnrunnableError, reason_of
+from nas.imports import require
 from nas.latency.runtimes.model_runtime import CpuRuntime
 
 
@@ -24,6 +25,8 @@ class LiteRT(CpuRuntime):
     ) -> None:
         """See `CpuRuntime`."""
         super().__init__(processor, threads, batch, precision)
+        if precision == "int8":
+            require("ai_edge_quantizer")
         from ai_edge_litert.interpreter import Interpreter
 
         self._interpreter = Interpreter

@@ -10,6 +10,7 @@ import numpy as np
 
 from nas.errors import UnrunnableError
 from nas.formats.ncnn_graph import NcnnModel
+from nas.imports import waiting_as_usual
 from nas.ir import Shape
 from nas.latency.runtimes.model_runtime import CpuRuntime
 
@@ -46,7 +47,8 @@ class Ncnn(CpuRuntime):
     ) -> None:
         """See `CpuRuntime`."""
         super().__init__(processor, threads, batch, precision)
-        import ncnn
+        with waiting_as_usual():
+            import ncnn
 
         self._ncnn = ncnn
         self.version = f"ncnn {version('ncnn')}"

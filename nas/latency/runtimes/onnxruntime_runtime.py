@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,15 +17,31 @@ from nas.latency.runtimes.base import Program, noise
 from nas.latency.runtimes.model_runtime import ModelRuntime
 from nas.latency.runtimes.models import serialized
 from nas.latency.runtimes.operators import RUNS, convolution_kind, summed
-from nas.machine import machine_name, other_cores, usable_cores
+from nas.machine import gpu_identifier, machine_name, other_cores, usable_cores
 
 _SUFFIX = "ExecutionProvider"
+_NVIDIA = ("cuda", "tensorrt", "nvtensorrtrtx")
+"""Short names of the execution providers that run on a GPU of NVIDIA's."""
 
 
 def providers() -> dict[str, str]:
     """Return the full names of the available execution providers by their short names."""
     names = onnxruntime.get_available_providers()
     return {name.removesuffix(_SUFFIX).lower(): name for name in names if name.endswith(_SUFFIX)}
+
+
+def nvidia_gpu() -> str:
+    """Return the name of the GPU that this process would use first, or else the processor's name.
+
+    It asks the driver's own tool, since neither torch nor CUDA need be installed for that.
+    """
+    first = gpu_identifier("cuda")
+    words = ["nvidia-smi", f"--id={first}", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return machine_name()
+    return found.stdout.strip() or machine_name()
 
 
 class OnnxRuntime(ModelRuntime):
@@ -56,7 +73,7 @@ class OnnxRuntime(ModelRuntime):
         self.version = f"onnxruntime {onnxruntime.__version__}"
         if provider != "cpu":  # an agent's address may name no runtime
             self.version += f" ({provider})"
-        self.machine = machine_name()
+        self.machine = nvidia_gpu() if provider in _NVIDIA else machine_name()
         self.threads = threads or usable_cores()
         self.pins_threads = True
         self._cores = other_cores(self.threads)  # must precede the pinning of the calling thread
@@ -87,9 +104,20 @@ class OnnxRuntime(ModelRuntime):
         self, model: bytes, options: onnxruntime.SessionOptions
     ) -> onnxruntime.InferenceSession:
         try:
-            return onnxruntime.InferenceSession(model, options, providers=[self._provider])
+            # It would go on with another provider, such as that of the CPU, and say so in a log.
+            session = onnxruntime.InferenceSession(
+                model, options, providers=[self._provider], enable_fallback=False
+            )
         except Exception as error:  # ONNX Runtime's own exceptions share no other base
             raise UnrunnableError(f"ONNX Runtime rejects the model: {reason_of(error)}") from None
+        used = session.get_providers()
+        if used[:1] != [self._provider]:
+            raise MixnasError(
+                f"ONNX Runtime cannot use its {self._provider} here and would run networks in "
+                f"{' and '.join(used) or 'none'}; install the driver and the libraries that this "
+                f"build of onnxruntime needs, or choose --device onnxruntime:cpu"
+            )
+        return session
 
     def _options(self) -> onnxruntime.SessionOptions:
         options = onnxruntime.SessionOptions()
@@ -164,4 +192,4 @@ def _kind(node: dict[str, Any]) -> str:
     if operator not in ("Conv", "FusedConv") or len(shapes) < 2 or len(shapes[1]) != 4:
         return operator
     image, (_, width, *kernel) = shapes[0], shapes[1]
-    return convolution_kind(kernel, width, image[-1])
+    return convolution_kind(kernel, width, image[1], image[-1])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nas.errors import MixnasError, UnrunnableError, reason_of
-from nas.imports import without_telemetry
+from nas.imports import require, without_telemetry
 from nas.ir import Shape
 from nas.latency.runtimes.base import Program, TimedRun, noise
 from nas.latency.runtimes.model_runtime import CpuRuntime, LoadedModel, timed
@@ -42,6 +42,8 @@ class OpenVino(CpuRuntime):
         """
         super().__init__(processor, threads, batch, precision)
         without_telemetry()
+        if precision == "int8":
+            require("nncf")
         import openvino
 
         self._openvino = openvino
@@ -215,5 +217,6 @@ def _convolutions(model: Any) -> dict[str, str]:
                 _sizes(node.input(1).get_partial_shape()),
             )
             *_, width, height, breadth = weights
-            found[node.get_friendly_name()] = convolution_kind((height, breadth), width, image[-1])
+            kind = convolution_kind((height, breadth), width, image[1], image[-1])
+            found[node.get_friendly_name()] = kind
     return found

@@ -12,24 +12,26 @@ RUNS = 100
 """Runs of a profile, those of `SETTLE` among them."""
 
 
-def convolution_kind(kernel: Sequence[int], width: int, side: int) -> str:
+def convolution_kind(kernel: Sequence[int], width: int, channels: int, side: int) -> str:
     """Return how a convolution is called in a table of operators.
 
     Args:
         kernel: Height and width of its kernel.
-        width: Number of input channels of a group; 1 in depthwise convolutions.
-        side: Width of its input. Of one pixel, it belongs to squeeze-and-excitation.
+        width: Number of input channels of a group.
+        channels: Number of its input channels.
+        side: Width of its input. Of one pixel, it mostly belongs to squeeze-and-excitation.
 
     Examples:
-        >>> convolution_kind((5, 5), 1, 14)
+        >>> convolution_kind((5, 5), 1, 64, 14)
         'depthwise convolution 5x5'
-        >>> convolution_kind((1, 1), 64, 1)
-        'convolution of squeeze-and-excitation'
+        >>> convolution_kind((1, 1), 64, 64, 1)
+        'convolution of one pixel'
     """
     if side == 1:
-        return "convolution of squeeze-and-excitation"
+        return "convolution of one pixel"
     size = "x".join(map(str, kernel))
-    return f"depthwise convolution {size}" if width == 1 else f"convolution {size}"
+    depthwise = width == 1 and channels > 1
+    return f"depthwise convolution {size}" if depthwise else f"convolution {size}"
 
 
 def summed(times: Iterable[tuple[str, str, float]]) -> dict[str, float]:

@@ -185,6 +185,10 @@ def test_what_kernels_cost_on_the_device_is_told_beside_those_that_won():
     (sentence,) = kernel_times(dataclasses.replace(found, conditions={"depthwise_ms": measured}))
     assert "takes 0.012 ms with 3x3, 0.040 ms with 5x5, 1.050 ms with 7x7 kernels" in sentence
     assert "87.5 times as long with 7x7 as with 3x3" in sentence
+    assert "far longer" not in sentence
+    known = {"depthwise_ms": measured, "depthwise_cliff": 7}
+    (sentence,) = kernel_times(dataclasses.replace(found, conditions=known))
+    assert "From 7x7 on, a tap takes far longer than in smaller kernels" in sentence
 
 
 @pytest.mark.parametrize(

@@ -126,13 +126,30 @@ class Files(LocalDevice):
         return exact_latency(InstantDevice(FILES).conditions, SPEC, load())
 
 
+def test_a_lowered_network_is_measured_with_fp32_in_a_form_of_its_own(monkeypatch):
+    opened = []
+
+    def open_device(name, settings):
+        opened.append((settings.precision, settings.lowered))
+        return Files() if not settings.lowered else InstantDevice(settings)
+
+    monkeypatch.setattr("nas.export.device.open_device", open_device)
+    device = ExportDevice(find_format("onnx-int8"), lowered=True)
+    export = export_of(trained_like(SPEC), int8=Int8Request(device=device))
+    runs = [Contender(None, 1, lambda runtime, ms=ms: ms) for ms in (4.0, 1.5)]
+    latency = judged(export, *runs, "onnx-int8").facts["int8"]["latency"]
+    own = InstantDevice(MeasurementSettings()).measure(SPEC).steady_ms
+    assert opened == [("fp32", False), ("fp32", True)]
+    assert (latency["fp32"]["steady_ms"], latency["int8"]["steady_ms"]) == (own, 1.5)
+
+
 def test_files_are_timed_and_told_with_their_own_conditions(monkeypatch):
     here = Files()
     opened = []
     monkeypatch.setattr(
         "nas.export.device.open_device", lambda *words: opened.append(words) or here
     )
-    device = ExportDevice(find_format("onnx-int8"), lowered=True)
+    device = ExportDevice(find_format("onnx-int8"), lowered=False)
     export = export_of(trained_like(SPEC), int8=Int8Request(device=device))
     times = {"fp32": 4.0, "int8": 1.5}
     runs = [Contender(None, 1, lambda runtime, ms=ms: ms) for ms in times.values()]
@@ -141,4 +158,4 @@ def test_files_are_timed_and_told_with_their_own_conditions(monkeypatch):
     assert here.prepared == 1
     for precision, ms in times.items():
         found = latency[precision]
-        assert (found["median_ms"], found["precision"], found["lowered"]) == (ms, precision, True)
+        assert (found["median_ms"], found["precision"], found["lowered"]) == (ms, precision, False)

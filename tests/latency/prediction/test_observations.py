@@ -36,6 +36,20 @@ def test_a_form_alone_is_what_was_measured(form, times):
     assert (seen.ratios, seen.work) == ({form: 1.0}, {form: work_of(form)})
 
 
+@pytest.mark.parametrize(
+    ("form", "work", "ratios"),
+    [
+        ("a", {"a": {}, "b": {}}, {"a": 1.0}),
+        ("a", {"a": {}}, {"a": 1.0, "b": 1.0}),
+        ("c", {"a": {}}, {"a": 1.0}),
+        ("a", {"a": {}}, {"a": 0.0}),
+    ],
+)
+def test_what_a_damaged_file_says_is_refused(form, work, ratios):
+    with pytest.raises(ValueError, match=r"ratios|greater than 0"):
+        Observation(1.0, 1.0, form, work, ratios)
+
+
 def test_forms_are_named_once_in_order():
     both = Observation(1.0, 1.0, "b", {"b": {}, "a": {}}, {"b": 1.0, "a": 1.0})
     one = Observation(1.0, 1.0, "c", {"c": {}}, {"c": 1.0})

@@ -5,7 +5,7 @@ from nas.lowering import AS_TRAINED
 from nas.spec import load_network
 
 CONVOLUTIONS = {
-    "convolution of squeeze-and-excitation",
+    "convolution of one pixel",
     "convolution 1x1",
     "convolution 3x3",
     *(f"depthwise convolution {k}x{k}" for k in (3, 5, 7, 9, 11)),

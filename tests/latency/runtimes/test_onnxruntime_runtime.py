@@ -74,5 +74,37 @@ def test_what_is_not_a_model_is_refused(runtime):
         runtime.load_model(b"\x08garbage")
 
 
+def test_a_provider_that_does_not_work_here_is_not_replaced_by_another(runtime, monkeypatch):
+    runtime._provider = "CUDAExecutionProvider"
+    with pytest.raises((MixnasError, UnrunnableError)) as caught:
+        runtime.load_model(model([1, 3, 8, 8]))
+    told = []
+
+    class Elsewhere:
+        def __init__(self, model, options, providers, enable_fallback):
+            told.append((providers, enable_fallback))
+
+        def get_providers(self):
+            return ["CPUExecutionProvider"]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Elsewhere)
+    with pytest.raises(MixnasError, match="cannot use its CUDAExecutionProvider here") as caught:
+        runtime.load_model(model([1, 3, 8, 8]))
+    assert "choose --device onnxruntime:cpu" in str(caught.value)
+    assert told == [(["CUDAExecutionProvider"], False)]
+
+
+def test_latencies_of_a_gpu_are_told_apart_by_its_name(monkeypatch):
+    monkeypatch.setattr(
+        "nas.latency.runtimes.onnxruntime_runtime.providers",
+        lambda: {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"},
+    )
+    monkeypatch.setattr(
+        "nas.latency.runtimes.onnxruntime_runtime.nvidia_gpu", lambda: "NVIDIA H200"
+    )
+    assert OnnxRuntime("cuda", None, 1).machine == "NVIDIA H200"
+    assert OnnxRuntime("cpu", None, 1).machine != "NVIDIA H200"
+
+
 def test_the_profile_of_a_network_names_its_operators(runtime):
     check_profile(runtime, own={"QuickGelu"})

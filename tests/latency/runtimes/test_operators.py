@@ -6,17 +6,18 @@ from nas.latency.runtimes.operators import SETTLE, convolution_kind, summed
 
 
 @pytest.mark.parametrize(
-    ("kernel", "width", "side", "kind"),
+    ("kernel", "width", "channels", "side", "kind"),
     [
-        ((9, 9), 1, 14, "depthwise convolution 9x9"),
-        ((1, 1), 64, 14, "convolution 1x1"),
-        ((1, 7), 64, 14, "convolution 1x7"),
-        ((3, 3), 3, 224, "convolution 3x3"),
-        ((1, 1), 64, 1, "convolution of squeeze-and-excitation"),
+        ((9, 9), 1, 64, 14, "depthwise convolution 9x9"),
+        ((1, 1), 64, 64, 14, "convolution 1x1"),
+        ((1, 7), 64, 64, 14, "convolution 1x7"),
+        ((3, 3), 3, 3, 224, "convolution 3x3"),
+        ((3, 3), 1, 1, 28, "convolution 3x3"),  # of gray images
+        ((1, 1), 64, 64, 1, "convolution of one pixel"),
     ],
 )
-def test_what_convolutions_are_called(kernel, width, side, kind):
-    assert convolution_kind(kernel, width, side) == kind
+def test_what_convolutions_are_called(kernel, width, channels, side, kind):
+    assert convolution_kind(kernel, width, channels, side) == kind
 
 
 def test_kinds_are_summed_by_the_medians_of_their_operators():

@@ -31,6 +31,7 @@ FAMILIES = (
     "mobilenet_v4_conv_small",
     "efficientnet_v2_b0",
     "ghostnet_100",
+    "rexnet_100",
     "shufflenet_v1_g3",
     "shufflenet_v2_x0_5",
     "resnet_18",

@@ -20,6 +20,7 @@ from nas.blocks.mbconv import MBConv
 from nas.blocks.mobile import (
     FusedMBConv,
     GhostBlock,
+    RexBlock,
     ShuffleBlock,
     ShuffleV2Block,
     UniversalBlock,
@@ -46,6 +47,7 @@ BLOCKS: dict[str, type[Block]] = {
     "fused": FusedMBConv,
     "universal": UniversalBlock,
     "ghost": GhostBlock,
+    "rex": RexBlock,
     "shuffle": ShuffleBlock,
     "shuffle_v2": ShuffleV2Block,
     "darknet": DarknetBlock,
@@ -90,6 +92,7 @@ __all__ = [
     "MBConv",
     "PoolBlock",
     "Res2Net",
+    "RexBlock",
     "Rules",
     "SeparableConv",
     "ShuffleBlock",

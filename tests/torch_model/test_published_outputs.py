@@ -44,6 +44,7 @@ TIMM = (
     "resnet_18",
     "resnet_50",
     "resnext_50_32x4d",
+    "rexnet_100",
     "se_resnet_50",
     "xception",
 )

@@ -25,6 +25,7 @@ FAMILIES = [
     "shufflenet_v1_g3",
     "shufflenet_v2_x1_0",
     "ghostnet_100",
+    "rexnet_100",
     "densenet_121",
     "convnext_atto",
     "darknet_53",

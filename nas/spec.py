@@ -229,12 +229,17 @@ class NetworkSpec:
     def with_activation(self, activation: ActivationName) -> NetworkSpec:
         """Return the network with one activation function in place of all its own.
 
-        Where there is none, there is none still, and the gates of squeeze-and-excitation stay.
+        Where there is none, there is none still, and the gates of squeeze-and-excitation stay. The
+        function inside squeeze-and-excitation is replaced where it is a field of the block.
         """
 
         def changed(part: Any) -> Any:
-            own = getattr(part, "activation", "identity")
-            return part if own == "identity" else dataclasses.replace(part, activation=activation)
+            fields = [f.name for f in dataclasses.fields(part) if f.name.endswith("activation")]
+            values = {name: getattr(part, name) for name in fields}
+            own = [
+                n for n, value in values.items() if isinstance(value, str) and value != "identity"
+            ]
+            return dataclasses.replace(part, **dict.fromkeys(own, activation))
 
         stages = tuple(tuple(map(changed, stage)) for stage in self.stages)
         return self.replace(stem=changed(self.stem), stages=stages, head=changed(self.head))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nas.blocks import BLOCKS, ConvBlock, DSConv, MBConv, PoolBlock
 from nas.document import parse_document
 from nas.errors import DocumentError, MixnasError
-from nas.ir import BatchNorm, Linear, walk
+from nas.ir import Activation, BatchNorm, Linear, SqueezeExcite, walk
 from nas.space import load_space
 from nas.spec import (
     SCHEMA,
@@ -435,6 +435,13 @@ def test_one_activation_function_takes_the_place_of_all():
     parts = (changed.stem, *changed.blocks, changed.head)
     assert {part.activation for part in parts} == {"mish"}
     assert {block.activation for block in own.blocks} == {"relu", "hard_swish"}
+    for name in ("rexnet_100", "scarlet_a", "mobilenet_v3_large", "xception", "ghostnet_100"):
+        spec = load_network(name).with_activation("mish")
+        leaves = [layer.leaf for layer in walk(spec.tree(), spec.in_shape)]
+        functions = {leaf.function for leaf in leaves if isinstance(leaf, Activation)}
+        assert functions == {"mish"}
+    gates = [leaf for leaf in leaves if isinstance(leaf, SqueezeExcite)]
+    assert {gate.activation for gate in gates} == {"mish"}
     mxresnet = load_network("mxresnet_50")
     assert mxresnet.with_activation("mish").digest() == mxresnet.digest()
 

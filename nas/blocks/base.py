@@ -33,6 +33,8 @@ class Block:
         coupled: Pairs of fields of which one can have the effect of the other.
         repeatable: Whether a deeper network repeats the block; those that only reduce maps stay as
             they are in all networks around one, too.
+        usual_se_ratio: SE ratio of a block one step around one without SE, if a family has it; by
+            default that of MnasNet and EfficientNet.
         width: What decides how many channels the output has: the field alone (``own``), the input's
             (``input``), these and a growth rate (``growing``), or the ``sum`` of branches.
     """
@@ -44,6 +46,7 @@ class Block:
     }
     coupled: ClassVar[tuple[tuple[str, str], ...]] = ()
     repeatable: ClassVar[bool] = True
+    usual_se_ratio: ClassVar[float] = 0.25
     width: ClassVar[Literal["own", "input", "growing", "sum"]] = "own"
 
     @property

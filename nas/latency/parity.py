@@ -25,6 +25,7 @@ from nas.ir import (
     LocalResponseNorm,
     MixConv,
     Node,
+    Pad,
     Padding,
     Pool,
     Residual,
@@ -161,9 +162,9 @@ def _layers(name: str, conv: Conv | MixConv, function: str) -> list[tuple[str, N
     return [(name, conv), (f"{name}_norm", norm), (f"{name}_act", Activation(function))]
 
 
-def _gate(function: Gate) -> SqueezeExcite:
+def _gate(function: Gate, norm: BatchNorm | None = None) -> SqueezeExcite:
     reduce, expand = Conv(16, 4, bias=True), Conv(4, 16, bias=True)
-    return SqueezeExcite(reduce, expand, "swish", gate=function)
+    return SqueezeExcite(reduce, expand, "swish", gate=function, norm=norm)
 
 
 def _branches() -> list[tuple[str, Node]]:
@@ -183,9 +184,10 @@ def _branches() -> list[tuple[str, Node]]:
         ("cascade", Cascade((("same", Seq(())), ("conv", Conv(8, 8, 3))), (8, 8))),
         ("attention", attention),
         ("dropout", Dropout()),
-        *_layers("doubled", Conv(8, 16), "relu"),
+        ("doubled", Sum((("zeros", Pad(channels=8)), ("conv", Conv(8, 16))))),
+        ("doubled_act", Activation("relu")),
         ("block", Residual(block)),
-        ("hard", _gate("hard_sigmoid")),
+        ("hard", _gate("hard_sigmoid", BatchNorm(4))),
     ]
 
 

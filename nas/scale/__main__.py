@@ -14,7 +14,7 @@ from nas.cost import CONVENTION, count
 from nas.document import document_name
 from nas.errors import MixnasError
 from nas.files import write_new
-from nas.scale.factors import EFFICIENTNET, FASTEST
+from nas.scale.factors import EFFICIENTNET, FASTEST, Factors
 from nas.scale.grid import PRODUCT, STEP, TOLERANCE
 from nas.scale.network import ALLOWED, RESOLUTION_STEP, scaled
 from nas.scale.options import PAPER, Scaling, scalings
@@ -170,6 +170,10 @@ def scale(
     if out is not None and out.suffix in _YAML:  # a network has the name of the user's file
         specs = [spec.replace(name=document_name(out)) for spec in specs]
         rows[0]["name"] = specs[0].name
+    for (base, scaling), spec in zip(pairs, specs, strict=True):
+        if scaling.factors != Factors() and spec.stages == base.stages and spec.input == base.input:
+            told = f"note: {spec.name} has the blocks of {base.name}: rounding undid the factors"
+            cli.error_console().print(told, soft_wrap=True)
     first = {spec: spec.name for spec in reversed(specs)}
     if grid_search:
         for row, spec in zip(rows, specs, strict=True):

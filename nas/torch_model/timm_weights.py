@@ -66,7 +66,10 @@ def _timm_name(model: Network, name: str, places: Places | None = None) -> str:
     for ours, theirs in layers.items():
         if name.startswith(f"{ours}."):
             return f"{prefix}{theirs}{name[len(ours) :]}"
-    raise MixnasError(f"timm has no counterpart of '{name}'")
+    raise MixnasError(
+        f"timm has no counterpart of '{prefix}{name}': its weights can be loaded into networks of "
+        "mbconv, dsconv and conv blocks"
+    )
 
 
 def timm_state_dict(model: Network, places: Places | None = None) -> dict[str, Tensor]:

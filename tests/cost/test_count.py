@@ -56,6 +56,8 @@ ABOUT = {
 }
 # Parameters and multiply-adds of convolution and linear layers of the published code of others.
 OWN_CODE = {"scarlet_a": (6_707_720, 365_307_392)}  # xiaomi-automl/SCARLET-NAS, models/Scarlet_A.py
+# Outputs of fully connected layers that timm writes as convolutions.
+FULLY_CONNECTED_CONVS = {"vgg_16": 2 * 4096}
 # Activations of EfficientNet-B0: pycls' model zoo (dev/model_complexity.json).
 ACTIVATIONS = {
     "mixnet_s": 6_252_094,
@@ -81,6 +83,12 @@ def test_costs_of_published_code(name):
 def test_golden_costs(row):
     cost = count(load_network(row["network"]).at(int(row["resolution"])))
     assert (cost.params, cost.madds) == (int(row["params"]), int(row["madds"]))
+    if row["conv_elements"]:  # the numbers counted from timm's RegNetZ and EfficientNetV2 lack them
+        spec = load_network(row["network"]).at(int(row["resolution"]))
+        leaves = [layer.leaf for layer in walk(spec.tree(), spec.in_shape)]
+        linear = sum(leaf.out_features for leaf in leaves if isinstance(leaf, Linear))
+        linear -= FULLY_CONNECTED_CONVS.get(row["network"], 0)
+        assert cost.activations - linear == int(row["conv_elements"])
 
 
 @pytest.mark.parametrize("name", ABOUT)

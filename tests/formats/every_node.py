@@ -39,9 +39,10 @@ def branches(kind, *nodes, **options):
     return kind(tuple((f"b{i}", node) for i, node in enumerate(nodes)), **options)
 
 
-def gate(function):
+def gate(function, norm=None):
     """Return a squeeze-and-excitation with a gate of a function."""
-    return SqueezeExcite(Conv(8, 4, bias=True), Conv(4, 8, bias=True), "leaky_relu", gate=function)
+    reduce, expand = Conv(8, 4, bias=True), Conv(4, 8, bias=True)
+    return SqueezeExcite(reduce, expand, "leaky_relu", gate=function, norm=norm)
 
 
 TREE = seq(
@@ -59,7 +60,9 @@ TREE = seq(
     Residual((("norm", LayerNorm(8)), ("conv", Conv(8, 8)), ("scale", Scale(8)))),
     Pool("average", 3, 2, ceil=True),
     Pool("average", 2, 2, (1, 0, 0, 0), ceil=True, count_padding=True),
-    gate("hard_sigmoid"),
+    branches(Sum, Pad(channels=3), Conv(8, 11)),
+    Conv(11, 8),
+    gate("hard_sigmoid", BatchNorm(4)),
     branches(Concat, GlobalPool(), Pool("max", 3, 1, (0, 0, 0, 0))),
     Dropout(0.3),
     Flatten(),

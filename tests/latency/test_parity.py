@@ -68,6 +68,8 @@ def test_the_network_has_every_kind_of_layer():
     gates = [node for node in nodes(lowered) if isinstance(node, SqueezeExcite)]
     assert {(gate.gate, gate.wide) for gate in gates} == {("sigmoid", True), ("hard_sigmoid", True)}
     assert kinds | {type(node) for node in nodes(tree)} == {*get_args(Leaf), *get_args(Container)}
+    assert any(node.norm for node in nodes(tree) if isinstance(node, SqueezeExcite))
+    assert any(node.channels for node in nodes(tree) if isinstance(node, Pad))
     pools = [node for node in nodes(tree) if isinstance(node, Pool)]
     assert {(pool.kind, pool.ceil or pool.count_padding) for pool in pools} == {
         ("max", False),

@@ -36,6 +36,15 @@ def test_json_tells_everything(here):
     assert [row["name"] for row in two] == ["mixnet_s_dWr2", "mixnet_m_dWr2"]
 
 
+def test_factors_that_rounding_undoes_are_told(here):
+    found = here("nas.scale", "rexnet_100", "--depth", "0.9")
+    assert (
+        "rexnet_100_d0.9 has the blocks of rexnet_100: rounding undid the factors" in found.stderr
+    )
+    assert "rounding undid" not in here("nas.scale", "mixnet_m", "--width", "1.3").stderr
+    assert "rounding undid" not in here("nas.scale", "mixnet_m", "--phi", "0").stderr
+
+
 def test_every_published_network_of_the_table_is_reached(here):
     for phi, (_, _, pixels) in enumerate(EFFICIENTNET):
         words = ("nas.scale", "efficientnet_b0", "--phi", str(phi), "--json")

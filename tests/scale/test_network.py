@@ -313,8 +313,12 @@ def test_every_family_is_widened(name):
 @pytest.mark.parametrize("factors", [Factors(width=0.75), Factors(depth=1.5), published(2)])
 def test_every_family_is_scaled(name, factors):
     spec = load_network(name)
-    found, before = count(scaled(spec, factors, COMPOUND_RULES)), count(spec)
+    other = scaled(spec, factors, COMPOUND_RULES)
+    found, before = count(other), count(spec)
     assert found.madds < before.madds if factors.width < 1 else found.madds >= before.madds
+    repeated = any(block.repeatable for stage in spec.stages for block in stage[1:])
+    if factors.depth > 1 and repeated:
+        assert len(other.blocks) > len(spec.blocks)
 
 
 def test_dense_layers_are_repeated_with_their_growth():

@@ -227,7 +227,13 @@ def _leading_slice(path: str, what: str, shape: tuple[int, ...]) -> WeightSlice:
 
 
 def _key(path: str, what: str) -> str:
-    return f"{path}.{what}".replace(".", "/")  # torch allows no dots in names of parameters
+    """Return the key of a shared tensor, the same whatever is added to a residual branch.
+
+    A branch is a part of its own where the shortcut is more than the input (`Sum`), and is none
+    otherwise (`Residual`), which may differ between the networks of a space.
+    """
+    steps = [step for step in f"{path}.{what}".split(".") if step != "branch"]
+    return "/".join(steps)  # torch allows no dots in names of parameters
 
 
 # -- slices of tensors ------------------------------------------------------------------------

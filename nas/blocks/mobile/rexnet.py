@@ -50,6 +50,7 @@ class RexBlock(Block):
     activation: ActivationName = "swish"
     depthwise_activation: ActivationName = "relu6"
     skip: Skip = True
+    usual_se_ratio: ClassVar[float] = 0.0834
     context: ClassVar[Mapping[str, tuple[str, ...]]] = {
         **Block.context,
         "expansion": ("in_channels",),
@@ -82,7 +83,7 @@ class RexBlock(Block):
             activation=None if self.se_ratio else self.depthwise_activation,
             rules=rules,
         )
-        parts.append(("depthwise", middle))
+        parts.append(("spatial", middle))
         if self.se_ratio:
             squeezed = _squeezed(mid, self.se_ratio)
             parts.append(("se", squeeze_excite(mid, squeezed, "relu", normalized=rules)))

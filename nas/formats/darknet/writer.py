@@ -14,7 +14,8 @@ darknet disagree about its epsilon), and what darknet does not have is written a
 - linear layers: convolutions as large as the map.
 
 Layers of which darknet has no equal are refused: average pooling of less than the whole map,
-normalization across channels, channel shuffling, split attention and hard sigmoid gates.
+normalization across channels, channel shuffling, split attention, hard sigmoid gates, and zeros as
+further channels (ReXNet's skip).
 """
 
 from __future__ import annotations
@@ -147,6 +148,8 @@ class _CfgWriter(DarknetSections):
                 return self._linear(x, shape, path), out_shape(node, shape)
             case Dropout() | Flatten():
                 return x, shape
+        if isinstance(node, Pad) and node.channels:
+            raise refusal(path, "it cannot add an input of fewer channels than the output")
         raise refusal(path, f"it has no {type(node).__name__}")
 
     # -- containers -------------------------------------------------------------------------------

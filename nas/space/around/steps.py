@@ -14,7 +14,6 @@ FACTORS = (0.75, 1.25)
 """What one step multiplies a width or a fractional ratio by."""
 
 _SIZES = (3, 5, 7, 9)  # of the kernels that MixNet's searched networks mix (Tan and Le 2019)
-_SE_RATIO = 0.25  # of a block that has none, as in MnasNet and EfficientNet
 _PLACES = 4  # of ratios; more would not change a number of channels
 
 
@@ -60,7 +59,10 @@ def choices(name: str, places: Sequence[Fitted]) -> list[Any]:
     if name not in STEPS or name in same or not block.repeatable:
         return [own]
     kept = {_effect(places): own}
-    for value in STEPS[name](own):
+    steps = STEPS[name](own)
+    if name == "se_ratio" and not own:
+        steps = [block.usual_se_ratio]
+    for value in steps:
         changed = [place.changed(**{name: value}) for place in places]
         found = [other for other in changed if other is not None]
         if len(found) == len(places):
@@ -143,7 +145,8 @@ def _base_width_steps(width: int) -> list[int]:
 
 
 def _se_steps(ratio: float) -> list[float]:
-    return [0 if ratio else _SE_RATIO]
+    """Return the ratio without SE; that of a block without it depends on the family."""
+    return [0] if ratio else []
 
 
 def _width_steps(width: int) -> list[int]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from nas.blocks import Block
+from nas.blocks import Block, Rules
 from nas.blocks.parts import make_divisible
+from nas.ir import Container, Node, Pad, Residual, Sum
 from nas.space.around.steps import FACTORS, Fitted
 from nas.spec import NetworkSpec
 
@@ -32,7 +33,8 @@ def widths_of(spec: NetworkSpec) -> list[Width]:
     Blocks of a stage with as many channels have one width, as skip connections and shuffle blocks
     need, and pooling has its input's. Three quarters and five quarters of it are rounded to a
     multiple of 8; where a block refuses that (group widths divide channels), the nearest multiple
-    takes its place that all accept, up to halfway to the network's own. Fixed are the widths of
+    takes its place that all accept, up to halfway to the network's own; so does a width with which
+    a block would gain or lose its skip connection. Fixed are the widths of
     DenseNet's layers, which grow with each of them, those of Inception modules, which are sums, and
     whatever leads into a dense layer or only pools what the stem returns.
     """
@@ -87,6 +89,19 @@ def _accepted(spec: NetworkSpec, group: list[int], width: int) -> bool:
         before = blocks[i - 1].channels if i else spec.stem.channels
         place = Fitted(blocks[i], width if i - 1 in inside else before)
         changed = place.changed(channels=width if i in inside else blocks[i].channels)
-        if changed is None:
+        if changed is None or _skips(changed) != _skips(Fitted(blocks[i], before)):
             return False
     return True
+
+
+def _skips(place: Fitted) -> list[str]:
+    """Return where a block adds its input, or what comes of it, by the kinds of the nodes."""
+    return list(_sums(place.block.expand(place.in_channels, Rules())))
+
+
+def _sums(node: Node) -> Iterator[str]:
+    if isinstance(node, Residual | Sum | Pad):
+        yield type(node).__name__
+    if isinstance(node, Container):
+        for _, child in node.children:
+            yield from _sums(child)

@@ -18,6 +18,7 @@ from nas.accuracy.supernet.bank import (
     weight_slices,
 )
 from nas.accuracy.supernet.skeletons import fresh_buffers, skeleton
+from nas.blocks import MBConv, RexBlock, Rules
 from nas.ir import BatchNorm, Conv, LayerNorm, Scale, Seq, SplitAttention
 from nas.space import load_space, sample
 from nas.torch_model import build, to_module, zero_residuals
@@ -71,6 +72,17 @@ def test_gates_of_several_groups_are_shared_at_equal_widths_alone():
         "a/expand_of2x4/weight_dense", "a/expand_of2x3/weight_dense", "a/expand/weight_dense",
     ]  # fmt: skip
     assert len({key["a.reduce.weight"] for key in keys}) == 1
+
+
+@pytest.mark.parametrize("block", [MBConv(channels=16, kernels=(3, 5)), RexBlock(channels=16)])
+def test_what_is_added_to_a_branch_does_not_matter_to_its_weights(block):
+    trees = [replace(block, skip=skip).expand(16, Rules()) for skip in (True, "pool", False)]
+    keys = [{part.key for part in tree_slices(tree, (16, 8, 8))} for tree in trees]
+    plain = {key for key in keys[2] if not key.startswith("project/norm")}  # it ends no branch
+    assert keys[0] == keys[1] >= plain
+    assert len(plain) > 6
+    wider = {part.key for part in tree_slices(block.expand(12, Rules()), (12, 8, 8))}
+    assert wider >= plain
 
 
 def test_a_network_alone_in_a_bank_is_the_network():

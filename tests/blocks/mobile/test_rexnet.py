@@ -20,7 +20,12 @@ def test_squeezed_channels_are_normalized_and_rounded_down():
     (gate,) = [leaf for leaf in found if isinstance(leaf, SqueezeExcite)]
     assert (gate.reduce.in_channels, gate.reduce.out_channels) == (108, 9)
     assert (gate.norm.channels, gate.activation) == (9, "relu")
-    assert RexBlock(8, se_ratio=0.05, expansion=1).expand(16, Rules()) is not None
+    (least,) = [
+        leaf
+        for leaf in leaves(RexBlock(8, se_ratio=0.05, expansion=1))
+        if isinstance(leaf, SqueezeExcite)
+    ]
+    assert least.reduce.out_channels == 1
 
 
 def test_the_second_activation_follows_the_gate():

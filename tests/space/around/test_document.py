@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import random
 
@@ -7,9 +8,11 @@ import yaml
 from nas.cost import count
 from nas.document import Document
 from nas.errors import DocumentError
+from nas.ir import Residual, Sum
 from nas.space import load_space, sample_many, size, space_from_document
 from nas.space.around import around_document, is_around, network_of, run_name
 from nas.space.around.document import around
+from nas.space.around.widths import widths_of
 from nas.space.encoding import encode, feature_names
 from nas.spec import NetworkSpec, load_network, reference_names
 
@@ -35,6 +38,49 @@ FAMILIES = [
     "xception",
     "nin",
 ]
+
+
+@pytest.mark.parametrize("name", ["rexnet_100", "mixnet_s", "resnet_18", "regnet_y_200mf"])
+def test_no_width_changes_the_skip_connections(name):
+    own = load_network(name)
+    changed = 0
+    for width in widths_of(own):
+        for value in width.values:
+            blocks = list(own.blocks)
+            for i in width.blocks:
+                blocks[i] = dataclasses.replace(blocks[i], channels=value)
+            assert skips(own.replace(stages=(tuple(blocks),))) == skips(own)
+            changed += value != own.blocks[width.blocks[0]].channels
+    assert changed
+
+
+def skips(spec):
+    """Return the kind of every block's skip connection."""
+    channels, found = spec.stem.channels, []
+    for block in spec.blocks:
+        tree = block.expand(channels, spec.rules)
+        found.append([type(node).__name__ for node in containers(tree)])
+        channels = block.channels
+    return found
+
+
+def containers(node):
+    if isinstance(node, Residual | Sum):
+        yield node
+    for _, child in getattr(node, "children", ()):
+        yield from containers(child)
+
+
+def test_a_block_without_gate_gets_that_of_its_family():
+    space = load_space("around:rexnet_100")
+    ratios = {
+        value
+        for variable in space.variables
+        if "se_ratio" in variable.name
+        for value in variable.values
+    }
+    assert 0 in ratios
+    assert all(ratio < 0.1 for ratio in ratios)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -16,6 +16,7 @@ from nas.blocks.parts import (
     Parts,
     Rules,
     activated,
+    activation,
     batch_norm,
     flatten,
     global_pool,
@@ -35,7 +36,6 @@ from nas.ir import (
     Shape,
 )
 
-NormKind = Literal["batch", "layer", "none"]
 StemNorm = Literal["batch", "layer", "none", "response"]
 UNCENTRED = "an even kernel has no middle; give its padding in pixels, such as padding: 0"
 _CACHE = 1 << 12
@@ -99,8 +99,9 @@ class Head:
         norm: Normalization after the 1x1 convolution: ``batch``, or ``none``, with which it has a
             bias.
         final_norm: ``batch`` for batch normalization and activation of the map that is pooled
-            (DenseNet; Huang et al. 2017, section 3), ``layer`` for layer normalization of what the
-            pooling returns (ConvNeXt; Liu et al. 2022, section 2.6), ``none`` for neither.
+            (DenseNet; Huang et al. 2017, section 3), ``activation`` for the activation alone
+            (RegNetZ-4.0GF), ``layer`` for layer normalization of what the pooling returns
+            (ConvNeXt; Liu et al. 2022, section 2.6), ``none`` for nothing.
         pool: ``average`` over the whole map, or ``none``, so that fully connected layers see every
             pixel (VGG; Simonyan and Zisserman 2015, section 2.1).
         hidden: Channels of the layers between pooling and classifier (one of 1280 in MobileNetV3;
@@ -117,12 +118,18 @@ class Head:
     channels: Annotated[int, Field(ge=0, le=16384)] = 1536
     activation: ActivationName = "relu"
     norm: Annotated[Literal["batch", "none"], later("batch")] = "batch"
-    final_norm: Annotated[NormKind, later("none")] = "none"
+    final_norm: Annotated[Literal["batch", "activation", "layer", "none"], later("none")] = "none"
     pool: Annotated[Literal["average", "none"], later("average")] = "average"
     hidden: Annotated[tuple[Channels, ...], Field(max_length=4), later(())] = ()
     hidden_norm: Annotated[Literal["batch", "none"], later("none")] = "none"
     dropout: Annotated[float, Field(ge=0, lt=1), later(0)] = 0
     classifier: Annotated[Literal["linear", "conv"], later("linear")] = "linear"
+
+    @model_validator(mode="after")
+    def _has_activation(self) -> Head:
+        if self.final_norm == "activation" and self.activation == "identity":
+            raise ValueError("final_norm: activation needs another activation than identity")
+        return self
 
     @property
     def any_size(self) -> bool:
@@ -132,7 +139,7 @@ class Head:
     @property
     def idle(self) -> frozenset[str]:
         """Names of the fields without effect beside the values of the others."""
-        acts = self.channels or self.hidden or self.final_norm == "batch"
+        acts = self.channels or self.hidden or self.final_norm in ("batch", "activation")
         effective = {
             "activation": acts or self.classifier == "conv",
             "norm": self.channels,
@@ -188,6 +195,8 @@ def tail_parts(
         channels = head.channels
     if head.final_norm == "batch":
         yield "norm", _batch_norm(channels, head.activation, rules)
+    elif head.final_norm == "activation":
+        yield "act", activation(head.activation)
     if head.any_size:
         height = width = 1
         if not convolutional:

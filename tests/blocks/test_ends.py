@@ -266,6 +266,13 @@ def test_a_convolutional_classifier_comes_before_the_pooling():
     assert list(linear) == ["classifier.conv", "pool", "flatten"]
 
 
+def test_an_activation_alone_stands_before_the_pooling():
+    found = tail_layers((16, 5, 5), channels=0, final_norm="activation", activation="swish")
+    assert list(found)[:2] == ["act", "pool"]
+    with pytest.raises(ValueError, match="needs another activation than identity"):
+        Head(0, final_norm="activation", activation="identity")
+
+
 def test_final_normalizations():
     batch = tail_layers((16, 5, 5), channels=0, final_norm="batch", activation="mish")
     assert list(batch) == ["norm.norm", "norm.act", "pool", "classifier"]
@@ -293,7 +300,7 @@ VALUES = {
     "channels": (0, 8),
     "activation": ("relu", "mish"),
     "norm": ("batch", "none"),
-    "final_norm": ("none", "batch", "layer"),
+    "final_norm": ("none", "batch", "activation", "layer"),
     "pool": ("average", "none"),
     "hidden": ((), (8,)),
     "hidden_norm": ("none", "batch"),

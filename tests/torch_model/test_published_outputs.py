@@ -38,6 +38,7 @@ TIMM = (
     "mobilenet_v4_conv_small",
     "regnet_x_200mf",
     "regnet_y_200mf",
+    "regnet_z_4gf",
     "regnet_z_500mf",
     "res2net_50_26w_4s",
     "resnest_50",

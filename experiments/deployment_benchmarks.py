@@ -44,8 +44,13 @@ def lowering() -> Iterator[str]:
     """Yield the section on networks as trained and as deployed, and where their time goes."""
     results = _by_runtime("lowering_[!r]*_batch1")
     networks = list(next(iter(results.values()))["references"])
-    yield from section("Lowering", "Latency in milliseconds as trained, and as deployed in the "
-                       "fastest form (see [Lowering](concepts/lowering.md)).")  # fmt: skip
+    yield from section(
+        "Lowering",
+        "Latency in milliseconds as trained, and as deployed in the fastest form (see "
+        "[Lowering](concepts/lowering.md)). Forms are chosen by timing those of one network in "
+        "turns; here ten networks take turns, with colder caches, so a form may lose again what it "
+        "gained.",
+    )
     yield from rows(
         ("runtime", *(f"`{network}`" for network in networks)),
         (

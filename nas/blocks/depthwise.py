@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Hashable, Mapping
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
@@ -26,7 +27,7 @@ from nas.blocks.parts import (
     split_channels,
     squeeze_excite,
 )
-from nas.blocks.ratios import share
+from nas.blocks.ratios import floored_product, share
 from nas.ir import Gate, Node
 
 
@@ -116,11 +117,11 @@ class DepthwiseBlock(Block):
             return None if self.se_activation == self.activation else self.se_activation
         reduced = self._reduced(in_channels)
         if reduced <= in_channels:  # some ratio to the input leads to as many channels
-            least = share(in_channels, reduced, lambda ratio: max(1, int(in_channels * ratio)))
+            least = share(in_channels, reduced, partial(floored_product, in_channels))
             return least if name == "se_ratio" else "input"
         mid = self.middle_channels(in_channels)
         if make_divisible(reduced) != reduced:
-            least = share(mid, reduced, lambda ratio: max(1, int(mid * ratio)))
+            least = share(mid, reduced, partial(floored_product, mid))
             return least if name == "se_ratio" else "exact_middle"
         least = share(mid, reduced, lambda ratio: make_divisible(mid * ratio), margin=16)
         return least if name == "se_ratio" else "middle"
@@ -130,7 +131,7 @@ class DepthwiseBlock(Block):
         if self.se_base == "middle":
             return make_divisible(self.middle_channels(in_channels) * self.se_ratio)
         base = in_channels if self.se_base == "input" else self.middle_channels(in_channels)
-        return max(1, int(base * self.se_ratio))
+        return floored_product(base, self.se_ratio)
 
     def _middle(self, mid: int, in_channels: int, rules: Rules) -> list[tuple[str, Node]]:
         """Return the depthwise convolution and the SE, if any, on `mid` channels."""

@@ -69,6 +69,11 @@ def rounded_product(channels: int, ratio: float) -> int:
     return max(1, round(channels * ratio))
 
 
+def floored_product(channels: int, ratio: float) -> int:
+    """Return the whole part of a multiple or a share of channels, at least 1."""
+    return max(1, int(channels * ratio))
+
+
 def middle_channels(channels: int, ratio: float) -> int:
     """Return the channels in the middle of a bottleneck, 1 / ratio of its output channels."""
     return max(1, round(channels / ratio))

@@ -18,7 +18,7 @@ from nas.blocks.parts import (
     pointwise,
     squeeze_excite,
 )
-from nas.blocks.ratios import multiple, share
+from nas.blocks.ratios import floored_product, multiple, share
 from nas.ir import Node
 
 
@@ -83,4 +83,4 @@ class FusedMBConv(Block):
 
     @staticmethod
     def _reduced(in_channels: int, ratio: float) -> int:
-        return max(1, int(in_channels * ratio))
+        return floored_product(in_channels, ratio)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
@@ -18,7 +19,7 @@ from nas.blocks.parts import (
     split_channels,
     squeeze_excite,
 )
-from nas.blocks.ratios import multiple, rounded_product, share
+from nas.blocks.ratios import floored_product, multiple, rounded_product, share
 from nas.ir import Node
 
 
@@ -85,7 +86,7 @@ class RexBlock(Block):
         )
         parts.append(("spatial", middle))
         if self.se_ratio:
-            squeezed = _squeezed(mid, self.se_ratio)
+            squeezed = floored_product(mid, self.se_ratio)
             parts.append(("se", squeeze_excite(mid, squeezed, "relu", normalized=rules)))
             parts += activated([], self.depthwise_activation).children
         parts.append(
@@ -105,8 +106,8 @@ class RexBlock(Block):
             if name == "split" and sizes == split_channels(mid, len(self.kernels)):
                 return "equal"
         if name == "se_ratio" and self.se_ratio:
-            squeezed = _squeezed(mid, self.se_ratio)
-            return share(mid, squeezed, lambda ratio: _squeezed(mid, ratio))
+            squeezed = floored_product(mid, self.se_ratio)
+            return share(mid, squeezed, partial(floored_product, mid))
         return super().canonical_value(name, in_channels)
 
     def _canonical_expansion(self, in_channels: int, mid: int) -> float:
@@ -122,8 +123,3 @@ class RexBlock(Block):
     def _allows(self, skip: Skip, in_channels: int) -> bool:
         """Return whether the shapes allow a skip connection of this kind."""
         return in_channels <= self.channels and (self.stride == 1 or skip == "pool")
-
-
-def _squeezed(channels: int, ratio: float) -> int:
-    """Return the number of channels that SE squeezes to."""
-    return max(1, int(channels * ratio))

@@ -155,7 +155,7 @@ def _latencies(
     side, runtime = spec.input.resolution, opened.runtime
     opened.prepare()
     if device.lowered:
-        first = measure_quietly(device.opened("fp32"), spec)
+        first = measure_quietly(device.elsewhere("fp32"), spec)
     else:
         first = opened.time(lambda: before(runtime), side, None)
     second = opened.time(lambda: after(runtime), side, None)

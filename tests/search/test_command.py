@@ -366,7 +366,9 @@ def test_latency_is_predicted_in_the_loop_and_measured_on_the_front(
     assert result.returncode == 0, result.stderr
     trials = pd.read_csv(tmp_path / "run2" / "trials.csv")
     told = trials_of(f"sqlite:///{tmp_path}/run2/study.db")
-    assert {trial.user_attrs["latency"]["source"] for trial in told} == {"predicted"}
+    # Networks that are too unlike the predictor's 20 are measured in the loop, too.
+    sources = {trial.user_attrs["latency"]["source"] for trial in told}
+    assert "predicted" in sources <= {"predicted", "measured"}
     # A predictor of 20 networks may be so far off that all of them are measured in the end.
     assert "measured" in set(trials["latency_source"]) <= {"predicted", "measured"}
     front = {row["name"] for row in json.loads(result.stdout)["pareto"]}

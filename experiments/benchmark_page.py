@@ -8,8 +8,9 @@ docs show; a test holds that both are up to date.
 
 from __future__ import annotations
 
+import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,8 @@ compare only with each other.
 def page() -> str:
     """Return the whole page, in Markdown."""
     sections = (lowering, references, predictors, int8, executorch, two_devices, _samplers,
-                _ranking, _searches, _repeated, _exports, _outputs, _training, _interruptions,
-                _overhead, _inputs)  # fmt: skip
+                _ranking, _searches, _few_images, _repeated, _exports, _outputs, _training,
+                _interruptions, _overhead, _inputs)  # fmt: skip
     lines = [_INTRODUCTION, *(line for section in sections for line in section())]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -141,6 +142,35 @@ def _searches() -> Iterator[str]:
             ),
         )  # fmt: skip
     yield from origin(recorded("default_search"), recorded("cifar10_search"))
+
+
+def _few_images() -> Iterator[str]:
+    result = recorded("few_images")
+    own, classes = result["searched_on"], len(result["pretrained_on"])
+    yield from section(
+        "Few images",
+        f"Two searches of `mixnet` on {result['images_per_class']} training images each of "
+        f"{' and '.join(own)}, two of CIFAR-10's classes, at {result['resolution']} px: from "
+        f"random weights, and from what networks share with a `{result['network']}` that was "
+        f"trained on the other {classes} classes for {result['epochs']:g} epochs (see "
+        "[Few images of your own](guides/accuracy.md#few-images-of-your-own)). Accuracy on all "
+        "test images of the two classes, of the networks that were retrained at the end, with "
+        "three seeds each.",
+    )
+    yield from rows(
+        ("weights", "network", "test accuracy", "mean score of the trials", "minutes"),
+        (
+            (start, f"`{name}`", _mean_and_deviation(values), percent(result[start]["mean_score"]),
+             result[start]["minutes"])
+            for start in ("random", "pretrained")
+            for name, values in result[start]["retrained"].items()
+        ),
+    )  # fmt: skip
+    yield from origin(result)
+
+
+def _mean_and_deviation(shares: Sequence[float]) -> str:
+    return f"{percent(statistics.mean(shares))} ± {percent(statistics.stdev(shares))}"
 
 
 def _repeated() -> Iterator[str]:

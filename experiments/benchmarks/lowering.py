@@ -16,7 +16,7 @@ by operator where the runtime has a profiler, as ONNX Runtime and OpenVINO have.
 
 With ``--references``, the networks named, or every reference network that comes with the package,
 are timed as deployed and as trained instead; those beyond ``--largest`` multiply-adds are left out.
-The record is called ``lowering_references_DEVICE``.
+The record is called ``lowering_references_DEVICE``; if networks are named, it keeps the others'.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.common import record
+from experiments.benchmarks.common import record, recorded
 from nas.cost import count, count_leaf
 from nas.errors import MixnasError, UnrunnableError
 from nas.ir import Conv, Seq
@@ -86,9 +86,12 @@ def main() -> None:
         kind, result = "lowering_references", every_reference(device, names, arguments.largest)
     name = arguments.device.replace(":", "_")
     threads = f"_threads{arguments.threads}" if arguments.threads else ""
+    file = f"{kind}_{name}{threads}_batch{arguments.batch}"
+    if arguments.references:
+        result = beside_earlier(result, recorded(file))
     packages = ("onnxruntime", *PACKAGES.get(arguments.device.partition(":")[0], ()))
     record(
-        f"{kind}_{name}{threads}_batch{arguments.batch}",
+        file,
         {
             "conditions": vars(device.conditions),
             "depthwise_ms": device.profile.depthwise_ms,
@@ -144,16 +147,38 @@ def every_reference(device: LocalDevice, names: Sequence[str], largest: int) -> 
                 rows.append(row)
                 told = "{trained_ms:9.2f} {deployed_ms:9.2f} ms  {ratio:.3f}  {form}".format(**row)
             print(f"{number:3} of {len(names)} {name:24} {told}", flush=True)
-    slower = [row["network"] for row in rows if row["ratio"] > SLOWER]
+    result = {**_of_references(rows), "largest_madds": largest, "left_out": left_out}
     print(
         f"{len(rows)} networks timed, {len(left_out)} left out; more than {SLOWER - 1:.0%} slower "
-        f"as deployed: {', '.join(slower) or 'none'}"
+        f"as deployed: {', '.join(result['summary']['slower']) or 'none'}"
     )
+    return result
+
+
+def _of_references(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    slower = [row["network"] for row in rows if row["ratio"] > SLOWER]
+    return {"summary": {**summary(rows), "slower": slower}, "networks": rows}
+
+
+def beside_earlier(result: dict[str, Any], earlier: dict[str, Any]) -> dict[str, Any]:
+    """Return the result for a few reference networks together with the others of a record.
+
+    Args:
+        result: Result of `every_reference`.
+        earlier: The record; empty if there is none.
+    """
+    if not earlier:
+        return result
+    anew = {row["network"] for row in result["networks"]} | set(result["left_out"])
+    kept = [row for row in earlier["networks"] if row["network"] not in anew]
+    rows = sorted([*kept, *result["networks"]], key=lambda row: str(row["network"]))
+    left_out = {name: why for name, why in earlier["left_out"].items() if name not in anew}
+    origin = {name: earlier[name] for name in ("command", "when", "machine", "cores")}
     return {
-        "largest_madds": largest,
-        "summary": {**summary(rows), "slower": slower},
-        "networks": rows,
-        "left_out": left_out,
+        **_of_references(rows),
+        "largest_madds": max(result["largest_madds"], earlier["largest_madds"]),
+        "left_out": {**left_out, **result["left_out"]},
+        "earlier": [*earlier.get("earlier", ()), origin],
     }
 
 

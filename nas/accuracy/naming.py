@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -13,7 +14,9 @@ from pydantic import TypeAdapter, ValidationError
 from nas.accuracy.base import Estimator
 from nas.accuracy.pool import NetworkPool
 from nas.errors import MixnasError, unknown
+from nas.files import absolute_path
 from nas.imports import looks_like_import, named_object
+from nas.named import TIMM
 from nas.train.settings import ON_THE_CPU, PlacementSettings
 
 T = TypeVar("T")
@@ -55,6 +58,7 @@ FORMER_NAMES = {
     "unpack": "import_state",
 }
 """Names that optional abilities of an estimator had before, and those that they have."""
+_WEIGHTS = re.compile(rf"((?:^|[:,])\s*weights=)(?!{TIMM})([^,]+)")
 ANY_NUMBER = 1 << 30
 """Stands for no upper bound: more epochs than any data set needs."""
 
@@ -103,9 +107,10 @@ def _refuse_former_names(name: str, estimator: Estimator) -> None:
 
 def _short(settings: str, basis: Basis) -> Estimator:
     from nas.accuracy.short import ShortTraining
+    from nas.accuracy.supernet.pretrained import with_normalisation
 
     what = "estimator short"
-    pairs = parse_settings(what, settings)
+    pairs = with_normalisation(parse_settings(what, settings))
     defaults = {**_resolution(basis, 24), **_unlimited_epochs(pairs)}
     return configured(
         what=what, kind=ShortTraining, given=basis.given, defaults=defaults, pairs=pairs
@@ -123,9 +128,10 @@ def _zero_cost(settings: str, basis: Basis) -> Estimator:
 
 def _supernet(settings: str, basis: Basis) -> Estimator:
     from nas.accuracy.supernet import Supernet
+    from nas.accuracy.supernet.pretrained import with_normalisation
 
     what = "estimator supernet"
-    pairs = parse_settings(what, settings)
+    pairs = with_normalisation(parse_settings(what, settings))
     defaults = {"seed": basis.seed, **_resolution(basis, 16), **_unlimited_epochs(pairs)}
     given = {**basis.given, "pool": basis.pool}
     return configured(what=what, kind=Supernet, given=given, defaults=defaults, pairs=pairs)
@@ -164,7 +170,7 @@ def _resolution(basis: Basis, least: int) -> dict[str, Any]:
     return {"resolution": max(smallest, min(own, LARGE_ENOUGH))}
 
 
-def _unlimited_epochs(pairs: dict[str, str]) -> dict[str, Any]:
+def _unlimited_epochs(pairs: dict[str, Any]) -> dict[str, Any]:
     """Lift the bound on epochs if a number of images is given: it then holds for any data set."""
     return {"most_epochs": ANY_NUMBER} if "images" in pairs else {}
 
@@ -176,6 +182,17 @@ ESTIMATORS: dict[str, EstimatorFactory] = {
     "table": _table,
 }
 """The built-in estimators, by name."""
+
+
+def with_absolute_files(text: str) -> str:
+    """Return an estimator's name with its settings, or settings alone, with absolute paths.
+
+    Those are the file of ``table:FILE``, and that of ``weights=FILE``.
+    """
+    kind, _, settings = text.partition(":")
+    if kind == "table":
+        return f"table:{absolute_path(settings, ())}"
+    return _WEIGHTS.sub(lambda found: found[1] + absolute_path(found[2], ()), text)
 
 
 def parse_settings(what: str, settings: str, first: str | None = None) -> dict[str, str]:
@@ -205,7 +222,7 @@ def configured(
     kind: type[T],
     given: dict[str, Any],
     defaults: dict[str, Any],
-    pairs: dict[str, str],
+    pairs: dict[str, Any],
 ) -> T:
     """Build an estimator from settings; those of its recipe stand beside its own.
 
@@ -214,7 +231,7 @@ def configured(
         kind: Class of the estimator, a dataclass.
         given: Values of fields that the settings must not change.
         defaults: Default values that replace those of the class.
-        pairs: Settings by name, as text.
+        pairs: Settings by name, as text or as values.
 
     Raises:
         MixnasError: If there is no such setting, or its value is not allowed.

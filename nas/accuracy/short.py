@@ -25,6 +25,7 @@ from nas.accuracy.fidelity import (
     widened,
 )
 from nas.accuracy.memory import HALVED, with_halved_batches
+from nas.accuracy.supernet.pretrained import open_pretrained
 from nas.errors import MixnasError
 from nas.named import AnyNetwork, TimmNetwork
 from nas.progress import Step
@@ -59,6 +60,8 @@ class ShortTraining:
         recipe: How to train; the number of epochs follows from `images`.
         placement: Where to train, and how precisely.
         images_per_class: Number of images of each class to use, at most; None for all.
+        weights: Pretrained network that networks begin from, as far as they share its weights
+            (`nas.accuracy.supernet.pretrained`); empty for random weights.
     """
 
     evaluates_timm: ClassVar[bool] = True
@@ -78,6 +81,7 @@ class ShortTraining:
     )
     placement: PlacementSettings = ON_THE_CPU
     images_per_class: int | None = None
+    weights: str = ""
 
     @property
     def shown(self) -> Images:
@@ -102,8 +106,10 @@ class ShortTraining:
         """See `Estimator.fingerprint`."""
         settings = dataclasses.asdict(self)
         # The data set is identified by its content, not its name; the others follow below.
-        for name in ("recipe", "data", "images_per_class", "placement"):
+        for name in ("recipe", "data", "images_per_class", "placement", "weights"):
             del settings[name]
+        if self.weights:
+            settings["pretrained"] = open_pretrained(self.weights).digest()
         return {
             "estimator": "short",
             "data_fingerprint": self.shown.source().fingerprint(),
@@ -114,7 +120,10 @@ class ShortTraining:
 
     def prepare(self, step: Step | None = None) -> list[str]:
         """See `PreparedEstimator`; decodes the images."""
-        return self.shown.prepare(self.placement.kind, step)
+        remarks = self.shown.prepare(self.placement.kind, step)
+        if self.weights:
+            remarks += open_pretrained(self.weights).remarks(self.resolution)
+        return remarks
 
     def estimate(self, spec: AnyNetwork, seed: int) -> Estimate:
         """See `Estimator.estimate`."""
@@ -181,7 +190,8 @@ class ShortTraining:
             spec: The network; one of timm's is trained at its full width.
             seed: Random seed of weights, order of the images and augmentation.
             parts: Number of parts in which the gradients of a batch are computed.
-            weights: Weights to start from, of the same network; None for random ones.
+            weights: Weights to start from, of the same network; None for random ones, or what it
+                shares with the pretrained network.
 
         Raises:
             EstimateError: If the weights are those of another network.
@@ -196,6 +206,11 @@ class ShortTraining:
             except MixnasError as error:
                 raise EstimateError(str(error)) from None
             recipe = recipe.replace(zero_residuals=False)  # this would discard trained weights
+        elif self.weights and isinstance(model, Network):
+            pretrained = open_pretrained(self.weights)
+            own = pretrained.weights_for(model.spec, recipe.zero_residuals)
+            model.load_state_dict(own, strict=False)  # statistics are not shared
+            recipe = recipe.replace(zero_residuals=False)
         return Trainer(model, source, recipe, seed, placement, parts=parts)
 
     def _model(self, spec: AnyNetwork, seed: int, recipe: Recipe) -> nn.Module:

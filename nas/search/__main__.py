@@ -13,6 +13,7 @@ import typer
 
 import nas
 from nas import cli, defaults
+from nas.accuracy.naming import with_absolute_files
 from nas.document import Document, validate
 from nas.errors import MixnasError
 from nas.files import absolute_path
@@ -351,9 +352,8 @@ def _settings(
     values["study"] = "search"
     # A run may be resumed from another folder.
     values["data"] = absolute_path(values["data"], defaults.DATA_SETS)
-    kind, _, file = values["estimator"].partition(":")
-    if kind == "table":
-        values["estimator"] = f"table:{absolute_path(file, defaults.DATA_SETS)}"
+    for name in ("estimator", "retrain"):
+        values[name] = with_absolute_files(values[name])
     if values["ray"] == "none":
         values["ray"] = None
     if values["storage"] is not None:  # a server holds the studies of many runs

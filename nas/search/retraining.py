@@ -24,6 +24,7 @@ from nas.accuracy.memory import HALVED, with_halved_batches
 from nas.accuracy.naming import ANY_NUMBER, configured, parse_settings
 from nas.accuracy.short import ShortTraining
 from nas.accuracy.supernet import Supernet
+from nas.accuracy.supernet.pretrained import SETTING, open_pretrained, with_normalisation
 from nas.accuracy.zero_cost import ZeroCost
 from nas.data import load_data
 from nas.document import digest
@@ -84,19 +85,35 @@ class RetrainingEstimator:
         return {**found, "from": SUPERNET, "from_weights": self.start.fingerprint()["weights"]}
 
     def remarks(self, networks: Mapping[tuple[str, str], AnyNetwork]) -> list[str]:
-        """Return a remark on networks that start from random weights while others do not.
+        """Return remarks on networks that start from less than others do.
 
         Args:
             networks: Networks by name and kind.
         """
         if self.start is None:
-            return []
+            return self._remarks_on_weights(networks)
         random = [name for (name, _), spec in networks.items() if not self._starts(spec)]
         if not random:
             return []
+        pretrained = self.short.weights
+        rest = f"what is shared with {pretrained}" if pretrained else "random weights"
         return [
-            "retraining starts from the weights of the supernet, but from random weights for "
+            f"retraining starts from the weights of the supernet, but from {rest} for "
             f"{', '.join(random)}, which it has no weights of: they have seen fewer images"
+        ]
+
+    def _remarks_on_weights(self, networks: Mapping[tuple[str, str], AnyNetwork]) -> list[str]:
+        """Return a remark on how much networks share with the pretrained network, if there is."""
+        if not self.short.weights:
+            return []
+        pretrained = open_pretrained(self.short.weights)
+        shares = [
+            f"{name} {0 if isinstance(spec, TimmNetwork) else pretrained.share(spec):.0%}"
+            for (name, _), spec in networks.items()
+        ]
+        return [
+            f"retraining starts from what networks share with {pretrained.name}: "
+            f"{', '.join(shares)} of their weights, the classifier aside"
         ]
 
     def _starts(self, spec: AnyNetwork) -> bool:
@@ -172,6 +189,8 @@ def retraining(
         data: Name or path of the data set.
         settings: Settings to change, those of `ShortTraining` (``images=200000,flip=true``); and
             ``from=supernet`` to start from the weights of the search's supernet.
+            ``weights=NAME`` names a pretrained network to start from; by default that of the
+            estimator, if it has one.
         placement: Where to train, and how precisely.
         images_per_class: Number of images of each class to use, at most; None for all.
 
@@ -197,6 +216,9 @@ def retraining(
     pairs = parse_settings("--retrain", settings)
     source = pairs.pop("from", None)
     defaults["images"] = images
+    if weights := getattr(estimator, SETTING, ""):
+        pairs = {SETTING: weights, **pairs}
+    pairs = with_normalisation(pairs)
     short = configured("--retrain", ShortTraining, fixed, defaults, pairs)
     return RetrainingEstimator(short, _start(source, estimator, short))
 

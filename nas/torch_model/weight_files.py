@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from nas.errors import MixnasError
-from nas.formats.metadata import ModelMetadata
+from nas.formats.metadata import ModelMetadata, Preprocessing
 from nas.torch_model.network import Network
 
 
@@ -29,6 +29,7 @@ class TrainedWeights:
         judge: Evaluates the network, also on the test split, and returns what there is to tell
             about its accuracy; None for weights whose training has done so.
         remarks: Remarks for the user.
+        prepared: How images were prepared; None if `metadata` tells, or nobody does.
     """
 
     source: str
@@ -38,6 +39,12 @@ class TrainedWeights:
     images_per_class: int | None = None
     judge: Callable[[], dict[str, Any]] | None = None
     remarks: tuple[str, ...] = ()
+    prepared: Preprocessing | None = None
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """How the images of their training were prepared; None if that is not known."""
+        return self.prepared if self.metadata is None else self.metadata.preprocessing
 
 
 def read_trained(path: Path) -> TrainedWeights:

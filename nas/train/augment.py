@@ -85,6 +85,8 @@ class Augmentation:
         mean, std = statistics
         if recipe.normalisation == "imagenet":
             mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+        elif not isinstance(recipe.normalisation, str):
+            mean, std = map(torch.tensor, recipe.normalisation)
         self.mean, self.std = mean.view(1, 3, 1, 1).to(device), std.view(1, 3, 1, 1).to(device)
         self._mean_255, self._std_255 = 255 * self.mean, 255 * self.std
         self._shift = recipe.shift

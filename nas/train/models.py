@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from nas.document import document_name
 from nas.errors import MixnasError
 from nas.formats.metadata import (
     CENTRAL_SQUARE,
+    INTERPOLATION,
     WHOLE_IMAGE,
     ModelMetadata,
     Preprocessing,
@@ -159,11 +160,9 @@ def compare_metadata(weights: TrainedWeights, model: Model, own: ModelMetadata) 
         model: Model that has received them.
         own: What the model is trained as.
     """
-    theirs = weights.metadata
-    if theirs is None:
-        return []
     remarks = []
-    network = theirs.network()
+    theirs = weights.metadata
+    network = None if theirs is None else theirs.network()
     if network is not None and model.spec is not None:
         same = network.replace(input=model.spec.input, num_classes=model.spec.num_classes)
         if same != model.spec:
@@ -171,13 +170,14 @@ def compare_metadata(weights: TrainedWeights, model: Model, own: ModelMetadata) 
                 f"the weights of {weights.source} were trained in another network, "
                 f"'{network.name}', whose layers have the same shapes"
             )
-    if _may_have_seen_test(theirs, own):
+    if theirs is not None and _may_have_seen_test(theirs, own):
         remarks.append(
             f"{weights.source} was trained on {theirs.data}, which had the same classes as "
             f"{own.data}, but other test images: if some images are in both, what is tested on "
             "may have been trained on"
         )
-    differences = theirs.preprocessing.differences(own.preprocessing)
+    prepared = weights.preprocessing
+    differences = [] if prepared is None else prepared.differences(own.preprocessing)
     if differences:
         remarks.append(f"unlike for the weights of {weights.source}: {'; '.join(differences)}")
     return remarks
@@ -212,11 +212,26 @@ def timm_weights(name: str, spec: NetworkSpec | None) -> TrainedWeights:
         MixnasError: If timm has no such network, or it is another one than the spec.
     """
     theirs: Any = timm_module(name.removeprefix(TIMM), pretrained=True)
+    prepared = _preprocessing(getattr(theirs, "pretrained_cfg", None) or {})
     if spec is None:
-        return TrainedWeights(name, dict(theirs.state_dict()))
+        return TrainedWeights(name, dict(theirs.state_dict()), prepared=prepared)
     ours: Network = build(spec.replace(num_classes=theirs.num_classes), 0)
     load_timm_state_dict(ours, theirs.state_dict())
-    return TrainedWeights(name, dict(ours.state_dict()))
+    return TrainedWeights(name, dict(ours.state_dict()), prepared=prepared)
+
+
+def _preprocessing(told: Mapping[str, Any]) -> Preprocessing | None:
+    """Return how images were prepared, from timm's configuration of weights; None if unknown."""
+    if not {"input_size", "mean", "std"} <= told.keys():
+        return None
+    share = told.get("crop_pct") or 1.0
+    return Preprocessing(
+        resolution=told["input_size"][-1],
+        mean=told["mean"],
+        std=told["std"],
+        crop=CENTRAL_SQUARE + ("" if share == 1 else f", {share:.1%} of its side"),
+        interpolation=told.get("interpolation") or INTERPOLATION,
+    )
 
 
 def metadata_of(

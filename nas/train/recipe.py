@@ -15,6 +15,10 @@ from nas.document import Document, read_document, validate
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
+_Mean = Annotated[float, Field(allow_inf_nan=False)]
+_Deviation = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Statistics = tuple[tuple[_Mean, _Mean, _Mean], tuple[_Deviation, _Deviation, _Deviation]]
+"""Mean and standard deviation of each channel (red, green, blue), of values from 0 to 1."""
 
 _LATER: dict[str, Any] = {"flat": 0.0, "centralise": False}
 """Fields that came later than the first scores and checkpoints, with the values of no effect."""
@@ -60,7 +64,8 @@ class Recipe:
         cutmix: Parameter of the Beta distribution of CutMix (Yun et al. 2019); if mixup is used as
             well, each step uses one of the two at random.
         normalisation: Whether images are normalized by the statistics of the training split
-            (``data``) or by those of ImageNet (``imagenet``).
+            (``data``), by those of ImageNet (``imagenet``), or by a mean and a standard deviation
+            of each channel, for values from 0 to 1: ``[[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]``.
         distill: Share of the loss that comes from the teacher, if there is one.
         temperature: Temperature of the distillation (Hinton et al. 2015).
     """
@@ -92,7 +97,7 @@ class Recipe:
     erasing: Share = 0.0
     mixup: NotNegative = 0.0
     cutmix: NotNegative = 0.0
-    normalisation: Literal["data", "imagenet"] = "data"
+    normalisation: Literal["data", "imagenet"] | Statistics = "data"
     distill: Share = 0.5
     temperature: Positive = 2.0
 

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from nas.accuracy import label_of, max_score_of, open_estimator
-from nas.accuracy.naming import ANY_NUMBER, parse_settings
+from nas.accuracy.naming import ANY_NUMBER, parse_settings, with_absolute_files
 from nas.accuracy.pool import ListedPool
 from nas.errors import MixnasError
 from nas.spec import load_network
@@ -125,3 +125,16 @@ def test_an_ability_under_its_former_name_is_refused():
     with pytest.raises(MixnasError, match="'luggage', which is now called 'export_state'"):
         open_estimator(f"{__name__}:Former", "digits")
     assert isinstance(open_estimator(f"{__name__}:Current", "digits"), Current)
+
+
+def test_files_in_settings_are_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "big.safetensors").touch()
+    (tmp_path / "scores.csv").touch()
+    here = tmp_path.resolve()
+    assert with_absolute_files("table:scores.csv") == f"table:{here}/scores.csv"
+    text = with_absolute_files("supernet:images=8,weights=big.safetensors,flip=true")
+    assert text == f"supernet:images=8,weights={here}/big.safetensors,flip=true"
+    assert with_absolute_files("weights=big.safetensors") == f"weights={here}/big.safetensors"
+    for name in ("supernet", "short:weights=timm:mixnet_s", "my_module:Mine", "weights=missing"):
+        assert with_absolute_files(name) == name

@@ -101,6 +101,10 @@ def test_labels_are_smoothed():
 
 
 def test_images_may_be_normalised_by_imagenets_statistics():
+    given = Recipe(normalisation=((0.5, 0.5, 0.5), (0.25, 0.5, 1.0)), shift=0.0)
+    white = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
+    channels = Augmentation(given, digits.statistics()).normalise(white)[0, :, 0, 0]
+    assert channels.tolist() == pytest.approx([2.0, 1.0, 0.5])
     augmentation = Augmentation(Recipe(normalisation="imagenet", shift=0.0), digits.statistics())
     image = torch.full((1, 3, 2, 2), 51, dtype=torch.uint8)
     expected = (0.2 - torch.tensor(IMAGENET_MEAN)) / torch.tensor(IMAGENET_STD)

@@ -8,7 +8,13 @@ from nas.errors import MixnasError
 from nas.formats.metadata import ModelMetadata, Preprocessing
 from nas.spec import Input
 from nas.torch_model import TrainedWeights, read_trained
-from nas.train.models import compare_metadata, load_initial_weights, open_model, timm_weights
+from nas.train.models import (
+    _preprocessing,
+    compare_metadata,
+    load_initial_weights,
+    open_model,
+    timm_weights,
+)
 from nas.train.recipe import Recipe
 from tests.networks import TINY
 
@@ -102,6 +108,16 @@ def test_timms_weights_may_have_other_classes(timm):
     assert torch.equal(model.module[3].weight, before)
 
 
+def test_timms_weights_tell_how_images_were_prepared(timm):
+    prepared = timm_weights("timm:resnet18", None).preprocessing
+    assert (prepared.resolution, prepared.mean, prepared.std) == (160, (0.5,) * 3, (0.5,) * 3)
+    assert _preprocessing({}) is None
+    told = {"input_size": (3, 224, 224), "mean": (0.5,) * 3, "std": (0.25,) * 3}
+    found = _preprocessing({**told, "crop_pct": 0.875, "interpolation": "bicubic"})
+    assert found.crop == "central square of the upright image, 87.5% of its side"
+    assert found.interpolation == "bicubic"
+
+
 def test_a_network_that_does_not_take_the_size_says_so(timm):
     with pytest.raises(MixnasError, match="resnet18 does not accept images of 2 px"):
         open_model("timm:resnet18", 5, Recipe(), 0, resolution=2)
@@ -167,6 +183,11 @@ def test_how_weights_were_trained_differently_is_told(saved, tmp_path):
         "same shapes"
     ]
     assert compare_metadata(TrainedWeights("timm:tiny", {}), model, metadata("abc")) == []
+    prepared = dataclasses.replace(metadata("abc").preprocessing, crop="whole image, squeezed")
+    of_timm = TrainedWeights("timm:tiny", {}, prepared=prepared)
+    (told,) = compare_metadata(of_timm, model, metadata("abc"))
+    assert told.startswith("unlike for the weights of timm:tiny: crop ")
+    assert told.endswith(" instead of whole image, squeezed")
     save_file(model.module.state_dict(), path)
     assert compare_metadata(read_trained(path), model, metadata("abc")) == []
 

@@ -13,7 +13,7 @@ group has another position in a wider network.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -38,6 +38,8 @@ from nas.ir import (
 )
 from nas.spec import NetworkSpec
 
+CLASSIFIER = "classifier."
+"""What the names of those weights begin with that depend on the classes."""
 RESIDUAL = "weight_residual"
 """Suffix of the keys of those scales that end a residual branch."""
 
@@ -87,6 +89,29 @@ class WeightBank(nn.Module):
             if shared is None or shape != tuple(shared.shape):
                 self.tensors[part.key] = nn.Parameter(self._enlarged(part, shape, shared))
 
+    def adopt(self, spec: NetworkSpec, weights: Mapping[str, Tensor]) -> None:
+        """Take over from a trained network what it shares with the networks of the bank.
+
+        These are the first channels and the centers of the kernels. A kernel that is larger here is
+        zero around its center, so that its channel computes what it computed there. Classifiers are
+        left alone.
+
+        Args:
+            spec: The trained network, which need not fit into the bank.
+            weights: Its weights by name.
+        """
+        for part in weight_slices(spec):
+            shared = self._shared(part)
+            if shared is None or part.name.startswith(CLASSIFIER):
+                continue
+            common = part._replace(shape=_sizes_present(part, shared))
+            if 0 in common.shape:
+                continue
+            with torch.no_grad():
+                _cut(shared, _whole_kernels(common, shared)).zero_()
+                trained = _cut(weights[part.name], common._replace(begin=(0,) * len(part.shape)))
+                _cut(shared, common).copy_(trained)
+
     def missing_share(self, spec: NetworkSpec) -> float:
         """Return the fraction of a network's weights that the bank has no room for, 0..1."""
         total = missing = 0
@@ -94,7 +119,7 @@ class WeightBank(nn.Module):
             shared = self._shared(part)
             size = math.prod(part.shape)
             total += size
-            missing += size - (0 if shared is None else _number_present(part, shared))
+            missing += size - (0 if shared is None else math.prod(_sizes_present(part, shared)))
         return missing / total
 
     def _enlarged(self, part: WeightSlice, shape: tuple[int, ...], old: Tensor | None) -> Tensor:
@@ -251,13 +276,18 @@ def _cut(tensor: Tensor, part: WeightSlice) -> Tensor:
     return tensor
 
 
-def _number_present(part: WeightSlice, shared: Tensor) -> int:
-    """Return how many weights of a slice lie within the shared tensor."""
+def _sizes_present(part: WeightSlice, shared: Tensor) -> tuple[int, ...]:
+    """Return the shape of that part of a slice that lies within the shared tensor."""
     sizes = []
     for dimension, (begin, size) in enumerate(zip(part.begin, part.shape, strict=True)):
         available = shared.shape[dimension] - (0 if _is_kernel(dimension) else begin)
         sizes.append(max(0, min(size, available)))
-    return math.prod(sizes)
+    return tuple(sizes)
+
+
+def _whole_kernels(part: WeightSlice, shared: Tensor) -> WeightSlice:
+    """Return a slice with the same channels and all taps of their shared kernels."""
+    return part._replace(shape=(*part.shape[:2], *shared.shape[2:]))
 
 
 def _enlarged_shape(part: WeightSlice, shared: Tensor | None) -> tuple[int, ...]:

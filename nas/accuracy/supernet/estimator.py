@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import random
 import time
 from functools import cached_property
 from pathlib import Path
@@ -20,8 +21,10 @@ from nas.accuracy.fidelity import (
     Resolution,
     WidthFactor,
     forget_images,
+    widened,
 )
 from nas.accuracy.memory import out_of_memory
+from nas.accuracy.supernet.pretrained import open_pretrained
 from nas.accuracy.supernet.slices import TrainedSupernet
 from nas.accuracy.supernet.training import (
     CHECKPOINT_SECONDS,
@@ -38,6 +41,7 @@ from nas.train.placement import gpus_of, release_memory
 from nas.train.recipe import Recipe
 from nas.train.settings import ON_THE_CPU, PlacementSettings
 
+SAMPLED = 10  # networks that tell how much of the weights comes from a pretrained one
 _TRAINING_SETTINGS = ("images", "most_epochs", "resolution", "width", "paths", "seed")
 
 
@@ -67,6 +71,8 @@ class Supernet:
             for every one; None for one, or one per GPU as long as each has `FEWEST_IMAGES`.
         placement: Where to train and evaluate, and how precisely.
         images_per_class: Number of images of each class to use, at most; None for all.
+        weights: Pretrained network that the training begins from, as far as networks share its
+            weights (`nas.accuracy.supernet.pretrained`); empty for random weights.
     """
 
     data: str
@@ -91,6 +97,7 @@ class Supernet:
     processes: AtLeastOne | None = None
     placement: PlacementSettings = ON_THE_CPU
     images_per_class: int | None = None
+    weights: str = ""
 
     label = "accuracy with shared weights"
     is_accuracy = True
@@ -134,6 +141,7 @@ class Supernet:
             **self.recipe.facts(),
             **self.placement.facts(self.resolution),
             **({"processes": self.trained_by} if self.trained_by > 1 else {}),
+            **({"pretrained": open_pretrained(self.weights).digest()} if self.weights else {}),
         }
 
     @property
@@ -168,6 +176,8 @@ class Supernet:
     def prepare(self, step: Step | None = None) -> list[str]:
         """See `PreparedEstimator`; trains the supernet, or resumes an interrupted training."""
         remarks = self.shown.prepare(self.placement.kind, step)
+        if self.weights:
+            remarks += self._remarks_on_weights()
         with in_turn(self.path.with_suffix(".lock"), "another process trains the same supernet"):
             if not self.path.is_file():
                 self._check_processes()
@@ -178,6 +188,18 @@ class Supernet:
                         forget_images()
                         release_memory()
         return remarks
+
+    def _remarks_on_weights(self) -> list[str]:
+        """Return remarks for the user on the pretrained network."""
+        pretrained = open_pretrained(self.weights)
+        rng = random.Random(self.seed)
+        drawn = [widened(self.pool.draw(rng), self.width) for _ in range(SAMPLED)]
+        share = sum(pretrained.share(spec) for spec in drawn) / len(drawn)
+        return [
+            *pretrained.remarks(self.resolution),
+            f"on average, networks begin with {share:.0%} of their weights, the classifier aside, "
+            f"from {pretrained.name}",
+        ]
 
     def _training(self) -> SupernetTraining:
         return SupernetTraining(
@@ -192,6 +214,7 @@ class Supernet:
             placement=self.placement,
             path=self.path,
             about={"supernet": digest(self._training_facts)},
+            weights=self.weights,
             save_every=CHECKPOINT_SECONDS,
         )
 

@@ -18,6 +18,7 @@ from nas.accuracy.fidelity import Images, shown_at, widened
 from nas.accuracy.memory import HALVED, out_of_memory
 from nas.accuracy.pool import NetworkPool
 from nas.accuracy.supernet.bank import WeightBank
+from nas.accuracy.supernet.pretrained import open_pretrained
 from nas.accuracy.supernet.processes import train_together
 from nas.accuracy.supernet.skeletons import fresh_buffers
 from nas.cost import count
@@ -55,6 +56,7 @@ class SupernetTraining:
         placement: Where to train, and how precisely.
         path: File for the trained weights; the checkpoint lies beside it.
         about: Plain data that identifies the training.
+        weights: Pretrained network to begin from (`Supernet.weights`).
         save_every: Time between two checkpoints, in seconds.
     """
 
@@ -69,6 +71,7 @@ class SupernetTraining:
     placement: PlacementSettings
     path: Path
     about: dict[str, Any]
+    weights: str = ""
     save_every: float = CHECKPOINT_SECONDS
 
     @property
@@ -147,6 +150,9 @@ class SupernetTraining:
         recipe = self.recipe.replace(epochs=batches.epochs(self.images, self.most_epochs))
         torch.manual_seed(self.seed)
         model = SampledPaths(self._draw, self.paths, recipe)
+        if self.weights:
+            pretrained = open_pretrained(self.weights)
+            model.bank.adopt(pretrained.spec, pretrained.tensors)
         return Trainer(model, batches, recipe, self.seed, placement, parts=parts)
 
     def _draw(self, rng: random.Random) -> NetworkSpec:

@@ -12,6 +12,7 @@ from nas.errors import MixnasError
 from nas.spec import Input
 from nas.torch_model import build, load_weights
 from nas.train.loop import evaluate
+from nas.train.recipe import Recipe
 from tests.accuracy.supernet.running import SEED, change_yaml, write_run, write_yaml
 
 
@@ -63,6 +64,17 @@ def test_weights_tell_what_they_were_trained_as(kept):
     assert metadata.data_fingerprint == digits.fingerprint()
     assert metadata.command == "python -m nas.search"
     assert (weights.data, weights.images_per_class, weights.remarks) == ("digits", None, ())
+
+
+def test_images_are_normalised_as_in_the_training(tmp_path, monkeypatch):
+    """By given statistics, as of a pretrained network."""
+    monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path / "cache"))
+    given = (0.25, 0.5, 0.75), (0.125, 0.25, 0.5)
+    _, spec = write_run(
+        tmp_path / "run", monkeypatch, recipe=Recipe(batch_size=64, normalisation=given)
+    )
+    prepared = open_run_supernet(tmp_path / "run").weights(spec).metadata.preprocessing
+    assert (prepared.mean, prepared.std) == given
 
 
 def test_side_of_the_images_and_number_of_classes_make_no_other_network(kept):

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from experiments.benchmarks import lowering
-from experiments.benchmarks.lowering import every_reference
+from experiments.benchmarks.lowering import beside_earlier, every_reference
 from nas.cost import count
 from nas.errors import UnrunnableError
 from nas.latency.deployment import TRAINED
@@ -92,3 +92,24 @@ def test_a_slow_network_runs_less_often(networks):
     timed = lowering.MEMBER_ROUNDS * (lowering.SETTLE + lowering.MEMBER_RUNS)
     assert quick.number == 10 + timed
     assert slow.number < 2 * quick.number  # as trained and as deployed are the same one
+
+
+def test_a_record_keeps_the_networks_that_are_not_timed_again(networks):
+    networks |= {
+        "mixnet_s": (Runs(10.0), Runs(8.0), "phases"),
+        "mobilenet_v2": (Runs(5.0), Runs(4.5), "merged"),
+    }
+    origin = {"command": "before", "when": "2026-01-01", "machine": "a board", "cores": 4}
+    first = every_reference(DEVICE, ["mixnet_s", "vgg_16"], largest=10**9)
+    assert beside_earlier(first, {}) == first
+    networks["mixnet_s"] = (Runs(10.0), Runs(12.0), "phases")
+    again = every_reference(DEVICE, ["mobilenet_v2", "mixnet_s"], largest=10**8 * 6)
+    both = beside_earlier(again, {**first, **origin})
+    assert [(row["network"], row["ratio"]) for row in both["networks"]] == [
+        ("mixnet_s", 1.2),
+        ("mobilenet_v2", 0.9),
+    ]
+    assert both["summary"]["networks"] == 2
+    assert both["summary"]["slower"] == ["mixnet_s"]
+    assert (both["largest_madds"], both["left_out"]) == (10**9, first["left_out"])
+    assert both["earlier"] == [origin]

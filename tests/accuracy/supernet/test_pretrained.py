@@ -1,0 +1,182 @@
+import dataclasses
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from nas.accuracy import open_estimator
+from nas.accuracy.pool import ListedPool
+from nas.accuracy.short import ShortTraining
+from nas.accuracy.supernet import pretrained
+from nas.accuracy.supernet.pretrained import Pretrained, open_pretrained
+from nas.blocks import MBConv
+from nas.errors import MixnasError
+from nas.formats.metadata import ModelMetadata, Preprocessing
+from nas.search.retraining import retraining
+from nas.spec import load_network
+from nas.torch_model import TrainedWeights, build
+from nas.train.placement import open_placement
+from nas.train.settings import ON_THE_CPU
+from tests.networks import DEEP, TINY
+
+PREPARED = Preprocessing(64, (0.25, 0.5, 0.75), (0.125, 0.25, 0.5))
+BIG = DEEP.replace(num_classes=7, name="big")
+
+
+@pytest.fixture
+def network():
+    """The network whose weights are in the file."""
+    return build(BIG, 5).eval()
+
+
+@pytest.fixture
+def file(tmp_path, network):
+    open_pretrained.cache_clear()
+    metadata = ModelMetadata(tuple("abcdefg"), PREPARED, spec=BIG.to_dict())
+    path = tmp_path / "big.safetensors"
+    save_file(network.state_dict(), path, metadata.to_properties())
+    return str(path)
+
+
+def test_a_file_tells_its_network_and_how_images_were_prepared(file, network):
+    found = open_pretrained(file)
+    assert found.spec == BIG
+    assert found.normalisation == (PREPARED.mean, PREPARED.std)
+    assert found.digest() == open_pretrained(file).digest()
+    moved = {**network.state_dict(), "classifier.bias": torch.ones(7)}
+    assert Pretrained("other", BIG, moved, PREPARED).digest() != found.digest()
+    assert found.remarks(64) == []
+    (remark,) = found.remarks(32)
+    assert f"the weights of {file} come from images of 64 px; here, images have 32" in remark
+
+
+def test_the_same_network_begins_as_it_was_but_for_its_classifier(file, network):
+    """Whole networks compute what they computed, in evaluation, with statistics of their own."""
+    own = BIG.replace(num_classes=3)
+    state = open_pretrained(file).weights_for(own, zero_residuals=True)
+    for name, trained in network.named_parameters():
+        assert torch.equal(state[name], trained) != name.startswith("classifier"), name
+    assert state["classifier.weight"].shape == (3, 64)
+
+
+def test_larger_kernels_and_widths_keep_the_function_of_the_channels_that_are_shared(file, network):
+    """Zeros surround the smaller kernel, so that the first channels of a stage are the same."""
+    first, *_ = BIG.stages[0]
+    wider = dataclasses.replace(first, kernels=(7, 9), expansion=3)
+    other = BIG.replace(stages=((wider,), *BIG.stages[1:]))
+    state = open_pretrained(file).weights_for(other, zero_residuals=False)
+    theirs = network.state_dict()
+    for group, (kernel, own) in enumerate([(7, 3), (9, 5)]):
+        name = f"stages.0.0.depthwise.conv.{group}.weight"
+        ring = (kernel - own) // 2
+        middle = state[name][..., ring:-ring, ring:-ring]
+        assert torch.equal(middle, theirs[name])
+        assert state[name].abs().sum() == pytest.approx(middle.abs().sum().item())
+    narrow = BIG.replace(stages=((dataclasses.replace(first, channels=16),), *BIG.stages[1:]))
+    state = open_pretrained(file).weights_for(narrow, zero_residuals=False)
+    name = "stages.0.0.project.conv.weight"
+    assert torch.equal(state[name], theirs[name][:16])
+
+
+def test_the_share_of_a_network_is_told(file):
+    found = open_pretrained(file)
+    assert found.share(BIG) == 1
+    wide = TINY.replace(stem=dataclasses.replace(TINY.stem, channels=64))
+    stem = wide.replace(stages=((MBConv(channels=8, kernels=(11,), expansion=1),),))
+    assert found.share(TINY) == 1  # the first block of both is the same
+    assert 0.1 < found.share(wide) < 1
+    assert found.share(stem) < found.share(wide)
+
+
+def test_what_is_not_shared_is_drawn(file):
+    deeper = BIG.replace(
+        stages=(BIG.stages[0], (*BIG.stages[1], MBConv(channels=40, kernels=(3,), expansion=3)))
+    )
+    torch.manual_seed(0)
+    one = open_pretrained(file).weights_for(deeper, zero_residuals=True)
+    other = open_pretrained(file).weights_for(deeper, zero_residuals=True)
+    last = [name for name in one if name.startswith("stages.1.1.")]
+    drawn = [name for name in last if name.endswith("conv.weight")]
+    assert len(drawn) == 3
+    assert not any(torch.equal(one[name], other[name]) for name in drawn)
+    assert one["stages.1.1.project.norm.weight"].eq(0).all()  # a residual branch of its own
+
+
+def test_a_supernet_begins_from_it(file, tmp_path, monkeypatch):
+    monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path))
+    monkeypatch.setattr("nas.accuracy.supernet.training.SCANNED", 4)
+    torch.set_num_threads(1)
+    pool = ListedPool([TINY, DEEP])
+    plain = open_estimator("supernet:images=64,resolution=16", "digits", pool)
+    began = open_estimator(f"supernet:images=64,resolution=16,weights={file}", "digits", pool)
+    assert began.recipe.normalisation == (PREPARED.mean, PREPARED.std)
+    assert began.path != plain.path
+    assert f"of their weights, the classifier aside, from {file}" in began.prepare()[-1]
+    trainer = began._training().trainer(open_placement(ON_THE_CPU, 16))
+    bank = trainer.model.bank.weights(DEEP)
+    theirs, name = open_pretrained(file).tensors, "stages.1.0.expand.conv.weight"
+    assert torch.equal(bank[name], theirs[name])
+    assert trainer.augmentation.mean.flatten().tolist() == list(PREPARED.mean)
+    assert began.fingerprint()["pretrained"] == open_pretrained(file).digest()
+    assert "pretrained" not in plain.fingerprint()
+
+
+def test_short_trainings_and_the_retraining_begin_from_it(file):
+    torch.set_num_threads(1)
+    settings = f"images=64,resolution=16,width=1,weights={file}"
+    short = open_estimator(f"short:{settings}", "digits")
+    assert isinstance(short, ShortTraining)
+    model = short.trainer(DEEP, 0).model
+    theirs = open_pretrained(file).tensors
+    name = "stages.1.0.project.conv.weight"
+    assert torch.equal(model.state_dict()[name], theirs[name])
+    assert model.classifier.weight.shape == (10, 64)
+    told = short.prepare()[-1]
+    assert "the setting resolution=64 would show as much detail" in told
+    assert short.fingerprint()["pretrained"] == open_pretrained(file).digest()
+
+    own = retraining(short, "digits").short
+    assert (own.weights, own.recipe.normalisation) == (file, (PREPARED.mean, PREPARED.std))
+    (told,) = retraining(short, "digits").remarks({("big", "front"): BIG, ("tiny", "front"): TINY})
+    said = f"retraining starts from what networks share with {file}: big 100%, tiny "
+    assert told.startswith(said)
+    random = retraining(short, "digits", "weights=,normalisation=data").short
+    assert (random.weights, random.recipe.normalisation) == ("", "data")
+    alone = retraining(open_estimator("zero-cost", "digits"), "digits", f"weights={file}").short
+    assert (alone.weights, alone.recipe.normalisation) == (file, own.recipe.normalisation)
+
+
+def test_a_normalisation_that_is_given_holds(file):
+    short = open_estimator(f"short:weights={file},normalisation=imagenet", "digits")
+    assert short.recipe.normalisation == "imagenet"
+
+
+def test_weights_of_timm_are_those_of_a_reference_network(monkeypatch):
+    open_pretrained.cache_clear()
+    asked = []
+
+    def found(name, spec):
+        asked.append((name, spec))
+        return TrainedWeights(name, build(spec, 0).state_dict(), prepared=PREPARED)
+
+    monkeypatch.setattr(pretrained, "find_weights", found)
+    assert open_pretrained("timm:mixnet_s").normalisation == (PREPARED.mean, PREPARED.std)
+    assert asked == [("timm:mixnet_s", load_network("mixnet_s"))]
+    with pytest.raises(MixnasError, match=r"no reference network with these weights; .* such as"):
+        open_pretrained("timm:vit_tiny_patch16_224")
+
+
+def test_files_that_do_not_tell_enough_are_refused(tmp_path, file, network):
+    bare = tmp_path / "bare.safetensors"
+    save_file(network.state_dict(), bare)
+    with pytest.raises(MixnasError, match=r"does not tell which network .* weights\.safetensors"):
+        open_estimator(f"short:weights={bare}", "digits")
+    damaged = tmp_path / "damaged.safetensors"
+    about = ModelMetadata(tuple("abcdefg"), PREPARED, spec=TINY.to_dict()).to_properties()
+    save_file(network.state_dict(), damaged, about)
+    with pytest.raises(MixnasError, match=r"its network has one of shape .*; the file is damaged"):
+        open_estimator(f"supernet:weights={damaged}", "digits")
+    with pytest.raises(MixnasError, match=r"no such file; give a .safetensors file"):
+        open_estimator("short:weights=missing.safetensors", "digits")
+    with pytest.raises(MixnasError, match=r"expected the path of a .safetensors file or timm:NAME"):
+        open_estimator("short:weights=supernet:runs/pets", "digits")

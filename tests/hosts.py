@@ -36,6 +36,7 @@ class Host:
         self.address = f"{NETWORK}.{number}"
         self._space = f"{bridge}-{name}"
         self._link = f"{bridge}v{number}"  # of at most 15 characters
+        self._processes: list[subprocess.Popen[str]] = []
         ip("netns", "add", self._space)
         ip("link", "add", self._link, "type", "veth", "peer", "eth0", "netns", self._space)
         ip("link", "set", self._link, "master", bridge, "up")
@@ -46,7 +47,9 @@ class Host:
     def start(self, *words: object, **options: object) -> subprocess.Popen[str]:
         """Start a process on the host."""
         command = ["ip", "netns", "exec", self._space, *map(str, words)]
-        return subprocess.Popen(command, text=True, **options)
+        process = subprocess.Popen(command, text=True, **options)
+        self._processes.append(process)
+        return process
 
     def cut(self) -> None:
         """Cut the link: nothing arrives, and nobody is told."""
@@ -61,6 +64,11 @@ class Host:
         for number in ip("netns", "pids", self._space).stdout.split():
             with suppress(ProcessLookupError):
                 os.kill(int(number), signal.SIGKILL)
+        for process in self._processes:
+            process.wait()
+            for pipe in filter(None, (process.stdout, process.stderr)):
+                pipe.close()
+        self._processes.clear()
 
     def remove(self) -> None:
         """End the host."""

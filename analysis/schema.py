@@ -31,6 +31,8 @@ OPERATOR_COLUMNS = ("device", "network", "operator", "ms")
 """Columns of a table that says what the time of networks on devices consists of."""
 HITS = "hits"
 """Column of a table of retraining results: which test images a network classified correctly."""
+BUILT_IN_DATA = ("digits",)
+"""Names of data sets that a search may have without any files."""
 KINDS = ("front", "reference")
 """Kinds of retrained networks: those of the front, and those that they are compared with."""
 ERROR = "error"

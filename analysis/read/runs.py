@@ -22,6 +22,10 @@ from analysis.units import score_text
 
 _TRUTHS = {"true": True, "1": True, "1.0": True, "yes": True}
 _TRUTHS |= dict.fromkeys(("false", "0", "0.0", "no", "nan", "none", ""), False)
+_PRETRAINED = (
+    "Retraining started from what each network shares with a pretrained one; the rest of its "
+    "weights was random, which is most of them for some references."
+)
 CONFIG = ("space", "data", "device", "command")
 """Keys that every ``config.yaml`` has."""
 SCALE = "score_scale"
@@ -149,8 +153,9 @@ class Run:
     @property
     def head_start(self) -> str:
         """A sentence on retrained networks that began with trained weights; empty if none did."""
-        if self._recorded("retraining").get("from") != "supernet":
-            return ""
+        known = self._recorded("retraining")
+        if known.get("from") != "supernet":
+            return _PRETRAINED if known.get("pretrained") else ""
         return (
             "Retraining started from the weights of the search's supernet, but from random ones "
             "for networks that it has no weights of, such as most references: these have seen "
@@ -166,8 +171,17 @@ class Run:
         Returns:
             The text; empty if the side is not known.
         """
+        side = self._side(what)
+        return "" if side is None else f" at {side} px"
+
+    @property
+    def side(self) -> int | None:
+        """Side of the images that scores rest on, in pixels; None if it is not known."""
+        return self._side("scores")
+
+    def _side(self, what: str) -> int | None:
         side = self._recorded(what).get("resolution")
-        return f" at {side} px" if isinstance(side, int) else ""
+        return side if isinstance(side, int) else None
 
     def score_text(self, score: float) -> str:
         """Return a score as text, in percent if it is an accuracy."""

@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.read.networks import read_specs, reference_files, trial_file
 from analysis.read.runs import Run
 from analysis.report.data import GROUPS, short_name
-from analysis.schema import ARCHITECTURE
+from analysis.schema import ARCHITECTURE, BUILT_IN_DATA
 from analysis.units import format_count
 
 SHOWN = (GROUPS[0], GROUPS[2])
@@ -98,17 +98,28 @@ def _shown(
 
 def train_command(run: Run, network: str) -> str:
     """Return the command that trains a network on the data of a search."""
-    return shlex.join(train_words(network, str(run.config["data"])))
+    return shlex.join(["python", "-m", "nas.train", network, *_data_words(run)])
 
 
-def train_words(network: str, data: str) -> list[str]:
-    """Return the words of a command that trains a network.
+def _data_words(run: Run) -> list[str]:
+    return data_words(str(run.config["data"]), run.config.get("images_per_class"), run.side)
+
+
+def data_words(data: str, images_per_class: int | None, side: int | None) -> list[str]:
+    """Return the options with which a network is trained on the data of a search.
 
     Args:
-        network: Path of its spec, or its name.
         data: Name or path of the data set.
+        images_per_class: Number of images of each class in the search, at most; None for all.
+        side: Side of the search's images, in pixels; None if it is not known. Built-in images have
+            no detail to show at a network's own resolution, so they are trained on at this one.
     """
-    return ["python", "-m", "nas.train", network, "--data", data]
+    words = ["--data", data]
+    if images_per_class is not None:
+        words += ["--images-per-class", str(images_per_class)]
+    if data in BUILT_IN_DATA and side is not None:
+        words += ["--resolution", str(side)]
+    return words
 
 
 def trial_command(run: Run) -> list[str]:
@@ -117,12 +128,11 @@ def trial_command(run: Run) -> list[str]:
     It writes the spec of the trial to the working directory first.
     """
     first = shlex.join(["python", "-m", "nas.space", "trial", str(run.path)])
-    data = shlex.quote(str(run.config["data"]))
     return [
         f"{first} ",
         " --out trial_",
         ".yaml && python -m nas.train trial_",
-        f".yaml --data {data}",
+        f".yaml {shlex.join(_data_words(run))}",
     ]
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.printable import fit
 from analysis.read.devices import table_on
 from analysis.read.runs import plain
-from analysis.report.networks import train_words
+from analysis.report.networks import data_words
 from analysis.statistics.fronts import Front
 from analysis.statistics.retraining import (
     comparison_note,
@@ -172,15 +172,11 @@ def next_commands(path: Path, config: SearchConfig, side: int | None) -> dict[st
     Args:
         path: Run directory.
         config: Configuration of the search.
-        side: Side of the search's images, in pixels. The built-in images have no detail to show at
-            a network's own resolution, so they are trained on at this one.
+        side: Side of the search's images, in pixels; None if it is not known.
     """
     trained = path / "trained"
-    train = train_words(str(path / "best.yaml"), config.data)
-    if config.images_per_class is not None:
-        train += ["--images-per-class", str(config.images_per_class)]
-    if config.data in DATA_SETS and side is not None:
-        train += ["--resolution", str(side)]
+    words = data_words(config.data, config.images_per_class, side)
+    train = ["python", "-m", "nas.train", str(path / "best.yaml"), *words]
     device = config.devices[0]
     family = FAMILIES.get(device.rpartition("/")[2].partition(":")[0])  # of an agent, too
     file_format = "onnx" if family is None else family.model_format or "torch-export"

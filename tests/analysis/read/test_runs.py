@@ -186,3 +186,5 @@ def test_a_head_start_of_retrained_networks_is_told(folder):
     assert read_run(folder).head_start == ""
     write(folder, "conditions.yaml", {"retraining": {"from": "supernet"}})
     assert "from random ones for networks that it has no weights of" in read_run(folder).head_start
+    write(folder, "conditions.yaml", {"retraining": {"pretrained": "0123456789abcdef"}})
+    assert "what each network shares with a pretrained one" in read_run(folder).head_start

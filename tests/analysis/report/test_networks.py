@@ -10,8 +10,9 @@ from analysis.errors import AnalysisError
 from analysis.read.runs import OBJECTIVES, Run
 from analysis.report.data import judged_rows
 from analysis.report.networks import shown_data, shown_networks, train_command, trial_command
-from analysis.schema import RETRAINING_COLUMNS
+from analysis.schema import BUILT_IN_DATA, RETRAINING_COLUMNS
 from analysis.statistics.fronts import pareto_front
+from nas.defaults import DATA_SETS
 
 
 @pytest.fixture
@@ -92,6 +93,13 @@ def test_any_trial_is_trained_by_its_number(run):
         "python -m nas.space trial runs/pets 17 --out trial_17.yaml && "
         "python -m nas.train trial_17.yaml --data digits"
     )
+    conditions = {"scores": {"resolution": 36}}
+    small = replace(plain, conditions=conditions, config={**plain.config, "images_per_class": 9})
+    assert "17".join(trial_command(small)).endswith("--images-per-class 9 --resolution 36")
+    assert train_command(small, "mixnet_s") == (
+        "python -m nas.train mixnet_s --data digits --images-per-class 9 --resolution 36"
+    )
+    assert BUILT_IN_DATA == DATA_SETS
     odd = "a b'; $(rm) \"#"
     words = shlex.split("3".join(trial_command(replace(run, config={**run.config, "data": odd}))))
     assert words[-1] == odd

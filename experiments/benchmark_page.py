@@ -158,10 +158,9 @@ def _few_images() -> Iterator[str]:
         "three seeds each.",
     )
     yield from rows(
-        ("weights", "network", "test accuracy", "mean score of the trials", "minutes"),
+        ("weights", "network", "test accuracy", "mean score of the trials"),
         (
-            (start, f"`{name}`", _mean_and_deviation(values), percent(result[start]["mean_score"]),
-             result[start]["minutes"])
+            (start, f"`{name}`", _mean_and_deviation(values), percent(result[start]["mean_score"]))
             for start in ("random", "pretrained")
             for name, values in result[start]["retrained"].items()
         ),

@@ -48,11 +48,10 @@ def lowering() -> Iterator[str]:
     yield from section(
         "Lowering",
         "Latency in milliseconds as trained, and as deployed in the fastest form (see "
-        "[Lowering](concepts/lowering.md)), of five networks in turns. On this virtual machine, "
-        "ONNX Runtime with two threads has two speeds, and so have these ratios (see "
-        "[Noise](guides/latency.md#noise)): its row is of the lower speed; at the higher one, "
-        "MixNet-M takes 12.0 → 7.1 ms and EfficientNet-B0 6.5 → 6.4 ms. With one thread, there is "
-        "one speed.",
+        "[Lowering](concepts/lowering.md)), of five networks in turns. With two threads, all of "
+        "them depend on where the host of this virtual machine has its cores at the time (see "
+        "[Noise](guides/latency.md#noise)), and the ratios of ONNX Runtime, too; with one thread, "
+        "they do not.",
     )
     yield from rows(
         ("runtime", *(f"`{network}`" for network in networks)),

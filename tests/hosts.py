@@ -9,12 +9,17 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 NETWORK = "10.77.91"
+BRIDGE = "mixnas"
 HERE = f"{NETWORK}.254"
 """The address of the machine itself, from which tests look at the hosts."""
 
@@ -61,37 +66,52 @@ class Host:
 
     def end(self) -> None:
         """Kill all processes of the host."""
-        for number in ip("netns", "pids", self._space).stdout.split():
-            with suppress(ProcessLookupError):
-                os.kill(int(number), signal.SIGKILL)
+        end_all(self._space)
         for process in self._processes:
             process.wait()
             for pipe in filter(None, (process.stdout, process.stderr)):
                 pipe.close()
         self._processes.clear()
 
-    def remove(self) -> None:
-        """End the host."""
-        self.end()
-        ip("netns", "del", self._space)
+
+def end_all(space: str) -> None:
+    """Kill all processes in a namespace, and those that they start meanwhile."""
+    while numbers := ip("netns", "pids", space).stdout.split():
+        for number in numbers:
+            with suppress(ProcessLookupError):
+                os.kill(int(number), signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def _clear_up() -> None:
+    """Remove what tests left that were killed; the lock says that no others are running."""
+    for space in ip("netns", "list").stdout.split("\n"):
+        if space.startswith(f"{BRIDGE}-"):
+            name = space.split()[0]
+            end_all(name)
+            ip("netns", "del", name)
+    with suppress(subprocess.CalledProcessError):
+        ip("link", "del", BRIDGE)
 
 
 @contextmanager
 def hosts(*names: str) -> Iterator[list[Host]]:
     """Give a test some hosts, which end with it; skip it where there can be none."""
-    bridge = f"mx{os.getpid() % 100_000}"
-    try:
-        ip("link", "add", bridge, "type", "bridge")
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"network namespaces need root and iproute2 ({error})")
-    made: list[Host] = []
-    try:
-        ip("addr", "add", f"{HERE}/24", "dev", bridge)
-        ip("link", "set", bridge, "up")
-        for number, name in enumerate(names, start=1):
-            made.append(Host(name, number, bridge))
-        yield made
-    finally:
-        for host in made:
-            host.remove()
-        ip("link", "del", bridge)
+    lock = FileLock(Path(tempfile.gettempdir()) / "mixnas-tests-hosts.lock")
+    with lock.acquire(timeout=600):
+        try:
+            _clear_up()
+            ip("link", "add", BRIDGE, "type", "bridge")
+            ip("addr", "add", f"{HERE}/24", "dev", BRIDGE)
+            ip("link", "set", BRIDGE, "up")
+            made = [Host(name, number, BRIDGE) for number, name in enumerate(names, start=1)]
+        except (OSError, subprocess.CalledProcessError) as error:
+            with suppress(OSError, subprocess.CalledProcessError):
+                _clear_up()
+            pytest.skip(f"network namespaces need root and iproute2 ({error})")
+        try:
+            yield made
+        finally:
+            for host in made:
+                host.end()
+            _clear_up()

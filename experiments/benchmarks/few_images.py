@@ -1,13 +1,14 @@
 r"""What pretrained weights are worth with few images of one's own.
 
-    python -m experiments.benchmarks.few_images --data FOLDER [--network mixnet_m] [--epochs 3]
-        [--images 200] [--trials 12] [--record]
+    python -m experiments.benchmarks.few_images --data FOLDER --out FOLDER [--network mixnet_m]
+        [--epochs 3] [--images 200] [--trials 12] [--record]
 
 Of the data set (folders ``train/CLASS`` and ``test/CLASS``, as of CIFAR-10's images), a network is
 pretrained on all classes but the last two. Then the space `mixnet` is searched twice on a few
 hundred images of each of these two: from random weights, and from those that its networks share
 with the pretrained one. The table shows, for the networks that were retrained at the end, three
-times each, their accuracy on all test images of the two classes.
+times each, their accuracy on all test images of the two classes. The same command continues what
+was interrupted.
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,19 +27,20 @@ from experiments.benchmarks.common import record
 
 OWN = 2  # classes of one's own
 SIDE = 32  # pixels
+CONFIRMED = 1  # networks of the front that are retrained
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="folder to create, or to continue")
     parser.add_argument("--network", default="mixnet_m")
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--images", type=int, default=200, help="training images of each class")
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--record", action="store_true", help="write experiments/results/")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        result = compared(arguments, Path(name))
+    result = compared(arguments, arguments.out)
     record("few_images", result, "torch", write=arguments.record)
 
 
@@ -79,20 +79,25 @@ def link(data: Path, folder: Path, classes: Sequence[str], most: int | None) -> 
     """
     for part in ("train", "test"):
         for name in classes:
-            (folder / part / name).mkdir(parents=True)
+            (folder / part / name).mkdir(parents=True, exist_ok=True)
             images = sorted((data / part / name).iterdir())
             for image in images[: most if part == "train" else None]:
-                (folder / part / name / image.name).symlink_to(image.resolve())
+                linked = folder / part / name / image.name
+                if not linked.is_symlink():
+                    linked.symlink_to(image.resolve())
 
 
 def pretrained(arguments: argparse.Namespace, folder: Path) -> tuple[Path, dict[str, Any]]:
     """Train the network on the other classes; return its weights and its card."""
-    out = folder / "pretrained"
-    run(
-        *("nas.train", arguments.network, "--data", folder / "others", "--resolution", SIDE),
-        *("--set", f"epochs={arguments.epochs}", "--set", "batch_size=64"),
-        *("--set", "flip=true", "--device", "none", "--out", out),
-    )
+    out = folder / "network"
+    if (out / "training.yaml").is_file():
+        run("nas.train", "--resume", out, "--device", "none")
+    else:
+        run(
+            *("nas.train", arguments.network, "--data", folder / "others", "--resolution", SIDE),
+            *("--set", f"epochs={arguments.epochs}", "--set", "batch_size=64"),
+            *("--set", "flip=true", "--device", "none", "--out", out),
+        )
     card: dict[str, Any] = json.loads((out / "card.json").read_text(encoding="utf-8"))
     return out / "weights.safetensors", card
 
@@ -101,17 +106,19 @@ def searched(
     arguments: argparse.Namespace, folder: Path, start: str, settings: str
 ) -> dict[str, Any]:
     """Search on one's own classes; return the accuracies of the retrained networks by name."""
-    out = folder / start
-    began = time.monotonic()
-    run(
-        *("nas.search", "--space", "mixnet", "--budget", "400M", "--data", folder / "own"),
-        *("--estimator", f"supernet:resolution={SIDE},flip=true{settings}"),
-        *("--retrain", "flip=true", "--trials", arguments.trials, "--seed", 0, "--out", out),
-    )
+    out = folder / f"search_{start}"
+    if (out / "config.yaml").is_file():
+        run("nas.search", "--resume", out)
+    else:
+        run(
+            *("nas.search", "--space", "mixnet", "--budget", "400M", "--data", folder / "own"),
+            *("--estimator", f"supernet:resolution={SIDE},flip=true{settings}"),
+            *("--retrain", "flip=true", "--trials", arguments.trials, "--seed", 0),
+            *("--confirm", CONFIRMED, "--reference", "mixnet_s", "--out", out),
+        )
     table = pd.read_csv(out / "confirmed.csv").groupby("name")["test"]
     trials = pd.read_csv(out / "trials.csv")
     return {
-        "minutes": round((time.monotonic() - began) / 60, 1),
         "mean_score": round(float(trials["score"].mean()), 4),
         "retrained": {
             str(name): [round(float(value), 4) for value in values] for name, values in table

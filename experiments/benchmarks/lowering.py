@@ -88,7 +88,10 @@ def main() -> None:
     threads = f"_threads{arguments.threads}" if arguments.threads else ""
     file = f"{kind}_{name}{threads}_batch{arguments.batch}"
     if arguments.references:
-        result = beside_earlier(result, recorded(file))
+        earlier = recorded(file)
+        if earlier and earlier["conditions"] != vars(device.conditions):
+            parser.error(f"{file}.json was measured under other conditions; time all networks anew")
+        result = beside_earlier(result, earlier)
     packages = ("onnxruntime", *PACKAGES.get(arguments.device.partition(":")[0], ()))
     record(
         file,

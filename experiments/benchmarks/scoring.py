@@ -12,12 +12,12 @@ channels come first, in turns.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -41,7 +41,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(usable_cores())
     with tempfile.TemporaryDirectory() as folder:
-        supernet = trained(arguments, Path(folder))
+        os.environ["MIXNAS_CACHE"] = folder
+        supernet = trained(arguments)
         rows = [judged(supernet, seed) for seed in range(arguments.networks)]
     medians = {name: round(statistics.median(row[name] for row in rows), 3) for name in rows[0]}
     print(f"medians in seconds: {medians}")
@@ -49,8 +50,8 @@ def main() -> None:
     record("scoring", {**result, "rows": rows}, "torch", write=arguments.record)
 
 
-def trained(arguments: argparse.Namespace, folder: Path) -> TrainedSupernet:
-    """Return a supernet of `mixnet`, whose file lies in a folder."""
+def trained(arguments: argparse.Namespace) -> TrainedSupernet:
+    """Return a supernet of `mixnet` after a few steps of training."""
     space = load_space("mixnet")
     supernet = Supernet(arguments.data, resolution=arguments.resolution, images=STEPS_IMAGES)
     classes = supernet.shown.source().num_classes
@@ -59,11 +60,7 @@ def trained(arguments: argparse.Namespace, folder: Path) -> TrainedSupernet:
         arguments.data, pool, STEPS_IMAGES, most_epochs=1, resolution=arguments.resolution
     )
     made.prepare()
-    file = folder / "weights.safetensors"
-    made.path.rename(file)
-    return TrainedSupernet(
-        file, made.shown, made.width, made.calibration, made.recipe, made.seed, made.placement
-    )
+    return made.trained
 
 
 def judged(supernet: TrainedSupernet, seed: int) -> dict[str, float]:

@@ -58,7 +58,7 @@ FORMER_NAMES = {
     "unpack": "import_state",
 }
 """Names that optional abilities of an estimator had before, and those that they have."""
-_WEIGHTS = re.compile(rf"((?:^|[:,])\s*weights=)(?!{TIMM})([^,]+)")
+_WEIGHTS = re.compile(rf"(?P<before>(?:^|[:,])\s*weights\s*=)\s*(?!{TIMM})(?P<file>[^,]+)")
 ANY_NUMBER = 1 << 30
 """Stands for no upper bound: more epochs than any data set needs."""
 
@@ -188,11 +188,24 @@ def with_absolute_files(text: str) -> str:
     """Return an estimator's name with its settings, or settings alone, with absolute paths.
 
     Those are the file of ``table:FILE``, and that of ``weights=FILE``.
+
+    Raises:
+        MixnasError: If the absolute path cannot be written as a setting.
     """
     kind, _, settings = text.partition(":")
     if kind == "table":
         return f"table:{absolute_path(settings, ())}"
-    return _WEIGHTS.sub(lambda found: found[1] + absolute_path(found[2], ()), text)
+    return _WEIGHTS.sub(_absolute, text)
+
+
+def _absolute(found: re.Match[str]) -> str:
+    path = absolute_path(found["file"].strip(), ())
+    if "," in path:
+        raise MixnasError(
+            f"weights={found['file']}: the path {path} holds a comma, which separates settings; "
+            "move or rename the file or its folder"
+        )
+    return f"{found['before']}{path}"
 
 
 def parse_settings(what: str, settings: str, first: str | None = None) -> dict[str, str]:
@@ -256,4 +269,5 @@ def configured(
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]).removeprefix("recipe.")
-        raise MixnasError(f"{what}: {where} is {first['input']!r}; {first['msg']}") from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise MixnasError(f"{what}: {where} is {first['input']!r}; {said}") from None

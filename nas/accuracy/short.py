@@ -61,7 +61,8 @@ class ShortTraining:
         placement: Where to train, and how precisely.
         images_per_class: Number of images of each class to use, at most; None for all.
         weights: Pretrained network that networks begin from, as far as they share its weights
-            (`nas.accuracy.supernet.pretrained`); empty for random weights.
+            (`nas.accuracy.supernet.pretrained`); empty for random weights. The recipe says how
+            images are normalized, which should be as for the pretrained network.
     """
 
     evaluates_timm: ClassVar[bool] = True
@@ -207,8 +208,11 @@ class ShortTraining:
                 raise EstimateError(str(error)) from None
             recipe = recipe.replace(zero_residuals=False)  # this would discard trained weights
         elif self.weights and isinstance(model, Network):
-            pretrained = open_pretrained(self.weights)
-            own = pretrained.weights_for(model.spec, recipe.zero_residuals)
+            try:
+                pretrained = open_pretrained(self.weights)
+            except MixnasError as error:  # another machine may lack the file
+                raise EstimateError(str(error)) from None
+            own = pretrained.weights_for(model.spec, seed, recipe.zero_residuals)
             model.load_state_dict(own, strict=False)  # statistics are not shared
             recipe = recipe.replace(zero_residuals=False)
         return Trainer(model, source, recipe, seed, placement, parts=parts)

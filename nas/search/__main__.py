@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import nas
-from nas import cli, defaults
-from nas.accuracy.naming import with_absolute_files
+from nas import cli
 from nas.document import Document, validate
 from nas.errors import MixnasError
-from nas.files import absolute_path
 from nas.limits import parse_limit, split_limits, with_budget
 from nas.search.config import (
     CHANGEABLE,
@@ -32,6 +30,7 @@ from nas.search.config import (
     read_config,
     refuse_unconfirmed,
     resumed_config,
+    with_absolute_paths,
 )
 from nas.search.effort.presets import Preset, asked_for, settings_of
 from nas.train.settings import ON_HELP, PRECISION_HELP
@@ -96,7 +95,8 @@ def search(
         typer.Option(
             metavar="ESTIMATOR",
             help="Accuracy estimator: supernet, short, zero-cost, table:FILE, or an import "
-            "path. Settings follow a colon, as in supernet:images=400000 or zero-cost:zico. "
+            "path. Settings follow a colon, as in supernet:images=400000 or zero-cost:zico; "
+            "weights=FILE or timm:NAME is a pretrained network that supernet and short begin with. "
             f"[{default_of('estimator')}]",
         ),
     ] = None,
@@ -218,7 +218,7 @@ def search(
         typer.Option(
             metavar="NAME=VALUE,...",
             help="Retraining settings, such as images=200000,flip=true; from=supernet starts from "
-            "the supernet's weights. "
+            "the supernet's weights, weights=FILE from what networks share with pretrained ones. "
             f"[{RETRAINING_EPOCHS} epochs, but at least {FEWEST_IMAGES:,} and at most "
             f"{MOST_IMAGES:,} images]",
         ),
@@ -350,10 +350,7 @@ def _settings(
     values["command"] = shlex.join(["python", "-m", "nas.search", *sys.argv[1:]])
     values["version"] = nas.__version__
     values["study"] = "search"
-    # A run may be resumed from another folder.
-    values["data"] = absolute_path(values["data"], defaults.DATA_SETS)
-    for name in ("estimator", "retrain"):
-        values[name] = with_absolute_files(values[name])
+    values = with_absolute_paths(values)
     if values["ray"] == "none":
         values["ray"] = None
     if values["storage"] is not None:  # a server holds the studies of many runs
@@ -391,9 +388,7 @@ def _resumed(
             f"it, not {', '.join(wrong)}"
         )
     run = RunDirectory.open(path)
-    if "data" in given:  # moved: the fingerprints of its images are compared
-        given = {**given, "data": absolute_path(given["data"], defaults.DATA_SETS)}
-    return run, resumed_config(run.read_config(), given, path, trusted)
+    return run, resumed_config(run.read_config(), with_absolute_paths(given), path, trusted)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from nas import defaults
 from nas.document import Document, read_document, validate
 from nas.errors import MixnasError
+from nas.files import absolute_path
 from nas.imports import looks_like_import
 from nas.units import LARGEST_BATCH, LONGEST_INTERVAL_MS, MOST_THREADS
 
@@ -169,6 +170,23 @@ def read_config(path: Path) -> SearchConfig:
     """
     document = read_document(path)
     return adapted(validate(SearchConfig, document), document)
+
+
+def with_absolute_paths(values: dict[str, Any]) -> dict[str, Any]:
+    """Return options whose files are found from any folder, in which a run may be resumed.
+
+    Raises:
+        MixnasError: If an absolute path cannot be part of an option.
+    """
+    from nas.accuracy.naming import with_absolute_files  # imports nas.named
+
+    change: dict[str, Callable[[str], str]] = {
+        "data": lambda name: absolute_path(name, defaults.DATA_SETS),
+        "estimator": with_absolute_files,
+        "retrain": with_absolute_files,
+    }
+    changed = {name: change[name](values[name]) for name in change.keys() & values.keys()}
+    return {**values, **changed}
 
 
 def adapted(config: SearchConfig, document: Document) -> SearchConfig:

@@ -69,7 +69,7 @@ class RetrainingEstimator:
 
     Attributes:
         short: How to train.
-        start: Supernet whose weights the networks of its space start from; None for random weights.
+        start: Supernet whose weights the networks of its space start from; None for none.
     """
 
     evaluates_timm: ClassVar[bool] = True
@@ -92,14 +92,20 @@ class RetrainingEstimator:
         """
         if self.start is None:
             return self._remarks_on_weights(networks)
-        random = [name for (name, _), spec in networks.items() if not self._starts(spec)]
-        if not random:
+        others = {name: spec for (name, _), spec in networks.items() if not self._starts(spec)}
+        if not others:
             return []
-        pretrained = self.short.weights
-        rest = f"what is shared with {pretrained}" if pretrained else "random weights"
+        random = (
+            [name for name, spec in others.items() if isinstance(spec, TimmNetwork)]
+            if self.short.weights
+            else list(others)
+        )
+        shared = [name for name in others if name not in random]
+        rest = [f"random weights for {', '.join(random)}"] if random else []
+        rest += [f"parts of {self.short.weights} for {', '.join(shared)}"] if shared else []
         return [
-            f"retraining starts from the weights of the supernet, but from {rest} for "
-            f"{', '.join(random)}, which it has no weights of: they have seen fewer images"
+            f"retraining starts from the weights of the supernet, but from {' and '.join(rest)}: "
+            "the supernet has no weights of them, so they have seen fewer images"
         ]
 
     def _remarks_on_weights(self, networks: Mapping[tuple[str, str], AnyNetwork]) -> list[str]:
@@ -113,7 +119,7 @@ class RetrainingEstimator:
         ]
         return [
             f"retraining starts from what networks share with {pretrained.name}: "
-            f"{', '.join(shares)} of their weights, the classifier aside"
+            f"{', '.join(shares)} of their weights (without the classifier)"
         ]
 
     def _starts(self, spec: AnyNetwork) -> bool:
@@ -130,8 +136,8 @@ class RetrainingEstimator:
         return TrainedWeights("the supernet", found.tensors())
 
     def prepare(self, step: Step | None = None) -> list[str]:
-        """See `PreparedEstimator`."""
-        return self.short.prepare(step)
+        """See `PreparedEstimator`; `remarks` tells of a pretrained network."""
+        return self.short.shown.prepare(self.placement.kind, step)
 
     @property
     def resolution(self) -> int:
@@ -189,13 +195,14 @@ def retraining(
         data: Name or path of the data set.
         settings: Settings to change, those of `ShortTraining` (``images=200000,flip=true``); and
             ``from=supernet`` to start from the weights of the search's supernet.
-            ``weights=NAME`` names a pretrained network to start from; by default that of the
-            estimator, if it has one.
+            ``weights=NAME`` names a pretrained network to start from, by default that of the
+            estimator if it has one; ``weights=`` starts from random weights.
         placement: Where to train, and how precisely.
         images_per_class: Number of images of each class to use, at most; None for all.
 
     Raises:
-        MixnasError: If there is no such setting, or the search has no supernet to start from.
+        MixnasError: If there is no such setting, the search has no supernet to start from, or two
+            kinds of weights to start from are named.
     """
     train = load_data(data, images_per_class).count("train")
     images = min(MOST_IMAGES, max(FEWEST_IMAGES, RETRAINING_EPOCHS * train))
@@ -213,14 +220,38 @@ def retraining(
         "placement": placement,
         "images_per_class": images_per_class,
     }
+    defaults["images"] = images
     pairs = parse_settings("--retrain", settings)
     source = pairs.pop("from", None)
-    defaults["images"] = images
-    if weights := getattr(estimator, SETTING, ""):
-        pairs = {SETTING: weights, **pairs}
-    pairs = with_normalisation(pairs)
+    pairs = _with_weights(pairs, source, estimator)
     short = configured("--retrain", ShortTraining, fixed, defaults, pairs)
     return RetrainingEstimator(short, _start(source, estimator, short))
+
+
+def _with_weights(
+    pairs: dict[str, str], source: str | None, estimator: Estimator
+) -> dict[str, Any]:
+    """Return settings that name the pretrained network, and how images are normalized for it.
+
+    By default, both are those of the estimator.
+
+    Raises:
+        MixnasError: If weights to start from are named twice.
+    """
+    if SETTING in pairs and source is not None:
+        raise MixnasError(
+            f"--retrain from={source} and {SETTING}={pairs[SETTING]} name different weights to "
+            "start from; give one of them"
+        )
+    if SETTING in pairs:
+        return {"normalisation": "data", **with_normalisation(pairs)}
+    if isinstance(estimator, ShortTraining | Supernet):
+        inherited = {
+            SETTING: estimator.weights,
+            "normalisation": estimator.recipe.normalisation,
+        }
+        return {**inherited, **pairs}
+    return dict(pairs)
 
 
 def _start(source: str | None, estimator: Estimator, short: ShortTraining) -> Supernet | None:

@@ -4,7 +4,7 @@ from nas.torch_model.containers import ResidualSequential
 from nas.torch_model.convolutions import SameConv2d, SymmetricConv2d
 from nas.torch_model.lowered import lower_module
 from nas.torch_model.modules import to_loaded_module, to_module, weights_of
-from nas.torch_model.network import Network, build, zero_residuals
+from nas.torch_model.network import Network, build, is_of_classifier, zero_residuals
 from nas.torch_model.programs import with_slices
 from nas.torch_model.timm_weights import load_timm_state_dict, timm_state_dict
 from nas.torch_model.weight_files import (
@@ -22,6 +22,7 @@ __all__ = [
     "SymmetricConv2d",
     "TrainedWeights",
     "build",
+    "is_of_classifier",
     "load_timm_state_dict",
     "load_weights",
     "lower_module",

@@ -107,6 +107,11 @@ def _initialise(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
+def is_of_classifier(name: str) -> bool:
+    """Tell whether a weight of a `Network` depends on the number of classes, by its name."""
+    return name.startswith("classifier.")
+
+
 def zero_residuals(model: nn.Module) -> None:
     """Set the scale of the last BN of each residual branch to zero (Goyal et al. 2017, 5.1).
 

@@ -78,7 +78,7 @@ def load_checkpoint(trainer: Trainer, path: Path, about: dict[str, Any]) -> None
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if metadata.get("form") != _FORMAT:
             raise MixnasError(f"{path} is not the checkpoint of a training run")
-        _check_same(json.loads(metadata["about"]), about, path)
+        _check_same(json.loads(metadata["about"]), json.loads(json.dumps(about)), path)
         facts = _FACTS.validate_json(metadata["facts"])
         _check_progress(trainer, facts)
         _check_weights(trainer, tensors, facts.step)

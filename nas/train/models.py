@@ -23,7 +23,14 @@ from nas.formats.metadata import (
 )
 from nas.named import TIMM, classifier_layers, is_timm, open_timm, timm_module
 from nas.spec import NetworkSpec, load_network
-from nas.torch_model import Network, TrainedWeights, build, load_timm_state_dict
+from nas.torch_model import (
+    Network,
+    TrainedWeights,
+    build,
+    is_of_classifier,
+    load_timm_state_dict,
+    timm_state_dict,
+)
 from nas.train.recipe import Recipe
 
 
@@ -197,8 +204,10 @@ def _may_have_seen_test(theirs: ModelMetadata, own: ModelMetadata) -> bool:
 
 def _classifier(model: Model, names: Iterable[str]) -> list[str]:
     """Return those names of weights that are of the classifier."""
-    layers = ("classifier",) if model.spec is not None else classifier_layers(model.module)
-    return [name for name in names if name.startswith(tuple(f"{layer}." for layer in layers))]
+    if model.spec is not None:
+        return [name for name in names if is_of_classifier(name)]
+    layers = tuple(f"{layer}." for layer in classifier_layers(model.module))
+    return [name for name in names if name.startswith(layers)]
 
 
 def timm_weights(name: str, spec: NetworkSpec | None) -> TrainedWeights:
@@ -209,8 +218,11 @@ def timm_weights(name: str, spec: NetworkSpec | None) -> TrainedWeights:
         spec: The same network as a spec, whose names of weights are used; None for timm's own.
 
     Raises:
-        MixnasError: If timm has no such network, or it is another one than the spec.
+        MixnasError: If timm has no such network, it is another one than the spec, or its weights
+            cannot be loaded into networks of such blocks.
     """
+    if spec is not None:  # before anything is downloaded
+        timm_state_dict(build(spec, 0))
     theirs: Any = timm_module(name.removeprefix(TIMM), pretrained=True)
     prepared = _preprocessing(getattr(theirs, "pretrained_cfg", None) or {})
     if spec is None:

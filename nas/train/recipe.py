@@ -7,21 +7,45 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from nas.document import Document, read_document, validate
+from nas.errors import unknown
 
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
-_Mean = Annotated[float, Field(allow_inf_nan=False)]
-_Deviation = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Statistics = tuple[tuple[_Mean, _Mean, _Mean], tuple[_Deviation, _Deviation, _Deviation]]
+_Channels = tuple[float, float, float]
+Statistics = tuple[_Channels, _Channels]
 """Mean and standard deviation of each channel (red, green, blue), of values from 0 to 1."""
 
+CHANNELS = 3  # of images
 _LATER: dict[str, Any] = {"flat": 0.0, "centralise": False}
 """Fields that came later than the first scores and checkpoints, with the values of no effect."""
+
+
+def _normalisation(value: Any) -> Any:
+    """Check how images are normalized."""
+    names = ("data", "imagenet")
+    if value in names:
+        return value
+    try:
+        mean, std = (tuple(map(float, channels)) for channels in value)
+    except (TypeError, ValueError):
+        mean, std = (), ()
+    if not (len(mean) == len(std) == CHANNELS and all(map(math.isfinite, mean + std))):
+        given = unknown("normalization", value, names) if isinstance(value, str) else str(value)
+        raise ValueError(
+            f"{given}; or give mean and standard deviation of three channels, of values from 0 to "
+            "1: [[0.5, 0.5, 0.5], [0.25, 0.25, 0.25]]"
+        )
+    if min(std) <= 0:
+        raise ValueError(f"standard deviations must be positive; found {std}")
+    return mean, std
+
+
+Normalisation = Annotated[Literal["data", "imagenet"] | Statistics, BeforeValidator(_normalisation)]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -97,7 +121,7 @@ class Recipe:
     erasing: Share = 0.0
     mixup: NotNegative = 0.0
     cutmix: NotNegative = 0.0
-    normalisation: Literal["data", "imagenet"] | Statistics = "data"
+    normalisation: Normalisation = "data"
     distill: Share = 0.5
     temperature: Positive = 2.0
 

@@ -136,5 +136,13 @@ def test_files_in_settings_are_found_from_any_folder(tmp_path, monkeypatch):
     text = with_absolute_files("supernet:images=8,weights=big.safetensors,flip=true")
     assert text == f"supernet:images=8,weights={here}/big.safetensors,flip=true"
     assert with_absolute_files("weights=big.safetensors") == f"weights={here}/big.safetensors"
+    spaced = with_absolute_files("short:flip=true, weights = big.safetensors")
+    assert spaced == f"short:flip=true, weights ={here}/big.safetensors"
+    odd = tmp_path / "a,b"
+    odd.mkdir()
+    (odd / "big.safetensors").touch()
+    monkeypatch.chdir(odd)
+    with pytest.raises(MixnasError, match=r"weights=big.safetensors: .*a,b.* holds a comma"):
+        with_absolute_files("short:weights=big.safetensors")
     for name in ("supernet", "short:weights=timm:mixnet_s", "my_module:Mine", "weights=missing"):
         assert with_absolute_files(name) == name

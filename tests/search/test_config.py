@@ -11,6 +11,7 @@ from nas.search.config import (
     default_of,
     read_config,
     resumed_config,
+    with_absolute_paths,
 )
 
 
@@ -121,3 +122,22 @@ def test_a_device_that_joins_confirms_no_other_one(tmp_path):
         resumed_config(run, {"device": "litert:cpu"}, tmp_path, trusted=False)
     both = {"device": ["http://board:7070", "litert:cpu"]}
     assert resumed_config(run, both, tmp_path, trusted=False).devices == both["device"]
+
+
+def test_files_in_options_are_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("pets", "big.safetensors"):
+        (tmp_path / name).touch()
+    options = {
+        "data": "pets",
+        "estimator": "supernet:weights=big.safetensors",
+        "retrain": "weights=big.safetensors",
+        "trials": 3,
+    }
+    assert with_absolute_paths(options) == {
+        "data": str(tmp_path / "pets"),
+        "estimator": f"supernet:weights={tmp_path}/big.safetensors",
+        "retrain": f"weights={tmp_path}/big.safetensors",
+        "trials": 3,
+    }
+    assert with_absolute_paths({"data": "digits"}) == {"data": "digits"}

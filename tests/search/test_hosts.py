@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
@@ -84,25 +85,41 @@ def start_ray(host, environment, *words):
 def start_agent(host, environment):
     """Start an agent on a host, one that measures nothing; return its address."""
     words = ["tests.quick_agent", "serve", "--host", host.address, "--port", "7070"]
-    agent = host.start(
+    host.start(
         sys.executable, "-m", *words, "--device", "onnxruntime:cpu",
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    assert " on http" in agent.stdout.readline()
-    return f"http://{host.address}:7070"
+    url, stop = f"http://{host.address}:7070", time.monotonic() + 60
+    while time.monotonic() < stop:
+        try:
+            httpx.get(f"{url}/health")
+            return url
+        except httpx.TransportError:
+            time.sleep(0.2)
+    raise AssertionError("the agent does not answer")
 
 
 class Run:
     """A search that is running."""
 
-    def __init__(self, process, folder, storage):
-        self.process, self._config, self._storage = process, folder / "config.yaml", storage
+    def __init__(self, host, environment, folder, storage, *words):
+        self._folder, self._storage = folder, storage
+        self._said = (folder / "said.txt").open("w+")  # a pipe that nobody reads would fill up
+        self.process = host.start(
+            sys.executable, "-m", "nas.search", *words, "--storage", storage, "--out", "run",
+            cwd=folder, env=environment, stdout=self._said, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def said(self):
+        """Return what it has printed so far."""
+        return (self._folder / "said.txt").read_text()
 
     def trials(self):
         """Return its trials so far."""
-        if not self._config.is_file():
+        config = self._folder / "run" / "config.yaml"
+        if not config.is_file():
             return []
-        name = yaml.safe_load(self._config.read_text())["study"]
+        name = yaml.safe_load(config.read_text())["study"]
         try:
             return trials_of(self._storage, name)
         except Exception:  # Optuna's, of a study that is not made yet
@@ -110,10 +127,31 @@ class Run:
 
     def wait_for(self, n):
         """Wait until n trials are complete; return those that are, by number."""
+        stop = time.monotonic() + 180
         while len(done := complete(self.trials())) < n:
-            assert self.process.poll() is None, self.process.communicate()
+            assert self.process.poll() is None, self.said()
+            assert time.monotonic() < stop, self.said()
             time.sleep(0.5)
         return {trial.number: trial.values for trial in done}
+
+    def finish(self):
+        """Wait until it has ended well."""
+        assert self.process.wait(300) == 0, self.said()
+        self._said.close()
+
+
+def nodes_of(host, environment, head):
+    """Return how many nodes of the cluster are alive, as a host sees it."""
+    code = (
+        f"import ray; ray.init('{head.address}:6379', log_to_driver=False, logging_level='error'); "
+        "print(sum(node['Alive'] for node in ray.nodes()))"
+    )
+    asked = host.start(
+        sys.executable, "-c", code, env=environment, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    told, _ = asked.communicate(timeout=60)
+    return int(told.split()[-1])
 
 
 def test_links_that_break_in_the_middle_lose_nothing(cluster, storage, environment, tmp_path):
@@ -122,36 +160,38 @@ def test_links_that_break_in_the_middle_lose_nothing(cluster, storage, environme
     start_ray(head, environment, "--head", "--port", "6379", "--include-dashboard", "false")
     start_ray(worker, environment, "--address", f"{head.address}:6379")
     agent = start_agent(board, environment)
-    words = (
-        *("nas.search", "--space", "small.yaml", "--estimator", "nas.testing.fakes:Patient"),
-        *("--ray", f"{head.address}:6379", "--storage", storage, "--device", agent),
-        *("--latency", "measured", "--trials", TRIALS, "--sampler", "random"),
-        *("--confirm", "0", "--reference", "none", "--out", "run"),
-    )
-    process = head.start(
-        sys.executable, "-m", *words, cwd=tmp_path, env=environment,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    run = Run(
+        head, environment, tmp_path, storage,
+        *("--space", "small.yaml", "--estimator", "nas.testing.fakes:Patient"),
+        *("--ray", f"{head.address}:6379", "--device", agent, "--latency", "measured"),
+        *("--trials", TRIALS, "--sampler", "random", "--confirm", "0", "--reference", "none"),
     )  # fmt: skip
-    run = Run(process, tmp_path / "run", storage)
     before = run.wait_for(2)
+    running = {t.number for t in run.trials() if t.state.name == "RUNNING"}
+    assert len(running) == 2  # one on each node
 
     worker.cut()  # in the middle of a trial, which starts again on the head
     on_the_head = run.wait_for(len(before) + 3)
+    assert nodes_of(head, environment, head) == 1
     worker.end()
     worker.restore()
     start_ray(worker, environment, "--address", f"{head.address}:6379")
+    assert nodes_of(head, environment, head) == 2
 
-    run.wait_for(len(on_the_head) + 2)
+    run.wait_for(len(on_the_head) + 3)
     board.cut()
     time.sleep(10)
+    unmeasured = complete(run.trials())
+    assert len(unmeasured) < TRIALS
+    assert run.process.poll() is None
     board.restore()
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
+    run.finish()
 
     trials = run.trials()
     check_nothing_lost_or_double(trials, TRIALS)
     after = {trial.number: trial.values for trial in complete(trials)}
     assert before.items() <= on_the_head.items() <= after.items()
+    assert running <= set(after)
     latencies = [trial.user_attrs["latency"] for trial in complete(trials)]
     assert {(latency["device"], latency["source"]) for latency in latencies} == {
         (agent, "measured")

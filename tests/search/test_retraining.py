@@ -102,7 +102,7 @@ def test_a_retraining_may_start_from_the_supernet(supernet, monkeypatch):
     assert plain.remarks({("tiny", "front"): TINY, ("wide", "reference"): outside}) == []
     assert again.remarks({("tiny", "front"): TINY}) == []
     (remark,) = again.remarks({("tiny", "front"): TINY, ("wide", "reference"): outside})
-    assert "but from random weights for wide, which it has no weights of" in remark
+    assert "but from random weights for wide: the supernet has no weights of them" in remark
     starts = []
 
     def steps(trainer, until=None):

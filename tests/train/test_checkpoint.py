@@ -51,6 +51,13 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
         load_checkpoint(trainer(Recipe()), tmp_path / "c.safetensors", {**ABOUT, "seed": 1})
 
 
+def test_what_identifies_a_training_is_compared_as_json_has_it(tmp_path):
+    """Statistics of a recipe are tuples, which JSON does not have."""
+    about = {**ABOUT, "recipe": {"normalisation": ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))}}
+    save_checkpoint(trainer(Recipe()), tmp_path / "c.safetensors", about)
+    load_checkpoint(trainer(Recipe()), tmp_path / "c.safetensors", about)
+
+
 def test_a_damaged_checkpoint_is_refused(tmp_path):
     path = tmp_path / "c.safetensors"
     save_checkpoint(trainer(Recipe()), path, ABOUT)

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from nas.errors import MixnasError
 from nas.formats.metadata import ModelMetadata, Preprocessing
-from nas.spec import Input
+from nas.spec import Input, load_network
 from nas.torch_model import TrainedWeights, read_trained
 from nas.train.models import (
     _preprocessing,
@@ -106,6 +106,12 @@ def test_timms_weights_may_have_other_classes(timm):
     said = load_initial_weights(model, timm_weights("timm:resnet18", None))
     assert said.startswith("loaded the weights of timm:resnet18; the classifier starts from random")
     assert torch.equal(model.module[3].weight, before)
+
+
+def test_weights_that_timm_lays_out_otherwise_are_refused_before_the_download(monkeypatch):
+    monkeypatch.setattr("nas.train.models.timm_module", None)
+    with pytest.raises(MixnasError, match=r"networks of mbconv, dsconv and conv blocks"):
+        timm_weights("timm:resnet18", load_network("resnet_18"))
 
 
 def test_timms_weights_tell_how_images_were_prepared(timm):

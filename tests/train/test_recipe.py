@@ -197,3 +197,23 @@ def test_settings_are_everything_but_the_epochs():
     settings = Recipe(epochs=7, ema=0.5).settings()
     assert settings.keys() == dataclasses.asdict(Recipe()).keys() - {"epochs"}
     assert settings["ema"] == 0.5
+
+
+GIVEN = ((0.5, 0.4, 0.3), (0.25, 0.25, 0.5))
+
+
+def test_images_are_normalised_by_name_or_by_given_statistics(tmp_path):
+    assert Recipe(normalisation=[list(channels) for channels in GIVEN]).normalisation == GIVEN
+    path = tmp_path / "recipe.yaml"
+    path.write_text("normalisation: [[0.5, 0.4, 0.3], [0.25, 0.25, 0.5]]")
+    assert load_recipe(path).normalisation == GIVEN
+    path.write_text("normalisation: imagnet")
+    told = r"normalisation: unknown normalization 'imagnet' \(did you mean 'imagenet'.*\[\[0.5, 0.5"
+    with pytest.raises(DocumentError, match=told) as caught:
+        load_recipe(path)
+    assert "\n" not in str(caught.value)
+    for wrong in ([0.5, 0.5], [[0.5], [0.5]], [GIVEN[0], [1, 1, "x"]], [GIVEN[0]], 3):
+        with pytest.raises(ValidationError, match="give mean and standard deviation of three"):
+            Recipe(normalisation=wrong)
+    with pytest.raises(ValidationError, match=r"must be positive; found \(0\.0, "):
+        Recipe(normalisation=[GIVEN[0], [0, 1, 1]])

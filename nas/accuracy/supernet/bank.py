@@ -37,9 +37,8 @@ from nas.ir import (
     walk,
 )
 from nas.spec import NetworkSpec
+from nas.torch_model import is_of_classifier
 
-CLASSIFIER = "classifier."
-"""What the names of those weights begin with that depend on the classes."""
 RESIDUAL = "weight_residual"
 """Suffix of the keys of those scales that end a residual branch."""
 
@@ -102,7 +101,7 @@ class WeightBank(nn.Module):
         """
         for part in weight_slices(spec):
             shared = self._shared(part)
-            if shared is None or part.name.startswith(CLASSIFIER):
+            if shared is None or is_of_classifier(part.name):
                 continue
             common = part._replace(shape=_sizes_present(part, shared))
             if 0 in common.shape:

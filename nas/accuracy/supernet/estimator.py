@@ -72,7 +72,8 @@ class Supernet:
         placement: Where to train and evaluate, and how precisely.
         images_per_class: Number of images of each class to use, at most; None for all.
         weights: Pretrained network that the training begins from, as far as networks share its
-            weights (`nas.accuracy.supernet.pretrained`); empty for random weights.
+            weights (`nas.accuracy.supernet.pretrained`); empty for random weights. The recipe says
+            how images are normalized, which should be as for the pretrained network.
     """
 
     data: str
@@ -197,8 +198,8 @@ class Supernet:
         share = sum(pretrained.share(spec) for spec in drawn) / len(drawn)
         return [
             *pretrained.remarks(self.resolution),
-            f"on average, networks begin with {share:.0%} of their weights, the classifier aside, "
-            f"from {pretrained.name}",
+            f"networks take {share:.0%} of their weights from {pretrained.name}, on average and "
+            "without the classifier",
         ]
 
     def _training(self) -> SupernetTraining:

@@ -11,24 +11,26 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from nas.accuracy.supernet.bank import CLASSIFIER, WeightBank, weight_slices
+from nas.accuracy.supernet.bank import WeightBank, weight_slices
 from nas.accuracy.weights import find_weights
 from nas.errors import MixnasError
 from nas.formats.metadata import Preprocessing
 from nas.named import TIMM, is_timm
 from nas.references import references
 from nas.spec import NetworkSpec
-from nas.torch_model import TrainedWeights
+from nas.torch_model import TrainedWeights, is_of_classifier
 from nas.train.recipe import Statistics
 from nas.train.settings import SUPERNET
 
 SETTING = "weights"
 """Name of the setting of estimators and of the retraining that names a pretrained network."""
+OTHER_SIZE = 1.5  # ratio of the sides of images from which on weights meet unusual ones
 
 
 @dataclass(frozen=True)
@@ -61,17 +63,20 @@ class Pretrained:
             found.update(values.numpy().tobytes())
         return found.hexdigest()[:16]
 
-    def weights_for(self, spec: NetworkSpec, zero_residuals: bool) -> dict[str, Tensor]:
+    def weights_for(
+        self, spec: NetworkSpec, seed: int, zero_residuals: bool = False
+    ) -> dict[str, Tensor]:
         """Return the parameters that a network begins with, by name.
-
-        Those that it does not share with this one are drawn with torch's random generator.
 
         Args:
             spec: The network.
+            seed: Random seed of those that it does not share with this one.
             zero_residuals: Whether residual branches that are not shared start at zero.
         """
         bank = WeightBank(zero_residuals)
-        bank.add(spec)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            bank.add(spec)
         bank.adopt(self.spec, self.tensors)
         return {name: tensor.detach() for name, tensor in bank.weights(spec).items()}
 
@@ -84,7 +89,7 @@ class Pretrained:
                 tensor.zero_()
         bank.adopt(self.spec, {name: torch.ones_like(t) for name, t in self.tensors.items()})
         weights = bank.weights(spec).items()
-        own = [tensor for name, tensor in weights if not name.startswith(CLASSIFIER)]
+        own = [tensor for name, tensor in weights if not is_of_classifier(name)]
         shared = sum(int(torch.count_nonzero(tensor)) for tensor in own)
         return shared / sum(tensor.numel() for tensor in own)
 
@@ -95,11 +100,11 @@ class Pretrained:
             resolution: Height and width of the images that networks are shown, in pixels.
         """
         own = self.preprocessing.resolution
-        if own == resolution:
+        if max(own, resolution) < OTHER_SIZE * min(own, resolution):
             return []
         return [
-            f"the weights of {self.name} come from images of {own} px; here, images have "
-            f"{resolution} px (the setting resolution={own} would show as much detail)"
+            f"the weights of {self.name} come from images of {own} px, but images are shown at "
+            f"{resolution} px; with the setting resolution={own} they are shown as they were then"
         ]
 
 
@@ -122,7 +127,13 @@ def open_pretrained(name: str) -> Pretrained:
             f"{name}"
         )
     spec = _reference_of(name) if is_timm(name) else None
-    weights = find_weights(name, spec)
+    file = name if is_timm(name) else str(Path(name).expanduser())
+    if spec is None and not Path(file).is_file():
+        raise MixnasError(
+            f"{SETTING}={name}: no such file; give the path of a .safetensors file. A run that "
+            "began with it needs it in the same place to go on"
+        )
+    weights = find_weights(file, spec)
     if spec is None and weights.metadata is not None:
         spec = weights.metadata.network()
     preprocessing = weights.preprocessing
@@ -130,6 +141,11 @@ def open_pretrained(name: str) -> Pretrained:
         raise MixnasError(
             f"{SETTING}={name}: the file does not tell which network its weights are of and how "
             "images were normalized; the weights.safetensors of a run of python -m nas.train does"
+        )
+    if min(preprocessing.std) <= 0:
+        raise MixnasError(
+            f"{SETTING}={name}: the standard deviations of the images, {preprocessing.std}, must "
+            "be positive; the file is damaged"
         )
     _check(name, spec, weights)
     return Pretrained(name, spec, weights.tensors, preprocessing)
@@ -165,8 +181,9 @@ def _reference_of(name: str) -> NetworkSpec:
         if name in (weights, weights.partition(".")[0]):
             return spec.replace(name=name)
     raise MixnasError(
-        f"{SETTING}={name}: there is no reference network with these weights; choose one of those "
-        f"that python -m nas.space references lists, such as {min(known)}"
+        f"{SETTING}={name}: there is no reference network with these weights; choose those of a "
+        "MixNet, a MobileNet or an EfficientNet that python -m nas.space references lists, such "
+        "as timm:mixnet_l"
     )
 
 

@@ -116,7 +116,7 @@ class TrainedSupernet:
         network = skeleton(spec, momentum=None)
         state = {**bank.weights(spec), **fresh_buffers(spec, placement.device)}
         network.load_state_dict(state, assign=True)
-        # As in training; with weights in another format, evaluation takes several times as long.
+        # As in training: other formats take other kernels, whose compilation takes half a second.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         batches = self.shown.batches(EVALUATION_BATCH, seed, placement)
         augmentation = Augmentation(self.recipe, batches.statistics(), placement.device)

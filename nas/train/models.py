@@ -221,8 +221,8 @@ def timm_weights(name: str, spec: NetworkSpec | None) -> TrainedWeights:
         MixnasError: If timm has no such network, it is another one than the spec, or its weights
             cannot be loaded into networks of such blocks.
     """
-    if spec is not None:  # before anything is downloaded
-        timm_state_dict(build(spec, 0))
+    if spec is not None:
+        timm_state_dict(build(spec, 0))  # refuses other blocks before anything is downloaded
     theirs: Any = timm_module(name.removeprefix(TIMM), pretrained=True)
     prepared = _preprocessing(getattr(theirs, "pretrained_cfg", None) or {})
     if spec is None:

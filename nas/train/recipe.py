@@ -20,7 +20,6 @@ _Channels = tuple[float, float, float]
 Statistics = tuple[_Channels, _Channels]
 """Mean and standard deviation of each channel (red, green, blue), of values from 0 to 1."""
 
-CHANNELS = 3  # of images
 _LATER: dict[str, Any] = {"flat": 0.0, "centralise": False}
 """Fields that came later than the first scores and checkpoints, with the values of no effect."""
 
@@ -34,7 +33,7 @@ def _normalisation(value: Any) -> Any:
         mean, std = (tuple(map(float, channels)) for channels in value)
     except (TypeError, ValueError):
         mean, std = (), ()
-    if not (len(mean) == len(std) == CHANNELS and all(map(math.isfinite, mean + std))):
+    if not (len(mean) == len(std) == 3 and all(map(math.isfinite, mean + std))):
         given = unknown("normalization", value, names) if isinstance(value, str) else str(value)
         raise ValueError(
             f"{given}; or give mean and standard deviation of three channels, of values from 0 to "

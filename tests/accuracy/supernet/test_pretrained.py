@@ -36,8 +36,12 @@ def network():
 @pytest.fixture
 def file(tmp_path, network):
     open_pretrained.cache_clear()
-    metadata = ModelMetadata(tuple("abcdefg"), PREPARED, spec=BIG.to_dict())
-    path = tmp_path / "big.safetensors"
+    return written(tmp_path / "big.safetensors", network)
+
+
+def written(path, network, prepared=PREPARED, spec=BIG):
+    """Write the weights of a network, with what they tell of themselves."""
+    metadata = ModelMetadata(tuple("abcdefg"), prepared, spec=spec.to_dict())
     save_file(network.state_dict(), path, metadata.to_properties())
     return str(path)
 
@@ -241,15 +245,13 @@ def test_files_that_do_not_tell_enough_are_refused(tmp_path, file, network):
     with pytest.raises(MixnasError, match=r"does not tell which network .* weights\.safetensors"):
         open_estimator(f"short:weights={bare}", "digits")
     damaged = tmp_path / "damaged.safetensors"
-    about = ModelMetadata(tuple("abcdefg"), PREPARED, spec=TINY.to_dict()).to_properties()
-    save_file(network.state_dict(), damaged, about)
+    written(damaged, network, spec=TINY)
     with pytest.raises(MixnasError, match=r"its network has one of shape .*; the file is damaged"):
         open_estimator(f"supernet:weights={damaged}", "digits")
     with pytest.raises(MixnasError, match=r"weights=missing.safetensors: no such file; give the"):
         open_estimator("short:weights=missing.safetensors", "digits")
     flat = dataclasses.replace(PREPARED, std=(0.0, 0.5, 0.5))
-    about = ModelMetadata(tuple("abcdefg"), flat, spec=BIG.to_dict()).to_properties()
-    save_file(network.state_dict(), damaged, about)
+    written(damaged, network, prepared=flat)
     with pytest.raises(MixnasError, match=r"deviations of the images, \(0.0, .* must be positive"):
         open_estimator(f"short:weights={damaged}", "digits")
     with pytest.raises(MixnasError, match=r"expected the path of a .safetensors file or timm:NAME"):

@@ -1,7 +1,8 @@
 """Trials on a Ray cluster: Ray Tune with OptunaSearch, around the search's own study.
 
-The study is the source of truth. Tune decides where and when a trial runs, starts it again if its
-node dies, and stops bad ones early if the estimator has stages.
+The study is the source of truth. Tune decides where and when a trial runs, and stops bad ones early
+if the estimator has stages. A task whose node dies is handed to Tune again, as another trial of
+Tune's: Tune's own restarts end a trial that meets a dead process when it is given to it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import math
 import platform
 import time
+from collections import Counter
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -32,12 +34,12 @@ from nas.imports import own_packages_first
 from nas.named import network_from_yaml
 from nas.units import GIBIBYTE
 
-# Restarts of a trial whose process or node died, before the trial has failed. What a network does
-# ends its child process alone, so such a death is the cluster's fault.
+# Restarts of a task whose process or node died, before it has failed. What a network does ends its
+# child process alone, so such a death is the cluster's fault.
 RESTARTS = 8
 REDUCTION = 3  # factor from one stage to the next by which ASHA reduces the number of trials
 GPU_WORKER_BYTES = 8 * GIBIBYTE  # main memory that a process on a GPU may take at the least
-_LONGEST_PAUSE = 20.0  # seconds before a trial is restarted
+_LONGEST_PAUSE = 20.0  # seconds before a task is restarted
 _LIVE = "live.json"
 _LAST_MOMENTS = 3.0  # seconds between a child's death and this process's, on a node that goes down
 
@@ -103,7 +105,7 @@ class NetworkTrial(tune.Trainable):  # type: ignore[misc]
             for _, stage in self._executor.wait():
                 if isinstance(stage.result, Failure) and stage.result.died:
                     # A node that goes down takes this process's child first. If this process is
-                    # next, the network is not to blame, and Tune starts it again elsewhere.
+                    # next, the network is not to blame, and the task starts again elsewhere.
                     time.sleep(_LAST_MOMENTS)
                 return stage
 
@@ -126,33 +128,44 @@ class NetworkTrial(tune.Trainable):  # type: ignore[misc]
             self._executor.stop()
 
 
-class PatientRestarts(tune.Callback):  # type: ignore[misc]
-    """Waits before a trial is restarted, longer after each failure.
+class Restarts:
+    """Tasks whose process or node died, from the death until they start again.
 
-    When a node dies, the actors on it are unavailable before they are dead. Until Ray has noticed,
-    Tune would give the trial to the same actor again and again within a second.
+    A task waits longer after each death. When a node dies, Ray places processes on it until it has
+    noticed, and each task that is restarted at once would die there again.
     """
 
     def __init__(self) -> None:
-        """Start without a pause behind it."""
-        self._failures = 0  # of the trial that paused last
-        self._ended = -math.inf  # when the last pause ended
-        self._sharing: set[str] = set()  # trials that the last pause was for
+        """Start without deaths."""
+        self._deaths: Counter[Key] = Counter()
+        self._waiting: list[tuple[float, dict[str, Any]]] = []  # when, and Tune's configuration
 
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Wait 1 s at the first failure of a trial, 2 s at the second, and so on.
+    def __len__(self) -> int:
+        """Return the number of tasks that wait."""
+        return len(self._waiting)
 
-        The trials of one node fail together and share a pause, since Tune does nothing else
-        meanwhile. None of them shares the same pause twice: a trial that Tune gives to the dead
-        actor once another has waited would otherwise use up its restarts within seconds.
+    def add(self, config: dict[str, Any]) -> bool:
+        """Let a task wait: 1 s at its first death, 2 s at the second, and so on up to 20 s.
+
+        Args:
+            config: What Tune was given for it.
+
+        Returns:
+            Whether it will start again; False if it was restarted often enough.
         """
-        recent = time.monotonic() - self._ended < _LONGEST_PAUSE
-        if recent and trial.num_failures <= self._failures and trial.trial_id not in self._sharing:
-            self._sharing.add(trial.trial_id)
-            return
-        time.sleep(min(2.0 ** (trial.num_failures - 1), _LONGEST_PAUSE))
-        self._failures, self._ended = trial.num_failures, time.monotonic()
-        self._sharing = {trial.trial_id}
+        deaths = self._deaths[config["key"]] = self._deaths[config["key"]] + 1
+        if deaths > RESTARTS:
+            return False
+        pause = min(2.0 ** (deaths - 1), _LONGEST_PAUSE)
+        self._waiting.append((time.monotonic() + pause, config))
+        return True
+
+    def due(self) -> dict[str, Any] | None:
+        """Return a task that has waited long enough, if there is one; it does not wait any more."""
+        for at in range(len(self._waiting)):
+            if self._waiting[at][0] <= time.monotonic():
+                return self._waiting.pop(at)[1]
+        return None
 
 
 class StudySearch(OptunaSearch):  # type: ignore[misc]
@@ -162,12 +175,12 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]
     one transaction, measures latency and keeps limits.
     """
 
-    def __init__(self, queue: TaskQueue, live: dict[str, Key], workers: int) -> None:
+    def __init__(self, queue: TaskQueue, live: dict[str, dict[str, Any]], workers: int) -> None:
         """Take the queue.
 
         Args:
             queue: Hands out tasks and receives results.
-            live: Keys of the tasks that were adopted, by Tune's trial id.
+            live: What Tune was given for the tasks that were adopted, by Tune's trial id.
             workers: Number of trials that can run at the same time.
         """
         super().__init__(metric="score", mode="max")
@@ -175,6 +188,7 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]
         self._workers = workers
         self._ready: dict[Key, Task] = {}
         self._live = dict(live)
+        self._restarts = Restarts()
         self.problem: Exception | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -192,14 +206,21 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]
     def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if self.problem is not None:
             return str(Searcher.FINISHED)
+        config = self._restarts.due() or self._new()
+        if config is not None:
+            self._live[trial_id] = config
+            return config
+        more = self._live or self._restarts or not self._queue.finished
+        return None if more else str(Searcher.FINISHED)
+
+    def _new(self) -> dict[str, Any] | None:
         if not self._ready:
-            self._ready = dict(self._queue.take(0, len(self._live), self._workers))
+            waiting, running = len(self._restarts), len(self._live)
+            self._ready = dict(self._queue.take(waiting, running, self._workers))
         if not self._ready:
-            more = self._live or not self._queue.finished
-            return None if more else str(Searcher.FINISHED)
+            return None
         key = next(iter(self._ready))
         task = self._ready.pop(key)
-        self._live[trial_id] = key
         return {"key": key, "seed": task.seed, "spec": task.spec.to_yaml()}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -208,20 +229,27 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tell the queue how a trial ended."""
-        key = self._live.pop(trial_id, None)
-        if key is None or self.problem is not None:
+        """Tell the queue how a trial ended, unless its task is to start again."""
+        config = self._live.pop(trial_id, None)
+        if config is None or self.problem is not None:
             return
         try:
-            if result is not None and not result["last"] and not error:
-                self._queue.give_up(key, Stage(_result(result, error), result["stage"], False))
-            else:
-                self._queue.finish(key, _result(result, error))
+            if not error and result is not None:
+                self._ended(config["key"], result)
+            elif not self._restarts.add(config):
+                deaths = Failure(f"its worker or its node died {RESTARTS + 1} times")
+                self._queue.finish(config["key"], deaths)
         except Exception as problem:  # as in `suggest`
             self.problem = problem
 
+    def _ended(self, key: Key, result: dict[str, Any]) -> None:
+        if result["last"]:
+            self._queue.finish(key, _result(result))
+        else:
+            self._queue.give_up(key, Stage(_result(result), result["stage"], False))
+
     def save(self, checkpoint_path: str) -> None:
-        """Record which of Tune's trials is which task."""
+        """Record which tasks Tune's trials work on."""
         text = json.dumps(self._live)
         Path(checkpoint_path).write_text(text, encoding="utf-8")
         (Path(checkpoint_path).parent / _LIVE).write_text(text, encoding="utf-8")
@@ -230,9 +258,7 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]
         """Do nothing: the constructor was given what was live."""
 
 
-def _result(result: dict[str, Any] | None, error: bool) -> Result:
-    if error or result is None:
-        return Failure(f"its worker or its node died {RESTARTS + 1} times")
+def _result(result: dict[str, Any]) -> Result:
     if result["failure"] is not None:
         return Failure(result["failure"])
     return Estimate(**{field.name: result[field.name] for field in fields(Estimate)})
@@ -256,7 +282,7 @@ class TuneExecutor:
         # The folder holds pickles. It lies in the user's cache and not in the run directory, which
         # may come from somebody else.
         self._folder = cache_folder("ray") / name
-        self._live: dict[str, Key] = {}
+        self._live: dict[str, dict[str, Any]] = {}
         self._restored: tune.Tuner | None = None  # what an earlier process left
 
     def __enter__(self) -> TuneExecutor:
@@ -274,9 +300,9 @@ class TuneExecutor:
         unfinished trials start over.
         """
         try:
-            live: dict[str, Key] = json.loads((self._folder / _LIVE).read_text(encoding="utf-8"))
-            keys = list(live.values())
-        except (OSError, ValueError, AttributeError):  # none, damaged, or not a mapping
+            live = json.loads((self._folder / _LIVE).read_text(encoding="utf-8"))
+            keys = [config["key"] for config in live.values()]
+        except (OSError, ValueError, AttributeError, TypeError, KeyError):  # none, or damaged
             return []
         # First of all whether Tune can, since what a queue was told to adopt must be finished.
         restored = self._restore()
@@ -368,8 +394,7 @@ def _new_tuner(
             name=folder.name,
             storage_path=str(folder.parent),
             verbose=0,
-            callbacks=[PatientRestarts()],
-            failure_config=tune.FailureConfig(max_failures=RESTARTS),
+            failure_config=tune.FailureConfig(max_failures=0),  # `Restarts` starts them again
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )

@@ -1,57 +1,84 @@
 """Parts of the Tune executor that need no cluster."""
 
 import json
+from dataclasses import fields
 from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("ray")
 
-from nas.executors.base import Resources
+from nas.accuracy.base import Estimate
+from nas.executors.base import Failure, Resources
 from nas.search import tune
+from nas.testing.executors import FixedQueue, tasks
 from nas.testing.fakes import Instant
+
+LIVE = json.dumps({"a": {"key": 1}, "b": {"key": 4}})
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that only sleeping moves; the list of pauses."""
-    now, pauses = [100.0], []
-
-    def sleep(seconds):
-        pauses.append(seconds)
-        now[0] += seconds
-
-    monkeypatch.setattr(tune, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
-    return SimpleNamespace(now=now, pauses=pauses)
+    """A clock that only the test moves."""
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(tune, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
 
 
-def fail(callback, times, trial="a"):
-    callback.on_trial_recover(0, [], SimpleNamespace(num_failures=times, trial_id=trial))
+def pause_before(restarts, key, clock):
+    """Let a task die; return the seconds until it starts again."""
+    assert restarts.add({"key": key})
+    before = clock.now
+    while (config := restarts.due()) is None:
+        clock.now += 0.5
+    assert config == {"key": key}
+    return clock.now - before
 
 
-def test_a_trial_is_restarted_after_a_pause_that_grows(clock):
-    callback = tune.PatientRestarts()
-    for failures in (1, 2, 3, 6):
-        fail(callback, failures)
-    assert clock.pauses == [1.0, 2.0, 4.0, 20.0]
+def test_a_task_is_restarted_after_a_pause_that_grows(clock):
+    restarts = tune.Restarts()
+    pauses = [pause_before(restarts, 7, clock) for _ in range(tune.RESTARTS)]
+    assert pauses == [1, 2, 4, 8, 16, 20, 20, 20]
+    assert not restarts.add({"key": 7})
+    assert len(restarts) == 0
+    assert pause_before(restarts, 8, clock) == 1  # deaths of others do not count
 
 
-def test_trials_that_fail_together_share_a_pause(clock):
-    callback = tune.PatientRestarts()
-    for failures, trial in ((1, "a"), (1, "b"), (1, "c"), (2, "a"), (2, "b")):
-        fail(callback, failures, trial)
-    assert clock.pauses == [1.0, 2.0]
-    clock.now[0] += 60.0
-    fail(callback, 1, "d")
-    assert clock.pauses == [1.0, 2.0, 1.0]
+def test_tasks_that_die_together_wait_together(clock):
+    restarts = tune.Restarts()
+    assert all(restarts.add({"key": key}) for key in (1, 2, 3))
+    assert (restarts.due(), len(restarts)) == (None, 3)
+    clock.now += 1
+    assert [restarts.due()["key"] for _ in range(3)] == [1, 2, 3]
+    assert restarts.due() is None
 
 
-def test_no_trial_shares_a_pause_twice(clock):
-    callback = tune.PatientRestarts()
-    fail(callback, 5, "a")
-    for failures in (1, 2, 3, 4):  # it is given to the dead actor that "a" has just left
-        fail(callback, failures, "b")
-    assert clock.pauses == [16.0, 2.0, 4.0, 8.0]
+def test_a_trial_of_tune_that_dies_is_followed_by_another(clock):
+    queue = FixedQueue(tasks(1, 2))
+    search = tune.StudySearch(queue, {}, workers=2)
+    first, second = search.suggest("a"), search.suggest("b")
+    search.on_trial_complete("a", error=True)
+    assert search.suggest("c") is None  # nothing else is left, and the task waits
+    clock.now += 1
+    assert search.suggest("c") == first
+    for trial, config in (("b", second), ("c", first)):
+        accuracy = {"accuracy": config["seed"] / 100, "score": 0.5}
+        rest = {f.name: None for f in fields(Estimate)} | accuracy
+        search.on_trial_complete(trial, {**rest, "failure": None, "stage": 1, "last": True})
+    assert {key: result.accuracy for key, result in queue.results.items()} == {1: 0.01, 2: 0.02}
+    assert search.suggest("d") == "FINISHED"
+
+
+def test_a_task_fails_if_whatever_works_on_it_dies(clock):
+    queue = FixedQueue(tasks(1))
+    search = tune.StudySearch(queue, {}, workers=1)
+    for number in range(tune.RESTARTS + 1):
+        assert queue.results == {}
+        assert search.suggest(f"{number}")["key"] == 1
+        search.on_trial_complete(f"{number}", error=True)
+        clock.now += 20
+    assert queue.results == {1: Failure("its worker or its node died 9 times")}
+    assert search.suggest("more") == "FINISHED"
 
 
 class Queue:
@@ -64,7 +91,7 @@ class Queue:
         return True
 
 
-@pytest.mark.parametrize("live", ["[1]", "{", "null", json.dumps({"a": 1})])
+@pytest.mark.parametrize("live", ["[1]", "{", "null", '{"a": 1}', '{"a": {}}', LIVE])
 def test_nothing_is_adopted_that_tune_cannot_go_on_with(live, tmp_path, monkeypatch):
     monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path))
     executor = tune.TuneExecutor(Instant(), Resources(1), 0, "run")
@@ -82,7 +109,7 @@ def left_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(tune.tune.Tuner, "can_restore", lambda folder: True)
     executor = tune.TuneExecutor(Instant(), Resources(1), 0, "run")
     (tmp_path / "ray" / "run").mkdir()
-    (tmp_path / "ray" / "run" / "live.json").write_text('{"a": 1, "b": 4}')
+    (tmp_path / "ray" / "run" / "live.json").write_text(LIVE)
     return executor
 
 

@@ -1,13 +1,15 @@
 """Our executors keep the contract that users' own ones are tested by."""
 
+import os
 import uuid
 
 import pytest
 
 from nas.accuracy import Estimate
-from nas.executors.base import Failure, Stage, Task
+from nas.executors.base import Failure, Resources, Stage, Task
 from nas.executors.local import LocalExecutor
 from nas.testing.executors import NETWORK, ExecutorContract, FixedQueue
+from nas.testing.fakes import Scripted
 
 
 class TestLocalExecutor(ExecutorContract):
@@ -22,6 +24,25 @@ class TestTuneExecutor(ExecutorContract):
         from nas.search.tune import TuneExecutor
 
         return TuneExecutor(estimator, resources, gpus=0, name=uuid.uuid4().hex)
+
+    def test_a_process_that_dies_as_it_is_given_a_network_costs_nothing(
+        self, tmp_path, monkeypatch
+    ):
+        from nas.search import tune
+
+        died = tmp_path / "died"
+
+        class Mortal(tune.NetworkTrial):
+            def reset_config(self, new_config):
+                if not died.exists():
+                    died.touch()
+                    os._exit(1)
+                return super().reset_config(new_config)
+
+        monkeypatch.setattr(tune, "NetworkTrial", Mortal)
+        results = self.drain(Scripted(), Resources(1), 1, 2, 3).results
+        assert died.exists()
+        assert {key: result.accuracy for key, result in results.items()} == {1: 0.01, 2: 0.02, 3: 0.03}
 
 
 @pytest.fixture(scope="module")

@@ -186,11 +186,7 @@ def test_links_that_break_in_the_middle_lose_nothing(cluster, storage, environme
     check_nothing_lost_or_double(trials, TRIALS)
     after = {trial.number: trial.values for trial in complete(trials)}
     assert before.items() <= on_the_head.items() <= after.items()
-    # The one on the worker starts again on the head. Should that fail nine times, it counts as
-    # failed, and another network takes its place.
-    ended = {t.number: t.user_attrs.get("reason", "") for t in trials if t.number in running}
-    for number in running - set(after):
-        assert ended[number].startswith("its worker or its node died"), ended
+    assert running <= set(after)  # the one on the worker started again on the head
     latencies = [trial.user_attrs["latency"] for trial in complete(trials)]
     assert {(latency["device"], latency["source"]) for latency in latencies} == {
         (agent, "measured")

@@ -42,7 +42,8 @@ class TestTuneExecutor(ExecutorContract):
         monkeypatch.setattr(tune, "NetworkTrial", Mortal)
         results = self.drain(Scripted(), Resources(1), 1, 2, 3).results
         assert died.exists()
-        assert {key: result.accuracy for key, result in results.items()} == {1: 0.01, 2: 0.02, 3: 0.03}
+        accuracies = {key: result.accuracy for key, result in results.items()}
+        assert accuracies == {1: 0.01, 2: 0.02, 3: 0.03}
 
 
 @pytest.fixture(scope="module")

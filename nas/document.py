@@ -55,6 +55,11 @@ class Document:
         raise DocumentError(self.problem(location, message))
 
 
+def plain_document(data: Any) -> Any:
+    """Return data as JSON has it: lists for tuples, text for keys and for what JSON cannot say."""
+    return json.loads(json.dumps(data, default=str))
+
+
 def digest(data: Any) -> str:
     """Return a hash of plain data, 16 hexadecimal digits, independent of the order of keys."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))

@@ -1,3 +1,4 @@
+import datetime
 from typing import Annotated
 
 import pytest
@@ -113,3 +114,8 @@ def test_an_integer_that_python_does_not_write_out_is_told():
     document = parse_document(f"{{a: 0x{'f' * 5000}}}", "x.yaml")
     with pytest.raises(DocumentError, match="found an integer of thousands of digits"):
         validate(dict[str, Annotated[int, Field(le=10)]], document)
+
+
+def test_plain_data_are_what_json_has():
+    found = document.plain_document({1: (2, 3), "when": datetime.date(2026, 1, 2)})
+    assert found == {"1": [2, 3], "when": "2026-01-02"}

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,7 +19,7 @@ import pandas as pd
 import yaml
 from sqlalchemy import URL
 
-from nas.document import read_document, require_keys, validate
+from nas.document import plain_document, read_document, require_keys, validate
 from nas.errors import MixnasError
 from nas.files import (
     claim_folder,
@@ -166,7 +165,7 @@ class RunDirectory:
 
     def write_conditions(self, conditions: dict[str, Any]) -> None:
         """Write what the run's figures rest on (see `nas.search.provenance`)."""
-        self._write_yaml("conditions", json.loads(json.dumps(conditions)))  # YAML has no tuples
+        self._write_yaml("conditions", plain_document(conditions))  # YAML has no tuples
 
     def write_space(self, document: Any) -> None:
         """Save the space, so that later changes to its original file have no effect."""

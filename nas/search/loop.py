@@ -17,6 +17,7 @@ from nas import cli
 from nas.accuracy import Estimator, is_accuracy_of, label_of, side_of
 from nas.accuracy.preparation import facts_before, prepare_estimator
 from nas.accuracy.supernet import SUPERNET_FILE, Supernet
+from nas.document import plain_document
 from nas.errors import MixnasError
 from nas.executors.base import Resources, default_resources
 from nas.files import network_file_system, taken_folder
@@ -40,13 +41,7 @@ from nas.space import load_space
 from nas.space.loader import find_document, short_name
 from nas.space.sampling import sample
 from nas.study import SearchStudy
-from nas.study.facts import (
-    FACTS,
-    changes,
-    compare_facts,
-    plain_document,
-    space_changes,
-)
+from nas.study.facts import FACTS, changes, compare_facts, space_changes
 from nas.study.facts import in_words as changes_in_words
 from nas.study.storage import open_storage
 

@@ -12,8 +12,8 @@ import pandas as pd
 
 from analysis.read.devices import JOINT, file_names, joint_objectives, table_on
 from analysis.read.networks import trial_file
-from analysis.read.runs import OBJECTIVES, read_run
-from analysis.report.page import write_report
+from analysis.read.runs import OBJECTIVES
+from analysis.report.page import read_report, write_page
 from analysis.schema import LIMITED, OPERATOR_COLUMNS, on_device
 from analysis.statistics.devices import device_losses
 from analysis.statistics.fronts import Front, pareto_front
@@ -269,7 +269,8 @@ class RunTables:
 
     def report(self, json: bool) -> None:
         """Write the report; print the Pareto front and the references, as a table or as JSON."""
-        page = write_report(self.directory.path)
+        report = read_report(self.directory.path)
+        page = write_page(report)
         table = self.study.table()
         first = self.devices[0]
         best = self._best_row(table, first)
@@ -283,7 +284,7 @@ class RunTables:
             side=self.side,
             batch=self.config.device_batch,
             retraining_side=self.retraining_side,
-            head_start=read_run(self.directory.path).head_start,
+            head_start=report.run.head_start,
             retrained=retrained(self.directory),
             best="" if best is None else f"trial_{best['number']}",
             several=self._several(table),

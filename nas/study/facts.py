@@ -10,6 +10,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from nas.document import plain_document
 from nas.errors import MixnasError
 from nas.units import number_of
 
@@ -20,11 +21,6 @@ FACTS = "facts of {}"
 _MOST_CHANGES = 3  # named in a message
 _LONGEST = 60  # characters of a value in a message
 _LATENCY_NUMBERS = ("steady_ms", "median_ms", "p10_ms", "p90_ms", "n")
-
-
-def plain_document(document: Any) -> Any:
-    """Return a YAML document as JSON has it."""
-    return json.loads(json.dumps(document, default=str))
 
 
 def changes(before: Any, after: Any, where: str = "") -> list[str]:

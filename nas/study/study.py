@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nas.accuracy import Estimate
 from nas.cost import Cost
+from nas.document import plain_document
 from nas.errors import MixnasError
 from nas.formats.arch_string import arch_string
 from nas.latency import Latency
@@ -22,7 +23,7 @@ from nas.objective import Objective
 from nas.samplers import GenotypeSampler, Proposal, distributions
 from nas.space import Genotype, Space
 from nas.spec import NetworkSpec
-from nas.study.facts import FACTS, SPACE, check_trials, compare_facts, plain_document
+from nas.study.facts import FACTS, SPACE, check_trials, compare_facts
 from nas.study.latencies import confirmed_attribute, confirmed_latencies, latency_attribute
 from nas.study.storage import create_study, load_study, name_values, storage_errors
 from nas.study.table import trial_table

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from nas.document import plain_document
 from nas.errors import MixnasError, reason_of
 from nas.files import write_atomic
 from nas.train.loop import Trainer
@@ -78,7 +79,7 @@ def load_checkpoint(trainer: Trainer, path: Path, about: dict[str, Any]) -> None
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if metadata.get("form") != _FORMAT:
             raise MixnasError(f"{path} is not the checkpoint of a training run")
-        _check_same(json.loads(metadata["about"]), json.loads(json.dumps(about)), path)
+        _check_same(json.loads(metadata["about"]), plain_document(about), path)
         facts = _FACTS.validate_json(metadata["facts"])
         _check_progress(trainer, facts)
         _check_weights(trainer, tensors, facts.step)

@@ -60,6 +60,8 @@ def connect(address: str, cpus: int | None = None) -> None:
     # Tune would catch Ctrl-C, and write three logs for every trial.
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    # Of a worker that dies, the search tells in a line.
+    os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its banner counts trials to 2^63
     local = address == "local"
     try:

@@ -2,7 +2,7 @@
 
 The study is the source of truth. Tune decides where and when a trial runs, and stops bad ones early
 if the estimator has stages. A task whose node dies is handed to Tune again, as another trial of
-Tune's: Tune's own restarts end a trial that meets a dead process when it is given to it.
+Tune's; see `nas.executors.ray_restarts`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ import json
 import math
 import platform
 import time
-from collections import Counter
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import cloudpickle, tune
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
@@ -29,17 +27,13 @@ from nas.errors import MixnasError
 from nas.executors.base import Failure, Key, Resources, Result, Stage, Task, TaskQueue
 from nas.executors.local import LocalExecutor
 from nas.executors.ray_cluster import cluster_cpus, cluster_gpus
+from nas.executors.ray_restarts import RESTARTS, Restarts, scheduler_of, without_dead_trials
 from nas.files import cache_folder
 from nas.imports import own_packages_first
 from nas.named import network_from_yaml
 from nas.units import GIBIBYTE
 
-# Restarts of a task whose process or node died, before it has failed. What a network does ends its
-# child process alone, so such a death is the cluster's fault.
-RESTARTS = 8
-REDUCTION = 3  # factor from one stage to the next by which ASHA reduces the number of trials
 GPU_WORKER_BYTES = 8 * GIBIBYTE  # main memory that a process on a GPU may take at the least
-_LONGEST_PAUSE = 20.0  # seconds before a task is restarted
 _LIVE = "live.json"
 _LAST_MOMENTS = 3.0  # seconds between a child's death and this process's, on a node that goes down
 
@@ -128,46 +122,6 @@ class NetworkTrial(tune.Trainable):  # type: ignore[misc]
             self._executor.stop()
 
 
-class Restarts:
-    """Tasks whose process or node died, from the death until they start again.
-
-    A task waits longer after each death. When a node dies, Ray places processes on it until it has
-    noticed, and each task that is restarted at once would die there again.
-    """
-
-    def __init__(self) -> None:
-        """Start without deaths."""
-        self._deaths: Counter[Key] = Counter()
-        self._waiting: list[tuple[float, dict[str, Any]]] = []  # when, and Tune's configuration
-
-    def __len__(self) -> int:
-        """Return the number of tasks that wait."""
-        return len(self._waiting)
-
-    def add(self, config: dict[str, Any]) -> bool:
-        """Let a task wait: 1 s at its first death, 2 s at the second, and so on up to 20 s.
-
-        Args:
-            config: What Tune was given for it.
-
-        Returns:
-            Whether it will start again; False if it was restarted often enough.
-        """
-        deaths = self._deaths[config["key"]] = self._deaths[config["key"]] + 1
-        if deaths > RESTARTS:
-            return False
-        pause = min(2.0 ** (deaths - 1), _LONGEST_PAUSE)
-        self._waiting.append((time.monotonic() + pause, config))
-        return True
-
-    def due(self) -> dict[str, Any] | None:
-        """Return a task that has waited long enough, if there is one; it does not wait any more."""
-        for at in range(len(self._waiting)):
-            if self._waiting[at][0] <= time.monotonic():
-                return self._waiting.pop(at)[1]
-        return None
-
-
 class StudySearch(OptunaSearch):  # type: ignore[misc]
     """Hands the tasks of a queue to Tune, and Tune's results to the queue.
 
@@ -236,7 +190,10 @@ class StudySearch(OptunaSearch):  # type: ignore[misc]
         try:
             if not error and result is not None:
                 self._ended(config["key"], result)
-            elif not self._restarts.add(config):
+            elif self._restarts.add(config):
+                name = network_from_yaml(config["spec"]).name
+                cli.print_text(f"{name}: its worker or its node died; it starts again", error=True)
+            else:
                 deaths = Failure(f"its worker or its node died {RESTARTS + 1} times")
                 self._queue.finish(config["key"], deaths)
         except Exception as problem:  # as in `suggest`
@@ -304,6 +261,8 @@ class TuneExecutor:
             keys = [config["key"] for config in live.values()]
         except (OSError, ValueError, AttributeError, TypeError, KeyError):  # none, or damaged
             return []
+        if not keys:  # Tune would take up its search, which may have ended, and nothing else
+            return []
         # First of all whether Tune can, since what a queue was told to adopt must be finished.
         restored = self._restore()
         if restored is None or not queue.adopt(keys):
@@ -329,7 +288,8 @@ class TuneExecutor:
         """See `Executor`."""
         workers = trials_at_once(self._resources, self._gpus)
         search = StudySearch(queue, self._live, workers)
-        self._tuner(search, workers).fit()
+        with without_dead_trials():
+            self._tuner(search, workers).fit()
         if search.problem is not None:
             raise search.problem
         if not queue.finished:
@@ -373,18 +333,13 @@ def trials_at_once(resources: Resources, gpus: float) -> int:
 def _new_tuner(
     trainable: Any, search: StudySearch, workers: int, stages: int, folder: Path
 ) -> tune.Tuner:
-    scheduler: TrialScheduler = FIFOScheduler()
-    if stages > 1:
-        scheduler = ASHAScheduler(
-            time_attr="stage", max_t=stages, grace_period=1, reduction_factor=REDUCTION
-        )
     return tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
             metric="score",
             mode="max",
             search_alg=search,
-            scheduler=scheduler,
+            scheduler=scheduler_of(stages),
             num_samples=-1,  # the queue says when it is enough
             max_concurrent_trials=workers,
             reuse_actors=True,
@@ -394,7 +349,7 @@ def _new_tuner(
             name=folder.name,
             storage_path=str(folder.parent),
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=0),  # `Restarts` starts them again
+            failure_config=tune.FailureConfig(max_failures=0),  # `Restarts` does it
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )

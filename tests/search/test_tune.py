@@ -142,6 +142,13 @@ def test_tune_goes_on_with_what_it_ran_when_the_search_was_killed(tmp_path):
     assert kept  # the very trials that were running, not new ones of the same networks
 
 
+def test_a_search_that_ended_goes_on_with_more_trials(tmp_path):
+    words = ("--trials", "3", "--ray", "local", "--workers", "1")
+    finish(search(tmp_path, "Instant", *words))
+    finish(resume(tmp_path, "--trials", "5"))
+    check(tmp_path, 5)
+
+
 def test_a_node_that_dies_in_the_middle_loses_nothing(tmp_path):
     from ray.cluster_utils import Cluster
 
@@ -155,12 +162,15 @@ def test_a_node_that_dies_in_the_middle_loses_nothing(tmp_path):
         wait_for(tmp_path, 8, process)
         before = {t.number: t.values for t in complete(tmp_path)}
         cluster.remove_node(doomed, allow_graceful=False)
-        finish(process)
+        told = finish(process)
     finally:
         cluster.shutdown()
     after = {t.number: t.values for t in check(tmp_path, 40)}
     assert before.items() <= after.items()
     assert not [t.user_attrs["reason"] for t in trials(tmp_path) if t.state.name == "FAIL"]
+    assert "its worker or its node died; it starts again" in told
+    assert "Traceback" not in told
+    assert "did not complete" not in told
 
 
 def test_latency_is_measured_on_the_node_that_has_the_device(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("ray")
 
 from nas.accuracy.base import Estimate
+from nas.executors import ray_restarts
 from nas.executors.base import Failure, Resources
 from nas.search import tune
 from nas.testing.executors import FixedQueue, tasks
@@ -21,43 +22,16 @@ LIVE = json.dumps({"a": {"key": 1}, "b": {"key": 4}})
 def clock(monkeypatch):
     """A clock that only the test moves."""
     clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr(tune, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(ray_restarts, "time", SimpleNamespace(monotonic=lambda: clock.now))
     return clock
 
 
-def pause_before(restarts, key, clock):
-    """Let a task die; return the seconds until it starts again."""
-    assert restarts.add({"key": key})
-    before = clock.now
-    while (config := restarts.due()) is None:
-        clock.now += 0.5
-    assert config == {"key": key}
-    return clock.now - before
-
-
-def test_a_task_is_restarted_after_a_pause_that_grows(clock):
-    restarts = tune.Restarts()
-    pauses = [pause_before(restarts, 7, clock) for _ in range(tune.RESTARTS)]
-    assert pauses == [1, 2, 4, 8, 16, 20, 20, 20]
-    assert not restarts.add({"key": 7})
-    assert len(restarts) == 0
-    assert pause_before(restarts, 8, clock) == 1  # deaths of others do not count
-
-
-def test_tasks_that_die_together_wait_together(clock):
-    restarts = tune.Restarts()
-    assert all(restarts.add({"key": key}) for key in (1, 2, 3))
-    assert (restarts.due(), len(restarts)) == (None, 3)
-    clock.now += 1
-    assert [restarts.due()["key"] for _ in range(3)] == [1, 2, 3]
-    assert restarts.due() is None
-
-
-def test_a_trial_of_tune_that_dies_is_followed_by_another(clock):
+def test_a_trial_of_tune_that_dies_is_followed_by_another(clock, capsys):
     queue = FixedQueue(tasks(1, 2))
     search = tune.StudySearch(queue, {}, workers=2)
     first, second = search.suggest("a"), search.suggest("b")
     search.on_trial_complete("a", error=True)
+    assert capsys.readouterr().err == ("mixnet_s: its worker or its node died; it starts again\n")
     assert search.suggest("c") is None  # nothing else is left, and the task waits
     clock.now += 1
     assert search.suggest("c") == first
@@ -72,7 +46,7 @@ def test_a_trial_of_tune_that_dies_is_followed_by_another(clock):
 def test_a_task_fails_if_whatever_works_on_it_dies(clock):
     queue = FixedQueue(tasks(1))
     search = tune.StudySearch(queue, {}, workers=1)
-    for number in range(tune.RESTARTS + 1):
+    for number in range(ray_restarts.RESTARTS + 1):
         assert queue.results == {}
         assert search.suggest(f"{number}")["key"] == 1
         search.on_trial_complete(f"{number}", error=True)
@@ -100,6 +74,14 @@ def test_nothing_is_adopted_that_tune_cannot_go_on_with(live, tmp_path, monkeypa
     queue = Queue()
     assert executor.recover(queue) == []
     assert queue.adopted == ()
+
+
+def test_a_search_of_tune_in_which_nothing_ran_is_not_taken_up(left_behind, monkeypatch):
+    """It may have ended, and would end at once."""
+    monkeypatch.setattr(tune.tune.Tuner, "restore", lambda *_, **options: pytest.fail("restored"))
+    for path in left_behind._folder.iterdir():
+        path.write_text("{}")
+    assert left_behind.recover(Queue()) == []
 
 
 @pytest.fixture

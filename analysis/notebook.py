@@ -13,10 +13,12 @@ from matplotlib.figure import Figure
 from analysis.report.data import judged_rows
 from analysis.report.page import CAPTIONS, Report, figures_of, read_report
 from analysis.report.text import summary
+from analysis.schema import RAW_SCORE
 
 _COLUMNS = {
     "name": "network",
     "score": "score",
+    RAW_SCORE: "raw",
     "latency_ms": "latency (ms)",
     "madds": "MAdds (M)",
     "params": "params (M)",
@@ -70,11 +72,13 @@ class RunView:
         rows = judged_rows(run, self._report.front)
         rows = rows[rows["group"].isin(["front", "reference"])]
         table = rows[list(_COLUMNS)].rename(columns=_COLUMNS).reset_index(drop=True)
-        table["score"] = ["" if pd.isna(s) else run.score_text(s) for s in rows["score"]]
+        for name in ("score", RAW_SCORE):
+            texts = ["" if pd.isna(score) else run.score_text(score) for score in rows[name]]
+            table[_COLUMNS[name]] = texts
         for column in ("MAdds (M)", "params (M)"):
             table[column] = (table[column].astype(float) / 1e6).round(2)
         table["latency (ms)"] = table["latency (ms)"].astype(float).round(2)
-        return table
+        return table if run.smoothed else table.drop(columns=_COLUMNS[RAW_SCORE])
 
     def figures(self) -> dict[str, Figure]:
         """Return all figures of the report by name, such as ``front`` or ``importance``."""

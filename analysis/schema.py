@@ -10,6 +10,9 @@ VARIABLE = "x."
 """Prefix of the columns that hold design variables."""
 LIMITED = "within_limits"
 """Column that says whether a network satisfies the limits of its search."""
+RAW_SCORE = "raw_score"
+"""Column with the score of a network as it was estimated. The column ``score`` holds what all
+networks' scores together suggest, since the highest of many noisy scores are partly luck."""
 ERRORS = "(error)"
 """Column of the quantity to minimize, whatever its source; parenthesized so that it cannot clash
 with a user's column."""

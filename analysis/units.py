@@ -101,6 +101,13 @@ def score_text(score: float | None, is_share: bool) -> str:
     return format_count(score) if 10_000 <= score < math.inf else f"{score:.4g}"
 
 
+def differ(score: float | None, raw: float | None) -> bool:
+    """Return whether a score is not what was estimated; what is missing differs from nothing."""
+    if score is None or raw is None or pd.isna(score) or pd.isna(raw):
+        return False
+    return not math.isclose(score, raw, abs_tol=1e-9)
+
+
 def value_text(name: str, value: Any, is_share: bool = False) -> str:
     """Return a cell of a table as text, in the same way wherever the column is shown.
 

@@ -33,6 +33,7 @@ FIGURES = (
     *(f"regnet_populations/{name}.png" for name in ("edf", "edf_chain", "trends")),
 )
 """Recorded figures that pages of the docs show."""
+_TITLES = {"nas-bench-macro": "NAS-Bench-Macro: 6,561 networks with real accuracies"}
 _INTRODUCTION = """\
 # Benchmarks
 
@@ -46,8 +47,8 @@ compare only with each other.
 def page() -> str:
     """Return the whole page, in Markdown."""
     sections = (lowering, references, predictors, int8, executorch, two_devices, _samplers,
-                _ranking, _searches, _few_images, _repeated, _exports, _outputs, _training,
-                _interruptions, _overhead, _inputs)  # fmt: skip
+                _beliefs, _ranking, _searches, _few_images, _repeated, _exports, _outputs,
+                _training, _interruptions, _overhead, _inputs)  # fmt: skip
     lines = [_INTRODUCTION, *(line for section in sections for line in section())]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -64,10 +65,9 @@ def _samplers() -> Iterator[str]:
     result = recorded("samplers")
     yield from section("Samplers", "Share of the best possible hypervolume after a number of "
                         "evaluated networks, mean over runs with different seeds.")  # fmt: skip
-    titles = {"nas-bench-macro": "NAS-Bench-Macro: 6,561 networks with real accuracies"}
     counts = [str(n) for n in result["checkpoints"]]
     for name, problem in result["problems"].items():
-        yield f"**{titles.get(name, f'{name}: a space with synthetic accuracies')}**"
+        yield f"**{_TITLES.get(name, f'{name}: a space with synthetic accuracies')}**"
         yield ""
         yield from rows(
             ("sampler", *counts, "runs"),
@@ -87,6 +87,40 @@ def _spreads(shares: dict[str, Any]) -> Iterator[str]:
             yield ""
         else:
             yield f"{mean:.3f} ± {deviation:.3f}" if runs > 1 else f"{mean:.3f}"
+
+
+def _beliefs() -> Iterator[str]:
+    result = recorded("belief")
+    yield from section(
+        "Beliefs",
+        "The accuracies of random networks were estimated with noise, and a front of accuracy and "
+        "cost was chosen by the estimates, or by what is believed of the networks (see "
+        "[Beliefs](concepts/known-costs.md#beliefs)). As their true accuracies are known, the "
+        "table tells which share of the true front's hypervolume the chosen networks reach, how "
+        "good the network is that seemed best, and by how many percentage points it falls short "
+        f"of what was promised. Means over {result['seeds']} draws. The noise is that of one "
+        "training; the second column is the standard deviation of more, in percentage points.",
+    )
+    for name in dict.fromkeys(row["problem"] for row in result["rows"]):
+        yield f"**{_TITLES.get(name, f'{name}: a space with synthetic accuracies')}**"
+        yield ""
+        yield from rows(
+            ("networks", "further noise", "front: estimates", "beliefs",
+             "falls short: estimates", "beliefs", "accuracy of the best: estimates", "beliefs"),
+            (
+                (row["networks"], f"{row['further_noise']:g}", *_choices(row))
+                for row in result["rows"] if row["problem"] == name
+            ),
+        )  # fmt: skip
+    yield from origin(result)
+
+
+def _choices(row: dict[str, Any]) -> Iterator[str]:
+    """Yield what choices by estimates and by beliefs gain, in turn."""
+    for figure, digits, unit in (("share", 1, "%"), ("curse", 2, ""), ("best", 2, "%")):
+        for choice in ("estimate", "belief"):
+            value = row[choice][figure]
+            yield f"{100 * value if figure == 'share' else value:.{digits}f}{unit}"
 
 
 def _ranking() -> Iterator[str]:

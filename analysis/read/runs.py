@@ -17,8 +17,8 @@ from analysis.read.devices import LATENCY_MS, devices_of, file_names, limits_on,
 from analysis.read.files import read_table
 from analysis.read.limits import Bound, bounds
 from analysis.read.retraining import read_retraining
-from analysis.schema import LIMITED, Direction, on_device
-from analysis.units import score_text
+from analysis.schema import LIMITED, RAW_SCORE, Direction, on_device
+from analysis.units import differ, score_text
 
 _TRUTHS = {"true": True, "1": True, "1.0": True, "yes": True}
 _TRUTHS |= dict.fromkeys(("false", "0", "0.0", "no", "nan", "none", ""), False)
@@ -111,6 +111,12 @@ class Run:
         return self.trials[self.trials["state"] == "complete"]
 
     @property
+    def smoothed(self) -> bool:
+        """Whether some score is not what was estimated; see `analysis.schema.RAW_SCORE`."""
+        pairs = zip(self.completed["score"], self.completed[RAW_SCORE], strict=True)
+        return any(differ(score, raw) for score, raw in pairs)
+
+    @property
     def limits(self) -> dict[str, str]:
         """The limits of the search as text, by metric."""
         limits = self.config.get("limits")
@@ -130,7 +136,7 @@ class Run:
         # Versions that did not record it: a supernet's scores are accuracies of shared weights.
         if self._recorded("scores").get("estimator") == "supernet":
             return True
-        return bool((self.completed["score"] == self.completed["accuracy"]).all())
+        return bool((self.completed[RAW_SCORE] == self.completed["accuracy"]).all())
 
     @property
     def label(self) -> str:
@@ -257,8 +263,8 @@ def read_run(path: Path) -> Run:
     return Run(
         path=path,
         config=config,
-        trials=_with_scores(trials.astype({"number": "int64"}) if len(trials) else trials),
-        references=_with_scores(references),
+        trials=with_scores(trials.astype({"number": "int64"}) if len(trials) else trials),
+        references=with_scores(references),
         retrained=retrained,
         conditions=conditions,
         best=best,
@@ -274,9 +280,14 @@ def _best_trial(file: Path) -> str:
     return f"trial_{number}" if separator else ""
 
 
-def _with_scores(table: pd.DataFrame) -> pd.DataFrame:
-    """Add the scores to a table of an earlier version, in which they were the accuracies."""
-    return table if "score" in table else table.assign(score=table["accuracy"])
+def with_scores(table: pd.DataFrame) -> pd.DataFrame:
+    """Add the scores that a table of an earlier version lacks.
+
+    They were the accuracies once, and later as they had been estimated.
+    """
+    if "score" not in table:
+        table = table.assign(score=table["accuracy"])
+    return table if RAW_SCORE in table else table.assign(**{RAW_SCORE: table["score"]})
 
 
 def _check_table(table: pd.DataFrame, path: Path) -> None:
@@ -287,7 +298,8 @@ def _check_table(table: pd.DataFrame, path: Path) -> None:
     if missing:
         raise AnalysisError(f"{path} is damaged: it has no column '{missing[0]}'")
     plain_names = {str(name): str(name).partition("@")[0] for name in table}
-    for column in (name for name, plain in plain_names.items() if plain in (*NUMBERS, "score")):
+    numeric = (*NUMBERS, "score", RAW_SCORE)
+    for column in (name for name, plain in plain_names.items() if plain in numeric):
         if not is_numeric(table[column]):
             raise AnalysisError(f"{path} is damaged: the column '{column}' holds text")
     if len(table):

@@ -16,10 +16,10 @@ from analysis.errors import floats
 from analysis.read.architectures import short_form
 from analysis.read.population import network_name
 from analysis.read.runs import Run, plain, within_limits
-from analysis.schema import ARCHITECTURE
+from analysis.schema import ARCHITECTURE, RAW_SCORE
 from analysis.statistics.fronts import Front
 
-NUMBERS = ("score", "latency_ms", "latency_p10_ms", "latency_p90_ms", "madds", "params")
+NUMBERS = ("score", RAW_SCORE, "latency_ms", "latency_p10_ms", "latency_p90_ms", "madds", "params")
 """Numeric columns that the page shows."""
 GROUPS = ("front", "trial", "reference", "outside the limits")
 """Groups of networks, in the order of the script's `GROUPS`."""
@@ -48,6 +48,7 @@ def page_data(run: Run, rows: pd.DataFrame) -> dict[str, Any]:
     data = {
         "label": run.label,
         "percent": run.by_accuracy,
+        "smoothed": run.smoothed,
         "limits": run.bounds,
         "name": [str(name) for name in rows["name"]],
         "group": [GROUPS.index(group) for group in rows["group"]],

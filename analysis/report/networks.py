@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.read.networks import read_specs, reference_files, trial_file
 from analysis.read.runs import Run
 from analysis.report.data import GROUPS, short_name
-from analysis.schema import ARCHITECTURE, BUILT_IN_DATA
+from analysis.schema import ARCHITECTURE, BUILT_IN_DATA, RAW_SCORE
 from analysis.units import format_count
 
 SHOWN = (GROUPS[0], GROUPS[2])
@@ -30,6 +30,7 @@ class ShownNetwork:
         group: ``front`` or ``reference``.
         short: The network, stage by stage.
         score: Its score as text, in percent if it is an accuracy.
+        raw: Its score as it was estimated, likewise.
         latency: Latency in milliseconds as text, with what keeps it from being sure.
         madds: Multiply-adds as text.
         params: Parameters as text.
@@ -42,6 +43,7 @@ class ShownNetwork:
     group: str
     short: str
     score: str
+    raw: str
     latency: str
     madds: str
     params: str
@@ -88,6 +90,7 @@ def _shown(
         group=row["group"],
         short=short_name(row.get(ARCHITECTURE)),
         score=run.score_text(row["score"]),
+        raw=run.score_text(row[RAW_SCORE]),
         latency=f"{row['latency_ms']:.2f}{predicted}",
         madds=_count(row["madds"]),
         params=_count(row["params"]),

@@ -291,6 +291,7 @@ def _networks(report: Report) -> dict[str, Any]:
     return {
         "columns": (("name", "network"), ("score", quality), *COLUMNS),
         "quality": quality,
+        "smoothed": run.smoothed,
         "shown": shown,
         "operators": report.operators,
         "operator_times": operator_times(run, report.operators),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.read.runs import CLIFF, DEPTHWISE, OBJECTIVES, Run, within_limits
+from analysis.schema import RAW_SCORE
 from analysis.statistics.fronts import Front
 from analysis.statistics.indicators import knee
 from analysis.statistics.population_card import PopulationCard
@@ -32,7 +33,8 @@ def summary(run: Run, front: Front) -> list[str]:
     """
     paragraphs = [_scope(run)]
     if len(front.rows):
-        paragraphs += [front_sentence(run, front), *_speedups(run, front), *_retrained(run)]
+        paragraphs += [front_sentence(run, front), *_smoothing(run, front)]
+        paragraphs += [*_speedups(run, front), *_retrained(run)]
     elif len(run.completed):
         paragraphs.append("No network satisfies the limits, so there is no Pareto front.")
     else:
@@ -130,6 +132,19 @@ def _knee(run: Run, front: Front) -> str:
         f"({_point(run, front, position)}): beyond it, further gains in {gain} cost "
         "disproportionately more latency."
     )
+
+
+def _smoothing(run: Run, front: Front) -> list[str]:
+    """Say what scores are if they are not as estimated, and how they differ on the front."""
+    if not run.smoothed:
+        return []
+    lead = float((front.rows[RAW_SCORE] - front.rows["score"]).mean())
+    size = f"{100 * abs(lead):.1f} percentage points" if run.by_accuracy else f"{abs(lead):.3g}"
+    return [
+        f"A score here is what the estimates of all {len(run.completed)} networks suggest of one "
+        "of them, since the highest of many noisy estimates are partly luck. On average, the "
+        f"networks of the front were estimated to be {size} {'better' if lead > 0 else 'worse'}."
+    ]
 
 
 def _speedups(run: Run, front: Front) -> list[str]:

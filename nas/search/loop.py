@@ -297,6 +297,7 @@ def _open_study(
         seed=config.seed,
         new=new,
         devices=config.devices,
+        by_accuracy=is_accuracy_of(components.estimator),
     )
 
 

@@ -13,6 +13,7 @@ from nas.search.trials import TrialRunner
 from nas.study import GIVEN_UP
 
 TABLES_SECONDS = 10.0  # at the least, between two writings of the tables
+TABLES_SHARE = 0.05  # of a search's time that may go into its tables, which grow with the trials
 
 
 @dataclass
@@ -33,7 +34,7 @@ class TrialQueue:
     monitor: SearchMonitor
     interrupted: Callable[[], bool]
     _references_begun: bool = False
-    _tables_written: float = 0.0
+    _tables_due: float = 0.0
 
     @property
     def finished(self) -> bool:
@@ -69,9 +70,11 @@ class TrialQueue:
     def finish(self, key: Key, result: Result) -> None:
         """See `TaskQueue`."""
         trial = self.runner.end(key, result)
-        if time.monotonic() - self._tables_written > TABLES_SECONDS:
+        begun = time.monotonic()
+        if begun > self._tables_due:
             self.tables.save()
-            self._tables_written = time.monotonic()
+            written = time.monotonic()
+            self._tables_due = written + max(TABLES_SECONDS, (written - begun) / TABLES_SHARE)
         if trial is not None:
             self.monitor.trial_ended(trial, result)
         self.runner.check_progress()

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.read.networks import reference_files
-from analysis.schema import on_device
+from analysis.schema import RAW_SCORE, on_device
 from nas.accuracy import Estimate
 from nas.cost import count
 from nas.errors import UnrunnableError
@@ -32,6 +32,7 @@ RESULT_COLUMNS = [
     "name",
     "accuracy",
     "score",
+    RAW_SCORE,
     "latency_ms",
     "latency_p10_ms",
     "latency_p90_ms",

@@ -15,6 +15,7 @@ from analysis.printable import fit
 from analysis.read.devices import table_on
 from analysis.read.runs import plain
 from analysis.report.networks import data_words
+from analysis.schema import RAW_SCORE
 from analysis.statistics.fronts import Front
 from analysis.statistics.retraining import (
     comparison_note,
@@ -22,7 +23,7 @@ from analysis.statistics.retraining import (
     confirmed_rows,
     differences,
 )
-from analysis.units import score_text
+from analysis.units import differ, score_text
 from nas import cli
 from nas.defaults import DATA_SETS
 from nas.latency.runtimes import FAMILIES
@@ -31,6 +32,7 @@ from nas.search.devices.results import DeviceResults
 from nas.search.references import RESULT_COLUMNS, records
 from nas.units import format_count, number_of
 
+COST_TITLES = ["latency (ms)", "p10 to p90", "", "MAdds", "params"]
 RETRAINED_TITLES = [
     "network",
     "",
@@ -137,17 +139,19 @@ class Results:
         known = references.reindex(columns=RESULT_COLUMNS).dropna(subset=["latency_ms"])
         rows += [("reference", row) for row in records(known)]
         where = "" if self.several is None else f" on {device}"
+        smoothed = any(differ(row["score"], row[RAW_SCORE]) for _, row in rows)
         images = "one image" if self.batch == 1 else f"{self.batch} images a run"
         cli.print_table(
             f"Pareto front{where} of {number_of(front.n, 'network')}"
             + (", with the references" if len(known) else ""),
-            ["network", "", self.label, "latency (ms)", "p10 to p90", "", "MAdds", "params"],
+            ["network", "", self.label, *(["raw"] if smoothed else []), *COST_TITLES],
             [
-                _cells(kind, row, self.is_accuracy)
+                _cells(kind, row, self.is_accuracy, smoothed)
                 for kind, row in sorted(rows, key=lambda r: r[1]["latency_ms"])
             ],
             f"{self.label}: on {data}{_at(self.side)}, one seed; "
-            f"latency: on {device}, {images}, deployed form",
+            + ("as all networks' scores suggest, raw: as estimated; " if smoothed else "")
+            + f"latency: on {device}, {images}, deployed form",
         )
 
     def _print_retrained(self) -> None:
@@ -195,11 +199,12 @@ def _at(side: int | None) -> str:
     return "" if side is None else f" at {side} px"
 
 
-def _cells(kind: str, row: dict[str, Any], is_accuracy: bool) -> list[str]:
+def _cells(kind: str, row: dict[str, Any], is_accuracy: bool, smoothed: bool) -> list[str]:
     return [
         str(row["name"]),
         kind,
         score_text(row["score"], is_accuracy),
+        *([score_text(row[RAW_SCORE], is_accuracy)] if smoothed else []),
         f"{row['latency_ms']:.2f}",
         f"{row['latency_p10_ms']:.2f} to {row['latency_p90_ms']:.2f}",
         _caveat(row),

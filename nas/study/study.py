@@ -23,6 +23,7 @@ from nas.objective import Objective
 from nas.samplers import GenotypeSampler, Proposal, distributions
 from nas.space import Genotype, Space
 from nas.spec import NetworkSpec
+from nas.study.beliefs import Beliefs
 from nas.study.facts import FACTS, SPACE, check_trials, compare_facts
 from nas.study.latencies import confirmed_attribute, confirmed_latencies, latency_attribute
 from nas.study.storage import create_study, load_study, name_values, storage_errors
@@ -76,6 +77,7 @@ class SearchStudy:
         seed: int,
         new: bool,
         devices: Sequence[str] = ("",),
+        by_accuracy: bool = True,
     ) -> None:
         """Create or open a study.
 
@@ -88,6 +90,8 @@ class SearchStudy:
             seed: Random seed of the search, recorded with every trial.
             new: Whether to create the study; otherwise it must exist.
             devices: Devices whose latencies the trials have, the first one first.
+            by_accuracy: Whether scores are accuracies, of which a model takes the noise off (see
+                `Beliefs`); other scores count as they are.
 
         Raises:
             MixnasError: If a new study exists already, or another one does not exist, does not fit
@@ -97,6 +101,7 @@ class SearchStudy:
         self.objective = objective
         self.seed = seed
         self.devices = tuple(devices)
+        self._beliefs = Beliefs(space) if by_accuracy else None
         self._sampler = sampler
         self._distributions = distributions(space)
         self._storage = storage
@@ -376,7 +381,9 @@ class SearchStudy:
     def table(self) -> pd.DataFrame:
         """Return the table of all trials; see `nas.study.table.trial_table`."""
         confirmed = confirmed_latencies(self._attributes())
-        return trial_table(self._trials(), self.space, self.objective, confirmed, self.devices)
+        return trial_table(
+            self._trials(), self.space, self.objective, confirmed, self.devices, self._beliefs
+        )
 
 
 def was_interrupted(trial: FrozenTrial) -> bool:

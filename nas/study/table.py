@@ -8,10 +8,11 @@ from typing import Any
 import pandas as pd
 from optuna.trial import FrozenTrial
 
-from analysis.schema import on_device
+from analysis.schema import RAW_SCORE, on_device
 from nas.objective import Objective
-from nas.space import Space
+from nas.space import Genotype, Space
 from nas.space.rows import VARIABLE_PREFIX
+from nas.study.beliefs import Beliefs
 from nas.study.latencies import latency_attribute
 
 LATENCY_COLUMNS = (
@@ -25,12 +26,17 @@ LATENCY_COLUMNS = (
 
 
 def estimate_columns(estimate: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of an `Estimate` given as a dict; None for values that are missing."""
+    """Return the columns of an `Estimate` given as a dict; None for values that are missing.
+
+    The score is the raw one; `trial_table` replaces it by what is believed.
+    """
+    score = estimate.get("score", estimate.get("accuracy"))
     return {
         "accuracy": estimate.get("accuracy"),
         "loss": estimate.get("loss"),
         "train_seconds": estimate.get("seconds"),
-        "score": estimate.get("score", estimate.get("accuracy")),
+        "score": score,
+        RAW_SCORE: score,
     }
 
 
@@ -86,6 +92,7 @@ _FIRST = (
     "loss",
     "train_seconds",
     "score",
+    RAW_SCORE,
 )
 """The columns before those of the latencies."""
 
@@ -96,6 +103,7 @@ def trial_table(
     objective: Objective,
     confirmed: Mapping[tuple[int, str], dict[str, Any]],
     devices: Sequence[str] = ("",),
+    beliefs: Beliefs | None = None,
 ) -> pd.DataFrame:
     """Return a table of trials: state, costs, accuracy, latency, then the genotype as ``x.*``.
 
@@ -106,6 +114,8 @@ def trial_table(
         confirmed: Latencies (as dicts) that replace those of finished trials, by the number of the
             trial and its attribute; see `nas.study.latencies`.
         devices: Devices of the search.
+        beliefs: What is believed of networks by all scores, which takes the place of the scores of
+            complete trials; None to leave them as they are.
 
     Returns:
         One row per trial; the column ``reward`` is empty if the objective is the Pareto front.
@@ -116,7 +126,8 @@ def trial_table(
         "reward",
         "seed",
     ]
-    rows = []
+    rows: list[dict[str, Any]] = []
+    genotypes: list[Genotype | None] = []
     for trial in trials:
         attributes = trial.user_attrs
         row = {
@@ -130,14 +141,33 @@ def trial_table(
             **columns_by_device(_latencies(trial, confirmed, devices)),
             "seed": attributes.get("seed"),
         }
-        if row["score"] is not None and row["latency_ms"] is not None:
-            row["reward"] = objective.reward(row["score"], row["latency_ms"])
-        if trial.params:
-            labels = space.to_params(space.from_params(trial.params))
+        genotype = space.from_params(trial.params) if trial.params else None
+        if genotype is not None:
+            labels = space.to_params(genotype)
             row |= {f"{VARIABLE_PREFIX}{name}": label for name, label in labels.items()}
         rows.append(row)
+        genotypes.append(genotype)
+    if beliefs is not None:
+        _believe(rows, genotypes, beliefs)
+    for row in rows:
+        if row["score"] is not None and row["latency_ms"] is not None:
+            row["reward"] = objective.reward(row["score"], row["latency_ms"])
     columns += [f"{VARIABLE_PREFIX}{v.name}" for v in space.variables]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _believe(
+    rows: Sequence[dict[str, Any]], genotypes: Sequence[Genotype | None], beliefs: Beliefs
+) -> None:
+    """Replace the scores of complete trials by what is believed of their networks."""
+    scored = [
+        (genotype, row)
+        for genotype, row in zip(genotypes, rows, strict=True)
+        if genotype is not None and row["state"] == "complete" and row[RAW_SCORE] is not None
+    ]
+    believed = beliefs.of([genotype for genotype, _ in scored], [row for _, row in scored])
+    for (_, row), belief in zip(scored, believed, strict=True):
+        row["score"] = belief
 
 
 def _latencies(

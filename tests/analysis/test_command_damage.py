@@ -112,6 +112,7 @@ DAMAGES = {
     "a number is missing": (edit("trials.csv", number=[0, None, 2]), "a row has no number"),
     "a number is a fraction": (edit("trials.csv", number=[0, 0.5, 2]), "must hold whole numbers"),
     "scores are text": (edit("trials.csv", score="high"), "'score' holds text"),
+    "raw scores are text": (edit("trials.csv", raw_score="high"), "'raw_score' holds text"),
     "limits are odd": (edit("trials.csv", within_limits="maybe"), "must hold true or false"),
     "a table of nothing": (write("trials.csv", "\x00"), "trials.csv"),
     "references have no name": (edit("references.csv", name=None), "a row has no name"),

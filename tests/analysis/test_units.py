@@ -9,6 +9,7 @@ import nas.units
 from analysis.schema import ERROR, NEGATED
 from analysis.units import (
     column_unit,
+    differ,
     error_unit,
     format_count,
     number_of,
@@ -131,3 +132,9 @@ def test_one_thing_is_not_plural():
     assert number_of(0, "network") == "0 networks"
     assert number_of(12_345, "class", "classes") == "12,345 classes"
     assert number_of(1, "class", "classes") == "1 class"
+
+
+def test_a_score_differs_from_its_estimate_if_both_are_known():
+    assert differ(0.9, 0.91)
+    assert not differ(0.9, 0.9 + 1e-12)
+    assert not any(differ(*pair) for pair in ((0.9, None), (None, 0.9), (math.nan, 0.9)))

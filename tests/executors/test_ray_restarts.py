@@ -73,12 +73,12 @@ def test_a_trial_that_died_does_not_compete_with_the_one_in_its_place():
 
     decided = {name: decide(name, score) for name, score in (("a", 0.7), ("b", 0.8), ("c", 0.9))}
     assert decided["c"][1] == "CONTINUE"
-    assert decide("like c", 0.85)[1] == "STOP"  # with c itself
+    assert decide("d", 0.82)[1] == "STOP"  # beside b and c
     for name in ("b", "c"):
         scheduler.on_trial_error(controller, decided[name][0])
     (bracket,) = scheduler._brackets
-    assert {name for _, scores in bracket._rungs for name in scores} == {"a", "like c"}
-    assert decide("c again", 0.9)[1] == "CONTINUE"
+    assert {name for _, scores in bracket._rungs for name in scores} == {"a", "d"}
+    assert decide("b again", 0.8)[1] == "CONTINUE"  # the cutoff was 0.82 with b and c
 
 
 def test_dead_trials_are_not_listed_at_the_end(caplog):

@@ -16,7 +16,8 @@ from nas.search.retraining import CONFIRMED_COLUMNS
 
 def row(name, score, ms, **changes):
     values = {
-        "name": name, "accuracy": score, "score": score, "latency_ms": ms,
+        "name": name, "accuracy": score, "score": score, "raw_score": score,
+        "latency_ms": ms,
         "latency_p10_ms": ms - 0.1, "latency_p90_ms": ms + 0.2, "latency_source": "measured",
         "latency_noise": "", "madds": 4_000_000, "params": 463_000,
     }  # fmt: skip
@@ -75,6 +76,20 @@ def test_the_front_and_the_references_are_printed_fastest_first(results, capsys)
 def test_the_images_of_a_run_are_told(results, capsys, batch, told):
     replace(results, batch=batch).print("pets", "onnxruntime:cpu")
     assert f"latency: on onnxruntime:cpu, {told}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_estimates_are_shown_beside_scores_that_differ(results, capsys):
+    results.print("pets", "onnxruntime:cpu")
+    assert "raw" not in capsys.readouterr().out
+    rows = results.front.rows.assign(score=results.front.rows["raw_score"] - 0.02)
+    smoothed = replace(results, front=replace(results.front, rows=rows))
+    smoothed.print("pets", "onnxruntime:cpu")
+    shown = capsys.readouterr().out
+    line = next(line for line in shown.splitlines() if "trial_0" in line)
+    assert ("93.3%" in line, "95.3%" in line) == (True, True)
+    assert "as all networks' scores suggest, raw: as estimated" in " ".join(shown.split())
+    summary = smoothed.to_dict(3)["pareto"][0]
+    assert summary["score"] == pytest.approx(summary["raw_score"] - 0.02)
 
 
 def test_scores_are_in_percent_if_they_are_accuracies(results, capsys):

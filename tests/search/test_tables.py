@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -62,6 +63,26 @@ def test_networks_beyond_a_latency_limit_are_marked_and_not_best(bench):
     search.devices[0].limits.append(parse_limit("latency", "1us"))
     search.tables.save()
     assert not (search.directory.path / "best.yaml").exists()
+
+
+def test_what_all_scores_suggest_decides(bench, monkeypatch):
+    search = bench(wanted=4)
+    trials = complete(search, [0.5, 0.9, 0.7, 0.6])
+    believed = {0.5: 0.5, 0.9: 0.65, 0.7: 0.7, 0.6: 0.6}
+    monkeypatch.setattr(
+        "nas.study.beliefs.believed_accuracies",
+        lambda encoded, costs, accuracies: np.array([believed[a] for a in accuracies]),
+    )
+    search.tables.save()
+    table = pd.read_csv(search.directory.path / "trials.csv")
+    assert table["raw_score"].tolist() == table["accuracy"].tolist() == [0.5, 0.9, 0.7, 0.6]
+    assert table["score"].tolist() == [0.5, 0.65, 0.7, 0.6]
+    best = load_network(str(search.directory.path / "best.yaml"))
+    assert best.digest() == trials[2].spec.digest()
+    assert list(search.tables.best_networks(1)) == ["trial_2"]
+    front = pd.read_csv(search.directory.path / "pareto.csv").sort_values("latency_ms")
+    assert front["score"].is_monotonic_increasing
+    assert front["score"].iloc[-1] == 0.7
 
 
 def test_a_reward_decides_where_there_is_one(bench):

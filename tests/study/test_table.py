@@ -1,5 +1,8 @@
 """The table of trials: which value goes into which column."""
 
+import math
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 from optuna.trial import TrialState, create_trial
@@ -56,10 +59,11 @@ def test_a_missing_latency_leaves_its_columns_empty():
 
 def test_the_score_of_an_estimate_is_its_accuracy_unless_it_has_one():
     estimate = {"accuracy": 0.75, "loss": 0.5, "seconds": 12.0}
-    columns = {"accuracy": 0.75, "loss": 0.5, "train_seconds": 12.0, "score": 0.75}
-    assert estimate_columns(estimate) == columns
-    assert estimate_columns({**estimate, "score": 3.5}) == {**columns, "score": 3.5}
-    assert estimate_columns({}) == dict.fromkeys(columns)
+    columns = {"accuracy": 0.75, "loss": 0.5, "train_seconds": 12.0}
+    assert estimate_columns(estimate) == {**columns, "score": 0.75, "raw_score": 0.75}
+    other = estimate_columns({**estimate, "score": 3.5})
+    assert other == {**columns, "score": 3.5, "raw_score": 3.5}
+    assert estimate_columns({}) == dict.fromkeys(other)
 
 
 def test_a_row_holds_attributes_costs_results_and_the_genotype():
@@ -76,8 +80,8 @@ def test_a_row_holds_attributes_costs_results_and_the_genotype():
     table = trial_table([complete], space, PARETO, {})
     assert list(table.columns) == [
         "number", "state", "reason", "spec_hash", "architecture", "params", "madds", "activations",
-        "peak_memory", "accuracy", "loss", "train_seconds", "score", *LATENCY_COLUMNS, "reward",
-        "seed", *(f"x.{v.name}" for v in space.variables),
+        "peak_memory", "accuracy", "loss", "train_seconds", "score", "raw_score", *LATENCY_COLUMNS,
+        "reward", "seed", *(f"x.{v.name}" for v in space.variables),
     ]  # fmt: skip
     row = table.iloc[0]
     assert (row["number"], row["state"], row["reason"]) == (5, "complete", "")
@@ -108,6 +112,20 @@ def test_the_reward_needs_a_score_and_a_latency():
     first, *others = trial_table(trials, space, objective, {})["reward"]
     assert first == pytest.approx(0.9 - 0.07 * 0.2)
     assert all(pd.isna(reward) for reward in others)
+
+
+def test_complete_trials_have_the_scores_that_all_of_them_suggest():
+    complete = [trial(n, latency=LATENCY, estimate={"accuracy": 0.5 + 0.1 * n}) for n in (0, 1)]
+    others = [
+        trial(2, state=TrialState.FAIL, estimate={"accuracy": 0.9}),
+        trial(3, latency=LATENCY),
+    ]
+    beliefs = SimpleNamespace(of=lambda genotypes, rows: [r["raw_score"] - 0.05 for r in rows])
+    objective = Objective("absolute", 6.0)
+    table = trial_table([*complete, *others], space, objective, {}, beliefs=beliefs)
+    assert table["score"].tolist() == pytest.approx([0.45, 0.55, 0.9, math.nan], nan_ok=True)
+    assert table["raw_score"].tolist() == pytest.approx([0.5, 0.6, 0.9, math.nan], nan_ok=True)
+    assert table["reward"][0] == pytest.approx(0.45)
 
 
 def test_a_trial_without_parameters_has_no_genotype():

@@ -64,12 +64,13 @@ const csv = (rows) => rows.map((row) => row.map(cell).join(",") + "\r\n").join("
 
 function networksCsv(data, members) {
   const percent = (value) => (value === null || !data.percent ? value : +(100 * value).toPrecision(5));
+  const unit = data.percent ? " (%)" : "";
   const line = (i) => data.networks[i].map((n) => (n < 0 ? "|" : data.blocks[n])).join(" ");
   const source = (i) => (data.predicted[i] ? "predicted" : "measured");
   return csv([
-    ["network", "group", data.label + (data.percent ? " (%)" : ""), "latency (ms)", "p10 (ms)", "p90 (ms)",
+    ["network", "group", data.label + unit, "raw" + unit, "latency (ms)", "p10 (ms)", "p90 (ms)",
       "latency", "MAdds", "params", "architecture"],
-    ...members.map((i) => [data.name[i], GROUPS[data.group[i]], percent(data.score[i]), data.latency_ms[i],
+    ...members.map((i) => [data.name[i], GROUPS[data.group[i]], percent(data.score[i]), percent(data.raw_score[i]), data.latency_ms[i],
       data.latency_p10_ms[i], data.latency_p90_ms[i], source(i), data.madds[i], data.params[i], line(i)]),
   ]);
 }

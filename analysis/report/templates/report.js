@@ -95,8 +95,8 @@ class Report {
     this.chosen = null;
   }
 
-  score(i) {
-    const value = this.data.score[i];
+  score(i, column = "score") {
+    const value = this.data[column][i];
     if (value === null) return "-";
     return this.data.percent ? (100 * value).toFixed(1) + "%" : value.toPrecision(4);
   }
@@ -185,7 +185,8 @@ class Report {
     const ends = [data.latency_p10_ms[i], data.latency_p90_ms[i]];
     const range = ends.includes(null) ? "-"
       : `${ends[0].toFixed(2)} to ${ends[1].toFixed(2)}`;
-    const rows = [[data.label, this.score(i)], ["latency (ms)", this.latency(i)],
+    const raw = data.smoothed ? [["raw", this.score(i, "raw_score")]] : [];
+    const rows = [[data.label, this.score(i)], ...raw, ["latency (ms)", this.latency(i)],
       ["p10 to p90 (ms)", range], ["MAdds", this.count(data.madds[i])],
       ["params", this.count(data.params[i])], ["group", GROUPS[data.group[i]]]];
     const blocks = blocksOf(data, i);

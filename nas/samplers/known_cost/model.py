@@ -113,6 +113,11 @@ class AccuracyModel:
         deviation = np.sqrt(np.maximum(deviation**2 - self._noise_variance(), 1e-10))
         return Prediction(self._mean + self._scale * mean, self._scale * deviation, self.max_score)
 
+    def median(self, encoded: np.ndarray, covariates: np.ndarray) -> np.ndarray:
+        """Return `Prediction.median` of the networks, at a small part of the price of `predict`."""
+        mean = self._mean + self._scale * self._process.predict(self._inputs(encoded, covariates))
+        return Prediction(mean, np.zeros_like(mean), self.max_score).median
+
     def _noise_variance(self) -> float:
         return float(self._process.kernel_.k2.noise_level)
 

@@ -214,11 +214,11 @@ class KnownCostSampler(GenotypeSampler):
             observed, accuracies = [observed[i] for i in subset], accuracies[subset]
         encoded, covariates = self._inputs(observed)
         self._model.condition(encoded, covariates, accuracies)
-        predicted = self._model.predict(encoded, covariates).median
+        predicted = self._model.median(encoded, covariates)
         genotypes = observed
         if pending:
             pending_encoded, pending_covariates = self._inputs(pending)
-            expected = self._model.predict(pending_encoded, pending_covariates).median
+            expected = self._model.median(pending_encoded, pending_covariates)
             self._model.condition(
                 np.concatenate([encoded, pending_encoded]),
                 np.concatenate([covariates, pending_covariates]),
@@ -284,7 +284,7 @@ class KnownCostSampler(GenotypeSampler):
 
     def _front(self, observed: list[Genotype]) -> list[Genotype]:
         """Return the networks on the front of predicted accuracy and the costs."""
-        predicted = self._model.predict(*self._inputs(observed)).median
+        predicted = self._model.median(*self._inputs(observed))
         if self._known.n_costs > 1:
             mask = nondominated(predicted, self._known.costs(observed))
             return [genotype for genotype, on_front in zip(observed, mask, strict=True) if on_front]

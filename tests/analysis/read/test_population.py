@@ -15,7 +15,7 @@ from analysis.read.population import (
     read_populations,
     with_unique_names,
 )
-from analysis.read.runs import Run
+from analysis.read.runs import Run, with_scores
 from analysis.statistics.fronts import pareto_front
 
 ROWS = pd.DataFrame(
@@ -169,7 +169,7 @@ def run(scores=(0.5, 0.75, None)):
     return Run(
         path=Path("runs/pets"),
         config={"data": "pets", "device": "cpu", "estimator": "zico", "limits": {"latency": "2ms"}},
-        trials=trials,
+        trials=with_scores(trials),
         references=pd.DataFrame({"name": ["mixnet_s"]}),
         retrained=pd.DataFrame(),
         conditions={},

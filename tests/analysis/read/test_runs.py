@@ -50,6 +50,20 @@ def test_a_run_is_read_with_what_it_has(folder):
     assert (run.conditions, run.best, run.limits, run.bounds) == ({}, "", {}, {})
 
 
+def test_scores_are_as_estimated_unless_a_column_says_otherwise(folder):
+    run = read_run(folder)
+    assert run.completed["raw_score"].tolist() == run.completed["score"].tolist() == [0.5, 0.75]
+    assert not run.smoothed
+    TRIALS.assign(score=[0.55, None, 0.75], raw_score=TRIALS["accuracy"]).to_csv(
+        folder / "trials.csv", index=False
+    )
+    run = read_run(folder)
+    assert run.completed["score"].tolist() == [0.55, 0.75]
+    assert run.completed["raw_score"].tolist() == [0.5, 0.75]
+    assert run.smoothed
+    assert run.by_accuracy
+
+
 def test_optional_files_are_read_if_they_are_there(folder):
     references = TRIALS.drop(columns="number").assign(name="mixnet_s", score=0.9).head(1)
     references.to_csv(folder / "references.csv", index=False)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.read.runs import OBJECTIVES, Run, within_limits
+from analysis.read.runs import OBJECTIVES, Run, with_scores, within_limits
 from analysis.report.data import judged_rows, packed, packed_json, page_data, plotly
 from analysis.schema import RETRAINING_COLUMNS
 from analysis.statistics.fronts import pareto_front
@@ -39,8 +39,8 @@ def run():
     return Run(
         path=Path("run"),
         config=config,
-        trials=trials,
-        references=references,
+        trials=with_scores(trials),
+        references=with_scores(references),
         retrained=pd.DataFrame(columns=RETRAINING_COLUMNS),
         conditions={},
         best="",

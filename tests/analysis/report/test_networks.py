@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.read.runs import OBJECTIVES, Run
+from analysis.read.runs import OBJECTIVES, Run, with_scores
 from analysis.report.data import judged_rows
 from analysis.report.networks import shown_data, shown_networks, train_command, trial_command
 from analysis.schema import BUILT_IN_DATA, RETRAINING_COLUMNS
@@ -23,6 +23,7 @@ def run(tmp_path):
             "state": "complete",
             "accuracy": [0.5, 0.9, 0.4],
             "score": [0.5, 0.9, 0.4],
+            "raw_score": [0.45, 0.95, 0.4],
             "latency_ms": [2.0, 8.0, 9.0],
             "latency_source": ["predicted", "measured", "measured"],
             "madds": [1.2e8, np.inf, 1e8],
@@ -43,10 +44,10 @@ def run(tmp_path):
     return Run(
         path=tmp_path / "my run",
         config={"space": "s", "data": "~/my pets", "device": "x"},
-        trials=trials,
-        references=references,
+        trials=with_scores(trials),
+        references=with_scores(references),
         retrained=pd.DataFrame(columns=RETRAINING_COLUMNS),
-        conditions={},
+        conditions={"score_scale": {"is_accuracy": True}},
         best="",
     )
 
@@ -65,6 +66,7 @@ def test_front_and_references_are_shown_the_fastest_first(run):
     assert (first.score, first.latency, first.madds, first.params, first.short) == (
         "50.0%", "2.00 (predicted)", "120M", "1M", "e6 k3 c8",
     )  # fmt: skip
+    assert (first.raw, last.score, last.raw) == ("45.0%", "90.0%", "95.0%")
     assert (last.madds, last.params, last.short) == ("-", "-", "")
     assert (found["timm:x"].score, found["timm:x"].short) == ("-", "timm:x")
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from analysis.read.population import population_of
-from analysis.read.runs import OBJECTIVES, Run, within_limits
+from analysis.read.runs import OBJECTIVES, Run, with_scores, within_limits
 from analysis.report.text import kernel_times, population_summary, summary
 from analysis.schema import RETRAINING_COLUMNS
 from analysis.statistics.fronts import pareto_front
@@ -35,7 +35,13 @@ def run(scores, latencies, references=(), limits=None, kept=None, **columns):
     named = pd.DataFrame(references, columns=["name", "score", "latency_ms"])
     config = {"space": "mixnet", "data": "pets", "device": "phone", "limits": limits or {}}
     return Run(
-        Path("run"), config, trials, named, pd.DataFrame(columns=RETRAINING_COLUMNS), {}, "trial_0"
+        path=Path("run"),
+        config=config,
+        trials=with_scores(trials),
+        references=with_scores(named),
+        retrained=pd.DataFrame(columns=RETRAINING_COLUMNS),
+        conditions={"score_scale": {"is_accuracy": True}},
+        best="trial_0",
     )
 
 
@@ -67,6 +73,15 @@ def test_predicted_latencies_are_not_called_measured():
     assert "1 network of the space mixnet was evaluated on pets" in words
     assert "its latency was predicted for phone" in words
     assert "measured" not in words
+
+
+def test_what_scores_are_is_told_if_they_are_not_as_estimated():
+    words = said(run([0.5, 0.6, 0.65], [3, 4, 5], raw_score=[0.5, 0.9, 0.7]))
+    assert "from trial_0 (50.0% at 3.00 ms) to trial_2 (65.0% at 5.00 ms)" in words
+    assert "A score here is what the estimates of all 3 networks suggest of one of them" in words
+    # Mean of 50 - 50, 90 - 60 and 70 - 65.
+    assert "were estimated to be 11.7 percentage points better" in words
+    assert "suggest" not in said(run([0.5, 0.6, 0.65], [3, 4, 5]))
 
 
 def test_equal_networks_reach_from_nowhere_to_nowhere():

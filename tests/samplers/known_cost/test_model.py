@@ -39,6 +39,14 @@ def test_predictions_improve_with_data(max_score):
     assert errors[-1] < 0.2 * truth.std()
 
 
+@pytest.mark.parametrize("max_score", [1.0, None])
+def test_medians_alone_are_those_of_predictions(max_score):
+    encoded, covariates, _ = problem(20, seed=3)
+    model = fitted(30, max_score)
+    expected = model.predict(encoded, covariates).median
+    assert model.median(encoded, covariates) == pytest.approx(expected, rel=1e-9)
+
+
 def test_uncertainty_shrinks_where_there_is_data():
     encoded, covariates, _ = problem(30)
     known = fitted(30).predict(encoded, covariates)

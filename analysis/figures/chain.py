@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.figures.style import FRONT, REFERENCE, entry, legend, style
+from analysis.figures.style import FRONT, REFERENCE, entry, legend, style, without_rest
 from analysis.statistics.bootstrap import edf_interval
 from analysis.statistics.distributions import EDF
 from analysis.units import error_unit
@@ -42,7 +42,8 @@ def chain_figure(distributions: Mapping[str, EDF], label: str) -> Figure | None:
         return None
     rows = math.ceil(len(pairs) / ACROSS)
     figure = Figure(figsize=(9.6, 2.9 * rows + 0.2), layout="constrained")
-    grid = np.atleast_1d(figure.subplots(rows, min(ACROSS, len(pairs)), sharex=True, sharey=True))
+    across = min(ACROSS, len(pairs))
+    grid = figure.subplots(rows, across, sharex=True, sharey=True, squeeze=False)
     panels = grid.ravel()
     unit, factor = error_unit(label)
     for axes, pair in zip(panels, pairs, strict=False):
@@ -61,8 +62,7 @@ def chain_figure(distributions: Mapping[str, EDF], label: str) -> Figure | None:
         axes.set_yticks(np.linspace(0, 1, 6))
         axes.set_xlabel(unit)
         legend(axes, "upper right")
-    for axes in panels[:: min(ACROSS, len(pairs))]:
+    for axes in panels[::across]:
         axes.set_ylabel("share of networks")
-    for axes in panels[len(pairs) :]:
-        axes.remove()
+    without_rest(grid, len(pairs))
     return figure

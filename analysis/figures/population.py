@@ -27,6 +27,7 @@ from analysis.figures.style import (
     legend,
     single,
     style,
+    without_rest,
 )
 from analysis.read.architectures import architectures
 from analysis.read.population import network_name
@@ -298,9 +299,9 @@ def trend_figure(cards: Sequence[PopulationCard]) -> Figure | None:
     names = names[:MOST_VARIABLES]
     rows = math.ceil(len(names) / ACROSS)
     figure = Figure(figsize=(9.6, 2.1 * rows + 0.2), layout="constrained")
-    grid = np.atleast_1d(figure.subplots(rows, ACROSS, sharex=True)).ravel()
+    grid = figure.subplots(rows, ACROSS, sharex=True, squeeze=False)
     places = np.arange(len(cards))
-    for axes, name in zip(grid, names, strict=False):
+    for axes, name in zip(grid.ravel(), names, strict=False):
         style(axes)
         label, scale = column_unit(name)
         values = [card.population.table[name] / scale for card in cards]
@@ -314,8 +315,7 @@ def trend_figure(cards: Sequence[PopulationCard]) -> Figure | None:
         axes.set_ylabel(label, fontsize=8)
         axes.set_xticks(places, [card.population.name for card in cards], fontsize=7)
         axes.tick_params(axis="x", rotation=20)
-    for axes in grid[len(names) :]:
-        axes.remove()
+    without_rest(grid, len(names))
     return figure
 
 

@@ -63,6 +63,20 @@ def limit_lines(
         line(factor * end, color=LIMIT, linewidth=1.1, linestyle=(0, (4, 3)), label=label)
 
 
+def without_rest(grid: np.ndarray, count: int) -> None:
+    """Remove the panels of a grid that hold nothing; those above them number their axes.
+
+    Args:
+        grid: Panels, shape (rows, columns), filled row by row.
+        count: Number of panels that hold something.
+    """
+    columns = grid.shape[1]
+    for axes in grid.ravel()[count:]:
+        axes.remove()
+    for axes in grid.ravel()[max(0, count - columns) : count]:
+        axes.tick_params(labelbottom=True)
+
+
 def entry(name: str) -> str:
     """Return a name as the label of a legend, which would leave out names that begin with ``_``."""
     return f" {name}" if name.startswith("_") else name

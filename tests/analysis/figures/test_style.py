@@ -13,6 +13,7 @@ from analysis.figures.style import (
     save,
     save_all,
     single,
+    without_rest,
 )
 
 
@@ -95,3 +96,16 @@ def test_names_that_begin_with_an_underscore_are_in_the_legend():
         axes.plot([0, 1], [0, 1], label=entry(name))
     legend(axes)
     assert [text.get_text().strip() for text in axes.get_legend().texts] == ["_mine", "theirs"]
+
+
+def test_the_lowest_panel_of_each_column_is_numbered():
+    figure = Figure()
+    grid = figure.subplots(2, 3, sharex=True, squeeze=False)
+    without_rest(grid, 4)
+    assert figure.axes == list(grid.ravel()[:4])
+    figure.draw_without_rendering()
+    numbered = [any(t.label1.get_visible() for t in a.xaxis.get_major_ticks()) for a in figure.axes]
+    assert numbered == [False, True, True, True]
+    single = Figure().subplots(1, 1, squeeze=False)
+    without_rest(single, 1)
+    assert single.ravel()[0].get_figure() is not None

@@ -45,7 +45,7 @@ def curves_figure(log: pd.DataFrame, name: str) -> Figure:
             axes.plot(log["epoch"], values, line, markersize=3.5, color=color, label=shown)
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         legend(axes)
     return figure
 
@@ -81,7 +81,7 @@ def comparison_figure(table: pd.DataFrame, logs: Mapping[str, pd.DataFrame]) -> 
     left.set_ylabel("test accuracy (%)")
     right.set_xlabel("epoch")
     right.set_ylabel("validation accuracy (%)")
-    right.xaxis.get_major_locator().set_params(integer=True)
+    right.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     figure.legend(fontsize=8, loc="outside right upper", framealpha=0.85, edgecolor=GRID)
     return figure
 

@@ -1,6 +1,6 @@
 """Cost of kill -9: a search of cheap trials, killed at random moments and resumed each time.
 
-    python -m experiments.benchmarks.kills [--kills 50] [--trials 200] [--record]
+    python -m experiments.benchmarks.kills [--kills 50] [--trials 200] [--devices 1] [--record]
 
 Some kills occur at the start of the process, the others between its first and its last trial; some
 hit only the search, others its workers, too. After each kill, the study's file is examined: all
@@ -41,6 +41,7 @@ head: {channels: 32}
 """
 STARTING = 0.2  # share of the kills that do not wait for a trial
 START_SECONDS = 4.0  # within which those fall
+DEVICES = ("nas.testing.fakes:InstantDevice", "nas.testing.fakes:SecondDevice")
 DELAY = 0.15  # seconds from a trial to its kill, at most
 Complete = dict[int, tuple[Any, ...]]
 
@@ -71,7 +72,12 @@ class Toll:
 
 
 def kill_and_resume(
-    folder: Path, kills: int, trials: int, seed: int = 0, sampler: str = "random"
+    folder: Path,
+    kills: int,
+    trials: int,
+    seed: int = 0,
+    sampler: str = "random",
+    devices: int = 1,
 ) -> Toll:
     """Run a search, kill and resume it repeatedly, and let it finish.
 
@@ -81,6 +87,7 @@ def kill_and_resume(
         trials: Number of trials to complete.
         seed: Random seed of the moments of the kills.
         sampler: Sampler of the search.
+        devices: Number of devices of the search, 1 or 2.
 
     Raises:
         RuntimeError: If the search ends by itself before its last trial.
@@ -91,8 +98,8 @@ def kill_and_resume(
     run = folder / "run"
     words = [
         "--space", str(folder / "small.yaml"), "--sampler", sampler, "--workers", "2",
-        "--estimator", "nas.testing.fakes:Slow", "--device", "nas.testing.fakes:InstantDevice",
-        "--reference", "none", "--trials", str(trials), "--out", str(run),
+        "--estimator", "nas.testing.fakes:Slow", "--reference", "none", "--trials", str(trials),
+        "--out", str(run), *(word for name in DEVICES[:devices] for word in ("--device", name)),
     ]  # fmt: skip
     before: Complete = {}
     while True:
@@ -189,8 +196,9 @@ def _complete(path: Path, toll: Toll) -> Complete:
                 "SELECT objective, value FROM trial_values WHERE trial_id = ? ORDER BY objective",
                 [identity],
             ).fetchall()
-            whole = [noted.get(key) for key in ("spec_hash", "cost", "latency", "estimate")]
-            found[number] = (*whole, *values)
+            whole = [noted.get(key) for key in ("spec_hash", "cost", "estimate")]
+            latencies = sorted(item for item in noted.items() if item[0].startswith("latency"))
+            found[number] = (*whole, *latencies, *values)
     return found
 
 
@@ -200,17 +208,23 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sampler", default="random")
+    parser.add_argument("--devices", type=int, default=1, choices=(1, 2))
     parser.add_argument("--record", action="store_true", help="write experiments/results/")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         toll = kill_and_resume(
-            Path(folder), arguments.kills, arguments.trials, arguments.seed, arguments.sampler
+            Path(folder),
+            arguments.kills,
+            arguments.trials,
+            arguments.seed,
+            arguments.sampler,
+            arguments.devices,
         )
     for what, figure in vars(toll).items():
         print(f"{what:12} {figure:>8.4g}")
     record(
-        "kills",
-        {"trials": arguments.trials, "seed": arguments.seed, "sampler": arguments.sampler}
+        "kills" if arguments.devices == 1 else f"kills_{arguments.devices}_devices",
+        {name: getattr(arguments, name) for name in ("trials", "seed", "sampler", "devices")}
         | {**vars(toll), "seconds": round(toll.seconds, 1)},
         "optuna",
         write=arguments.record,

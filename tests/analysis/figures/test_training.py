@@ -78,3 +78,13 @@ def test_no_two_of_twenty_networks_look_alike():
 
 def test_a_single_network_is_drawn():
     assert len(compared(1).axes[0].get_lines()) == 1
+
+
+def test_a_single_epoch_has_a_whole_number():
+    single = {"net_0": log(1)}
+    table = pd.DataFrame({"network": ["net_0"], "madds": [3e6], "top1": 0.75})
+    for figure in (curves_figure(log(1), "n"), comparison_figure(table, single)):
+        figure.draw_without_rendering()
+        axes = figure.axes[1]
+        low, high = axes.get_xlim()
+        assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]

@@ -135,12 +135,15 @@ def test_no_process_survives_the_one_that_started_it(how, tmp_path):
     process = subprocess.Popen(
         [sys.executable, str(script)], env=environment, stdout=subprocess.PIPE, text=True
     )
-    assert process.stdout.readline() == "1\n"
-    children = psutil.Process(process.pid).children(recursive=True)
-    assert len(children) >= 2
-    process.send_signal(how)
-    process.wait(90)
-    process.stdout.close()
+    try:
+        assert process.stdout.readline() == "1\n"
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert len(children) >= 2
+        process.send_signal(how)
+        process.wait(90)
+    finally:
+        process.kill()  # a test that fails leaves nothing behind, either
+        process.stdout.close()
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and any(child.is_running() for child in children):
         time.sleep(0.1)

@@ -91,7 +91,7 @@ def kill_and_continue(
         before = after
     toll.trainings = len(before)
     rows = json.loads((folder / "table.json").read_text(encoding="utf-8"))["networks"]
-    names = Counter(row["spec"]["name"] for row in rows)
+    names = Counter(row["spec"] for row in rows)
     toll.double = sum(count - 1 for count in names.values())
     toll.double += sum(max(0, len(row["accuracies"]) - SEEDS) for row in rows)
     toll.seconds = time.perf_counter() - started

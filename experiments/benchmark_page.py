@@ -33,7 +33,6 @@ FIGURES = (
     *(f"regnet_populations/{name}.png" for name in ("edf", "edf_chain", "trends")),
 )
 """Recorded figures that pages of the docs show."""
-_TITLES = {"nas-bench-macro": "NAS-Bench-Macro: 6,561 networks with real accuracies"}
 _INTRODUCTION = """\
 # Benchmarks
 
@@ -67,7 +66,7 @@ def _samplers() -> Iterator[str]:
                         "evaluated networks, mean over runs with different seeds.")  # fmt: skip
     counts = [str(n) for n in result["checkpoints"]]
     for name, problem in result["problems"].items():
-        yield f"**{_TITLES.get(name, f'{name}: a space with synthetic accuracies')}**"
+        yield _problem(name)
         yield ""
         yield from rows(
             ("sampler", *counts, "runs"),
@@ -77,6 +76,13 @@ def _samplers() -> Iterator[str]:
             ),
         )  # fmt: skip
     yield from origin(result)
+
+
+def _problem(name: str) -> str:
+    """Return the title of a problem of `experiments.benchmarks.landscapes`."""
+    if name == "nas-bench-macro":
+        return "**NAS-Bench-Macro: 6,561 networks with real accuracies**"
+    return f"**{name}: a space with synthetic accuracies**"
 
 
 def _spreads(shares: dict[str, Any]) -> Iterator[str]:
@@ -102,7 +108,7 @@ def _beliefs() -> Iterator[str]:
         "training; the second column is the standard deviation of more, in percentage points.",
     )
     for name in dict.fromkeys(row["problem"] for row in result["rows"]):
-        yield f"**{_TITLES.get(name, f'{name}: a space with synthetic accuracies')}**"
+        yield _problem(name)
         yield ""
         yield from rows(
             ("networks", "further noise", "front: estimates", "beliefs",

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from analysis.figures.style import FRONT, TRIAL, legend, style
+from analysis.figures.style import FRONT, TRIAL, legend, style, without_rest
 from analysis.read.architectures import BlockView
 from analysis.statistics.kernel_use import KernelUse, MeanContrast
 
@@ -102,15 +102,15 @@ def staircase_figure(networks: Sequence[tuple[str, tuple[BlockView, ...]]]) -> F
     """
     rows = -(-len(networks) // 2)
     figure = Figure(figsize=(9.6, 1.9 * rows + 0.5), layout="constrained")
-    grid = np.atleast_1d(figure.subplots(rows, 2, sharey=True)).ravel()
+    panels = figure.subplots(rows, 2, sharey=True, squeeze=False)
+    grid = panels.ravel()
     sizes = sorted({k for _, blocks in networks for b in blocks for k in b.kernels})
     colour = kernel_colours(sizes)
     for axes, (title, blocks) in zip(grid, networks, strict=False):
         style(axes)
         _staircase(axes, blocks, colour)
         axes.set_title(title, fontsize=8, loc="left")
-    for axes in grid[len(networks) :]:
-        axes.remove()
+    without_rest(panels, len(networks))
     for size in sizes:
         grid[0].bar([0], [0], color=colour[size], label=f"{size}x{size}")
     grid[0].legend(fontsize=7, ncols=len(sizes), loc="upper left", frameon=False)

@@ -187,7 +187,8 @@ def variables_figure(card: PopulationCard) -> Figure | None:
     names = _by_importance(names, card)[:MOST_VARIABLES]
     rows = math.ceil(len(names) / ACROSS)
     figure = Figure(figsize=(9.6, 2.3 * rows + 0.2), layout="constrained")
-    grid = np.atleast_1d(figure.subplots(rows, ACROSS, sharey=True)).ravel()
+    panels = figure.subplots(rows, ACROSS, sharey=True, squeeze=False)
+    grid = panels.ravel()
     table = _thinned(card.population.table)
     unit, factor = error_unit(card.population.label)
     for axes, name in zip(grid, names, strict=False):
@@ -196,8 +197,7 @@ def variables_figure(card: PopulationCard) -> Figure | None:
             _numeric(axes, table, name, factor, card.best[name])
         else:
             _categorical(axes, table, name, factor, card.choices[name])
-    for axes in grid[len(names) :]:
-        axes.remove()
+    without_rest(panels, len(names))
     for axes in grid[: len(names) : ACROSS]:
         axes.set_ylabel(unit)
     return figure

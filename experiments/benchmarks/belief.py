@@ -29,8 +29,9 @@ from experiments.benchmarks.landscapes import (
     hypervolume,
     open_problem,
 )
-from nas.samplers import ParameterDomain, SpaceDomain
+from experiments.benchmarks.samplers import domain
 from nas.samplers.known_cost.belief import believed_accuracies
+from nas.samplers.known_cost.improvement import nondominated
 
 SIZES = (24, 60, 150, 600, 2_000)
 NOISES = (0.0, 1.0)  # standard deviations of further noise, in percentage points
@@ -87,41 +88,27 @@ def compare(problem: Problem, size: int, noise: float, seeds: int) -> dict[str, 
 
 def choose(problem: Problem, size: int, noise: float, seed: int) -> dict[str, Any]:
     """Draw and score networks; return what the fronts of estimates and of beliefs are worth."""
-    rng = random.Random(seed)
     draws = np.random.default_rng(seed)
-    if problem.space is None:
-        domain: ParameterDomain | SpaceDomain = ParameterDomain(problem.distributions)
-    else:
-        domain = SpaceDomain(problem.space, problem.limits)
-    genotypes = list(dict.fromkeys(domain.draw_many(rng, size)))
-    params = [domain.to_parameters(genotype) for genotype in genotypes]
+    networks = domain(problem)
+    genotypes = list(dict.fromkeys(networks.draw_many(random.Random(seed), size)))
+    params = [networks.to_parameters(genotype) for genotype in genotypes]
     percent = 100 / problem.max_score
     costs = np.array([problem.cost(each) for each in params])
     truth = percent * np.array([problem.truth(each) for each in params])
     estimates = percent * np.array([problem.observed(each, seed) for each in params])
     estimates = np.minimum(estimates + noise * draws.standard_normal(len(estimates)), 100.0)
     started = time.perf_counter()
-    beliefs = 100 * believed_accuracies(domain.encode(genotypes), costs[:, None], estimates / 100)
+    beliefs = 100 * believed_accuracies(networks.encode(genotypes), costs[:, None], estimates / 100)
     seconds = time.perf_counter() - started
     worst = (float(truth.min()), 1.1 * float(costs.max()))
     full = hypervolume(list(zip(costs, truth, strict=True)), worst)
     found: dict[str, Any] = {"seconds": seconds}
     for choice, promised in zip(CHOICES, (estimates, beliefs), strict=True):
-        chosen = front(costs, promised)
+        chosen = nondominated(promised, costs[:, None])
         reached = hypervolume(list(zip(costs[chosen], truth[chosen], strict=True)), worst)
         best = int(np.argmax(promised))
         found[choice] = (reached / full, promised[best] - truth[best], truth[best])
     return found
-
-
-def front(costs: np.ndarray, values: np.ndarray) -> list[int]:
-    """Return the positions of the networks that no other one dominates."""
-    best, chosen = -np.inf, []
-    for i in np.lexsort([-values, costs]):
-        if values[i] > best:
-            best = values[i]
-            chosen.append(int(i))
-    return chosen
 
 
 def show(row: dict[str, Any]) -> None:

@@ -377,7 +377,7 @@ def test_latency_is_predicted_in_the_loop_and_measured_on_the_front(
     assert (measured["latency_n"] > 0).all()
     predicted = trials[trials["latency_source"] == "predicted"]
     assert (predicted["latency_n"] == 0).all()
-    expected = trials["accuracy"] - 0.07 * (trials["latency_ms"] / 1.0 - 1).abs()
+    expected = trials["score"] - 0.07 * (trials["latency_ms"] / 1.0 - 1).abs()
     assert (trials["reward"] - expected).abs().max() < 1e-9
     best = yaml.safe_load((tmp_path / "run2" / "best.yaml").read_text())
     top = trials.sort_values("reward", ascending=False).iloc[0]["number"]

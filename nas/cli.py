@@ -243,3 +243,19 @@ def progress_bar(console: Console, text: str) -> Iterator[Callable[[int, int], N
 
     with bar:
         yield step
+
+
+@contextmanager
+def examining(console: Console, device: str) -> Iterator[Callable[[int, int], None]]:
+    """Show the progress of examining a device; without a terminal, also that it has begun."""
+    begun = False
+    with progress_bar(console, f"examining {device}") as step:
+
+        def told(done: int, total: int) -> None:
+            nonlocal begun
+            if not (begun or console.is_terminal):
+                console.print(f"examining {device}", soft_wrap=True)
+            begun = True
+            step(done, total)
+
+        yield told

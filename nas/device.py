@@ -182,7 +182,7 @@ def fit(
     settings = measurement_settings(threads, batch, precision, not plain, interval)
     limits, opened_space = parse_limits(with_budget(budget, limit)), load_space(space)
     opened_device, console = open_device(device, settings), cli.error_console()
-    with cli.progress_bar(console, f"examining {device}") as step:
+    with cli.examining(console, device) as step:
         opened_device.prepare(step)
     kept = KeptLatencies(opened_device, space_digest(opened_space))
     with cli.progress_bar(console, "measuring networks") as step:
@@ -267,7 +267,7 @@ def examine(
         profile = _examined_elsewhere(device, settings, show=not json)
     else:
         opened = open_device(device, settings)
-        with cli.progress_bar(cli.error_console(), f"examining {device}") as step:
+        with cli.examining(cli.error_console(), device) as step:
             if isinstance(opened, LocalDevice):
                 opened.examine(step)
             else:
@@ -287,7 +287,7 @@ def _examined_elsewhere(address: str, settings: MeasurementSettings, show: bool)
     device = RemoteDevice(address, settings)
     if show:
         _print_runtimes(address, device.served())
-    with cli.progress_bar(cli.error_console(), f"examining {address}") as step:
+    with cli.examining(cli.error_console(), address) as step:
         device.prepare(step)
     runtime = device.profile.conditions.device
     if show:

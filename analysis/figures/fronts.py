@@ -19,6 +19,7 @@ from analysis.figures.style import (
     legend,
     legible,
     limit_lines,
+    name_vertical,
     single,
     style,
 )
@@ -47,7 +48,7 @@ def _scales(axes: Axes, comparison: Comparison, plane: tuple[str, str]) -> tuple
     x_label, x_factor = objective_unit(plane[0], plane[0] in shares)
     y_label, y_factor = objective_unit(plane[1], plane[1] in shares)
     axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
+    name_vertical(axes, y_label)
     return x_factor, y_factor
 
 
@@ -190,7 +191,7 @@ def baselines_figure(populations: Sequence[Population], published: pd.DataFrame)
             table["madds"] / 1e6, factor * table[first], s=9, lw=0, color=colour, alpha=0.6,
             label=entry(name),
         )  # fmt: skip
-    own.set_ylabel(label)
+    name_vertical(own, label)
     own.set_title("these networks, on their own data", fontsize=10, loc="left")
     legend(own)
     others.scatter(published["madds"] / 1e6, published["top1"], s=18, color=REFERENCE)

@@ -11,7 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from analysis.figures.style import FRONT, TRIAL, legend, style, without_rest
+from analysis.figures.style import (
+    FRONT,
+    TRIAL,
+    legend,
+    name_vertical,
+    style,
+    without_rest,
+)
 from analysis.read.architectures import BlockView
 from analysis.statistics.kernel_use import KernelUse, MeanContrast
 
@@ -82,7 +89,7 @@ def _means(axes: Axes, contrasts: Sequence[MeanContrast], use: KernelUse, label:
     axes.plot(places, others, "s--", ms=4, color=TRIAL, label="others")
     axes.set_xticks(places, [f"{stage + 1}" for stage in use.stages])
     axes.set_xlabel("stage")
-    axes.set_ylabel(label)
+    name_vertical(axes, label)
 
 
 def kernel_colours(sizes: Sequence[int]) -> dict[int, Any]:

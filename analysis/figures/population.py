@@ -45,6 +45,8 @@ MOST_STEPS = 2_000
 """Number of steps of a distribution that are drawn at most."""
 MOST_VARIABLES = 15
 """Number of design variables that are drawn at most."""
+MOST_TICKS = 5
+"""Number of intervals that an axis of importance is divided into at most."""
 MOST_VALUES = 8
 """Number of values of a categorical variable that are drawn at most."""
 LEAST_R2 = 0.1
@@ -282,6 +284,7 @@ def importance_figure(card: PopulationCard) -> Figure | None:
     for axes in (left, right):
         style(axes)
         axes.grid(visible=False, axis="y")
+        axes.xaxis.set_major_locator(MaxNLocator(MOST_TICKS))
     return figure
 
 

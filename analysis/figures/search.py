@@ -9,7 +9,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import FRONT, REFERENCE, TRIAL, legend, legible, limit_lines, single
+from analysis.figures.style import (
+    FRONT,
+    REFERENCE,
+    TRIAL,
+    legend,
+    legible,
+    limit_lines,
+    name_vertical,
+    single,
+)
 from analysis.read.limits import Bound
 from analysis.statistics.fronts import Front
 from analysis.units import score_unit
@@ -58,7 +67,7 @@ def front_figure(
             _annotate(axes, str(name), place, (6, -10), REFERENCE)
     limit_lines(axes, limits.get("latency_ms"))
     axes.set_xlabel("median latency per image (ms)")
-    axes.set_ylabel(unit)
+    name_vertical(axes, unit)
     axes.margins(x=0.12)
     legend(axes)
     return figure
@@ -81,7 +90,7 @@ def history_figure(trials: pd.DataFrame, label: str, is_share: bool) -> Figure:
         ordered["number"], best, where="post", color=FRONT, linewidth=1.3, label="best so far"
     )
     axes.set_xlabel("trial")
-    axes.set_ylabel(unit)
+    name_vertical(axes, unit)
     legend(axes)
     return figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -23,6 +24,8 @@ GRID = "#d9dee3"
 LIMIT = "#6b5b95"
 PALETTE = ("#1b6ca8", "#d1495b", "#c98a1b", "#3a7d44", "#7a5195", "#4d4d4d")
 Place = Literal["best", "upper right", "lower right", "lower left"]
+CHARACTER = 0.075
+"""Width of a character of an axis's name, in inches."""
 DPI = 120
 """Resolution of PNG files, in dots per inch."""
 _METADATA: dict[str, dict[str, str | None]] = {"svg": {"Date": None}}
@@ -43,6 +46,12 @@ def style(axes: Axes) -> None:
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def name_vertical(axes: Axes, text: str) -> None:
+    """Name the vertical axis, on several lines if the panel is too low for one."""
+    inches = axes.bbox.height / axes.figure.dpi
+    axes.set_ylabel(textwrap.fill(text, max(12, round(inches / CHARACTER))))
 
 
 def limit_lines(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.read.runs import CLIFF, DEPTHWISE, OBJECTIVES, Run, within_limits
-from analysis.schema import RAW_SCORE
+from analysis.schema import BUILT_IN_DATA, RAW_SCORE
 from analysis.statistics.fronts import Front
 from analysis.statistics.indicators import knee
 from analysis.statistics.population_card import PopulationCard
@@ -31,7 +31,7 @@ def summary(run: Run, front: Front) -> list[str]:
     Returns:
         Paragraphs of text.
     """
-    paragraphs = [_scope(run)]
+    paragraphs = [" ".join([_scope(run), *easy_data(run.config["data"])])]
     if len(front.rows):
         paragraphs += [front_sentence(run, front), *_smoothing(run, front)]
         paragraphs += [*_speedups(run, front), *_retrained(run)]
@@ -45,6 +45,16 @@ def summary(run: Run, front: Front) -> list[str]:
             f"{failed} of {number_of(len(run.trials), 'trial')} ended without a result; see below."
         )
     return paragraphs
+
+
+def easy_data(data: str) -> list[str]:
+    """Return what to know of images that come with mixnas; nothing for those of the user."""
+    if data not in BUILT_IN_DATA:
+        return []
+    return [
+        f"Most networks are equally good on {data}, which is easy. Next, search on images of your "
+        "own: --data FOLDER, with one subfolder for each class."
+    ]
 
 
 def _scope(run: Run) -> str:

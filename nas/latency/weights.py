@@ -92,7 +92,10 @@ class _Drawing:
         """Return the next numbers of the pool, starting over at its end."""
         size = math.prod(shape)
         end = self.start + size
-        numbers = np.take(self.pool, range(self.start, end), mode="wrap")
+        if end <= _POOL:
+            numbers = self.pool[self.start : end]
+        else:
+            numbers = np.resize(np.roll(self.pool, -self.start), size)
         self.start = end % _POOL
         return numbers.reshape(shape)
 

@@ -85,7 +85,7 @@ def measure(
     failures: list[str] = []
     for place, opened in enumerate(devices):
         form, precision_place = divmod(place, len(precisions))
-        with cli.progress_bar(console, f"examining {device}") as step:
+        with cli.examining(console, device) as step:
             opened.prepare(step)
         for index, network in enumerate(opened_networks):
             try:

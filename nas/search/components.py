@@ -131,7 +131,7 @@ class SearchComponents:
         Raises:
             MixnasError: If a predictor is required, but none matches.
         """
-        with cli.progress_bar(console, f"examining {each.name}") as step:
+        with cli.examining(console, each.name) as step:
             each.device.prepare(step)
         if config.latency == "measured":
             return None

@@ -179,7 +179,8 @@ class Search:
         queue = TrialQueue(self.runner, self.tables, monitor, lambda: self._interrupted)
         path = self.tables.directory.path
         with monitor.progress:
-            monitor.say("measuring")
+            if self.runner.left:
+                monitor.say("measuring")
             executor = open_executor(self.config, self.estimator, self.placements, path)
             with executor:
                 if self.resumed:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from rich.console import Console
 
+from analysis.schema import RAW_SCORE
 from analysis.units import score_text
 from nas import cli
 from nas.accuracy import Estimate
@@ -45,9 +46,11 @@ class SearchMonitor:
         self.progress = cli.new_progress(self.console)
         self._done_before = self.study.completed()
         table = self.study.table()
-        done = table[table["state"] == "complete"].dropna(subset=["latency_ms", "score"])
-        self._add_to_front(done[["latency_ms", "score"]].to_numpy(float))
-        self._begun = self._last_line = self.clock()
+        # Later trials are added by their estimates, too.
+        columns = ["latency_ms", RAW_SCORE]
+        done = table[table["state"] == "complete"].dropna(subset=columns)
+        self._add_to_front(done[columns].to_numpy(float))
+        self._begun, self._last_line = self.clock(), -math.inf
         self._bar = self.progress.add_task(
             "measuring", total=self.trials, completed=self._done_before
         )

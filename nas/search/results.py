@@ -15,6 +15,7 @@ from analysis.printable import fit
 from analysis.read.devices import table_on
 from analysis.read.runs import plain
 from analysis.report.networks import data_words
+from analysis.report.text import easy_data
 from analysis.schema import RAW_SCORE
 from analysis.statistics.fronts import Front
 from analysis.statistics.retraining import (
@@ -25,7 +26,6 @@ from analysis.statistics.retraining import (
 )
 from analysis.units import differ, score_text
 from nas import cli
-from nas.defaults import DATA_SETS
 from nas.latency.runtimes import FAMILIES
 from nas.search.config import SearchConfig
 from nas.search.devices.results import DeviceResults
@@ -128,11 +128,8 @@ class Results:
         cli.print_text(f"best:   {self.path / 'best.yaml'}")
         for name, command in self.commands.items():
             cli.print_text(f"{name + ':':<8}{command}")
-        if data in DATA_SETS:
-            cli.print_text(
-                f"Most networks are equally good on {data}, which is easy. Next, search on images "
-                "of your own: --data FOLDER, with one subfolder for each class."
-            )
+        for sentence in easy_data(data):
+            cli.print_text(sentence)
 
     def _print_front(self, front: Front, references: pd.DataFrame, data: str, device: str) -> None:
         rows = [("front", row) for row in records(_members(front)[RESULT_COLUMNS])]

@@ -110,7 +110,7 @@ class Session:
         if self.device is None or training.model.spec is None:
             return None
         try:
-            with cli.progress_bar(self.console, f"examining {self.device.name}") as step:
+            with cli.examining(self.console, self.device.name) as step:
                 self.device.prepare(step)
             return measure_quietly(self.device, training.model.spec).to_dict()
         except MixnasError as error:

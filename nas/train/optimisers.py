@@ -233,8 +233,7 @@ def _optimiser_class(recipe: Recipe, device: str) -> tuple[Any, dict[str, Any]]:
     if recipe.optimiser == "rmsprop":
         return TensorFlowRMSprop, {**rate, "alpha": 0.9, "momentum": recipe.momentum, "eps": 1e-3}
     if recipe.optimiser == "adamw":
-        # On the CPU the fused kernel rounds differently, and earlier runs would not resume.
-        return torch.optim.AdamW, {**rate, "fused": True} if device == "cuda" else rate
+        return torch.optim.AdamW, {**rate, "fused": device in FUSED}
     if recipe.optimiser == "ranger":
         return Ranger, {
             **rate,

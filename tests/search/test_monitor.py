@@ -105,16 +105,12 @@ def test_a_bar_on_a_terminal_counts_the_trials(bench, monitor_of):
 
 def test_long_phases_are_told_of_where_there_is_no_terminal(bench, monitor_of):
     search = bench(wanted=2)
-    monitor = monitor_of(search)
-    now = monitor._last_line
-    monitor.clock = lambda: now
-    monitor.say("measuring")
-    assert monitor.console.file.getvalue() == ""
-    now += 30
+    now = [5.0]
+    monitor = monitor_of(search, clock=lambda: now[0])
     monitor.say("measuring [1]")
-    now += 29
+    now[0] += 29
     monitor.say("measuring the front")
     assert monitor.console.file.getvalue() == "[0/2] measuring [1]\n"
-    now += 1
+    now[0] += 1
     monitor.say("measuring the front")
     assert monitor.console.file.getvalue().splitlines()[1:] == ["[0/2] measuring the front"]

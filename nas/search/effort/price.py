@@ -10,6 +10,7 @@ import random
 import statistics
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +21,8 @@ from nas.accuracy.short import ShortTraining
 from nas.accuracy.supernet import Supernet
 from nas.accuracy.supernet.training import keep_kernels
 from nas.executors.base import Resources
+from nas.latency.device import LocalDevice
+from nas.latency.profile import load_profile
 from nas.search.components import SearchComponents
 from nas.search.config import RETRAINING_SEEDS, SearchConfig
 from nas.space.sampling import sample_many
@@ -32,6 +35,7 @@ DRAWN = 3  # networks whose first steps are timed
 FURTHER = 3  # steps of a network that are timed after its first one; the fastest one counts
 SOON_OVER = 20_000  # images; a search that sees fewer is not worth a price
 MEASURING_SECONDS = 4.0  # the latency of a network: its forms in turns, then the fastest
+EXAMINING_SECONDS = 35.0  # a device that has no profile yet
 JUDGING_SHARE = 1 / 3  # of the arithmetic of a training step: the forward pass
 
 
@@ -75,12 +79,14 @@ def expected_phases(components: SearchComponents, config: SearchConfig) -> list[
     if isinstance(estimator, Supernet) and work.supernet:
         seconds = first_steps(estimator, drawn) / estimator.recipe.batch_size
         phases.append(PricedPhase("supernet", work.supernet * seconds))
-    scoring = work.scored * further_steps(estimator, middle, workers.threads) / workers.workers
+    if work.examined:
+        phases.append(PricedPhase("device", work.examined * EXAMINING_SECONDS))
+    scoring = work.scored * further_steps(estimator, middle, workers) / workers.workers
     measuring = work.networks * work.measured * MEASURING_SECONDS
     phases.append(PricedPhase(number_of(work.networks, "network"), scoring + measuring))
     if components.retraining is not None:
         short = components.retraining.short
-        seconds = further_steps(short, middle, workers.threads) / workers.workers
+        seconds = further_steps(short, middle, workers) / workers.workers
         phases.append(PricedPhase("retraining", work.retrained * seconds))
     return phases
 
@@ -94,6 +100,7 @@ class Work:
         networks: Number of networks that are judged.
         scored: Images that are trained on for that, over all networks; those that are only looked
             at count for `JUDGING_SHARE`.
+        examined: Number of devices that are examined first.
         measured: Number of devices on which a network is measured.
         retrained: Images that the retraining sees, over all networks and seeds.
     """
@@ -101,6 +108,7 @@ class Work:
     supernet: float
     networks: int
     scored: float
+    examined: int
     measured: int
     retrained: int
 
@@ -133,6 +141,10 @@ def _work(
         supernet=supernet,
         networks=networks,
         scored=scored,
+        examined=sum(
+            isinstance(each.device, LocalDevice) and load_profile(each.device.conditions) is None
+            for each in components.devices
+        ),
         measured=0 if config.latency == "predicted" else len(config.devices),
         retrained=0 if again is None else retrained * RETRAINING_SEEDS * seen(again.short),
     )
@@ -172,26 +184,39 @@ def first_steps(estimator: Supernet | ShortTraining, networks: Sequence[NetworkS
     return statistics.median(times[1:])
 
 
-def further_steps(estimator: Supernet | ShortTraining, network: NetworkSpec, threads: int) -> float:
+def further_steps(
+    estimator: Supernet | ShortTraining, network: NetworkSpec, workers: Resources
+) -> float:
     """Train a network for some steps; return how long it takes for an image, in seconds.
+
+    On a CPU as many copies of the network are trained at once as there are workers, since cores
+    share caches and memory, and often more.
 
     Args:
         estimator: How and where to train.
         network: The network.
-        threads: Threads of the worker processes, which the training uses.
+        workers: Worker processes whose training takes as long.
 
     Raises:
         MixnasError: If the network cannot be trained at the estimator's resolution.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        steps = _steps(estimator, network)
-        next(steps)
+
+    def fastest_step(steps: Iterator[float]) -> float:
         ends = [time.perf_counter(), *(next(steps) for _ in range(FURTHER))]
+        return min(map(float.__sub__, ends[1:], ends))
+
+    copies = workers.workers if estimator.placement.kind == "cpu" else 1
+    before = torch.get_num_threads()
+    torch.set_num_threads(workers.threads)
+    try:
+        trainings = [_steps(estimator, network) for _ in range(copies)]
+        for steps in trainings:  # one after the other, since building draws random numbers
+            next(steps)
+        with ThreadPoolExecutor(copies) as pool:
+            seconds = statistics.mean(pool.map(fastest_step, trainings))
     finally:
         torch.set_num_threads(before)
-    return min(map(float.__sub__, ends[1:], ends)) / estimator.recipe.batch_size
+    return seconds / estimator.recipe.batch_size
 
 
 def _steps(estimator: Supernet | ShortTraining, network: NetworkSpec) -> Iterator[float]:

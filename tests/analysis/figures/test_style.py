@@ -10,6 +10,7 @@ from analysis.figures.style import (
     legend,
     legible,
     limit_lines,
+    name_vertical,
     save,
     save_all,
     single,
@@ -109,3 +110,14 @@ def test_the_lowest_panel_of_each_column_is_numbered():
     single = Figure().subplots(1, 1, squeeze=False)
     without_rest(single, 1)
     assert single.ravel()[0].get_figure() is not None
+
+
+def test_a_name_too_long_for_a_low_panel_takes_two_lines():
+    name = "accuracy with shared weights at 36 px (%)"
+    _, low = single(height=3.2)
+    name_vertical(low, name)
+    assert low.get_ylabel().replace("\n", " ") == name
+    assert low.get_ylabel().count("\n") == 1
+    _, high = single(height=4.4)
+    name_vertical(high, name)
+    assert high.get_ylabel() == name

@@ -75,6 +75,14 @@ def test_predicted_latencies_are_not_called_measured():
     assert "measured" not in words
 
 
+def test_images_on_which_networks_are_alike_are_called_easy():
+    found = run([0.5, 0.6], [3, 4])
+    assert "easy" not in said(found)
+    words = said(replace(found, config={**found.config, "data": "digits"}))
+    assert "Most networks are equally good on digits, which is easy." in words
+    assert "--data FOLDER" in words
+
+
 def test_what_scores_are_is_told_if_they_are_not_as_estimated():
     words = said(run([0.5, 0.6, 0.65], [3, 4, 5], raw_score=[0.5, 0.9, 0.7]))
     assert "from trial_0 (50.0% at 3.00 ms) to trial_2 (65.0% at 5.00 ms)" in words

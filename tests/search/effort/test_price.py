@@ -5,6 +5,8 @@ import random
 import pytest
 import torch
 
+from nas.executors.base import Resources
+from nas.latency.profile import DeviceProfile
 from nas.limits import parse_limit
 from nas.search.components import open_components
 from nas.search.config import SearchConfig
@@ -36,9 +38,9 @@ def phases(monkeypatch, tmp_path):
         timed.extend(networks)
         return 1.0
 
-    def further(estimator, network, threads):
+    def further(estimator, network, workers):
         timed.append(network)
-        assert threads == 1
+        assert (workers.workers, workers.threads) == (2, 1)
         return 1 / 640
 
     monkeypatch.setattr(price, "first_steps", first)
@@ -77,6 +79,17 @@ def test_what_is_not_done_has_no_price(phases):
     assert networks.seconds == pytest.approx(trained + 2 * 10 * price.MEASURING_SECONDS)
 
 
+def test_a_device_is_examined_if_nothing_is_known_of_it(phases):
+    names = [phase.name for phase in phases(device="onnxruntime:cpu")]
+    assert names == ["supernet", "device", "10 networks", "retraining"]
+    (device,) = open_components(
+        dataclasses.replace(CONFIG, device="onnxruntime:cpu"), load_space("mixnet")
+    ).devices
+    DeviceProfile(device.device.conditions, 1.0, ()).save()
+    names = [phase.name for phase in phases(device="onnxruntime:cpu")]
+    assert names == ["supernet", "10 networks", "retraining"]
+
+
 def test_a_search_that_is_soon_over_is_not_timed(phases):
     assert phases(estimator="short:images=640", confirm=0) == []
     assert phases(estimator="zero-cost:params") == []
@@ -93,7 +106,8 @@ def test_steps_are_timed_where_they_are_taken():
     ]
     before = torch.get_num_threads()
     first = price.first_steps(small, drawn) / small.recipe.batch_size
-    assert 0 < price.further_steps(small, drawn[0], 1) < first
+    assert 0 < price.further_steps(small, drawn[0], Resources(1)) < first
+    assert price.further_steps(small, drawn[0], Resources(2)) > 0
     assert torch.get_num_threads() == before
 
 

@@ -73,22 +73,31 @@ def test_a_package_that_is_needed_later_is_looked_for():
     assert (extra_of("nncf"), extra_of("no_such_package")) == ("int8", None)
 
 
-@pytest.mark.parametrize("given", [None, "ACTIVE"])
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+
+
+def waiting():
+    return tuple(os.environ.get(name) for name in WAITING)
+
+
+@pytest.mark.parametrize("given", [(None, None), ("ACTIVE", None), (None, "5")])
 def test_a_runtime_waits_as_in_an_application(monkeypatch, given):
-    for name in ("OMP_WAIT_POLICY", "MIXNAS_WAIT_POLICY"):
-        monkeypatch.delenv(name, raising=False)
-    if given:
-        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    monkeypatch.delenv("MIXNAS_WAIT_POLICY", raising=False)
+    for name, value in zip(WAITING, given, strict=True):
+        monkeypatch.setenv(name, value or "")
+        if value is None:
+            monkeypatch.delenv(name)
     set_library_defaults()
-    ours = os.environ["OMP_WAIT_POLICY"]
+    ours = waiting()
+    assert ours == (given if any(given) else ("PASSIVE", "1000"))
     with waiting_as_usual():
-        assert os.environ.get("OMP_WAIT_POLICY") == given
-    assert os.environ["OMP_WAIT_POLICY"] == ours == (given or "PASSIVE")
-    with monkeypatch.context() as child:  # which inherits both
+        assert waiting() == given
+    assert waiting() == ours
+    with monkeypatch.context() as child:  # which inherits them
         child.setattr(os, "environ", dict(os.environ))
         set_library_defaults()
         with waiting_as_usual():
-            assert os.environ.get("OMP_WAIT_POLICY") == given
+            assert waiting() == given
 
 
 @pytest.fixture
@@ -221,15 +230,6 @@ def test_a_command_of_ours_that_is_broken_says_so_in_full():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 1
     assert "Traceback" in result.stderr
-
-
-@pytest.mark.parametrize(("given", "found"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
-def test_threads_sleep_unless_the_user_wants_them_to_spin(monkeypatch, given, found):
-    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
-    if given is None:
-        monkeypatch.delenv("OMP_WAIT_POLICY")
-    set_library_defaults()
-    assert os.environ["OMP_WAIT_POLICY"] == found
 
 
 def test_no_command_leaves_telemetry_of_onnxruntime(tmp_path):

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from nas.errors import OutOfRangeError
 from nas.latency import Device, Latency, measure_quietly
 from nas.latency.prediction.predictor import Predictor
+from nas.latency.protocol import Effort
 from nas.limits import Limit
 from nas.spec import NetworkSpec
 from nas.study import SearchStudy
 from nas.study.latencies import facts_about
 
 ATTEMPTS = 2  # at measuring a latency while the machine is noisy
+EFFORT = Effort(seconds=1.2)
+"""What a latency in the loop is worth: networks differ by far more than it is uncertain by."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class SearchDevice:
                 return self.predictor.predict(spec, self.device.form_choice())
             except OutOfRangeError:  # the table's latency_source tells
                 pass
-        return measure_quietly(self.device, spec, ATTEMPTS)
+        return measure_quietly(self.device, spec, ATTEMPTS, EFFORT)
 
     def broken(self, latency: Latency) -> Limit | None:
         """Return the first limit that a latency surely breaks; None if it may keep all of them."""

@@ -26,7 +26,7 @@ class Preset:
 QUICK = Preset(
     "--quick",
     {
-        "estimator": "supernet:images=100000,most_epochs=20",
+        "estimator": "supernet:images=100000,most_epochs=16",
         "references": ["mixnet_s", "mobilenet_v2"],
         "trials": 16,
         "confirm": 1,

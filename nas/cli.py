@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from threading import Timer
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -30,6 +31,7 @@ from nas.imports import missing_package, own_packages_first, set_library_default
 from nas.progress import ProgressLines
 from nas.units import LARGEST_BATCH, MOST_THREADS
 
+SOON = 2.0  # seconds
 JSON_HELP = "Print JSON instead of a table."
 # What moves the cursor, rewrites what was printed, reorders text or cannot be encoded. Line breaks
 # and tabs stay.
@@ -247,15 +249,17 @@ def progress_bar(console: Console, text: str) -> Iterator[Callable[[int, int], N
 
 @contextmanager
 def examining(console: Console, device: str) -> Iterator[Callable[[int, int], None]]:
-    """Show the progress of examining a device; without a terminal, also that it has begun."""
-    begun = False
-    with progress_bar(console, f"examining {device}") as step:
+    """Show the progress of examining a device, which is soon done if the device is known.
 
-        def told(done: int, total: int) -> None:
-            nonlocal begun
-            if not (begun or console.is_terminal):
-                console.print(f"examining {device}", soft_wrap=True)
-            begun = True
-            step(done, total)
-
-        yield told
+    Without a terminal, a line says what is going on if it takes longer than `SOON` seconds.
+    """
+    text = f"examining {device}"
+    announcement = Timer(SOON, lambda: console.print(text, soft_wrap=True))
+    announcement.daemon = True
+    if not console.is_terminal:
+        announcement.start()
+    try:
+        with progress_bar(console, text) as step:
+            yield step
+    finally:
+        announcement.cancel()

@@ -45,9 +45,9 @@ def own_packages_first() -> None:
 def set_library_defaults() -> None:
     """Set what libraries read from the environment when loaded, unless the user has set it.
 
-    Threads of OpenMP soon sleep while they wait for work. They would spin, and keep the processor
-    from whoever has work to do: beside other processes, a training on several threads takes many
-    times as long. No library sends telemetry (see `without_telemetry`).
+    Threads of OpenMP soon sleep while they wait for work. Otherwise they would spin, and keep the
+    processor from whoever has work to do: beside other processes, a training on several threads
+    takes many times as long. No library sends telemetry (see `without_telemetry`).
 
     Every process of ours calls this before it imports such a library; its child processes inherit
     the variables.

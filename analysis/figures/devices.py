@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.style import FRONT, legend, limit_lines, single
+from analysis.figures.style import FRONT, legend, limit_lines, name_vertical, single
 from analysis.read.limits import Bound
 from analysis.schema import on_device
 from analysis.units import score_unit
@@ -52,6 +52,6 @@ def devices_figure(
     limit_lines(axes, limits[0])
     limit_lines(axes, limits[1], way="y")
     axes.set_xlabel(f"latency on {devices[0]} (ms)")
-    axes.set_ylabel(f"latency on {devices[1]} (ms)")
+    name_vertical(axes, f"latency on {devices[1]} (ms)")
     legend(axes)
     return figure

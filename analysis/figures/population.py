@@ -25,6 +25,7 @@ from analysis.figures.style import (
     colours,
     entry,
     legend,
+    name_vertical,
     single,
     style,
     without_rest,
@@ -45,7 +46,7 @@ MOST_STEPS = 2_000
 """Number of steps of a distribution that are drawn at most."""
 MOST_VARIABLES = 15
 """Number of design variables that are drawn at most."""
-MOST_TICKS = 5
+INTERVALS = 5
 """Number of intervals that an axis of importance is divided into at most."""
 MOST_VALUES = 8
 """Number of values of a categorical variable that are drawn at most."""
@@ -173,7 +174,7 @@ def efficiency_figure(cards: Sequence[PopulationCard]) -> Figure:
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("number m of networks sampled at random")
-    axes.set_ylabel(f"{unit} of the best network")
+    name_vertical(axes, f"{unit} of the best network")
     legend(axes, "upper right" if factor > 0 else "lower right")
     return figure
 
@@ -201,7 +202,7 @@ def variables_figure(card: PopulationCard) -> Figure | None:
             _categorical(axes, table, name, factor, card.choices[name])
     without_rest(panels, len(names))
     for axes in grid[: len(names) : ACROSS]:
-        axes.set_ylabel(unit)
+        name_vertical(axes, unit)
     return figure
 
 
@@ -284,7 +285,7 @@ def importance_figure(card: PopulationCard) -> Figure | None:
     for axes in (left, right):
         style(axes)
         axes.grid(visible=False, axis="y")
-        axes.xaxis.set_major_locator(MaxNLocator(MOST_TICKS))
+        axes.xaxis.set_major_locator(MaxNLocator(INTERVALS))
     return figure
 
 

@@ -51,7 +51,7 @@ def style(axes: Axes) -> None:
 def name_vertical(axes: Axes, text: str) -> None:
     """Name the vertical axis, on several lines if the panel is too low for one."""
     inches = axes.bbox.height / axes.figure.dpi
-    axes.set_ylabel(textwrap.fill(text, max(12, round(inches / CHARACTER))))
+    axes.set_ylabel(textwrap.fill(text, max(12, round(inches / CHARACTER)), break_long_words=False))
 
 
 def limit_lines(

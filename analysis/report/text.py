@@ -48,7 +48,7 @@ def summary(run: Run, front: Front) -> list[str]:
 
 
 def easy_data(data: str) -> list[str]:
-    """Return what to know of images that come with mixnas; nothing for those of the user."""
+    """Return a remark on data sets that come with mixnas; none on the user's own."""
     if data not in BUILT_IN_DATA:
         return []
     return [

@@ -186,8 +186,8 @@ class LocalDevice:
     def prepare(self, step: Step | None = None) -> None:
         """Load the device's profile, or create it.
 
-        Creating a profile takes a minute or two, once for each set of conditions. It begins with a
-        check of what the runtime computes (see `nas.latency.parity`).
+        Creating a profile takes half a minute or more, once for each set of conditions. It begins
+        with a check of what the runtime computes (see `nas.latency.parity`).
 
         Raises:
             MixnasError: If the runtime's outputs are not those that networks define.

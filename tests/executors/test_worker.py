@@ -22,6 +22,9 @@ def judge(monkeypatch):
     """Give a worker tasks, and answer every stage but the last; returns the stages."""
     monkeypatch.setattr("gc.freeze", lambda: None)  # of this process, which goes on
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "MIXNAS_WAIT_POLICY"):  # the worker sets them
+        monkeypatch.setenv(name, "to be restored")
+        monkeypatch.delenv(name)
 
     def call(estimator, *tasks, further=True):
         ours, theirs = multiprocessing.Pipe()
@@ -123,8 +126,6 @@ def test_an_estimator_that_cannot_be_loaded_says_why_for_every_task(judge):
         assert stage.result.reason.startswith("the estimator cannot be loaded: UnpicklingError")
 
 
-def test_the_threads_of_a_worker_sleep_while_they_wait(judge, monkeypatch):
-    monkeypatch.setenv("OMP_WAIT_POLICY", "to be restored")
-    monkeypatch.delenv("OMP_WAIT_POLICY")
+def test_the_threads_of_a_worker_sleep_while_they_wait(judge):
     judge(Instant(), Task(SPEC, 0))
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"

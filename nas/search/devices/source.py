@@ -16,7 +16,8 @@ from nas.study.latencies import facts_about
 
 ATTEMPTS = 2  # at measuring a latency while the machine is noisy
 EFFORT = Effort(seconds=1.2)
-"""What a latency in the loop is worth: networks differ by far more than it is uncertain by."""
+"""Effort of measuring a trial, since networks differ by far more than such a latency is uncertain
+by. References, of which there are few, are measured for as long as `nas.measure` does."""
 
 
 @dataclass(frozen=True)

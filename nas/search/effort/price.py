@@ -32,7 +32,8 @@ from nas.train.placement import open_placement, to_host
 from nas.units import number_of
 
 DRAWN = 3  # networks whose first steps are timed
-FURTHER = 3  # steps of a network that are timed after its first one; the fastest one counts
+FURTHER = 3  # steps of a network that are timed after its first one; their median counts
+MOST_COPIES = 4  # networks that are trained side by side
 SOON_OVER = 20_000  # images; a search that sees fewer is not worth a price
 MEASURING_SECONDS = 4.0  # the latency of a network: its forms in turns, then the fastest
 EXAMINING_SECONDS = 35.0  # a device that has no profile yet
@@ -189,23 +190,24 @@ def further_steps(
 ) -> float:
     """Train a network for some steps; return how long it takes for an image, in seconds.
 
-    On a CPU as many copies of the network are trained at once as there are workers, since cores
-    share caches and memory, and often more.
+    On a CPU, copies of the network are trained side by side, one for each worker but `MOST_COPIES`
+    at most, since cores share caches and memory, and often more. They run in threads of this
+    process, which stand for the workers' processes only roughly.
 
     Args:
         estimator: How and where to train.
         network: The network.
-        workers: Worker processes whose training takes as long.
+        workers: How many worker processes train at once, and with how many threads.
 
     Raises:
         MixnasError: If the network cannot be trained at the estimator's resolution.
     """
 
-    def fastest_step(steps: Iterator[float]) -> float:
+    def usual_step(steps: Iterator[float]) -> float:
         ends = [time.perf_counter(), *(next(steps) for _ in range(FURTHER))]
-        return min(map(float.__sub__, ends[1:], ends))
+        return statistics.median(map(float.__sub__, ends[1:], ends))
 
-    copies = workers.workers if estimator.placement.kind == "cpu" else 1
+    copies = min(workers.workers, MOST_COPIES) if estimator.placement.kind == "cpu" else 1
     before = torch.get_num_threads()
     torch.set_num_threads(workers.threads)
     try:
@@ -213,7 +215,7 @@ def further_steps(
         for steps in trainings:  # one after the other, since building draws random numbers
             next(steps)
         with ThreadPoolExecutor(copies) as pool:
-            seconds = statistics.mean(pool.map(fastest_step, trainings))
+            seconds = statistics.mean(pool.map(usual_step, trainings))
     finally:
         torch.set_num_threads(before)
     return seconds / estimator.recipe.batch_size

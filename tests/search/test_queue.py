@@ -42,6 +42,7 @@ def test_an_executor_drains_a_search(bench, queue_of, monkeypatch):
     assert list(table["state"]) == ["complete"] * 5
     assert [row["name"] for row in search.references.rows] == ["mixnet_s"]
     said = queue.monitor.console.file.getvalue().splitlines()
+    assert said.pop(0) == "[0/5] measuring"
     assert len(said) == 5
     assert said[-1].startswith("[5/5] trial ")
 

@@ -31,7 +31,7 @@ def summary(run: Run, front: Front) -> list[str]:
     Returns:
         Paragraphs of text.
     """
-    paragraphs = [" ".join([_scope(run), *easy_data(run.config["data"])])]
+    paragraphs = [" ".join(filter(None, [_scope(run), easy_data(run.config["data"])]))]
     if len(front.rows):
         paragraphs += [front_sentence(run, front), *_smoothing(run, front)]
         paragraphs += [*_speedups(run, front), *_retrained(run)]
@@ -47,14 +47,14 @@ def summary(run: Run, front: Front) -> list[str]:
     return paragraphs
 
 
-def easy_data(data: str) -> list[str]:
-    """Return a remark on data sets that come with mixnas; none on the user's own."""
+def easy_data(data: str) -> str:
+    """Return a remark on a data set that comes with mixnas; empty for the user's own."""
     if data not in BUILT_IN_DATA:
-        return []
-    return [
+        return ""
+    return (
         f"Most networks are equally good on {data}, which is easy. Next, search on images of your "
         "own: --data FOLDER, with one subfolder for each class."
-    ]
+    )
 
 
 def _scope(run: Run) -> str:

@@ -128,8 +128,8 @@ class Results:
         cli.print_text(f"best:   {self.path / 'best.yaml'}")
         for name, command in self.commands.items():
             cli.print_text(f"{name + ':':<8}{command}")
-        for sentence in easy_data(data):
-            cli.print_text(sentence)
+        if remark := easy_data(data):
+            cli.print_text(remark)
 
     def _print_front(self, front: Front, references: pd.DataFrame, data: str, device: str) -> None:
         rows = [("front", row) for row in records(_members(front)[RESULT_COLUMNS])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import shlex
+import subprocess
 import sys
 from datetime import UTC, datetime
 from importlib import metadata
@@ -33,6 +34,15 @@ def conditions(*packages: str) -> dict[str, Any]:
 
 def _without_folders(word: str) -> str:
     return Path(word).name if word.startswith("/") else word
+
+
+def run(module: str, *words: object) -> None:
+    """Run a command of the package, and show what it prints.
+
+    Raises:
+        subprocess.CalledProcessError: If it fails.
+    """
+    subprocess.run([sys.executable, "-m", module, *map(str, words)], check=True)
 
 
 def recorded(name: str) -> dict[str, Any]:

@@ -15,15 +15,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from experiments.benchmarks.common import record
+from experiments.benchmarks.common import record, run
 
 OWN = 2  # classes of one's own
 SIDE = 32  # pixels
@@ -124,11 +122,6 @@ def searched(
             str(name): [round(float(value), 4) for value in values] for name, values in table
         },
     }
-
-
-def run(module: str, *words: object) -> None:
-    """Run a command of the package, and show what it prints."""
-    subprocess.run([sys.executable, "-m", module, *map(str, words)], check=True)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,6 @@ the other one's winner. It also shows the share of each kernel size in the netwo
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +23,7 @@ import pandas as pd
 
 from analysis.figures.style import PALETTE, legend, save, style
 from analysis.read.architectures import parse_architecture
-from experiments.benchmarks.common import RESULTS, record
+from experiments.benchmarks.common import RESULTS, record, run
 from nas.latency import LocalDevice, MeasurementSettings, measure_quietly
 from nas.space import load_space
 from nas.space.rows import genotype_of_row
@@ -74,13 +72,12 @@ def main() -> None:
 
 def searched(device: str, out: Path, arguments: argparse.Namespace) -> pd.DataFrame:
     """Run a search, and return the networks of its front."""
-    command = [
-        *(sys.executable, "-m", "nas.search", "--space", "mixnet", "--budget", arguments.budget),
-        *("--device", device, "--trials", str(arguments.trials), "--seed", "0"),
-        *("--reference", "none", "--confirm", "0", "--out", str(out)),
+    run(
+        *("nas.search", "--space", "mixnet", "--budget", arguments.budget),
+        *("--device", device, "--trials", arguments.trials, "--seed", 0),
+        *("--reference", "none", "--confirm", 0, "--out", out),
         *(("--data", arguments.data) if arguments.data else ()),
-    ]
-    subprocess.run(command, check=True)
+    )
     return pd.read_csv(out / "pareto.csv").assign(searched_for=device)
 
 

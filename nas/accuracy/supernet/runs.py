@@ -21,6 +21,7 @@ from pydantic.dataclasses import dataclass as validated_dataclass
 
 from analysis.errors import AnalysisError
 from analysis.read.runs import read_run
+from analysis.schema import RAW_SCORE
 from nas.accuracy.base import EstimateError
 from nas.accuracy.fidelity import AtLeastOne, Images, Resolution, WidthFactor
 from nas.accuracy.pool import SpacePool
@@ -162,13 +163,16 @@ class RunSupernet:
         }
 
     def _score(self, spec: NetworkSpec) -> float | None:
-        """Return the score that the search recorded for a network; None if there is none."""
+        """Return the score that the search recorded for a network; None if there is none.
+
+        It is the one that was computed, and not what all scores together suggest of the network.
+        """
         try:
             trials = read_run(self.path).completed
         except AnalysisError:  # it has not come to its end yet, or its tables were not copied
             return None
         own = spec.replace(num_classes=self.data.num_classes).digest()
-        scores = trials.loc[trials["spec_hash"] == own, "score"].dropna()
+        scores = trials.loc[trials["spec_hash"] == own, RAW_SCORE].dropna()
         return float(scores.iloc[0]) if len(scores) else None
 
 

@@ -19,7 +19,7 @@ from nas.accuracy.supernet.skeletons import fresh_buffers, skeleton
 from nas.data import Part
 from nas.errors import MixnasError
 from nas.spec import NetworkSpec
-from nas.torch_model import Network, read_weights
+from nas.torch_model import Network, lower_module, read_weights
 from nas.train.augment import Augmentation
 from nas.train.batches import BatchSource
 from nas.train.loop import Evaluation, evaluate
@@ -57,6 +57,9 @@ class NetworkSlice:
     def evaluate(self, part: Part, hits: list[Tensor] | None = None) -> Evaluation:
         """Evaluate the network on a split of the data.
 
+        On a CPU, it is evaluated in lowered form: the fewer passes over its feature maps take a
+        quarter less time (`experiments/results/scoring.json`).
+
         Args:
             part: Split to evaluate on.
             hits: See `nas.train.loop.evaluate`.
@@ -64,7 +67,10 @@ class NetworkSlice:
         Raises:
             TrainingError: If the loss is not finite, or no image can be read.
         """
-        return evaluate(self.network, self.source, part, self.augmentation, self.placement, hits)
+        network: nn.Module = self.network
+        if self.placement.kind == "cpu":
+            network = self.placement.place(lower_module(self.network))
+        return evaluate(network, self.source, part, self.augmentation, self.placement, hits)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return copies of the network's weights and statistics by name, in main memory."""

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from nas.accuracy.pool import ListedPool
 from nas.accuracy.supernet import Supernet
@@ -35,6 +36,7 @@ def test_the_network_alone_classifies_every_image_as_the_supernet_did_for_its_sc
 
     def recorded(network, source, part, augmentation, placement, hits):
         assert hits is None
+        assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
         return evaluate(network, source, part, augmentation, placement, scored)
 
     with monkeypatch.context() as patch:

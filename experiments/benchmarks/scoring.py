@@ -1,0 +1,109 @@
+"""Seconds that a network's score takes once a supernet is trained.
+
+    python -m experiments.benchmarks.scoring --data CIFAR-10 [--networks 20] [--threads 2]
+                                             [--record]
+
+A supernet of `mixnet` is trained for a moment, since scores take as long whatever the weights are.
+Networks of up to 400M multiply-adds take their slices of the weights, which are calibrated and then
+evaluated in two forms, in turns: as trained, and lowered, as scores are computed on a CPU. The
+images that only one of the forms classifies correctly are counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import time
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from experiments.benchmarks.common import record
+from nas.accuracy.naming import open_estimator
+from nas.accuracy.pool import SpacePool
+from nas.accuracy.preparation import prepare_estimator
+from nas.accuracy.supernet import NetworkSlice, Supernet
+from nas.limits import Limit
+from nas.space import load_space
+from nas.spec import NetworkSpec
+from nas.train.loop import evaluate
+
+TRAINING_IMAGES = 6_400
+MOST_MADDS = 400_000_000
+CLASSES = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True, help="CIFAR-10: its own files, or class folders")
+    parser.add_argument("--networks", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--record", action="store_true", help="write experiments/results/")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    limit = Limit("madds", upper=MOST_MADDS)
+    pool = SpacePool(load_space("mixnet").with_classes(CLASSES), (limit,))
+    settings = f"supernet:images={TRAINING_IMAGES}"
+    supernet = open_estimator(settings, arguments.data, pool, arguments.seed)
+    assert isinstance(supernet, Supernet)
+    prepare_estimator(supernet, "training a supernet for a moment", Console(stderr=True))
+    rng = random.Random(arguments.seed)
+    rows = []
+    for number in range(arguments.networks + 1):
+        row = timed(supernet, pool.draw(rng), number)
+        if number:  # the first one reads the images, and warms the processor up
+            rows.append(row)
+            print(", ".join(f"{key} {value:g}" for key, value in row.items()), flush=True)
+    record(
+        "scoring",
+        {
+            "threads": arguments.threads,
+            "resolution": supernet.resolution,
+            "calibration_images": supernet.calibration,
+            "validation_images": supernet.validation,
+            "seconds": {key: statistics.median(row[key] for row in rows) for key in PARTS},
+            "ratio": round(statistics.mean(r["lowered"] / r["as trained"] for r in rows), 3),
+            "images": sum(row["images"] for row in rows),
+            "images_that_differ": sum(row["that differ"] for row in rows),
+            "networks": rows,
+        },
+        "torch",
+        write=arguments.record,
+    )  # fmt: skip
+
+
+PARTS = ("calibration", "as trained", "lowered")
+
+
+def timed(supernet: Supernet, spec: NetworkSpec, number: int) -> dict[str, float]:
+    """Return the seconds of each part of a network's score, and how many images differ."""
+    started = time.perf_counter()
+    found = supernet.trained.slice_of(spec, number)
+    seconds = {"calibration": time.perf_counter() - started}
+    forms = {"as trained": as_trained, "lowered": lowered}
+    hits: dict[str, list[Tensor]] = {name: [] for name in forms}
+    for name in (*forms, *reversed(forms)):
+        hits[name] = []
+        started = time.perf_counter()
+        forms[name](found, hits[name])
+        taken = time.perf_counter() - started
+        seconds[name] = min(taken, seconds.get(name, taken))
+    one, other = (torch.cat(hits[name]) for name in forms)
+    rounded = {key: round(value, 3) for key, value in seconds.items()}
+    return {**rounded, "images": len(one), "that differ": int((one != other).sum())}
+
+
+def as_trained(found: NetworkSlice, hits: list[Tensor]) -> None:
+    network, placement = found.network, found.placement
+    evaluate(network, found.source, "validation", found.augmentation, placement, hits)
+
+
+def lowered(found: NetworkSlice, hits: list[Tensor]) -> None:
+    found.evaluate("validation", hits)
+
+
+if __name__ == "__main__":
+    main()

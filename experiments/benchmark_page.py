@@ -46,8 +46,8 @@ compare only with each other.
 def page() -> str:
     """Return the whole page, in Markdown."""
     sections = (lowering, references, predictors, int8, executorch, two_devices, _samplers,
-                _beliefs, _ranking, _searches, _few_images, _repeated, _exports, _outputs,
-                _training, _interruptions, _overhead, _inputs)  # fmt: skip
+                _beliefs, _ranking, _first_run, _searches, _few_images, _repeated, _exports,
+                _outputs, _training, _interruptions, _overhead, _inputs)  # fmt: skip
     lines = [_INTRODUCTION, *(line for section in sections for line in section())]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -160,6 +160,26 @@ def _interval(figure: dict[str, float] | None) -> str:
     if figure is None or figure["value"] is None:
         return ""
     return f"{figure['value']:.2f} ({figure['low']:.2f} to {figure['high']:.2f})"
+
+
+def _first_run() -> Iterator[str]:
+    result = recorded("first_run")
+    by_cores = result["by_cores"]
+    phases = list(next(iter(by_cores.values()))["median"])
+    yield from section(
+        "The first search",
+        "The first command of the README after the installation, with an empty cache: seconds by "
+        "phase, the median of several runs. A run begins with the import of libraries; its device "
+        "is examined once only.",
+    )
+    yield from rows(
+        ("cores", "runs", *phases),
+        (
+            (cores, len(found["runs"]), *(f"{found['median'][name]:.0f}" for name in phases))
+            for cores, found in sorted(by_cores.items(), key=lambda item: -int(item[0]))
+        ),
+    )
+    yield from origin(result)
 
 
 def _searches() -> Iterator[str]:

@@ -169,8 +169,8 @@ def _first_run() -> Iterator[str]:
     yield from section(
         "The first search",
         "The first command of the README after the installation, with an empty cache: seconds by "
-        "phase, the median of several runs. A run begins with the import of libraries; its device "
-        "is examined once only.",
+        "phase, the median of several runs. A run begins with the import of libraries. A later "
+        "search does not examine the device again.",
     )
     yield from rows(
         ("cores", "runs", *phases),

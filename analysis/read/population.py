@@ -20,7 +20,7 @@ from analysis.printable import printable
 from analysis.read.files import read_file
 from analysis.read.runs import OBJECTIVES, Run, read_run, within_limits
 from analysis.read.studies import read_study
-from analysis.schema import ERROR, ERRORS, NEGATED, VARIABLE, Direction
+from analysis.schema import ERROR, ERRORS, NEGATED, RAW_SCORE, VARIABLE, Direction
 from analysis.units import trial_name
 
 ACCURACIES = ("score", "accuracy", "top1", "test_accuracy")
@@ -206,7 +206,9 @@ def population_of(run: Run, reading: ReadOptions | None = None) -> Population:
     if reading.error or reading.score or reading.costs:
         shares = SHARES | {"score"} if run.by_accuracy else SHARES
         return replace(_population(name, completed, reading, run.trials, shares=shares), **context)
-    errors = (1 if run.by_accuracy else 0) - completed["score"]
+    # As estimated: what is believed of a network follows from the variables that statistics look
+    # at, which would find in it what the model put there.
+    errors = (1 if run.by_accuracy else 0) - completed[RAW_SCORE]
     table, variables = _with_variables(completed.assign(**{ERRORS: errors}), reading)
     return Population(
         name=name,

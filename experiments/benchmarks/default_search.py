@@ -26,6 +26,7 @@ from typing import Any
 import pandas as pd
 from scipy.stats import kendalltau
 
+from analysis.schema import RAW_SCORE
 from experiments.benchmarks.common import RESULTS, record
 from nas.files import write_atomic
 
@@ -49,7 +50,7 @@ def main() -> None:
     depths = [name for name in trials.columns if name.endswith(".depth")]
     trials["depth"] = trials[depths].sum(axis=1)
     taus = {
-        name: round(float(kendalltau(trials["score"], trials[name]).statistic), 3)
+        name: round(float(kendalltau(trials[RAW_SCORE], trials[name]).statistic), 3)
         for name in ("depth", "madds", "params", "latency_ms")
     }
     show(seconds, summary, taus)

@@ -5,9 +5,10 @@
 
 The searches are of `mixnet`, with one supernet. A network that was evaluated serves both devices in
 the joint search, so that each of its fronts rests on all trials, and each of the separate ones on
-half as many. Told is the hypervolume of each device's front, by estimated score and latency, as a
-share of that of both searches together. Afterwards a third device joins the joint search, as one
-that is bought later: its networks are measured, and nothing is trained.
+half as many. The result is the hypervolume of each device's front, as a share of that of the joint
+and the separate search together. It is that of scores as estimated, all with the same weights and
+images, and of latencies as measured. Afterwards a third device joins the joint search, as one that
+is bought later: it is examined, networks are measured on it, and nothing is trained.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def search(
     run(
         *("nas.search", "--space", "mixnet", "--budget", arguments.budget, *words),
         *("--trials", trials, "--seed", seed, "--reference", "none", "--confirm", 0),
-        *("--estimator", "supernet:seed=0", "--out", out),
+        *("--estimator", "supernet:seed=0", "--latency", "measured", "--out", out),
         *(("--data", arguments.data) if arguments.data else ()),
     )
 

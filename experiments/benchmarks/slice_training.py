@@ -19,12 +19,9 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from analysis.schema import RAW_SCORE
 from experiments.benchmarks.common import record, run
 from nas.accuracy.supernet.runs import open_run_supernet
+from nas.export.writers.onnx_file import run_onnx
 from nas.spec import load_network
 
 STARTS = ("slice", "random")
@@ -92,8 +89,6 @@ def trained(
 
 def exported(folder: Path, path: Path) -> dict[str, Any]:
     """Export the slice, and return what it is worth: as told, and counted in ONNX Runtime."""
-    import onnxruntime
-
     supernet = open_run_supernet(folder)
     if not path.is_file():
         run(
@@ -102,20 +97,17 @@ def exported(folder: Path, path: Path) -> dict[str, Any]:
         )
     told = json.loads(Path(f"{path}.json").read_text(encoding="utf-8"))["accuracy"]
     found = supernet.slice_of(load_network(str(folder / "best.yaml")))
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    logits_of = run_onnx(path)
     right = images = 0
     for pixels, labels in found.source.evaluate("validation"):
-        (logits,) = session.run(None, {"images": found.augmentation.normalise(pixels).numpy()})
-        right += int((np.asarray(logits).argmax(1) == labels.numpy()).sum())
+        logits = logits_of(found.augmentation.normalise(pixels).numpy())
+        right += int((logits.argmax(1) == labels.numpy()).sum())
         images += len(labels)
-    trials = pd.read_csv(folder / "trials.csv")
-    own = load_network(str(folder / "best.yaml")).digest()
-    score = trials.loc[trials["spec_hash"] == own, RAW_SCORE]
     return {
         "test_accuracy": round(told["test"]["top1"], 4),
         "validation_images": images,
         "right_in_onnxruntime": right,
-        "right_by_the_score": round(float(score.iloc[0]) * images),
+        "right_by_the_score": round(told["score"] * images),
     }
 
 

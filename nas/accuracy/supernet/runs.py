@@ -165,7 +165,7 @@ class RunSupernet:
     def _score(self, spec: NetworkSpec) -> float | None:
         """Return the score that the search recorded for a network; None if there is none.
 
-        It is the one that was computed, and not what all scores together suggest of the network.
+        It is the score as estimated, not what is believed of the network.
         """
         try:
             trials = read_run(self.path).completed

@@ -191,6 +191,12 @@ def test_a_run_is_a_population_of_its_completed_trials():
     assert scored.errors.tolist() == [-50, -75]
 
 
+def test_the_errors_of_a_run_are_of_estimates_and_not_of_what_is_believed():
+    believed = run()
+    believed.trials["score"] += 0.1
+    assert population_of(believed).errors.tolist() == [0.5, 0.25]
+
+
 def test_a_run_may_be_read_by_other_columns():
     found = population_of(run(), ReadOptions(score="accuracy", costs=("madds",)))
     assert found.objectives == {"accuracy": "max", "madds": "min"}

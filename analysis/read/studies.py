@@ -64,9 +64,12 @@ def read_study(url: str, name: str | None) -> StudyTable:
     opened = False
     with TemporaryDirectory(prefix="mixnas-") as folder:
         try:
-            storage = optuna.storages.get_storage(_own_copy(url, Path(folder)))
+            storage = optuna.storages.RDBStorage(_own_copy(url, Path(folder)))
             opened = True
-            return _read(storage, name)
+            try:
+                return _read(storage, name)
+            finally:
+                storage.engine.dispose()  # a server has few connections to give
         except AnalysisError:
             raise
         except Exception as error:  # Optuna and the database raise whatever damage they come upon

@@ -46,8 +46,8 @@ compare only with each other.
 def page() -> str:
     """Return the whole page, in Markdown."""
     sections = (lowering, references, predictors, int8, executorch, two_devices, _samplers,
-                _beliefs, _ranking, _first_run, _searches, _few_images, _repeated, _exports,
-                _outputs, _training, _interruptions, _overhead, _inputs)  # fmt: skip
+                _beliefs, _ranking, _scoring, _first_run, _searches, _few_images, _repeated,
+                _exports, _outputs, _training, _interruptions, _overhead, _inputs)  # fmt: skip
     lines = [_INTRODUCTION, *(line for section in sections for line in section())]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -160,6 +160,21 @@ def _interval(figure: dict[str, float] | None) -> str:
     if figure is None or figure["value"] is None:
         return ""
     return f"{figure['value']:.2f} ({figure['low']:.2f} to {figure['high']:.2f})"
+
+
+def _scoring() -> Iterator[str]:
+    result = recorded("scoring")
+    seconds = result["seconds"]
+    yield from section(
+        "Scoring",
+        "Seconds that a supernet takes for the score of a network of `mixnet`, at "
+        f"{result['resolution']} px with {result['threads']} thread, medians of "
+        f"{len(result['networks'])} networks: {seconds['calibration']:.1f} for calibrating it on "
+        f"{result['calibration_images']:,} images, and {seconds['lowered']:.1f} for evaluating it "
+        f"on {result['validation_images']:,} in lowered form, which would take "
+        f"{seconds['as trained']:.1f} in the form that was trained.",
+    )
+    yield from origin(result)
 
 
 def _first_run() -> Iterator[str]:

@@ -63,7 +63,9 @@ def main() -> None:
             "resolution": supernet.resolution,
             "calibration_images": supernet.calibration,
             "validation_images": supernet.validation,
-            "seconds": {key: statistics.median(row[key] for row in rows) for key in PARTS},
+            "seconds": {
+                key: round(statistics.median(row[key] for row in rows), 3) for key in PARTS
+            },
             "ratio": round(statistics.mean(r["lowered"] / r["as trained"] for r in rows), 3),
             "networks": rows,
         },

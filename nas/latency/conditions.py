@@ -142,8 +142,8 @@ class Latency(Conditions):
         high_ms: Upper end of the 95% confidence interval of the median.
         n: Number of timed runs; 0 for a prediction.
         steady_ms: Latency at the machine's usual speed: the ratio to the reference network,
-            which ran in alternation with this one, times the reference's usual time. Use this to
-            compare networks measured at different times.
+            which ran in alternation with this one, times the reference's usual time (see
+            `Timing.steady_ms`). Use this to compare networks measured at different times.
         reference_ms: Median time of the reference network during the measurement.
         noise: Remarks on disturbances during the measurement; empty on a quiet machine.
         resolution: Side length of the images, in pixels.

@@ -331,7 +331,7 @@ class LocalDevice:
             "p90_ms": p90,
             "low_ms": low,
             "high_ms": high,
-            "steady_ms": timing.ratio * self.profile.reference_ms,
+            "steady_ms": timing.steady_ms(self.profile.reference_ms),
             "reference_ms": timing.reference_ms,
         }
         return Latency(

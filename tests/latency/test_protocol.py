@@ -64,6 +64,50 @@ def test_a_slow_or_fast_reference_is_reported():
     assert "python -m nas.device examine" in remarks(timing, 3.0)[0]
 
 
+class Shared:
+    """Two cores with two other processes: of every 8 ms, the last 4 are theirs."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def run(self, ms):
+        def once():
+            begin, left = self.now, ms
+            while left > 1e-9:
+                ours = max(4 - self.now % 8, 0.0)
+                step = min(left, ours)
+                self.now += step if step else 8 - self.now % 8
+                left -= step
+            return self.now - begin
+
+        return once
+
+
+@pytest.mark.parametrize("ms", [0.4, 0.9, 1.7, 5.0])
+def test_a_network_that_fits_between_two_interruptions_does_not_seem_faster(ms):
+    machine = Shared()
+    timing = time_in_turns(machine.run(ms), machine.run(3.1), Effort(rounds=200, seconds=0.0))
+    assert timing.steady_ms(3.1) == pytest.approx(ms, rel=0.2)
+    uneven = timing.interrupted_unevenly(3.1)
+    found = any("interrupted the runs unevenly" in remark for remark in remarks(timing, 3.1))
+    assert found is uneven
+
+
+def test_short_networks_beside_other_work_are_rough():
+    machine = Shared()
+    timing = time_in_turns(machine.run(0.9), machine.run(3.1), Effort(rounds=200, seconds=0.0))
+    assert timing.ratio * 3.1 < 0.6 * 0.9
+    assert timing.interrupted_unevenly(3.1)
+
+
+def test_one_long_run_changes_no_latency():
+    outlier = [[1.0, 300, 1], *[[1.0, 1, 1]] * 59]
+    for reference in (2.0, 4.0):  # at the usual speed and at half of it
+        found = timing(outlier, [[reference] * 2] * 60)
+        assert not found.interrupted_unevenly(2.0)
+        assert found.steady_ms(2.0) == pytest.approx(2.0 / reference)
+
+
 def test_precision_ends_a_measurement_early():
     def exact(ms):
         return lambda: ms

@@ -30,6 +30,9 @@ CONFIG = ("space", "data", "device", "command")
 """Keys that every ``config.yaml`` has."""
 SCALE = "score_scale"
 """Key of the conditions that says what scores are: their ``label``, and ``is_accuracy``."""
+GUESSED = "guessed"
+"""Key of `SCALE` with the number of validation ``images``, and of those that are ``right`` if all
+are called by the most frequent class."""
 DEPTHWISE = "depthwise_ms"
 """Key of the conditions with the device's time of a depthwise convolution, by kernel size."""
 CLIFF = "depthwise_cliff"
@@ -137,6 +140,17 @@ class Run:
         if self._recorded("scores").get("estimator") == "supernet":
             return True
         return bool((self.completed[RAW_SCORE] == self.completed["accuracy"]).all())
+
+    @property
+    def guessed(self) -> tuple[int, int] | None:
+        """How many validation images guessing gets right, and of how many; None if not known."""
+        found = self._recorded(SCALE).get(GUESSED)
+        if not isinstance(found, dict) or not self.by_accuracy:
+            return None
+        right, images = found.get("right"), found.get("images")
+        if not isinstance(right, int) or not isinstance(images, int) or not 0 < right <= images:
+            return None
+        return right, images
 
     @property
     def label(self) -> str:

@@ -17,6 +17,8 @@ from analysis.units import column_unit, number_of, trial_name
 
 SIGNIFICANT_SPEEDUP = 1.05
 """Ratio of two latencies above which their difference is more than noise."""
+CHANCE = 2.0
+"""Standard errors by which accuracies must exceed guesses to be more than chance."""
 MOST_IMPORTANT = 3
 """Number of design variables that are named."""
 
@@ -31,7 +33,7 @@ def summary(run: Run, front: Front) -> list[str]:
     Returns:
         Paragraphs of text.
     """
-    paragraphs = [" ".join(filter(None, [_scope(run), easy_data(run.config["data"])]))]
+    paragraphs = [" ".join(filter(None, [_scope(run), data_remark(run)]))]
     if len(front.rows):
         paragraphs += [front_sentence(run, front), *_smoothing(run, front)]
         paragraphs += [*_speedups(run, front), *_retrained(run)]
@@ -47,13 +49,29 @@ def summary(run: Run, front: Front) -> list[str]:
     return paragraphs
 
 
-def easy_data(data: str) -> str:
-    """Return a remark on a data set that comes with mixnas; empty for the user's own."""
-    if data not in BUILT_IN_DATA:
+def data_remark(run: Run) -> str:
+    """Return a remark on a data set that is too easy or too hard to tell networks apart.
+
+    Returns:
+        The remark; empty for data sets that are neither.
+    """
+    data = run.config["data"]
+    if data in BUILT_IN_DATA:
+        return (
+            f"Most networks are equally good on {data}, which is easy. Next, search on images of "
+            "your own: --data FOLDER, with one subfolder for each class."
+        )
+    if run.guessed is None or run.completed.empty:
+        return ""
+    right, images = run.guessed
+    guessed, mean = right / images, float(run.completed[RAW_SCORE].mean())
+    if mean > guessed + CHANCE * math.sqrt(guessed * (1 - guessed) / images):
         return ""
     return (
-        f"Most networks are equally good on {data}, which is easy. Next, search on images of your "
-        "own: --data FOLDER, with one subfolder for each class."
+        f"Scores are hardly better than guesses: {100 * mean:.1f}% on average, where the most "
+        f"frequent class is right for {100 * guessed:.1f}% of the {images} validation images. They "
+        "say little about the networks. Search with more images, with --thorough, or from "
+        "pretrained weights (--estimator supernet:weights=FILE)."
     )
 
 

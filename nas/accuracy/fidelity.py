@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from nas.accuracy.base import EstimateError
+from nas.accuracy.base import EstimateError, Estimator, is_accuracy_of
 from nas.cost import count
 from nas.data import PARTS, DataSource, FolderData, ImageData, load_data
 from nas.errors import MixnasError
@@ -69,6 +70,19 @@ class Images:
     def train_count(self) -> int:
         """Return the number of training images, which is found out once per process."""
         return _train_count(self)
+
+    def guessed(self) -> tuple[int, int]:
+        """Return how many validation images are of the most frequent class, and of how many.
+
+        So many are classified correctly without looking at them.
+
+        Raises:
+            MixnasError: If there is no such data set, or it cannot be read.
+        """
+        labels = self.source().labels_of("validation")
+        index = _validation_index(len(labels), self.validation)
+        counts = np.bincount(labels if index is None else labels[index.numpy()])
+        return int(counts.max()), int(counts.sum())
 
     def batches(self, size: int, seed: int, placement: Placement) -> Batches | StreamedBatches:
         """Return the images in batches; they are loaded once per process and device.
@@ -153,6 +167,23 @@ def decoding_of(estimator: object) -> str | None:
     """Return a line for the user on what decoding an estimator's images takes; None for nothing."""
     shown = getattr(estimator, "shown", None)
     return shown.decoding() if isinstance(shown, Images) else None
+
+
+def guessed_of(estimator: Estimator) -> dict[str, int] | None:
+    """Return what guessing gets right of the images that an estimator's accuracies are of.
+
+    Returns:
+        The numbers of `Images.guessed`, ``right`` and ``images``; None if scores are not accuracies
+        on images that are here.
+    """
+    shown = getattr(estimator, "shown", None)
+    if not isinstance(shown, Images) or not is_accuracy_of(estimator):
+        return None
+    try:
+        right, images = shown.guessed()
+    except MixnasError:  # a run may be resumed for what needs no images
+        return None
+    return {"right": right, "images": images}
 
 
 @lru_cache(maxsize=8)

@@ -8,8 +8,9 @@ from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
-from analysis.read.runs import CLIFF, DEPTHWISE, DEVICES, SCALE
+from analysis.read.runs import CLIFF, DEPTHWISE, DEVICES, GUESSED, SCALE
 from nas.accuracy import Estimator, is_accuracy_of, label_of
+from nas.accuracy.fidelity import guessed_of
 from nas.latency.tuning import cliff
 from nas.machine import machine_name, usable_cores
 from nas.search.devices import SearchDevice
@@ -37,7 +38,7 @@ def provenance(
         "python": platform.python_version(),
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
         "scores": estimator.fingerprint() if scores is None else scores,
-        SCALE: {"label": label_of(estimator), "is_accuracy": is_accuracy_of(estimator)},
+        SCALE: _scale(estimator),
         **_latencies(devices[0]),
     }
     if further := {each.name: _latencies(each) for each in devices[1:]}:
@@ -45,6 +46,16 @@ def provenance(
     if retraining is not None:
         found["retraining"] = retraining.fingerprint()
     return found
+
+
+def _scale(estimator: Estimator) -> dict[str, Any]:
+    """Return what scores are, and what guessing would reach if they are accuracies."""
+    guessed = guessed_of(estimator)
+    return {
+        "label": label_of(estimator),
+        "is_accuracy": is_accuracy_of(estimator),
+        **({} if guessed is None else {GUESSED: guessed}),
+    }
 
 
 def _latencies(each: SearchDevice) -> dict[str, Any]:

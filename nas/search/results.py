@@ -15,7 +15,6 @@ from analysis.printable import fit
 from analysis.read.devices import table_on
 from analysis.read.runs import plain
 from analysis.report.networks import data_words
-from analysis.report.text import easy_data
 from analysis.schema import RAW_SCORE
 from analysis.statistics.fronts import Front
 from analysis.statistics.retraining import (
@@ -63,6 +62,7 @@ class Results:
             first device.
         head_start: A sentence on those that began with trained weights; empty if none did.
         batch: Number of images per run while latency was measured.
+        remark: What to know about the data set; empty for nothing.
         commands: The next commands, by what they do (see `next_commands`).
     """
 
@@ -79,6 +79,7 @@ class Results:
     several: DeviceResults | None = None
     head_start: str = ""
     batch: int = 1
+    remark: str = ""
     commands: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self, completed: int) -> dict[str, Any]:
@@ -128,8 +129,8 @@ class Results:
         cli.print_text(f"best:   {self.path / 'best.yaml'}")
         for name, command in self.commands.items():
             cli.print_text(f"{name + ':':<8}{command}")
-        if remark := easy_data(data):
-            cli.print_text(remark)
+        if self.remark:
+            cli.print_text(self.remark)
 
     def _print_front(self, front: Front, references: pd.DataFrame, data: str, device: str) -> None:
         rows = [("front", row) for row in records(_members(front)[RESULT_COLUMNS])]

@@ -14,6 +14,7 @@ from analysis.read.devices import JOINT, file_names, joint_objectives, table_on
 from analysis.read.networks import trial_file
 from analysis.read.runs import OBJECTIVES
 from analysis.report.page import read_report, write_page
+from analysis.report.text import data_remark
 from analysis.schema import LIMITED, OPERATOR_COLUMNS, on_device
 from analysis.statistics.devices import device_losses
 from analysis.statistics.fronts import Front, pareto_front
@@ -285,6 +286,7 @@ class RunTables:
             batch=self.config.device_batch,
             retraining_side=self.retraining_side,
             head_start=report.run.head_start,
+            remark=data_remark(report.run),
             retrained=retrained(self.directory),
             best="" if best is None else f"trial_{best['number']}",
             several=self._several(table),

@@ -1,7 +1,11 @@
 import dataclasses
 from importlib import metadata
 
-from analysis.read.runs import CLIFF, DEPTHWISE, SCALE
+import numpy as np
+
+from analysis.read.runs import CLIFF, DEPTHWISE, GUESSED, SCALE
+from nas.accuracy.short import ShortTraining
+from nas.data import load_data
 from nas.latency.prediction.observations import Observation
 from nas.latency.prediction.predictor import ErrorCard, Predictor
 from nas.search.devices import SearchDevice
@@ -77,3 +81,18 @@ def test_what_scores_are_is_recorded_as_the_estimator_declares_it():
         "label": "speed",
         "is_accuracy": False,
     }
+
+
+def test_what_guessing_would_reach_is_told_with_accuracies():
+    assert GUESSED not in provenance(Instant(), devices())[SCALE]
+    found = provenance(ShortTraining(score="accuracy"), devices())[SCALE]
+    labels = load_data("digits").labels_of("validation")
+    assert found[GUESSED] == {"right": np.bincount(labels).max(), "images": len(labels)}
+    assert GUESSED not in provenance(ShortTraining(score="loss"), devices())[SCALE]
+    few = provenance(ShortTraining(score="accuracy", validation=50), devices())[SCALE][GUESSED]
+    assert few["images"] == 50
+    assert 5 <= few["right"] < 20
+    assert (
+        GUESSED
+        not in provenance(ShortTraining(data="gone", score="accuracy"), devices(), scores={})[SCALE]
+    )

@@ -83,6 +83,30 @@ def test_images_on_which_networks_are_alike_are_called_easy():
     assert "--data FOLDER" in words
 
 
+@pytest.mark.parametrize(
+    ("mean", "guessed", "told"),
+    [
+        (0.53, {"right": 75, "images": 150}, True),
+        (0.59, {"right": 75, "images": 150}, False),  # 50% and two standard errors of 4.1%
+        (0.53, {"right": 5_000, "images": 10_000}, False),
+        (0.90, {"right": 90, "images": 100}, True),
+        (0.53, None, False),
+        (0.53, {"right": "all", "images": 150}, False),
+        (0.53, {"right": 151, "images": 150}, False),
+        (0.53, "damaged", False),
+    ],
+)
+def test_scores_that_are_hardly_better_than_guesses_say_little(mean, guessed, told):
+    found = run([mean - 0.05, mean + 0.05], [3, 4])
+    scale = {"is_accuracy": True, "guessed": guessed}
+    words = said(replace(found, conditions={"score_scale": scale}))
+    assert ("Scores are hardly better than guesses" in words) is told
+    if told and mean == 0.53:
+        assert "53.0% on average, where the most frequent class is right for 50.0%" in words
+    other = replace(found, conditions={"score_scale": {**scale, "is_accuracy": False}})
+    assert "guesses" not in said(other)
+
+
 def test_what_scores_are_is_told_if_they_are_not_as_estimated():
     words = said(run([0.5, 0.6, 0.65], [3, 4, 5], raw_score=[0.5, 0.9, 0.7]))
     assert "from trial_0 (50.0% at 3.00 ms) to trial_2 (65.0% at 5.00 ms)" in words

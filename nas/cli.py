@@ -165,6 +165,11 @@ def print_text(text: str, error: bool = False) -> None:
     print(visible(text), file=sys.stderr if error else sys.stdout)
 
 
+def print_paragraph(text: str) -> None:
+    """Print a paragraph to standard output: wrapped at words on a terminal, else as one line."""
+    PlainConsole().print(text, soft_wrap=not sys.stdout.isatty())
+
+
 def print_json(data: Any) -> None:
     """Print JSON to standard output."""
     print(json.dumps(data, indent=2, allow_nan=False))

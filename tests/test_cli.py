@@ -1,5 +1,6 @@
 import io
 import json
+import sys
 import time
 
 import pytest
@@ -73,6 +74,19 @@ def test_tables_align_numbers_and_read_no_markup(capsys):
     assert "[red]a" in shown
     lines = [line for line in shown.splitlines() if "00" in line]
     assert [line.rstrip(" │").endswith("00") for line in lines] == [True, True]
+
+
+def test_paragraphs_are_wrapped_at_words_on_a_terminal_alone(capsys, monkeypatch):
+    words = "pretrained [weights] " * 12
+    cli.print_paragraph(words.strip())
+    assert capsys.readouterr().out == words.strip() + "\n"
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    cli.print_paragraph(words.strip())
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 5
+    assert all(len(line) <= 40 for line in lines)
+    assert " ".join(" ".join(lines).split()) == words.strip()
 
 
 def test_a_bar_shows_nothing_where_there_is_no_terminal():

@@ -130,7 +130,7 @@ class Results:
         for name, command in self.commands.items():
             cli.print_text(f"{name + ':':<8}{command}")
         if self.remark:
-            cli.print_text(self.remark)
+            cli.print_paragraph(self.remark)
 
     def _print_front(self, front: Front, references: pd.DataFrame, data: str, device: str) -> None:
         rows = [("front", row) for row in records(_members(front)[RESULT_COLUMNS])]

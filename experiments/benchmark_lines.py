@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +55,9 @@ def _machine(result: dict[str, Any]) -> str:
 def percent(share: float, digits: int = 1) -> str:
     """Return a share in percent."""
     return f"{100 * share:.{digits}f}%"
+
+
+def mean_and_deviation(shares: Sequence[float]) -> str:
+    """Return the mean of shares in percent, with the standard deviation if there are several."""
+    mean = percent(statistics.mean(shares))
+    return f"{mean} ± {percent(statistics.stdev(shares))}" if len(shares) > 1 else mean

@@ -8,12 +8,12 @@ docs show; a test holds that both are up to date.
 
 from __future__ import annotations
 
-import statistics
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from experiments.accuracy_benchmarks import few_images, ranking, scoring
 from experiments.benchmark_lines import RESULTS, origin, percent, recorded, rows, section
 from experiments.deployment_benchmarks import (
     executorch,
@@ -46,7 +46,7 @@ compare only with each other.
 def page() -> str:
     """Return the whole page, in Markdown."""
     sections = (lowering, references, predictors, int8, executorch, two_devices, _samplers,
-                _beliefs, _ranking, _scoring, _first_run, _searches, _few_images, _repeated,
+                _beliefs, ranking, scoring, _first_run, _searches, few_images, _repeated,
                 _exports, _outputs, _training, _interruptions, _overhead, _inputs)  # fmt: skip
     lines = [_INTRODUCTION, *(line for section in sections for line in section())]
     return "\n".join(lines).rstrip() + "\n"
@@ -129,54 +129,6 @@ def _choices(row: dict[str, Any]) -> Iterator[str]:
             yield f"{100 * value if figure == 'share' else value:.{digits}f}{unit}"
 
 
-def _ranking() -> Iterator[str]:
-    yield from section("Ranking", "How well estimators rank networks that were trained in full "
-                        "(see [Ranking cards](concepts/ranking-cards.md)): Kendall's tau with its "
-                        "95% interval, over all networks and among those of similar "
-                        "MAdds. A supernet "
-                        "is trained once besides, in five to eleven minutes here.")  # fmt: skip
-    for file, title in (
-        ("ranking", "60 networks of NAS-Bench-Macro, CIFAR-10 images"),
-        ("ranking_mixnets", "Networks of `mixnet`, trained on CIFAR-10 images"),
-    ):
-        cards = list(recorded(file)["cards"].values())
-        yield f"**{title}**"
-        yield ""
-        yield from rows(
-            ("estimator", "networks", "tau", "at similar MAdds", "seconds a network"),
-            (_card(card) for card in cards),
-        )
-    yield from origin(recorded("ranking")["cards"]["supernet"],
-                       recorded("ranking_mixnets")["cards"]["supernet"])  # fmt: skip
-
-
-def _card(card: dict[str, Any]) -> tuple[Any, ...]:
-    score = next(ranking for ranking in card["rankings"] if ranking["name"] == "score")
-    return (f"`{card['estimator']}`", card["n"], _interval(score["tau"]), _interval(score["band"]),
-            f"{card['seconds_per_network']:.1f}")  # fmt: skip
-
-
-def _interval(figure: dict[str, float] | None) -> str:
-    if figure is None or figure["value"] is None:
-        return ""
-    return f"{figure['value']:.2f} ({figure['low']:.2f} to {figure['high']:.2f})"
-
-
-def _scoring() -> Iterator[str]:
-    result = recorded("scoring")
-    seconds = result["seconds"]
-    yield from section(
-        "Scoring",
-        "Seconds that a supernet takes for the score of a network of `mixnet`, at "
-        f"{result['resolution']} px with {result['threads']} thread, medians of "
-        f"{len(result['networks'])} networks: {seconds['calibration']:.1f} for calibrating it on "
-        f"{result['calibration_images']:,} images, and {seconds['lowered']:.1f} for evaluating it "
-        f"on {result['validation_images']:,} in lowered form, which would take "
-        f"{seconds['as trained']:.1f} in the form that was trained.",
-    )
-    yield from origin(result)
-
-
 def _first_run() -> Iterator[str]:
     result = recorded("first_run")
     by_cores = result["by_cores"]
@@ -217,34 +169,6 @@ def _searches() -> Iterator[str]:
             ),
         )  # fmt: skip
     yield from origin(recorded("default_search"), recorded("cifar10_search"))
-
-
-def _few_images() -> Iterator[str]:
-    result = recorded("few_images")
-    own, classes = result["searched_on"], len(result["pretrained_on"])
-    yield from section(
-        "Few images",
-        f"Two searches of `mixnet` on {result['images_per_class']} training images each of "
-        f"{' and '.join(own)}, two of CIFAR-10's classes, at {result['resolution']} px: from "
-        f"random weights, and from what networks share with a `{result['network']}` that was "
-        f"trained on the other {classes} classes for {result['epochs']:g} epochs (see "
-        "[Few images of your own](guides/accuracy.md#few-images-of-your-own)). Accuracy on all "
-        "test images of the two classes, of the networks that were retrained at the end, with "
-        "three seeds each.",
-    )
-    yield from rows(
-        ("weights", "network", "test accuracy", "mean score of the trials"),
-        (
-            (start, f"`{name}`", _mean_and_deviation(values), percent(result[start]["mean_score"]))
-            for start in ("random", "pretrained")
-            for name, values in result[start]["retrained"].items()
-        ),
-    )  # fmt: skip
-    yield from origin(result)
-
-
-def _mean_and_deviation(shares: Sequence[float]) -> str:
-    return f"{percent(statistics.mean(shares))} ± {percent(statistics.stdev(shares))}"
 
 
 def _repeated() -> Iterator[str]:

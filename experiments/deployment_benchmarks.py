@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+import math
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from experiments.benchmark_lines import all_recorded, origin, percent, recorded, rows, section
+from scipy.stats import t
+
+from experiments.benchmark_lines import (
+    all_recorded,
+    mean_and_deviation,
+    origin,
+    percent,
+    recorded,
+    rows,
+    section,
+)
 from nas.units import format_count, number_of
 
 _RUNTIMES = {
@@ -279,25 +291,34 @@ def executorch() -> Iterator[str]:
 def two_devices() -> Iterator[str]:
     """Yield the section on searches for two devices."""
     result = recorded("two_devices")
-    yield from section("Two devices", "Two searches with the same shared weights, one for each of "
-                       "two runtimes on one machine. Every network of a front was then "
-                       "measured in both.")  # fmt: skip
-    yield from _paragraph("![Fronts of two searches, in both runtimes](images/two_devices.png)")
     searches = list(result["kernel_shares"])
-    kernels = list(result["kernel_shares"][searches[0]])
-    yield from _paragraph("Shares of kernel sizes in the networks of each front:")
+    yield from section(
+        "Two devices",
+        f"{result['seeds']} searches with different seeds for each of two runtimes on one machine, "
+        "all with the same shared weights. Every network of a front was then measured in both, and "
+        "evaluated on test images.",
+    )
+    yield from _paragraph("![What searches would deploy, in both runtimes](images/two_devices.png)")
+    shares = result["kernel_shares"]
+    kernels = sorted({kernel for found in shares.values() for kernel in found}, key=_side)
+    yield from _paragraph("Shares of kernel sizes in the networks of the fronts:")
     yield from rows(
         ("searched for", *kernels),
-        (
-            (f"`{s}`", *(percent(result["kernel_shares"][s][k], 0) for k in kernels))
-            for s in searches
-        ),
+        ((f"`{s}`", *(percent(shares[s].get(k, 0), 0) for k in kernels)) for s in searches),
     )
-    yield from _paragraph(_transfer(result["within_latency"]))
+    yield from _paragraph(
+        "Test accuracy, as the mean over the searches with the standard deviation, of the network "
+        "with the highest score that each search found within a latency, and so what is lost by "
+        f"deploying a network that was searched for another device. {_leads(result)}"
+    )
     yield from rows(
         ("deployed on", "within", *(f"searched for `{s}`" for s in searches)),
         (
-            (f"`{device}`", f"{row['within_ms']:.2f} ms", *(_score(row[s]) for s in searches))
+            (
+                f"`{device}`",
+                f"{row['within_ms']:.2f} ms",
+                *(mean_and_deviation(row[s]) for s in searches),
+            )
             for device, found in result["within_latency"].items()
             for row in found
         ),
@@ -305,21 +326,44 @@ def two_devices() -> Iterator[str]:
     yield from origin(result)
 
 
-def _transfer(within: Mapping[str, list[dict[str, Any]]]) -> str:
-    """Say how often a device's own search won; None in the table loses."""
-    own = sum((row[d] or 0) > max(row[o] or 0 for o in within if o != d)
-              for d, found in within.items() for row in found)  # fmt: skip
-    total = sum(map(len, within.values()))
+def _side(kernel: str) -> int:
+    return int(kernel.partition("x")[0])
+
+
+def _leads(result: dict[str, Any]) -> str:
+    """Say what a device's own searches are better by, with the standard error over the seeds."""
+    within = result["within_latency"]
+    leads = {device: _leads_on(device, within, result["seeds"]) for device in within}
+    told = [
+        f"{_mean_and_error(each)} percentage points on `{device}`" for device, each in leads.items()
+    ]
+    both = [statistics.mean(each) for each in zip(*leads.values(), strict=True)]
+    # The quantile of Student's t: there are few seeds.
+    seen = abs(statistics.mean(both)) > t.ppf(0.975, len(both) - 1) * _standard_error(both)
+    verdict = "more" if seen else "no more"
     return (
-        "The best score that each front has within a latency, and so what is lost by deploying "
-        f"networks that were searched for another device. Of {total} rows, the device's own search "
-        f"is ahead in {own}; differences of less than a percent are within what one search differs "
-        "from the next. The smallest latencies are met by a device's own search only."
+        "On average over these latencies, a device's own searches differ from the others by "
+        f"{' and '.join(told)}, with the standard error over the seeds. The mean of both, "
+        f"{_mean_and_error(both)}, is {verdict} than chance explains."
     )
 
 
-def _score(score: float | None) -> str:
-    return "none" if score is None else percent(score, 1)
+def _leads_on(device: str, within: Mapping[str, Any], seeds: int) -> list[float]:
+    """Return the lead of a device's own searches on it, by seed, in percentage points."""
+    (other,) = (name for name in within if name != device)
+    rows_on = within[device]
+    return [
+        100 * statistics.mean(row[device][seed] - row[other][seed] for row in rows_on)
+        for seed in range(seeds)
+    ]
+
+
+def _mean_and_error(values: Sequence[float]) -> str:
+    return f"{statistics.mean(values):+.1f} ± {_standard_error(values):.1f}"
+
+
+def _standard_error(values: Sequence[float]) -> float:
+    return statistics.stdev(values) / math.sqrt(len(values))
 
 
 def _by_runtime(pattern: str) -> Results:

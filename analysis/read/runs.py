@@ -32,7 +32,7 @@ SCALE = "score_scale"
 """Key of the conditions that says what scores are: their ``label``, and ``is_accuracy``."""
 GUESSED = "guessed"
 """Key of `SCALE` with the number of validation ``images``, and of those that are ``right`` if all
-are called by the most frequent class."""
+are assigned to the most frequent class."""
 DEPTHWISE = "depthwise_ms"
 """Key of the conditions with the device's time of a depthwise convolution, by kernel size."""
 CLIFF = "depthwise_cliff"

@@ -55,23 +55,43 @@ def data_remark(run: Run) -> str:
     Returns:
         The remark; empty for data sets that are neither.
     """
+    if words := _chance(run):
+        return words
     data = run.config["data"]
-    if data in BUILT_IN_DATA:
-        return (
-            f"Most networks are equally good on {data}, which is easy. Next, search on images of "
-            "your own: --data FOLDER, with one subfolder for each class."
-        )
+    if data not in BUILT_IN_DATA:
+        return ""
+    return (
+        f"Most networks are equally good on {data}, which is easy. Next, search on images of your "
+        "own: --data FOLDER, with one subfolder for each class."
+    )
+
+
+def _chance(run: Run) -> str:
+    """Say that scores are no better than chance, and what may help; empty if they are better.
+
+    Neither is their mean higher than chance allows for one network, nor is the highest of them
+    higher than it allows for so many.
+    """
     if run.guessed is None or run.completed.empty:
         return ""
     right, images = run.guessed
-    guessed, mean = right / images, float(run.completed[RAW_SCORE].mean())
-    if mean > guessed + CHANCE * math.sqrt(guessed * (1 - guessed) / images):
+    guess, scores = right / images, run.completed[RAW_SCORE]
+    error = math.sqrt(guess * (1 - guess) / images)
+    mean, highest = float(scores.mean()), float(scores.max())
+    # The expected maximum of n normal variables is below sqrt(2 ln n) standard deviations.
+    most = CHANCE + math.sqrt(2 * math.log(len(scores)))
+    if not (mean <= guess + CHANCE * error and highest <= guess + most * error):
         return ""
+    ways = ["with more training images"]
+    if "--thorough" not in str(run.config["command"]).split():
+        ways.append("with --thorough")
+    if "weights=" not in str(run.config.get("estimator")):
+        ways.append("from pretrained weights (--estimator supernet:weights=FILE)")
     return (
-        f"Scores are hardly better than guesses: {100 * mean:.1f}% on average, where the most "
-        f"frequent class is right for {100 * guessed:.1f}% of the {images} validation images. They "
-        "say little about the networks. Search with more images, with --thorough, or from "
-        "pretrained weights (--estimator supernet:weights=FILE)."
+        f"Scores are no better than chance: {100 * mean:.1f}% on average, where always naming the "
+        f"most frequent class would be right for {100 * guess:.1f}% of the {images:,} validation "
+        "images. Such scores say little about the networks. A new search may do better "
+        f"{' or '.join(ways)}."
     )
 
 

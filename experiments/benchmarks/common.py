@@ -7,6 +7,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -43,6 +44,46 @@ def run(module: str, *words: object) -> None:
         subprocess.CalledProcessError: If it fails.
     """
     subprocess.run([sys.executable, "-m", module, *map(str, words)], check=True)
+
+
+def run_or_resume(module: str, out: Path, *words: object, always: Sequence[object] = ()) -> None:
+    """Run a search or a training in a directory, or resume the one that was begun there.
+
+    Args:
+        module: Name of the command's module.
+        out: The directory.
+        words: What begins it.
+        always: What both commands are given.
+
+    Raises:
+        subprocess.CalledProcessError: If it fails.
+    """
+    begun = any((out / name).is_file() for name in ("config.yaml", "training.yaml"))
+    run(module, *(("--resume", out) if begun else (*words, "--out", out)), *always)
+
+
+def search_devices(
+    out: Path, devices: Sequence[str], trials: int, seed: int, budget: str, data: str | None
+) -> None:
+    """Search `mixnet` for the given devices; every network is measured, and none is retrained.
+
+    All searches share one supernet, whatever their seed.
+
+    Args:
+        out: Run directory to create.
+        devices: Names of the devices.
+        trials: Number of trials.
+        seed: Seed of the sampler.
+        budget: Most multiply-adds of a network, such as ``400M``.
+        data: Data set; None for the default one.
+    """
+    run(
+        *("nas.search", "--space", "mixnet", "--budget", budget),
+        *(word for device in devices for word in ("--device", device)),
+        *("--trials", trials, "--seed", seed, "--reference", "none", "--confirm", 0),
+        *("--latency", "measured", "--estimator", "supernet:seed=0", "--out", out),
+        *(("--data", data) if data else ()),
+    )
 
 
 def recorded(name: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.benchmarks.common import record, run
+from experiments.benchmarks.common import record, run_or_resume
 
 OWN = 2  # classes of one's own
 SIDE = 32  # pixels
@@ -88,14 +88,13 @@ def link(data: Path, folder: Path, classes: Sequence[str], most: int | None) -> 
 def pretrained(arguments: argparse.Namespace, folder: Path) -> tuple[Path, dict[str, Any]]:
     """Train the network on the other classes; return its weights and its card."""
     out = folder / "network"
-    if (out / "training.yaml").is_file():
-        run("nas.train", "--resume", out, "--device", "none")
-    else:
-        run(
-            *("nas.train", arguments.network, "--data", folder / "others", "--resolution", SIDE),
-            *("--set", f"epochs={arguments.epochs}", "--set", "batch_size=64"),
-            *("--set", "flip=true", "--device", "none", "--out", out),
-        )
+    run_or_resume(
+        "nas.train",
+        out,
+        *(arguments.network, "--data", folder / "others", "--resolution", SIDE),
+        *("--set", f"epochs={arguments.epochs}", "--set", "batch_size=64", "--set", "flip=true"),
+        always=("--device", "none"),
+    )
     card: dict[str, Any] = json.loads((out / "card.json").read_text(encoding="utf-8"))
     return out / "weights.safetensors", card
 
@@ -105,15 +104,14 @@ def searched(
 ) -> dict[str, Any]:
     """Search on one's own classes; return the accuracies of the retrained networks by name."""
     out = folder / f"search_{start}"
-    if (out / "config.yaml").is_file():
-        run("nas.search", "--resume", out)
-    else:
-        run(
-            *("nas.search", "--space", "mixnet", "--budget", "400M", "--data", folder / "own"),
-            *("--estimator", f"supernet:resolution={SIDE},flip=true{settings}"),
-            *("--retrain", "flip=true", "--trials", arguments.trials, "--seed", 0),
-            *("--confirm", CONFIRMED, "--reference", "mixnet_s", "--out", out),
-        )
+    run_or_resume(
+        "nas.search",
+        out,
+        *("--space", "mixnet", "--budget", "400M", "--data", folder / "own"),
+        *("--estimator", f"supernet:resolution={SIDE},flip=true{settings}"),
+        *("--retrain", "flip=true", "--trials", arguments.trials, "--seed", 0),
+        *("--confirm", CONFIRMED, "--reference", "mixnet_s"),
+    )
     table = pd.read_csv(out / "confirmed.csv").groupby("name")["test"]
     trials = pd.read_csv(out / "trials.csv")
     return {

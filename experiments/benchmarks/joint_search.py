@@ -17,14 +17,13 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from analysis.schema import RAW_SCORE, on_device
-from experiments.benchmarks.common import record, run
+from experiments.benchmarks.common import record, run, search_devices
 from experiments.benchmarks.landscapes import hypervolume
 
 KINDS = ("joint", "separate")
@@ -64,11 +63,12 @@ def main() -> None:
 def compared(arguments: argparse.Namespace, folder: Path, seed: int) -> dict[str, Any]:
     """Return the shares of the hypervolume by device, and what a third device took."""
     devices = arguments.devices
-    search(arguments, folder / "joint", devices, arguments.trials, seed)
+    budget, data = arguments.budget, arguments.data
+    search_devices(folder / "joint", devices, arguments.trials, seed, budget, data)
     fronts: dict[str, dict[str, Networks]] = {}
     for number, device in enumerate(devices):
         alone = folder / str(number)
-        search(arguments, alone, [device], arguments.trials // 2, seed)
+        search_devices(alone, [device], arguments.trials // 2, seed, budget, data)
         fronts[device] = {
             "joint": networks_of(folder / "joint", device, devices[0]),
             "separate": networks_of(alone, device, device),
@@ -83,19 +83,6 @@ def compared(arguments: argparse.Namespace, folder: Path, seed: int) -> dict[str
         "networks": len(networks_of(folder / "joint", arguments.later, devices[0])),
     }
     return row
-
-
-def search(
-    arguments: argparse.Namespace, out: Path, devices: Sequence[str], trials: int, seed: int
-) -> None:
-    """Run a search."""
-    words = [word for device in devices for word in ("--device", device)]
-    run(
-        *("nas.search", "--space", "mixnet", "--budget", arguments.budget, *words),
-        *("--trials", trials, "--seed", seed, "--reference", "none", "--confirm", 0),
-        *("--estimator", "supernet:seed=0", "--latency", "measured", "--out", out),
-        *(("--data", arguments.data) if arguments.data else ()),
-    )
 
 
 def networks_of(folder: Path, device: str, first: str) -> Networks:

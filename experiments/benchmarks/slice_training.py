@@ -19,7 +19,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from experiments.benchmarks.common import record, run
+from experiments.benchmarks.common import record, run, run_or_resume
 from nas.accuracy.supernet.runs import open_run_supernet
 from nas.export.writers.onnx_file import run_onnx
 from nas.spec import load_network
@@ -41,14 +41,13 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="write experiments/results/")
     arguments = parser.parse_args()
     folder = arguments.out / "search"
-    if (folder / "config.yaml").is_file():
-        run("nas.search", "--resume", folder)
-    else:
-        run(
-            *("nas.search", "--space", "mixnet", "--budget", "400M", "--data", arguments.data),
-            *("--trials", arguments.trials, "--confirm", 0, "--reference", "none"),
-            *("--seed", 0, "--out", folder),
-        )
+    run_or_resume(
+        "nas.search",
+        folder,
+        *("--space", "mixnet", "--budget", "400M", "--seed", 0),
+        *("--data", arguments.data, "--trials", arguments.trials),
+        *("--confirm", 0, "--reference", "none"),
+    )
     deployed = exported(folder, arguments.out / "slice.onnx")
     rows = [{"epochs": 0, "slice": [deployed["test_accuracy"]]}]
     show(rows[0])
@@ -73,16 +72,16 @@ def trained(
     """Return the accuracy on the test images after a training, which is done only once."""
     out = arguments.out / f"{start}-{epochs}-{seed}"
     if not (out / "card.json").is_file():
-        if (out / "training.yaml").is_file():
-            run("nas.train", "--resume", out, "--device", "none")
-        else:
-            supernet = open_run_supernet(folder)
-            weights = ("--weights", supernet.name) if start == "slice" else ()
-            run(
-                *("nas.train", folder / "best.yaml", "--data", arguments.data, *weights, *RECIPE),
-                *("--resolution", supernet.trained.shown.resolution, "--seed", seed),
-                *("--set", f"epochs={epochs}", "--device", "none", "--out", out),
-            )
+        supernet = open_run_supernet(folder)
+        weights = ("--weights", supernet.name) if start == "slice" else ()
+        run_or_resume(
+            "nas.train",
+            out,
+            *(folder / "best.yaml", "--data", arguments.data, *weights, *RECIPE),
+            *("--resolution", supernet.trained.shown.resolution, "--seed", seed),
+            *("--set", f"epochs={epochs}"),
+            always=("--device", "none"),
+        )
     card = json.loads((out / "card.json").read_text(encoding="utf-8"))
     return round(float(card["test"]["top1"]), 4)
 

@@ -74,15 +74,13 @@ class Images:
     def guessed(self) -> tuple[int, int]:
         """Return how many validation images are of the most frequent class, and of how many.
 
-        So many are classified correctly without looking at them.
+        So many are classified correctly without looking at them. Files that cannot be read count,
+        as nothing is decoded; the numbers are found out once per process.
 
         Raises:
             MixnasError: If there is no such data set, or it cannot be read.
         """
-        labels = self.source().labels_of("validation")
-        index = _validation_index(len(labels), self.validation)
-        counts = np.bincount(labels if index is None else labels[index.numpy()])
-        return int(counts.max()), int(counts.sum())
+        return _guessed(self)
 
     def batches(self, size: int, seed: int, placement: Placement) -> Batches | StreamedBatches:
         """Return the images in batches; they are loaded once per process and device.
@@ -181,7 +179,7 @@ def guessed_of(estimator: Estimator) -> dict[str, int] | None:
         return None
     try:
         right, images = shown.guessed()
-    except MixnasError:  # a run may be resumed for what needs no images
+    except MixnasError:  # whoever needs the images says so; this is a remark
         return None
     return {"right": right, "images": images}
 
@@ -189,6 +187,14 @@ def guessed_of(estimator: Estimator) -> dict[str, int] | None:
 @lru_cache(maxsize=8)
 def _train_count(images: Images) -> int:
     return images.source().count("train")
+
+
+@lru_cache(maxsize=8)
+def _guessed(images: Images) -> tuple[int, int]:
+    labels = images.source().labels_of("validation")
+    index = _validation_index(len(labels), images.validation)
+    counts = np.bincount(labels if index is None else labels[index.numpy()])
+    return int(counts.max()), int(counts.sum())
 
 
 @lru_cache(maxsize=2)

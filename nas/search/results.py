@@ -106,6 +106,7 @@ class Results:
             "best": str(self.path / "best.yaml"),
             "report": str(self.page),
             "next": dict(self.commands),
+            "remark": self.remark,
             **({} if self.several is None else self.several.to_dict(self.path)),
         }
 

@@ -83,29 +83,37 @@ class Shared:
         return once
 
 
-@pytest.mark.parametrize("ms", [0.4, 0.9, 1.7, 5.0])
-def test_a_network_that_fits_between_two_interruptions_does_not_seem_faster(ms):
+@pytest.mark.parametrize("reference", [1.0, 3.1])
+@pytest.mark.parametrize("ms", [0.4, 0.9, 1.7, 5.0, 12.0])
+def test_interruptions_make_no_network_seem_fast_or_slow(ms, reference):
     machine = Shared()
-    timing = time_in_turns(machine.run(ms), machine.run(3.1), Effort(rounds=200, seconds=0.0))
-    assert timing.steady_ms(3.1) == pytest.approx(ms, rel=0.2)
-    uneven = timing.interrupted_unevenly(3.1)
-    found = any("interrupted the runs unevenly" in remark for remark in remarks(timing, 3.1))
+    effort = Effort(rounds=200, seconds=0.0)
+    timing = time_in_turns(machine.run(ms), machine.run(reference), effort)
+    assert timing.steady_ms(reference) == pytest.approx(ms, rel=0.2)
+    uneven = timing.interrupted_unevenly(reference)
+    found = any("interrupted the runs unevenly" in remark for remark in remarks(timing, reference))
     assert found is uneven
 
 
-def test_short_networks_beside_other_work_are_rough():
+@pytest.mark.parametrize(("ms", "reference"), [(0.9, 3.1), (12.0, 1.0)])
+def test_a_network_that_is_interrupted_more_or_less_than_the_reference_is_rough(ms, reference):
     machine = Shared()
-    timing = time_in_turns(machine.run(0.9), machine.run(3.1), Effort(rounds=200, seconds=0.0))
-    assert timing.ratio * 3.1 < 0.6 * 0.9
-    assert timing.interrupted_unevenly(3.1)
+    effort = Effort(rounds=200, seconds=0.0)
+    timing = time_in_turns(machine.run(ms), machine.run(reference), effort)
+    assert not 0.75 < timing.ratio * reference / ms < 1.25
+    assert timing.interrupted_unevenly(reference)
 
 
-def test_one_long_run_changes_no_latency():
-    outlier = [[1.0, 300, 1], *[[1.0, 1, 1]] * 59]
-    for reference in (2.0, 4.0):  # at the usual speed and at half of it
-        found = timing(outlier, [[reference] * 2] * 60)
-        assert not found.interrupted_unevenly(2.0)
-        assert found.steady_ms(2.0) == pytest.approx(2.0 / reference)
+@pytest.mark.parametrize("rounds", [4, 12, 16, 60])
+@pytest.mark.parametrize("reference", [2.0, 2.4, 4.0])  # at the usual speed, and slower
+@pytest.mark.parametrize("which", ["network", "reference"])
+def test_one_long_run_changes_no_latency(rounds, reference, which):
+    times = {"network": [[1.0] * 3] * rounds, "reference": [[reference] * 2] * rounds}
+    first, *others = times[which]
+    times[which] = [[300.0, *first[1:]], *others]
+    found = timing(times["network"], times["reference"])
+    assert not found.interrupted_unevenly(2.0)
+    assert found.steady_ms(2.0) == pytest.approx(2.0 / reference)
 
 
 def test_precision_ends_a_measurement_early():

@@ -138,6 +138,7 @@ def test_deviations_fit_an_ascii_log(results, monkeypatch):
 def test_json_holds_the_same(results):
     shown = json.loads(json.dumps(results.to_dict(3), allow_nan=False))
     assert shown["completed"] == 3
+    assert shown["remark"] == results.remark == ""
     assert sorted(row["name"] for row in shown["pareto"]) == ["trial_0", "trial_1"]
     assert [row["name"] for row in shown["references"]] == ["slow", "broken"]
     assert shown["references"][1]["latency_ms"] is None

@@ -12,7 +12,7 @@ import pytest
 
 from analysis.read.population import population_of
 from analysis.read.runs import OBJECTIVES, Run, with_scores, within_limits
-from analysis.report.text import kernel_times, population_summary, summary
+from analysis.report.text import data_remark, kernel_times, population_summary, summary
 from analysis.schema import RETRAINING_COLUMNS
 from analysis.statistics.fronts import pareto_front
 from analysis.statistics.population_card import cards
@@ -33,7 +33,8 @@ def run(scores, latencies, references=(), limits=None, kept=None, **columns):
     if kept is not None:
         trials["within_limits"] = kept
     named = pd.DataFrame(references, columns=["name", "score", "latency_ms"])
-    config = {"space": "mixnet", "data": "pets", "device": "phone", "limits": limits or {}}
+    config = {"space": "mixnet", "data": "pets", "device": "phone", "command": "nas.search"}
+    config["limits"] = limits or {}
     return Run(
         path=Path("run"),
         config=config,
@@ -83,28 +84,49 @@ def test_images_on_which_networks_are_alike_are_called_easy():
     assert "--data FOLDER" in words
 
 
+def by_chance(found, guessed, **config):
+    """A run whose conditions say what guessing would reach."""
+    conditions = {"score_scale": {"is_accuracy": True, "guessed": guessed}}
+    return replace(found, conditions=conditions, config={**found.config, **config})
+
+
+HALF = {"right": 75, "images": 150}  # 50%, with a standard error of 4.1%
+
+
 @pytest.mark.parametrize(
-    ("mean", "guessed", "told"),
+    ("scores", "guessed", "told"),
     [
-        (0.53, {"right": 75, "images": 150}, True),
-        (0.59, {"right": 75, "images": 150}, False),  # 50% and two standard errors of 4.1%
-        (0.53, {"right": 5_000, "images": 10_000}, False),
-        (0.90, {"right": 90, "images": 100}, True),
-        (0.53, None, False),
-        (0.53, {"right": "all", "images": 150}, False),
-        (0.53, {"right": 151, "images": 150}, False),
-        (0.53, "damaged", False),
+        ([0.48, 0.58], HALF, True),
+        ([0.40, 0.50], HALF, True),
+        ([0.54, 0.64], HALF, False),  # 59% on average: more than two standard errors
+        ([0.5] * 9 + [0.9], HALF, False),  # but one of them has learned
+        ([0.5] * 9 + [0.65], HALF, True),  # the highest of ten guesses may be
+        ([0.48, 0.58], {"right": 5_000, "images": 10_000}, False),
+        ([0.85, 0.95], {"right": 90, "images": 100}, True),
+        ([math.nan, math.nan], HALF, False),
+        ([0.48, 0.58], None, False),
+        ([0.48, 0.58], {"right": "all", "images": 150}, False),
+        ([0.48, 0.58], {"right": 151, "images": 150}, False),
+        ([0.48, 0.58], "damaged", False),
     ],
 )
-def test_scores_that_are_hardly_better_than_guesses_say_little(mean, guessed, told):
-    found = run([mean - 0.05, mean + 0.05], [3, 4])
-    scale = {"is_accuracy": True, "guessed": guessed}
-    words = said(replace(found, conditions={"score_scale": scale}))
-    assert ("Scores are hardly better than guesses" in words) is told
-    if told and mean == 0.53:
-        assert "53.0% on average, where the most frequent class is right for 50.0%" in words
-    other = replace(found, conditions={"score_scale": {**scale, "is_accuracy": False}})
-    assert "guesses" not in said(other)
+def test_scores_that_chance_explains_say_little(scores, guessed, told):
+    found = by_chance(run(scores, [3] * len(scores)), guessed)
+    assert ("Scores are no better than chance" in data_remark(found)) is told
+    losses = replace(found, conditions={"score_scale": {"is_accuracy": False, "guessed": guessed}})
+    assert data_remark(losses) == ""
+
+
+def test_what_may_help_against_chance_is_what_was_not_done():
+    found = run([0.48, 0.58], [3, 4])
+    words = said(by_chance(found, HALF))
+    assert "53.0% on average, where always naming the most frequent class would be right" in words
+    assert "for 50.0% of the 150 validation images" in words
+    assert "images or with --thorough or from pretrained weights (--estimator" in words
+    done = {"command": "nas.search --thorough", "estimator": "supernet:weights=mine.safetensors"}
+    words = said(by_chance(found, HALF, **done, data="digits"))
+    assert "A new search may do better with more training images." in words
+    assert "easy" not in words
 
 
 def test_what_scores_are_is_told_if_they_are_not_as_estimated():

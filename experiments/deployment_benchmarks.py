@@ -224,7 +224,7 @@ _CORRELATIONS = (
 
 
 def _predictor(result: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{result['fit_seconds'] / 60:.0f} minutes"
+    yield f"{result['fit_seconds'] / 60:.0f} min"
     yield percent(result["mean_error"])
     yield percent(result["within_5"], 0)
     yield percent(result["within_10"], 0)
@@ -294,9 +294,9 @@ def two_devices() -> Iterator[str]:
     searches = list(result["kernel_shares"])
     yield from section(
         "Two devices",
-        f"{result['seeds']} searches with different seeds for each of two runtimes on one machine, "
-        "all with the same shared weights. Every network of a front was then measured in both, and "
-        "evaluated on test images.",
+        f"Searches for each of two runtimes on one machine, with {result['seeds']} seeds and the "
+        "same shared weights. Every network of a front was then measured in both, and evaluated on "
+        "test images.",
     )
     yield from _paragraph("![What searches would deploy, in both runtimes](images/two_devices.png)")
     shares = result["kernel_shares"]

@@ -188,10 +188,13 @@ def _smoothing(run: Run, front: Front) -> list[str]:
         return []
     lead = float((front.rows[RAW_SCORE] - front.rows["score"]).mean())
     size = f"{100 * abs(lead):.1f} percentage points" if run.by_accuracy else f"{abs(lead):.3g}"
+    how = f"{size} {'better' if lead > 0 else 'worse'}"
+    if size.startswith("0.0 ") or not lead:
+        how = "as good as that"
     return [
         f"A score here is what the estimates of all {len(run.completed)} networks suggest of one "
         "of them, since the highest of many noisy estimates are partly luck. On average, the "
-        f"networks of the front were estimated to be {size} {'better' if lead > 0 else 'worse'}."
+        f"networks of the front were estimated to be {how}."
     ]
 
 

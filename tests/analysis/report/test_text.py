@@ -135,6 +135,8 @@ def test_what_scores_are_is_told_if_they_are_not_as_estimated():
     assert "A score here is what the estimates of all 3 networks suggest of one of them" in words
     # Mean of 50 - 50, 90 - 60 and 70 - 65.
     assert "were estimated to be 11.7 percentage points better" in words
+    even = said(run([0.5, 0.6, 0.65], [3, 4, 5], raw_score=[0.5001, 0.6, 0.65]))
+    assert "were estimated to be as good as that." in even
     assert "suggest" not in said(run([0.5, 0.6, 0.65], [3, 4, 5]))
 
 

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,23 @@ def without_telemetry() -> None:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     # OpenVINO and NNCF have no such variable, but do without this package where it is missing.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=1)
+def openvino_core() -> Any:
+    """Return the one `openvino.Core` of this process, which is never let go.
+
+    The CPU plugin of a core sets the stack on which signals are handled, and sets the earlier one
+    again when it is let go. Of two cores, the second would so set that of the first, even if its
+    memory has been freed by then; the next Ctrl-C would end the process (OpenVINO 2026.4).
+
+    Raises:
+        ModuleNotFoundError: If OpenVINO is not installed.
+    """
+    without_telemetry()
+    import openvino
+
+    return openvino.Core()
 
 
 def refuse_shadow(folder: Path) -> None:

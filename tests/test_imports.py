@@ -300,3 +300,22 @@ def test_the_threads_of_every_command_sleep():
     if "OMP_WAIT_POLICY" not in done.stderr:
         pytest.skip("this OpenMP does not tell its settings")
     assert "OMP_WAIT_POLICY = 'PASSIVE'" in done.stderr
+
+
+def test_ctrl_c_after_openvino_is_no_crash():
+    """Plugins of two cores free the stack of the signal handlers that the other one restores."""
+    code = (
+        "import gc, signal\n"
+        "from nas.latency.conditions import MeasurementSettings\n"
+        "from nas.latency.runtimes import open_runtime\n"
+        "opened = [open_runtime('openvino:cpu', MeasurementSettings(threads=1)) for _ in range(3)]\n"
+        "while opened:\n"
+        "    opened.pop(0)\n"
+        "    gc.collect()\n"
+        "try:\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()[-11:]) == (0, "interrupted")

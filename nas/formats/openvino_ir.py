@@ -15,7 +15,7 @@ import numpy as np
 
 from nas.formats.onnx import to_onnx
 from nas.formats.quantization import calibration_images, quietly
-from nas.imports import without_telemetry
+from nas.imports import openvino_core, without_telemetry
 from nas.ir import Node, Shape
 
 INFO = "mixnas"
@@ -44,10 +44,7 @@ def to_openvino(
     Raises:
         ModuleNotFoundError: If OpenVINO is not installed.
     """
-    without_telemetry()
-    import openvino
-
-    model = openvino.Core().read_model(to_onnx(tree, shape, weights, name).SerializeToString())
+    model = openvino_core().read_model(to_onnx(tree, shape, weights, name).SerializeToString())
     for key, value in (properties or {}).items():
         model.set_rt_info(value, [INFO, key])
     return model

@@ -6,6 +6,7 @@ import pytest
 
 from nas.formats.onnx import to_onnx
 from nas.formats.openvino_ir import quantize, save, to_openvino
+from nas.imports import openvino_core
 from nas.latency.evaluation import reference_outputs
 from nas.latency.parity import difference
 from nas.latency.runtimes.base import noise
@@ -22,7 +23,7 @@ def model():
 
 
 def outputs(opened, given):
-    compiled = openvino.Core().compile_model(opened, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino_core().compile_model(opened, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return compiled(given)[0]
 
 
@@ -34,7 +35,7 @@ def quantized():
 def test_a_file_computes_what_onnx_computes(tmp_path):
     save(model(), tmp_path / "small.xml")
     assert (tmp_path / "small.bin").stat().st_size >= 4 * sum(w.size for w in WEIGHTS.values())
-    opened = openvino.Core().read_model(tmp_path / "small.xml")
+    opened = openvino_core().read_model(tmp_path / "small.xml")
     expected = outputs_of_onnx(to_onnx(TREE, SHAPE, WEIGHTS), images(3))
     assert np.allclose(outputs(opened, images(3)), expected, atol=1e-5)
     assert opened.input().any_name == "images"
@@ -45,7 +46,7 @@ def test_a_file_computes_what_onnx_computes(tmp_path):
 def test_metadata_is_in_the_file(tmp_path, quantized):
     for name, written in (("plain", model()), ("int8", quantized)):
         save(written, tmp_path / f"{name}.xml")
-        opened = openvino.Core().read_model(tmp_path / f"{name}.xml")
+        opened = openvino_core().read_model(tmp_path / f"{name}.xml")
         found = {key: opened.get_rt_info(["mixnas", key]).astype(str) for key in PROPERTIES}
         assert found == PROPERTIES
 
@@ -58,7 +59,7 @@ def test_outputs_of_int8_are_close_but_not_equal(quantized):
 
 def test_weights_are_int8_with_one_scale_per_channel(quantized, tmp_path):
     save(quantized, tmp_path / "int8.xml")
-    opened = openvino.Core().read_model(tmp_path / "int8.xml")
+    opened = openvino_core().read_model(tmp_path / "int8.xml")
     constants = [op for op in opened.get_ops() if op.get_type_name() == "Constant"]
     (kernel,) = (op for op in constants if list(op.shape) == [8, 3, 3, 3])
     assert kernel.get_element_type() == openvino.Type.i8

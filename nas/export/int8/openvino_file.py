@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import nncf  # noqa: F401  # if it is missing, the command says so before it begins
 import openvino
@@ -13,6 +12,7 @@ from nas.export.base import Export, Written
 from nas.export.int8.judgement import Contender, judged
 from nas.export.writers.openvino_file import opened, run_openvino
 from nas.formats.openvino_ir import quantize, save
+from nas.imports import openvino_core
 from nas.latency.runtimes.models import refusing
 
 
@@ -33,8 +33,8 @@ def write(export: Export, path: Path) -> Written:
     )
 
 
-def _read(path: Path) -> Any:
-    return openvino.Core().read_model(path)
+def _read(path: Path) -> openvino.Model:
+    return openvino_core().read_model(path)
 
 
 def _size(path: Path) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nas.errors import MixnasError, UnrunnableError, reason_of
-from nas.imports import require, without_telemetry
+from nas.imports import openvino_core, require, without_telemetry
 from nas.ir import Shape
 from nas.latency.runtimes.base import Program, TimedRun, noise
 from nas.latency.runtimes.model_runtime import CpuRuntime, LoadedModel, timed
@@ -47,7 +47,7 @@ class OpenVino(CpuRuntime):
         import openvino
 
         self._openvino = openvino
-        self._core = openvino.Core()
+        self._core = openvino_core()
         self.version = f"openvino {version('openvino')}"
         used = self._threads_used()
         if threads is not None and used != threads:

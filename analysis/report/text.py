@@ -87,11 +87,12 @@ def _chance(run: Run) -> str:
         ways.append("with --thorough")
     if "weights=" not in str(run.config.get("estimator")):
         ways.append("from pretrained weights (--estimator supernet:weights=FILE)")
+    *most_ways, last = ways
+    listed = f"{', '.join(most_ways)} or {last}" if most_ways else last
     return (
         f"Scores are no better than chance: {100 * mean:.1f}% on average, where always naming the "
         f"most frequent class would be right for {100 * guess:.1f}% of the {images:,} validation "
-        "images. Such scores say little about the networks. A new search may do better "
-        f"{' or '.join(ways)}."
+        f"images. Such scores say little about the networks. A new search may do better {listed}."
     )
 
 

@@ -122,7 +122,7 @@ def test_what_may_help_against_chance_is_what_was_not_done():
     words = said(by_chance(found, HALF))
     assert "53.0% on average, where always naming the most frequent class would be right" in words
     assert "for 50.0% of the 150 validation images" in words
-    assert "images or with --thorough or from pretrained weights (--estimator" in words
+    assert "images, with --thorough or from pretrained weights (--estimator" in words
     done = {"command": "nas.search --thorough", "estimator": "supernet:weights=mine.safetensors"}
     words = said(by_chance(found, HALF, **done, data="digits"))
     assert "A new search may do better with more training images." in words

@@ -10,7 +10,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 
+import nas
 from tests.conftest import ROOT
 
 PACKAGES = ("nas", "analysis")
@@ -110,6 +112,11 @@ def test_describing_networks_loads_no_framework(package):
     code = f"import sys, {package}; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert found.stdout.strip() == "[]", found.stderr
+
+
+def test_the_version_to_cite_is_that_of_the_package():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert cited["version"] == nas.__version__
 
 
 def test_the_floors_hold():

@@ -50,7 +50,8 @@ class SearchMonitor:
         columns = ["latency_ms", RAW_SCORE]
         done = table[table["state"] == "complete"].dropna(subset=columns)
         self._add_to_front(done[columns].to_numpy(float))
-        self._begun, self._last_line = self.clock(), -math.inf
+        self._begun = self._front_told = self.clock()
+        self._last_line = -math.inf
         self._bar = self.progress.add_task(
             "measuring", total=self.trials, completed=self._done_before
         )
@@ -77,6 +78,10 @@ class SearchMonitor:
             self._print(
                 _line(trial, result, self.is_accuracy), left if seconds > LINE_SECONDS else ""
             )
+            # The line of a trial postpones those of `say`, so the front has a time of its own.
+            if len(self._front) and self.clock() - self._front_told >= LINE_SECONDS:
+                self._front_told = self.clock()
+                self._print(self.so_far)
             return
         self.progress.update(self._bar, completed=completed, description=self.so_far, refresh=True)
 

@@ -40,6 +40,22 @@ def test_the_readme_is_short_and_leads_to_pages_that_are_there():
         assert (ROOT / place).exists(), place
 
 
+def test_the_examples_of_the_readme_follow_from_each_other():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    examples = text.partition("## Five examples")[2].partition("```sh\n")[2].partition("```")[0]
+    made = set()
+    for line in examples.splitlines():
+        words = line.partition("#")[0].split()
+        used = [word for word in words if word.startswith("runs/")]
+        out = words[words.index("--out") + 1] if "--out" in words else None
+        for path in used:
+            assert path == out or any(path.removesuffix("/best.yaml") == each for each in made), (
+                path
+            )
+        made.add(out)
+    assert "runs/pets" in made
+
+
 @pytest.mark.parametrize(
     ("page", "name", "sentence"),
     [

@@ -81,7 +81,8 @@ def test_the_time_left_follows_from_the_trials_of_this_process(bench, monitor_of
     for number, now[0] in ((1, 30.0), (2, 40.0)):
         trial = search.runner.end(number, result)
         monitor.trial_ended(trial, result)
-    first, second = monitor.console.file.getvalue().splitlines()
+    lines = monitor.console.file.getvalue().splitlines()
+    first, second = (line for line in lines if "] trial " in line)
     assert first.endswith(" MAdds, 1 s")
     # Two trials took 40 s, two are left.
     assert second.startswith("[3/5] trial 2: ")
@@ -101,6 +102,23 @@ def test_a_bar_on_a_terminal_counts_the_trials(bench, monitor_of):
     assert "measuring the front" in shown
     assert "1/3" in shown
     assert "front of 1 network: 50.0%" in shown
+
+
+def test_the_front_so_far_is_told_now_and_then_where_there_is_no_terminal(bench, monitor_of):
+    search = bench(wanted=4)
+    now = [5.0]
+    monitor = monitor_of(search, clock=lambda: now[0])
+    for score in (0.5, 0.6, 0.7, 0.8):
+        (number,) = search.runner.begin(1)
+        result = Estimate(score, 0.1, 1.0, 5)
+        now[0] += 20
+        monitor.trial_ended(search.runner.end(number, result), result)
+    told = [line for line in monitor.console.file.getvalue().splitlines() if "front of" in line]
+    # After 40 and after 80 seconds: at least 30 apart.
+    assert len(told) == 2
+    assert told[0].startswith("[2/4] front of ")
+    assert "60.0%" in told[0]
+    assert told[1].startswith("[4/4] front of ")
 
 
 def test_long_phases_are_told_of_where_there_is_no_terminal(bench, monitor_of):

@@ -28,7 +28,7 @@ from nas.files import write_atomic
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 FIGURES = (
-    "two_devices.png",
+    *(f"{name}.png" for name in ("depthwise", "samplers", "two_devices")),
     *(f"macro_population/{name}.png" for name in ("edf", "edf_normalised", "variables")),
     *(f"regnet_populations/{name}.png" for name in ("edf", "edf_chain", "trends")),
 )

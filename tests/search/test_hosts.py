@@ -1,4 +1,7 @@
-"""A search on a cluster of several hosts, as docs/guides/cluster.md starts one."""
+"""A search on a cluster of several hosts with a database and an agent, whose links break.
+
+The hosts are started as docs/guides/cluster.md says; estimator and agent are quick ones.
+"""
 
 import os
 import secrets

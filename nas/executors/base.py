@@ -64,6 +64,7 @@ class Failure:
 
 
 Result = Estimate | Failure
+"""What becomes of a task."""
 
 
 @dataclass(frozen=True)

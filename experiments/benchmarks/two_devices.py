@@ -110,12 +110,10 @@ def measured(front: pd.DataFrame, devices: Sequence[str]) -> pd.DataFrame:
 def deployed(table: pd.DataFrame, device: str, devices: Sequence[str]) -> list[dict[str, Any]]:
     """Return the test accuracy of what each search would deploy within several latencies.
 
-    The first latency is the smallest within which every search found a network.
-
     Returns:
         For each latency in milliseconds, the accuracies of the seeds by the device searched for.
     """
-    shortest = float(table.groupby(["searched_for", "seed"])[device].min().max())
+    shortest = smallest_latency(table, device)
     return [
         {
             "within_ms": round(shortest * margin, 3),
@@ -123,6 +121,11 @@ def deployed(table: pd.DataFrame, device: str, devices: Sequence[str]) -> list[d
         }
         for margin in MARGINS
     ]
+
+
+def smallest_latency(table: pd.DataFrame, device: str) -> float:
+    """Return the smallest latency on a device within which every search found a network."""
+    return float(table.groupby(["searched_for", "seed"])[device].min().max())
 
 
 def accuracies_within(table: pd.DataFrame, device: str, name: str, limit: float) -> list[float]:
@@ -160,7 +163,7 @@ def figure(table: pd.DataFrame, devices: Sequence[str]) -> Any:
     panels = drawn.subplots(1, len(devices), sharey=True)
     for axes, device in zip(panels, devices, strict=True):
         style(axes)
-        shortest = table.groupby(["searched_for", "seed"])[device].min().max()
+        shortest = smallest_latency(table, device)
         longest = MARGINS[-1] * shortest
         limits = [limit for limit in sorted(table[device]) if shortest <= limit <= longest]
         limits.append(longest)

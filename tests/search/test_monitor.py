@@ -81,9 +81,9 @@ def test_the_time_left_follows_from_the_trials_of_this_process(bench, monitor_of
     for number, now[0] in ((1, 30.0), (2, 40.0)):
         trial = search.runner.end(number, result)
         monitor.trial_ended(trial, result)
-    lines = monitor.console.file.getvalue().splitlines()
-    first, second = (line for line in lines if "] trial " in line)
+    first, front, second = monitor.console.file.getvalue().splitlines()
     assert first.endswith(" MAdds, 1 s")
+    assert front.startswith("[2/5] front of ")
     # Two trials took 40 s, two are left.
     assert second.startswith("[3/5] trial 2: ")
     assert second.endswith(" MAdds, 1 s, about 0:00:40 left")

@@ -230,4 +230,5 @@ def test_the_report_prints_the_front_as_json(bench, capsys):
     assert "trial_1" in {row["name"] for row in shown["pareto"]}
     assert [row["name"] for row in shown["references"]] == ["mixnet_s"]
     assert shown["confirmed"] == shown["differences"] == []
+    assert "Most networks are equally good on digits, which is easy." in shown["remark"]
     assert (search.directory.path / "report.html").is_file()

@@ -16,7 +16,7 @@ def main(what: str, path: str) -> None:
     if what == "recipe":
         from nas.train.recipe import load_recipe
 
-        print(load_recipe(Path(path)))
+        print(load_recipe(path))
     elif what == "table":
         from nas.accuracy.table import read_networks
 

@@ -19,6 +19,7 @@ from nas.errors import MixnasError
 from nas.files import RUNS, absolute_path, claim_folder, refuse_occupied, taken_folder
 from nas.named import is_timm
 from nas.spec import reference_names
+from nas.train.recipe import RECIPES
 from nas.train.settings import (
     DEFAULT_RECIPE,
     ON_HELP,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from nas.train.components import Session
     from nas.train.full_training import FullTraining
 
-RECIPES = "experiments/recipes/*.yaml"
 app = cli.new_app()
 
 
@@ -63,10 +63,10 @@ def train(
     ] = None,
     images_per_class: cli.ImagesPerClass = None,
     recipe: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="FILE",
-            help=f"Training recipe, a YAML file such as {RECIPES}. "
+            metavar="NAME|FILE",
+            help=f"Training recipe: {', '.join(RECIPES)}, or a YAML file. "
             f"[{DEFAULT_RECIPE.epochs:g} epochs of {DEFAULT_RECIPE.optimiser}]",
         ),
     ] = None,
@@ -218,6 +218,8 @@ def _train_several(
     Raises:
         MixnasError: If none of them could be trained.
     """
+    from nas.data import load_data
+    from nas.train.sources import announce
     from nas.train.zoo.results import print_results
     from nas.train.zoo.run import Zoo, check_shared
 
@@ -230,9 +232,11 @@ def _train_several(
         settings.save(path)
     zoo = Zoo(path, settings.trainings(), lock)
     console = session.console
+    announce(load_data(settings.data, settings.images_per_class), console)
 
     def train_next(folder: Path, training: TrainingSettings) -> dict[str, Any]:
-        return session.train(session.open(folder, training, new=False), resumable=path)
+        opened = session.open(folder, training, new=False, quiet=True)
+        return session.train(opened, resumable=path)
 
     table = zoo.run(train_next, lambda text: console.print(text, soft_wrap=True))
     print_results(table, path, json)

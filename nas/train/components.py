@@ -64,7 +64,12 @@ class Session:
     find_weights: WeightsFinder
 
     def open(
-        self, path: Path, settings: TrainingSettings, new: bool, lock: FileLock | None = None
+        self,
+        path: Path,
+        settings: TrainingSettings,
+        new: bool,
+        lock: FileLock | None = None,
+        quiet: bool = False,
     ) -> FullTraining:
         """Open a training; see `open_training`."""
         return open_training(
@@ -76,6 +81,7 @@ class Session:
             console=self.console,
             find_weights=self.find_weights,
             lock=lock,
+            quiet=quiet,
         )
 
     def train(self, training: FullTraining, resumable: Path) -> dict[str, Any]:
@@ -127,6 +133,7 @@ def open_training(
     console: Console,
     find_weights: WeightsFinder,
     lock: FileLock | None = None,
+    quiet: bool = False,
 ) -> FullTraining:
     """Assemble a training run, create its folder, and resume from its checkpoint, if any.
 
@@ -139,6 +146,7 @@ def open_training(
         console: Console for progress and remarks.
         find_weights: Finds the weights to start from.
         lock: Lock of the folder, if it has been claimed; None to claim it when everything is open.
+        quiet: Whether to leave out what was found in the data set.
 
     Raises:
         MixnasError: If the training is not possible; a new folder is not created in this case.
@@ -149,7 +157,8 @@ def open_training(
     if placement.main:
         if new:
             refuse_occupied(path, "resume it with --resume, or choose another --out")
-        announce(data, console)
+        if not quiet:
+            announce(data, console)
     costs = model.costs()
     weights, remarks = _start_from_weights(path, settings, model, data, find_weights)
     workers = usable_cores() if workers is None else workers

@@ -10,8 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from nas.document import Document, read_document, validate
-from nas.errors import unknown
+from nas.document import Document, parse_document, read_document, validate
+from nas.errors import DocumentError, unknown
+from nas.files import is_built_in
+from nas.spec import looks_like_path
 
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -20,6 +22,9 @@ _Channels = tuple[float, float, float]
 Statistics = tuple[_Channels, _Channels]
 """Mean and standard deviation of each channel (red, green, blue), of values from 0 to 1."""
 
+RECIPES = ("cifar10", "finetune", "imagenet_mixnet", "imagewoof")
+"""Names of the recipes that come with the package."""
+_FOLDER = Path(__file__).parent / "recipes"
 _LATER: dict[str, Any] = {"flat": 0.0, "centralise": False}
 """Fields that came later than the first scores and checkpoints, with the values of no effect."""
 
@@ -165,17 +170,27 @@ class Recipe:
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def load_recipe(path: Path, changes: dict[str, Any] | None = None) -> Recipe:
-    """Read the YAML file of a recipe.
+def load_recipe(name: str, changes: dict[str, Any] | None = None) -> Recipe:
+    """Return a recipe, given the name of one that comes with the package or a YAML file's path.
 
     Args:
-        path: Path of the file.
-        changes: Values that override those of the file.
+        name: Name or path.
+        changes: Values that override those of the document.
 
     Raises:
-        DocumentError: If the file is missing, or a key or a value is invalid.
+        DocumentError: If there is no such recipe, or a key or a value is invalid.
+
+    Examples:
+        >>> load_recipe("finetune", {"epochs": 40}).epochs
+        40.0
     """
-    document = read_document(str(path))
+    if is_built_in(name, RECIPES, "recipe"):
+        text = (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+        document = parse_document(text, f"recipes/{name}.yaml")
+    elif looks_like_path(name) or Path(name).is_file():
+        document = read_document(name)
+    else:
+        raise DocumentError(f"{unknown('recipe', name, RECIPES)}; or give the path of a YAML file")
     if not isinstance(document.data, dict):
         document.fail((), "a recipe must be a mapping with keys such as epochs and learning_rate")
     data = {**document.data, **(changes or {})}

@@ -119,15 +119,15 @@ class TrainingSettings(SharedSettings):
     weights: str | None = None
 
 
-def chosen_recipe(path: Path | None, changes: Sequence[str] = ()) -> Recipe:
+def chosen_recipe(name: str | None, changes: Sequence[str] = ()) -> Recipe:
     """Read a recipe, or take the default one, and apply changes.
 
     Args:
-        path: Path of the recipe's file; None for `DEFAULT_RECIPE`.
+        name: Name of a recipe, or path of its file; None for `DEFAULT_RECIPE`.
         changes: Changes such as ``epochs=30``, as given by ``--set``.
 
     Raises:
-        DocumentError: If the file is missing, or a key or a value is invalid.
+        DocumentError: If there is no such recipe, or a key or a value is invalid.
         MixnasError: If a change has another form.
     """
     values: dict[str, Any] = {}
@@ -140,8 +140,8 @@ def chosen_recipe(path: Path | None, changes: Sequence[str] = ()) -> Recipe:
             values[key.strip().replace("-", "_")] = content
         except DocumentError:
             raise MixnasError(f"--set {text}: the value '{value}' is not valid YAML") from None
-    if path is not None:
-        return load_recipe(path, values)
+    if name is not None:
+        return load_recipe(name, values)
     recipe: Recipe = validate(
         Recipe, Document("--set", {**dataclasses.asdict(DEFAULT_RECIPE), **values})
     )

@@ -22,7 +22,6 @@ def test_every_command_has_its_page_with_its_options():
 def test_what_markdown_would_read_is_written_out():
     train = pages()["train.md"]
     assert "<code>--weights FILE&#124;supernet:RUN&#124;timm:NAME</code>" in train
-    assert "recipes/\\*.yaml" in train
     assert "<list[" not in train
     assert "\\[8&lt;=x&lt;=2048\\]" in train
 

@@ -1,14 +1,12 @@
 import dataclasses
-from operator import attrgetter
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+import nas.train.recipe
 from nas.errors import DocumentError
-from nas.train.recipe import Recipe, load_recipe
-from tests.conftest import ROOT
-
-RECIPES = ROOT / "experiments" / "recipes"
+from nas.train.recipe import RECIPES, Recipe, load_recipe
 
 
 def test_the_rate_rises_then_falls():
@@ -34,7 +32,7 @@ def test_the_exponential_schedule_is_mnasnets():
 def test_a_recipe_is_read_with_changes(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("epochs: 40\noptimiser: adamw\nlearning_rate: 0.001\n", encoding="utf-8")
-    recipe = load_recipe(path, {"epochs": 2})
+    recipe = load_recipe(str(path), {"epochs": 2})
     assert (recipe.epochs, recipe.optimiser, recipe.learning_rate) == (2, "adamw", 0.001)
 
 
@@ -54,7 +52,7 @@ def test_a_wrong_recipe_says_where(tmp_path, text, said):
     path = tmp_path / "mine.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(DocumentError, match=said):
-        load_recipe(path)
+        load_recipe(str(path))
 
 
 def test_a_cosine_falls_from_the_peak_to_nearly_zero():
@@ -86,9 +84,25 @@ def test_fields_that_came_later_count_where_they_have_an_effect():
     assert Recipe(centralise=True, epochs=9).facts() == {**Recipe().facts(), "centralise": True}
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=attrgetter("stem"))
-def test_the_shipped_recipes_are_valid(path):
-    assert load_recipe(path).epochs >= 20
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_shipped_recipes_are_valid(name):
+    assert load_recipe(name).epochs >= 20
+
+
+def test_a_recipe_is_found_by_its_name_or_its_path(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    folder = Path(nas.train.recipe.__file__).parent / "recipes"
+    assert {path.name for path in folder.iterdir()} == {f"{name}.yaml" for name in RECIPES}
+    (tmp_path / "imagewoof").write_text("epochs: 3\n", encoding="utf-8")
+    assert load_recipe("imagewoof").optimiser == "ranger"
+    assert "imagewoof is the built-in recipe, not the file of this name here" in caplog.text
+    assert load_recipe("./imagewoof").epochs == 3
+    (tmp_path / "mine").write_text("epochs: 4\n", encoding="utf-8")
+    assert load_recipe("mine").epochs == 4
+    with pytest.raises(DocumentError, match=r"unknown recipe 'imagewof' \(did you mean 'imagewoof"):
+        load_recipe("imagewof")
+    with pytest.raises(DocumentError, match=r"absent\.yaml"):
+        load_recipe("absent.yaml")
 
 
 @pytest.mark.parametrize(
@@ -206,11 +220,11 @@ def test_images_are_normalised_by_name_or_by_given_statistics(tmp_path):
     assert Recipe(normalisation=[list(channels) for channels in GIVEN]).normalisation == GIVEN
     path = tmp_path / "recipe.yaml"
     path.write_text("normalisation: [[0.5, 0.4, 0.3], [0.25, 0.25, 0.5]]")
-    assert load_recipe(path).normalisation == GIVEN
+    assert load_recipe(str(path)).normalisation == GIVEN
     path.write_text("normalisation: imagnet")
     told = r"normalisation: unknown normalization 'imagnet' \(did you mean 'imagenet'.*\[\[0.5, 0.5"
     with pytest.raises(DocumentError, match=told) as caught:
-        load_recipe(path)
+        load_recipe(str(path))
     assert "\n" not in str(caught.value)
     for wrong in ([0.5, 0.5], [[0.5], [0.5]], [GIVEN[0], [1, 1, "x"]], [GIVEN[0]], 3):
         with pytest.raises(ValidationError, match="give mean and standard deviation of three"):

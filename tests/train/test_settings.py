@@ -65,7 +65,7 @@ def test_a_recipe_is_chosen_and_changed(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("epochs: 40\nflip: true\n", encoding="utf-8")
     changes = ["epochs=2", "weight-decay = 0.5"]
-    assert chosen_recipe(path, changes) == Recipe(epochs=2, flip=True, weight_decay=0.5)
+    assert chosen_recipe(str(path), changes) == Recipe(epochs=2, flip=True, weight_decay=0.5)
     assert chosen_recipe(None, changes) == DEFAULT_RECIPE.replace(epochs=2, weight_decay=0.5)
     for change, said in (("epochs", "expected NAME=VALUE"), ("epochs=@", "is not valid YAML")):
         with pytest.raises(MixnasError, match=f"--set {change}: .*{said}"):

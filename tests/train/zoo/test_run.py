@@ -15,6 +15,7 @@ from nas.train.full_training import LOG_COLUMNS
 from nas.train.recipe import Recipe
 from nas.train.settings import SharedSettings, TrainingSettings
 from nas.train.zoo.run import NOT_YET, Zoo, check_shared
+from tests.conftest import FOUND
 from tests.networks import TINY
 
 NAMES = ("a", "timm:b", "c")
@@ -158,6 +159,7 @@ def test_several_networks_are_compared_by_one_command(networks, here, tmp_path):
     words = (*networks, *FAST, "--set", "epochs=1", "--activation", "mish", "--out", "run")
     result = here("nas.train", *words, "--json")
     assert result.returncode == 0, result.stderr
+    assert result.stderr.count(FOUND) == 1  # the data set is told once, not once per network
     run = tmp_path / "run"
     rows = {row["network"]: row for row in json.loads(result.stdout)}
     assert list(rows)[-1] == "alexnet"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Protocol
 
 from nas.ir import Conv, MixConv, Shape, SqueezeExcite
@@ -153,6 +154,26 @@ def can_be_phased(mix: MixConv) -> bool:
     by_rule = all(isinstance(conv.padding, str) for conv in mix.convs)
     large = any(conv.extent**2 > MOST_TAPS for conv in mix.convs)
     return by_rule and large and mix.convs[0].stride <= 2
+
+
+def fits(form: Form, mix: MixConv) -> bool:
+    """Return whether parallel convolutions can be written in a form, be it a candidate or not."""
+    ends = [0, *accumulate(form.runs)]
+    runs = [mix.convs[start:end] for start, end in pairwise(ends)]
+    if min(form.runs, default=0) < 1 or ends[-1] != len(mix.convs):
+        return False
+    if form.padded and (len(runs) > 1 or form.phased or not can_be_padded(mix)):
+        return False
+    if form.phased and not can_be_phased(mix):
+        return False
+    return all(len(run) == 1 or _can_be_one(run, form.dense) for run in runs)
+
+
+def _can_be_one(run: tuple[Conv, ...], dense: bool) -> bool:
+    """Return whether convolutions can be merged into one, a dense one or one with their groups."""
+    if dense:
+        return all(conv.groups == 1 for conv in run) and can_be_merged(run)
+    return _stackable(run)
 
 
 def default_form(mix: MixConv) -> str:

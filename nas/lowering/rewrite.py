@@ -65,9 +65,7 @@ from nas.lowering.forms import (
     MERGE_ALL,
     Form,
     FormChoice,
-    can_be_merged,
-    can_be_padded,
-    can_be_phased,
+    fits,
 )
 from nas.lowering.phases import Phase, phases
 
@@ -287,7 +285,7 @@ class _Lowering:
         if len(mix.convs) == 1 and mix.convs[0].groups == 1:
             return Form((1,))
         form = self.choose.form(mix, shape)
-        if not _fits(form, mix):
+        if not fits(form, mix):
             raise ValueError(f"form '{form}' does not fit the convolutions at '{path}'")
         return form
 
@@ -331,16 +329,6 @@ class _Lowering:
         self.out[f"{target}.weight"] = kernel.astype(np.float32)
         if merged.bias:
             self.out[f"{target}.bias"] = bias.astype(np.float32)
-
-
-def _fits(form: Form, mix: MixConv) -> bool:
-    if sum(form.runs) != len(mix.convs):
-        return False
-    ends = np.cumsum([0, *form.runs]).tolist()
-    merged = all(can_be_merged(mix.convs[start:end]) for start, end in pairwise(ends))
-    padded = not form.padded or can_be_padded(mix)
-    phased = not form.phased or can_be_phased(mix)
-    return merged and padded and phased
 
 
 def _sum(parts: tuple[Phase, ...]) -> Sum:

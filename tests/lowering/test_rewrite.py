@@ -1,6 +1,7 @@
 """Lowered networks against trained ones, in ONNX Runtime and as torch modules."""
 
 import random
+from itertools import accumulate
 
 import numpy as np
 import onnxruntime
@@ -23,6 +24,7 @@ from nas.ir import (
 )
 from nas.latency.weights import realistic_weights
 from nas.lowering import MERGE_ALL, Form, candidates, lower
+from nas.lowering.forms import MergeAll, fits
 from nas.space import load_space
 from nas.spec import Input, load_network
 from nas.torch_model import build, lower_module
@@ -95,8 +97,10 @@ kernels = st.lists(st.sampled_from([1, 3, 5, 7, 9, 11]), min_size=1, max_size=5)
 )
 @settings(max_examples=150)
 def test_uneven_depthwise_slices(kernels, widths, stride, padding, size, dilated, seed):
+    rng = random.Random(seed)
+
     def conv(kernel, width):
-        dilation = 2 if dilated and kernel > 1 and stride == 1 else 1
+        dilation = rng.choice([1, 2, 3]) if dilated and kernel > 1 else 1
         return Conv(width, width, kernel, stride, width, dilation, padding=padding)
 
     mix = MixConv(tuple(map(conv, kernels, widths)))
@@ -157,17 +161,81 @@ def test_weights_of_small_kernels_are_padded_with_zeros():
     assert kernel[0, 1].sum() == kernel[1, 0].sum() == 0
 
 
+class Always:
+    """Chooses one form for every layer."""
+
+    def __init__(self, form):
+        self._form = form
+
+    def form(self, mix, shape):
+        return self._form
+
+    def wide_gate(self, se, shape):
+        return False
+
+
 def test_a_form_that_does_not_fit_is_refused():
-    class Wrong:
-        def form(self, mix, shape):
-            return Form((7,))
-
-        def wide_gate(self, se, shape):
-            return False
-
     spec = load_network("mixnet_s")
     with pytest.raises(ValueError, match="form '7' does not fit the convolutions at 'stages"):
-        lower(spec.tree(), spec.in_shape, realistic_weights(spec.tree()), Wrong())
+        lower(spec.tree(), spec.in_shape, realistic_weights(spec.tree()), Always(Form((7,))))
+
+
+class Only(MergeAll):
+    """Chooses a form for one mixed convolution, and the default ones elsewhere."""
+
+    def __init__(self, form, mix):
+        self._form, self._mix = form, mix
+
+    def form(self, mix, shape):
+        return self._form if mix == self._mix else super().form(mix, shape)
+
+
+def depthwise(*kernels, width=4):
+    return tuple(Conv(width, width, kernel, groups=width) for kernel in kernels)
+
+
+@pytest.mark.parametrize(
+    ("convs", "form"),
+    [
+        (depthwise(3, 5), Form((2,), dense=True)),
+        (depthwise(3, 5), Form((1, 1), padded=True)),
+        (depthwise(3, 5), Form((0, 2))),
+        (depthwise(3, 5), Form((1,))),
+        (depthwise(3, 5), Form(())),
+        (depthwise(3, 5), Form((2,), phased=True)),
+        (depthwise(7), Form((1,), padded=True, phased=True)),
+        (depthwise(1), Form((1,), padded=True)),
+        ((Conv(9, 16), Conv(8, 16)), Form((2,))),
+        ((Conv(8, 8, 3, groups=8), Conv(8, 8, 3, groups=4)), Form((2,))),
+        ((Conv(8, 8, 3, groups=4), Conv(8, 8, 3, groups=4)), Form((2,), dense=True)),
+    ],
+)
+def test_what_would_be_computed_wrongly_is_refused(convs, form):
+    tree = Seq((("mix", MixConv(convs)),))
+    shape = (sum(conv.in_channels for conv in convs), 9, 9)
+    with pytest.raises(ValueError, match="does not fit the convolutions at 'mix'"):
+        lower(tree, shape, realistic_weights(tree), Always(form))
+
+
+@given(
+    kernels,
+    st.integers(0, 10**6),
+    st.lists(st.integers(1, 3), min_size=5, max_size=5),
+    st.booleans(),
+)
+@settings(max_examples=60)
+def test_whatever_fits_is_computed_rightly(kernels, seed, runs, pointwise):
+    """Also forms that are no candidates, such as three kernels merged and two left alone."""
+    rng = random.Random(seed)
+    convs = tuple(Conv(4, 4, 1 if pointwise else k, groups=1 if pointwise else 4) for k in kernels)
+    mix, channels = MixConv(convs), 4 * len(convs)
+    kinds = [{name: rng.random() < 0.5 for name in ("dense", "padded", "phased")}, {}]
+    cut = [size for size, end in zip(runs, accumulate(runs), strict=True) if end <= len(convs)]
+    for kind in kinds:
+        form = Form((*cut, *[1] * (len(convs) - sum(cut))), **kind)
+        if fits(form, mix):
+            tree = with_ends(Seq((("conv", mix), ("norm", BatchNorm(channels)))), channels)
+            assert difference(tree, (3, 9, 9), Only(form, mix)) < 1e-5
 
 
 @pytest.mark.parametrize("name", ["mixnet_s", "efficientnet_b0"])

@@ -265,7 +265,7 @@ def end(group: int) -> None:
 
 def to_the_agent(count: int, seed: int, root: Path) -> dict[str, Any]:
     """Send damaged models; each must be refused or measured, and the agent stay as it was."""
-    from nas.latency.device import program_of
+    from nas.latency.deployment import program_of
     from nas.latency.runtimes.models import serialized
     from nas.spec import Input, load_network
 

@@ -137,10 +137,17 @@ FORMATS = {
         device="openvino:cpu",
     ),
     "torch-export": Format(
-        (".pt2",), "nas.export.writers.torch_export_file", "a program for torch.export.load"
+        (".pt2",),
+        "nas.export.writers.torch_export_file",
+        "a program for torch.export.load and ExecuTorch",
+        rule="phases",  # the fastest but one in ExecuTorch, and no slower than as trained in torch
+        model_format="torch",
     ),
     "pytorch": Format(
-        (".py", ".pt"), "nas.export.writers.pytorch_file", "a Python file that needs torch only"
+        (".py", ".pt"),
+        "nas.export.writers.pytorch_file",
+        "a Python file that needs torch only",
+        model_format="torch",
     ),
     "timm": Format(
         ("_timm.py", "_timm.safetensors"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nas.export.device import ExportDevice
 from nas.latency import LocalDevice
 from nas.latency.conditions import pause_text
+from nas.latency.quiet import quietest
 from nas.spec import NetworkSpec
 from nas.units import number_of
 
@@ -49,11 +50,13 @@ def _latency(device: ExportDevice, written: Written, spec: NetworkSpec) -> Laten
     if isinstance(opened, RemoteDevice):
         if written.model is None or opened.model_format != file_format:
             return None
-        return opened.measure_model(written.model(), spec)
+        model = written.model()
+        return quietest(lambda: opened.measure_model(model, spec))
     if not isinstance(opened, LocalDevice):  # code of the user's takes networks, not files
         return None
     load = _loader(opened.runtime, file_format, written)
-    return None if load is None else opened.time(load, spec.input.resolution, None)
+    side = spec.input.resolution
+    return None if load is None else quietest(lambda: opened.time(load, side, None))
 
 
 def _loader(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ Values = int | float | Sequence[int] | Sequence[float]
 PARAM_MAGIC = "7767517"
 _ARRAY = -23300  # ncnn's key of an array parameter is this, less the parameter's number
 _FLOAT32 = 0  # flag before weights that are stored as they are
+_NO_TEXT = re.compile(r"[^\n -~]")
+_PARAMETER = re.compile(r"-?\d{1,9}=[-+.,\deE]+")
 _HEADER = struct.Struct("<8sQQ")
 _MAGIC = b"mixncnn1"
 
@@ -63,8 +66,8 @@ class NcnnModel:
             param = container[_HEADER.size : end].decode()
         except UnicodeDecodeError:
             param = "\0"
-        if "\0" in param:
-            raise UnrunnableError("the ncnn model is damaged: its layers are not text")
+        if _NO_TEXT.search(param):
+            raise UnrunnableError("the ncnn model is damaged: its layers are not ASCII text")
         _check_counts(param)
         return NcnnModel(param, container[end:])
 
@@ -74,10 +77,10 @@ class NcnnModel:
         Raises:
             UnrunnableError: If the network's only input is not an image of a fixed size.
         """
-        inputs = [line.split() for line in self.param.splitlines() if line.startswith("Input ")]
+        inputs = [line.split() for line in self.param.split("\n") if line.startswith("Input ")]
         fields = dict(item.split("=", 1) for item in (inputs or [[]])[0] if "=" in item)
         sizes = [fields.get(key, "") for key in "210"]
-        if len(inputs) != 1 or not all(size.isdecimal() and int(size) > 0 for size in sizes):
+        if len(inputs) != 1 or not all(map(_count, sizes)):
             raise UnrunnableError(
                 "the ncnn model must have one input with fixed channels, height and width"
             )
@@ -87,14 +90,15 @@ class NcnnModel:
 
 def _check_counts(param: str) -> None:
     """Refuse text that claims more layers or blobs than it has, for which memory would be taken."""
-    lines = [line.split() for line in param.splitlines() if line.strip()]
+    lines = [line.split() for line in param.split("\n") if line.strip()]
     counts = [_count(word) for word in (lines[1] if len(lines) > 1 else [])]
     if lines[:1] != [[PARAM_MAGIC]] or len(counts) != 2 or None in counts:
         raise UnrunnableError("the ncnn model is damaged: its text does not begin as ncnn's does")
     outputs = [_outputs(line) for line in lines[2:]]
     if None in outputs:
         raise UnrunnableError(
-            "the ncnn model is damaged: a layer claims more inputs and outputs than it names"
+            "the ncnn model is damaged: a layer claims more inputs and outputs than it names, or "
+            "has other words than parameters after them"
         )
     found = [len(outputs), sum(number or 0 for number in outputs)]
     if counts != found:
@@ -110,11 +114,15 @@ def _count(word: str) -> int | None:
 
 
 def _outputs(line: list[str]) -> int | None:
-    """Return the number of outputs of a layer: type, name, numbers of inputs and outputs, names."""
+    """Return the number of outputs of a layer: type, name, numbers of inputs and outputs, names.
+
+    What follows must be parameters: ncnn reads words, not lines, and would take it for a layer.
+    """
     inputs, outputs = (_count(word) for word in [*line, "", "", "", ""][2:4])
     if inputs is None or outputs is None or len(line) < 4 + inputs + outputs:
         return None
-    return outputs
+    parameters = line[4 + inputs + outputs :]
+    return outputs if all(map(_PARAMETER.fullmatch, parameters)) else None
 
 
 class NcnnGraph:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from nas.errors import MixnasError, reason_of
 from nas.imports import has_module, looks_like_import, named_object
 from nas.latency.conditions import Conditions, Latency, MeasurementSettings
-from nas.latency.device import Device, LocalDevice, check_measurable, measure_quietly
+from nas.latency.device import Device, LocalDevice, check_measurable
+from nas.latency.quiet import measure_quietly
 from nas.latency.runtimes import EXAMPLES, FAMILIES
 from nas.machine import usable_cores
 

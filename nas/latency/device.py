@@ -13,18 +13,25 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from nas.errors import MixnasError, UnrunnableError
+from nas import __version__
+from nas.errors import UnrunnableError
 from nas.latency.conditions import Conditions, Latency, MeasurementSettings, utc_now
-from nas.latency.deployment import TRAINED, ChosenForm, NetworkForm, fastest_form, network_forms
+from nas.latency.deployment import (
+    TRAINED,
+    ChosenForm,
+    NetworkForm,
+    fastest_form,
+    network_forms,
+    program_of,
+)
 from nas.latency.parity import check_outputs, tolerance
 from nas.latency.profile import DeviceProfile, Finding, load_profile
 from nas.latency.protocol import Effort, Timing, remarks, time_in_turns
-from nas.latency.runtimes import Program, Runtime, TimedRun, open_runtime
+from nas.latency.runtimes import Runtime, TimedRun, open_runtime
 from nas.latency.runtimes.base import ProfilingRuntime
 from nas.latency.timm_networks import check_runtime, timm_loader
 from nas.latency.tuning import depthwise_curve, tune
-from nas.latency.weights import realistic_weights
-from nas.lowering import MERGE_ALL, FormChoice, lower
+from nas.lowering import MERGE_ALL, FormChoice
 from nas.machine import MachineLoad, machine_for, pinned, thread_remarks
 from nas.named import AnyNetwork, TimmNetwork
 from nas.progress import Step
@@ -119,31 +126,21 @@ def check_measurable(device: Device, network: AnyNetwork) -> None:
         UnrunnableError: If the network is one of timm's, and the device does not run these.
     """
     if isinstance(network, TimmNetwork):
-        _timm_device(device, network).check_timm(network)
+        timm_device(device, network).check_timm(network)
 
 
-def _timm_device(device: Device, network: TimmNetwork) -> TimmDevice:
+def timm_device(device: Device, network: TimmNetwork) -> TimmDevice:
+    """Return a device as one that measures timm's networks.
+
+    Raises:
+        UnrunnableError: If it measures none.
+    """
     if not isinstance(device, TimmDevice):
         raise UnrunnableError(
             f"device '{device.name}' measures networks that have a spec, and {network.name} has "
             "none; measure it on this machine: onnxruntime:cpu, openvino:cpu or torch:cpu"
         )
     return device
-
-
-def program_of(spec: NetworkSpec, choice: FormChoice | None) -> Program:
-    """Return a network that is ready to run, with realistic weights.
-
-    Args:
-        spec: The network.
-        choice: Rule that chooses the forms of lowered layers; None for the network as trained.
-    """
-    tree, shape = spec.tree(), spec.in_shape
-    weights = realistic_weights(tree)
-    if choice is None:
-        return Program(tree, shape, weights)
-    lowered, lowered_weights = lower(tree, shape, weights, choice)
-    return Program(lowered, shape, lowered_weights)
 
 
 class LocalDevice:
@@ -193,11 +190,26 @@ class LocalDevice:
             MixnasError: If the runtime's outputs are not those that networks define.
         """
         if self._profile is None:
-            self._profile = load_profile(self.conditions)
+            self._profile = self._saved_profile()
         if self._profile is None:
             with self._measuring():
                 # Another process may have created it while this one waited for the machine.
                 self._profile = load_profile(self.conditions) or self._examine(step)
+
+    def _saved_profile(self) -> DeviceProfile | None:
+        """Return the saved profile; what another version of ours found right is checked again."""
+        profile = load_profile(self.conditions)
+        if profile is None or profile.checked_by == __version__:
+            return profile
+        with self._measuring():
+            self._check_outputs()
+        profile = dataclasses.replace(profile, checked_by=__version__)
+        profile.save()
+        return profile
+
+    def _check_outputs(self) -> None:
+        processor = self.name.partition(":")[2]
+        check_outputs(self.runtime, tolerance(self.settings.precision, processor))
 
     def examine(self, step: Step | None = None) -> DeviceProfile:
         """Create the device's profile again and replace the saved one."""
@@ -213,8 +225,7 @@ class LocalDevice:
         return self._profile
 
     def _examine(self, step: Step | None) -> DeviceProfile:
-        processor = self.name.partition(":")[2]
-        check_outputs(self.runtime, tolerance(self.settings.precision, processor))
+        self._check_outputs()
         reference_ms = self._usual_reference_ms()
         findings: list[Finding] = []
         curve: dict[int, float] = {}
@@ -228,6 +239,7 @@ class LocalDevice:
             reference_ms=round(reference_ms, 4),
             findings=tuple(findings),
             depthwise_ms=curve,
+            checked_by=__version__,
         )
         profile.save()
         return profile
@@ -273,12 +285,15 @@ class LocalDevice:
         chosen: list[ChosenForm] = []
 
         def load() -> TimedRun:
-            form, run = fastest_form(network_forms(spec, self.profile), self.runtime.load)
+            form, run = self._fastest_form(network_forms(spec, self.profile))
             chosen.append(form)
             return run
 
         latency = self.time(load, spec.input.resolution, effort)
         return latency.chosen_among(chosen[-1].form.name, chosen[-1].times_ms)
+
+    def _fastest_form(self, forms: list[NetworkForm]) -> tuple[ChosenForm, TimedRun]:
+        return fastest_form(forms, self.runtime.load, self.settings.interval_ms)
 
     def operator_ms(self, spec: NetworkSpec) -> dict[str, float]:
         """See `ProfilingDevice`."""
@@ -287,7 +302,7 @@ class LocalDevice:
         trained = NetworkForm(TRAINED, program_of(spec, None))
         forms = network_forms(spec, self.profile) if self.settings.lowered else [trained]
         with self._measuring():
-            best, _ = fastest_form(forms, self.runtime.load)
+            best, _ = self._fastest_form(forms)
             return self.runtime.operator_ms(best.form.program)
 
     def check_timm(self, network: TimmNetwork) -> None:
@@ -342,58 +357,4 @@ class LocalDevice:
             resolution=resolution,
             source="measured",
             when=utc_now(),
-        )
-
-
-def measure_quietly(
-    device: Device, network: AnyNetwork, attempts: int = 3, effort: Effort | None = None
-) -> Latency:
-    """Measure a network repeatedly until the machine is quiet.
-
-    Args:
-        device: Device to measure on.
-        network: The network.
-        attempts: Maximum number of measurements.
-        effort: Time limit and target precision of each; None for the defaults.
-
-    Returns:
-        The measurement that was disturbed least.
-
-    Raises:
-        MixnasError: If the device cannot run the network.
-    """
-
-    def measured() -> Latency:
-        if isinstance(network, TimmNetwork):
-            return _timm_device(device, network).measure_timm(network, effort)
-        return device.measure(network, effort)
-
-    best = measured()
-    for _ in range(attempts - 1):
-        if not best.noise:
-            break
-        latency = measured()
-        best = latency if quieter(latency, best) else best
-    return best
-
-
-def quieter(one: Latency, other: Latency) -> bool:
-    """Return whether the machine was quieter during one measurement than during another."""
-    return (len(one.noise), one.reference_ms) < (len(other.noise), other.reference_ms)
-
-
-def refuse_noise(latency: Latency, name: str) -> None:
-    """Reject a latency that was measured on a noisy machine.
-
-    Args:
-        latency: A measurement.
-        name: Name of the network, for the message.
-
-    Raises:
-        MixnasError: If the measurement was disturbed; the message says by what.
-    """
-    if latency.noise:
-        raise MixnasError(
-            f"{name} was not measured on a quiet machine: {'; '.join(latency.noise)}. Stop the "
-            "other work on the machine, or omit --strict to accept noisy measurements"
         )

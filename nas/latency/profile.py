@@ -164,6 +164,8 @@ class DeviceProfile:
         findings: Measured layers.
         depthwise_ms: Time of a depthwise convolution (`CURVE_CHANNELS` channels, `CURVE_SIZE`
             pixels a side) by kernel size, in milliseconds.
+        checked_by: Version of this package that has compared the runtime's outputs with those that
+            networks define; empty if it is not known.
         schema: Name and version of the file format.
     """
 
@@ -173,6 +175,7 @@ class DeviceProfile:
     depthwise_ms: dict[_Count, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
         default_factory=dict
     )
+    checked_by: str = ""
     schema: Literal["mixnas.device/2"] = "mixnas.device/2"
 
     def _nearest(self, layer: LayerSignature) -> str | None:

@@ -15,6 +15,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from nas.ir import (
     Activation,
     Conv,
@@ -28,7 +30,7 @@ from nas.ir import (
 )
 from nas.latency.layer_sample import sampled_layers
 from nas.latency.profile import CURVE_CHANNELS, CURVE_SIZE, Finding, LayerSignature
-from nas.latency.protocol import lower_quartiles, refined
+from nas.latency.protocol import lower_quartiles, medians_in_turns, refined
 from nas.latency.runtimes.base import Program, Runtime, TimedRun
 from nas.latency.runtimes.models import NARROW_GATES
 from nas.latency.weights import realistic_weights
@@ -211,7 +213,8 @@ def _relative_times(runs: Mapping[str, TimedRun], trained: str) -> dict[str, flo
 def depthwise_curve(runtime: Runtime) -> dict[int, float]:
     """Return the time of a depthwise convolution by kernel size, in milliseconds.
 
-    It is what a layer adds to the time of a network of several such layers.
+    It is what a layer adds to the time of a network of several such layers; 0 if it adds no more
+    than what usual turns of the network without them differ by.
     """
     shape = (CURVE_CHANNELS, CURVE_SIZE, CURVE_SIZE)
     runs = {"none": runtime.load(_between((), shape, _Fixed(None)))}
@@ -219,9 +222,11 @@ def depthwise_curve(runtime: Runtime) -> dict[int, float]:
         conv = Conv(CURVE_CHANNELS, CURVE_CHANNELS, kernel, groups=CURVE_CHANNELS, bias=True)
         layers = tuple((f"depthwise{i}", conv) for i in range(CURVE_LAYERS))
         runs[str(kernel)] = runtime.load(_between(layers, shape, _Fixed(Form((1,)))))
-    times = lower_quartiles(runs, ROUNDS[1], RUNS, SETTLE)
-    added = {k: (times[str(k)] - times["none"]) / CURVE_LAYERS for k in CURVE_KERNELS}
-    return {kernel: round(max(ms, 0.0), 5) for kernel, ms in added.items()}
+    medians = medians_in_turns(runs, ROUNDS[1], RUNS, SETTLE)
+    times = {name: float(np.percentile(values, 25)) for name, values in medians.items()}
+    noise = float(np.median(medians["none"])) - times["none"]
+    added = {k: times[str(k)] - times["none"] for k in CURVE_KERNELS}
+    return {k: round(ms / CURVE_LAYERS, 5) if ms > noise else 0.0 for k, ms in added.items()}
 
 
 def cliff(depthwise_ms: Mapping[int, float]) -> int | None:

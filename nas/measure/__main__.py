@@ -18,7 +18,7 @@ from nas.latency import (
     open_device,
 )
 from nas.latency.conditions import measurement_settings, pause_text
-from nas.latency.device import refuse_noise
+from nas.latency.quiet import refuse_noise
 from nas.named import AnyNetwork, is_timm, open_network
 from nas.units import number_of
 

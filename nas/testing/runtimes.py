@@ -10,7 +10,7 @@ import pytest
 
 from nas.blocks import MBConv
 from nas.errors import MixnasError
-from nas.latency.device import program_of
+from nas.latency.deployment import program_of
 from nas.latency.runtimes import Runtime
 from nas.latency.runtimes.base import noise
 from nas.latency.runtimes.models import serialized

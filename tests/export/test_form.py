@@ -25,7 +25,7 @@ def test_a_network_as_trained_or_by_a_rule():
 
 def test_formats_name_rules_that_exist():
     assert {name: found.rule for name, found in FORMATS.items() if found.rule != "merged"} == {
-        "tflite": "phases", "tflite-int8": "phases",
+        "tflite": "phases", "tflite-int8": "phases", "torch-export": "phases",
     }  # fmt: skip
     assert {found.rule for found in FORMATS.values()} <= set(SIMPLE_RULES)
 

@@ -5,14 +5,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from nas.export.base import Written
+from nas.export.base import Export, Written
 from nas.export.device import ExportDevice
 from nas.export.registry import FORMATS
 from nas.export.timing import file_latency, latency_sentence
-from nas.latency import LocalDevice
+from nas.export.trained import TrainedModel
+from nas.latency import LocalDevice, MeasurementSettings
+from nas.latency.profile import DeviceProfile
 from nas.latency.remote.device import RemoteDevice
-from nas.spec import load_network
+from nas.spec import Input, load_network
 from nas.testing.fakes import InstantDevice, exact_latency
+from nas.torch_model import build
 
 SPEC = load_network("mixnet_s")
 MODEL = Written(lambda images: images, model=lambda: b"model")
@@ -62,6 +65,20 @@ def test_a_file_of_a_runtimes_own_is_read_by_it(device):
     assert file_latency(on("onnx"), READ, SPEC) == {}
 
 
+@pytest.mark.parametrize("name", ["torch-export", "pytorch"])
+def test_torchs_own_files_are_timed_in_torch(name, tmp_path, monkeypatch):
+    spec = SPEC.replace(input=Input(resolution=32))
+    export = Export(build(spec, seed=0), TrainedModel(spec))
+    written = FORMATS[name].writer()(export, tmp_path / f"net{FORMATS[name].endings[0]}")
+    device = LocalDevice("torch:cpu", MeasurementSettings(threads=1, lowered=False))
+    monkeypatch.setattr(device, "_profile", DeviceProfile(device.conditions, 1.0))
+    monkeypatch.setattr("nas.export.device.open_device", lambda *_: device)
+    found = file_latency(on(name, "torch:cpu"), written, spec)["file_latency"]
+    assert found["steady_ms"] > 0
+    assert (found["device"], found["resolution"]) == ("torch:cpu", 32)
+    assert file_latency(on("onnx", "torch:cpu"), written, spec) == {}
+
+
 class Board(RemoteDevice):
     """A runtime of another machine that takes TensorFlow Lite files."""
 
@@ -100,7 +117,7 @@ def test_a_network_as_trained_needs_no_forms_of_layers(monkeypatch, lowered, set
     assert opened[-1] is settings
 
 
-@pytest.mark.parametrize("name", ["tflite", "pytorch"])
+@pytest.mark.parametrize("name", ["tflite", "timm", "darknet"])
 def test_a_runtime_that_does_not_take_the_format_times_nothing(device, name):
     assert file_latency(on(name), MODEL, SPEC) == {}
     assert device.loaded == []

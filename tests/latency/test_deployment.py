@@ -127,6 +127,33 @@ def test_a_form_that_chance_favored_is_not_kept(advantage, best):
     assert (len(timed) > first) == (advantage > 0.85)  # who is far ahead is not timed again
 
 
+@pytest.mark.parametrize(("paused", "best"), [(14.0, TRAINED), (11.9, TRAINED), (11.5, BY_LAYER)])
+def test_after_pauses_the_fastest_form_must_be_faster_than_the_trained_one_too(
+    monkeypatch, paused, best
+):
+    clock = [0.0]  # seconds slept so far
+    monkeypatch.setattr("nas.latency.protocol.time.sleep", lambda s: clock.append(s))
+
+    def load(program):
+        def run():
+            cold = len(clock) > 1
+            if program == TRAINED:
+                return 12.0 if cold else 10.0
+            return paused if cold else 5.0
+
+        return run
+
+    forms = [NetworkForm(name, name) for name in (TRAINED, BY_LAYER)]
+    chosen, run = fastest_form(forms, load, interval_ms=200.0)
+    assert (chosen.form.name, run()) == (best, 12.0 if best == TRAINED else paused)
+    assert chosen.times_ms == {TRAINED: 12.0, BY_LAYER: paused}
+    assert set(clock[1:]) == {0.2}
+    clock.clear()
+    clock.append(0.0)
+    assert fastest_form(forms, load)[0].form.name == BY_LAYER  # without an interval
+    assert clock == [0.0]
+
+
 def test_a_slow_first_run_eliminates_no_form():
     def load(program):
         slow = [390.0] * 10 if program == TRAINED else []  # while it warms up

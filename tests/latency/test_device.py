@@ -16,19 +16,16 @@ from nas.latency.device import (
     LocalDevice,
     ProfilingDevice,
     check_measurable,
-    measure_quietly,
     program_of,
-    quieter,
-    refuse_noise,
 )
 from nas.latency.profile import DeviceProfile, Finding, LayerSignature, load_profile
 from nas.latency.protocol import Effort, Timing
+from nas.latency.quiet import measure_quietly
 from nas.lowering import MERGE_ALL
 from nas.machine import MachineLoad
 from nas.named import TimmNetwork
 from nas.spec import Input, load_network
 from nas.testing.fakes import InstantDevice
-from tests.latency.records import latency
 
 QUICK = Effort(rounds=8, seconds=0.8, precision=0.015, warm_seconds=0.3)
 SMALL = load_network("mixnet_s").replace(input=Input(resolution=64))
@@ -104,30 +101,6 @@ def test_a_profile_is_made_once_for_each_set_of_conditions(few_layers):
         )
         is None
     )
-
-
-def test_a_noisy_measurement_is_repeated_and_the_quietest_kept():
-    class Noisy:
-        def __init__(self, latencies):
-            self.left = list(latencies)
-
-        def measure(self, spec, effort):
-            return self.left.pop(0)
-
-    loud, less = latency(noise=("a", "b")), latency(noise=("a",))
-    quiet = latency()
-    assert measure_quietly(Noisy([loud, quiet, less]), SMALL, 3) == quiet
-    assert measure_quietly(Noisy([loud, less, loud]), SMALL, 3) == less
-    with pytest.raises(MixnasError, match="x was not measured on a quiet machine: a; b"):
-        refuse_noise(loud, "x")
-    refuse_noise(quiet, "x")
-
-
-def test_a_measurement_with_fewer_remarks_or_a_faster_reference_is_quieter():
-    assert quieter(latency(), latency(noise=("a",)))
-    assert quieter(latency(reference_ms=3.9), latency(reference_ms=4.0))
-    assert not quieter(latency(), latency())
-    assert not quieter(latency(noise=("a",), reference_ms=1.0), latency())
 
 
 def test_programs_are_plain_or_lowered():
@@ -264,7 +237,7 @@ def test_the_network_that_is_profiled_is_the_one_that_is_measured(device, monkey
     forms = [NetworkForm("as trained", "slow"), NetworkForm("merged", "fast")]
     monkeypatch.setattr(device_module, "network_forms", lambda spec, profile: forms)
     monkeypatch.setattr(
-        device_module, "fastest_form", lambda forms, _: (ChosenForm(forms[-1], {}), 0)
+        device_module, "fastest_form", lambda forms, *_: (ChosenForm(forms[-1], {}), 0)
     )
     monkeypatch.setattr(device_module, "program_of", lambda spec, choice: "plain")
     monkeypatch.setattr(type(device), "profile", "known")
@@ -310,23 +283,31 @@ def test_the_machine_is_held_for_the_processor_that_computes(device, monkeypatch
     assert held == [("measuring", used), (1, True), "block"]
 
 
-@pytest.mark.parametrize(("attempts", "calls"), [(1, 1), (2, 2), (5, 4)])
-def test_attempts_are_bounded(attempts, calls):
-    class Noisy:
-        def __init__(self):
-            self.efforts = []
+def test_outputs_are_checked_again_by_another_version(few_layers, monkeypatch):
+    settings = MeasurementSettings(threads=1)
+    profile = LocalDevice("onnxruntime:cpu", settings).profile
+    checks = []
+    monkeypatch.setattr(device_module, "check_outputs", lambda *given: checks.append(given))
+    assert LocalDevice("onnxruntime:cpu", settings).profile == profile
+    assert checks == []
+    monkeypatch.setattr(device_module, "__version__", "99.0")
+    device = LocalDevice("onnxruntime:cpu", settings)
+    assert device.profile == dataclasses.replace(profile, checked_by="99.0")
+    assert [runtime for runtime, _ in checks] == [device.runtime]
+    assert LocalDevice("onnxruntime:cpu", settings).profile.checked_by == "99.0"
+    assert len(checks) == 1
 
-        def measure(self, spec, effort):
-            self.efforts.append(effort)
-            return latency(noise=("a",) * (4 - len(self.efforts)))  # the fourth is quiet
 
-    device = Noisy()
-    best = measure_quietly(device, SMALL, attempts, QUICK)
-    assert device.efforts == [QUICK] * calls
-    assert len(best.noise) == 4 - calls
-    device = Noisy()
-    measure_quietly(device, SMALL)
-    assert device.efforts == [None] * 3
+def test_a_runtime_that_another_version_finds_wrong_is_refused(few_layers, monkeypatch):
+    settings = MeasurementSettings(threads=1)
+    LocalDevice("onnxruntime:cpu", settings).prepare()
+    monkeypatch.setattr(device_module, "__version__", "99.0")
+    device = LocalDevice("onnxruntime:cpu", settings)
+    outputs = device.runtime.outputs
+    monkeypatch.setattr(device.runtime, "outputs", lambda *given: outputs(*given) + 0.01)
+    for _ in range(2):
+        with pytest.raises(MixnasError, match="outputs of batch 1 differ"):
+            device.measure(SMALL, QUICK)
 
 
 def test_a_runtime_that_computes_something_else_is_refused_before_its_first_latency(monkeypatch):

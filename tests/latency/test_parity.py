@@ -92,7 +92,7 @@ def test_runtimes_compute_what_they_should(family):
     check_outputs(open_runtime(f"{family}:cpu", MeasurementSettings(threads=1)))
 
 
-@pytest.mark.parametrize("family", ["onnxruntime", "litert"])
+@pytest.mark.parametrize("family", ["onnxruntime", "litert", "openvino"])
 def test_int8_is_close(family):
     settings = MeasurementSettings(threads=1, precision="int8")
     check_outputs(open_runtime(f"{family}:cpu", settings), tolerance("int8", "cpu"))

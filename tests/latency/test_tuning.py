@@ -1,5 +1,6 @@
 """The choice of the fastest forms, on a runtime whose times are known."""
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -224,6 +225,21 @@ class TapCounter:
 def test_the_curve_is_what_a_layer_adds_to_a_network():
     curve = tuning.depthwise_curve(TapCounter())
     assert curve == pytest.approx({3: 0.09, 5: 0.25, 7: 2.45, 9: 4.05, 11: 6.05})
+    assert tuning.cliff(curve) == 7
+
+
+def test_a_layer_that_is_lost_in_the_noise_takes_no_time():
+    """Otherwise, the ratio of its time to that of a larger kernel would mean nothing."""
+
+    class Noisy(TapCounter):
+        def load(self, program):
+            quiet, turns = super().load(program), itertools.count()
+            # In two of three turns, which are of four runs, all take 0.4 ms longer.
+            return lambda: quiet() + (0.4 if next(turns) // 4 % 3 else 0.0)
+
+    curve = tuning.depthwise_curve(Noisy())
+    assert curve[3] == 0.0  # four layers add 0.36 ms
+    assert curve[5] == pytest.approx(0.25)
     assert tuning.cliff(curve) == 7
 
 

@@ -17,6 +17,7 @@ from nas.export.parity import Parity, Run
 from nas.export.registry import find_format
 from nas.ir import Activation, SqueezeExcite, walk
 from nas.latency import Latency, LocalDevice, measure_quietly
+from nas.latency.quiet import quietest
 from nas.latency.runtimes import TimedRun
 from nas.spec import NetworkSpec
 
@@ -157,8 +158,8 @@ def _latencies(
     if device.lowered:
         first = measure_quietly(device.elsewhere("fp32"), spec)
     else:
-        first = opened.time(lambda: before(runtime), side, None)
-    second = opened.time(lambda: after(runtime), side, None)
+        first = quietest(lambda: opened.time(lambda: before(runtime), side, None))
+    second = quietest(lambda: opened.time(lambda: after(runtime), side, None))
     # The device is told neither, since it is given files.
     return (
         dataclasses.replace(first, precision="fp32", lowered=device.lowered),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nas.errors import MixnasError
 from nas.export.base import Export, Written
@@ -44,7 +45,13 @@ def write(export: Export, path: Path) -> Written:
     path.with_suffix(WEIGHTS).write_bytes(_serialized(state))
     batches = [export.inputs[:size] for size in batch_sizes(len(export.inputs))]
     outputs = run_pytorch(path, batches)
-    return Written(lambda images: outputs[len(images)])
+    return Written(lambda images: outputs[len(images)], read=lambda: (_read(path), shape))
+
+
+def _read(path: Path) -> nn.Module:
+    """Return the network of a Python file that was written here."""
+    network: nn.Module = runpy.run_path(str(path))["load"]()
+    return network
 
 
 def _serialized(value: Any) -> bytes:

@@ -34,4 +34,5 @@ def write(export: Export, path: Path) -> Written:
     buffer = io.BytesIO()
     torch.export.save(program, buffer, extra_files=export.properties)
     path.write_bytes(buffer.getvalue())
-    return Written(run_torch_export(path))
+    shape = export.model.spec.in_shape
+    return Written(run_torch_export(path), read=lambda: (torch.export.load(path).module(), shape))

@@ -22,10 +22,10 @@ def check_model(model: bytes) -> None:
     import ncnn
 
     files = NcnnModel.unpacked(model)
-    layers = files.param.splitlines()[2:]
+    layers = [line for line in files.param.split("\n")[2:] if line.strip()]
     if len(layers) > MOST_LAYERS:
         raise UnrunnableError(f"the model has {len(layers):,} layers; {MOST_LAYERS:,} are allowed")
-    for kind in {line.split()[0] for line in layers if line.strip()}:
+    for kind in {line.split()[0] for line in layers}:
         if ncnn.layer_to_index(kind) < 0:
             raise UnrunnableError(
                 f"the model has a layer of its own ({kind[:_LONGEST]}); the agent only runs models "

@@ -12,7 +12,7 @@ from nas.cost import count
 from nas.errors import MixnasError, UnrunnableError
 from nas.latency.conditions import Latency
 from nas.latency.deployment import rule_named
-from nas.latency.device import Device, quieter
+from nas.latency.device import Device
 from nas.latency.prediction.kept import KeptLatencies
 from nas.latency.prediction.observations import Observation, observe
 from nas.latency.prediction.predictor import (
@@ -23,6 +23,7 @@ from nas.latency.prediction.predictor import (
     space_digest,
 )
 from nas.latency.protocol import Effort
+from nas.latency.quiet import quieter
 from nas.limits import Limit
 from nas.progress import Step
 from nas.space import Space, sample_many

@@ -18,8 +18,7 @@ from nas.errors import MixnasError, UnrunnableError
 from nas.imports import missing_package
 from nas.latency.agent.messages import ServedRuntimes
 from nas.latency.conditions import Conditions, Latency, MeasurementSettings
-from nas.latency.deployment import ChosenForm, fastest_of, network_forms
-from nas.latency.device import program_of
+from nas.latency.deployment import ChosenForm, fastest_of, network_forms, program_of
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
 from nas.latency.remote.client import AgentClient, AgentResponse, split_address

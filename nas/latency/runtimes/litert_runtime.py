@@ -32,6 +32,8 @@ class LiteRT(CpuRuntime):
         self._interpreter = Interpreter
         self.tunable = True  # small networks are quantized in no time
         self.version = f"ai-edge-litert {version('ai-edge-litert')}"
+        if precision == "int8":  # another quantizer may make another network
+            self.version += f", ai-edge-quantizer {version('ai-edge-quantizer')}"
 
     def open_model(self, model: bytes, batch: int) -> LiteRTModel:
         """See `ModelRuntime.open_model`."""

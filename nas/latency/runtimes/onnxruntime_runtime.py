@@ -84,7 +84,7 @@ class OnnxRuntime(ModelRuntime):
 
     def open_model(self, model: bytes, batch: int) -> OnnxRuntimeModel:
         """See `ModelRuntime.open_model`."""
-        return OnnxRuntimeModel(self._session(model, self._options()))
+        return OnnxRuntimeModel(self._session(model, self._options()), batch)
 
     def operator_ms(self, program: Program) -> dict[str, float]:
         """See `ProfilingRuntime`."""
@@ -93,7 +93,7 @@ class OnnxRuntime(ModelRuntime):
             options = self._options()
             options.enable_profiling = True
             options.profile_file_prefix = str(Path(folder) / "profile")
-            loaded = OnnxRuntimeModel(self._session(model, options))
+            loaded = OnnxRuntimeModel(self._session(model, options), self.batch)
             loaded.feed(noise(self.batch, program.shape))
             for _ in range(RUNS):
                 loaded.run()
@@ -135,10 +135,10 @@ class OnnxRuntime(ModelRuntime):
 class OnnxRuntimeModel:
     """A model in ONNX Runtime."""
 
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
-        """Look up the input of a session's model."""
+    def __init__(self, session: onnxruntime.InferenceSession, batch: int) -> None:
+        """Look up the input of a session's model, which must take so many images."""
         self._session = session
-        self._input, self.shape = _image_input(session)
+        self._input, self.shape = _image_input(session, batch)
         self._feed: dict[str, np.ndarray] = {}
         self._outputs: list[np.ndarray] = []
 
@@ -159,7 +159,9 @@ class OnnxRuntimeModel:
         return str(self._session.end_profiling())
 
 
-def _image_input(session: onnxruntime.InferenceSession) -> tuple[str, tuple[int, int, int]]:
+def _image_input(
+    session: onnxruntime.InferenceSession, batch: int
+) -> tuple[str, tuple[int, int, int]]:
     inputs = session.get_inputs()
     sizes = inputs[0].shape[1:] if len(inputs) == 1 else []
     if (
@@ -172,9 +174,11 @@ def _image_input(session: onnxruntime.InferenceSession) -> tuple[str, tuple[int,
             f"the model's inputs are ({actual}); it must have one float input (batch, C, H, W) "
             "with fixed channels, height and width"
         )
-    batch = inputs[0].shape[0]
-    if isinstance(batch, int) and batch != 1:
-        raise MixnasError(f"the model's batch size is fixed at {batch}; make it dynamic")
+    fixed = inputs[0].shape[0]
+    if isinstance(fixed, int) and fixed != batch:
+        raise MixnasError(
+            f"the model's batch size is fixed at {fixed}; it must be {batch}, or dynamic"
+        )
     return inputs[0].name, (sizes[0], sizes[1], sizes[2])
 
 

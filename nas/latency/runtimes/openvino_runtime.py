@@ -49,6 +49,8 @@ class OpenVino(CpuRuntime):
         self._openvino = openvino
         self._core = openvino_core()
         self.version = f"openvino {version('openvino')}"
+        if precision == "int8":  # another quantizer may make another network
+            self.version += f", nncf {version('nncf')}"
         used = self._threads_used()
         if threads is not None and used != threads:
             raise MixnasError(
@@ -113,7 +115,7 @@ class OpenVino(CpuRuntime):
             batch: Number of images per run.
             options: Further options of OpenVINO.
         """
-        shape = _image_shape(read)
+        shape = _image_shape(read, batch)
         try:
             read.reshape([batch, *shape])
             return OpenVinoModel(self._compiled(read, options).create_infer_request(), shape)
@@ -174,8 +176,8 @@ class OpenVinoModel:
         ]
 
 
-def _image_shape(model: Any) -> Shape:
-    """Return the shape of one image of a model's only input."""
+def _image_shape(model: Any, asked: int) -> Shape:
+    """Return the shape of one image of a model's only input, a batch of so many images."""
     inputs = [
         (given.get_any_name(), given.get_element_type().get_type_name(), given.get_partial_shape())
         for given in model.inputs
@@ -188,8 +190,10 @@ def _image_shape(model: Any) -> Shape:
             "with fixed channels, height and width"
         )
     batch, channels, height, width = sizes
-    if batch not in (_DYNAMIC, 1):
-        raise MixnasError(f"the model's batch size is fixed at {batch}; make it dynamic")
+    if batch not in (_DYNAMIC, 1, asked):  # that of 1 can be changed
+        raise MixnasError(
+            f"the model's batch size is fixed at {batch}; it must be {asked}, or dynamic"
+        )
     return channels, height, width
 
 

@@ -23,6 +23,7 @@ class Torch:
     """Runs networks in PyTorch, in the channels-last memory format."""
 
     model_format = None
+    own_format = "torch"
 
     def __init__(
         self,
@@ -70,6 +71,14 @@ class Torch:
     def load_module(self, module: nn.Module, shape: Shape) -> TimedRun:
         """Make a module ready to run on images of random noise; see `ModuleRuntime`."""
         return self._timed(*self._warm(module, noise(self.batch, shape)))
+
+    def load_read(self, read: tuple[nn.Module, Shape]) -> TimedRun:
+        """Make a module that was read from a file ready to be timed.
+
+        Args:
+            read: The module, and the shape of one of its images.
+        """
+        return self.load_module(*read)
 
     def outputs(self, program: Program, images: np.ndarray) -> np.ndarray:
         """See `Runtime.outputs`."""

@@ -26,6 +26,18 @@ def test_models_of_built_in_layers_pass():
         (packed(INPUT, f"{'x' * 200} f 1 1 images out"), r"of its own \(x{80}\); the agent only"),
         (packed("ReLU relu 1 1 images logits"), "one input with fixed channels, height and width"),
         (packed("Input images 0 1 images 0=8"), "one input with fixed channels, height and width"),
+        # ncnn reads words, not lines: what follows a layer on its line would be another layer.
+        (
+            packed(f"{INPUT} OpenFile f 1 1 images a", "ReLU r 1 1 a out"),
+            "has other words than parameters after them",
+        ),
+        (
+            packed(f"{INPUT} Split s 1 999999999 images", "ReLU r 1 1 a out"),
+            "has other words than parameters after them",
+        ),
+        (packed(f"{INPUT}\x1cReLU r 1 1 images a"), "its layers are not ASCII text"),
+        (packed(INPUT.replace("8", "\u0668")), "its layers are not ASCII text"),
+        (packed(INPUT.replace("0=8", "0=" + "8" * 5000)), "one input with fixed channels"),
         (packed(INPUT)[:-1], "the ncnn model is damaged: it has "),
         (packed(INPUT) + b"more", "the ncnn model is damaged: it has "),
         (b"mixncnn1" + b"\xff" * 16, "the ncnn model is damaged: it has "),

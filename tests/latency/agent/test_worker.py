@@ -13,7 +13,7 @@ from nas.errors import MixnasError
 from nas.latency.agent import worker
 from nas.latency.agent.messages import MODEL, WORKER_INPUT, JobSpec, WorkerInput
 from nas.latency.conditions import MeasurementSettings
-from nas.latency.device import program_of
+from nas.latency.deployment import program_of
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import Effort
 from nas.latency.runtimes.models import serialized

@@ -1,6 +1,6 @@
 """What tests of runtimes with a profiler share."""
 
-from nas.latency.device import program_of
+from nas.latency.deployment import program_of
 from nas.lowering import AS_TRAINED
 from nas.spec import load_network
 

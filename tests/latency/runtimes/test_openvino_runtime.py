@@ -94,7 +94,7 @@ def test_threads_are_those_that_openvino_uses():
         (model(["batch", 3, "height", 8]), "with fixed channels, height and width"),
         (model(["batch", 3, 0, 8]), "with fixed channels, height and width"),
         (model(["batch", 3, 8, 8], kind=TensorProto.DOUBLE), r"inputs are \(x0: f64"),
-        (model([4, 3, 8, 8]), "batch size is fixed at 4; make it dynamic"),
+        (model([4, 3, 8, 8]), "batch size is fixed at 4; it must be 2, or dynamic"),
     ],
 )
 def test_models_without_one_image_input_are_refused(runtime, graph, message):
@@ -102,8 +102,9 @@ def test_models_without_one_image_input_are_refused(runtime, graph, message):
         runtime.load_model(graph)
 
 
-def test_a_fixed_batch_size_of_one_is_taken(runtime):
-    assert runtime.load_model(model([1, 3, 8, 8]))() > 0
+@pytest.mark.parametrize("fixed", [1, 2])
+def test_a_fixed_batch_size_that_was_asked_for_or_can_be_changed_is_taken(runtime, fixed):
+    assert runtime.load_model(model([fixed, 3, 8, 8]))() > 0
 
 
 @pytest.mark.parametrize("garbage", [b"\x08garbage", b"", b"/dev/null"])

@@ -20,7 +20,7 @@ import yaml
 from sqlalchemy import URL
 
 from nas.document import plain_document, read_document, require_keys, validate
-from nas.errors import MixnasError
+from nas.errors import DocumentError, MixnasError
 from nas.files import (
     claim_folder,
     is_occupied,
@@ -166,6 +166,14 @@ class RunDirectory:
     def write_conditions(self, conditions: dict[str, Any]) -> None:
         """Write what the run's figures rest on (see `nas.search.provenance`)."""
         self._write_yaml("conditions", plain_document(conditions))  # YAML has no tuples
+
+    def read_conditions(self) -> dict[str, Any]:
+        """Return what `write_conditions` wrote last; nothing if it is missing or damaged."""
+        try:
+            data = read_document(self.path / "conditions.yaml").data
+        except DocumentError:  # it is written anew in any case
+            return {}
+        return data if isinstance(data, dict) else {}
 
     def write_space(self, document: Any) -> None:
         """Save the space, so that later changes to its original file have no effect."""

@@ -13,6 +13,7 @@ from typing import Any
 import optuna
 from rich.console import Console
 
+from analysis.read.runs import SCALE
 from nas import cli
 from nas.accuracy import Estimator, is_accuracy_of, label_of, side_of
 from nas.accuracy.preparation import facts_before, prepare_estimator
@@ -131,8 +132,11 @@ class Search:
         if completed < config.trials or config.confirm != before.confirm:
             components.prepare_estimator(config, console)
             return _assemble(directory, config, components, devices, sampler)
-        scores = recorded.get(FACTS.format("accuracies")) or {}
-        return _assemble(directory, config, components, devices, sampler, scores=scores)
+        scored = {
+            "scores": recorded.get(FACTS.format("accuracies")) or {},
+            SCALE: directory.read_conditions().get(SCALE),
+        }
+        return _assemble(directory, config, components, devices, sampler, scored=scored)
 
     def run(self, console: Console) -> bool:
         """Search until the requested number of trials is complete.
@@ -309,7 +313,7 @@ def _assemble(
     devices: Sequence[SearchDevice],
     sampler: GenotypeSampler,
     new: bool = False,
-    scores: dict[str, Any] | None = None,
+    scored: dict[str, Any] | None = None,
 ) -> Search:
     """Put a search together; its study is created if it is new.
 
@@ -320,18 +324,18 @@ def _assemble(
         devices: The devices, prepared.
         sampler: Proposes networks.
         new: Whether to create the study.
-        scores: What the run's scores rest on, if nothing more is to be trained; None to ask the
-            estimator, which must be prepared.
+        scored: What the run recorded of its scores (see `provenance`), if nothing more is to be
+            trained; None to ask the estimator, which must be prepared.
     """
     estimator = components.estimator
     study = _open_study(directory, config, components, sampler, new)
     study.record_space(directory.read_space())
-    if scores is None:
+    if scored is None:
         study.check_facts("accuracies", estimator.fingerprint())
         if isinstance(estimator, Supernet):  # its slices are for training and export, anywhere
             directory.write_bytes(SUPERNET_FILE, estimator.export_state())
     check_conditions(study, devices)
-    directory.write_conditions(provenance(estimator, devices, components.retraining, scores))
+    directory.write_conditions(provenance(estimator, devices, components.retraining, scored))
     references = References(components.references, read_references(directory))
     runner = TrialRunner(
         path=directory.path,
@@ -355,7 +359,7 @@ def _assemble(
     return Search(
         config=config,
         estimator=estimator,
-        retraining=components.retraining if scores is None else None,
+        retraining=components.retraining if scored is None else None,
         placements=components.placements,
         runner=runner,
         tables=tables,

@@ -22,7 +22,7 @@ def provenance(
     estimator: Estimator,
     devices: Sequence[SearchDevice],
     retraining: Estimator | None = None,
-    scores: dict[str, Any] | None = None,
+    recorded: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return what the scores and latencies of a run depend on, as plain data.
 
@@ -30,15 +30,17 @@ def provenance(
         estimator: Estimator that gives the scores.
         devices: Devices of the latencies, the first one first.
         retraining: Estimator that retrains the best networks, if any are retrained.
-        scores: What the scores depend on, as the run records it; None to ask the estimator.
+        recorded: What the run recorded of its scores before, under ``scores`` and `SCALE`, if there
+            are no new ones; None to ask the estimator.
     """
+    known = recorded or {}
     found = {
         "machine": machine_name(),
         "cores": usable_cores(),
         "python": platform.python_version(),
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
-        "scores": estimator.fingerprint() if scores is None else scores,
-        SCALE: _scale(estimator),
+        "scores": known["scores"] if "scores" in known else estimator.fingerprint(),
+        SCALE: _scale(estimator, known.get(SCALE)),
         **_latencies(devices[0]),
     }
     if further := {each.name: _latencies(each) for each in devices[1:]}:
@@ -48,9 +50,16 @@ def provenance(
     return found
 
 
-def _scale(estimator: Estimator) -> dict[str, Any]:
-    """Return what scores are, and what guessing would reach if they are accuracies."""
+def _scale(estimator: Estimator, recorded: Any = None) -> dict[str, Any]:
+    """Return what scores are, and what guessing would reach if they are accuracies.
+
+    Args:
+        estimator: Gives the scores.
+        recorded: What was returned before, for an estimator whose images may be gone by now.
+    """
     guessed = guessed_of(estimator)
+    if guessed is None and isinstance(recorded, dict) and is_accuracy_of(estimator):
+        guessed = recorded.get(GUESSED)
     return {
         "label": label_of(estimator),
         "is_accuracy": is_accuracy_of(estimator),

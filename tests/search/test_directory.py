@@ -100,6 +100,12 @@ def test_conditions_and_spaces_are_plain_yaml(tmp_path):
         "noise": ["a", "b"],
         "threads": 2,
     }
+    assert run.read_conditions() == {"noise": ["a", "b"], "threads": 2}
+    for damaged in ("a: [", "- 1"):
+        (run.path / "conditions.yaml").write_text(damaged)
+        assert run.read_conditions() == {}
+    (run.path / "conditions.yaml").unlink()
+    assert run.read_conditions() == {}
     run.write_space({"name": "mine", "stages": {}})
     assert list(yaml.safe_load((run.path / "space.yaml").read_text())) == ["name", "stages"]
 

@@ -92,7 +92,14 @@ def test_what_guessing_would_reach_is_told_with_accuracies():
     few = provenance(ShortTraining(score="accuracy", validation=50), devices())[SCALE][GUESSED]
     assert few["images"] == 50
     assert 5 <= few["right"] < 20
-    assert (
-        GUESSED
-        not in provenance(ShortTraining(data="gone", score="accuracy"), devices(), scores={})[SCALE]
-    )
+
+
+def test_what_was_recorded_of_scores_stays_where_their_images_are_gone():
+    gone = ShortTraining(data="gone", score="accuracy")
+    found = provenance(gone, devices(), recorded={"scores": {}, SCALE: None})
+    assert found["scores"] == {}
+    assert GUESSED not in found[SCALE]
+    before = provenance(ShortTraining(score="accuracy"), devices())
+    kept = provenance(gone, devices(), recorded=before)
+    assert (kept["scores"], kept[SCALE]) == (before["scores"], before[SCALE])
+    assert GUESSED in kept[SCALE]

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from rich.console import Console
 
+from analysis.read.runs import GUESSED, SCALE
 from nas.errors import MixnasError, UnrunnableError
 from nas.search.config import SearchConfig, resumed_config
 from nas.search.directory import RunDirectory
@@ -131,6 +132,16 @@ def test_a_device_joins_where_the_supernet_is_in_the_run_directory_alone(tmp_pat
     assert (tmp_path / "run" / "supernet.safetensors").read_bytes() == kept
     table = pd.read_csv(tmp_path / "run" / "trials.csv")
     assert table[f"latency_ms@{SECOND}"].notna().all()
+
+
+def test_what_guessing_would_reach_stays_known_where_the_images_are_gone(run, monkeypatch):
+    path = run / "conditions.yaml"
+    recorded = yaml.safe_load(path.read_text())
+    recorded[SCALE][GUESSED] = {"right": 20, "images": 40}
+    path.write_text(yaml.safe_dump(recorded))
+    no_training(monkeypatch)
+    resume(run)
+    assert yaml.safe_load(path.read_text())[SCALE] == recorded[SCALE]
 
 
 def test_the_sampler_goes_on_for_both_devices(run):

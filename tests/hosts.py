@@ -64,6 +64,14 @@ class Host:
         """Restore the link."""
         ip("link", "set", self._link, "up")
 
+    def programs(self) -> set[str]:
+        """Return the names of the programs that run on the host."""
+        names = set()
+        for number in ip("netns", "pids", self._space).stdout.split():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                names.add(Path(f"/proc/{number}/comm").read_text(encoding="utf-8").strip())
+        return names
+
     def end(self) -> None:
         """Kill all processes of the host."""
         end_all(self._space)

@@ -1,10 +1,12 @@
 """A search on a cluster of several hosts with a database and an agent, whose links break.
 
-The hosts are started as docs/guides/cluster.md says; estimator and agent are quick ones.
+The commands are those of docs/guides/cluster.md; estimator and agent are quick ones.
 """
 
 import os
+import re
 import secrets
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,7 +20,7 @@ import yaml
 
 from tests.conftest import ROOT
 from tests.hosts import hosts
-from tests.postgresql import Server, find_program
+from tests.postgresql import find_program, ordinary_user
 from tests.searching import check_nothing_lost_or_double, complete, trials_of, write_space
 
 pytest.importorskip("ray")
@@ -46,6 +48,7 @@ def environment():
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "MIXNAS_TOKEN": secrets.token_hex(32),
+            "PGPASSWORD": secrets.token_hex(8),
             "RAY_TMPDIR": folder,
         }
 
@@ -59,25 +62,56 @@ def cluster(environment):
         yield made
 
 
+def block_of_page(beginning):
+    """Return the commands of the page in the block that has one with this beginning."""
+    page = (ROOT / "docs" / "guides" / "cluster.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    return next(b for b in blocks if re.search(rf"^{re.escape(beginning)}", b, re.MULTILINE))
+
+
+def command_of_page(beginning, **names):
+    """Return the first command of the page with this beginning, as words, with names filled in."""
+    block = block_of_page(beginning).replace("\\\n", " ")
+    line = next(line for line in block.splitlines() if line.startswith(beginning))
+    for name, value in names.items():
+        assert name in line
+        line = line.replace(name, value)
+    return shlex.split(line, comments=True)
+
+
 @pytest.fixture
-def storage(cluster):
-    """Start a database server on its host, and return the address of a database."""
+def storage(cluster, environment, monkeypatch):
+    """Start a database on its host, as the page says; return its address."""
+    host, user, secret = cluster[2], ordinary_user(), environment["PGPASSWORD"]
+    monkeypatch.setenv("PGPASSWORD", secret)  # with which this process reads the study
     folder = Path(tempfile.mkdtemp(prefix="mixnas-postgresql-"))
-    server = Server(folder, cluster[2])
-    try:
-        server.start()
-        yield server.url(server.new_database("nas"))
-    finally:
-        server.stop()
-        shutil.rmtree(folder)
+    (folder / "password").write_text(secret, encoding="utf-8")
+    for path in (folder, folder / "password"):
+        os.chown(path, user.pw_uid, user.pw_gid)
+    # Nobody types the password, or waits until the server is ready.
+    waiting = "until pg_isready --quiet --host localhost; do sleep 0.1; done"
+    commands = block_of_page("initdb").replace("--pwprompt", "--pwfile password")
+    commands = commands.replace("\ncreatedb", f"\n{waiting}\ncreatedb")
+    as_user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    with (folder / "log").open("w") as log:
+        made = host.start(
+            *as_user, "bash", "-euc", commands,
+            cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            assert made.wait(120) == 0, (folder / "log").read_text()
+            yield f"postgresql://nas@{host.address}:5432/nas"
+        finally:
+            host.end()
+            shutil.rmtree(folder)
 
 
-def start_ray(host, environment, *words):
-    """Start Ray on a host, as the guide says, and wait until it runs."""
-    program = [sys.executable, "-m", "ray.scripts.scripts", "start", "--num-cpus", "1"]
+def start_ray(host, environment, words):
+    """Start Ray on a host, and wait until it runs."""
+    program = [sys.executable, "-m", "ray.scripts.scripts", *words[1:], "--num-cpus", "1"]
     with tempfile.TemporaryFile("w+") as told:  # no pipe, which what it starts would keep open
         started = host.start(
-            *program, "--node-ip-address", host.address, "--disable-usage-stats", *words,
+            *program, "--node-ip-address", host.address, "--disable-usage-stats",
             env=environment, stdout=told, stderr=subprocess.STDOUT,
         )  # fmt: skip
         code = started.wait(120)
@@ -105,11 +139,11 @@ def start_agent(host, environment):
 class Run:
     """A search that is running."""
 
-    def __init__(self, host, environment, folder, storage, *words):
+    def __init__(self, host, environment, folder, storage, words):
         self._folder, self._storage = folder, storage
         self._said = (folder / "said.txt").open("w+")  # a pipe that nobody reads would fill up
         self.process = host.start(
-            sys.executable, "-m", "nas.search", *words, "--storage", storage, "--out", "run",
+            sys.executable, *words[1:], "--out", "run",
             cwd=folder, env=environment, stdout=self._said, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
@@ -152,18 +186,32 @@ def wait_for_nodes(n, head, environment):
     assert head.start(sys.executable, "-c", code, env=environment).wait(90) == 0
 
 
+def wait_for_the_end_of_ray(host):
+    """Wait until Ray has ended itself on a host that came back after it had counted as dead."""
+    stop = time.monotonic() + 120
+    while "raylet" in (running := host.programs()):
+        assert time.monotonic() < stop, running
+        time.sleep(0.5)
+
+
 def test_links_that_break_in_the_middle_lose_nothing(cluster, storage, environment, tmp_path):
     head, worker, _, board = cluster
     write_space(tmp_path)
-    start_ray(head, environment, "--head", "--port", "6379", "--include-dashboard", "false")
-    start_ray(worker, environment, "--address", f"{head.address}:6379")
+    first = command_of_page("ray start --head")
+    start_ray(head, environment, [*first, "--include-dashboard", "false"])
+    another = command_of_page("ray start --address", FIRST=head.address)
+    start_ray(worker, environment, another)
     agent = start_agent(board, environment)
-    run = Run(
-        head, environment, tmp_path, storage,
+    store = storage.partition("@")[2].partition(":")[0]
+    search = command_of_page("python -m nas.search", STORE=store, BOARD=board.address)
+    assert (storage in search, agent in search) == (True, True)
+    search[search.index("--trials") + 1] = str(TRIALS)
+    search[search.index("--threads") + 1] = "1"
+    quick = [
         *("--space", "small.yaml", "--estimator", "nas.testing.fakes:Patient"),
-        *("--ray", f"{head.address}:6379", "--device", agent, "--latency", "measured"),
-        *("--trials", TRIALS, "--sampler", "random", "--confirm", "0", "--reference", "none"),
-    )  # fmt: skip
+        *("--latency", "measured", "--sampler", "random", "--confirm", "0", "--reference", "none"),
+    ]
+    run = Run(head, environment, tmp_path, storage, [*search, *quick])
     before = run.wait_for(2)
     running = {t.number for t in run.trials() if t.state.name == "RUNNING"}
     assert len(running) == 2  # one on each node
@@ -171,9 +219,10 @@ def test_links_that_break_in_the_middle_lose_nothing(cluster, storage, environme
     worker.cut()  # in the middle of a trial, which starts again on the head
     wait_for_nodes(1, head, environment)
     on_the_head = run.wait_for(len(before) + 3)
-    worker.end()
+    assert "raylet" in worker.programs()  # it lives, and does not know that it counts as dead
     worker.restore()
-    start_ray(worker, environment, "--address", f"{head.address}:6379")
+    wait_for_the_end_of_ray(worker)
+    start_ray(worker, environment, another)
     wait_for_nodes(2, head, environment)
 
     run.wait_for(len(on_the_head) + 3)

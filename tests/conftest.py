@@ -15,6 +15,7 @@ from subprocess import CompletedProcess, run
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.browser import chromium as chromium
 from tests.postgresql import postgresql as postgresql
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests run side by side, each on a core of its own

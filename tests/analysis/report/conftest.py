@@ -1,14 +1,9 @@
 """A made-up run, and its report in a browser."""
 
-import os
-import shutil
-
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 
 
 def run_folder(path, number):
@@ -46,17 +41,6 @@ def run_folder(path, number):
     config["limits"] = {"latency": "8.5ms"}
     (path / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not CHROMIUM:
-        pytest.skip("there is no chromium here")
-    with playwright.sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ SHOWN = [
     for page in PAGES
     for place in re.findall(r"^::: (\S+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
 ]
+UTILITIES = {"cli", "defaults", "document", "files", "imports", "machine", "progress"}
+"""Shared by our own packages, and not meant for others."""
 WITH_EXAMPLES = [
     path for path in sorted((ROOT / "nas").rglob("*.py")) if ">>> " in path.read_text("utf-8")
 ]
@@ -72,16 +74,38 @@ def is_module(place: str) -> bool:
     return source_of(place) is not None
 
 
-def test_every_package_that_exports_names_is_in_the_reference():
-    rooms = [path for path in (ROOT / "nas").iterdir() if path.suffix == ".py" or path.is_dir()]
-    public = {
-        f"nas.{path.stem}"
-        for path in rooms
-        if source_of(f"nas.{path.stem}")
-        and any(name_of(node) == "__all__" for node in body_of(f"nas.{path.stem}"))
-    }
-    assert public - set(SHOWN) == set()
+def rooms_of_nas() -> set[str]:
+    """Return the modules and packages of nas, but not what lies in a package."""
+    names = {path.stem for path in (ROOT / "nas").iterdir() if path.stem[0] not in "_."}
+    return {name for name in names if source_of(f"nas.{name}")}
+
+
+def test_every_room_is_in_the_reference_or_a_command_or_a_utility():
+    shown = {place.split(".")[1] for place in SHOWN if place.startswith("nas.")}
+    commands = {path.stem for path in (ROOT / "docs/reference/commands").glob("*.md")}
+    assert rooms_of_nas() - shown - commands == UTILITIES
+    assert shown & UTILITIES == set()
     assert len(SHOWN) == len(set(SHOWN))
+
+
+def test_every_package_that_exports_names_is_shown_whole():
+    exporting = {
+        f"nas.{name}"
+        for name in rooms_of_nas()
+        if any(name_of(node) == "__all__" for node in body_of(f"nas.{name}"))
+    }
+    assert exporting - set(SHOWN) == set()
+
+
+def test_the_index_names_what_the_reference_shows():
+    index = (ROOT / "docs/reference/index.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:nas|analysis)\.[\w.]+)`", index))
+    assert named <= {place for place in SHOWN if is_module(place)} | {
+        "nas.formats",
+        "nas.train.recipe",
+    }
+    rooms = {".".join(place.split(".")[:2]) for place in SHOWN}
+    assert {".".join(name.split(".")[:2]) for name in named} == rooms
 
 
 def test_every_public_name_has_a_docstring():

@@ -61,3 +61,8 @@ def mean_and_deviation(shares: Sequence[float]) -> str:
     """Return the mean of shares in percent, with the standard deviation if there are several."""
     mean = percent(statistics.mean(shares))
     return f"{mean} ± {percent(statistics.stdev(shares))}" if len(shares) > 1 else mean
+
+
+def paragraph(text: str) -> tuple[str, str]:
+    """Return the lines of a paragraph."""
+    return text, ""

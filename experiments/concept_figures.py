@@ -2,8 +2,8 @@
 
     python -m experiments.concept_figures
 
-writes ``depthwise`` and ``samplers`` to ``experiments/results/``, as .png and .svg; then
-`experiments.benchmark_page` copies them to the docs.
+writes ``depthwise``, ``samplers`` and ``estimators`` to ``experiments/results/``, as .png and .svg;
+then `experiments.benchmark_page` copies them to the docs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,12 @@ RUNTIMES = {
 }
 """Records with two threads, by the name of the runtime."""
 BENCHMARK = "nas-bench-macro"
+ESTIMATORS = {
+    **{name: name for name in ("params", "madds", "naswot", "zico", "synflow", "grad-norm")},
+    "short-high": "short training",
+    "supernet": "supernet",
+}
+"""Names of estimators in the figure, by those of their cards; it leaves out other settings."""
 
 
 def depthwise() -> Figure:
@@ -58,6 +64,36 @@ def samplers() -> Figure:
     return figure
 
 
+def estimators() -> Figure:
+    """Draw how well estimators rank networks, of all sizes and of similar ones, the best on top."""
+    cards = recorded("ranking")["cards"]
+    found = {label: cards[name]["rankings"][0] for name, label in ESTIMATORS.items()}
+    names = sorted(found, key=lambda name: found[name]["tau"]["value"])
+    figure, axes = single(height=0.4 + 0.36 * len(names))
+    for colour, offset, (key, label) in zip(
+        PALETTE,
+        (0.14, -0.14),
+        (("tau", "all networks"), ("band", "networks of similar MAdds")),
+        strict=False,
+    ):
+        values = [found[name][key] for name in names]
+        centres = [value["value"] for value in values]
+        axes.errorbar(
+            centres,
+            [row + offset for row in range(len(names))],
+            xerr=[
+                [v["value"] - v["low"] for v in values],
+                [v["high"] - v["value"] for v in values],
+            ],
+            fmt="o", color=colour, markersize=4, capsize=2, linewidth=1.4, label=label,
+        )  # fmt: skip
+    axes.set_yticks(range(len(names)), names)
+    axes.axvline(0, color="0.6", linewidth=0.8)
+    axes.set_xlabel("Kendall's tau with the accuracies of full training, 95% interval")
+    legend(axes, "lower right")
+    return figure
+
+
 if __name__ == "__main__":
-    for name, figure in (("depthwise", depthwise()), ("samplers", samplers())):
-        save(figure, RESULTS / name)
+    for draw in (depthwise, samplers, estimators):
+        save(draw(), RESULTS / draw.__name__)

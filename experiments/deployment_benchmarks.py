@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import math
-import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-
-from scipy.stats import t
 
 from experiments.benchmark_lines import (
     all_recorded,
-    mean_and_deviation,
     origin,
+    paragraph,
     percent,
-    recorded,
     rows,
     section,
 )
@@ -73,7 +68,7 @@ def lowering() -> Iterator[str]:
         ),
     )
     yield from _aims(results)
-    yield from _paragraph(
+    yield from paragraph(
         "Time of the deployed form over that as trained, of random members of the space `mixnet`, "
         "and of others with wider groups, dilated kernels and unequal slices in some blocks. "
         "Networks count as slower from 3% on; those that seemed so at first were timed again, for "
@@ -87,7 +82,7 @@ def lowering() -> Iterator[str]:
         ),
     )
     yield from _time_of_mixnet_m(results)
-    yield from _paragraph("One depthwise convolution, in milliseconds by kernel size:")
+    yield from paragraph("One depthwise convolution, in milliseconds by kernel size:")
     kernels = list(next(iter(results.values()))["depthwise_ms"])
     yield from rows(
         ("runtime", *(f"{k}x{k}" for k in kernels)),
@@ -100,7 +95,7 @@ def lowering() -> Iterator[str]:
 
 
 def _aims(results: Results) -> Iterator[str]:
-    yield from _paragraph(
+    yield from paragraph(
         "What was aimed at, set before these runs, and what was reached. Aims over the network as "
         "trained are missed for one reason above all: that is faster here than in the measurements "
         "that they rest on, since batch normalization is folded into its convolutions, too. Those "
@@ -121,7 +116,7 @@ def _time_of_mixnet_m(results: Results) -> Iterator[str]:
     known = {name: result for name, result in results.items() if "mixnet_m_parts" in result}
     if not known:
         return
-    yield from _paragraph(
+    yield from paragraph(
         "Where the time of MixNet-M goes, as deployed, in milliseconds. The arithmetic limit is "
         "what its multiply-adds would take at the rate of one large 1x1 convolution; the other "
         "columns are networks without a costly part. What one without all of these takes beyond "
@@ -135,7 +130,7 @@ def _time_of_mixnet_m(results: Results) -> Iterator[str]:
     )
     profiles = {name: result["mixnet_m_by_operator_us"] for name, result in known.items()}
     if any(profiles.values()):
-        yield from _paragraph(
+        yield from paragraph(
             "The same by kind of operator, as far as the runtime has a profiler, which takes time "
             "itself: the five that take most."
         )
@@ -238,9 +233,11 @@ def int8() -> Iterator[str]:
     for result in all_recorded("int8").values():
         yield from section(
             "int8",
-            "Networks trained from random weights and quantized after the training, with "
-            f"{result['calibration_images']} images for calibration: accuracy on the validation "
-            "images, latency and size in fp32 and in int8.",
+            f"Small networks at {result['resolution']} px, trained from random weights on "
+            f"`{result['data']}` for {number_of(round(result['epochs']), 'epoch')}, and quantized "
+            f"after the training, with {result['calibration_images']} images for calibration: "
+            "accuracy on the validation images, latency (~ if the machine was not quiet) and size "
+            "in fp32 and in int8.",
         )
         yield from rows(
             ("network", "runtime", "accuracy", "points lost", "latency (ms)", "MB"),
@@ -251,7 +248,8 @@ def int8() -> Iterator[str]:
                     _both(row["accuracy"], lambda share: percent(share)),
                     f"{row['accuracy']['loss_points']:.1f} ± "
                     f"{row['accuracy']['loss_points_error']:.1f}",
-                    _both(row["steady_ms"], lambda ms: f"{ms:.2f}"),
+                    _both(row["steady_ms"], lambda ms: f"{ms:.2f}")
+                    + (" ~" if any(row["noise"].values()) else ""),
                     _both(row["bytes"], lambda size: f"{size / 1e6:.2f}"),
                 )
                 for row in result["rows"]
@@ -288,84 +286,6 @@ def executorch() -> Iterator[str]:
         yield from origin(result)
 
 
-def two_devices() -> Iterator[str]:
-    """Yield the section on searches for two devices."""
-    result = recorded("two_devices")
-    searches = list(result["kernel_shares"])
-    yield from section(
-        "Two devices",
-        f"Searches for each of two runtimes on one machine, with {result['seeds']} seeds and the "
-        "same shared weights. Every network of a front was then measured in both, and evaluated on "
-        "test images.",
-    )
-    yield from _paragraph("![What searches would deploy, in both runtimes](images/two_devices.png)")
-    shares = result["kernel_shares"]
-    kernels = sorted({kernel for found in shares.values() for kernel in found}, key=_side)
-    yield from _paragraph("Shares of kernel sizes in the networks of the fronts:")
-    yield from rows(
-        ("searched for", *kernels),
-        ((f"`{s}`", *(percent(shares[s].get(k, 0), 0) for k in kernels)) for s in searches),
-    )
-    yield from _paragraph(
-        "Test accuracy, as the mean over the searches with the standard deviation, of the network "
-        "with the highest score that each search found within a latency, and so what is lost by "
-        f"deploying a network that was searched for another device. {_leads(result)}"
-    )
-    yield from rows(
-        ("deployed on", "within", *(f"searched for `{s}`" for s in searches)),
-        (
-            (
-                f"`{device}`",
-                f"{row['within_ms']:.2f} ms",
-                *(mean_and_deviation(row[s]) for s in searches),
-            )
-            for device, found in result["within_latency"].items()
-            for row in found
-        ),
-    )
-    yield from origin(result)
-
-
-def _side(kernel: str) -> int:
-    return int(kernel.partition("x")[0])
-
-
-def _leads(result: dict[str, Any]) -> str:
-    """Say what a device's own searches are better by, with the standard error over the seeds."""
-    within = result["within_latency"]
-    leads = {device: _leads_on(device, within, result["seeds"]) for device in within}
-    told = [
-        f"{_mean_and_error(each)} percentage points on `{device}`" for device, each in leads.items()
-    ]
-    both = [statistics.mean(each) for each in zip(*leads.values(), strict=True)]
-    # The quantile of Student's t: there are few seeds.
-    seen = abs(statistics.mean(both)) > t.ppf(0.975, len(both) - 1) * _standard_error(both)
-    verdict = "more" if seen else "no more"
-    return (
-        "On average over these latencies, a device's own searches differ from the others by "
-        f"{' and '.join(told)}, with the standard error over the seeds. The mean of both, "
-        f"{_mean_and_error(both)}, is {verdict} than chance explains."
-    )
-
-
-def _leads_on(device: str, within: Mapping[str, Any], seeds: int) -> list[float]:
-    """Return the lead of a device's own searches on it, by seed, in percentage points."""
-    (other,) = (name for name in within if name != device)
-    rows_on = within[device]
-    return [
-        100 * statistics.mean(row[device][seed] - row[other][seed] for row in rows_on)
-        for seed in range(seeds)
-    ]
-
-
-def _mean_and_error(values: Sequence[float]) -> str:
-    return f"{statistics.mean(values):+.1f} ± {_standard_error(values):.1f}"
-
-
-def _standard_error(values: Sequence[float]) -> float:
-    return statistics.stdev(values) / math.sqrt(len(values))
-
-
 def _by_runtime(pattern: str) -> Results:
     """Return results by runtime and number of threads, in the order of the tables."""
     found = []
@@ -375,10 +295,6 @@ def _by_runtime(pattern: str) -> Results:
         name = f"{_RUNTIMES[runtime]}, {number_of(threads, 'thread')}"
         found.append((list(_RUNTIMES).index(runtime), threads, name, result))
     return {name: result for _, _, name, result in sorted(found, key=lambda row: row[:2])}
-
-
-def _paragraph(text: str) -> tuple[str, str]:
-    return text, ""
 
 
 def _before_and_after(times: Mapping[str, float]) -> str:

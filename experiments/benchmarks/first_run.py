@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from experiments.benchmarks.common import record, recorded
+from experiments.benchmarks.common import record
 
 COMMAND = ("nas.search", "--space", "mixnet", "--budget", "400M")
 BEGINNINGS = {
@@ -30,7 +30,6 @@ BEGINNINGS = {
     "retraining": "preparing to retrain",
 }
 """How the first line of each phase begins, by name; what comes before is the start."""
-NAME = "first_run"
 
 
 def main() -> None:
@@ -50,8 +49,12 @@ def main() -> None:
     median["total"] = statistics.median(sum(run.values()) for run in runs)
     print(f"median of {len(runs)}: " + in_words(median))
     found = {"runs": runs, "median": {name: round(value, 1) for name, value in median.items()}}
-    by_cores = {**recorded(NAME).get("by_cores", {}), str(cores): found}
-    record(NAME, {"by_cores": by_cores}, "torch", "onnxruntime", "optuna", write=arguments.record)
+    record(
+        f"first_run_cores{cores}",
+        {"usable": cores, **found},
+        "torch", "onnxruntime", "optuna",
+        write=arguments.record,
+    )  # fmt: skip
 
 
 def timed(cores: set[int]) -> dict[str, float]:

@@ -95,6 +95,7 @@ def exported(export: Export, name: str, chosen: Format) -> Iterator[dict[str, An
             }
         yield {
             "form": form,
+            "rule": chosen.rule if choice is not None else form,
             "files": sizes,
             "megabytes": round(sum(sizes.values()) / 1e6, 2),
             "largest_relative_difference": told["largest_relative_difference"],

@@ -34,8 +34,8 @@ class Format:
             `nas.latency.deployment.SIMPLE_RULES`).
         channels_last: Whether the file takes images with the channels last.
         device: For a format with int8, the device of this machine that runs its files.
-        model_format: Name of the format as runtimes have it (see `nas.latency.runtimes.models`);
-            None if no runtime takes it.
+        model_format: Name of the format as runtimes have it (see `nas.latency.runtimes.models`, and
+            `nas.latency.runtimes.base.ReadingRuntime`); None if no runtime takes it.
     """
 
     endings: tuple[str, ...]
@@ -140,7 +140,7 @@ FORMATS = {
         (".pt2",),
         "nas.export.writers.torch_export_file",
         "a program for torch.export.load and ExecuTorch",
-        rule="phases",  # the fastest but one in ExecuTorch, and no slower than as trained in torch
+        rule="phases",  # in ExecuTorch; for torch itself, --device torch:cpu finds the fastest
         model_format="torch",
     ),
     "pytorch": Format(

@@ -10,6 +10,7 @@ from nas.export.device import ExportDevice
 from nas.latency import LocalDevice
 from nas.latency.conditions import pause_text
 from nas.latency.quiet import quietest
+from nas.latency.runtimes.base import ReadingRuntime
 from nas.spec import NetworkSpec
 from nas.units import number_of
 
@@ -66,7 +67,8 @@ def _loader(
     model, read = written.model, written.read
     if model is not None and runtime.model_format == file_format:
         return lambda: runtime.load_model(model())
-    if read is not None and getattr(runtime, "own_format", None) == file_format:
+    own = isinstance(runtime, ReadingRuntime) and runtime.own_format == file_format
+    if read is not None and own:
         return lambda: runtime.load_read(read())
     return None
 

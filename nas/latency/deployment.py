@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+import numpy as np
+
 from nas.errors import UnrunnableError
 from nas.latency.profile import DeviceProfile
 from nas.latency.protocol import (
@@ -53,6 +55,9 @@ SCREENED = 1.15  # a form that takes this many times as long as the fastest is n
 SECONDS = 0.5  # of each form that is
 RUNS = 3
 ROUNDS = (5, 12)  # fewest and most turns of each
+NEAR = 1.3  # a form that takes this many times as long as the fastest is not timed after pauses
+PAUSED_SECONDS = 10.0  # that a comparison after pauses takes, unless it needs more
+PAUSED_ROUNDS = (3, 12)
 WORTH = 0.01  # share of the time that a rule must save to replace the one before
 CLEAR = 0.85  # share of the time as trained up to which a form is faster without a doubt
 
@@ -75,7 +80,8 @@ class ChosenForm(NamedTuple):
     Attributes:
         form: The form.
         times_ms: Times of all forms that can be run, by name, in milliseconds; only rough ones of
-            forms that are clearly slower.
+            forms that are clearly slower. With pauses before runs, of forms that are close to the
+            fastest.
     """
 
     form: NetworkForm
@@ -128,8 +134,8 @@ def fastest_form(
         forms: The forms; as trained first.
         load: Makes a network ready to run.
         interval_ms: Pause before each run of the application, in milliseconds. With one, the
-            fastest form must also be faster than the network as trained after such pauses, when
-            caches hold something else.
+            forms that are close to the fastest are compared after such pauses, when caches hold
+            something else.
 
     Raises:
         UnrunnableError: If the network as trained cannot be run. Other forms that cannot be run
@@ -139,20 +145,28 @@ def fastest_form(
     for form in forms[1:]:
         with suppress(UnrunnableError):
             runs[form.name] = load(form.program)
-    chosen = fastest_of(forms, lambda names: _times({n: runs[n] for n in names if n in runs}))
-    if interval_ms and chosen.form is not forms[0]:
-        chosen = _confirmed_after_pauses(chosen, forms[0], runs, interval_ms)
+    if interval_ms and len(runs) > 1:
+        chosen = _fastest_after_pauses(forms, runs, interval_ms)
+    else:
+        chosen = fastest_of(forms, lambda names: _times({n: runs[n] for n in names if n in runs}))
     return chosen, runs[chosen.form.name]
 
 
-def _confirmed_after_pauses(
-    chosen: ChosenForm, trained: NetworkForm, runs: Mapping[str, TimedRun], interval_ms: float
+def _fastest_after_pauses(
+    forms: Sequence[NetworkForm], runs: Mapping[str, TimedRun], interval_ms: float
 ) -> ChosenForm:
-    """Return the chosen form if it is faster than the one as trained after pauses, too."""
-    pair = {n: after_pauses(runs[n], interval_ms) for n in (trained.name, chosen.form.name)}
-    times = lower_quartiles(pair, ROUNDS[1], count=1, settle=0)
-    # Times without pauses do not compare with these, so they are not told.
-    return ChosenForm(chosen.form if _worthwhile(chosen.form, trained, times) else trained, times)
+    """Return the fastest form, with the times after pauses of those that are close to it."""
+    rough = _times(runs)
+    fastest = min(rough.values())
+    close = [f for f in forms if f.name == TRAINED or rough.get(f.name, math.inf) < NEAR * fastest]
+    rounds = int(np.clip(PAUSED_SECONDS * 1000 / (len(close) * interval_ms), *PAUSED_ROUNDS))
+    paused = {form.name: after_pauses(runs[form.name], interval_ms) for form in close}
+    times = lower_quartiles(paused, rounds, count=1, settle=0)
+    best = close[0]
+    for form in close[1:]:
+        if _worthwhile(form, best, times):
+            best = form
+    return ChosenForm(best, times)
 
 
 def fastest_of(

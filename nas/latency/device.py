@@ -13,7 +13,6 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from nas import __version__
 from nas.errors import UnrunnableError
 from nas.latency.conditions import Conditions, Latency, MeasurementSettings, utc_now
 from nas.latency.deployment import (
@@ -24,8 +23,14 @@ from nas.latency.deployment import (
     network_forms,
     program_of,
 )
-from nas.latency.parity import check_outputs, tolerance
-from nas.latency.profile import DeviceProfile, Finding, load_profile
+from nas.latency.parity import check_outputs, sources_digest, tolerance
+from nas.latency.profile import (
+    DeviceProfile,
+    Finding,
+    checked_with,
+    load_profile,
+    note_check,
+)
 from nas.latency.protocol import Effort, Timing, remarks, time_in_turns
 from nas.latency.runtimes import Runtime, TimedRun, open_runtime
 from nas.latency.runtimes.base import ProfilingRuntime
@@ -197,19 +202,19 @@ class LocalDevice:
                 self._profile = load_profile(self.conditions) or self._examine(step)
 
     def _saved_profile(self) -> DeviceProfile | None:
-        """Return the saved profile; what another version of ours found right is checked again."""
+        """Return the saved profile, after another check if networks are written differently now."""
         profile = load_profile(self.conditions)
-        if profile is None or profile.checked_by == __version__:
+        if profile is None or checked_with(self.conditions) == sources_digest():
             return profile
         with self._measuring():
-            self._check_outputs()
-        profile = dataclasses.replace(profile, checked_by=__version__)
-        profile.save()
-        return profile
+            if checked_with(self.conditions) != sources_digest():  # nobody else has meanwhile
+                self._check_outputs()
+        return load_profile(self.conditions)
 
     def _check_outputs(self) -> None:
         processor = self.name.partition(":")[2]
         check_outputs(self.runtime, tolerance(self.settings.precision, processor))
+        note_check(self.conditions, sources_digest())
 
     def examine(self, step: Step | None = None) -> DeviceProfile:
         """Create the device's profile again and replace the saved one."""
@@ -239,7 +244,6 @@ class LocalDevice:
             reference_ms=round(reference_ms, 4),
             findings=tuple(findings),
             depthwise_ms=curve,
-            checked_by=__version__,
         )
         profile.save()
         return profile

@@ -6,8 +6,13 @@ every kind of layer that lowering makes, and all outputs are compared with those
 
 from __future__ import annotations
 
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
 import numpy as np
 
+import nas
 from nas.errors import MixnasError, UnrunnableError
 from nas.ir import (
     Activation,
@@ -107,6 +112,17 @@ def check_outputs(runtime: Runtime, allowed: float = TOLERANCE) -> None:
                     f"does not compute what networks define: outputs of batch {batch} differ by "
                     f"{found:.1e} of the largest (allowed: {allowed:.0e})",
                 )
+
+
+@lru_cache(maxsize=1)
+def sources_digest() -> str:
+    """Return a digest of what lowers networks, writes them for runtimes and runs them."""
+    home = Path(nas.__file__).parent
+    found = hashlib.sha256()
+    for place in ("ir", "lowering", "formats", "latency/runtimes"):
+        for path in sorted((home / place).rglob("*.py")):
+            found.update(path.read_bytes())
+    return found.hexdigest()
 
 
 def _refusal(runtime: Runtime, what: str) -> MixnasError:

@@ -164,8 +164,6 @@ class DeviceProfile:
         findings: Measured layers.
         depthwise_ms: Time of a depthwise convolution (`CURVE_CHANNELS` channels, `CURVE_SIZE`
             pixels a side) by kernel size, in milliseconds.
-        checked_by: Version of this package that has compared the runtime's outputs with those that
-            networks define; empty if it is not known.
         schema: Name and version of the file format.
     """
 
@@ -175,7 +173,6 @@ class DeviceProfile:
     depthwise_ms: dict[_Count, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
         default_factory=dict
     )
-    checked_by: str = ""
     schema: Literal["mixnas.device/2"] = "mixnas.device/2"
 
     def _nearest(self, layer: LayerSignature) -> str | None:
@@ -220,6 +217,30 @@ def load_profile(conditions: Conditions) -> DeviceProfile | None:
     except (OSError, ValidationError):  # missing, damaged or of another version
         return None
     return profile if profile.conditions == conditions else None
+
+
+def checked_with(conditions: Conditions) -> str:
+    """Return what `note_check` noted last for the given conditions; empty if nothing."""
+    try:
+        return _mark(conditions).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def note_check(conditions: Conditions, sources: str) -> None:
+    """Note that the outputs under the given conditions are right.
+
+    It is not part of the profile, which other versions of this package may use, too.
+
+    Args:
+        conditions: The conditions.
+        sources: Digest of the sources that wrote the networks.
+    """
+    write_atomic(_mark(conditions), sources)
+
+
+def _mark(conditions: Conditions) -> Path:
+    return _path(conditions).with_suffix(".checked")
 
 
 def _path(conditions: Conditions) -> Path:

@@ -213,8 +213,8 @@ def _relative_times(runs: Mapping[str, TimedRun], trained: str) -> dict[str, flo
 def depthwise_curve(runtime: Runtime) -> dict[int, float]:
     """Return the time of a depthwise convolution by kernel size, in milliseconds.
 
-    It is what a layer adds to the time of a network of several such layers; 0 if it adds no more
-    than what usual turns of the network without them differ by.
+    It is what a layer adds to the time of a network of several such layers, and no less than what
+    turns of the network without them differ by: less could not be told from nothing.
     """
     shape = (CURVE_CHANNELS, CURVE_SIZE, CURVE_SIZE)
     runs = {"none": runtime.load(_between((), shape, _Fixed(None)))}
@@ -226,7 +226,7 @@ def depthwise_curve(runtime: Runtime) -> dict[int, float]:
     times = {name: float(np.percentile(values, 25)) for name, values in medians.items()}
     noise = float(np.median(medians["none"])) - times["none"]
     added = {k: times[str(k)] - times["none"] for k in CURVE_KERNELS}
-    return {k: round(ms / CURVE_LAYERS, 5) if ms > noise else 0.0 for k, ms in added.items()}
+    return {kernel: round(max(ms, noise) / CURVE_LAYERS, 5) for kernel, ms in added.items()}
 
 
 def cliff(depthwise_ms: Mapping[int, float]) -> int | None:

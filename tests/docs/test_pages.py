@@ -8,6 +8,7 @@ import torch
 
 import nas.search.directory
 from experiments.benchmark_lines import recorded
+from nas.export.registry import FORMATS
 from nas.search.config import RETRAINED_NETWORKS, default_of
 from nas.search.effort.presets import QUICK, THOROUGH
 from tests.conftest import ROOT
@@ -108,6 +109,8 @@ def test_the_guide_to_exports_tells_what_was_recorded():
     told = re.findall(r"^\| `([\w-]+)`.* \| ([\d.; ]+) MB \| (\S+) \|$", text, re.MULTILINE)
     rows = recorded("export_formats")["rows"]
     assert {name for name, _, _ in told} == {row["format"] for row in rows}
+    rules = {(row["format"], row["rule"]) for row in rows if row["form"] == "lowered"}
+    assert rules == {(name, FORMATS[name].rule) for name, _ in rules}
     for name, sizes, difference in told:
         found = [row for row in rows if row["format"] == name]
         small = [f"{row['megabytes']:.1f}" for row in found if row["network"] == "mixnet_s"]

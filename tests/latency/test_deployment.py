@@ -127,31 +127,50 @@ def test_a_form_that_chance_favored_is_not_kept(advantage, best):
     assert (len(timed) > first) == (advantage > 0.85)  # who is far ahead is not timed again
 
 
-@pytest.mark.parametrize(("paused", "best"), [(14.0, TRAINED), (11.9, TRAINED), (11.5, BY_LAYER)])
-def test_after_pauses_the_fastest_form_must_be_faster_than_the_trained_one_too(
-    monkeypatch, paused, best
-):
-    clock = [0.0]  # seconds slept so far
-    monkeypatch.setattr("nas.latency.protocol.time.sleep", lambda s: clock.append(s))
+class Cold:
+    """Loads networks that take longer after a pause: times without and with one, by name."""
 
-    def load(program):
+    def __init__(self, times, monkeypatch):
+        self.times, self.slept = times, []
+        monkeypatch.setattr("nas.latency.protocol.time.sleep", self.slept.append)
+
+    def load(self, program):
         def run():
-            cold = len(clock) > 1
-            if program == TRAINED:
-                return 12.0 if cold else 10.0
-            return paused if cold else 5.0
+            return self.times[program][bool(self.slept)]
 
         return run
 
-    forms = [NetworkForm(name, name) for name in (TRAINED, BY_LAYER)]
-    chosen, run = fastest_form(forms, load, interval_ms=200.0)
-    assert (chosen.form.name, run()) == (best, 12.0 if best == TRAINED else paused)
-    assert chosen.times_ms == {TRAINED: 12.0, BY_LAYER: paused}
-    assert set(clock[1:]) == {0.2}
-    clock.clear()
-    clock.append(0.0)
-    assert fastest_form(forms, load)[0].form.name == BY_LAYER  # without an interval
-    assert clock == [0.0]
+
+@pytest.mark.parametrize(
+    ("times", "best"),
+    [
+        ({TRAINED: (10, 12), BY_LAYER: (5, 14)}, TRAINED),
+        ({TRAINED: (10, 12), BY_LAYER: (5, 11.9)}, TRAINED),  # saves less than 1%
+        ({TRAINED: (10, 12), BY_LAYER: (5, 11.5)}, BY_LAYER),
+        ({TRAINED: (10, 12), BY_LAYER: (5, 11), "merged": (6, 8)}, "merged"),
+        ({TRAINED: (10, 20), BY_LAYER: (10.5, 11)}, BY_LAYER),  # slower, but close
+    ],
+)
+def test_forms_that_are_close_are_compared_after_pauses(monkeypatch, times, best):
+    cold = Cold(times, monkeypatch)
+    forms = [NetworkForm(name, name) for name in times]
+    chosen, run = fastest_form(forms, cold.load, interval_ms=200.0)
+    assert (chosen.form.name, run()) == (best, times[best][1])
+    assert chosen.times_ms == {name: paused for name, (_, paused) in times.items()}
+    assert set(cold.slept) == {0.2}
+    assert len(cold.slept) == len(times) * 12
+
+
+def test_comparisons_after_long_pauses_have_few_rounds(monkeypatch):
+    times = {TRAINED: (10, 12), BY_LAYER: (5, 6), "phases": (50, 5)}
+    cold = Cold(times, monkeypatch)
+    forms = [NetworkForm(name, name) for name in times]
+    chosen, _ = fastest_form(forms, cold.load, interval_ms=10_000.0)
+    assert chosen.times_ms == {TRAINED: 12, BY_LAYER: 6}  # the other one is far from the fastest
+    assert cold.slept == [10.0] * 6
+    cold.slept.clear()
+    assert fastest_form(forms, cold.load)[0].form.name == BY_LAYER  # without an interval
+    assert cold.slept == []
 
 
 def test_a_slow_first_run_eliminates_no_form():

@@ -11,12 +11,11 @@ from nas.ir import BatchNorm, walk
 from nas.latency import MeasurementSettings, open_device, usable_cores
 from nas.latency import device as device_module
 from nas.latency import tuning as tuning_module
-from nas.latency.deployment import ChosenForm, NetworkForm
+from nas.latency.deployment import ChosenForm, NetworkForm, program_of
 from nas.latency.device import (
     LocalDevice,
     ProfilingDevice,
     check_measurable,
-    program_of,
 )
 from nas.latency.profile import DeviceProfile, Finding, LayerSignature, load_profile
 from nas.latency.protocol import Effort, Timing
@@ -283,25 +282,34 @@ def test_the_machine_is_held_for_the_processor_that_computes(device, monkeypatch
     assert held == [("measuring", used), (1, True), "block"]
 
 
-def test_outputs_are_checked_again_by_another_version(few_layers, monkeypatch):
+def test_outputs_are_checked_again_where_networks_are_written_differently(few_layers, monkeypatch):
     settings = MeasurementSettings(threads=1)
     profile = LocalDevice("onnxruntime:cpu", settings).profile
     checks = []
     monkeypatch.setattr(device_module, "check_outputs", lambda *given: checks.append(given))
     assert LocalDevice("onnxruntime:cpu", settings).profile == profile
     assert checks == []
-    monkeypatch.setattr(device_module, "__version__", "99.0")
+    monkeypatch.setattr(device_module, "sources_digest", lambda: "others")
     device = LocalDevice("onnxruntime:cpu", settings)
-    assert device.profile == dataclasses.replace(profile, checked_by="99.0")
+    assert device.profile == profile
     assert [runtime for runtime, _ in checks] == [device.runtime]
-    assert LocalDevice("onnxruntime:cpu", settings).profile.checked_by == "99.0"
+    assert LocalDevice("onnxruntime:cpu", settings).profile == profile
     assert len(checks) == 1
 
 
-def test_a_runtime_that_another_version_finds_wrong_is_refused(few_layers, monkeypatch):
+def test_a_profile_that_is_made_anew_during_the_check_is_taken(few_layers, monkeypatch):
+    settings = MeasurementSettings(threads=1)
+    profile = LocalDevice("onnxruntime:cpu", settings).profile
+    newer = dataclasses.replace(profile, reference_ms=2 * profile.reference_ms)
+    monkeypatch.setattr(device_module, "sources_digest", lambda: "others")
+    monkeypatch.setattr(device_module, "check_outputs", lambda *given: newer.save())
+    assert LocalDevice("onnxruntime:cpu", settings).profile == newer
+
+
+def test_a_runtime_whose_outputs_are_wrong_now_is_refused(few_layers, monkeypatch):
     settings = MeasurementSettings(threads=1)
     LocalDevice("onnxruntime:cpu", settings).prepare()
-    monkeypatch.setattr(device_module, "__version__", "99.0")
+    monkeypatch.setattr(device_module, "sources_digest", lambda: "others")
     device = LocalDevice("onnxruntime:cpu", settings)
     outputs = device.runtime.outputs
     monkeypatch.setattr(device.runtime, "outputs", lambda *given: outputs(*given) + 0.01)

@@ -228,7 +228,7 @@ def test_the_curve_is_what_a_layer_adds_to_a_network():
     assert tuning.cliff(curve) == 7
 
 
-def test_a_layer_that_is_lost_in_the_noise_takes_no_time():
+def test_a_layer_that_is_lost_in_the_noise_takes_no_less_than_the_noise():
     """Otherwise, the ratio of its time to that of a larger kernel would mean nothing."""
 
     class Noisy(TapCounter):
@@ -238,7 +238,7 @@ def test_a_layer_that_is_lost_in_the_noise_takes_no_time():
             return lambda: quiet() + (0.4 if next(turns) // 4 % 3 else 0.0)
 
     curve = tuning.depthwise_curve(Noisy())
-    assert curve[3] == 0.0  # four layers add 0.36 ms
+    assert curve[3] == pytest.approx(0.1)  # four layers add 0.36 ms, and turns differ by 0.4 ms
     assert curve[5] == pytest.approx(0.25)
     assert tuning.cliff(curve) == 7
 

@@ -1,8 +1,9 @@
 """What a predictor learns from: the work and the time of every form of the measured networks.
 
-A lowered network runs in the fastest of a few forms (`nas.latency.deployment`). All of them were
-timed, roughly, before that one was measured; so each network teaches several things, and the form
-in which a network that was not measured will run is predicted together with its latency.
+A lowered network runs in the fastest of a few forms (`nas.latency.deployment`). All of them (with
+pauses between runs, those close to the fastest) were timed before that one was measured; so each
+network teaches several things, and the form in which a network that was not measured will run is
+predicted together with its latency.
 """
 
 from __future__ import annotations

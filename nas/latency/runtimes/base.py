@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -98,6 +98,21 @@ class ProfilingRuntime(Protocol):
         Raises:
             UnrunnableError: If the runtime cannot run the network.
         """
+        ...
+
+
+@runtime_checkable
+class ReadingRuntime(Protocol):
+    """A runtime that times what it has read from files of its own.
+
+    Attributes:
+        own_format: Name of the format of these files; None for none.
+    """
+
+    own_format: str | None
+
+    def load_read(self, read: Any) -> TimedRun:
+        """Make what was read ready to be timed; see `Runtime.load`."""
         ...
 
 

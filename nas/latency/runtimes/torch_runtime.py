@@ -23,7 +23,6 @@ class Torch:
     """Runs networks in PyTorch, in the channels-last memory format."""
 
     model_format = None
-    own_format = "torch"
 
     def __init__(
         self,
@@ -63,6 +62,7 @@ class Torch:
         self.batch = batch
         self._device = torch.device(processor)
         self._compiled = compiled
+        self.own_format = None if compiled else "torch"
 
     def load(self, program: Program) -> TimedRun:
         """See `Runtime.load`."""
@@ -107,7 +107,9 @@ class Torch:
 
     def load_model(self, model: bytes) -> TimedRun:
         """See `Runtime.load_model`."""
-        raise MixnasError(f"{self.name} runs layer trees; it takes no models in a file format")
+        raise MixnasError(
+            f"{self.name} runs layer trees and modules; it takes no serialized models"
+        )
 
     def _forward(self, module: nn.Module) -> Forward:
         if not self._compiled:

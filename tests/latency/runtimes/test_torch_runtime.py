@@ -59,5 +59,5 @@ def test_a_network_that_fails_is_reported_in_one_line(monkeypatch):
 def test_models_in_a_file_format_are_refused():
     runtime = Torch("cpu", compiled=False, threads=1, batch=1)
     assert runtime.model_format is None
-    with pytest.raises(MixnasError, match=r"^torch:cpu runs layer trees; it takes no models"):
+    with pytest.raises(MixnasError, match=r"^torch:cpu runs layer trees and modules; it"):
         runtime.load_model(b"")

@@ -29,8 +29,15 @@ def conditions(*packages: str) -> dict[str, Any]:
         "machine": machine_name(),
         "cores": usable_cores(),
         "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in ("mixnas", *packages)},
+        "versions": {p: v for p in ("mixnas", *packages) if (v := _version(p)) is not None},
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # nothing is lost for want of a package's version
+        return None
 
 
 def _without_folders(word: str) -> str:

@@ -246,7 +246,7 @@ def int8() -> Iterator[str]:
                     f"`{row['network']}`",
                     _RUNTIMES[row["runtime"].partition(":")[0]],
                     _both(row["accuracy"], lambda share: percent(share)),
-                    f"{row['accuracy']['loss_points']:.1f} ± "
+                    f"{round(row['accuracy']['loss_points'], 1) + 0:.1f} ± "
                     f"{row['accuracy']['loss_points_error']:.1f}",
                     _both(row["steady_ms"], lambda ms: f"{ms:.2f}")
                     + (" ~" if any(row["noise"].values()) else ""),

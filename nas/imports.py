@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from importlib import metadata
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,14 @@ def top_package(error: ModuleNotFoundError) -> str:
 def extra_of(package: str) -> str | None:
     """Return the first extra of this package that installs another package, or None."""
     return next((extra for extra, packages in _EXTRAS.items() if package in packages), None)
+
+
+def installed_version(package: str) -> str | None:
+    """Return the version of an installed package; None if there is none."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def require(package: str) -> None:

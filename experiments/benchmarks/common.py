@@ -9,10 +9,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from nas.imports import installed_version
 from nas.machine import machine_name, usable_cores
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -29,15 +29,9 @@ def conditions(*packages: str) -> dict[str, Any]:
         "machine": machine_name(),
         "cores": usable_cores(),
         "python": platform.python_version(),
-        "versions": {p: v for p in ("mixnas", *packages) if (v := _version(p)) is not None},
+        # Nothing is lost for want of a package.
+        "versions": {p: v for p in ("mixnas", *packages) if (v := installed_version(p))},
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:  # nothing is lost for want of a package's version
-        return None
 
 
 def _without_folders(word: str) -> str:

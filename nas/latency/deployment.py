@@ -162,11 +162,7 @@ def _fastest_after_pauses(
     rounds = int(np.clip(PAUSED_SECONDS * 1000 / (len(close) * interval_ms), *PAUSED_ROUNDS))
     paused = {form.name: after_pauses(runs[form.name], interval_ms) for form in close}
     times = lower_quartiles(paused, rounds, count=1, settle=0)
-    best = close[0]
-    for form in close[1:]:
-        if _worthwhile(form, best, times):
-            best = form
-    return ChosenForm(best, times)
+    return ChosenForm(_best(close, times), times)
 
 
 def fastest_of(
@@ -185,10 +181,7 @@ def fastest_of(
     times = time([form.name for form in forms]) if others else {}
     if trained.name not in times:
         return ChosenForm(trained, times)
-    best = trained
-    for form in others:
-        if _worthwhile(form, best, times):
-            best = form
+    best = _best(forms, times)
     if best is not trained and times[best.name] > CLEAR * times[trained.name]:
         # Of several forms that are about as fast, the one that chance favored seems the fastest;
         # timed again beside the network as trained, it has no advantage of that kind.
@@ -196,6 +189,15 @@ def fastest_of(
         best = best if _worthwhile(best, trained, again) else trained
         times = {**times, **again}
     return ChosenForm(best, times)
+
+
+def _best(forms: Sequence[NetworkForm], times: Mapping[str, float]) -> NetworkForm:
+    """Return the last of the forms, the one as trained first, that replaces the one before it."""
+    best = forms[0]
+    for form in forms[1:]:
+        if _worthwhile(form, best, times):
+            best = form
+    return best
 
 
 def _worthwhile(form: NetworkForm, before: NetworkForm, times: Mapping[str, float]) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib import metadata
 from typing import Any
 
 from analysis.read.runs import CLIFF, DEPTHWISE, DEVICES, GUESSED, SCALE
 from nas.accuracy import Estimator, is_accuracy_of, label_of
 from nas.accuracy.fidelity import guessed_of
+from nas.imports import installed_version
 from nas.latency.tuning import cliff
 from nas.machine import machine_name, usable_cores
 from nas.search.devices import SearchDevice
@@ -38,7 +38,7 @@ def provenance(
         "machine": machine_name(),
         "cores": usable_cores(),
         "python": platform.python_version(),
-        "versions": {name: version for name in PACKAGES if (version := _version(name))},
+        "versions": {name: version for name in PACKAGES if (version := installed_version(name))},
         "scores": known["scores"] if "scores" in known else estimator.fingerprint(),
         SCALE: _scale(estimator, known.get(SCALE)),
         **_latencies(devices[0]),
@@ -79,10 +79,3 @@ def _latencies(each: SearchDevice) -> dict[str, Any]:
         del card["errors"]
         found["predictor"] = card
     return found
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

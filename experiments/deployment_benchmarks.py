@@ -203,7 +203,8 @@ def predictors() -> Iterator[str]:
     )
     yield from rows(
         ("runtime", "fitted in", "mean error", "within 5%", "within 10%", "Spearman's rho",
-         "of MAdds", "as drawn", "at similar MAdds", "of MAdds there", "measured twice: within 5%"),
+         "of MAdds", "as drawn", "at similar MAdds", "of MAdds there", "measured twice: within 5%",
+         "measured beside other work"),
         ((name, *_predictor(result)) for name, result in results.items()),
     )  # fmt: skip
     yield from origin(*results.values())
@@ -226,6 +227,7 @@ def _predictor(result: Mapping[str, Any]) -> Iterator[str]:
     for name in _CORRELATIONS:
         yield f"{result[name]:.3f}"
     yield percent(result["repeated_within_5"], 0)
+    yield str(result["noisy_fresh"])
 
 
 def int8() -> Iterator[str]:

@@ -334,6 +334,7 @@ def _claimed(
 
 
 def _print_card(card: dict[str, Any], training: FullTraining, json: bool) -> None:
+    from nas.train.full_training import has_top5
     from nas.units import format_count
 
     if json:
@@ -343,10 +344,12 @@ def _print_card(card: dict[str, Any], training: FullTraining, json: bool) -> Non
     latency = "-"
     if measured is not None:
         latency = f"{measured['steady_ms']:.2f} ms ({measured['device']}, lowered, one image)"
-    test, validation = card["test"], card["validation"]
-    lines = {
-        "test": f"{_percent(test['top1'])} top-1, {_percent(test['top5'])} top-5",
-        "validation": f"{_percent(validation['top1'])} top-1, {_percent(validation['top5'])} top-5",
+    shown = {"top1": "top-1", "top5": "top-5"} if has_top5(card) else {"top1": "top-1"}
+    accuracies = {
+        part: ", ".join(f"{_percent(card[part][key])} {name}" for key, name in shown.items())
+        for part in ("test", "validation")
+    }
+    lines = accuracies | {
         "network": f"{format_count(card['params'])} parameters, "
         f"{format_count(card['madds'])} MAdds at {card['resolution']} px",
         "latency": latency,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -223,6 +223,11 @@ class FullTraining:
             "weights": str(self.weights),
             **({} if self.metadata is None else self.metadata.to_dict()),
         }
+
+
+def has_top5(card: Mapping[str, Any]) -> bool:
+    """Return whether the top-5 accuracies of a card say anything: up to five classes, all are 1."""
+    return len(card.get("classes", ())) > 5
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -66,6 +66,7 @@ def test_a_finished_training_shows_its_card_again(network, here):
     assert (one["test"], one["steps"]) == (two["test"], two["steps"])
     text = here("nas.train", "--resume", "run", "--device", "none").stdout
     assert "top-1" in text
+    assert "top-5" in text
     assert "weights" in text
 
 
@@ -79,6 +80,9 @@ def test_a_training_goes_on_with_a_data_set_that_was_moved(network, here, tmp_pa
     again = here(*resume, "--data", "new")
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["test"] == json.loads(first.stdout)["test"]
+    text = here(*(word for word in resume if word != "--json")).stdout
+    assert "top-1" in text
+    assert "top-5" not in text  # of three classes
     (tmp_path / "new" / "ant" / "000.png").unlink()
     changed = here(*resume)  # of the folder that it knows now
     assert changed.returncode == 2

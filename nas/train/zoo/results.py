@@ -13,6 +13,7 @@ from analysis.figures.style import save
 from analysis.figures.training import comparison_figure
 from nas import cli
 from nas.files import write_atomic
+from nas.train.full_training import has_top5
 from nas.units import format_count
 
 COLUMNS = (
@@ -28,7 +29,6 @@ COLUMNS = (
     "seconds",
     "problem",
 )
-_ALWAYS_RIGHT = 5  # number of classes up to which the top-5 accuracy says nothing
 
 
 def results_table(cards: Mapping[str, Any], problems: Mapping[str, str]) -> pd.DataFrame:
@@ -55,11 +55,11 @@ def results_table(cards: Mapping[str, Any], problems: Mapping[str, str]) -> pd.D
 
 
 def _row(name: str, card: Mapping[str, Any]) -> dict[str, Any]:
-    classes, latency = card.get("classes", ()), card["latency"]
+    latency = card["latency"]
     return {
         "network": name,
         "top1": card["test"]["top1"],
-        "top5": card["test"]["top5"] if len(classes) > _ALWAYS_RIGHT else math.nan,
+        "top5": card["test"]["top5"] if has_top5(card) else math.nan,
         "validation_top1": card["validation"]["top1"],
         **{key: card[key] for key in ("params", "madds", "resolution", "epochs", "seconds")},
         "latency_ms": math.nan if latency is None else latency["steady_ms"],

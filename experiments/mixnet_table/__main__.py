@@ -14,31 +14,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 from experiments.benchmarks.common import RESULTS, conditions
 from experiments.mixnet_table.networks import CLASSES, planned, references, spread
+from experiments.mixnet_table.recipe import IMAGES, TRAINING, open_training, trained
 from experiments.mixnet_table.tables import publish
-from experiments.mixnet_table.trainings import TrainingResult, fill
+from experiments.mixnet_table.trainings import fill
 from nas.accuracy.fidelity import shared_data
-from nas.accuracy.naming import open_estimator
-from nas.accuracy.pool import ListedPool
-from nas.accuracy.preparation import prepare_estimator
-from nas.accuracy.short import ShortTraining
 from nas.accuracy.table import read_networks
 from nas.errors import MixnasError
-from nas.machine import machine_for
 from nas.spec import NetworkSpec
-from nas.train.loop import TrainingError
 
 NETWORKS = 64
-TRAINING = "short:images={images},width=1,batch_size=64,stages=1,score=accuracy"
 FIRST = RESULTS / "mixnets_cifar10.json"
 
 
@@ -50,7 +42,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", required=True, type=Path, help="folder to create, or to continue")
     parser.add_argument("--networks", type=int, help=f"of mixnet [{NETWORKS}]")
     parser.add_argument("--seeds", type=int, default=2, help="trainings of each network [2]")
-    parser.add_argument("--images", type=int, default=60_000, help="seen by a training [60000]")
+    parser.add_argument("--images", type=int, default=IMAGES, help=f"seen by a training [{IMAGES}]")
     parser.add_argument("--first", type=Path, default=FIRST, help=f"[{FIRST.name}]")
     parser.add_argument("--threads", type=int, default=1, help="of a training [1]")
     arguments = parser.parse_args(words)
@@ -69,13 +61,10 @@ def make_table(arguments: argparse.Namespace) -> None:
         MixnasError: If the data cannot be read, or the folder holds something else.
     """
     torch.set_num_threads(arguments.threads)
-    training = TRAINING.format(images=arguments.images)
-    short = open_estimator(training, arguments.data, ListedPool(references()), 0)
-    assert isinstance(short, ShortTraining)
-    prepare_estimator(short, "reading the images", Console(stderr=True))
+    short = open_training(arguments.data, arguments.images)
     labels = shared_data(short.shown).labels["test"].numpy()
     facts = {
-        "training": training,
+        "training": TRAINING.format(images=arguments.images),
         "fingerprint": short.fingerprint(),
         **conditions("torch", "kornia"),
     }
@@ -106,28 +95,6 @@ def new_networks(arguments: argparse.Namespace) -> list[NetworkSpec]:
     given = [network.spec for network in earlier]
     print("drawing networks", flush=True)
     return [*references(), *spread(arguments.networks or NETWORKS, given, seed=0)]
-
-
-def trained(short: ShortTraining, spec: NetworkSpec, seed: int) -> TrainingResult:
-    """Train a network as short training does, and evaluate it on both other parts of the data."""
-    hits: list[torch.Tensor] = []
-    with machine_for("training"):
-        started, computed = time.perf_counter(), time.process_time()
-        try:
-            trainer = short.trainer(spec, seed)
-            for _ in trainer.steps():
-                pass
-            validation = trainer.evaluate("validation")
-            test = trainer.evaluate("test", hits)
-        except TrainingError as error:
-            return TrainingResult(spec.name, seed, None, {}, str(error))
-        figures = {
-            "test_loss": round(test.loss, 5),
-            "validation_accuracy": round(validation.accuracy, 5),
-            "seconds": round(time.perf_counter() - started, 1),
-            "core_seconds": round(time.process_time() - computed, 1),
-        }
-    return TrainingResult(spec.name, seed, torch.cat(hits).numpy(), figures)
 
 
 if __name__ == "__main__":

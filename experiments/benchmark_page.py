@@ -264,6 +264,7 @@ def _training() -> Iterator[str]:
 
 def _interruptions() -> Iterator[str]:
     search, training = recorded("kills"), recorded("training_kills")
+    table = recorded("table_kills")
     yield from section(
         "Interruptions",
         f"A search of {search['trials']} trials was killed {search['kills']} times and resumed: "
@@ -271,9 +272,12 @@ def _interruptions() -> Iterator[str]:
         f"{search['changed']} changed, and {search['double']} were done twice. A training "
         "was killed "
         f"{training['kills']} times: {training['equal_tensors']} of {training['tensors']} tensors "
-        "equal those of a training that was left alone, bit for bit.",
+        "equal those of a training that was left alone, bit for bit. Two processes that filled a "
+        f"table of {table['trainings']} trainings were killed {table['kills']} times: "
+        f"{table['lost']} trainings were lost, {table['changed']} changed, and {table['double']} "
+        "were done twice.",
     )
-    yield from origin(search, training)
+    yield from origin(search, training, table)
 
 
 def _overhead() -> Iterator[str]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from scipy.stats import t
+from scipy.stats import sem, t
 
 from experiments.benchmark_lines import (
     mean_and_deviation,
@@ -71,7 +70,7 @@ def _leads(result: dict[str, Any]) -> str:
     ]
     both = [statistics.mean(each) for each in zip(*leads.values(), strict=True)]
     # The quantile of Student's t: there are few seeds.
-    seen = abs(statistics.mean(both)) > t.ppf(0.975, len(both) - 1) * _standard_error(both)
+    seen = abs(statistics.mean(both)) > t.ppf(0.975, len(both) - 1) * sem(both)
     verdict = "more" if seen else "no more"
     return (
         "On average over these latencies, a device's own searches differ from the others by "
@@ -92,8 +91,4 @@ def _leads_on(device: str, within: Mapping[str, Any], seeds: int) -> list[float]
 
 
 def _mean_and_error(values: Sequence[float]) -> str:
-    return f"{statistics.mean(values):+.2f} ± {_standard_error(values):.2f}"
-
-
-def _standard_error(values: Sequence[float]) -> float:
-    return statistics.stdev(values) / math.sqrt(len(values))
+    return f"{statistics.mean(values):+.2f} ± {sem(values):.2f}"

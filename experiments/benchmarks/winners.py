@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import random
 import statistics
 import time
@@ -29,6 +28,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from scipy.stats import sem
 
 from analysis.read.runs import read_run, within_limits
 from analysis.schema import RAW_SCORE, VARIABLE
@@ -59,19 +59,22 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="write experiments/results/")
     arguments = parser.parse_args()
     seconds = searched(arguments)
-    found = read_run(arguments.out / "search")
-    chosen = chosen_trials(within_limits(found.completed), arguments.choices)
     if arguments.search_only:
         return
+    found = read_run(arguments.out / "search")
+    chosen = chosen_trials(within_limits(found.completed), arguments.choices)
     torch.set_num_threads(1)
     networks = {number: network_of(found.trials, number) for number in numbers_of(chosen)}
     short = open_training(arguments.data, arguments.images)
     specs = list(networks.values())
     fill(arguments.out, specs, arguments.seeds, partial(trained, short), lambda: None,
          partial(print, flush=True))  # fmt: skip
+    results = read_results(arguments.out, specs)
+    if len(results) < arguments.seeds * len(specs):
+        return  # the process that finishes the last one tells the result
     accuracies: dict[str, list[float]] = {}
-    for result in read_results(arguments.out, specs):
-        accuracies.setdefault(result.network, []).append(round(result.accuracy, 5))
+    for each in results:
+        accuracies.setdefault(each.network, []).append(round(each.accuracy, 5))
     by_number = {number: accuracies[spec.name] for number, spec in networks.items()}
     result = summary(found.completed, chosen, by_number)
     record(
@@ -82,11 +85,12 @@ def main() -> None:
     )  # fmt: skip
 
 
-def searched(arguments: argparse.Namespace) -> float:
-    """Search, unless it is done, and return the seconds that it took, interruptions apart."""
+def searched(arguments: argparse.Namespace) -> float | None:
+    """Search, unless it is done; return the seconds that it took, None if it was interrupted."""
     path = arguments.out / "seconds.json"
     if not path.is_file():
         arguments.out.mkdir(parents=True, exist_ok=True)
+        interrupted = (arguments.out / "search").exists()
         begun = time.perf_counter()
         run_or_resume(
             "nas.search",
@@ -94,8 +98,10 @@ def searched(arguments: argparse.Namespace) -> float:
             *("--space", SPACE, "--budget", "400M", "--data", arguments.data),
             *("--trials", arguments.trials, "--seed", 0, "--confirm", 0, "--reference", "none"),
         )
-        write_atomic(path, json.dumps(round(time.perf_counter() - begun, 1)))
-    return float(json.loads(path.read_text(encoding="utf-8")))
+        seconds = None if interrupted else round(time.perf_counter() - begun, 1)
+        write_atomic(path, json.dumps(seconds))
+    found: float | None = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def chosen_trials(trials: pd.DataFrame, choices: int, seed: int = 0) -> list[dict[str, Any]]:
@@ -179,7 +185,7 @@ def summary(
         leads[choice] = {
             "promised": round(statistics.mean(a[choice] - b[choice] for a, b in pairs), 5),
             "kept": round(statistics.mean(kept), 5),
-            "kept_standard_error": round(statistics.stdev(kept) / math.sqrt(len(kept)), 5),
+            "kept_standard_error": round(float(sem(kept)), 5),
         }
     return {"score_sd": round(float(scores[RAW_SCORE].std()), 5), "leads": leads, "rows": rows}
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from experiments.benchmark_lines import mean_and_deviation, origin, percent, recorded, rows, section
+from experiments.benchmark_lines import (
+    all_recorded,
+    mean_and_deviation,
+    origin,
+    paragraph,
+    percent,
+    recorded,
+    rows,
+    section,
+)
 
 
 def ranking() -> Iterator[str]:
@@ -39,6 +48,104 @@ def _interval(figure: dict[str, float] | None) -> str:
     if figure is None or figure["value"] is None:
         return ""
     return f"{figure['value']:.2f} ({figure['low']:.2f} to {figure['high']:.2f})"
+
+
+def supernet_settings() -> Iterator[str]:
+    for result in all_recorded("supernet_settings").values():
+        yield from section(
+            "Settings of the supernet",
+            "How well supernets with other settings rank the networks of both tables, and what "
+            "their training costs on this machine: Kendall's tau over all networks with its 95% "
+            "interval, and among pairs whose MAdds differ by less than "
+            f"{percent(result['tolerance'], 0)}. Of several supernets that differ by the random "
+            "seed, each has its tau.",
+        )
+        for table, title in (
+            ("mixnet", "Networks of `mixnet`"),
+            ("macro", "NAS-Bench-Macro"),
+        ):
+            found = [row for row in result["rows"] if row["table"] == table]
+            if found:
+                yield from paragraph(f"**{title}, {found[0]['supernets'][0]['n']} networks**")
+                yield from rows(
+                    ("settings", "core-minutes", "tau", "at similar MAdds"),
+                    (_setting(row) for row in found),
+                )
+        yield from origin(result)
+
+
+def _setting(row: dict[str, Any]) -> tuple[str, ...]:
+    taus = "; ".join(_interval(each["tau"]) for each in row["supernets"])
+    bands = "; ".join(_interval(each["band"]) for each in row["supernets"])
+    name = f"`{row['settings']}`" if row["settings"] else "the default"
+    return (name, f"{row['core_seconds'] / 60:.0f}", taus, bands)
+
+
+def winners() -> Iterator[str]:
+    for result in all_recorded("winners").values():
+        took = "" if result["seconds"] is None else f" in {result['seconds'] / 60:.0f} minutes"
+        yield from section(
+            "Winners of many trials",
+            f"A search of `mixnet` with {result['trials']:,} trials, by one command{took}. The "
+            "best network within each of some latencies was chosen by the scores as estimated, and "
+            "by what all scores suggest of a network (see "
+            "[Beliefs](concepts/known-costs.md#beliefs)); these and random networks were then "
+            f"trained with {result['images']:,} images and several seeds each. The table tells by "
+            "how many percentage points the chosen ones were promised to be better than the random "
+            "ones, and by how many they are, with the standard error over the latencies. Scores "
+            f"have a standard deviation of {100 * result['score_sd']:.2f} percentage points.",
+        )
+        yield from rows(
+            ("chosen by", "promised", "kept"),
+            (
+                (
+                    choice,
+                    f"{100 * lead['promised']:+.2f}",
+                    f"{100 * lead['kept']:+.2f} ± {100 * lead['kept_standard_error']:.2f}",
+                )
+                for choice, lead in result["leads"].items()
+            ),
+        )
+        yield from paragraph("Accuracy of the networks on the test images:")
+        yield from rows(
+            ("within", "chosen by", "score", "belief", "test accuracy"),
+            (
+                (
+                    f"{row['within_ms']:.2f} ms",
+                    row["chosen_by"],
+                    percent(row["scores"]),
+                    percent(row["beliefs"]),
+                    mean_and_deviation(row["accuracies"]),
+                )
+                for row in result["rows"]
+            ),
+        )
+        yield from origin(result)
+
+
+def slices() -> Iterator[str]:
+    for result in all_recorded("slice_training").values():
+        exported = result["exported"]
+        yield from section(
+            "Weights of the supernet",
+            "The best network of a search of `mixnet` on CIFAR-10, trained by one recipe from its "
+            "slice of the supernet's weights, and from random ones (see "
+            "[Weights of the supernet](guides/training.md#weights-of-the-supernet)): accuracy on "
+            "the test images, with the standard deviation over the seeds. Zero epochs are the "
+            "slice as it is exported. ONNX Runtime classifies "
+            f"{exported['right_in_onnxruntime']:,} of {exported['validation_images']:,} validation "
+            "images correctly with the exported file; by the search's score it should be "
+            f"{exported['right_by_the_score']:,}.",
+        )
+        yield from rows(
+            ("epochs", "from the slice", "from random weights"),
+            (
+                (row["epochs"], *(mean_and_deviation(row[s]) if s in row else ""
+                                  for s in ("slice", "random")))
+                for row in result["rows"]
+            ),
+        )  # fmt: skip
+        yield from origin(result)
 
 
 def scoring() -> Iterator[str]:

@@ -13,7 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from experiments.accuracy_benchmarks import few_images, ranking, scoring
+from experiments.accuracy_benchmarks import (
+    few_images,
+    ranking,
+    scoring,
+    slices,
+    supernet_settings,
+    winners,
+)
 from experiments.benchmark_lines import (
     RESULTS,
     all_recorded,
@@ -30,7 +37,7 @@ from experiments.deployment_benchmarks import (
     predictors,
     references,
 )
-from experiments.device_benchmarks import two_devices
+from experiments.device_benchmarks import joint_search, two_devices
 from nas.files import write_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,10 +60,10 @@ compare only with each other.
 
 def page() -> str:
     """Return the whole page, in Markdown."""
-    sections = (lowering, references, predictors, int8, executorch, two_devices, _samplers,
-                _beliefs, ranking, scoring, _first_run, _searches, few_images, _repeated,
-                _exports, _outputs, _training, _interruptions, _overhead, _inputs,
-                _pythons)  # fmt: skip
+    sections = (lowering, references, predictors, int8, executorch, two_devices, joint_search,
+                _samplers, _beliefs, winners, ranking, supernet_settings, scoring, slices,
+                _first_run, _searches, few_images, _repeated, _exports, _outputs, _training,
+                _interruptions, _overhead, _inputs, _pythons)  # fmt: skip
     lines = [_INTRODUCTION, *(line for section in sections for line in section())]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -264,7 +271,7 @@ def _training() -> Iterator[str]:
 
 def _interruptions() -> Iterator[str]:
     search, training = recorded("kills"), recorded("training_kills")
-    table = recorded("table_kills")
+    table, several = recorded("table_kills"), list(all_recorded("kills_*_devices").values())
     yield from section(
         "Interruptions",
         f"A search of {search['trials']} trials was killed {search['kills']} times and resumed: "
@@ -275,9 +282,17 @@ def _interruptions() -> Iterator[str]:
         "equal those of a training that was left alone, bit for bit. Two processes that filled a "
         f"table of {table['trainings']} trainings were killed {table['kills']} times: "
         f"{table['lost']} trainings were lost, {table['changed']} changed, and {table['double']} "
-        "were done twice.",
+        "were done twice." + "".join(map(_killed_on_several, several)),
     )
-    yield from origin(search, training, table)
+    yield from origin(search, training, table, *several)
+
+
+def _killed_on_several(result: dict[str, Any]) -> str:
+    return (
+        f" Of a search for {result['devices']} devices with {result['kills']} kills, "
+        f"{result['lost']} finished trials were lost, {result['changed']} changed, and "
+        f"{result['double']} were done twice."
+    )
 
 
 def _overhead() -> Iterator[str]:

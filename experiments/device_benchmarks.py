@@ -1,4 +1,4 @@
-"""The page of benchmarks: searches for several devices."""
+"""Sections of the page of benchmarks about searches for several devices."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from scipy.stats import sem, t
 
 from experiments.benchmark_lines import (
+    all_recorded,
     mean_and_deviation,
     origin,
     paragraph,
@@ -55,6 +56,36 @@ def two_devices() -> Iterator[str]:
         ),
     )
     yield from origin(result)
+
+
+def joint_search() -> Iterator[str]:
+    """Yield the section on one search for two devices, and on a device that comes later."""
+    for result in all_recorded("joint_search").values():
+        found = result["rows"]
+        later = [row["later"] for row in found]
+        yield from section(
+            "One search for two devices",
+            f"A search of {result['trials']} trials for two devices at once, against one of "
+            f"{result['trials'] // 2} for each: the hypervolume of each device's front, as a share "
+            "of that of both searches together, with the standard deviation over the seeds. "
+            f"Afterwards `{later[0]['device']}` joined the search, as a device that is bought "
+            "later: it was examined, and the networks were measured on it, without any training, "
+            f"in {statistics.mean(each['seconds'] for each in later) / 60:.1f} minutes.",
+        )
+        yield from rows(
+            ("device", "one search for both", "a search for each"),
+            (
+                (
+                    f"`{device}`",
+                    *(
+                        mean_and_deviation([row[device][kind] for row in found])
+                        for kind in ("joint", "separate")
+                    ),
+                )
+                for device in result["means"]
+            ),
+        )
+        yield from origin(result)
 
 
 def _side(kernel: str) -> int:

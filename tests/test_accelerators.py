@@ -187,6 +187,7 @@ def supernet(tmp_path):
         most_epochs=1,
         width=1.0,
         paths=1,
+        shrinking=0.0,
         recipe=Recipe(batch_size=64, optimiser="adamw", clip=5.0, dropout=0.1, drop_path=0.1),
         seed=0,
         placement=ON_THE_CPU,

@@ -51,8 +51,9 @@ class Ranking:
         name: Column of the score.
         tau: Kendall's tau-b with the true accuracy.
         spearman: Spearman's rho with the true accuracy.
-        band: Kendall's tau over the pairs whose MAdds differ by less than `MADDS_TOLERANCE`:
-            concordant minus discordant pairs, as a share of all these pairs; ties count as neither.
+        band: Kendall's tau over the pairs that are alike in cost, whose MAdds differ by less than
+            `MADDS_TOLERANCE` unless another tolerance is asked for: concordant minus discordant
+            pairs, as a share of all these pairs; ties count as neither.
         band_pairs: Number of such pairs.
         precision: By k, the share of the k best networks by score that are among the k truly best.
             Where ties leave these undetermined, it is the mean over all ways to break them.
@@ -99,6 +100,7 @@ def ranking_card(
     replicates: np.ndarray | None = None,
     seed: int = 0,
     repeats: int = BOOTSTRAP_REPEATS,
+    tolerance: float = MADDS_TOLERANCE,
 ) -> RankingCard:
     """Compare scores with true accuracies.
 
@@ -108,6 +110,7 @@ def ranking_card(
         replicates: Accuracies of several full training runs, (networks, runs).
         seed: Random seed of the bootstrap.
         repeats: Resamples of the bootstrap, which draws networks with replacement.
+        tolerance: Relative difference of MAdds below which two networks are alike in cost.
 
     Raises:
         AnalysisError: If there are fewer than three networks, or a number is not finite.
@@ -123,7 +126,7 @@ def ranking_card(
     return RankingCard(
         n=len(table),
         rankings=tuple(
-            _ranking(name, score=values[:, 2 + i], truth=truth, madds=madds, draws=draws)
+            _ranking(name, values[:, 2 + i], truth, _alike(madds, tolerance), draws)
             for i, name in enumerate(scores)
         ),
         seeds=None if replicates is None else _one_run(replicates, draws),
@@ -133,9 +136,9 @@ def ranking_card(
 
 
 def _ranking(
-    name: str, *, score: np.ndarray, truth: np.ndarray, madds: np.ndarray, draws: np.ndarray
+    name: str, score: np.ndarray, truth: np.ndarray, alike: np.ndarray, draws: np.ndarray
 ) -> Ranking:
-    pairs = _Pairs(score, truth, madds)
+    pairs = _Pairs(score, truth, alike)
     return Ranking(
         name=name,
         tau=_interval(lambda rows: float(kendalltau(score[rows], truth[rows])[0]), draws),
@@ -149,15 +152,21 @@ def _ranking(
     )
 
 
+def _alike(madds: np.ndarray, tolerance: float) -> np.ndarray:
+    """Return which pairs of networks are alike in cost, truth values (n, n)."""
+    larger = np.maximum.outer(madds, madds)
+    alike: np.ndarray = np.abs(np.subtract.outer(madds, madds)) < tolerance * larger
+    # A network that is drawn twice makes a pair with itself, which carries no information.
+    np.fill_diagonal(alike, False)
+    return alike
+
+
 class _Pairs:
     """The pairs of networks that are alike in cost, and whether score and truth agree on them."""
 
-    def __init__(self, score: np.ndarray, truth: np.ndarray, madds: np.ndarray) -> None:
+    def __init__(self, score: np.ndarray, truth: np.ndarray, alike: np.ndarray) -> None:
         self._sign = np.sign(np.subtract.outer(score, score) * np.subtract.outer(truth, truth))
-        larger = np.maximum.outer(madds, madds)
-        self._alike = np.abs(np.subtract.outer(madds, madds)) < MADDS_TOLERANCE * larger
-        # A network that is drawn twice makes a pair with itself, which carries no information.
-        np.fill_diagonal(self._alike, False)
+        self._alike = alike
 
     @property
     def count(self) -> int:

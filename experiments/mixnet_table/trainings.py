@@ -99,7 +99,7 @@ def fill(
     before, begun = sum(path.is_file() for path in paths), time.monotonic()
     say(f"{before} of {len(jobs)} trainings are done")
     for (spec, seed), path in zip(jobs, paths, strict=True):
-        with _claimed(path) as mine:
+        with claimed(path) as mine:
             if not mine:
                 continue
             result = train(spec, seed)
@@ -121,7 +121,7 @@ def _line(result: TrainingResult) -> str:
 
 
 @contextmanager
-def _claimed(path: Path) -> Iterator[bool]:
+def claimed(path: Path) -> Iterator[bool]:
     """Claim a training; yield whether it is this process's to do."""
     lock = FileLock(path.with_suffix(".lock"))
     if path.is_file():

@@ -190,25 +190,18 @@ class Trainer:
         with self.placement.autocast():
             logits = self._training_module(images)
         logits = logits.float()
-        loss = target.loss(logits, self.recipe.label_smoothing)
-        if self.teacher is not None:
-            loss = self._distilled(loss, logits, images)
+        loss = self._loss(images, target, logits)
         self.placement.backward(loss if share == 1 else share * loss)
         return loss.detach(), target.accuracy(logits.detach())
 
-    def _distilled(self, loss: Tensor, logits: Tensor, images: Tensor) -> Tensor:
-        """Blend a loss with the divergence from the teacher (Hinton et al. 2015, section 2)."""
-        assert self.teacher is not None
-        temperature, share = self.recipe.temperature, self.recipe.distill
+    def _loss(self, images: Tensor, target: MixedLabels, logits: Tensor) -> Tensor:
+        """Return the loss of predictions, shape ()."""
+        loss = target.loss(logits, self.recipe.label_smoothing)
+        if self.teacher is None:
+            return loss
         with torch.no_grad():
             taught = self.teacher(images, self.augmentation.mean, self.augmentation.std).float()
-        divergence = F.kl_div(
-            F.log_softmax(logits / temperature, 1),
-            F.log_softmax(taught / temperature, 1),
-            log_target=True,
-            reduction="batchmean",
-        )
-        return (1 - share) * loss + share * temperature**2 * divergence
+        return distilled(loss, logits, taught, self.recipe)
 
     def _record(self, loss: Tensor, accuracy: Tensor) -> None:
         """Count a step, and add its loss and accuracy to those of the epoch.
@@ -271,6 +264,24 @@ class Trainer:
             yield
         finally:
             to_training()
+
+
+def distilled(loss: Tensor, logits: Tensor, taught: Tensor, recipe: Recipe) -> Tensor:
+    """Blend a loss with the divergence from a teacher (Hinton et al. 2015, section 2).
+
+    Args:
+        loss: Loss of the student by the labels, shape ().
+        logits: Logits of the student, (B, classes).
+        taught: Logits of the teacher, without gradients, (B, classes).
+        recipe: Share of the divergence, and its temperature.
+    """
+    divergence = F.kl_div(
+        F.log_softmax(logits / recipe.temperature, 1),
+        F.log_softmax(taught / recipe.temperature, 1),
+        log_target=True,
+        reduction="batchmean",
+    )
+    return (1 - recipe.distill) * loss + recipe.distill * recipe.temperature**2 * divergence
 
 
 def _average(model: nn.Module) -> AveragedModel:

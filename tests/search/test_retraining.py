@@ -82,7 +82,7 @@ def test_the_test_part_is_judged_after_the_training():
 
 @pytest.fixture
 def supernet(tmp_path, monkeypatch):
-    monkeypatch.setattr("nas.accuracy.supernet.training.SCANNED", 60)
+    monkeypatch.setattr("nas.accuracy.supernet.paths.SCANNED", 60)
     monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path / "cache"))
     torch.set_num_threads(1)
     pool = ListedPool([TINY, DEEP])

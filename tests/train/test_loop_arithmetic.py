@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from nas.errors import MixnasError
 from nas.train import loop
 from nas.train.batches import derive_seed
-from nas.train.loop import Evaluation, Trainer, TrainingError, _average, _update
+from nas.train.loop import Evaluation, Trainer, TrainingError, _average, _update, distilled
 from nas.train.placement import Placement
 from nas.train.recipe import Recipe
 from tests.networks import trainer
@@ -139,20 +139,28 @@ def test_a_network_with_maps_of_one_pixel_trains_on_a_remainder_of_one():
 
 def test_the_teacher_weighs_with_its_temperature_squared():
     """Student (1/2, 1/2), teacher (3/4, 1/4) at temperature 2: a divergence of 0.130812."""
+    recipe = Recipe(epochs=1, distill=0.25, temperature=2.0, **PLAIN)
+    taught = torch.tensor([[2 * math.log(3), 0.0]])
+    blended = distilled(torch.tensor(0.5), torch.zeros(1, 2), taught, recipe)
+    assert blended.item() == pytest.approx(0.75 * 0.5 + 0.25 * 4 * 0.1308123, abs=1e-6)
 
-    def teacher(images, mean, std):
-        seen.append((images, mean, std))
-        return torch.tensor([[2 * math.log(3), 0.0]])
+
+def test_the_teacher_sees_the_images_of_the_student():
+    def teacher(*given):
+        seen.append(given)
+        return torch.zeros(8, 3)
 
     seen = []
-    recipe = Recipe(epochs=1, distill=0.25, temperature=2.0, **PLAIN)
+    recipe = Recipe(epochs=1, distill=1.0, temperature=1.0, **PLAIN)
     running = linear(recipe, batch(8), teacher=teacher)
-    images = torch.zeros(1, 3, 2, 2)
-    blended = running._distilled(torch.tensor(0.5), torch.zeros(1, 2), images)
-    assert blended.item() == pytest.approx(0.75 * 0.5 + 0.25 * 4 * 0.1308123, abs=1e-6)
-    assert seen[0][0] is images
-    assert seen[0][1] is running.augmentation.mean
-    assert seen[0][2] is running.augmentation.std
+    expected = torch.softmax(running.model(batch(8)[0] / 255), 1)
+    next(running.steps())
+    images, mean, std = seen[0]
+    assert torch.equal(images, batch(8)[0] / 255)
+    assert mean is running.augmentation.mean
+    assert std is running.augmentation.std
+    divergence = -math.log(3) - torch.log(expected).mean(1)  # from the uniform distribution
+    assert running.last_loss.item() == pytest.approx(divergence.mean().item(), rel=1e-5)
 
 
 def test_without_a_teacher_the_loss_is_that_of_the_labels():

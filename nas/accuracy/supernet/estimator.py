@@ -38,7 +38,7 @@ from nas.progress import Step
 from nas.spec import NetworkSpec
 from nas.train.loop import TrainingError
 from nas.train.placement import gpus_of, release_memory
-from nas.train.recipe import Recipe
+from nas.train.recipe import Recipe, Share
 from nas.train.settings import ON_THE_CPU, PlacementSettings
 
 SAMPLED = 10  # networks that tell how much of the weights comes from a pretrained one
@@ -58,7 +58,11 @@ class Supernet:
         width: Width multiplier.
         paths: Number of networks trained on every batch: 1 for a single path (Guo et al. 2020);
             from 2 on the sandwich rule (Yu and Huang 2019): the largest network, the smallest one,
-            then random ones.
+            then random ones, which learn from the largest one's predictions by the recipe's
+            ``distill``.
+        shrinking: Share of the training, at its beginning, in which networks join one after
+            another, from the largest to the smallest: progressive shrinking (Cai et al. 2020) in
+            one stage. 0 to train all networks from the beginning.
         calibration: Number of training images from which the batch-normalization statistics of a
             network are estimated before it is evaluated, rounded up to whole batches of 128.
         validation: Maximum number of validation images that a network is evaluated on.
@@ -83,6 +87,7 @@ class Supernet:
     resolution: Resolution = 32
     width: WidthFactor = 1.0
     paths: AtLeastOne = 1
+    shrinking: Share = 0.0
     calibration: AtLeastOne = 1_024
     validation: AtLeastOne = 5_000
     recipe: Recipe = dataclasses.field(
@@ -141,6 +146,7 @@ class Supernet:
             **self.pool.fingerprint(),
             **self.recipe.facts(),
             **self.placement.facts(self.resolution),
+            **({"shrinking": self.shrinking} if self.shrinking else {}),
             **({"processes": self.trained_by} if self.trained_by > 1 else {}),
             **({"pretrained": open_pretrained(self.weights).digest()} if self.weights else {}),
         }
@@ -210,6 +216,7 @@ class Supernet:
             most_epochs=self.most_epochs,
             width=self.width,
             paths=self.paths,
+            shrinking=self.shrinking,
             recipe=self.recipe,
             seed=self.seed,
             placement=self.placement,

@@ -4,40 +4,34 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from nas.accuracy.base import EstimateError
 from nas.accuracy.fidelity import Images, shown_at, widened
 from nas.accuracy.memory import HALVED, out_of_memory
 from nas.accuracy.pool import NetworkPool
-from nas.accuracy.supernet.bank import WeightBank
+from nas.accuracy.supernet.paths import PathsTrainer, SampledPaths
 from nas.accuracy.supernet.pretrained import open_pretrained
 from nas.accuracy.supernet.processes import train_together
-from nas.accuracy.supernet.skeletons import fresh_buffers
-from nas.cost import count
 from nas.errors import MixnasError
 from nas.machine import machine_for
 from nas.progress import Step
 from nas.spec import NetworkSpec
 from nas.train.checkpoint import Checkpointer, load_checkpoint, save_weights
-from nas.train.loop import Trainer, TrainingError
+from nas.train.loop import TrainingError
 from nas.train.placement import Placement, open_placement, release_memory
 from nas.train.recipe import Recipe
 from nas.train.settings import PlacementSettings
 
-SCANNED = 2_000  # networks drawn to find out how large the shared weights must be
 CHECKPOINT_SECONDS = 30.0  # time between two checkpoints
 CACHED_KERNELS = 100_000  # compiled kernels that oneDNN keeps, some kilobytes each
 FEWEST_IMAGES = 32
 """Images of a batch for each process, at the least: batch normalization needs as many."""
-DrawNetwork = Callable[[random.Random], NetworkSpec]
 
 
 @dataclass(frozen=True)
@@ -51,6 +45,7 @@ class SupernetTraining:
         most_epochs: Upper bound on the number of epochs.
         width: Factor of all channels.
         paths: Number of networks trained on every batch.
+        shrinking: Share of the training in which smaller networks join one after another.
         recipe: How to train; the number of epochs follows from `images`.
         seed: Random seed.
         placement: Where to train, and how precisely.
@@ -66,6 +61,7 @@ class SupernetTraining:
     most_epochs: int
     width: float
     paths: int
+    shrinking: float
     recipe: Recipe
     seed: int
     placement: PlacementSettings
@@ -144,16 +140,16 @@ class SupernetTraining:
             save_weights(trained.bank, self.path, {})
             self.checkpoint.unlink(missing_ok=True)
 
-    def trainer(self, placement: Placement, parts: int = 1) -> Trainer:
+    def trainer(self, placement: Placement, parts: int = 1) -> PathsTrainer:
         """Return the training before its first step; seeds torch's random generator."""
         batches = self.shown.batches(self.recipe.batch_size, self.seed, placement)
         recipe = self.recipe.replace(epochs=batches.epochs(self.images, self.most_epochs))
         torch.manual_seed(self.seed)
-        model = SampledPaths(self._draw, self.paths, recipe)
+        model = SampledPaths(self._draw, self.paths, recipe, self.shrinking)
         if self.weights:
             pretrained = open_pretrained(self.weights)
             model.bank.adopt(pretrained.spec, pretrained.tensors)
-        return Trainer(model, batches, recipe, self.seed, placement, parts=parts)
+        return PathsTrainer(model, batches, recipe, self.seed, placement, parts=parts)
 
     def _draw(self, rng: random.Random) -> NetworkSpec:
         try:
@@ -172,51 +168,3 @@ def keep_kernels() -> None:
     has no effect later.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(CACHED_KERNELS))
-
-
-class SampledPaths(nn.Module):
-    """The supernet in training: every batch passes through one network or several.
-
-    Attributes:
-        bank: The shared weights; the checkpoints of a training name them by this attribute.
-    """
-
-    def __init__(self, draw: DrawNetwork, paths: int, recipe: Recipe) -> None:
-        """Make room for the networks.
-
-        Args:
-            draw: Draws a network.
-            paths: Number of networks that a batch passes through.
-            recipe: How to train.
-        """
-        super().__init__()
-        self.bank = WeightBank(recipe.zero_residuals)
-        self._draw, self._paths = draw, paths
-        self._drops = (recipe.dropout, recipe.drop_path)
-        scanned = [draw(random.Random(seed)) for seed in range(SCANNED)]
-        for spec in scanned:
-            self.bank.add(spec)
-        by_cost = sorted(scanned, key=lambda spec: count(spec).madds)
-        self._extremes = [by_cost[-1], by_cost[0]]
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the logits (paths x B, classes) of networks drawn with torch's random generator.
-
-        Args:
-            images: Images, (B, 3, H, W).
-        """
-        rng = random.Random(int(torch.randint(1 << 62, ())))
-        specs = self._extremes[: self._paths] if self._paths > 1 else []
-        specs = [*specs, *(self._draw_fitting(rng) for _ in range(self._paths - len(specs)))]
-        device = str(images.device)
-        logits = [
-            self.bank(spec, images, fresh_buffers(spec, device), self._drops) for spec in specs
-        ]
-        return torch.cat(logits)
-
-    def _draw_fitting(self, rng: random.Random) -> NetworkSpec:
-        """Draw a network that the bank has room for, as it has for nearly all of them."""
-        while True:
-            spec = self._draw(rng)
-            if not self.bank.missing_share(spec):
-                return spec

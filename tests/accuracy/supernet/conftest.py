@@ -20,6 +20,7 @@ def training(tmp_path):
         most_epochs=1,
         width=1.0,
         paths=1,
+        shrinking=0.0,
         recipe=Recipe(batch_size=64, optimiser="adamw", learning_rate=0.003, clip=5.0),
         seed=3,
         placement=ON_THE_CPU,

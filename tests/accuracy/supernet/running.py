@@ -16,7 +16,7 @@ SETTINGS = "images=800,resolution=16,validation=150,calibration=256"
 
 def write_run(folder, patch, data="digits", **changes):
     """Train a supernet for a few steps; return its estimator, and the best network of its run."""
-    patch.setattr("nas.accuracy.supernet.training.SCANNED", 60)
+    patch.setattr("nas.accuracy.supernet.paths.SCANNED", 60)
     torch.set_num_threads(1)
     folder.mkdir()
     (folder / "space.yaml").write_text(SPACE, encoding="utf-8")

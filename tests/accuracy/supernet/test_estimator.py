@@ -214,7 +214,7 @@ def test_normalization_is_estimated_from_as_many_images_as_told(supernet, monkey
 
 def test_a_network_outside_the_space_is_named_as_such(supernet, monkeypatch):
     """A table may hold such networks, and references often are."""
-    monkeypatch.setattr("nas.accuracy.supernet.training.SCANNED", 40)
+    monkeypatch.setattr("nas.accuracy.supernet.paths.SCANNED", 40)
     trained = supernet(pool=SpacePool(load_space("mixnet").with_classes(10)), images=64)
     trained.prepare()
     outside = load_network("efficientnet_b0").replace(num_classes=10)

@@ -113,7 +113,7 @@ def test_what_is_not_shared_is_drawn(file):
 
 def test_a_supernet_begins_from_it(file, tmp_path, monkeypatch):
     monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path))
-    monkeypatch.setattr("nas.accuracy.supernet.training.SCANNED", 4)
+    monkeypatch.setattr("nas.accuracy.supernet.paths.SCANNED", 4)
     torch.set_num_threads(1)
     pool = ListedPool([TINY, DEEP])
     plain = open_estimator("supernet:images=64,resolution=16", "digits", pool)

@@ -14,7 +14,7 @@ from tests.networks import DEEP, TINY
 def supernet(tmp_path_factory):
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nas.accuracy.supernet.training.SCANNED", 60)
+        patch.setattr("nas.accuracy.supernet.paths.SCANNED", 60)
         patch.setenv("MIXNAS_CACHE", str(tmp_path_factory.mktemp("cache")))
         made = Supernet(
             "digits",

@@ -5,29 +5,8 @@ import torch
 
 from nas.accuracy.base import EstimateError
 from nas.accuracy.memory import HALVED
-from nas.accuracy.pool import ListedPool
-from nas.accuracy.supernet.training import SampledPaths
 from nas.errors import MixnasError
 from nas.train.loop import Trainer
-from nas.train.recipe import Recipe
-from tests.networks import DEEP, TINY
-
-
-def test_the_sandwich_trains_the_extremes_and_random_networks():
-    """Yu and Huang 2019: the largest and the smallest of the networks, then random ones."""
-    pool = ListedPool([TINY, DEEP])
-    torch.manual_seed(0)
-    model = SampledPaths(pool.draw, 4, Recipe())
-    passed = []
-    model.bank.forward = lambda spec, images, *_: (passed.append(spec), images.new_zeros(2, 10))[1]
-    assert model(torch.zeros(2, 3, 32, 32)).shape == (8, 10)
-    assert passed[:2] == [DEEP, TINY]
-    assert len(passed) == 4
-    single = SampledPaths(pool.draw, 1, Recipe())
-    single.bank.forward = model.bank.forward
-    passed.clear()
-    assert [single(torch.zeros(2, 3, 32, 32)).shape for _ in range(20)] == [(2, 10)] * 20
-    assert {spec.name for spec in passed} == {"tiny", "deep"}
 
 
 def test_a_batch_that_does_not_fit_is_computed_in_halves(training, monkeypatch):

@@ -108,7 +108,7 @@ def test_a_device_joins_without_any_training(run, monkeypatch):
 def test_a_device_joins_where_the_supernet_is_in_the_run_directory_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("nas.search.loop.open_executor", Here)
-    monkeypatch.setattr("nas.accuracy.supernet.training.SCANNED", 60)
+    monkeypatch.setattr("nas.accuracy.supernet.paths.SCANNED", 60)
     monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path / "cache"))
     write_space(tmp_path)
     config = SearchConfig(

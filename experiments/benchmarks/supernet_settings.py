@@ -1,0 +1,201 @@
+"""Settings of the supernet: how well it ranks trained networks, and what its training costs.
+
+    NAS_BENCH_MACRO=nas-bench-macro_cifar10.json python -m experiments.benchmarks.supernet_settings
+        --data CIFAR-10 --out FOLDER [--on mixnet macro] [--only NAME ...] [--seeds 1] [--record]
+
+Supernets with different settings are trained on CIFAR-10, and score the networks of two tables:
+that of MixNets (`experiments.mixnet_table`), and 60 of NAS-Bench-Macro. The result is Kendall's tau
+with its 95% interval, over all networks and over the pairs whose MAdds differ by less than 10%, and
+the core-seconds that the training took. Every supernet's scores are saved in the folder at once;
+the same command continues what was interrupted, and several processes share the work (start the
+command once per core). Scores are compared with the accuracies that the tables hold now.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from rich.console import Console
+
+from analysis.read.runs import plain
+from analysis.statistics.ranking import ranking_card
+from experiments.benchmarks.common import record
+from experiments.benchmarks.macro_networks import networks as macro_networks
+from experiments.benchmarks.macro_networks import read_macro
+from experiments.benchmarks.ranking_mixnets import members
+from experiments.mixnet_table import TABLE
+from experiments.mixnet_table.networks import CLASSES, MOST, SPACE
+from experiments.mixnet_table.trainings import claimed
+from nas.accuracy import open_estimator
+from nas.accuracy.pool import ListedPool, NetworkPool, SpacePool
+from nas.accuracy.preparation import prepare_estimator
+from nas.accuracy.table import TrainedNetwork
+from nas.cost import count
+from nas.files import write_atomic
+from nas.limits import Limit
+from nas.rank.run import draw_networks
+from nas.space import load_space
+
+SETTINGS = {
+    "default": "",
+    "half": "images=100000",
+    "twice": "images=400000",
+    "four times": "images=800000,most_epochs=40",
+    "average .99": "ema=0.99",
+    "average .999": "ema=0.999",
+    "shrinking": "shrinking=0.3",
+    "two paths": "paths=2,images=100000",
+    "three paths": "paths=3,images=66667",
+    "four paths": "paths=4,images=50000",
+    "two paths, labels": "paths=2,images=100000,distill=0",
+    "two paths, teacher": "paths=2,images=100000,distill=1",
+    "three paths, shrinking": "paths=3,images=66667,shrinking=0.3",
+    "flipped": "flip=true",
+    "slower": "learning_rate=0.0015",
+    "faster": "learning_rate=0.006",
+    "small batches": "batch_size=32",
+}
+"""Settings by name; by the images seen, all cost as much as the default unless their name says so.
+"""
+TOLERANCE = 0.1  # relative difference of MAdds of networks that are alike
+MACRO_NETWORKS = 60
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", required=True, help="CIFAR-10: its own files, or class folders")
+    parser.add_argument("--out", required=True, type=Path, help="folder to create, or to continue")
+    parser.add_argument("--on", nargs="+", default=["mixnet"], choices=("mixnet", "macro"))
+    parser.add_argument("--only", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
+    parser.add_argument("--seeds", type=int, default=1, help="supernets of each setting")
+    parser.add_argument("--table", type=Path, default=TABLE, help="of trained MixNets")
+    parser.add_argument("--record", action="store_true", help="write experiments/results/")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    tables = {on: tested(on, arguments.table) for on in arguments.on}
+    jobs = [(on, name, seed) for seed in range(arguments.seeds) for name in arguments.only
+            for on in arguments.on]  # fmt: skip
+    for on, name, seed in jobs:
+        path = result_path(arguments.out, on, name, seed)
+        with claimed(path) as mine:
+            if mine:
+                words = ",".join(filter(None, (SETTINGS[name], f"seed={seed}")))
+                write_atomic(path, json.dumps(scored(arguments.data, *tables[on], words)))
+                print(f"{on}, {name}, seed {seed}", flush=True)
+    rows = [
+        summary(on, name, tables[on][0], found)
+        for on in arguments.on
+        for name in arguments.only
+        if (found := read_scores(arguments.out, on, name, arguments.seeds))
+    ]
+    for row in rows:
+        print(line(row))
+    record(
+        "supernet_settings",
+        {"tolerance": TOLERANCE, "rows": rows},
+        "torch", "kornia",
+        write=arguments.record,
+    )  # fmt: skip
+
+
+def tested(on: str, table: Path) -> tuple[list[TrainedNetwork], NetworkPool]:
+    """Return the trained networks of a table, and the networks that a supernet is trained for."""
+    if on == "macro":
+        found = macro_networks(read_macro())
+        return draw_networks(found, MACRO_NETWORKS, 0), ListedPool([each.spec for each in found])
+    space = load_space(SPACE).with_classes(CLASSES)
+    return members(table, space), SpacePool(space, (Limit("madds", upper=MOST),))
+
+
+def result_path(folder: Path, on: str, name: str, seed: int) -> Path:
+    """Return where the scores of a supernet are."""
+    return folder / f"{on}-{name.replace(' ', '_')}-seed{seed}.json"
+
+
+def read_scores(folder: Path, on: str, name: str, seeds: int) -> list[dict[str, Any]]:
+    """Return what `scored` found, of those supernets that have been trained."""
+    paths = (result_path(folder, on, name, seed) for seed in range(seeds))
+    return [json.loads(p.read_text(encoding="utf-8")) for p in paths if p.is_file()]
+
+
+def scored(
+    data: str, networks: Sequence[TrainedNetwork], pool: NetworkPool, settings: str
+) -> dict[str, Any]:
+    """Train a supernet and let it score networks.
+
+    Returns:
+        Settings, core-seconds of the training (0 if the cache had the weights) and seconds of a
+        score, and the scores and losses by the digest of the network.
+    """
+    estimator = open_estimator(f"supernet:{settings}", data, pool, 0)
+    computed = time.process_time()
+    prepare_estimator(estimator, settings, Console(stderr=True))
+    computed = time.process_time() - computed
+    started, scores = time.perf_counter(), {}
+    for network in networks:
+        estimate = estimator.estimate(network.spec, 0)
+        scores[network.spec.digest()] = (estimate.score, estimate.loss)
+    return {
+        "settings": settings,
+        "core_seconds": round(computed),
+        "seconds_per_network": round((time.perf_counter() - started) / len(networks), 2),
+        "scores": scores,
+    }
+
+
+def summary(
+    on: str, name: str, networks: Sequence[TrainedNetwork], found: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return how well a setting ranks networks: Kendall's tau of each of its supernets.
+
+    Args:
+        on: Name of the table.
+        name: Name of the setting.
+        networks: Networks of the table; those that have no score are left out.
+        found: What `scored` returned for each seed.
+    """
+    supernets = []
+    for each in found:
+        scores = {digest: score for digest, (score, _) in each["scores"].items()}
+        rows = pd.DataFrame(
+            [
+                {"accuracy": n.accuracy, "madds": count(n.spec).madds, "score": scores[digest]}
+                for n in networks
+                if (digest := n.spec.digest()) in scores
+            ]
+        )
+        (ranking,) = ranking_card(rows, ["score"], tolerance=TOLERANCE).rankings
+        taus = {"tau": plain(vars(ranking.tau)), "band": plain(vars(ranking.band))}
+        supernets.append({"n": len(rows), "pairs": ranking.band_pairs, **taus})
+    return {
+        "table": on,
+        "name": name,
+        "settings": SETTINGS[name],
+        "core_seconds": round(statistics.median(each["core_seconds"] for each in found)),
+        "supernets": supernets,
+    }
+
+
+def line(row: dict[str, Any]) -> str:
+    """Return a row of the table in words."""
+    taus = ", ".join(
+        f"{each['tau']['value']:.3f} ({each['tau']['low']:.2f} to {each['tau']['high']:.2f}), "
+        f"like MAdds {each['band']['value']:.3f}"
+        for each in row["supernets"]
+    )
+    return f"{row['table']:7} {row['name']:24} {row['core_seconds']:6} core-seconds: tau {taus}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+import json
+
+import pytest
+
+from experiments.benchmarks.supernet_settings import (
+    line,
+    read_scores,
+    result_path,
+    scored,
+    summary,
+)
+from nas.accuracy.pool import ListedPool
+from nas.accuracy.table import TrainedNetwork
+from tests.networks import DEEP, TINY
+
+WIDE = TINY.replace(stages=DEEP.stages[:1], name="wide")
+NETWORKS = [
+    TrainedNetwork(TINY, (0.5,)),
+    TrainedNetwork(DEEP, (0.6,)),
+    TrainedNetwork(WIDE, (0.7,)),
+]
+
+
+def scores(*values):
+    pairs = zip(NETWORKS, values, strict=True)
+    return {
+        "core_seconds": 100 * values[0],
+        "scores": {network.spec.digest(): (value, 1.0) for network, value in pairs},
+    }
+
+
+def test_every_supernet_of_a_setting_has_its_tau():
+    row = summary("mixnet", "shrinking", NETWORKS, [scores(1, 2, 3), scores(3, 2, 1)])
+    assert row["settings"] == "shrinking=0.3"
+    assert row["core_seconds"] == 200
+    assert [each["tau"]["value"] for each in row["supernets"]] == pytest.approx([1, -1])
+    assert [each["n"] for each in row["supernets"]] == [3, 3]
+    assert "200 core-seconds: tau 1.000" in line(row)
+
+
+def test_networks_that_joined_the_table_later_are_left_out():
+    later = TrainedNetwork(TINY.replace(num_classes=11), (0.9,))
+    (found,) = summary("mixnet", "default", [*NETWORKS, later], [scores(1, 2, 3)])["supernets"]
+    assert found["n"] == 3
+
+
+def test_scores_are_read_of_the_supernets_that_were_trained(tmp_path):
+    path = result_path(tmp_path, "mixnet", "two paths", 1)
+    path.write_text(json.dumps(scores(1, 2, 3)), encoding="utf-8")
+    assert read_scores(tmp_path, "mixnet", "two paths", 1) == []
+    assert len(read_scores(tmp_path, "mixnet", "two paths", 2)) == 1
+
+
+def test_a_supernet_is_trained_and_scores_the_networks(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path))
+    pool = ListedPool([network.spec for network in NETWORKS])
+    found = scored("digits", NETWORKS, pool, "images=640,resolution=16,paths=2,seed=1")
+    assert set(found["scores"]) == {network.spec.digest() for network in NETWORKS}
+    assert all(0 <= score <= 1 and loss > 0 for score, loss in found["scores"].values())
+    assert found["core_seconds"] >= 0

@@ -78,21 +78,23 @@ def _setting(row: dict[str, Any]) -> tuple[str, ...]:
     taus = "; ".join(_interval(each["tau"]) for each in row["supernets"])
     bands = "; ".join(_interval(each["band"]) for each in row["supernets"])
     name = f"`{row['settings']}`" if row["settings"] else "the default"
-    return (name, f"{row['core_seconds'] / 60:.0f}", taus, bands)
+    minutes = "" if row["core_seconds"] is None else f"{row['core_seconds'] / 60:.0f}"
+    return (name, minutes, taus, bands)
 
 
 def winners() -> Iterator[str]:
     for result in all_recorded("winners").values():
         took = "" if result["seconds"] is None else f" in {result['seconds'] / 60:.0f} minutes"
+        took += " with the training of the supernet" if took and result["supernet_trained"] else ""
         yield from section(
             "Winners of many trials",
             f"A search of `mixnet` with {result['trials']:,} trials, by one command{took}. The "
-            "best network within each of some latencies was chosen by the scores as estimated, and "
-            "by what all scores suggest of a network (see "
+            "best network of each of some ranges of latency was chosen by the scores as estimated, "
+            "and by what all scores suggest of a network (see "
             "[Beliefs](concepts/known-costs.md#beliefs)); these and random networks were then "
             f"trained with {result['images']:,} images and several seeds each. The table tells by "
             "how many percentage points the chosen ones were promised to be better than the random "
-            "ones, and by how many they are, with the standard error over the latencies. Scores "
+            "ones, and by how many they are, with the standard error over the ranges. Scores "
             f"have a standard deviation of {100 * result['score_sd']:.2f} percentage points.",
         )
         yield from rows(
@@ -108,10 +110,10 @@ def winners() -> Iterator[str]:
         )
         yield from paragraph("Accuracy of the networks on the test images:")
         yield from rows(
-            ("within", "chosen by", "score", "belief", "test accuracy"),
+            ("latency", "chosen by", "score", "belief", "test accuracy"),
             (
                 (
-                    f"{row['within_ms']:.2f} ms",
+                    f"{row['from_ms']:.2f} to {row['to_ms']:.2f} ms",
                     row["chosen_by"],
                     percent(row["scores"]),
                     percent(row["beliefs"]),

@@ -112,13 +112,13 @@ def _kept(chosen: pd.DataFrame, front: Front) -> float:
 
 LOSS_TITLES = (
     "best for",
-    "looked at on",
+    "on",
     "network",
-    "latency there (ms)",
-    "keeps the limits there",
-    "times the fastest as good",
-    "score less than the best as fast",
-    "front there reached",
+    "latency (ms)",
+    "within limits",
+    "slowdown vs fastest as accurate",
+    "score lost vs best as fast",
+    "hypervolume reached",
     "networks on both fronts",
 )
 """Titles of the columns of `loss_rows`."""

@@ -7,7 +7,8 @@ The searches are of `mixnet`, with one supernet. A network that was evaluated se
 the joint search, so that each of its fronts rests on all trials, and each of the separate ones on
 half as many. The result is the hypervolume of each device's front, as a share of that of the joint
 and the separate search together. It is that of scores as estimated, all with the same weights and
-images, and of latencies as measured. Afterwards a third device joins the joint search, as one that
+images, and of latencies as measured; a part of the gain is therefore luck, which more scores have
+more of. Afterwards a third device joins the joint search, as one that
 is bought later: it is examined, networks are measured on it, and nothing is trained.
 """
 
@@ -25,6 +26,8 @@ import pandas as pd
 from analysis.schema import RAW_SCORE, on_device
 from experiments.benchmarks.common import record, run, search_devices
 from experiments.benchmarks.landscapes import hypervolume
+from nas.latency import open_device
+from nas.latency.profile import load_profile
 
 KINDS = ("joint", "separate")
 Networks = list[tuple[float, float]]
@@ -75,10 +78,12 @@ def compared(arguments: argparse.Namespace, folder: Path, seed: int) -> dict[str
         }
     row: dict[str, Any] = {"seed": seed}
     row |= {device: shares(fronts[device]) for device in devices}
+    examined = load_profile(open_device(arguments.later).conditions) is None
     started = time.perf_counter()
     run("nas.search", "--resume", folder / "joint", "--device", arguments.later)
     row["later"] = {
         "device": arguments.later,
+        "examined_first": examined,  # or known from an earlier search on this machine
         "seconds": round(time.perf_counter() - started, 1),
         "networks": len(networks_of(folder / "joint", arguments.later, devices[0])),
     }

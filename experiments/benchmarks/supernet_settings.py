@@ -6,9 +6,10 @@
 Supernets with different settings are trained on CIFAR-10, and score the networks of two tables:
 that of MixNets (`experiments.mixnet_table`), and 60 of NAS-Bench-Macro. The result is Kendall's tau
 with its 95% interval, over all networks and over the pairs whose MAdds differ by less than 10%, and
-the core-seconds that the training took. Every supernet's scores are saved in the folder at once;
-the same command continues what was interrupted, and several processes share the work (start the
-command once per core). Scores are compared with the accuracies that the tables hold now.
+the core-seconds that the training took, if it was not interrupted and the cache did not have its
+weights. Every supernet's scores are saved in the folder at once; the same command continues what
+was interrupted, and several processes share the work (start the command once per core). Scores are
+compared with the accuracies that the tables hold now.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from experiments.mixnet_table.trainings import claimed
 from nas.accuracy import open_estimator
 from nas.accuracy.pool import ListedPool, NetworkPool, SpacePool
 from nas.accuracy.preparation import prepare_estimator
+from nas.accuracy.supernet import Supernet
 from nas.accuracy.table import TrainedNetwork
 from nas.cost import count
 from nas.files import write_atomic
@@ -93,11 +95,12 @@ def main() -> None:
                 words = ",".join(filter(None, (SETTINGS[name], f"seed={seed}")))
                 write_atomic(path, json.dumps(scored(arguments.data, *tables[on], words)))
                 print(f"{on}, {name}, seed {seed}", flush=True)
+    if not all(result_path(arguments.out, *job).is_file() for job in jobs):
+        return  # the process that finishes the last one tells the result
     rows = [
-        summary(on, name, tables[on][0], found)
+        summary(on, name, tables[on][0], read_scores(arguments.out, on, name, arguments.seeds))
         for on in arguments.on
         for name in arguments.only
-        if (found := read_scores(arguments.out, on, name, arguments.seeds))
     ]
     for row in rows:
         print(line(row))
@@ -124,9 +127,9 @@ def result_path(folder: Path, on: str, name: str, seed: int) -> Path:
 
 
 def read_scores(folder: Path, on: str, name: str, seeds: int) -> list[dict[str, Any]]:
-    """Return what `scored` found, of those supernets that have been trained."""
+    """Return what `scored` found, by seed."""
     paths = (result_path(folder, on, name, seed) for seed in range(seeds))
-    return [json.loads(p.read_text(encoding="utf-8")) for p in paths if p.is_file()]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
 def scored(
@@ -135,10 +138,12 @@ def scored(
     """Train a supernet and let it score networks.
 
     Returns:
-        Settings, core-seconds of the training (0 if the cache had the weights) and seconds of a
-        score, and the scores and losses by the digest of the network.
+        Settings, core-seconds of the training (None if a part of it had been done before) and
+        seconds of a score, and the scores and losses by the digest of the network.
     """
     estimator = open_estimator(f"supernet:{settings}", data, pool, 0)
+    assert isinstance(estimator, Supernet)
+    begun = any(estimator.path.parent.glob(f"{estimator.path.stem}.[sc]*"))  # weights, checkpoint
     computed = time.process_time()
     prepare_estimator(estimator, settings, Console(stderr=True))
     computed = time.process_time() - computed
@@ -148,7 +153,7 @@ def scored(
         scores[network.spec.digest()] = (estimate.score, estimate.loss)
     return {
         "settings": settings,
-        "core_seconds": round(computed),
+        "core_seconds": None if begun else round(computed),
         "seconds_per_network": round((time.perf_counter() - started) / len(networks), 2),
         "scores": scores,
     }
@@ -178,11 +183,12 @@ def summary(
         (ranking,) = ranking_card(rows, ["score"], tolerance=TOLERANCE).rankings
         taus = {"tau": plain(vars(ranking.tau)), "band": plain(vars(ranking.band))}
         supernets.append({"n": len(rows), "pairs": ranking.band_pairs, **taus})
+    seconds = [each["core_seconds"] for each in found if each["core_seconds"] is not None]
     return {
         "table": on,
         "name": name,
         "settings": SETTINGS[name],
-        "core_seconds": round(statistics.median(each["core_seconds"] for each in found)),
+        "core_seconds": round(statistics.median(seconds)) if seconds else None,
         "supernets": supernets,
     }
 
@@ -194,7 +200,7 @@ def line(row: dict[str, Any]) -> str:
         f"like MAdds {each['band']['value']:.3f}"
         for each in row["supernets"]
     )
-    return f"{row['table']:7} {row['name']:24} {row['core_seconds']:6} core-seconds: tau {taus}"
+    return f"{row['table']:7} {row['name']:24} {row['core_seconds']} core-seconds: tau {taus}"
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
     python -m experiments.benchmarks.table_kills --data CIFAR-10 [--kills 20] [--record]
 
 Two processes make a small table (`experiments.mixnet_table`); both are killed at once, and started
-again. After each kill, every training that was in the table must still be there, unchanged, and
-the table must be whole. In the end, every training must be there once.
+again. After each kill, every training that had been saved must still be there, unchanged, and
+the table must be whole: each of its files can be read, and holds saved trainings only. In the end,
+every training must be in it once.
 """
 
 from __future__ import annotations
@@ -21,8 +22,14 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
 
 from experiments.benchmarks.common import record
+from experiments.mixnet_table.networks import REFERENCES
+from experiments.mixnet_table.trainings import result_path
 
 SEEDS, IMAGES = 2, 64
 LONGEST = 25.0  # seconds until a kill, at most
@@ -36,15 +43,18 @@ class TableToll:
     Attributes:
         kills: Number of kills.
         trainings: Number of trainings in the end.
+        missing: Number of trainings that the final table lacks.
         lost: Number of trainings that a kill removed.
         changed: Number of trainings that were not the same after a kill.
-        damaged: Number of times that the table could not be read.
+        damaged: Number of times that a file of the table could not be read, or that the table
+            had a training that was not saved.
         double: Number of trainings that the final table has more than once.
         seconds: Total time, in seconds.
     """
 
     kills: int = 0
     trainings: int = 0
+    missing: int = 0
     lost: int = 0
     changed: int = 0
     damaged: int = 0
@@ -87,13 +97,13 @@ def kill_and_continue(
         after = _trainings(folder)
         toll.lost += len(before.keys() - after.keys())
         toll.changed += sum(before[name] != after[name] for name in before.keys() & after.keys())
-        toll.damaged += _is_damaged(folder / "table.json")
+        toll.damaged += _is_damaged(folder, after)
         before = after
     toll.trainings = len(before)
-    rows = json.loads((folder / "table.json").read_text(encoding="utf-8"))["networks"]
-    names = Counter(row["spec"] for row in rows)
-    toll.double = sum(count - 1 for count in names.values())
-    toll.double += sum(max(0, len(row["accuracies"]) - SEEDS) for row in rows)
+    rows = pd.read_csv(folder / "table.csv")
+    found = Counter(zip(rows["network"], rows["seed"], strict=True))
+    toll.missing = (networks + len(REFERENCES)) * SEEDS - len(found)
+    toll.double = sum(times - 1 for times in found.values())
     toll.seconds = time.perf_counter() - started
     return toll
 
@@ -109,11 +119,22 @@ def _trainings(folder: Path) -> Trainings:
     return {path.name: path.read_text(encoding="utf-8") for path in paths}
 
 
-def _is_damaged(path: Path) -> bool:
+def _is_damaged(folder: Path, saved: Trainings) -> bool:
+    """Return whether a file of the table cannot be read, or has what was not saved."""
+    if not (folder / "table.json").exists():  # written last, so the others may be there already
+        return False
     try:
-        return path.exists() and not json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        table = json.loads((folder / "table.json").read_text(encoding="utf-8"))["networks"]
+        rows = pd.read_csv(folder / "table.csv")
+        with np.load(folder / "hits.npz") as hits:
+            known = set(zip(hits["networks"].tolist(), hits["seeds"].tolist(), strict=True))
+            whole = len(hits["hits"]) == len(known)
+    except (ValueError, OSError, KeyError, BadZipFile):
         return True
+    known |= set(zip(rows["network"], rows["seed"], strict=True))
+    files = {result_path(folder, *key).name for key in known}
+    specs = [(folder / row["spec"]).is_file() for row in table]
+    return not (whole and all(specs) and files <= saved.keys())
 
 
 def main() -> None:

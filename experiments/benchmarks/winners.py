@@ -3,10 +3,10 @@
     python -m experiments.benchmarks.winners --data CIFAR-10 --out FOLDER [--trials 2000]
         [--choices 5] [--seeds 2] [--images 60000] [--search-only] [--record]
 
-One command searches `mixnet` with a supernet and many trials. The best network within each of some
-latencies is then chosen twice: by the scores as estimated, and by what all scores suggest of a
-network (see `nas.study.belief`). The chosen networks, and as many that are drawn at random, are
-trained by the recipe of the table of MixNets (`experiments.mixnet_table`), and evaluated on the
+One command searches `mixnet` with a supernet and many trials. The best network of each of some
+ranges of latency is then chosen twice: by the scores as estimated, and by what all scores suggest
+of a network (see `nas.study.beliefs`). The chosen networks, and as many that are drawn at random,
+are trained by the recipe of the table of MixNets (`experiments.mixnet_table`), and evaluated on the
 test images. The table tells by how many percentage points the chosen networks were promised to be
 better than the random ones, and by how many they are.
 
@@ -33,10 +33,11 @@ from scipy.stats import sem
 from analysis.read.runs import read_run, within_limits
 from analysis.schema import RAW_SCORE, VARIABLE
 from experiments.benchmarks.common import record, run_or_resume
-from experiments.mixnet_table.networks import CLASSES, SPACE
+from experiments.mixnet_table.networks import CLASSES, SPACE, planned
 from experiments.mixnet_table.recipe import IMAGES, open_training, trained
 from experiments.mixnet_table.trainings import fill, read_results
-from nas.files import write_atomic
+from nas.errors import MixnasError
+from nas.files import cache_folder, write_atomic
 from nas.space import load_space
 from nas.spec import NetworkSpec
 
@@ -52,78 +53,105 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="CIFAR-10: its own files, or class folders")
     parser.add_argument("--out", required=True, type=Path, help="folder to create, or to continue")
     parser.add_argument("--trials", type=int, default=2000)
-    parser.add_argument("--choices", type=int, default=5, help="latencies to choose within")
+    parser.add_argument("--choices", type=int, default=5, help="ranges of latency")
     parser.add_argument("--seeds", type=int, default=2, help="trainings of each network")
     parser.add_argument("--images", type=int, default=IMAGES, help="seen by a training")
     parser.add_argument("--search-only", action="store_true", help="train nothing yet")
     parser.add_argument("--record", action="store_true", help="write experiments/results/")
     arguments = parser.parse_args()
-    seconds = searched(arguments)
+    searched = search(arguments)
     if arguments.search_only:
         return
     found = read_run(arguments.out / "search")
     chosen = chosen_trials(within_limits(found.completed), arguments.choices)
     torch.set_num_threads(1)
     networks = {number: network_of(found.trials, number) for number in numbers_of(chosen)}
-    short = open_training(arguments.data, arguments.images)
-    specs = list(networks.values())
-    fill(arguments.out, specs, arguments.seeds, partial(trained, short), lambda: None,
-         partial(print, flush=True))  # fmt: skip
-    results = read_results(arguments.out, specs)
-    if len(results) < arguments.seeds * len(specs):
+    accuracies = trainings(arguments, list(networks.values()))
+    if accuracies is None:
         return  # the process that finishes the last one tells the result
-    accuracies: dict[str, list[float]] = {}
-    for each in results:
-        accuracies.setdefault(each.network, []).append(round(each.accuracy, 5))
     by_number = {number: accuracies[spec.name] for number, spec in networks.items()}
     result = summary(found.completed, chosen, by_number)
     record(
         "winners",
-        {"trials": len(found.completed), "seconds": seconds, "images": arguments.images, **result},
+        {"trials": len(found.completed), **searched, "images": arguments.images, **result},
         "torch", "onnxruntime", "optuna",
         write=arguments.record,
     )  # fmt: skip
 
 
-def searched(arguments: argparse.Namespace) -> float | None:
-    """Search, unless it is done; return the seconds that it took, None if it was interrupted."""
-    path = arguments.out / "seconds.json"
+def search(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Search, unless it is done.
+
+    Returns:
+        ``seconds`` that it took, None if it was interrupted; and ``supernet_trained``, whether a
+        part of them was the training of the supernet, which the cache did not have.
+    """
+    path = arguments.out / "search.json"
     if not path.is_file():
         arguments.out.mkdir(parents=True, exist_ok=True)
         interrupted = (arguments.out / "search").exists()
-        begun = time.perf_counter()
+        before, begun = set(cache_folder("supernets").glob("*.safetensors")), time.perf_counter()
         run_or_resume(
             "nas.search",
             arguments.out / "search",
             *("--space", SPACE, "--budget", "400M", "--data", arguments.data),
             *("--trials", arguments.trials, "--seed", 0, "--confirm", 0, "--reference", "none"),
         )
-        seconds = None if interrupted else round(time.perf_counter() - begun, 1)
-        write_atomic(path, json.dumps(seconds))
-    found: float | None = json.loads(path.read_text(encoding="utf-8"))
+        facts = {
+            "seconds": None if interrupted else round(time.perf_counter() - begun, 1),
+            "supernet_trained": set(cache_folder("supernets").glob("*.safetensors")) != before,
+        }
+        write_atomic(path, json.dumps(facts))
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
 
+def trainings(
+    arguments: argparse.Namespace, networks: Sequence[NetworkSpec]
+) -> dict[str, list[float]] | None:
+    """Train networks with several seeds each.
+
+    Returns:
+        Accuracies on the test images by network; None while other processes train some of them.
+
+    Raises:
+        MixnasError: If the folder has trainings of other networks or by another recipe.
+    """
+    short, folder = open_training(arguments.data, arguments.images), arguments.out / "trained"
+    plan = planned(folder, {"fingerprint": short.fingerprint()}, lambda: list(networks))
+    if {spec.name for spec in plan} != {spec.name for spec in networks}:
+        raise MixnasError(f"{folder} has trainings of other networks; choose another --out")
+    say = partial(print, flush=True)
+    fill(folder, plan, arguments.seeds, partial(trained, short), lambda: None, say)
+    results = read_results(folder, plan)
+    if len(results) < arguments.seeds * len(plan):
+        return None
+    accuracies: dict[str, list[float]] = {}
+    for each in results:
+        accuracies.setdefault(each.network, []).append(round(each.accuracy, 5))
+    return accuracies
+
+
 def chosen_trials(trials: pd.DataFrame, choices: int, seed: int = 0) -> list[dict[str, Any]]:
-    """Return the best trials within latencies, and random ones.
+    """Return the best trials of ranges of latency, and random ones.
 
     Args:
         trials: Completed trials, with both columns of `CHOICES`.
-        choices: Number of latencies, which divide the trials into parts of equal size.
+        choices: Number of ranges, which divide the trials into parts of equal size.
         seed: Random seed of the random ones.
 
     Returns:
-        For each latency: ``within_ms``, and the number of the trial by the choice's name.
+        For each range: ``from_ms``, ``to_ms``, and the number of the trial by the choice's name.
     """
-    rng = random.Random(seed)
+    rng, times = random.Random(seed), trials["latency_ms"]
     rows = []
     for k in range(1, choices + 1):
-        within_ms = float(trials["latency_ms"].quantile(k / choices))
-        fast = trials[trials["latency_ms"] <= within_ms]
-        row: dict[str, Any] = {"within_ms": round(within_ms, 3)}
+        low, high = (float(times.quantile(q / choices)) for q in (k - 1, k))
+        alike = trials[(times <= high) & ((times > low) | (k == 1))]
+        row: dict[str, Any] = {"from_ms": round(low, 3), "to_ms": round(high, 3)}
         for choice, column in CHOICES.items():
-            row[choice] = int(fast.loc[fast[column].idxmax(), "number"])
-        row[RANDOM] = int(rng.choice(list(fast["number"])))
+            row[choice] = int(alike.loc[alike[column].idxmax(), "number"])
+        row[RANDOM] = int(rng.choice(list(alike["number"])))
         rows.append(row)
     return rows
 
@@ -158,14 +186,14 @@ def summary(
         accuracies: Accuracies of the trained networks on the test images, by trial.
 
     Returns:
-        A row for each latency and choice, and for each choice its leads over the random networks
-        as promised and as trained: the means over the latencies, and of the latter the standard
-        error.
+        A row for each range and choice, and for each choice its leads over the random networks
+        as promised and as trained: the means over the ranges, and of the latter the standard error.
     """
     scores = trials.set_index("number")[list(CHOICES.values())]
     rows = [
         {
-            "within_ms": row["within_ms"],
+            "from_ms": row["from_ms"],
+            "to_ms": row["to_ms"],
             "chosen_by": kind,
             "trial": row[kind],
             **{choice: round(float(scores.loc[row[kind], c]), 5) for choice, c in CHOICES.items()},

@@ -96,7 +96,8 @@ def search(
             metavar="ESTIMATOR",
             help="Accuracy estimator: supernet, short, zero-cost, table:FILE, or an import "
             "path. Settings follow a colon, as in supernet:images=400000 or zero-cost:zico; "
-            "weights=FILE or timm:NAME is a pretrained network that supernet and short begin with. "
+            "supernet and short start from a pretrained network with weights=FILE or "
+            "weights=timm:NAME. "
             f"[{default_of('estimator')}]",
         ),
     ] = None,
@@ -209,8 +210,8 @@ def search(
         typer.Option(
             min=0,
             metavar="N",
-            help="Number of best networks to retrain at the end, with "
-            f"{RETRAINING_SEEDS} seeds each. [{RETRAINED_NETWORKS}]",
+            help="Number of best networks of each device to retrain at the end, with "
+            f"{RETRAINING_SEEDS} seeds each. [{RETRAINED_NETWORKS}, with --quick 1]",
         ),
     ] = None,
     retrain: Annotated[

@@ -11,13 +11,15 @@ from random import Random
 from typing import Any
 
 import optuna
+import torch
 from rich.console import Console
 
 from analysis.read.runs import SCALE
 from nas import cli
 from nas.accuracy import Estimator, is_accuracy_of, label_of, side_of
+from nas.accuracy.base import EstimateError
 from nas.accuracy.preparation import facts_before, prepare_estimator
-from nas.accuracy.supernet import SUPERNET_FILE, Supernet
+from nas.accuracy.supernet import SUPERNET_FILE, Supernet, weights_digest
 from nas.document import plain_document
 from nas.errors import MixnasError
 from nas.executors.base import Resources, default_resources
@@ -45,6 +47,7 @@ from nas.study import SearchStudy
 from nas.study.facts import FACTS, changes, compare_facts, space_changes
 from nas.study.facts import in_words as changes_in_words
 from nas.study.storage import open_storage
+from nas.train.placement import release_memory
 
 
 @dataclass
@@ -117,6 +120,7 @@ class Search:
         _check_space(directory, config, recorded or {}, console)
         components = open_components(config, load_space(str(directory.path / "space.yaml")))
         _check_estimator(components.estimator, recorded or {})
+        _restore_weights(directory, components.estimator, recorded or {})
         if config.storage is None:
             _warn_of_network(directory.path, console)
         before = directory.read_config()
@@ -129,7 +133,8 @@ class Search:
         config = joined(directory, before, config, components.space, devices, sampler, console)
         directory.write_config(config)
         completed = _open_study(directory, config, components, sampler, new=False).completed()
-        if completed < config.trials or config.confirm != before.confirm:
+        same = (config.confirm, config.retrain) == (before.confirm, before.retrain)
+        if completed < config.trials or not same:
             components.prepare_estimator(config, console)
             return _assemble(directory, config, components, devices, sampler)
         scored = {
@@ -224,8 +229,13 @@ class Search:
 
 
 def _tell_price(components: SearchComponents, config: SearchConfig, console: Console) -> None:
-    """Tell how long the phases of a search will take, unless it is soon over."""
-    phases = expected_phases(components, config)
+    """Tell how long the phases of a search will take, unless it is soon over or cannot be told."""
+    try:
+        phases = expected_phases(components, config)
+    except (EstimateError, torch.OutOfMemoryError):  # the training says what to do, or halves it
+        return
+    finally:
+        release_memory()
     if phases:
         console.print(in_words(phases), soft_wrap=True)
 
@@ -271,6 +281,24 @@ def _check_estimator(estimator: Estimator, recorded: dict[str, Any]) -> None:
     if isinstance(before, dict):
         now = facts_before(estimator)
         compare_facts("accuracies", {name: before.get(name) for name in now}, now)
+
+
+def _restore_weights(
+    directory: RunDirectory, estimator: Estimator, recorded: dict[str, Any]
+) -> None:
+    """Take a supernet's weights from the run directory if this machine's cache has none.
+
+    So a run that was copied here, or whose cache was cleared, does not train them again. The study
+    says which weights its scores were computed with; others are left alone.
+    """
+    if not isinstance(estimator, Supernet) or estimator.path.is_file():
+        return
+    scored = recorded.get(FACTS.format("accuracies"))
+    kept = directory.path / SUPERNET_FILE
+    if isinstance(scored, dict) and kept.is_file():
+        state = kept.read_bytes()
+        if weights_digest(state) == scored.get("weights"):
+            estimator.import_state(state)
 
 
 def _warn_of_network(folder: Path, console: Console) -> None:

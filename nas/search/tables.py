@@ -19,6 +19,7 @@ from analysis.schema import LIMITED, OPERATOR_COLUMNS, on_device
 from analysis.statistics.devices import device_losses
 from analysis.statistics.fronts import Front, pareto_front
 from analysis.statistics.retraining import confirmed
+from analysis.units import trial_name
 from nas import cli
 from nas.errors import MixnasError, UnrunnableError
 from nas.latency import measure_quietly
@@ -152,13 +153,16 @@ class RunTables:
                     self._measure_again(row, each)
 
     def _measure_again(self, row: Mapping[Hashable, Any], each: SearchDevice) -> None:
+        number = int(row["number"])
         spec = self.space.decode(genotype_of_row(row, self.space))
         try:
             latency = measure_quietly(each.device, spec, ATTEMPTS)
-        except UnrunnableError:  # its latency was predicted, but the device cannot run it
+        except UnrunnableError as error:  # its latency was predicted, or there was more memory
+            self.study.confirm(number, None, each.name)
+            cli.print_text(f"{trial_name(number)} cannot run on {each.name}: {error}", error=True)
             return
         if row["latency_source"] == "predicted" or not latency.noise:
-            self.study.confirm(int(row["number"]), latency, each.name)
+            self.study.confirm(number, latency, each.name)
 
     def _doubtful(
         self, table: pd.DataFrame, each: SearchDevice, again: Container[tuple[int, str]]

@@ -42,11 +42,13 @@ def confirmed_latencies(attributes: Mapping[str, Any]) -> dict[tuple[int, str], 
         attributes: Attributes of the study; what is no whole latency is passed over.
 
     Returns:
-        The latencies (as dicts) by the number of the trial and its attribute.
+        The latencies (as dicts) by the number of the trial and its attribute; empty dicts where the
+        device turned out not to run the network.
     """
     found = {}
     for name, latency in attributes.items():
         number, at, device = name.removeprefix(_CONFIRMED).partition("@")
-        if name.startswith(_CONFIRMED) and number.isdecimal() and is_latency(latency):
+        whole = latency == {} or is_latency(latency)
+        if name.startswith(_CONFIRMED) and number.isdecimal() and whole:
             found[int(number), f"{LATENCY}{at}{device}"] = latency
     return found

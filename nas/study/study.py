@@ -231,15 +231,16 @@ class SearchStudy:
         values = self.objective.values(estimate.score, *latencies)
         self._end(trial, TrialState.COMPLETE, values=values)
 
-    def confirm(self, number: int, latency: Latency, device: str | None = None) -> None:
+    def confirm(self, number: int, latency: Latency | None, device: str | None = None) -> None:
         """Record a measured latency of a finished trial whose latency was predicted or noisy.
 
-        It replaces the earlier latency in the table. The value that the sampler learns from stays.
+        It replaces the earlier latency in the table; None if the device cannot run the network. The
+        value that the sampler learns from stays.
         """
         attribute = self._attribute(self.devices[0] if device is None else device)
         with storage_errors():
             name = confirmed_attribute(number, attribute)
-            self._study.set_user_attr(name, latency.to_dict())
+            self._study.set_user_attr(name, {} if latency is None else latency.to_dict())
 
     def without_latency(self, device: str) -> dict[int, Genotype]:
         """Return the complete trials whose latency on a device is not known, by number."""

@@ -194,7 +194,8 @@ class FullTraining:
             about = {"network": self.model.name, "form": "mixnas.weights/1"}
             if self.metadata is not None:
                 about |= self.metadata.to_properties()
-            save_weights(self.trainer.evaluated_model, self.weights, about)
+            with self.trainer.final_weights():
+                save_weights(self.trainer.evaluated_model, self.weights, about)
         test = self.trainer.evaluate("test")
         card = self._card(test, latency() if main else None)
         if main:

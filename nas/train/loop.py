@@ -120,7 +120,10 @@ class Trainer:
 
     @property
     def evaluated_model(self) -> nn.Module:
-        """The model that is evaluated and saved: the moving average if the recipe asks for one."""
+        """The model that is evaluated and saved: the moving average if the recipe asks for one.
+
+        See also `final_weights`.
+        """
         return self.model if self.average is None else self.average.module
 
     def steps(self, until: int | None = None) -> Iterator[int]:
@@ -153,9 +156,13 @@ class Trainer:
             group["lr"] = rate
         images, labels = self.placement.to_device(images, labels)
         images, target = self.augmentation.mix(self.augmentation.train(images), labels)
+        again = derive_seed(self.seed, self.step, self.placement.rank, 1)
+        if self.recipe.sam:  # both passes drop the same units, and a supernet draws the same paths
+            torch.manual_seed(again)
         loss, accuracy = self._compute_gradients(images, target)
         if self.recipe.sam:
             self.optimiser.first_step(zero_grad=True)  # type: ignore[attr-defined]
+            torch.manual_seed(again)
             self._compute_gradients(images, target)
             self.optimiser.second_step()  # type: ignore[attr-defined]
         else:
@@ -242,7 +249,7 @@ class Trainer:
             TrainingError: If the loss is not finite.
         """
         self.placement.synchronize_buffers(self.evaluated_model)
-        with self._evaluation_weights():
+        with self.final_weights():
             return evaluate(
                 model=self.evaluated_model,
                 source=self.source,
@@ -253,8 +260,11 @@ class Trainer:
             )
 
     @contextmanager
-    def _evaluation_weights(self) -> Iterator[None]:
-        """Switch an optimizer whose training weights differ from the final ones (schedule-free)."""
+    def final_weights(self) -> Iterator[None]:
+        """Give the model its final weights, where an optimizer trains others (schedule-free).
+
+        They are those to evaluate and to save.
+        """
         to_final, to_training = (getattr(self.optimiser, n, None) for n in ("eval", "train"))
         if to_final is None or to_training is None:
             yield

@@ -4,8 +4,10 @@ import signal
 
 import pandas as pd
 import pytest
+import torch
 from rich.console import Console
 
+from nas.accuracy.base import EstimateError
 from nas.errors import MixnasError
 from nas.search.components import SearchComponents
 from nas.search.config import SearchConfig
@@ -134,6 +136,17 @@ def test_an_edited_original_of_the_space_is_told_and_changes_nothing(config, tmp
         "note: the space small.yaml has changed since the run began (stem.channels was 8, and is "
         "16 now); the run continues with its own copy, space.yaml"
     ) in said.file.getvalue()
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("full"), EstimateError("too small")])
+def test_a_price_that_cannot_be_told_does_not_end_a_search(config, tmp_path, monkeypatch, error):
+    """The training halves its batches, or says itself what is wrong."""
+
+    def price(*_):
+        raise error
+
+    monkeypatch.setattr("nas.search.loop.expected_phases", price)
+    assert Search.prepare(config, tmp_path / "run", console()).run(console())
 
 
 def test_searches_that_begin_in_the_same_second_have_folders_of_their_own(config, tmp_path):

@@ -1,8 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from nas.accuracy import Estimate
+from nas.cost import count
 from nas.errors import MixnasError, UnrunnableError
 from nas.limits import parse_limit
 from nas.search.retraining import CONFIRMED_COLUMNS
@@ -201,6 +204,33 @@ def test_a_device_that_cannot_profile_a_network_does_not_end_the_search(bench):
     complete(search, [0.5])
     search.tables.profile_best()
     assert not (search.directory.path / "operators.csv").exists()
+
+
+def test_a_network_of_the_front_that_the_device_cannot_run_is_taken_from_it(bench, capsys):
+    """Its latency was predicted; what the front and best.yaml hold is measured in the end."""
+
+    class Choosy(InstantDevice):
+        def measure(self, spec, effort=None):
+            if count(spec).madds == largest:
+                raise UnrunnableError("it does not fit")
+            return super().measure(spec, effort)
+
+    largest = 0
+    search = bench(device=Choosy())
+    trials = complete(search, [0.5, 0.6, 0.9])
+    best = trials[2].number
+    largest = count(trials[2].spec).madds
+    predicted = dataclasses.replace(trials[2].latency, source="predicted")
+    search.study.confirm(best, predicted)
+    search.tables.measure_front(lambda: None)
+    assert f"trial_{best} cannot run on" in capsys.readouterr().err
+    search.tables.save()
+    table = pd.read_csv(search.directory.path / "trials.csv").set_index("number")
+    assert np.isnan(table["latency_ms"][best])
+    assert best not in set(pd.read_csv(search.directory.path / "pareto.csv")["number"])
+    kept = load_network(str(search.directory.path / "best.yaml"))
+    assert kept.digest() != trials[2].spec.digest()
+    assert table["score"][best] == 0.9
 
 
 def test_tables_that_cannot_be_written_are_told_with_what_to_do(bench, monkeypatch):

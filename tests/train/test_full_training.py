@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from nas.errors import MixnasError
 from nas.torch_model import read_metadata
@@ -129,6 +130,20 @@ def test_the_card_tells_of_the_test_part(training):
     assert card["preprocessing"] == METADATA.to_dict()["preprocessing"]
     assert card["command"] == METADATA.command
     assert card["spec"] == TINY.to_dict()
+
+
+def test_the_final_weights_of_a_schedule_free_optimizer_are_kept(tmp_path):
+    """Not those that it goes on training: the card's accuracies are of the final ones."""
+    training = opened(tmp_path, recipe=Recipe(epochs=1, optimiser="schedulefreeadamw"))
+    training.run(lambda *_: None)
+    goes_on = ended(training)
+    training.finish(lambda: None)
+    with training.trainer.final_weights():
+        final = ended(training)
+    kept = load_file(training.weights)
+    parameters = [name for name, _ in training.trainer.evaluated_model.named_parameters()]
+    assert all(torch.allclose(kept[name], final[name], atol=1e-6) for name in parameters)
+    assert any(not torch.allclose(kept[name], goes_on[name], atol=1e-4) for name in parameters)
 
 
 def test_only_one_process_works_in_a_folder(training, tmp_path):

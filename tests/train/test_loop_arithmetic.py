@@ -379,6 +379,15 @@ def test_schedule_free_optimizers_evaluate_their_final_weights():
     assert calls == ["eval", "forward", "train"]
 
 
+def test_both_steps_of_sharpness_aware_minimization_see_the_same_network():
+    """Dropout, and the paths of a supernet, follow from torch's generator."""
+    seen = []
+    running = linear(Recipe(epochs=2, sam=0.1, **PLAIN), batch(8))
+    running.model[0].register_forward_pre_hook(lambda *_: seen.append(torch.rand(()).item()))
+    list(running.steps())
+    assert seen[0] == seen[1] != seen[2] == seen[3]
+
+
 # -- preparation ----------------------------------------------------------------------------------
 
 

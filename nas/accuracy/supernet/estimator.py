@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import random
 import time
 from functools import cached_property
@@ -25,7 +24,7 @@ from nas.accuracy.fidelity import (
 )
 from nas.accuracy.memory import out_of_memory
 from nas.accuracy.supernet.pretrained import open_pretrained
-from nas.accuracy.supernet.slices import TrainedSupernet
+from nas.accuracy.supernet.slices import TrainedSupernet, weights_digest
 from nas.accuracy.supernet.training import (
     CHECKPOINT_SECONDS,
     FEWEST_IMAGES,
@@ -57,9 +56,9 @@ class Supernet:
         resolution: Height and width of the images, in pixels.
         width: Width multiplier.
         paths: Number of networks trained on every batch: 1 for a single path (Guo et al. 2020);
-            from 2 on the sandwich rule (Yu and Huang 2019): the largest network, the smallest one,
-            then random ones, which learn from the largest one's predictions by the recipe's
-            ``distill``.
+            from 3 on the sandwich rule (Yu and Huang 2019): the largest network, the smallest one,
+            then random ones. 2 are the largest and a random one. All others learn from the largest
+            one's predictions, too, by the recipe's ``distill``.
         shrinking: Share of the training, at its beginning, in which networks join one after
             another, from the largest to the smallest: progressive shrinking (Cai et al. 2020) in
             one stage. 0 to train all networks from the beginning.
@@ -131,8 +130,7 @@ class Supernet:
 
     def fingerprint(self) -> dict[str, Any]:
         """See `Estimator.fingerprint`; it includes a hash of the trained weights."""
-        trained = self.path.is_file()
-        weights = hashlib.sha256(self.path.read_bytes()).hexdigest()[:16] if trained else None
+        weights = weights_digest(self.path.read_bytes()) if self.path.is_file() else None
         judging = {"calibration": self.calibration, "validation": self.validation}
         return {**self._training_facts, **judging, "weights": weights}
 
@@ -146,6 +144,7 @@ class Supernet:
             **self.pool.fingerprint(),
             **self.recipe.facts(),
             **self.placement.facts(self.resolution),
+            **({"teacher": "largest"} if self.paths > 1 and self.recipe.distill else {}),
             **({"shrinking": self.shrinking} if self.shrinking else {}),
             **({"processes": self.trained_by} if self.trained_by > 1 else {}),
             **({"pretrained": open_pretrained(self.weights).digest()} if self.weights else {}),

@@ -79,8 +79,8 @@ class SampledPaths(nn.Module):
         return torch.cat(logits)
 
     def _chosen(self, rng: random.Random) -> list[NetworkSpec]:
-        """Choose the networks of a step: of several, the first is the largest one."""
-        specs = self._extremes[: self.paths] if self.paths > 1 else []
+        """Choose the networks of a step: the largest, the smallest, and at least one by chance."""
+        specs = self._extremes[: self.paths - 1]
         if self._joined < 1:
             joined = self._by_size[: math.ceil(self._joined * len(self._by_size)) or 1]
             specs = [*specs[:1], *joined[-1:]][: len(specs)]

@@ -9,7 +9,6 @@ on the same images. What it takes is in the run directory, apart from the images
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import random
 import shlex
 from dataclasses import dataclass
@@ -25,7 +24,12 @@ from analysis.schema import RAW_SCORE
 from nas.accuracy.base import EstimateError
 from nas.accuracy.fidelity import AtLeastOne, Images, Resolution, WidthFactor
 from nas.accuracy.pool import SpacePool
-from nas.accuracy.supernet.slices import SUPERNET_FILE, NetworkSlice, TrainedSupernet
+from nas.accuracy.supernet.slices import (
+    SUPERNET_FILE,
+    NetworkSlice,
+    TrainedSupernet,
+    weights_digest,
+)
 from nas.data import DataSource, load_data
 from nas.document import Document, read_document, require_keys, validate
 from nas.errors import MixnasError
@@ -253,7 +257,7 @@ def _facts(path: Path, config: _Config) -> Document:
 def _check_file(path: Path, scores: _Scores) -> None:
     """Refuse weights that are not those of the run's scores."""
     file = path / SUPERNET_FILE
-    if hashlib.sha256(file.read_bytes()).hexdigest()[: len(scores.weights)] != scores.weights:
+    if weights_digest(file.read_bytes()) != scores.weights:
         raise MixnasError(
             f"{file} is damaged, or of another run: its content is not what the run's scores were "
             "computed with; restore it, or remove it and add it again with python -m nas.search "

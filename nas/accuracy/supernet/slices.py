@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,6 +32,11 @@ SUPERNET_FILE = "supernet.safetensors"
 """Name of the file in a run directory with the weights of its supernet."""
 MOST_UNTRAINED = 0.02  # largest share of untrained weights of a network that is evaluated
 EVALUATION_BATCH = 128  # images
+
+
+def weights_digest(content: bytes) -> str:
+    """Return what tells the weights of a supernet from others, by the content of their file."""
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,8 @@ class SupernetTraining:
                 raise MixnasError(f"the supernet: {error}") from None
         if placement.main:
             trained: Any = trainer.evaluated_model
-            save_weights(trained.bank, self.path, {})
+            with trainer.final_weights():
+                save_weights(trained.bank, self.path, {})
             self.checkpoint.unlink(missing_ok=True)
 
     def trainer(self, placement: Placement, parts: int = 1) -> PathsTrainer:

@@ -62,7 +62,9 @@ def joined(
         new=False,
         devices=before.devices,
     )
-    check_conditions(study, [each for each in devices if each.name in before.devices])
+    # Those of devices that join are recorded before anything is measured on them, so that a second
+    # attempt does not mix conditions.
+    check_conditions(study, devices)
     study.requeue()  # no trial is running when the study is copied
     for each in devices:
         if each.name not in before.devices:

@@ -94,9 +94,9 @@ class DeviceResults:
             "What the choice for one device loses on another",
             list(LOSS_TITLES),
             loss_rows(self.losses, is_accuracy),
-            "times the fastest as good: its latency over that of the fastest network that scores "
-            "as high; front there reached: share of the hypervolume on the other device that the "
-            "front of the first one reaches",
+            "slowdown: latency over that of the fastest network that scores at least as high; "
+            "score lost: to the best network that is at least as fast; hypervolume reached: the "
+            "share of the other device's that the first one's front reaches",
         )
 
     def print_files(self, path: Path) -> None:

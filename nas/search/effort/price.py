@@ -174,7 +174,8 @@ def first_steps(estimator: Supernet | ShortTraining, networks: Sequence[NetworkS
         networks: The networks; the first one warms the device up, too.
 
     Raises:
-        MixnasError: If a network cannot be trained at the estimator's resolution.
+        EstimateError: If a network cannot be trained at the estimator's resolution.
+        torch.OutOfMemoryError: If the device's memory does not suffice for a whole batch.
     """
     keep_kernels()  # also for the supernet's training, which comes later
     times = []
@@ -200,7 +201,8 @@ def further_steps(
         workers: How many worker processes train at once, and with how many threads.
 
     Raises:
-        MixnasError: If the network cannot be trained at the estimator's resolution.
+        EstimateError: If the network cannot be trained at the estimator's resolution.
+        torch.OutOfMemoryError: If the device's memory does not suffice for a whole batch.
     """
 
     def usual_step(steps: Iterator[float]) -> float:

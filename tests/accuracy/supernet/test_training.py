@@ -1,12 +1,16 @@
+import dataclasses
 import random
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from nas.accuracy.base import EstimateError
 from nas.accuracy.memory import HALVED
+from nas.accuracy.supernet.training import SupernetTraining
 from nas.errors import MixnasError
 from nas.train.loop import Trainer
+from nas.train.recipe import Recipe
 
 
 def test_a_batch_that_does_not_fit_is_computed_in_halves(training, monkeypatch):
@@ -32,6 +36,30 @@ def test_a_network_that_never_fits_is_told(training, monkeypatch):
     said = "the supernet: out of GPU memory, even with the batch halved: CUDA out of memory. Tried"
     with pytest.raises(MixnasError, match=said):
         training.run(1, None)
+
+
+def test_the_final_weights_of_a_schedule_free_optimizer_are_kept(training, monkeypatch):
+    recipe = Recipe(batch_size=64, optimiser="schedulefreeadamw", learning_rate=0.003)
+    trained = []
+    original = SupernetTraining.trainer
+    monkeypatch.setattr(
+        SupernetTraining,
+        "trainer",
+        lambda self, *given: trained.append(original(self, *given)) or trained[-1],
+    )
+    dataclasses.replace(training, recipe=recipe).run(1, None)
+    kept = load_file(training.path)
+    (trainer,) = trained
+
+    def is_kept(tolerance):
+        return all(
+            torch.allclose(tensor, kept[f"tensors.{name}"], atol=tolerance)
+            for name, tensor in trainer.model.bank.tensors.items()
+        )
+
+    assert not is_kept(1e-4)
+    with trainer.final_weights():
+        assert is_kept(1e-6)
 
 
 def test_networks_are_drawn_for_the_images_of_the_training(training):

@@ -47,8 +47,10 @@ def test_networks_that_joined_the_table_later_are_left_out():
 def test_scores_are_read_of_the_supernets_that_were_trained(tmp_path):
     path = result_path(tmp_path, "mixnet", "two paths", 1)
     path.write_text(json.dumps(scores(1, 2, 3)), encoding="utf-8")
-    assert read_scores(tmp_path, "mixnet", "two paths", 1) == []
-    assert len(read_scores(tmp_path, "mixnet", "two paths", 2)) == 1
+    other = result_path(tmp_path, "mixnet", "two paths", 0)
+    other.write_text(json.dumps(scores(2, 2, 3)), encoding="utf-8")
+    found = read_scores(tmp_path, "mixnet", "two paths", 2)
+    assert [each["core_seconds"] for each in found] == [200, 100]
 
 
 def test_a_supernet_is_trained_and_scores_the_networks(tmp_path, monkeypatch):
@@ -58,3 +60,8 @@ def test_a_supernet_is_trained_and_scores_the_networks(tmp_path, monkeypatch):
     assert set(found["scores"]) == {network.spec.digest() for network in NETWORKS}
     assert all(0 <= score <= 1 and loss > 0 for score, loss in found["scores"].values())
     assert found["core_seconds"] >= 0
+    again = scored("digits", NETWORKS, pool, "images=640,resolution=16,paths=2,seed=1")
+    assert again == found | {
+        "core_seconds": None,  # the cache had the weights
+        "seconds_per_network": again["seconds_per_network"],
+    }

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from analysis.read.runs import GUESSED, SCALE
 from nas.errors import MixnasError, UnrunnableError
+from nas.latency.profile import DeviceProfile
 from nas.search.config import SearchConfig, resumed_config
 from nas.search.directory import RunDirectory
 from nas.search.loop import Search
@@ -133,6 +134,20 @@ def test_a_device_joins_where_the_supernet_is_in_the_run_directory_alone(tmp_pat
     table = pd.read_csv(tmp_path / "run" / "trials.csv")
     assert table[f"latency_ms@{SECOND}"].notna().all()
 
+    def train(*_):
+        raise AssertionError("the supernet is trained again")
+
+    monkeypatch.setattr("nas.accuracy.supernet.training.SupernetTraining.run", train)
+    resume(tmp_path / "run", trials=3)  # which are scored with the weights of the run
+    table = pd.read_csv(tmp_path / "run" / "trials.csv")
+    assert table["score"].notna().sum() == 3
+
+    monkeypatch.setenv("MIXNAS_CACHE", str(tmp_path / "a-third-cache"))
+    other = bytes(reversed(kept))
+    (tmp_path / "run" / "supernet.safetensors").write_bytes(other)  # of another supernet
+    with pytest.raises(AssertionError, match="trained again"):
+        resume(tmp_path / "run", trials=4)
+
 
 def test_what_guessing_would_reach_stays_known_where_the_images_are_gone(run, monkeypatch):
     path = run / "conditions.yaml"
@@ -179,6 +194,31 @@ def test_what_was_measured_when_it_was_interrupted_is_kept(run, monkeypatch):
     resume(run, device=Choosy.name)
     assert Choosy.measured == 3 + 1  # the rest of the trials, and the reference
     assert pd.read_csv(run / "trials.csv")[f"latency_ms@{Choosy.name}"].notna().all()
+
+
+def test_a_second_attempt_measures_under_the_same_conditions(run, monkeypatch):
+    from nas.study import SearchStudy
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SearchStudy, "confirm", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            resume(run)
+    examined = property(lambda self: DeviceProfile(self.conditions, 2.0, ()))
+    monkeypatch.setattr(SecondDevice, "profile", examined)
+    with pytest.raises(MixnasError, match=r"cannot be compared .*profile changed"):
+        resume(run)
+
+
+def test_other_settings_of_the_retraining_retrain(run, monkeypatch):
+    retrained = []
+    monkeypatch.setattr(
+        "nas.search.loop.RetrainingRun.run", lambda *_: retrained.append(True) or []
+    )
+    resume(run, retrain="images=64,resolution=8")
+    assert retrained
 
 
 def test_a_network_that_the_device_cannot_run_keeps_its_score(run, monkeypatch):

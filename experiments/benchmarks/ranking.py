@@ -22,6 +22,8 @@ import torch
 from rich.console import Console
 from scipy.stats import kendalltau
 
+from analysis.read.runs import plain
+from analysis.statistics.ranking import ranking_card
 from experiments.benchmarks.common import RESULTS, conditions, recorded
 from experiments.benchmarks.macro_networks import networks, read_macro
 from nas import cli
@@ -35,6 +37,7 @@ from nas.machine import usable_cores
 from nas.rank.run import RankingRun, draw_networks
 from nas.rank.settings import RankingSettings
 
+WIDER = 0.1  # relative difference of MAdds of networks that are alike in `wider_band`
 SGD = "resolution=16,optimiser=sgd,learning_rate=0.1,weight_decay=4e-5,zero_residuals=false"
 SMALL = "width=0.5,batch_size=32,score=speed"
 ESTIMATORS = {
@@ -44,6 +47,7 @@ ESTIMATORS = {
     "zico": "zero-cost:zico",
     "synflow": "zero-cost:synflow",
     "grad-norm": "zero-cost:grad-norm",
+    "short": "short",
     "short-few": "short:images=10000,resolution=24,batch_size=32,width=0.5,score=accuracy",
     "short-low": f"short:images=24000,resolution=16,{SMALL}",
     "short-middle": f"short:images=72000,resolution=16,{SMALL}",
@@ -115,8 +119,17 @@ def card(job: Job, arguments: argparse.Namespace, path: Path) -> dict[str, Any]:
     rows = run.table()
     columns = ["name", "accuracy", "madds", "params", "score"]
     summary["networks"] = rows[columns].to_dict("records")
+    summary["wider_band"] = wider_band(rows)
     summary["tau_of_other_scores"] = other_scores(rows)
     return {**conditions("torch", "kornia"), "prepare_seconds": round(prepared, 1), **summary}
+
+
+def wider_band(rows: pd.DataFrame) -> dict[str, Any]:
+    """Return Kendall's tau among more pairs than the card's, whose MAdds differ by up to 10%."""
+    judged = rows[rows["score"].notna()]
+    (ranking,) = ranking_card(judged, ["score"], tolerance=WIDER).rankings
+    found: dict[str, Any] = plain(vars(ranking.band))
+    return {"tolerance": WIDER, "pairs": ranking.band_pairs, **found}
 
 
 def other_scores(rows: pd.DataFrame) -> dict[str, float]:

@@ -31,6 +31,7 @@ from analysis.statistics.ranking import ranking_card
 from experiments.benchmarks.common import record
 from experiments.benchmarks.macro_networks import networks as macro_networks
 from experiments.benchmarks.macro_networks import read_macro
+from experiments.benchmarks.ranking import WIDER
 from experiments.benchmarks.ranking_mixnets import members
 from experiments.mixnet_table import TABLE
 from experiments.mixnet_table.networks import CLASSES, MOST, SPACE
@@ -67,7 +68,6 @@ SETTINGS = {
 }
 """Settings by name; by the images seen, all cost as much as the default unless their name says so.
 """
-TOLERANCE = 0.1  # relative difference of MAdds of networks that are alike
 MACRO_NETWORKS = 60
 
 
@@ -106,7 +106,7 @@ def main() -> None:
         print(line(row))
     record(
         "supernet_settings",
-        {"tolerance": TOLERANCE, "rows": rows},
+        {"tolerance": WIDER, "rows": rows},
         "torch", "kornia",
         write=arguments.record,
     )  # fmt: skip
@@ -180,7 +180,7 @@ def summary(
                 if (digest := n.spec.digest()) in scores
             ]
         )
-        (ranking,) = ranking_card(rows, ["score"], tolerance=TOLERANCE).rankings
+        (ranking,) = ranking_card(rows, ["score"], tolerance=WIDER).rankings
         taus = {"tau": plain(vars(ranking.tau)), "band": plain(vars(ranking.band))}
         supernets.append({"n": len(rows), "pairs": ranking.band_pairs, **taus})
     seconds = [each["core_seconds"] for each in found if each["core_seconds"] is not None]

@@ -346,7 +346,7 @@ def _print_card(card: dict[str, Any], training: FullTraining, json: bool) -> Non
         latency = f"{measured['steady_ms']:.2f} ms ({measured['device']}, lowered, one image)"
     shown = {"top1": "top-1", "top5": "top-5"} if has_top5(card) else {"top1": "top-1"}
     accuracies = {
-        part: ", ".join(f"{_percent(card[part][key])} {name}" for key, name in shown.items())
+        part: ", ".join(f"{card[part][key]:.2%} {name}" for key, name in shown.items())
         for part in ("test", "validation")
     }
     lines = accuracies | {
@@ -366,10 +366,6 @@ def _print_card(card: dict[str, Any], training: FullTraining, json: bool) -> Non
         cli.print_text(
             f"left out, since they cannot be read: {number_of(len(broken), 'image')} ({first}, ...)"
         )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f}%"
 
 
 if __name__ == "__main__":

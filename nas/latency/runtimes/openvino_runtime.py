@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nas.errors import MixnasError, UnrunnableError, reason_of
-from nas.imports import openvino_core, require, without_telemetry
+from nas.imports import openvino_core, require
 from nas.ir import Shape
 from nas.latency.runtimes.base import Program, TimedRun, noise
 from nas.latency.runtimes.model_runtime import CpuRuntime, LoadedModel, timed
@@ -41,13 +41,12 @@ class OpenVino(CpuRuntime):
             MixnasError: If OpenVINO cannot use that many threads here.
         """
         super().__init__(processor, threads, batch, precision)
-        without_telemetry()
+        self._core = openvino_core()  # before anything else of OpenVINO is imported
         if precision == "int8":
             require("nncf")
         import openvino
 
         self._openvino = openvino
-        self._core = openvino_core()
         self.version = f"openvino {version('openvino')}"
         if precision == "int8":  # another quantizer may make another network
             self.version += f", nncf {version('nncf')}"

@@ -108,7 +108,7 @@ def print_results(table: pd.DataFrame, folder: Path, json: bool) -> None:
 
 
 def _percent(share: float) -> str:
-    return "-" if pd.isna(share) else f"{100 * share:.2f}%"
+    return "-" if pd.isna(share) else f"{share:.2%}"
 
 
 def _count(number: float) -> str:

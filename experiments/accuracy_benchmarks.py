@@ -28,8 +28,7 @@ def ranking() -> Iterator[str]:
         ("ranking_mixnets", "Networks of `mixnet`, trained on CIFAR-10 images"),
     ):
         cards = list(recorded(file)["cards"].values())
-        yield f"**{title}**"
-        yield ""
+        yield from paragraph(f"**{title}**")
         yield from rows(
             ("estimator", "networks", "tau", "MAdds within 5%", "MAdds within 10%",
              "seconds a network"),

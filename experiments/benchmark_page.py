@@ -25,6 +25,7 @@ from experiments.benchmark_lines import (
     RESULTS,
     all_recorded,
     origin,
+    paragraph,
     percent,
     recorded,
     rows,
@@ -82,8 +83,7 @@ def _samplers() -> Iterator[str]:
                         "evaluated networks, mean over runs with different seeds.")  # fmt: skip
     counts = [str(n) for n in result["checkpoints"]]
     for name, problem in result["problems"].items():
-        yield _problem(name)
-        yield ""
+        yield from paragraph(_problem(name))
         yield from rows(
             ("sampler", *counts, "runs"),
             (
@@ -124,8 +124,7 @@ def _beliefs() -> Iterator[str]:
         "training; the second column is the standard deviation of more, in percentage points.",
     )
     for name in dict.fromkeys(row["problem"] for row in result["rows"]):
-        yield _problem(name)
-        yield ""
+        yield from paragraph(_problem(name))
         yield from rows(
             ("networks", "further noise", "front: estimates", "beliefs",
              "falls short: estimates", "beliefs", "accuracy of the best: estimates", "beliefs"),
@@ -173,8 +172,9 @@ def _searches() -> Iterator[str]:
     ):
         result = recorded(file)
         latency = {n["name"]: n["latency_ms"] for n in (*result["pareto"], *result["references"])}
-        yield f"**{title}**: {result['trials']} networks" + time.format(result["seconds"] / 60)
-        yield ""
+        yield from paragraph(
+            f"**{title}**: {result['trials']} networks" + time.format(result["seconds"] / 60)
+        )
         yield from rows(
             ("network", "latency (ms)", "test accuracy"),
             (

@@ -122,12 +122,11 @@ def ranking_card(
         raise AnalysisError("a ranking needs finite numbers; leave out networks without a score")
     rng = np.random.default_rng(seed)
     draws = rng.integers(0, len(table), (repeats, len(table)))
-    truth, madds = values[:, 0], values[:, 1]
+    truth, alike = values[:, 0], _alike(values[:, 1], tolerance)
     return RankingCard(
         n=len(table),
         rankings=tuple(
-            _ranking(name, values[:, 2 + i], truth, _alike(madds, tolerance), draws)
-            for i, name in enumerate(scores)
+            _ranking(name, values[:, 2 + i], truth, alike, draws) for i, name in enumerate(scores)
         ),
         seeds=None if replicates is None else _one_run(replicates, draws),
         seed=seed,

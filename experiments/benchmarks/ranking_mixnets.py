@@ -34,9 +34,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--record", action="store_true", help="write experiments/results/")
     arguments = parser.parse_args()
-    space = load_space(SPACE).with_classes(CLASSES)
-    population = SpacePool(space, (Limit("madds", upper=MOST),))
-    found = members(arguments.table, space)
+    found, population = tested(arguments.table)
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.only:
             job = Job(name, ON_MACRO[name], arguments.table.name, found, population)
@@ -44,6 +42,12 @@ def main() -> None:
             print(line(name, result), flush=True)
             if arguments.record:
                 keep("ranking_mixnets", name, result)
+
+
+def tested(table: Path) -> tuple[list[TrainedNetwork], SpacePool]:
+    """Return the networks of a table that are ranked, and those that estimators prepare for."""
+    space = load_space(SPACE).with_classes(CLASSES)
+    return members(table, space), SpacePool(space, (Limit("madds", upper=MOST),))
 
 
 def members(table: Path, space: Space) -> list[TrainedNetwork]:

@@ -32,20 +32,17 @@ from experiments.benchmarks.common import record
 from experiments.benchmarks.macro_networks import networks as macro_networks
 from experiments.benchmarks.macro_networks import read_macro
 from experiments.benchmarks.ranking import WIDER
-from experiments.benchmarks.ranking_mixnets import members
+from experiments.benchmarks.ranking_mixnets import tested as mixnets
 from experiments.mixnet_table import TABLE
-from experiments.mixnet_table.networks import CLASSES, MOST, SPACE
 from experiments.mixnet_table.trainings import claimed
 from nas.accuracy import open_estimator
-from nas.accuracy.pool import ListedPool, NetworkPool, SpacePool
+from nas.accuracy.pool import ListedPool, NetworkPool
 from nas.accuracy.preparation import prepare_estimator
 from nas.accuracy.supernet import Supernet
 from nas.accuracy.table import TrainedNetwork
 from nas.cost import count
 from nas.files import write_atomic
-from nas.limits import Limit
 from nas.rank.run import draw_networks
-from nas.space import load_space
 
 SETTINGS = {
     "default": "",
@@ -117,8 +114,7 @@ def tested(on: str, table: Path) -> tuple[list[TrainedNetwork], NetworkPool]:
     if on == "macro":
         found = macro_networks(read_macro())
         return draw_networks(found, MACRO_NETWORKS, 0), ListedPool([each.spec for each in found])
-    space = load_space(SPACE).with_classes(CLASSES)
-    return members(table, space), SpacePool(space, (Limit("madds", upper=MOST),))
+    return mixnets(table)
 
 
 def result_path(folder: Path, on: str, name: str, seed: int) -> Path:

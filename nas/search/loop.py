@@ -19,7 +19,7 @@ from nas import cli
 from nas.accuracy import Estimator, is_accuracy_of, label_of, side_of
 from nas.accuracy.base import EstimateError
 from nas.accuracy.preparation import facts_before, prepare_estimator
-from nas.accuracy.supernet import SUPERNET_FILE, Supernet, weights_digest
+from nas.accuracy.supernet import SUPERNET_FILE, Supernet
 from nas.document import plain_document
 from nas.errors import MixnasError
 from nas.executors.base import Resources, default_resources
@@ -119,8 +119,12 @@ class Search:
         recorded = directory.recorded(config)
         _check_space(directory, config, recorded or {}, console)
         components = open_components(config, load_space(str(directory.path / "space.yaml")))
-        _check_estimator(components.estimator, recorded or {})
-        _restore_weights(directory, components.estimator, recorded or {})
+        facts = _facts_of_scores(recorded or {})
+        if facts is not None:
+            _check_estimator(components.estimator, facts)
+            if isinstance(components.estimator, Supernet):
+                kept = directory.path / SUPERNET_FILE
+                components.estimator.restore(kept, str(facts.get("weights")))
         if config.storage is None:
             _warn_of_network(directory.path, console)
         before = directory.read_config()
@@ -138,7 +142,7 @@ class Search:
             components.prepare_estimator(config, console)
             return _assemble(directory, config, components, devices, sampler)
         scored = {
-            "scores": recorded.get(FACTS.format("accuracies")) or {},
+            "scores": facts or {},
             SCALE: directory.read_conditions().get(SCALE),
         }
         return _assemble(directory, config, components, devices, sampler, scored=scored)
@@ -269,36 +273,26 @@ def _check_space(
         )
 
 
-def _check_estimator(estimator: Estimator, recorded: dict[str, Any]) -> None:
+def _facts_of_scores(recorded: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what the scores of a run rest on, by the attributes of its study; None if unknown."""
+    facts = recorded.get(FACTS.format("accuracies"))
+    return facts if isinstance(facts, dict) else None
+
+
+def _check_estimator(estimator: Estimator, before: dict[str, Any]) -> None:
     """Refuse an estimator that has changed, before it is prepared, which may take hours.
 
     What is known only afterwards is compared then (`SearchStudy.check_facts`).
 
+    Args:
+        estimator: The estimator.
+        before: What the scores of the run rest on.
+
     Raises:
         MixnasError: If the scores could not be compared with those of the run.
     """
-    before = recorded.get(FACTS.format("accuracies"))
-    if isinstance(before, dict):
-        now = facts_before(estimator)
-        compare_facts("accuracies", {name: before.get(name) for name in now}, now)
-
-
-def _restore_weights(
-    directory: RunDirectory, estimator: Estimator, recorded: dict[str, Any]
-) -> None:
-    """Take a supernet's weights from the run directory if this machine's cache has none.
-
-    So a run that was copied here, or whose cache was cleared, does not train them again. The study
-    says which weights its scores were computed with; others are left alone.
-    """
-    if not isinstance(estimator, Supernet) or estimator.path.is_file():
-        return
-    scored = recorded.get(FACTS.format("accuracies"))
-    kept = directory.path / SUPERNET_FILE
-    if isinstance(scored, dict) and kept.is_file():
-        state = kept.read_bytes()
-        if weights_digest(state) == scored.get("weights"):
-            estimator.import_state(state)
+    now = facts_before(estimator)
+    compare_facts("accuracies", {name: before.get(name) for name in now}, now)
 
 
 def _warn_of_network(folder: Path, console: Console) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -156,20 +156,32 @@ class Trainer:
             group["lr"] = rate
         images, labels = self.placement.to_device(images, labels)
         images, target = self.augmentation.mix(self.augmentation.train(images), labels)
-        again = derive_seed(self.seed, self.step, self.placement.rank, 1)
-        if self.recipe.sam:  # both passes drop the same units, and a supernet draws the same paths
-            torch.manual_seed(again)
-        loss, accuracy = self._compute_gradients(images, target)
         if self.recipe.sam:
-            self.optimiser.first_step(zero_grad=True)  # type: ignore[attr-defined]
-            torch.manual_seed(again)
-            self._compute_gradients(images, target)
-            self.optimiser.second_step()  # type: ignore[attr-defined]
+            loss, accuracy = self._take_sharpness_aware_step(images, target)
         else:
+            loss, accuracy = self._compute_gradients(images, target)
             self.placement.step(self.optimiser)
         if self.average is not None:
             _update(self.average, self.model, self.recipe.ema)
         self._record(loss, accuracy)
+
+    def _take_sharpness_aware_step(
+        self, images: Tensor, target: MixedLabels
+    ) -> tuple[Tensor, Tensor]:
+        """Climb, then descend from there; return the loss and the accuracy before.
+
+        Both passes see the same network: they drop the same units, and a supernet draws the same
+        paths.
+        """
+        optimiser: Any = self.optimiser
+        seed = derive_seed(self.seed, self.step, self.placement.rank, 1)
+        torch.manual_seed(seed)
+        found = self._compute_gradients(images, target)
+        optimiser.first_step(zero_grad=True)
+        torch.manual_seed(seed)
+        self._compute_gradients(images, target)
+        optimiser.second_step()
+        return found
 
     def _compute_gradients(self, images: Tensor, target: MixedLabels) -> tuple[Tensor, Tensor]:
         """Compute the gradients of a batch; return its loss and its accuracy."""

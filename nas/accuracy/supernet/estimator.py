@@ -128,6 +128,20 @@ class Supernet:
         """See `PortableEstimator`; replaces weights trained here with the same settings."""
         write_changed(self.path, state)
 
+    def restore(self, kept: Path, wanted: str) -> None:
+        """Take the weights from a file if they are not in the cache of this machine.
+
+        So a run that was copied here, or whose cache was cleared, does not train them again.
+
+        Args:
+            kept: The file; nothing happens if it does not exist.
+            wanted: Digest of the weights (`weights_digest`); others are left alone.
+        """
+        if not self.path.is_file() and kept.is_file():
+            state = kept.read_bytes()
+            if weights_digest(state) == wanted:
+                self.import_state(state)
+
     def fingerprint(self) -> dict[str, Any]:
         """See `Estimator.fingerprint`; it includes a hash of the trained weights."""
         weights = weights_digest(self.path.read_bytes()) if self.path.is_file() else None

@@ -54,7 +54,7 @@ class SampledPaths(nn.Module):
         by_cost = sorted(scanned, key=lambda spec: count(spec).madds)
         self._extremes = [by_cost[-1], by_cost[0]]
         self._by_size = largest_first(scanned) if shrinking else []
-        self._joined = 1.0
+        self._joined: list[NetworkSpec] = []  # as long as others are to join; empty for all
 
     def reach(self, progress: float) -> None:
         """Let the networks join that belong to a point of the training.
@@ -62,7 +62,9 @@ class SampledPaths(nn.Module):
         Args:
             progress: Share of the training's steps that have been taken, 0..1.
         """
-        self._joined = min(1.0, progress / self._shrinking) if self._shrinking else 1.0
+        share = progress / self._shrinking if self._shrinking else 1.0
+        number = max(1, math.ceil(share * len(self._by_size)))
+        self._joined = self._by_size[:number] if share < 1 else []
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (paths x B, classes) of networks drawn with torch's random generator.
@@ -80,15 +82,16 @@ class SampledPaths(nn.Module):
 
     def _chosen(self, rng: random.Random) -> list[NetworkSpec]:
         """Choose the networks of a step: the largest, the smallest, and at least one by chance."""
-        specs = self._extremes[: self.paths - 1]
-        if self._joined < 1:
-            joined = self._by_size[: math.ceil(self._joined * len(self._by_size)) or 1]
-            specs = [*specs[:1], *joined[-1:]][: len(specs)]
-            return [*specs, *(rng.choice(joined) for _ in range(self.paths - len(specs)))]
-        return [*specs, *(self._draw_fitting(rng) for _ in range(self.paths - len(specs)))]
+        largest, smallest = self._extremes
+        if self._joined:
+            smallest = self._joined[-1]
+        fixed = [largest, smallest][: self.paths - 1]
+        return [*fixed, *(self._drawn(rng) for _ in range(self.paths - len(fixed)))]
 
-    def _draw_fitting(self, rng: random.Random) -> NetworkSpec:
-        """Draw a network that the bank has room for, as it has for nearly all of them."""
+    def _drawn(self, rng: random.Random) -> NetworkSpec:
+        """Draw a network that has joined, and that the bank has room for, as for nearly all."""
+        if self._joined:
+            return rng.choice(self._joined)
         while True:
             spec = self._draw(rng)
             if not self.bank.missing_share(spec):

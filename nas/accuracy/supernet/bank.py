@@ -8,12 +8,18 @@ ONE shared tensor of large kernels, so a channel has the same weights whichever 
 1x1 convolution takes the diagonal blocks of the dense one. The gates of several groups of channels
 (split attention) are shared by networks with equally many channels alone: a channel of the second
 group has another position in a wider network.
+
+The scale and shift of a batch normalization are shared by the networks with the same activation
+function there: what suits ReLU does not suit swish, and networks of the MixNet space are ranked
+better so (`experiments/results/supernet_settings.json`). Slimmable networks (Yu et al. 2019,
+section 3.2) have statistics, scales and shifts of their own for every width.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 import torch
@@ -21,7 +27,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from nas.accuracy.supernet.skeletons import SkeletonPool
+from nas.blocks.fields import ACTIVATIONS
 from nas.ir import (
+    Activation,
     BatchNorm,
     Conv,
     Layer,
@@ -52,6 +60,7 @@ class WeightSlice(NamedTuple):
         begin: First index in every dimension; kernels are centered, so theirs is ignored.
         shape: Shape of the tensor in the network.
         initial: What a vector of factors begins with.
+        function: Activation function of the networks that share the tensor; empty if all do.
     """
 
     name: str
@@ -59,6 +68,18 @@ class WeightSlice(NamedTuple):
     begin: tuple[int, ...]
     shape: tuple[int, ...]
     initial: float = 1.0
+    function: str = ""
+
+    def with_function(self, function: str) -> WeightSlice:
+        """Return the slice for networks with another activation function; empty for all."""
+        if not self.function:
+            return self
+        key = self.key.replace(_of(self.function), _of(function))
+        return self._replace(key=key, function=function)
+
+    def with_every_function(self) -> list[WeightSlice]:
+        """Return the slice for every activation function; one if the function does not matter."""
+        return [self.with_function(each) for each in ACTIVATIONS] if self.function else [self]
 
 
 class WeightBank(nn.Module):
@@ -93,13 +114,14 @@ class WeightBank(nn.Module):
 
         These are the first channels and the centers of the kernels. A kernel that is larger here is
         zero around its center, so that its channel computes what it computed there. Classifiers are
-        left alone.
+        left alone. Activation functions need not be the same.
 
         Args:
             spec: The trained network, which need not fit into the bank.
             weights: Its weights by name.
         """
-        for part in weight_slices(spec):
+        parts = (each for part in weight_slices(spec) for each in part.with_every_function())
+        for part in parts:
             shared = self._shared(part)
             if shared is None or is_of_classifier(part.name):
                 continue
@@ -133,15 +155,24 @@ class WeightBank(nn.Module):
     def _shared(self, part: WeightSlice) -> Tensor | None:
         """Return the tensor that a slice belongs to; None if there is none yet."""
         shared: Tensor | None = self.tensors.get(part.key)
+        if shared is None and part.function:  # a file in which all functions share them
+            return self._shared(part.with_function(""))
         return shared
 
     def weights(self, spec: NetworkSpec) -> dict[str, Tensor]:
         """Return a network's weights by name: views of the shared tensors.
 
         Raises:
-            AttributeError, RuntimeError: If the bank has no room for the network.
+            KeyError, RuntimeError: If the bank has no room for the network.
         """
-        return {part.name: _cut(self.tensors[part.key], part) for part in weight_slices(spec)}
+        return {part.name: _cut(self._present(part), part) for part in weight_slices(spec)}
+
+    def _present(self, part: WeightSlice) -> Tensor:
+        """Return the tensor that a slice belongs to, which must be there."""
+        shared = self._shared(part)
+        if shared is None:
+            raise KeyError(part.key)
+        return shared
 
     def forward(
         self,
@@ -179,11 +210,25 @@ def tree_slices(tree: Node, shape: Shape) -> Iterator[WeightSlice]:
         shape: Shape of its input.
     """
     ends = residual_ends(tree)
-    for layer in walk(tree, shape):
-        yield from _layer_slices(layer, layer.path in ends)
+    layers = list(walk(tree, shape))
+    for layer, function in zip(layers, _functions(layers), strict=True):
+        yield from _layer_slices(layer, layer.path in ends, function)
 
 
-def _layer_slices(layer: Layer, ends_residual: bool) -> Iterator[WeightSlice]:
+def _functions(layers: Sequence[Layer]) -> Iterator[str]:
+    """Yield for every layer the activation function right behind it, or else the last before it.
+
+    So the three normalizations of an inverted bottleneck have the function of their block.
+    """
+    last = ""
+    for layer, following in zip_longest(layers, layers[1:]):
+        if isinstance(layer.leaf, Activation):
+            last = layer.leaf.function
+        behind = following.leaf if following else None
+        yield behind.function if isinstance(behind, Activation) else last
+
+
+def _layer_slices(layer: Layer, ends_residual: bool, function: str) -> Iterator[WeightSlice]:
     path, leaf = layer.path, layer.leaf
     match leaf:
         case Conv():
@@ -196,16 +241,14 @@ def _layer_slices(layer: Layer, ends_residual: bool) -> Iterator[WeightSlice]:
         case SqueezeExcite():
             for name, conv in (("reduce", leaf.reduce), ("expand", leaf.expand)):
                 yield from _conv_slices(f"{path}.{name}", f"{path}.{name}", conv, (0, 0))
-            yield from _norm_slices(f"{path}.norm", leaf.norm)
+            yield from _norm_slices(f"{path}.norm", leaf.norm, leaf.activation)
         case SplitAttention():
             groups = f"_of{leaf.radix}x{leaf.channels}" if leaf.radix > 1 else ""
             yield from _conv_slices(f"{path}.reduce", f"{path}.reduce", leaf.reduce, (0, 0))
-            yield from _norm_slices(f"{path}.norm", leaf.norm)
+            yield from _norm_slices(f"{path}.norm", leaf.norm, leaf.activation)
             yield from _conv_slices(f"{path}.expand", f"{path}.expand{groups}", leaf.expand, (0, 0))
         case BatchNorm():
-            scale = RESIDUAL if ends_residual else "weight"
-            yield WeightSlice(f"{path}.weight", _key(path, scale), (0,), (leaf.channels,))
-            yield _leading_slice(path, "bias", (leaf.channels,))
+            yield from _norm_slices(path, leaf, function, RESIDUAL if ends_residual else "weight")
         case LayerNorm():
             yield _leading_slice(path, "weight", (leaf.channels,))
             yield _leading_slice(path, "bias", (leaf.channels,))
@@ -217,11 +260,21 @@ def _layer_slices(layer: Layer, ends_residual: bool) -> Iterator[WeightSlice]:
             yield _leading_slice(path, "bias", (leaf.out_features,))
 
 
-def _norm_slices(path: str, norm: BatchNorm | None) -> Iterator[WeightSlice]:
-    """Yield the slices of the normalization inside an attention, if it has one."""
+def _norm_slices(
+    path: str, norm: BatchNorm | None, function: str, scale: str = "weight"
+) -> Iterator[WeightSlice]:
+    """Yield the slices of a batch normalization, if there is one.
+
+    Args:
+        path: Path of the layer.
+        norm: The batch normalization.
+        function: Activation function that it belongs to.
+        scale: What the keys of its scale end with.
+    """
     if norm is not None:
-        yield _leading_slice(path, "weight", (norm.channels,))
-        yield _leading_slice(path, "bias", (norm.channels,))
+        for name, what in (("weight", scale), ("bias", "bias")):
+            key = _key(f"{path}{_of(function)}", what)
+            yield WeightSlice(f"{path}.{name}", key, (0,), (norm.channels,), function=function)
 
 
 def _conv_slices(
@@ -248,6 +301,11 @@ def _conv_slices(
 
 def _leading_slice(path: str, what: str, shape: tuple[int, ...]) -> WeightSlice:
     return WeightSlice(f"{path}.{what}", _key(path, what), (0,) * len(shape), shape)
+
+
+def _of(function: str) -> str:
+    """Return what the name of a layer has in keys of tensors of one activation function."""
+    return f"_of_{function}" if function else ""
 
 
 def _key(path: str, what: str) -> str:

@@ -153,6 +153,7 @@ class Supernet:
         """Everything that the trained weights depend on, apart from the machine."""
         return {
             "estimator": "supernet",
+            "batch_norms": "by activation function",
             "data_fingerprint": self.shown.source().fingerprint(),
             **{name: getattr(self, name) for name in _TRAINING_SETTINGS},
             **self.pool.fingerprint(),

@@ -85,6 +85,51 @@ def test_what_is_added_to_a_branch_does_not_matter_to_its_weights(block):
     assert wider >= plain
 
 
+def test_normalization_is_shared_by_networks_with_the_same_activation_function():
+    """Of the whole block, also where no function follows; everything else is shared by all."""
+    relu, swish = (
+        {part.name: part.key for part in tree_slices(block.expand(16, Rules()), (16, 8, 8))}
+        for block in (
+            MBConv(channels=16, kernels=(3, 5), expansion=6, se_ratio=0.25, activation=function)
+            for function in ("relu", "swish")
+        )
+    )
+    norms = {name for name in relu if "norm" in name}
+    assert len(norms) == 6
+    for name in relu:
+        expected = relu[name].replace("norm_of_relu", "norm_of_swish")
+        assert swish[name] == expected
+        assert (swish[name] != relu[name]) is (name in norms)
+
+
+def test_the_normalization_of_a_gate_belongs_to_the_function_behind_it():
+    keys = {part.name: part.key for part in tree_slices(Seq((("a", ATTENTION),)), (8, 4, 4))}
+    assert keys["a.norm.weight"] == "a/norm_of_relu/weight"
+
+
+def test_trained_scales_are_adopted_for_every_activation_function():
+    bank = WeightBank()
+    for spec in (TINY, DEEP, _with_function(DEEP, "swish")):
+        bank.add(spec)
+    weights = {part.name: torch.full(part.shape, 2.5) for part in weight_slices(DEEP)}
+    bank.adopt(DEEP, weights)
+    for spec in (DEEP, _with_function(DEEP, "swish")):
+        scales = [t for name, t in bank.weights(spec).items() if "norm" in name]
+        assert len(scales) > 10
+        assert all(torch.equal(scale, torch.full_like(scale, 2.5)) for scale in scales)
+
+
+def test_tensors_that_all_functions_share_still_serve():
+    """Files were written so before functions had tensors of their own."""
+    bank, former = WeightBank(), WeightBank()
+    bank.add(DEEP)
+    for key, tensor in bank.tensors.items():
+        former.tensors[key.replace("_of_relu", "").replace("_of_swish", "")] = tensor
+    assert former.missing_share(DEEP) == 0
+    for name, tensor in bank.weights(DEEP).items():
+        assert torch.equal(former.weights(DEEP)[name], tensor)
+
+
 def test_a_network_alone_in_a_bank_is_the_network():
     """With the bank's tensors as weights, bank and module compute the same."""
     torch.manual_seed(0)
@@ -153,6 +198,13 @@ def _with_kernels(kernels):
     return ((_replace(first, kernels), second), (third,))
 
 
+def _with_function(spec, function):
+    stages = tuple(
+        tuple(replace(block, activation=function) for block in stage) for stage in spec.stages
+    )
+    return spec.replace(stages=stages)
+
+
 def _replace(block, kernels):
     return type(block)(**{**vars(block), "kernels": kernels})
 
@@ -160,7 +212,7 @@ def _replace(block, kernels):
 def test_a_bank_has_no_weights_of_networks_that_were_never_added():
     bank = WeightBank()
     assert bank.missing_share(TINY) == 1
-    with pytest.raises(AttributeError, match="stem/conv/weight_dense"):
+    with pytest.raises(KeyError, match="stem/conv/weight_dense"):
         bank.weights(TINY)
     bank.add(TINY)
     assert bank.missing_share(TINY) == 0

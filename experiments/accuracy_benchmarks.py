@@ -50,6 +50,10 @@ def _interval(figure: dict[str, float] | None) -> str:
     return f"{figure['value']:.2f} ({figure['low']:.2f} to {figure['high']:.2f})"
 
 
+HALF = 0.5  # share of the zero-cost score in a supernet's score
+OTHER_SHARES = (0, 1 / 3, 2 / 3, 1)
+
+
 def supernet_settings() -> Iterator[str]:
     for result in all_recorded("supernet_settings").values():
         yield from section(
@@ -58,7 +62,8 @@ def supernet_settings() -> Iterator[str]:
             "their training costs on this machine: Kendall's tau over all networks with its 95% "
             "interval, and among pairs whose MAdds differ by less than "
             f"{percent(result['tolerance'], 0)}. Of several supernets that differ by the random "
-            "seed, each has its tau.",
+            "seed, each has its tau. A score is half the accuracy with shared weights, and half "
+            "what NASWOT suggests; the last columns are the taus of other shares.",
         )
         for table, title in (
             ("mixnet", "Networks of `mixnet`"),
@@ -68,18 +73,30 @@ def supernet_settings() -> Iterator[str]:
             if found:
                 yield from paragraph(f"**{title}, {found[0]['supernets'][0]['n']} networks**")
                 yield from rows(
-                    ("settings", "core-minutes", "tau", "at similar MAdds"),
+                    (
+                        "settings",
+                        "core-minutes",
+                        "tau",
+                        "at similar MAdds",
+                        *(f"{share:.0%} NASWOT" for share in OTHER_SHARES),
+                    ),
                     (_setting(row) for row in found),
                 )
         yield from origin(result)
 
 
 def _setting(row: dict[str, Any]) -> tuple[str, ...]:
-    taus = "; ".join(_interval(each["tau"]) for each in row["supernets"])
-    bands = "; ".join(_interval(each["band"]) for each in row["supernets"])
+    shares = [{round(s["share"], 2): s for s in each["shares"]} for each in row["supernets"]]
+    taus, bands = (
+        "; ".join(_interval(each[HALF][of]) for each in shares) for of in ("tau", "band")
+    )
+    others = (
+        "; ".join(f"{each[round(share, 2)]['tau']['value']:.2f}" for each in shares)
+        for share in OTHER_SHARES
+    )
     name = f"`{row['settings']}`" if row["settings"] else "the default"
     minutes = "" if row["core_seconds"] is None else f"{row['core_seconds'] / 60:.0f}"
-    return (name, minutes, taus, bands)
+    return (name, minutes, taus, bands, *others)
 
 
 def winners() -> Iterator[str]:
@@ -136,8 +153,8 @@ def slices() -> Iterator[str]:
             "the test images, with the standard deviation over the seeds. Zero epochs are the "
             "slice as it is exported. ONNX Runtime classifies "
             f"{exported['right_in_onnxruntime']:,} of {exported['validation_images']:,} validation "
-            "images correctly with the exported file; by the search's score it should be "
-            f"{exported['right_by_the_score']:,}.",
+            "images correctly with the exported file; in the search, "
+            f"{exported['right_in_the_search']:,} were.",
         )
         yield from rows(
             ("epochs", "from the slice", "from random weights"),

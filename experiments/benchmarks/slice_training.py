@@ -7,7 +7,7 @@ The space `mixnet` is searched; its supernet stays in the run directory. The bes
 trained by one recipe for some numbers of epochs, with several seeds each, from its slice of the
 supernet's weights and from random ones. The table tells accuracies on the test images. Zero epochs
 are the slice as it is exported: the program also counts the validation images that the exported
-file classifies correctly, in ONNX Runtime, which should be as many as the search's score tells.
+file classifies correctly, in ONNX Runtime, which should be as many as in the search.
 The same command continues what was interrupted.
 """
 
@@ -106,7 +106,7 @@ def exported(folder: Path, path: Path) -> dict[str, Any]:
         "test_accuracy": round(told["test"]["top1"], 4),
         "validation_images": images,
         "right_in_onnxruntime": right,
-        "right_by_the_score": round(told["score"] * images),
+        "right_in_the_search": round(told["found"] * images),
     }
 
 

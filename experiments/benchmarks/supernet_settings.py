@@ -7,9 +7,11 @@ Supernets with different settings are trained on CIFAR-10, and score the network
 that of MixNets (`experiments.mixnet_table`), and 60 of NAS-Bench-Macro. The result is Kendall's tau
 with its 95% interval, over all networks and over the pairs whose MAdds differ by less than 10%, and
 the core-seconds that the training took, if it was not interrupted and the cache did not have its
-weights. Every supernet's scores are saved in the folder at once; the same command continues what
-was interrupted, and several processes share the work (start the command once per core). Scores are
-compared with the accuracies that the tables hold now.
+weights. A score is the mean of a network's accuracy and of what its zero-cost score suggests; the
+result is also told for other shares of the latter, from 0 (the accuracy alone) to 1. Every
+supernet's scores are saved in the folder at once; the same command continues what was interrupted,
+and several processes share the work (start the command once per core). Scores are compared with the
+accuracies that the tables hold now.
 """
 
 from __future__ import annotations
@@ -66,6 +68,8 @@ SETTINGS = {
 """Settings by name; by the images seen, all cost as much as the default unless their name says so.
 """
 MACRO_NETWORKS = 60
+SHARES = (0, 1 / 3, 1 / 2, 2 / 3, 1)
+"""Of the zero-cost score; a half is the score itself."""
 
 
 def main() -> None:
@@ -135,7 +139,7 @@ def scored(
 
     Returns:
         Settings, core-seconds of the training (None if a part of it had been done before) and
-        seconds of a score, and the scores and losses by the digest of the network.
+        seconds of a score, and the scores and accuracies by the digest of the network.
     """
     estimator = open_estimator(f"supernet:{settings}", data, pool, 0)
     assert isinstance(estimator, Supernet)
@@ -146,7 +150,7 @@ def scored(
     started, scores = time.perf_counter(), {}
     for network in networks:
         estimate = estimator.estimate(network.spec, 0)
-        scores[network.spec.digest()] = (estimate.score, estimate.loss)
+        scores[network.spec.digest()] = (estimate.score, estimate.accuracy)
     return {
         "settings": settings,
         "core_seconds": None if begun else round(computed),
@@ -168,35 +172,46 @@ def summary(
     """
     supernets = []
     for each in found:
-        scores = {digest: score for digest, (score, _) in each["scores"].items()}
         rows = pd.DataFrame(
             [
-                {"accuracy": n.accuracy, "madds": count(n.spec).madds, "score": scores[digest]}
+                {"accuracy": n.accuracy, "madds": count(n.spec).madds, **_blended(*opinions)}
                 for n in networks
-                if (digest := n.spec.digest()) in scores
+                if (opinions := each["scores"].get(n.spec.digest())) is not None
             ]
         )
-        (ranking,) = ranking_card(rows, ["score"], tolerance=WIDER).rankings
-        taus = {"tau": plain(vars(ranking.tau)), "band": plain(vars(ranking.band))}
-        supernets.append({"n": len(rows), "pairs": ranking.band_pairs, **taus})
+        names = list(_blended(0.0, 0.0))
+        rankings = ranking_card(rows, names, tolerance=WIDER).rankings
+        by_share = [
+            {"share": share, "tau": plain(vars(r.tau)), "band": plain(vars(r.band))}
+            for share, r in zip(SHARES, rankings[: len(names)], strict=True)
+        ]
+        supernets.append({"n": len(rows), "pairs": rankings[0].band_pairs, "shares": by_share})
     seconds = [each["core_seconds"] for each in found if each["core_seconds"] is not None]
     return {
         "table": on,
         "name": name,
         "settings": SETTINGS[name],
         "core_seconds": round(statistics.median(seconds)) if seconds else None,
+        "seconds_per_network": statistics.median(each["seconds_per_network"] for each in found),
         "supernets": supernets,
     }
 
 
+def _blended(score: float, accuracy: float) -> dict[str, float]:
+    """Return the scores of a network with other shares of what its zero-cost score suggests."""
+    suggested = 2 * score - accuracy
+    return {f"share {s:.2f}": (1 - s) * accuracy + s * suggested for s in SHARES}
+
+
 def line(row: dict[str, Any]) -> str:
     """Return a row of the table in words."""
-    taus = ", ".join(
-        f"{each['tau']['value']:.3f} ({each['tau']['low']:.2f} to {each['tau']['high']:.2f}), "
-        f"like MAdds {each['band']['value']:.3f}"
-        for each in row["supernets"]
+    taus = "; ".join(
+        f"zero-cost {each['share']:.0%}: {each['tau']['value']:.3f} ({each['tau']['low']:.2f} to "
+        f"{each['tau']['high']:.2f}), like MAdds {each['band']['value']:.3f}"
+        for supernet in row["supernets"]
+        for each in supernet["shares"]
     )
-    return f"{row['table']:7} {row['name']:24} {row['core_seconds']} core-seconds: tau {taus}"
+    return f"{row['table']:7} {row['name']:24} {row['core_seconds']} core-seconds: {taus}"
 
 
 if __name__ == "__main__":

@@ -51,10 +51,10 @@ def accuracy_remarks(facts: Mapping[str, Any]) -> list[str]:
         facts: Facts about an export.
     """
     found = facts.get(ACCURACY, {})
-    score = found.get("score")
-    if score is None or abs(found["validation"]["top1"] - score) < SAME:
+    before = found.get("found")
+    if before is None or abs(found["validation"]["top1"] - before) < SAME:
         return []
     return [
-        f"the search's score of this network was {score:.2%}: the same weights classify some "
-        "images differently on another machine or with other versions of libraries"
+        f"the search found {before:.2%} with the same weights and images: some images are "
+        "classified differently on another machine or with other versions of libraries"
     ]

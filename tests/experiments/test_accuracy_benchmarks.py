@@ -19,7 +19,16 @@ def recorded_as(monkeypatch):
 def test_settings_are_told_by_table(recorded_as):
     def row(table, settings, *taus):
         supernets = [
-            {"n": 64, "tau": interval(tau), "band": interval(tau / 2), "pairs": 9} for tau in taus
+            {
+                "n": 64,
+                "pairs": 9,
+                "shares": [
+                    {"share": share, "tau": interval(tau - 0.3 * away), "band": interval(tau / 2)}
+                    for share in (0, 1 / 3, 1 / 2, 2 / 3, 1)
+                    for away in [abs(share - 0.5)]
+                ],
+            }
+            for tau in taus
         ]
         return {
             "table": table, "settings": settings, "core_seconds": 300, "supernets": supernets
@@ -34,8 +43,10 @@ def test_settings_are_told_by_table(recorded_as):
     assert "differ by less than 10%" in text
     assert "**Networks of `mixnet`, 64 networks**" in text
     taus = "0.60 (0.50 to 0.70); 0.50 (0.40 to 0.60) | 0.30 (0.20 to 0.40); 0.25 (0.15 to 0.35)"
-    assert f"| the default | 5 | {taus} |" in text
-    assert "| `ema=0.99` | 5 | 0.70 (0.60 to 0.80) | 0.35 (0.25 to 0.45) |" in text
+    others = "0.45; 0.35 | 0.55; 0.45 | 0.55; 0.45 | 0.45; 0.35"
+    assert f"| the default | 5 | {taus} | {others} |" in text
+    assert "| `ema=0.99` | 5 | 0.70 (0.60 to 0.80) | 0.35 (0.25 to 0.45) | 0.55 | " in text
+    assert "at similar MAdds | 0% NASWOT | 33% NASWOT | 67% NASWOT | 100% NASWOT |" in text
 
 
 def test_winners_are_told_with_what_they_were_promised(recorded_as):
@@ -79,13 +90,13 @@ def test_a_search_that_was_interrupted_has_no_time(recorded_as):
 
 def test_slices_are_told_without_any_training_and_with(recorded_as):
     exported = {"test_accuracy": 0.6, "validation_images": 5000}
-    exported |= {"right_in_onnxruntime": 3001, "right_by_the_score": 3002}
+    exported |= {"right_in_onnxruntime": 3001, "right_in_the_search": 3002}
     rows = [{"epochs": 0, "slice": [0.6]},
             {"epochs": 1, "slice": [0.7, 0.72], "random": [0.5, 0.5]}]  # fmt: skip
     recorded_as(accuracy_benchmarks, {"exported": exported, "rows": rows})
     text = "\n".join(slices())
     assert "classifies 3,001 of 5,000 validation images" in text
-    assert "by the search's score it should be 3,002." in text
+    assert "in the search, 3,002 were." in text
     assert "| 0 | 60.0% |  |" in text
     assert "| 1 | 71.0% ± 1.4% | 50.0% ± 0.0% |" in text
 

@@ -17,7 +17,7 @@ JUDGED = {
     "data": "digits",
     "test": {"top1": 0.5, "top5": 0.9, "loss": 1.0},
     "validation": {"top1": 0.625, "loss": 1.0},
-    "score": 0.625,
+    "found": 0.625,
 }
 
 
@@ -27,7 +27,7 @@ def test_weights_that_a_training_has_told_of_are_not_judged_again():
     assert (accuracy_sentence({}), accuracy_remarks({})) == ("", [])
 
 
-def test_accuracies_are_told_and_a_score_that_differs_is():
+def test_accuracies_are_told_and_what_the_search_found_if_it_differs():
     weights = TrainedWeights("supernet:runs/a", {}, judge=lambda: JUDGED)
     facts = accuracy_facts(TrainedModel(TINY, weights))
     assert facts == {"accuracy": JUDGED}
@@ -36,9 +36,9 @@ def test_accuracies_are_told_and_a_score_that_differs_is():
         "images of digits, 62.50% on those of the search's validation"
     )
     assert accuracy_remarks(facts) == []
-    assert accuracy_remarks({"accuracy": {**JUDGED, "score": None}}) == []
-    (remark,) = accuracy_remarks({"accuracy": {**JUDGED, "score": 0.75}})
-    assert remark.startswith("the search's score of this network was 75.00%")
+    assert accuracy_remarks({"accuracy": {**JUDGED, "found": None}}) == []
+    (remark,) = accuracy_remarks({"accuracy": {**JUDGED, "found": 0.75}})
+    assert remark.startswith("the search found 75.00% with the same weights and images: ")
 
 
 def test_a_slice_is_exported_with_the_accuracy_that_the_file_has(
@@ -51,7 +51,7 @@ def test_a_slice_is_exported_with_the_accuracy_that_the_file_has(
     assert result.returncode == 0, result.stderr
     assert "accuracy without any training, weights of supernet:run: " in result.stdout
     assert "exported as it was trained: 10 classes, 16 px" in result.stderr
-    assert "the search's score" not in result.stderr
+    assert "the search found" not in result.stderr
     about = json.loads((tmp_path / "run" / "best.onnx.json").read_text(encoding="utf-8"))
     digits = load_data("digits").at(16)
     prepared = about["preprocessing"]
@@ -62,6 +62,6 @@ def test_a_slice_is_exported_with_the_accuracy_that_the_file_has(
     (outputs,) = session.run(None, {session.get_inputs()[0].name: images.numpy()})
     right = np.mean(outputs.argmax(1) == digits.labels["test"].numpy())
     assert about["accuracy"]["test"]["top1"] == pytest.approx(right, abs=1.5 / len(images))
-    assert about["accuracy"]["validation"]["top1"] == about["accuracy"]["score"]
+    assert about["accuracy"]["validation"]["top1"] == about["accuracy"]["found"]
     assert refused(*words[:3], "timm:mixnet_s", "--force").startswith("--weights timm:mixnet_s: ")
     assert "no config.yaml" in refused(*words[:3], "supernet:elsewhere", "--force")

@@ -23,6 +23,7 @@ from nas.accuracy.fidelity import (
     widened,
 )
 from nas.accuracy.memory import out_of_memory
+from nas.accuracy.supernet.blend import COMPARED, Blend, Opinions
 from nas.accuracy.supernet.pretrained import open_pretrained
 from nas.accuracy.supernet.slices import TrainedSupernet, weights_digest
 from nas.accuracy.supernet.training import (
@@ -30,13 +31,15 @@ from nas.accuracy.supernet.training import (
     FEWEST_IMAGES,
     SupernetTraining,
 )
+from nas.accuracy.zero_cost import DOUBLE, SCORES, ZeroCost
 from nas.document import digest
-from nas.errors import MixnasError
+from nas.errors import MixnasError, unknown
 from nas.files import cache_folder, in_turn, write_changed
+from nas.machine import machine_for
 from nas.progress import Step
 from nas.spec import NetworkSpec
-from nas.train.loop import TrainingError
-from nas.train.placement import gpus_of, release_memory
+from nas.train.loop import Evaluation, TrainingError
+from nas.train.placement import gpus_of, open_placement, release_memory
 from nas.train.recipe import Recipe, Share
 from nas.train.settings import ON_THE_CPU, PlacementSettings
 
@@ -47,6 +50,9 @@ _TRAINING_SETTINGS = ("images", "most_epochs", "resolution", "width", "paths", "
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class Supernet:
     """Evaluates networks by their validation accuracy with weights that all networks share.
+
+    The score is the mean of this accuracy and of the one that a zero-cost score suggests: together
+    they rank networks better than either alone (`nas.accuracy.supernet.blend`).
 
     Attributes:
         data: Name or path of the data set.
@@ -65,6 +71,8 @@ class Supernet:
         calibration: Number of training images from which the batch-normalization statistics of a
             network are estimated before it is evaluated, rounded up to whole batches of 128.
         validation: Maximum number of validation images that a network is evaluated on.
+        zero_cost: Zero-cost score whose opinion counts as much as the accuracy, one of
+            `nas.accuracy.zero_cost.SCORES`; empty for the accuracy alone.
         recipe: How to train; the number of epochs follows from `images`. After few steps, AdamW
             ranks networks better than SGD (`experiments/results/ranking.json`). Residual branches
             start at zero: otherwise the networks of the large MixNet space are 12 percentage points
@@ -89,6 +97,7 @@ class Supernet:
     shrinking: Share = 0.0
     calibration: AtLeastOne = 1_024
     validation: AtLeastOne = 5_000
+    zero_cost: str = "naswot"
     recipe: Recipe = dataclasses.field(
         default_factory=lambda: Recipe(
             batch_size=64,
@@ -104,8 +113,22 @@ class Supernet:
     images_per_class: int | None = None
     weights: str = ""
 
-    label = "accuracy with shared weights"
     is_accuracy = True
+
+    def __post_init__(self) -> None:
+        """Check the zero-cost score.
+
+        Raises:
+            MixnasError: If there is no such score.
+        """
+        if self.zero_cost and self.zero_cost not in SCORES:
+            raise MixnasError(unknown("zero-cost score", self.zero_cost, SCORES))
+
+    @property
+    def label(self) -> str:
+        """See `Estimator.label`."""
+        second = f" and {self.zero_cost}" if self.zero_cost else ""
+        return f"accuracy with shared weights{second}"
 
     @property
     def shown(self) -> Images:
@@ -114,7 +137,8 @@ class Supernet:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the pool, which only training needs: workers find trained weights."""
-        return {**self.__dict__, "pool": None, "_training_facts": self._training_facts}
+        blend = {"_blend": self._blend} if self.zero_cost and self._blend_path.is_file() else {}
+        return {**self.__dict__, "pool": None, "_training_facts": self._training_facts, **blend}
 
     def export_state(self) -> bytes:
         """See `PortableEstimator`; returns the trained weights.
@@ -145,7 +169,9 @@ class Supernet:
     def fingerprint(self) -> dict[str, Any]:
         """See `Estimator.fingerprint`; it includes a hash of the trained weights."""
         weights = weights_digest(self.path.read_bytes()) if self.path.is_file() else None
-        judging = {"calibration": self.calibration, "validation": self.validation}
+        judging: dict[str, Any] = {"calibration": self.calibration, "validation": self.validation}
+        if self.zero_cost:
+            judging["zero_cost"] = self.zero_cost
         return {**self._training_facts, **judging, "weights": weights}
 
     @cached_property
@@ -205,10 +231,19 @@ class Supernet:
                 try:
                     remarks += self._training().run(self.trained_by, step)
                 finally:
-                    if self.placement.kind != "cpu":  # workers will need the device's memory
-                        forget_images()
-                        release_memory()
+                    self._release()
+            if self.zero_cost and not self._blend_path.is_file():
+                try:
+                    self._compare_opinions(step)
+                finally:
+                    self._release()
         return remarks
+
+    def _release(self) -> None:
+        """Leave the memory of an accelerator to the workers."""
+        if self.placement.kind != "cpu":
+            forget_images()
+            release_memory()
 
     def _remarks_on_weights(self) -> list[str]:
         """Return remarks for the user on the pretrained network."""
@@ -243,6 +278,64 @@ class Supernet:
     # -- evaluation -------------------------------------------------------------------------
 
     @property
+    def _blend_path(self) -> Path:
+        """Path of the scale of the zero-cost score, which belongs to these weights."""
+        return self.path.with_name(f"{digest(self.fingerprint())}.blend.json")
+
+    @cached_property
+    def _blend(self) -> Blend:
+        return Blend.read(self._blend_path)
+
+    def _compare_opinions(self, step: Step | None) -> None:
+        """Find out how accuracies and zero-cost scores are distributed in the space.
+
+        Raises:
+            MixnasError: If none of the networks can be evaluated.
+        """
+        rng = random.Random(self.seed)
+        opinions, reasons = [], []
+        with machine_for("training", open_placement(self.placement, self.resolution).device):
+            for number in range(1, COMPARED + 1):
+                try:
+                    evaluation, zero_cost = self._judged(self.pool.draw(rng), self.seed)
+                    opinions.append(Opinions(evaluation.accuracy, zero_cost))
+                except EstimateError as error:
+                    reasons.append(error)
+                if step is not None:
+                    step(number, COMPARED)
+        if not opinions:
+            raise MixnasError(f"no network of the supernet can be evaluated: {reasons[0]}")
+        Blend.of(opinions).write(self._blend_path)
+
+    def _judged(self, spec: NetworkSpec, seed: int) -> tuple[Evaluation, float]:
+        """Return a network's evaluation with shared weights, and its zero-cost score if asked for.
+
+        Raises:
+            EstimateError: If it cannot be evaluated.
+        """
+        try:
+            evaluation = self.trained.slice_of(spec, seed).evaluate("validation")
+        except TrainingError as error:
+            raise EstimateError(str(error)) from None
+        except torch.OutOfMemoryError as error:
+            raise EstimateError(out_of_memory(error)) from None
+        if not self.zero_cost:
+            return evaluation, 0.0
+        return evaluation, self._second.estimate(widened(spec, self.width), seed).score
+
+    @property
+    def _second(self) -> ZeroCost:
+        """The estimator of the zero-cost score, of the same images."""
+        lacking = self.placement.kind == "mps" and self.zero_cost in DOUBLE
+        return ZeroCost(
+            data=self.data,
+            score=self.zero_cost,
+            resolution=self.resolution,
+            placement=ON_THE_CPU if lacking else self.placement,
+            images_per_class=self.images_per_class,
+        )
+
+    @property
     def trained(self) -> TrainedSupernet:
         """The trained weights, of which networks take slices."""
         return TrainedSupernet(
@@ -260,17 +353,14 @@ class Supernet:
         started = time.perf_counter()
         if not self.path.is_file():
             raise EstimateError(f"the supernet {self.path} has not been trained")
-        try:
-            evaluation = self.trained.slice_of(spec, seed).evaluate("validation")
-        except TrainingError as error:
-            raise EstimateError(str(error)) from None
-        except torch.OutOfMemoryError as error:
-            raise EstimateError(out_of_memory(error)) from None
-        seconds = round(time.perf_counter() - started, 3)
+        evaluation, zero_cost = self._judged(spec, seed)
+        score = evaluation.accuracy
+        if self.zero_cost:
+            score = self._blend.score(Opinions(score, zero_cost))
         return Estimate(
-            accuracy=None,
+            accuracy=evaluation.accuracy,
             loss=evaluation.loss,
-            seconds=seconds,
+            seconds=round(time.perf_counter() - started, 3),
             seed=seed,
-            score=evaluation.accuracy,
+            score=score,
         )

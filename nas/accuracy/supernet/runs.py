@@ -20,7 +20,6 @@ from pydantic.dataclasses import dataclass as validated_dataclass
 
 from analysis.errors import AnalysisError
 from analysis.read.runs import read_run
-from analysis.schema import RAW_SCORE
 from nas.accuracy.base import EstimateError
 from nas.accuracy.fidelity import AtLeastOne, Images, Resolution, WidthFactor
 from nas.accuracy.pool import SpacePool
@@ -149,7 +148,7 @@ class RunSupernet:
         )
 
     def _judged(self, found: NetworkSlice, spec: NetworkSpec) -> dict[str, Any]:
-        """Return a slice's accuracies on validation and test images, and its score if there is one.
+        """Return a slice's accuracies on validation and test images, and that of its trial.
 
         Raises:
             MixnasError: If it cannot be evaluated.
@@ -163,21 +162,18 @@ class RunSupernet:
             "data": self.trained.shown.name,
             "test": {"top1": test.accuracy, "top5": test.top5, "loss": test.loss},
             "validation": {"top1": validation.accuracy, "loss": validation.loss},
-            "score": self._score(spec),
+            "found": self._found(spec),
         }
 
-    def _score(self, spec: NetworkSpec) -> float | None:
-        """Return the score that the search recorded for a network; None if there is none.
-
-        It is the score as estimated, not what is believed of the network.
-        """
+    def _found(self, spec: NetworkSpec) -> float | None:
+        """Return the accuracy of a slice that the search recorded; None if there is none."""
         try:
             trials = read_run(self.path).completed
         except AnalysisError:  # it has not come to its end yet, or its tables were not copied
             return None
         own = spec.replace(num_classes=self.data.num_classes).digest()
-        scores = trials.loc[trials["spec_hash"] == own, RAW_SCORE].dropna()
-        return float(scores.iloc[0]) if len(scores) else None
+        accuracies = trials.loc[trials["spec_hash"] == own, "accuracy"].dropna()
+        return float(accuracies.iloc[0]) if len(accuracies) else None
 
 
 def open_run_supernet(path: Path, data: str | None = None) -> RunSupernet:

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from nas.accuracy.fidelity import shown_at, widened
 from nas.accuracy.short import ShortTraining
 from nas.accuracy.supernet import Supernet
+from nas.accuracy.supernet.blend import COMPARED
 from nas.accuracy.supernet.training import keep_kernels
 from nas.executors.base import Resources
 from nas.latency.device import LocalDevice
@@ -129,13 +130,15 @@ def _work(
 
     networks = config.trials + len(config.references)
     supernet = 0.0
-    scored = networks * JUDGING_SHARE * min(estimator.validation or validation, validation)
+    looked_at = min(estimator.validation or validation, validation)
     if isinstance(estimator, Supernet):
-        scored += networks * JUDGING_SHARE * estimator.calibration
+        judged = networks
         if not estimator.path.is_file():
             supernet = seen(estimator) * estimator.paths / estimator.trained_by
+            judged += COMPARED if estimator.zero_cost else 0
+        scored = judged * JUDGING_SHARE * (looked_at + estimator.calibration)
     else:
-        scored += networks * seen(estimator)
+        scored = networks * (JUDGING_SHARE * looked_at + seen(estimator))
     again = components.retraining
     retrained = config.networks_to_retrain + len(config.references)
     return Work(

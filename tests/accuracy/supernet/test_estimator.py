@@ -1,5 +1,6 @@
 import dataclasses
 import pickle
+import random
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
@@ -9,14 +10,17 @@ import torch
 from nas.accuracy.base import EstimateError, PortableEstimator
 from nas.accuracy.pool import ListedPool, SpacePool
 from nas.accuracy.supernet import Supernet
+from nas.accuracy.supernet.blend import COMPARED, Blend, Opinions
 from nas.accuracy.supernet.slices import MOST_UNTRAINED, trained_bank
 from nas.accuracy.supernet.training import CHECKPOINT_SECONDS
+from nas.accuracy.zero_cost import ZeroCost
 from nas.errors import MixnasError
 from nas.space import load_space
 from nas.spec import load_network
 from nas.torch_model import Network
 from nas.train.loop import Evaluation
 from nas.train.recipe import Recipe
+from nas.train.settings import PlacementSettings
 from tests.networks import DEEP, TINY
 
 space = load_space("mixnet").with_classes(10)
@@ -41,13 +45,13 @@ def test_a_trained_supernet_is_better_than_chance(supernet, paths):
     trained.prepare()
     estimate = trained.estimate(TINY, 0)
     assert estimate.score > 0.3
-    assert estimate.accuracy is None
+    assert estimate.accuracy > 0.3
     assert trained.estimate(TINY, 0).score == estimate.score
 
 
 def test_the_epochs_of_a_small_data_set_are_bounded(supernet):
     steps = []
-    supernet(images=100_000, most_epochs=2).prepare(lambda *step: steps.append(step))
+    supernet(images=100_000, most_epochs=2, zero_cost="").prepare(lambda *step: steps.append(step))
     assert steps[-1] == (32, 32)  # 1,078 images in batches of 64
 
 
@@ -103,7 +107,90 @@ def test_simultaneous_searches_train_one_supernet(supernet):
     with ThreadPoolExecutor() as pool:
         both = [pool.submit(supernet().prepare, lambda *step: steps.append(step)) for _ in "ab"]
         assert [done.result() for done in both] == [[], []]
-    assert steps == [(step, 25) for step in range(1, 26)]
+    trained, compared = range(1, 26), range(1, COMPARED + 1)
+    assert steps == [*((step, 25) for step in trained), *((step, COMPARED) for step in compared)]
+
+
+def test_a_score_is_the_mean_of_two_opinions(supernet):
+    """The zero-cost score of 24 networks, drawn from three, tells what a point of it is worth."""
+    wide = TINY.replace(head=dataclasses.replace(TINY.head, channels=512), name="wide")
+    networks = {spec.name: spec for spec in (TINY, DEEP, wide)}
+    pool = ListedPool(list(networks.values()))
+    blended, alone = supernet(pool=pool), supernet(pool=pool, zero_cost="")
+    for each in (blended, alone):
+        each.prepare()
+    assert blended.path == alone.path
+    assert (blended.label, alone.label) == (
+        "accuracy with shared weights and naswot",
+        "accuracy with shared weights",
+    )
+    assert blended.fingerprint() != alone.fingerprint()
+    judged = {name: alone.estimate(spec, 0) for name, spec in networks.items()}
+    assert all(found.score == found.accuracy for found in judged.values())
+    zero_cost = ZeroCost("digits", resolution=16)
+    rng = random.Random(0)
+    drawn = [pool.draw(rng) for _ in range(COMPARED)]
+    assert {spec.name for spec in drawn} == set(networks)
+    blend = Blend.of(
+        Opinions(judged[spec.name].accuracy, zero_cost.estimate(spec, 0).score) for spec in drawn
+    )
+    for name, spec in networks.items():
+        found = blended.estimate(spec, 0)
+        assert found.accuracy == judged[name].accuracy
+        own = Opinions(found.accuracy, zero_cost.estimate(spec, 0).score)
+        assert found.score == pytest.approx(blend.score(own))
+        assert found.score != pytest.approx(found.accuracy, abs=1e-4)
+
+
+def test_a_comparison_of_opinions_that_was_interrupted_is_made_up_for(supernet):
+    trained = supernet()
+
+    def interrupt(done, total):
+        if (done, total) == (3, COMPARED):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained.prepare(interrupt)
+    weights = trained.path.read_bytes()
+    steps = []
+    supernet().prepare(lambda *step: steps.append(step))
+    assert steps == [(step, COMPARED) for step in range(1, COMPARED + 1)]
+    assert trained.path.read_bytes() == weights
+    assert 0 <= supernet().estimate(TINY, 0).score <= 1
+
+
+def test_networks_without_an_opinion_do_not_count(supernet, monkeypatch):
+    """Of the rest, the scale is that of one network: only its accuracy counts."""
+    judged = ZeroCost.estimate
+
+    def fails(self, spec, seed):
+        if spec.name == "deep":
+            raise EstimateError("the naswot score is -inf")
+        return judged(self, spec, seed)
+
+    monkeypatch.setattr(ZeroCost, "estimate", fails)
+    trained = supernet()
+    trained.prepare()
+    found = trained.estimate(TINY, 0)
+    assert found.score == pytest.approx(found.accuracy)
+    with pytest.raises(EstimateError, match="-inf"):
+        trained.estimate(DEEP, 0)
+    with pytest.raises(MixnasError, match="no network of the supernet can be evaluated: the nas"):
+        supernet(pool=ListedPool([DEEP])).prepare()
+
+
+def test_an_unknown_zero_cost_score_is_refused(supernet):
+    with pytest.raises(MixnasError, match=r"unknown zero-cost score 'naswod'.*naswot"):
+        supernet(zero_cost="naswod")
+
+
+@pytest.mark.parametrize(
+    ("on", "score", "expected"),
+    [("mps", "naswot", "cpu"), ("mps", "zico", "mps"), ("cuda", "naswot", "cuda")],
+)
+def test_scores_in_double_precision_are_computed_where_there_is_any(supernet, on, score, expected):
+    placed = supernet(zero_cost=score, placement=PlacementSettings(on, "fp32"))
+    assert placed._second.placement.on == expected
 
 
 def test_networks_of_another_space_are_refused(supernet):
@@ -184,7 +271,7 @@ def test_an_oversize_networks_score_does_not_depend_on_who_was_asked_before(supe
 
 def test_normalization_is_estimated_from_as_many_images_as_told(supernet, monkeypatch):
     """From whole batches of 128: the mean over them of their means, before the evaluation."""
-    trained = supernet(calibration=300)
+    trained = supernet(calibration=300, zero_cost="")
     trained.prepare()
     seen, evaluated = [], {}
 
@@ -202,7 +289,7 @@ def test_normalization_is_estimated_from_as_many_images_as_told(supernet, monkey
     monkeypatch.setattr(Network, "forward", counted)
     monkeypatch.setattr("nas.accuracy.supernet.slices.evaluate", evaluate)
     found = trained.estimate(TINY, 0)
-    assert (found.score, found.loss, found.accuracy) == (0.5, 1.25, None)
+    assert (found.score, found.loss, found.accuracy) == (0.5, 1.25, 0.5)
     assert seen == [(128, True)] * 3  # 300 images are three batches
     assert evaluated["part"] == "validation"
     network = trained.trained.slice_of(TINY, 0).network

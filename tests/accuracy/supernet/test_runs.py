@@ -23,9 +23,9 @@ def kept(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MIXNAS_CACHE", str(tmp_path_factory.mktemp("cache")))
         supernet, spec = write_run(folder, patch)
-        score = supernet.estimate(spec, SEED).score
+        accuracy = supernet.estimate(spec, SEED).accuracy
         supernet.path.unlink()
-        yield folder, spec, score
+        yield folder, spec, accuracy
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def run(kept, tmp_path):
 
 
 def test_a_slice_is_what_the_score_was_computed_with(kept):
-    folder, spec, score = kept
+    folder, spec, accuracy = kept
     opened = open_run_supernet(folder)
     found = opened.slice_of(spec)
     weights = opened.weights(spec)
@@ -43,10 +43,10 @@ def test_a_slice_is_what_the_score_was_computed_with(kept):
     load_weights(built, weights)
     alone = found.placement.place(lower_module(built))  # as the score was computed
     measured = evaluate(alone, found.source, "validation", found.augmentation, found.placement)
-    assert measured.accuracy == score
+    assert measured.accuracy == accuracy
     assert (found.spec.input.resolution, found.spec.num_classes) == (16, 10)
     judged = weights.judge()
-    assert judged["validation"]["top1"] == judged["score"] == score
+    assert judged["validation"]["top1"] == judged["found"] == accuracy
     test = evaluate(alone, found.source, "test", found.augmentation, found.placement)
     assert judged["test"] == {"top1": test.accuracy, "top5": test.top5, "loss": test.loss}
     assert (judged["data"], judged["weights"]) == ("digits", f"supernet:{folder}")
@@ -94,9 +94,9 @@ def test_a_network_of_another_space_is_refused_with_the_stage(kept):
         open_run_supernet(folder).slice_of(wide)
 
 
-def test_without_tables_there_is_no_score(run, kept):
+def test_without_tables_nothing_was_found(run, kept):
     (run / "trials.csv").unlink()
-    assert open_run_supernet(run).weights(kept[1]).judge()["score"] is None
+    assert open_run_supernet(run).weights(kept[1]).judge()["found"] is None
 
 
 def test_images_that_were_moved_are_found_by_their_name_now(tmp_path, monkeypatch):

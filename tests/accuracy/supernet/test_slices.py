@@ -41,7 +41,7 @@ def test_the_network_alone_classifies_every_image_as_the_supernet_did_for_its_sc
 
     with monkeypatch.context() as patch:
         patch.setattr(slices_module, "evaluate", recorded)
-        score = supernet.estimate(spec, 5).score
+        score = supernet.estimate(spec, 5).accuracy
     found = supernet.trained.slice_of(spec, 5)
     alone = build(found.spec, seed=1)
     load_weights(alone, TrainedWeights("a slice", found.tensors()))

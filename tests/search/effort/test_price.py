@@ -59,8 +59,8 @@ def test_the_price_follows_from_what_the_phases_do(phases):
     # 1,077 images for training, 360 for validation; 40 epochs of them, in steps of 64.
     assert supernet == PricedPhase("supernet", pytest.approx(40 * 1_077 / 64))
     assert networks.name == "10 networks"
-    # A third of the price of training on these images, in two workers.
-    looked_at = 10 * (128 + 360) / 3 / 640 / 2
+    # A third of the price of training on these images, in two workers; 24 networks are only judged.
+    looked_at = (24 + 10) * (128 + 360) / 3 / 640 / 2
     assert networks.seconds == pytest.approx(looked_at + 10 * price.MEASURING_SECONDS)
     # Two of the front and a reference, three times each, in two workers.
     assert retraining == PricedPhase("retraining", pytest.approx(3 * 3 * 640 / 640 / 2))
@@ -69,6 +69,9 @@ def test_the_price_follows_from_what_the_phases_do(phases):
 def test_what_is_not_done_has_no_price(phases):
     supernet, networks = phases(confirm=0, latency="predicted")
     assert supernet.name == "supernet"
+    assert networks.seconds == pytest.approx((24 + 10) * (128 + 360) / 3 / 640 / 2)
+    alone = "supernet:images=43080,calibration=128,zero_cost="
+    _, networks = phases(confirm=0, latency="predicted", estimator=alone)
     assert networks.seconds == pytest.approx(10 * (128 + 360) / 3 / 640 / 2)
     trained = 10 * (6_400 + 360 / 3) / 640 / 2
     short = {"estimator": "short:images=6400,most_epochs=6", "confirm": 0}

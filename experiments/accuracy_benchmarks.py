@@ -103,15 +103,17 @@ def winners() -> Iterator[str]:
     for result in all_recorded("winners").values():
         took = "" if result["seconds"] is None else f" in {result['seconds'] / 60:.0f} minutes"
         took += " with the training of the supernet" if took and result["supernet_trained"] else ""
+        fitting = f"{result['fitting_seconds'] / 60:.0f} minutes"
         yield from section(
             "Winners of many trials",
-            f"A search of `mixnet` with {result['trials']:,} trials, by one command{took}. The "
-            "best network of each of some ranges of latency was chosen by the scores as estimated, "
-            "and by what all scores suggest of a network (see "
-            "[Beliefs](concepts/known-costs.md#beliefs)); these and random networks were then "
-            f"trained with {result['images']:,} images and several seeds each. The table tells by "
-            "how many percentage points the chosen ones were promised to be better than the random "
-            "ones, and by how many they are, with the standard error over the ranges. Scores "
+            f"A search of `mixnet` with {result['trials']:,} trials, by one command{took}, after a "
+            f"latency predictor was fitted in {fitting}. The best network of each of some ranges "
+            "of latency was chosen by the scores as estimated, and by what all scores suggest of a "
+            "network (see [Beliefs](concepts/known-costs.md#beliefs)); these and random networks "
+            f"were then trained with {result['images']:,} images and several seeds each. The table "
+            "tells by how many percentage points the chosen ones were promised to be better than "
+            "the random ones, and by how many they are, with the standard error over the ranges. "
+            "Scores "
             f"have a standard deviation of {100 * result['score_sd']:.2f} percentage points.",
         )
         yield from rows(

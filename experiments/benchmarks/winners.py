@@ -3,12 +3,13 @@
     python -m experiments.benchmarks.winners --data CIFAR-10 --out FOLDER [--trials 2000]
         [--choices 5] [--seeds 2] [--images 60000] [--search-only] [--record]
 
-One command searches `mixnet` with a supernet and many trials. The best network of each of some
-ranges of latency is then chosen twice: by the scores as estimated, and by what all scores suggest
-of a network (see `nas.study.beliefs`). The chosen networks, and as many that are drawn at random,
-are trained by the recipe of the table of MixNets (`experiments.mixnet_table`), and evaluated on the
-test images. The table tells by how many percentage points the chosen networks were promised to be
-better than the random ones, and by how many they are.
+A latency predictor is fitted, and one command searches `mixnet` with a supernet and many trials.
+The best network of each of some ranges of latency is then chosen twice: by the scores as estimated,
+and by what all scores suggest of a network (see `nas.study.beliefs`). The chosen networks, and as
+many that are drawn at random, are trained by the recipe of the table of MixNets
+(`experiments.mixnet_table`), and evaluated on the test images. The table tells by how many
+percentage points the chosen networks were promised to be better than the random ones, and by how
+many they are.
 
 The same command continues what was interrupted; several processes at a time share the trainings
 (start the command once per core, after the search has ended: see --search-only).
@@ -32,7 +33,7 @@ from scipy.stats import sem
 
 from analysis.read.runs import read_run, within_limits
 from analysis.schema import RAW_SCORE, VARIABLE
-from experiments.benchmarks.common import record, run_or_resume
+from experiments.benchmarks.common import record, run, run_or_resume
 from experiments.mixnet_table.networks import CLASSES, SPACE, planned
 from experiments.mixnet_table.recipe import IMAGES, open_training, trained
 from experiments.mixnet_table.trainings import fill, read_results
@@ -44,6 +45,7 @@ from nas.spec import NetworkSpec
 CHOICES = {"scores": RAW_SCORE, "beliefs": "score"}
 """Columns that networks are chosen by."""
 RANDOM = "random"
+BUDGET = "400M"
 
 
 def main() -> None:
@@ -83,26 +85,40 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
     """Search, unless it is done.
 
     Returns:
-        ``seconds`` that it took, None if it was interrupted; and ``supernet_trained``, whether a
-        part of them was the training of the supernet, which the cache did not have.
+        ``seconds`` that it took, None if it was interrupted; ``supernet_trained``, whether a part
+        of them was the training of the supernet, which the cache did not have; and
+        ``fitting_seconds``, of the latency predictor, which come before.
     """
     path = arguments.out / "search.json"
     if not path.is_file():
         arguments.out.mkdir(parents=True, exist_ok=True)
+        fitting = _fit(arguments.out / "fitting.json")
         interrupted = (arguments.out / "search").exists()
         before, begun = set(cache_folder("supernets").glob("*.safetensors")), time.perf_counter()
         run_or_resume(
             "nas.search",
             arguments.out / "search",
-            *("--space", SPACE, "--budget", "400M", "--data", arguments.data),
+            *("--space", SPACE, "--budget", BUDGET, "--data", arguments.data),
             *("--trials", arguments.trials, "--seed", 0, "--confirm", 0, "--reference", "none"),
         )
         facts = {
             "seconds": None if interrupted else round(time.perf_counter() - begun, 1),
             "supernet_trained": set(cache_folder("supernets").glob("*.safetensors")) != before,
+            **fitting,
         }
         write_atomic(path, json.dumps(facts))
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _fit(path: Path) -> dict[str, float]:
+    """Fit a predictor of the latency of networks, unless it is done; return the time it took."""
+    if not path.is_file():
+        begun = time.perf_counter()
+        run("nas.device", "fit", "--space", SPACE, "--budget", BUDGET)
+        facts = {"fitting_seconds": round(time.perf_counter() - begun, 1)}
+        write_atomic(path, json.dumps(facts))
+    found: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
 

@@ -62,13 +62,15 @@ def test_winners_are_told_with_what_they_were_promised(recorded_as):
         "trials": 2000,
         "seconds": 4800.0,
         "supernet_trained": True,
+        "fitting_seconds": 420.0,
         "images": 60_000,
         "score_sd": 0.0123,
     }
     recorded_as(accuracy_benchmarks, {**result, "leads": leads, "rows": rows})
     text = "\n".join(winners())
     assert (
-        "with 2,000 trials, by one command in 80 minutes with the training of the supernet." in text
+        "with 2,000 trials, by one command in 80 minutes with the training of the supernet, after "
+        "a latency predictor was fitted in 7 minutes." in text
     )
     assert "a standard deviation of 1.23 percentage points" in text
     assert "| scores | +5.00 | +1.00 ± 0.20 |" in text
@@ -81,11 +83,12 @@ def test_a_search_that_was_interrupted_has_no_time(recorded_as):
         "trials": 20,
         "seconds": None,
         "supernet_trained": True,
+        "fitting_seconds": 420.0,
         "images": 10,
         "score_sd": 0.1,
     }
     recorded_as(accuracy_benchmarks, {**result, "leads": {}, "rows": []})
-    assert "with 20 trials, by one command. The" in "\n".join(winners())
+    assert "with 20 trials, by one command, after a latency" in "\n".join(winners())
 
 
 def test_slices_are_told_without_any_training_and_with(recorded_as):

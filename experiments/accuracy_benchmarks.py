@@ -50,8 +50,7 @@ def _interval(figure: dict[str, float] | None) -> str:
     return f"{figure['value']:.2f} ({figure['low']:.2f} to {figure['high']:.2f})"
 
 
-HALF = 0.5  # share of the zero-cost score in a supernet's score
-OTHER_SHARES = (0, 1 / 3, 2 / 3, 1)
+OTHER_SHARES = (0, 1 / 3, 2 / 3, 1)  # of opinions beside the accuracy with shared weights
 
 
 def supernet_settings() -> Iterator[str]:
@@ -62,8 +61,9 @@ def supernet_settings() -> Iterator[str]:
             "their training costs on this machine: Kendall's tau over all networks with its 95% "
             "interval, and among pairs whose MAdds differ by less than "
             f"{percent(result['tolerance'], 0)}. Of several supernets that differ by the random "
-            "seed, each has its tau. A score is half the accuracy with shared weights, and half "
-            "what NASWOT suggests; the last columns are the taus of other shares.",
+            "seed, each has its tau. A score is the mean of the accuracy with shared weights and "
+            "of what other opinions suggest, of NASWOT and of short training if there is any; the "
+            "last columns are the taus for other shares of these.",
         )
         for table, title in (
             ("mixnet", "Networks of `mixnet`"),
@@ -76,9 +76,10 @@ def supernet_settings() -> Iterator[str]:
                     (
                         "settings",
                         "core-minutes",
+                        "seconds per network",
                         "tau",
                         "at similar MAdds",
-                        *(f"{share:.0%} NASWOT" for share in OTHER_SHARES),
+                        *(f"{share:.0%} others" for share in OTHER_SHARES),
                     ),
                     (_setting(row) for row in found),
                 )
@@ -86,17 +87,17 @@ def supernet_settings() -> Iterator[str]:
 
 
 def _setting(row: dict[str, Any]) -> tuple[str, ...]:
-    shares = [{round(s["share"], 2): s for s in each["shares"]} for each in row["supernets"]]
     taus, bands = (
-        "; ".join(_interval(each[HALF][of]) for each in shares) for of in ("tau", "band")
+        "; ".join(_interval(each[of]) for each in row["supernets"]) for of in ("tau", "band")
     )
-    others = (
-        "; ".join(f"{each[round(share, 2)]['tau']['value']:.2f}" for each in shares)
-        for share in OTHER_SHARES
-    )
+    shares = [
+        {round(s["share"], 2): s["tau"]["value"] for s in each["shares"]}
+        for each in row["supernets"]
+    ]
+    others = ("; ".join(f"{each[round(s, 2)]:.2f}" for each in shares) for s in OTHER_SHARES)
     name = f"`{row['settings']}`" if row["settings"] else "the default"
     minutes = "" if row["core_seconds"] is None else f"{row['core_seconds'] / 60:.0f}"
-    return (name, minutes, taus, bands, *others)
+    return (name, minutes, f"{row['seconds_per_network']:.1f}", taus, bands, *others)
 
 
 def winners() -> Iterator[str]:

@@ -7,8 +7,8 @@ Supernets with different settings are trained on CIFAR-10, and score the network
 that of MixNets (`experiments.mixnet_table`), and 60 of NAS-Bench-Macro. The result is Kendall's tau
 with its 95% interval, over all networks and over the pairs whose MAdds differ by less than 10%, and
 the core-seconds that the training took, if it was not interrupted and the cache did not have its
-weights. A score is the mean of a network's accuracy and of what its zero-cost score suggests; the
-result is also told for other shares of the latter, from 0 (the accuracy alone) to 1. Every
+weights. A score is the mean of a network's accuracy and of what other opinions suggest; the result
+is also told for other shares of these, from 0 (the accuracy alone) to 1. Every
 supernet's scores are saved in the folder at once; the same command continues what was interrupted,
 and several processes share the work (start the command once per core). Scores are compared with the
 accuracies that the tables hold now.
@@ -64,12 +64,14 @@ SETTINGS = {
     "slower": "learning_rate=0.0015",
     "faster": "learning_rate=0.006",
     "small batches": "batch_size=32",
+    "short training": "short=3200",
+    "longer training": "short=6400",
 }
 """Settings by name; by the images seen, all cost as much as the default unless their name says so.
 """
 MACRO_NETWORKS = 60
 SHARES = (0, 1 / 3, 1 / 2, 2 / 3, 1)
-"""Of the zero-cost score; a half is the score itself."""
+"""Of opinions other than the accuracy with shared weights."""
 
 
 def main() -> None:
@@ -155,6 +157,7 @@ def scored(
         "settings": settings,
         "core_seconds": None if begun else round(computed),
         "seconds_per_network": round((time.perf_counter() - started) / len(networks), 2),
+        "opinions": 1 + bool(estimator.zero_cost) + bool(estimator.short),
         "scores": scores,
     }
 
@@ -174,18 +177,23 @@ def summary(
     for each in found:
         rows = pd.DataFrame(
             [
-                {"accuracy": n.accuracy, "madds": count(n.spec).madds, **_blended(*opinions)}
+                {
+                    "accuracy": n.accuracy,
+                    "madds": count(n.spec).madds,
+                    "score": found_of[0],
+                    **_with_shares(*found_of, each["opinions"]),
+                }
                 for n in networks
-                if (opinions := each["scores"].get(n.spec.digest())) is not None
+                if (found_of := each["scores"].get(n.spec.digest())) is not None
             ]
         )
-        names = list(_blended(0.0, 0.0))
-        rankings = ranking_card(rows, names, tolerance=WIDER).rankings
-        by_share = [
-            {"share": share, "tau": plain(vars(r.tau)), "band": plain(vars(r.band))}
-            for share, r in zip(SHARES, rankings[: len(names)], strict=True)
-        ]
-        supernets.append({"n": len(rows), "pairs": rankings[0].band_pairs, "shares": by_share})
+        names = [name for name in rows if name not in ("accuracy", "madds")]
+        own, *others = (
+            {"tau": plain(vars(ranking.tau)), "band": plain(vars(ranking.band))}
+            for ranking in ranking_card(rows, names, tolerance=WIDER).rankings[: len(names)]
+        )
+        shares = [{"share": s, **r} for s, r in zip(SHARES, others, strict=True)]
+        supernets.append({"n": len(rows), **own, "shares": shares})
     seconds = [each["core_seconds"] for each in found if each["core_seconds"] is not None]
     return {
         "table": on,
@@ -197,19 +205,19 @@ def summary(
     }
 
 
-def _blended(score: float, accuracy: float) -> dict[str, float]:
-    """Return the scores of a network with other shares of what its zero-cost score suggests."""
-    suggested = 2 * score - accuracy
+def _with_shares(score: float, accuracy: float, opinions: int) -> dict[str, float]:
+    """Return the scores of a network with other shares of what other opinions suggest."""
+    suggested = (opinions * score - accuracy) / (opinions - 1) if opinions > 1 else accuracy
     return {f"share {s:.2f}": (1 - s) * accuracy + s * suggested for s in SHARES}
 
 
 def line(row: dict[str, Any]) -> str:
     """Return a row of the table in words."""
     taus = "; ".join(
-        f"zero-cost {each['share']:.0%}: {each['tau']['value']:.3f} ({each['tau']['low']:.2f} to "
-        f"{each['tau']['high']:.2f}), like MAdds {each['band']['value']:.3f}"
-        for supernet in row["supernets"]
-        for each in supernet["shares"]
+        f"{each['tau']['value']:.3f} ({each['tau']['low']:.2f} to {each['tau']['high']:.2f}), like "
+        f"MAdds {each['band']['value']:.3f}, by shares of other opinions "
+        + ", ".join(f"{s['share']:.0%} {s['tau']['value']:.3f}" for s in each["shares"])
+        for each in row["supernets"]
     )
     return f"{row['table']:7} {row['name']:24} {row['core_seconds']} core-seconds: {taus}"
 

@@ -106,8 +106,8 @@ def _refuse_former_names(name: str, estimator: Estimator) -> None:
 
 
 def _short(settings: str, basis: Basis) -> Estimator:
+    from nas.accuracy.sharing.pretrained import with_normalisation
     from nas.accuracy.short import ShortTraining
-    from nas.accuracy.supernet.pretrained import with_normalisation
 
     what = "estimator short"
     pairs = with_normalisation(parse_settings(what, settings))
@@ -127,8 +127,8 @@ def _zero_cost(settings: str, basis: Basis) -> Estimator:
 
 
 def _supernet(settings: str, basis: Basis) -> Estimator:
+    from nas.accuracy.sharing.pretrained import with_normalisation
     from nas.accuracy.supernet import Supernet
-    from nas.accuracy.supernet.pretrained import with_normalisation
 
     what = "estimator supernet"
     pairs = with_normalisation(parse_settings(what, settings))

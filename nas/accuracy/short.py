@@ -25,7 +25,7 @@ from nas.accuracy.fidelity import (
     widened,
 )
 from nas.accuracy.memory import HALVED, with_halved_batches
-from nas.accuracy.supernet.pretrained import open_pretrained
+from nas.accuracy.sharing.pretrained import open_pretrained
 from nas.errors import MixnasError
 from nas.named import AnyNetwork, TimmNetwork
 from nas.progress import Step
@@ -61,7 +61,7 @@ class ShortTraining:
         placement: Where to train, and how precisely.
         images_per_class: Number of images of each class to use, at most; None for all.
         weights: Pretrained network that networks begin from, as far as they share its weights
-            (`nas.accuracy.supernet.pretrained`); empty for random weights. The recipe says how
+            (`nas.accuracy.sharing.pretrained`); empty for random weights. The recipe says how
             images are normalized, which should be as for the pretrained network.
     """
 

@@ -22,9 +22,9 @@ from analysis.schema import HITS, RETRAINING_COLUMNS
 from nas.accuracy.base import Estimate, EstimateError, Estimator
 from nas.accuracy.memory import HALVED, with_halved_batches
 from nas.accuracy.naming import ANY_NUMBER, configured, parse_settings
+from nas.accuracy.sharing.pretrained import SETTING, open_pretrained, with_normalisation
 from nas.accuracy.short import ShortTraining
 from nas.accuracy.supernet import Supernet
-from nas.accuracy.supernet.pretrained import SETTING, open_pretrained, with_normalisation
 from nas.accuracy.zero_cost import ZeroCost
 from nas.data import load_data
 from nas.document import digest

@@ -20,18 +20,17 @@ def test_settings_are_told_by_table(recorded_as):
     def row(table, settings, *taus):
         supernets = [
             {
-                "n": 64,
-                "pairs": 9,
+                "n": 64, "tau": interval(tau), "band": interval(tau / 2),
                 "shares": [
-                    {"share": share, "tau": interval(tau - 0.3 * away), "band": interval(tau / 2)}
+                    {"share": share, "tau": interval(tau - 0.3 * abs(share - 0.5))}
                     for share in (0, 1 / 3, 1 / 2, 2 / 3, 1)
-                    for away in [abs(share - 0.5)]
                 ],
             }
             for tau in taus
-        ]
+        ]  # fmt: skip
         return {
-            "table": table, "settings": settings, "core_seconds": 300, "supernets": supernets
+            "table": table, "settings": settings, "core_seconds": 300,
+            "seconds_per_network": 2.41, "supernets": supernets,
         }  # fmt: skip
 
     def interval(value):
@@ -44,9 +43,9 @@ def test_settings_are_told_by_table(recorded_as):
     assert "**Networks of `mixnet`, 64 networks**" in text
     taus = "0.60 (0.50 to 0.70); 0.50 (0.40 to 0.60) | 0.30 (0.20 to 0.40); 0.25 (0.15 to 0.35)"
     others = "0.45; 0.35 | 0.55; 0.45 | 0.55; 0.45 | 0.45; 0.35"
-    assert f"| the default | 5 | {taus} | {others} |" in text
-    assert "| `ema=0.99` | 5 | 0.70 (0.60 to 0.80) | 0.35 (0.25 to 0.45) | 0.55 | " in text
-    assert "at similar MAdds | 0% NASWOT | 33% NASWOT | 67% NASWOT | 100% NASWOT |" in text
+    assert f"| the default | 5 | 2.4 | {taus} | {others} |" in text
+    assert "| `ema=0.99` | 5 | 2.4 | 0.70 (0.60 to 0.80) | 0.35 (0.25 to 0.45) | 0.55 | " in text
+    assert "at similar MAdds | 0% others | 33% others | 67% others | 100% others |" in text
 
 
 def test_winners_are_told_with_what_they_were_promised(recorded_as):

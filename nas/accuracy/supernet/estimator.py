@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ConfigDict
+from pydantic import ConfigDict, NonNegativeInt
 from pydantic.dataclasses import dataclass
 
-from nas.accuracy.base import Estimate, EstimateError
+from nas.accuracy.base import Estimate, EstimateError, Estimator
 from nas.accuracy.fidelity import (
     AtLeastOne,
     Images,
@@ -23,15 +23,15 @@ from nas.accuracy.fidelity import (
     widened,
 )
 from nas.accuracy.memory import out_of_memory
-from nas.accuracy.supernet.blend import COMPARED, Blend, Opinions
-from nas.accuracy.supernet.pretrained import open_pretrained
+from nas.accuracy.sharing.pretrained import open_pretrained
+from nas.accuracy.supernet.blend import COMPARED, Blend, other_estimators
 from nas.accuracy.supernet.slices import TrainedSupernet, weights_digest
 from nas.accuracy.supernet.training import (
     CHECKPOINT_SECONDS,
     FEWEST_IMAGES,
     SupernetTraining,
 )
-from nas.accuracy.zero_cost import DOUBLE, SCORES, ZeroCost
+from nas.accuracy.zero_cost import SCORES
 from nas.document import digest
 from nas.errors import MixnasError, unknown
 from nas.files import cache_folder, in_turn, write_changed
@@ -51,8 +51,9 @@ _TRAINING_SETTINGS = ("images", "most_epochs", "resolution", "width", "paths", "
 class Supernet:
     """Evaluates networks by their validation accuracy with weights that all networks share.
 
-    The score is the mean of this accuracy and of the one that a zero-cost score suggests: together
-    they rank networks better than either alone (`nas.accuracy.supernet.blend`).
+    The score is the mean of this accuracy and of those that a zero-cost score and, if asked for, a
+    short training suggest: together they rank networks better than each of them alone
+    (`nas.accuracy.supernet.blend`).
 
     Attributes:
         data: Name or path of the data set.
@@ -71,8 +72,11 @@ class Supernet:
         calibration: Number of training images from which the batch-normalization statistics of a
             network are estimated before it is evaluated, rounded up to whole batches of 128.
         validation: Maximum number of validation images that a network is evaluated on.
-        zero_cost: Zero-cost score whose opinion counts as much as the accuracy, one of
-            `nas.accuracy.zero_cost.SCORES`; empty for the accuracy alone.
+        zero_cost: Zero-cost score that counts as much as the accuracy, one of
+            `nas.accuracy.zero_cost.SCORES`; empty for none.
+        short: Images that a network sees in a training of its own from random weights, whose
+            accuracy counts as much, too; 0 for none. It is what a score then costs most of, and
+            ranks networks best (`experiments/results/supernet_settings.json`).
         recipe: How to train; the number of epochs follows from `images`. After few steps, AdamW
             ranks networks better than SGD (`experiments/results/ranking.json`). Residual branches
             start at zero: otherwise the networks of the large MixNet space are 12 percentage points
@@ -83,7 +87,7 @@ class Supernet:
         placement: Where to train and evaluate, and how precisely.
         images_per_class: Number of images of each class to use, at most; None for all.
         weights: Pretrained network that the training begins from, as far as networks share its
-            weights (`nas.accuracy.supernet.pretrained`); empty for random weights. The recipe says
+            weights (`nas.accuracy.sharing.pretrained`); empty for random weights. The recipe says
             how images are normalized, which should be as for the pretrained network.
     """
 
@@ -98,6 +102,7 @@ class Supernet:
     calibration: AtLeastOne = 1_024
     validation: AtLeastOne = 5_000
     zero_cost: str = "naswot"
+    short: NonNegativeInt = 0
     recipe: Recipe = dataclasses.field(
         default_factory=lambda: Recipe(
             batch_size=64,
@@ -127,8 +132,14 @@ class Supernet:
     @property
     def label(self) -> str:
         """See `Estimator.label`."""
-        second = f" and {self.zero_cost}" if self.zero_cost else ""
-        return f"accuracy with shared weights{second}"
+        others = [self.zero_cost, "short training" if self.short else ""]
+        *most, last = ["accuracy with shared weights", *filter(None, others)]
+        return f"{', '.join(most)} and {last}" if most else last
+
+    @property
+    def _blended(self) -> bool:
+        """Whether there is an opinion beside the accuracy with shared weights."""
+        return bool(self.zero_cost or self.short)
 
     @property
     def shown(self) -> Images:
@@ -137,7 +148,7 @@ class Supernet:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the pool, which only training needs: workers find trained weights."""
-        blend = {"_blend": self._blend} if self.zero_cost and self._blend_path.is_file() else {}
+        blend = {"_blend": self._blend} if self._blended and self._blend_path.is_file() else {}
         return {**self.__dict__, "pool": None, "_training_facts": self._training_facts, **blend}
 
     def export_state(self) -> bytes:
@@ -172,6 +183,8 @@ class Supernet:
         judging: dict[str, Any] = {"calibration": self.calibration, "validation": self.validation}
         if self.zero_cost:
             judging["zero_cost"] = self.zero_cost
+        if self.short:
+            judging["short"] = self.short
         return {**self._training_facts, **judging, "weights": weights}
 
     @cached_property
@@ -232,7 +245,7 @@ class Supernet:
                     remarks += self._training().run(self.trained_by, step)
                 finally:
                     self._release()
-            if self.zero_cost and not self._blend_path.is_file():
+            if self._blended and not self._blend_path.is_file():
                 try:
                     self._compare_opinions(step)
                 finally:
@@ -279,7 +292,7 @@ class Supernet:
 
     @property
     def _blend_path(self) -> Path:
-        """Path of the scale of the zero-cost score, which belongs to these weights."""
+        """Path of the scales of the opinions, which belong to these weights."""
         return self.path.with_name(f"{digest(self.fingerprint())}.blend.json")
 
     @cached_property
@@ -287,7 +300,7 @@ class Supernet:
         return Blend.read(self._blend_path)
 
     def _compare_opinions(self, step: Step | None) -> None:
-        """Find out how accuracies and zero-cost scores are distributed in the space.
+        """Find out how opinions are distributed in the space.
 
         Raises:
             MixnasError: If none of the networks can be evaluated.
@@ -297,8 +310,9 @@ class Supernet:
         with machine_for("training", open_placement(self.placement, self.resolution).device):
             for number in range(1, COMPARED + 1):
                 try:
-                    evaluation, zero_cost = self._judged(self.pool.draw(rng), self.seed)
-                    opinions.append(Opinions(evaluation.accuracy, zero_cost))
+                    spec = self.pool.draw(rng)
+                    accuracy = self._evaluation(spec, self.seed).accuracy
+                    opinions.append((accuracy, *self._other_opinions(spec, self.seed)))
                 except EstimateError as error:
                     reasons.append(error)
                 if step is not None:
@@ -307,32 +321,32 @@ class Supernet:
             raise MixnasError(f"no network of the supernet can be evaluated: {reasons[0]}")
         Blend.of(opinions).write(self._blend_path)
 
-    def _judged(self, spec: NetworkSpec, seed: int) -> tuple[Evaluation, float]:
-        """Return a network's evaluation with shared weights, and its zero-cost score if asked for.
+    def _evaluation(self, spec: NetworkSpec, seed: int) -> Evaluation:
+        """Return a network's evaluation with shared weights.
 
         Raises:
             EstimateError: If it cannot be evaluated.
         """
         try:
-            evaluation = self.trained.slice_of(spec, seed).evaluate("validation")
+            return self.trained.slice_of(spec, seed).evaluate("validation")
         except TrainingError as error:
             raise EstimateError(str(error)) from None
         except torch.OutOfMemoryError as error:
             raise EstimateError(out_of_memory(error)) from None
-        if not self.zero_cost:
-            return evaluation, 0.0
-        return evaluation, self._second.estimate(widened(spec, self.width), seed).score
+
+    def _other_opinions(self, spec: NetworkSpec, seed: int) -> list[float]:
+        """Return what the zero-cost score and the short training say, as far as they are asked.
+
+        Raises:
+            EstimateError: If one of them cannot evaluate the network.
+        """
+        wide = widened(spec, self.width)
+        return [each.estimate(wide, seed).score for each in self._others]
 
     @property
-    def _second(self) -> ZeroCost:
-        """The estimator of the zero-cost score, of the same images."""
-        lacking = self.placement.kind == "mps" and self.zero_cost in DOUBLE
-        return ZeroCost(
-            data=self.data,
-            score=self.zero_cost,
-            resolution=self.resolution,
-            placement=ON_THE_CPU if lacking else self.placement,
-            images_per_class=self.images_per_class,
+    def _others(self) -> list[Estimator]:
+        return other_estimators(
+            self.shown, self.placement, self.zero_cost, self.short, self.recipe, self.weights
         )
 
     @property
@@ -353,10 +367,10 @@ class Supernet:
         started = time.perf_counter()
         if not self.path.is_file():
             raise EstimateError(f"the supernet {self.path} has not been trained")
-        evaluation, zero_cost = self._judged(spec, seed)
+        evaluation = self._evaluation(spec, seed)
         score = evaluation.accuracy
-        if self.zero_cost:
-            score = self._blend.score(Opinions(score, zero_cost))
+        if self._blended:
+            score = self._blend.score((score, *self._other_opinions(spec, seed)))
         return Estimate(
             accuracy=evaluation.accuracy,
             loss=evaluation.loss,

@@ -11,8 +11,8 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from nas.accuracy.supernet.bank import WeightBank
-from nas.accuracy.supernet.skeletons import fresh_buffers
+from nas.accuracy.sharing.bank import WeightBank
+from nas.accuracy.sharing.skeletons import fresh_buffers
 from nas.cost import count
 from nas.ir import Conv, Leaf, MixConv, walk
 from nas.spec import NetworkSpec

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from nas.accuracy.base import EstimateError
 from nas.accuracy.fidelity import Images, shown_at, widened
-from nas.accuracy.supernet.bank import WeightBank
-from nas.accuracy.supernet.skeletons import fresh_buffers, skeleton
+from nas.accuracy.sharing.bank import WeightBank
+from nas.accuracy.sharing.skeletons import fresh_buffers, skeleton
 from nas.data import Part
 from nas.errors import MixnasError
 from nas.spec import NetworkSpec

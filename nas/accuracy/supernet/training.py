@@ -15,8 +15,8 @@ from nas.accuracy.base import EstimateError
 from nas.accuracy.fidelity import Images, shown_at, widened
 from nas.accuracy.memory import HALVED, out_of_memory
 from nas.accuracy.pool import NetworkPool
+from nas.accuracy.sharing.pretrained import open_pretrained
 from nas.accuracy.supernet.paths import PathsTrainer, SampledPaths
-from nas.accuracy.supernet.pretrained import open_pretrained
 from nas.accuracy.supernet.processes import train_together
 from nas.errors import MixnasError
 from nas.machine import machine_for

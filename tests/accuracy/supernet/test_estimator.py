@@ -10,7 +10,7 @@ import torch
 from nas.accuracy.base import EstimateError, PortableEstimator
 from nas.accuracy.pool import ListedPool, SpacePool
 from nas.accuracy.supernet import Supernet
-from nas.accuracy.supernet.blend import COMPARED, Blend, Opinions
+from nas.accuracy.supernet.blend import COMPARED, Blend
 from nas.accuracy.supernet.slices import MOST_UNTRAINED, trained_bank
 from nas.accuracy.supernet.training import CHECKPOINT_SECONDS
 from nas.accuracy.zero_cost import ZeroCost
@@ -20,10 +20,11 @@ from nas.spec import load_network
 from nas.torch_model import Network
 from nas.train.loop import Evaluation
 from nas.train.recipe import Recipe
-from nas.train.settings import PlacementSettings
 from tests.networks import DEEP, TINY
 
 space = load_space("mixnet").with_classes(10)
+WIDE = TINY.replace(head=dataclasses.replace(TINY.head, channels=512), name="wide")
+THREE = ListedPool([TINY, DEEP, WIDE])
 
 
 @pytest.fixture
@@ -113,9 +114,7 @@ def test_simultaneous_searches_train_one_supernet(supernet):
 
 def test_a_score_is_the_mean_of_two_opinions(supernet):
     """The zero-cost score of 24 networks, drawn from three, tells what a point of it is worth."""
-    wide = TINY.replace(head=dataclasses.replace(TINY.head, channels=512), name="wide")
-    networks = {spec.name: spec for spec in (TINY, DEEP, wide)}
-    pool = ListedPool(list(networks.values()))
+    pool, networks = THREE, {spec.name: spec for spec in THREE.specs}
     blended, alone = supernet(pool=pool), supernet(pool=pool, zero_cost="")
     for each in (blended, alone):
         each.prepare()
@@ -132,14 +131,29 @@ def test_a_score_is_the_mean_of_two_opinions(supernet):
     drawn = [pool.draw(rng) for _ in range(COMPARED)]
     assert {spec.name for spec in drawn} == set(networks)
     blend = Blend.of(
-        Opinions(judged[spec.name].accuracy, zero_cost.estimate(spec, 0).score) for spec in drawn
+        [(judged[spec.name].accuracy, zero_cost.estimate(spec, 0).score) for spec in drawn]
     )
     for name, spec in networks.items():
         found = blended.estimate(spec, 0)
         assert found.accuracy == judged[name].accuracy
-        own = Opinions(found.accuracy, zero_cost.estimate(spec, 0).score)
+        own = (found.accuracy, zero_cost.estimate(spec, 0).score)
         assert found.score == pytest.approx(blend.score(own))
         assert found.score != pytest.approx(found.accuracy, abs=1e-4)
+
+
+def test_a_short_training_is_a_third_opinion(supernet):
+    two, three = supernet(pool=THREE), supernet(pool=THREE, short=320)
+    for each in (two, three):
+        each.prepare()
+    assert two.path == three.path
+    assert three.label == "accuracy with shared weights, naswot and short training"
+    first, again, without = (each.estimate(WIDE, 0) for each in (three, three, two))
+    assert first.score == again.score != without.score
+    assert first.accuracy == without.accuracy
+    assert three.fingerprint() != two.fingerprint()
+    assert supernet(short=320, zero_cost="").label == (
+        "accuracy with shared weights and short training"
+    )
 
 
 def test_a_comparison_of_opinions_that_was_interrupted_is_made_up_for(supernet):
@@ -182,15 +196,6 @@ def test_networks_without_an_opinion_do_not_count(supernet, monkeypatch):
 def test_an_unknown_zero_cost_score_is_refused(supernet):
     with pytest.raises(MixnasError, match=r"unknown zero-cost score 'naswod'.*naswot"):
         supernet(zero_cost="naswod")
-
-
-@pytest.mark.parametrize(
-    ("on", "score", "expected"),
-    [("mps", "naswot", "cpu"), ("mps", "zico", "mps"), ("cuda", "naswot", "cuda")],
-)
-def test_scores_in_double_precision_are_computed_where_there_is_any(supernet, on, score, expected):
-    placed = supernet(zero_cost=score, placement=PlacementSettings(on, "fp32"))
-    assert placed._second.placement.on == expected
 
 
 def test_networks_of_another_space_are_refused(supernet):

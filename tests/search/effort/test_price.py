@@ -70,6 +70,10 @@ def test_what_is_not_done_has_no_price(phases):
     supernet, networks = phases(confirm=0, latency="predicted")
     assert supernet.name == "supernet"
     assert networks.seconds == pytest.approx((24 + 10) * (128 + 360) / 3 / 640 / 2)
+    thorough = "supernet:images=43080,calibration=128,short=640"
+    _, networks = phases(confirm=0, latency="predicted", estimator=thorough)
+    expected = (24 + 10) * (640 + (128 + 2 * 360) / 3) / 640 / 2
+    assert networks.seconds == pytest.approx(expected)
     alone = "supernet:images=43080,calibration=128,zero_cost="
     _, networks = phases(confirm=0, latency="predicted", estimator=alone)
     assert networks.seconds == pytest.approx(10 * (128 + 360) / 3 / 640 / 2)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nas.accuracy.supernet.bank import (
+from nas.accuracy.sharing.bank import (
     WeightBank,
     WeightSlice,
     _cut,
@@ -17,7 +17,7 @@ from nas.accuracy.supernet.bank import (
     tree_slices,
     weight_slices,
 )
-from nas.accuracy.supernet.skeletons import fresh_buffers, skeleton
+from nas.accuracy.sharing.skeletons import fresh_buffers, skeleton
 from nas.blocks import MBConv, RexBlock, Rules
 from nas.ir import BatchNorm, Conv, LayerNorm, Scale, Seq, SplitAttention
 from nas.space import load_space, sample

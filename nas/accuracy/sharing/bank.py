@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from nas.accuracy.supernet.skeletons import SkeletonPool
+from nas.accuracy.sharing.skeletons import SkeletonPool
 from nas.blocks.fields import ACTIVATIONS
 from nas.ir import (
     Activation,

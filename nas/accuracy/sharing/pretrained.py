@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nas.accuracy.supernet.bank import WeightBank, weight_slices
+from nas.accuracy.sharing.bank import WeightBank, weight_slices
 from nas.accuracy.weights import find_weights
 from nas.errors import MixnasError
 from nas.formats.metadata import Preprocessing

@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 from nas.accuracy import open_estimator
 from nas.accuracy.base import EstimateError
 from nas.accuracy.pool import ListedPool
+from nas.accuracy.sharing import pretrained
+from nas.accuracy.sharing.pretrained import Pretrained, open_pretrained
 from nas.accuracy.short import ShortTraining
-from nas.accuracy.supernet import pretrained
-from nas.accuracy.supernet.pretrained import Pretrained, open_pretrained
 from nas.blocks import MBConv
 from nas.errors import MixnasError
 from nas.formats.metadata import ModelMetadata, Preprocessing

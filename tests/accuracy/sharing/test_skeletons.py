@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
-from nas.accuracy.supernet import skeletons
-from nas.accuracy.supernet.skeletons import SkeletonPool, fresh_buffers, skeleton
+from nas.accuracy.sharing import skeletons
+from nas.accuracy.sharing.skeletons import SkeletonPool, fresh_buffers, skeleton
 from nas.ir import BatchNorm, Conv, SplitAttention
 from nas.space import load_space, sample
 from nas.torch_model import build, to_module

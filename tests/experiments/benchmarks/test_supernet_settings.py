@@ -21,11 +21,13 @@ NETWORKS = [
 ]
 
 
-def scores(*values):
-    pairs = zip(NETWORKS, values, strict=True)
+def scores(*values, accuracies=(1, 3, 2), opinions=2):
+    found = zip(NETWORKS, values, accuracies, strict=True)
     return {
         "core_seconds": 100 * values[0],
-        "scores": {network.spec.digest(): (value, 1.0) for network, value in pairs},
+        "seconds_per_network": values[0],
+        "opinions": opinions,
+        "scores": {network.spec.digest(): (score, own) for network, score, own in found},
     }
 
 
@@ -35,7 +37,24 @@ def test_every_supernet_of_a_setting_has_its_tau():
     assert row["core_seconds"] == 200
     assert [each["tau"]["value"] for each in row["supernets"]] == pytest.approx([1, -1])
     assert [each["n"] for each in row["supernets"]] == [3, 3]
-    assert "200 core-seconds: tau 1.000" in line(row)
+    assert row["seconds_per_network"] == 2
+    assert "200 core-seconds: 1.000" in line(row)
+
+
+@pytest.mark.parametrize(
+    ("found", "accuracy_alone", "others_alone"),
+    [
+        (scores(1, 2, 3), 1 / 3, (2 / 3) ** 0.5),  # the other opinions suggest 1, 1 and 4
+        (scores(1, 2, 3, accuracies=(2, 2.5, 1.5)), -1 / 3, 1),  # 0, 1.5, 4.5
+        (scores(1, 2, 3, accuracies=(1, 2, 9), opinions=3), 1, -1 / 3),  # 1, 2, 0
+        (scores(1, 2, 3, accuracies=(1, 2, 3), opinions=1), 1, 1),
+    ],
+)
+def test_opinions_are_told_apart(found, accuracy_alone, others_alone):
+    (supernet,) = summary("mixnet", "default", NETWORKS, [found])["supernets"]
+    shares = {each["share"]: each["tau"]["value"] for each in supernet["shares"]}
+    assert list(shares) == [0, 1 / 3, 1 / 2, 2 / 3, 1]
+    assert (shares[0], shares[1]) == pytest.approx((accuracy_alone, others_alone))
 
 
 def test_networks_that_joined_the_table_later_are_left_out():
@@ -58,7 +77,8 @@ def test_a_supernet_is_trained_and_scores_the_networks(tmp_path, monkeypatch):
     pool = ListedPool([network.spec for network in NETWORKS])
     found = scored("digits", NETWORKS, pool, "images=640,resolution=16,paths=2,seed=1")
     assert set(found["scores"]) == {network.spec.digest() for network in NETWORKS}
-    assert all(0 <= score <= 1 and loss > 0 for score, loss in found["scores"].values())
+    assert all(0 <= score <= 1 and 0 < own < 1 for score, own in found["scores"].values())
+    assert found["opinions"] == 2
     assert found["core_seconds"] >= 0
     again = scored("digits", NETWORKS, pool, "images=640,resolution=16,paths=2,seed=1")
     assert again == found | {

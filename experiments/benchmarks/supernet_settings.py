@@ -101,7 +101,7 @@ def main() -> None:
     if not all(result_path(arguments.out, *job).is_file() for job in jobs):
         return  # the process that finishes the last one tells the result
     rows = [
-        summary(on, name, tables[on][0], read_scores(arguments.out, on, name, arguments.seeds))
+        summary(on, name, tables[on][0], read_scores(arguments.out, on, name))
         for on in arguments.on
         for name in arguments.only
     ]
@@ -128,10 +128,12 @@ def result_path(folder: Path, on: str, name: str, seed: int) -> Path:
     return folder / f"{on}-{name.replace(' ', '_')}-seed{seed}.json"
 
 
-def read_scores(folder: Path, on: str, name: str, seeds: int) -> list[dict[str, Any]]:
-    """Return what `scored` found, by seed."""
-    paths = (result_path(folder, on, name, seed) for seed in range(seeds))
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+def read_scores(folder: Path, on: str, name: str) -> list[dict[str, Any]]:
+    """Return what `scored` found, by seed, of all seeds that there are."""
+    found = []
+    while (path := result_path(folder, on, name, len(found))).is_file():
+        found.append(json.loads(path.read_text(encoding="utf-8")))
+    return found
 
 
 def scored(

@@ -68,7 +68,7 @@ def test_scores_are_read_of_the_supernets_that_were_trained(tmp_path):
     path.write_text(json.dumps(scores(1, 2, 3)), encoding="utf-8")
     other = result_path(tmp_path, "mixnet", "two paths", 0)
     other.write_text(json.dumps(scores(2, 2, 3)), encoding="utf-8")
-    found = read_scores(tmp_path, "mixnet", "two paths", 2)
+    found = read_scores(tmp_path, "mixnet", "two paths")
     assert [each["core_seconds"] for each in found] == [200, 100]
 
 

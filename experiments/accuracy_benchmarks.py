@@ -180,7 +180,8 @@ def scoring() -> Iterator[str]:
         f"{len(result['networks'])} networks: {seconds['calibration']:.1f} for calibrating it on "
         f"{result['calibration_images']:,} images, and {seconds['lowered']:.1f} for evaluating it "
         f"on {result['validation_images']:,} in lowered form, which would take "
-        f"{seconds['as trained']:.1f} in the form that was trained.",
+        f"{seconds['as trained']:.1f} in the form that was trained. Its zero-cost score takes "
+        f"{seconds['zero-cost score']:.1f} more.",
     )
     yield from origin(result)
 

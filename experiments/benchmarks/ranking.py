@@ -48,11 +48,13 @@ ESTIMATORS = {
     "synflow": "zero-cost:synflow",
     "grad-norm": "zero-cost:grad-norm",
     "short": "short",
+    "short-brief": "short:images=6400,width=1,score=accuracy",
     "short-few": "short:images=10000,resolution=24,batch_size=32,width=0.5,score=accuracy",
     "short-low": f"short:images=24000,resolution=16,{SMALL}",
     "short-middle": f"short:images=72000,resolution=16,{SMALL}",
     "short-high": f"short:images=72000,resolution=24,{SMALL}",
     "supernet": "supernet",
+    "supernet-short": "supernet:short=6400",
     "supernet-sgd": f"supernet:{SGD}",
     "supernet-sgd-high": f"supernet:images=1200000,{SGD}",
 }

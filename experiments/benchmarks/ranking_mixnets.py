@@ -21,8 +21,8 @@ from nas.accuracy.table import TrainedNetwork, read_networks
 from nas.limits import Limit
 from nas.space import Space, load_space
 
-NAMES = ("params", "madds", "naswot", "zico", "synflow", "grad-norm", "short-few", "short",
-         "supernet")  # fmt: skip
+NAMES = ("params", "madds", "naswot", "zico", "synflow", "grad-norm", "short-few",
+         "short-brief", "short", "supernet", "supernet-short")  # fmt: skip
 
 
 def main() -> None:

@@ -6,7 +6,8 @@
 A supernet of `mixnet` is trained for a moment, since scores take as long whatever the weights are.
 Networks of up to 400M multiply-adds take their slices of the weights, which are calibrated and then
 evaluated in two forms, once each, since a search scores a network once: as trained, and lowered, as
-scores are computed on a CPU. Every other network begins with the lowered form.
+scores are computed on a CPU. Every other network begins with the lowered form. The zero-cost score
+comes last.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from nas.accuracy.naming import open_estimator
 from nas.accuracy.pool import SpacePool
 from nas.accuracy.preparation import prepare_estimator
 from nas.accuracy.supernet import NetworkSlice, Supernet
+from nas.accuracy.supernet.blend import other_estimators
 from nas.limits import Limit
 from nas.space import load_space
 from nas.spec import NetworkSpec
@@ -74,7 +76,7 @@ def main() -> None:
     )  # fmt: skip
 
 
-PARTS = ("calibration", "as trained", "lowered")
+PARTS = ("calibration", "as trained", "lowered", "zero-cost score")
 
 
 def timed(supernet: Supernet, spec: NetworkSpec, number: int) -> dict[str, float]:
@@ -87,6 +89,12 @@ def timed(supernet: Supernet, spec: NetworkSpec, number: int) -> dict[str, float
         started = time.perf_counter()
         forms[name](found)
         seconds[name] = time.perf_counter() - started
+    (zero_cost,) = other_estimators(
+        supernet.shown, supernet.placement, supernet.zero_cost, 0, supernet.recipe, ""
+    )
+    started = time.perf_counter()
+    zero_cost.estimate(spec, number)
+    seconds["zero-cost score"] = time.perf_counter() - started
     return {key: round(seconds[key], 3) for key in PARTS}
 
 

@@ -114,8 +114,8 @@ def winners() -> Iterator[str]:
             f"were then trained with {result['images']:,} images and several seeds each. The table "
             "tells by how many percentage points the chosen ones were promised to be better than "
             "the random ones, and by how many they are, with the standard error over the ranges. "
-            "Scores "
-            f"have a standard deviation of {100 * result['score_sd']:.2f} percentage points.",
+            "The standard deviation of scores is "
+            f"{100 * result['score_sd']:.2f} percentage points.",
         )
         yield from rows(
             ("chosen by", "promised", "kept"),

@@ -25,7 +25,6 @@ from nas.accuracy.naming import open_estimator
 from nas.accuracy.pool import SpacePool
 from nas.accuracy.preparation import prepare_estimator
 from nas.accuracy.supernet import NetworkSlice, Supernet
-from nas.accuracy.supernet.blend import other_estimators
 from nas.limits import Limit
 from nas.space import load_space
 from nas.spec import NetworkSpec
@@ -89,9 +88,7 @@ def timed(supernet: Supernet, spec: NetworkSpec, number: int) -> dict[str, float
         started = time.perf_counter()
         forms[name](found)
         seconds[name] = time.perf_counter() - started
-    (zero_cost,) = other_estimators(
-        supernet.shown, supernet.placement, supernet.zero_cost, 0, supernet.recipe, ""
-    )
+    (zero_cost,) = supernet.others
     started = time.perf_counter()
     zero_cost.estimate(spec, number)
     seconds["zero-cost score"] = time.perf_counter() - started

@@ -8,10 +8,10 @@ that of MixNets (`experiments.mixnet_table`), and 60 of NAS-Bench-Macro. The res
 with its 95% interval, over all networks and over the pairs whose MAdds differ by less than 10%, and
 the core-seconds that the training took, if it was not interrupted and the cache did not have its
 weights. A score is the mean of a network's accuracy and of what other opinions suggest; the result
-is also told for other shares of these, from 0 (the accuracy alone) to 1. Every
-supernet's scores are saved in the folder at once; the same command continues what was interrupted,
-and several processes share the work (start the command once per core). Scores are compared with the
-accuracies that the tables hold now.
+is also told for other shares of these, from 0 (the accuracy alone) to 1. Every supernet's scores
+are saved in the folder at once; the same command continues what was interrupted, and several
+processes share the work (start the command once per core). Scores are compared with the accuracies
+that the tables hold now.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def scored(
         "settings": settings,
         "core_seconds": None if begun else round(computed),
         "seconds_per_network": round((time.perf_counter() - started) / len(networks), 2),
-        "opinions": 1 + bool(estimator.zero_cost) + bool(estimator.short),
+        "opinions": 1 + len(estimator.others),
         "scores": scores,
     }
 
@@ -182,11 +182,11 @@ def summary(
                 {
                     "accuracy": n.accuracy,
                     "madds": count(n.spec).madds,
-                    "score": found_of[0],
-                    **_with_shares(*found_of, each["opinions"]),
+                    "score": pair[0],
+                    **_with_shares(*pair, each["opinions"]),
                 }
                 for n in networks
-                if (found_of := each["scores"].get(n.spec.digest())) is not None
+                if (pair := each["scores"].get(n.spec.digest())) is not None
             ]
         )
         names = [name for name in rows if name not in ("accuracy", "madds")]

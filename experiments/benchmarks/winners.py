@@ -22,7 +22,7 @@ import json
 import random
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -89,37 +89,38 @@ def search(arguments: argparse.Namespace) -> dict[str, Any]:
         of them was the training of the supernet, which the cache did not have; and
         ``fitting_seconds``, of the latency predictor, which come before.
     """
-    path = arguments.out / "search.json"
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    fitting = _once(arguments.out / "fitting.json", _fit)
+    return {**_once(arguments.out / "search.json", lambda: _search(arguments)), **fitting}
+
+
+def _once(path: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what is told of some work in a file; it is done if there is none yet."""
     if not path.is_file():
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        fitting = _fit(arguments.out / "fitting.json")
-        interrupted = (arguments.out / "search").exists()
-        before, begun = set(cache_folder("supernets").glob("*.safetensors")), time.perf_counter()
-        run_or_resume(
-            "nas.search",
-            arguments.out / "search",
-            *("--space", SPACE, "--budget", BUDGET, "--data", arguments.data),
-            *("--trials", arguments.trials, "--seed", 0, "--confirm", 0, "--reference", "none"),
-        )
-        facts = {
-            "seconds": None if interrupted else round(time.perf_counter() - begun, 1),
-            "supernet_trained": set(cache_folder("supernets").glob("*.safetensors")) != before,
-            **fitting,
-        }
-        write_atomic(path, json.dumps(facts))
+        write_atomic(path, json.dumps(work()))
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
 
-def _fit(path: Path) -> dict[str, float]:
-    """Fit a predictor of the latency of networks, unless it is done; return the time it took."""
-    if not path.is_file():
-        begun = time.perf_counter()
-        run("nas.device", "fit", "--space", SPACE, "--budget", BUDGET)
-        facts = {"fitting_seconds": round(time.perf_counter() - begun, 1)}
-        write_atomic(path, json.dumps(facts))
-    found: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+def _fit() -> dict[str, Any]:
+    begun = time.perf_counter()
+    run("nas.device", "fit", "--space", SPACE, "--budget", BUDGET)
+    return {"fitting_seconds": round(time.perf_counter() - begun, 1)}
+
+
+def _search(arguments: argparse.Namespace) -> dict[str, Any]:
+    interrupted = (arguments.out / "search").exists()
+    before, begun = set(cache_folder("supernets").glob("*.safetensors")), time.perf_counter()
+    run_or_resume(
+        "nas.search",
+        arguments.out / "search",
+        *("--space", SPACE, "--budget", BUDGET, "--data", arguments.data),
+        *("--trials", arguments.trials, "--seed", 0, "--confirm", 0, "--reference", "none"),
+    )
+    return {
+        "seconds": None if interrupted else round(time.perf_counter() - begun, 1),
+        "supernet_trained": set(cache_folder("supernets").glob("*.safetensors")) != before,
+    }
 
 
 def trainings(

@@ -71,7 +71,7 @@ def test_winners_are_told_with_what_they_were_promised(recorded_as):
         "with 2,000 trials, by one command in 80 minutes with the training of the supernet, after "
         "a latency predictor was fitted in 7 minutes." in text
     )
-    assert "a standard deviation of 1.23 percentage points" in text
+    assert "standard deviation of scores is 1.23 percentage points" in text
     assert "| scores | +5.00 | +1.00 ± 0.20 |" in text
     assert "| beliefs | +2.00 | +1.50 ± 0.10 |" in text
     assert "| 2.00 to 2.50 ms | scores | 70.0% | 60.0% | 62.0% ± 1.4% |" in text

@@ -11,8 +11,8 @@ group has another position in a wider network.
 
 The scale and shift of a batch normalization are shared by the networks with the same activation
 function there: what suits ReLU does not suit swish, and networks of the MixNet space are ranked
-better so (`experiments/results/supernet_settings.json`). Slimmable networks (Yu et al. 2019,
-section 3.2) have statistics, scales and shifts of their own for every width.
+better so. Slimmable networks (Yu et al. 2019, section 3.2) have statistics, scales and shifts of
+their own for every width.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ from nas.train.recipe import Recipe
 from nas.train.settings import ON_THE_CPU, PlacementSettings
 
 COMPARED = 24
-"""Networks that tell the scales. Scales need not be known well: with a third of a score instead of
-a half, an opinion ranks networks hardly worse (`experiments/results/supernet_settings.json`)."""
+"""Networks that tell the scales, which need not be known well: with a third of a score instead of a
+half, an opinion ranks networks hardly worse."""
 MOST_OPINIONS = 8
 Opinions = Sequence[float]
 """What estimates say of a network: its accuracy with shared weights, 0..1, then the others."""

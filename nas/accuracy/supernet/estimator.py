@@ -75,8 +75,7 @@ class Supernet:
         zero_cost: Zero-cost score that counts as much as the accuracy, one of
             `nas.accuracy.zero_cost.SCORES`; empty for none.
         short: Images that a network sees in a training of its own from random weights, whose
-            accuracy counts as much, too; 0 for none. It is what a score then costs most of, and
-            ranks networks best (`experiments/results/supernet_settings.json`).
+            accuracy counts as much, too; 0 for none. It is what a score then costs most of.
         recipe: How to train; the number of epochs follows from `images`. After few steps, AdamW
             ranks networks better than SGD (`experiments/results/ranking.json`). Residual branches
             start at zero: otherwise the networks of the large MixNet space are 12 percentage points
@@ -137,19 +136,13 @@ class Supernet:
         return f"{', '.join(most)} and {last}" if most else last
 
     @property
-    def _blended(self) -> bool:
-        """Whether there is an opinion beside the accuracy with shared weights."""
-        return bool(self.zero_cost or self.short)
-
-    @property
     def shown(self) -> Images:
         """The images that networks are shown."""
         return Images(self.data, self.resolution, self.images_per_class, self.validation)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the pool, which only training needs: workers find trained weights."""
-        blend = {"_blend": self._blend} if self._blended and self._blend_path.is_file() else {}
-        return {**self.__dict__, "pool": None, "_training_facts": self._training_facts, **blend}
+        return {**self.__dict__, "pool": None, "_training_facts": self._training_facts}
 
     def export_state(self) -> bytes:
         """See `PortableEstimator`; returns the trained weights.
@@ -239,24 +232,24 @@ class Supernet:
         if self.weights:
             remarks += self._remarks_on_weights()
         with in_turn(self.path.with_suffix(".lock"), "another process trains the same supernet"):
-            if not self.path.is_file():
-                self._check_processes()
-                try:
+            try:
+                if not self.path.is_file():
+                    self._check_processes()
                     remarks += self._training().run(self.trained_by, step)
-                finally:
-                    self._release()
-            if self._blended and not self._blend_path.is_file():
-                try:
-                    self._compare_opinions(step)
-                finally:
-                    self._release()
+                if self.others:
+                    self._keep_blend(step)
+            finally:
+                if self.placement.kind != "cpu":  # workers will need the device's memory
+                    forget_images()
+                    release_memory()
         return remarks
 
-    def _release(self) -> None:
-        """Leave the memory of an accelerator to the workers."""
-        if self.placement.kind != "cpu":
-            forget_images()
-            release_memory()
+    def _keep_blend(self, step: Step | None) -> None:
+        """Compare opinions unless that is done; the result goes to workers with the estimator."""
+        path = self._blend_path
+        if not path.is_file():
+            self._compared_opinions(step).write(path)
+        self.__dict__["_blend"] = Blend.read(path)
 
     def _remarks_on_weights(self) -> list[str]:
         """Return remarks for the user on the pretrained network."""
@@ -299,7 +292,7 @@ class Supernet:
     def _blend(self) -> Blend:
         return Blend.read(self._blend_path)
 
-    def _compare_opinions(self, step: Step | None) -> None:
+    def _compared_opinions(self, step: Step | None) -> Blend:
         """Find out how opinions are distributed in the space.
 
         Raises:
@@ -319,7 +312,7 @@ class Supernet:
                     step(number, COMPARED)
         if not opinions:
             raise MixnasError(f"no network of the supernet can be evaluated: {reasons[0]}")
-        Blend.of(opinions).write(self._blend_path)
+        return Blend.of(opinions)
 
     def _evaluation(self, spec: NetworkSpec, seed: int) -> Evaluation:
         """Return a network's evaluation with shared weights.
@@ -341,10 +334,11 @@ class Supernet:
             EstimateError: If one of them cannot evaluate the network.
         """
         wide = widened(spec, self.width)
-        return [each.estimate(wide, seed).score for each in self._others]
+        return [each.estimate(wide, seed).score for each in self.others]
 
     @property
-    def _others(self) -> list[Estimator]:
+    def others(self) -> list[Estimator]:
+        """The estimators whose opinions count beside the accuracy with shared weights."""
         return other_estimators(
             self.shown, self.placement, self.zero_cost, self.short, self.recipe, self.weights
         )
@@ -369,7 +363,7 @@ class Supernet:
             raise EstimateError(f"the supernet {self.path} has not been trained")
         evaluation = self._evaluation(spec, seed)
         score = evaluation.accuracy
-        if self._blended:
+        if self.others:
             score = self._blend.score((score, *self._other_opinions(spec, seed)))
         return Estimate(
             accuracy=evaluation.accuracy,

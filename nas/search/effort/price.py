@@ -135,7 +135,7 @@ def _work(
         judged = networks
         if not estimator.path.is_file():
             supernet = seen(estimator) * estimator.paths / estimator.trained_by
-            judged += COMPARED if estimator.zero_cost or estimator.short else 0
+            judged += COMPARED if estimator.others else 0
         scored = judged * JUDGING_SHARE * (looked_at + estimator.calibration)
         if estimator.short:
             scored += judged * (estimator.short + JUDGING_SHARE * looked_at)

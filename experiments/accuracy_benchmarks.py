@@ -50,20 +50,17 @@ def _interval(figure: dict[str, float] | None) -> str:
     return f"{figure['value']:.2f} ({figure['low']:.2f} to {figure['high']:.2f})"
 
 
-OTHER_SHARES = (0, 1 / 3, 2 / 3, 1)  # of opinions beside the accuracy with shared weights
-
-
 def supernet_settings() -> Iterator[str]:
     for result in all_recorded("supernet_settings").values():
         yield from section(
             "Settings of the supernet",
             "How well supernets with other settings rank the networks of both tables, and what "
-            "their training costs on this machine: Kendall's tau over all networks with its 95% "
+            "preparing them costs on this machine: Kendall's tau over all networks with its 95% "
             "interval, and among pairs whose MAdds differ by less than "
             f"{percent(result['tolerance'], 0)}. Of several supernets that differ by the random "
             "seed, each has its tau. A score is the mean of the accuracy with shared weights and "
-            "of what other opinions suggest, of NASWOT and of short training if there is any; the "
-            "last columns are the taus for other shares of these.",
+            "of those that NASWOT and, if the settings say so, a short training suggest; the last "
+            "columns are the taus for other shares of these two.",
         )
         for table, title in (
             ("mixnet", "Networks of `mixnet`"),
@@ -79,7 +76,7 @@ def supernet_settings() -> Iterator[str]:
                         "seconds per network",
                         "tau",
                         "at similar MAdds",
-                        *(f"{share:.0%} others" for share in OTHER_SHARES),
+                        *(f"{s['share']:.0%} others" for s in found[0]["supernets"][0]["shares"]),
                     ),
                     (_setting(row) for row in found),
                 )
@@ -90,11 +87,8 @@ def _setting(row: dict[str, Any]) -> tuple[str, ...]:
     taus, bands = (
         "; ".join(_interval(each[of]) for each in row["supernets"]) for of in ("tau", "band")
     )
-    shares = [
-        {round(s["share"], 2): s["tau"]["value"] for s in each["shares"]}
-        for each in row["supernets"]
-    ]
-    others = ("; ".join(f"{each[round(s, 2)]:.2f}" for each in shares) for s in OTHER_SHARES)
+    by_share = zip(*(each["shares"] for each in row["supernets"]), strict=True)
+    others = ("; ".join(f"{s['tau']['value']:.2f}" for s in same) for same in by_share)
     name = f"`{row['settings']}`" if row["settings"] else "the default"
     minutes = "" if row["core_seconds"] is None else f"{row['core_seconds'] / 60:.0f}"
     return (name, minutes, f"{row['seconds_per_network']:.1f}", taus, bands, *others)

@@ -67,15 +67,15 @@ def data_remark(run: Run) -> str:
 
 
 def _chance(run: Run) -> str:
-    """Say that scores are no better than chance, and what may help; empty if they are better.
+    """Say that accuracies are no better than chance, and what may help; empty if they are better.
 
     Neither is their mean higher than chance allows for one network, nor is the highest of them
     higher than it allows for so many.
     """
-    if run.guessed is None or run.completed.empty:
+    if run.guessed is None or run.completed["accuracy"].isna().all():
         return ""
     right, images = run.guessed
-    guess, scores = right / images, run.completed[RAW_SCORE]
+    guess, scores = right / images, run.completed["accuracy"].dropna()
     error = math.sqrt(guess * (1 - guess) / images)
     mean, highest = float(scores.mean()), float(scores.max())
     # The expected maximum of n normal variables is below sqrt(2 ln n) standard deviations.
@@ -90,9 +90,10 @@ def _chance(run: Run) -> str:
     *most_ways, last = ways
     listed = f"{', '.join(most_ways)} or {last}" if most_ways else last
     return (
-        f"Scores are no better than chance: {100 * mean:.1f}% on average, where always naming the "
-        f"most frequent class would be right for {100 * guess:.1f}% of the {images:,} validation "
-        f"images. Such scores say little about the networks. A new search may do better {listed}."
+        f"Accuracies are no better than chance: {100 * mean:.1f}% on average, where always naming "
+        f"the most frequent class would be right for {100 * guess:.1f}% of the {images:,} "
+        "validation images. They say little about the networks. A new search may do better "
+        f"{listed}."
     )
 
 

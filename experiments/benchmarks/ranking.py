@@ -54,7 +54,6 @@ ESTIMATORS = {
     "short-middle": f"short:images=72000,resolution=16,{SMALL}",
     "short-high": f"short:images=72000,resolution=24,{SMALL}",
     "supernet": "supernet",
-    "supernet-short": "supernet:short=6400",
     "supernet-sgd": f"supernet:{SGD}",
     "supernet-sgd-high": f"supernet:images=1200000,{SGD}",
 }

@@ -22,7 +22,7 @@ from nas.limits import Limit
 from nas.space import Space, load_space
 
 NAMES = ("params", "madds", "naswot", "zico", "synflow", "grad-norm", "short-few",
-         "short-brief", "short", "supernet", "supernet-short")  # fmt: skip
+         "short-brief", "short", "supernet")  # fmt: skip
 
 
 def main() -> None:

@@ -6,12 +6,12 @@
 Supernets with different settings are trained on CIFAR-10, and score the networks of two tables:
 that of MixNets (`experiments.mixnet_table`), and 60 of NAS-Bench-Macro. The result is Kendall's tau
 with its 95% interval, over all networks and over the pairs whose MAdds differ by less than 10%, and
-the core-seconds that the training took, if it was not interrupted and the cache did not have its
-weights. A score is the mean of a network's accuracy and of what other opinions suggest; the result
-is also told for other shares of these, from 0 (the accuracy alone) to 1. Every supernet's scores
-are saved in the folder at once; the same command continues what was interrupted, and several
-processes share the work (start the command once per core). Scores are compared with the accuracies
-that the tables hold now.
+the core-seconds that it took to prepare the supernet, if that was not interrupted and the cache did
+not have its weights. A score is the mean of a network's accuracy with shared weights and of those
+that other estimators suggest; the result is also told for other shares of these, from 0 (the
+accuracy alone) to 1. Every supernet's scores are saved in the folder at once; the same command
+continues what was interrupted, and several processes share the work (start the command once per
+core). Scores are compared with the accuracies that the tables hold now.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ SETTINGS = {
 """Settings by name; by the images seen, all cost as much as the default unless their name says so.
 """
 MACRO_NETWORKS = 60
-SHARES = (0, 1 / 3, 1 / 2, 2 / 3, 1)
-"""Of opinions other than the accuracy with shared weights."""
+SHARES = (0, 1 / 3, 2 / 3, 1)
+"""Of estimates other than the accuracy with shared weights."""
 
 
 def main() -> None:
@@ -142,8 +142,9 @@ def scored(
     """Train a supernet and let it score networks.
 
     Returns:
-        Settings, core-seconds of the training (None if a part of it had been done before) and
-        seconds of a score, and the scores and accuracies by the digest of the network.
+        Settings, core-seconds of the preparation (None if a part of it had been done before) and
+        seconds of a score; and the accuracies that a network's estimates suggest, in log odds, by
+        the digest of the network (`Ensemble.suggested`).
     """
     estimator = open_estimator(f"supernet:{settings}", data, pool, 0)
     assert isinstance(estimator, Supernet)
@@ -153,13 +154,12 @@ def scored(
     computed = time.process_time() - computed
     started, scores = time.perf_counter(), {}
     for network in networks:
-        estimate = estimator.estimate(network.spec, 0)
-        scores[network.spec.digest()] = (estimate.score, estimate.accuracy)
+        estimates = estimator.estimates(network.spec, 0)
+        scores[network.spec.digest()] = estimator.ensemble.suggested(estimates)
     return {
         "settings": settings,
         "core_seconds": None if begun else round(computed),
         "seconds_per_network": round((time.perf_counter() - started) / len(networks), 2),
-        "opinions": 1 + len(estimator.others),
         "scores": scores,
     }
 
@@ -182,11 +182,11 @@ def summary(
                 {
                     "accuracy": n.accuracy,
                     "madds": count(n.spec).madds,
-                    "score": pair[0],
-                    **_with_shares(*pair, each["opinions"]),
+                    "score": statistics.mean(suggested),
+                    **_with_shares(*suggested),
                 }
                 for n in networks
-                if (pair := each["scores"].get(n.spec.digest())) is not None
+                if (suggested := each["scores"].get(n.spec.digest())) is not None
             ]
         )
         names = [name for name in rows if name not in ("accuracy", "madds")]
@@ -207,17 +207,17 @@ def summary(
     }
 
 
-def _with_shares(score: float, accuracy: float, opinions: int) -> dict[str, float]:
-    """Return the scores of a network with other shares of what other opinions suggest."""
-    suggested = (opinions * score - accuracy) / (opinions - 1) if opinions > 1 else accuracy
-    return {f"share {s:.2f}": (1 - s) * accuracy + s * suggested for s in SHARES}
+def _with_shares(own: float, *others: float) -> dict[str, float]:
+    """Return the scores of a network with other shares of what other estimates suggest."""
+    suggested = statistics.mean(others) if others else own
+    return {f"share {s:.2f}": (1 - s) * own + s * suggested for s in SHARES}
 
 
 def line(row: dict[str, Any]) -> str:
     """Return a row of the table in words."""
     taus = "; ".join(
         f"{each['tau']['value']:.3f} ({each['tau']['low']:.2f} to {each['tau']['high']:.2f}), like "
-        f"MAdds {each['band']['value']:.3f}, by shares of other opinions "
+        f"MAdds {each['band']['value']:.3f}, by shares of other estimates "
         + ", ".join(f"{s['share']:.0%} {s['tau']['value']:.3f}" for s in each["shares"])
         for each in row["supernets"]
     )

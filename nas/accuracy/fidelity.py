@@ -59,6 +59,11 @@ class Images:
     per_class: int | None = None
     validation: int | None = None
 
+    @property
+    def whole(self) -> Images:
+        """The same images, with all those for validation."""
+        return dataclasses.replace(self, validation=None)
+
     def source(self) -> DataSource:
         """Return the data set as it is given.
 
@@ -197,15 +202,20 @@ def _guessed(images: Images) -> tuple[int, int]:
     return int(counts.max()), int(counts.sum())
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def shared_data(images: Images) -> ImageData:
-    """Load images at their resolution, once per process.
+    """Load images at their resolution, once per process, whatever is kept of them for validation.
 
     Raises:
         MixnasError: If there is no such data set, or it cannot be read.
     """
-    data = images.source().at(images.resolution)
-    index = _validation_index(data.count("validation"), images.validation)
+    if images.validation is not None:
+        return _reduced(shared_data(images.whole), images.validation)
+    return images.source().at(images.resolution)
+
+
+def _reduced(data: ImageData, validation: int) -> ImageData:
+    index = _validation_index(data.count("validation"), validation)
     if index is None:
         return data
     return dataclasses.replace(
@@ -238,8 +248,11 @@ def _streamed(images: Images) -> FolderData | None:
     return source if index is None else source.only({"validation": index.numpy()})
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _placed(images: Images, device: str) -> tuple[ImageData, bool]:
+    if images.validation is not None:
+        data, staged = _placed(images.whole, device)
+        return _reduced(data, images.validation), staged
     return placed(shared_data(images), device)
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import pandas as pd
 
 from nas.accuracy.base import Estimate, EstimateError
-from nas.document import digest
+from nas.document import digest, read_document
 from nas.errors import MixnasError
 from nas.files import parsing
 from nas.progress import Step
@@ -98,6 +98,11 @@ def _trial_rows(path: Path, table: pd.DataFrame, classes: int | None) -> list[di
     document = path.parent / "space.yaml"
     if not document.is_file():
         raise MixnasError(f"{path} has no column 'spec', and there is no space.yaml beside it")
+    if _with_shared_weights(path.parent):
+        raise MixnasError(
+            f"{path} has no trained networks: its accuracies are those of a supernet, with weights "
+            "that all networks share; give the trials of a search with short training"
+        )
     space = load_space(str(document))
     if classes is not None:
         space = space.with_classes(classes)
@@ -107,6 +112,16 @@ def _trial_rows(path: Path, table: pd.DataFrame, classes: int | None) -> list[di
             spec = space.decode(genotype_of_row(row, space))
         rows.append({"spec": spec, "accuracy": row["accuracy"]})
     return rows
+
+
+def _with_shared_weights(run: Path) -> bool:
+    """Return whether the accuracies in a run directory are those of a supernet."""
+    conditions = run / "conditions.yaml"
+    if not conditions.is_file():
+        return False
+    facts = read_document(conditions).data
+    scores = facts.get("scores") if isinstance(facts, dict) else None
+    return isinstance(scores, dict) and scores.get("estimator") == "supernet"
 
 
 def _network(row: dict[str, Any], path: Path, number: int) -> TrainedNetwork:

@@ -145,13 +145,14 @@ def naswot(model: Network, batches: list[Batch]) -> float:
 
     It is the log-determinant of a kernel matrix (B, B), whose entry for two images is the number of
     units that are on for both or off for both (Mellor et al. 2021, equation 2). A unit counts as on
-    where the input of its activation function is positive, whichever function it is.
+    where the input of its activation function is positive, whichever function it is. Of equal
+    images, which would make the matrix singular for every network, one counts.
 
     Args:
         model: The network; its batch normalization is in training mode.
         batches: Batches, of which the first is used: images (B, 3, H, W) and labels (B,).
     """
-    images, _ = batches[0]
+    images = _without_copies(batches[0][0])
     shape = (len(images), len(images))
     agreement = torch.zeros(shape, dtype=torch.float64, device=images.device)
 
@@ -169,6 +170,11 @@ def naswot(model: Network, batches: list[Batch]) -> float:
     for handle in handles:
         handle.remove()
     return float(to_host(torch.linalg.slogdet(agreement)[1]))
+
+
+def _without_copies(images: Tensor) -> Tensor:
+    distinct = torch.unique(images.flatten(1), dim=0)
+    return images if len(distinct) == len(images) else distinct.view(-1, *images.shape[1:])
 
 
 _ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.Mish, nn.GELU, nn.LeakyReLU)

@@ -51,7 +51,7 @@ def accuracy_remarks(facts: Mapping[str, Any]) -> list[str]:
         facts: Facts about an export.
     """
     found = facts.get(ACCURACY, {})
-    before = found.get("found")
+    before = found.get("in_search")
     if before is None or abs(found["validation"]["top1"] - before) < SAME:
         return []
     return [

@@ -45,6 +45,13 @@ def test_data_are_loaded_once():
     assert shared_data(some) is shared_data(dataclasses.replace(DIGITS, validation=30))
 
 
+def test_estimators_that_keep_other_images_for_validation_share_those_for_training():
+    some = dataclasses.replace(DIGITS, validation=30)
+    assert shared_data(some).images["train"] is shared_data(DIGITS).images["train"]
+    placed = [fidelity._placed(images, "cpu")[0].images["train"] for images in (some, DIGITS)]
+    assert placed[0] is placed[1]
+
+
 def test_the_validation_part_is_reduced_to_images_in_their_order():
     whole = load_data("digits").at(16)
     count = len(whole.labels["validation"])

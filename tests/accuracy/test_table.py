@@ -117,6 +117,17 @@ def test_whatever_is_in_a_table_it_is_read_or_refused(table, kind, count):
     assert counts[1] > count / 4
 
 
+def test_accuracies_with_shared_weights_are_no_table(tmp_path):
+    path = a_run(tmp_path, 0.5)
+    conditions = tmp_path / "conditions.yaml"
+    for text in ("scores: {estimator: short}", "scores: []", "[]"):
+        conditions.write_text(text, encoding="utf-8")
+        assert len(read_networks(path)) == 1
+    conditions.write_text("scores: {estimator: supernet}", encoding="utf-8")
+    with pytest.raises(MixnasError, match=r"no trained networks: .* those of a supernet"):
+        read_networks(path)
+
+
 def test_packed_tables_are_not_unpacked(tmp_path):
     path = tmp_path / "table.csv.gz"
     path.write_bytes(gzip.compress(b"accuracy,spec\n" + b"0.5,tiny.yaml\n" * 500_000))

@@ -17,7 +17,7 @@ JUDGED = {
     "data": "digits",
     "test": {"top1": 0.5, "top5": 0.9, "loss": 1.0},
     "validation": {"top1": 0.625, "loss": 1.0},
-    "found": 0.625,
+    "in_search": 0.625,
 }
 
 
@@ -36,8 +36,8 @@ def test_accuracies_are_told_and_what_the_search_found_if_it_differs():
         "images of digits, 62.50% on those of the search's validation"
     )
     assert accuracy_remarks(facts) == []
-    assert accuracy_remarks({"accuracy": {**JUDGED, "found": None}}) == []
-    (remark,) = accuracy_remarks({"accuracy": {**JUDGED, "found": 0.75}})
+    assert accuracy_remarks({"accuracy": {**JUDGED, "in_search": None}}) == []
+    (remark,) = accuracy_remarks({"accuracy": {**JUDGED, "in_search": 0.75}})
     assert remark.startswith("the search found 75.00% with the same weights and images: ")
 
 
@@ -62,6 +62,6 @@ def test_a_slice_is_exported_with_the_accuracy_that_the_file_has(
     (outputs,) = session.run(None, {session.get_inputs()[0].name: images.numpy()})
     right = np.mean(outputs.argmax(1) == digits.labels["test"].numpy())
     assert about["accuracy"]["test"]["top1"] == pytest.approx(right, abs=1.5 / len(images))
-    assert about["accuracy"]["validation"]["top1"] == about["accuracy"]["found"]
+    assert about["accuracy"]["validation"]["top1"] == about["accuracy"]["in_search"]
     assert refused(*words[:3], "timm:mixnet_s", "--force").startswith("--weights timm:mixnet_s: ")
     assert "no config.yaml" in refused(*words[:3], "supernet:elsewhere", "--force")

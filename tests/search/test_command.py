@@ -96,7 +96,7 @@ def test_a_supernet_is_trained_before_the_search(here, space, tmp_path):
     exported = here("nas.export", "run/best.yaml", "--weights", "supernet:run", "--json")
     assert exported.returncode == 0, exported.stderr
     accuracy = json.loads(exported.stdout)["accuracy"]
-    assert accuracy["validation"]["top1"] == accuracy["found"]
+    assert accuracy["validation"]["top1"] == accuracy["in_search"]
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import zip_longest
+from itertools import groupby, takewhile
 from typing import NamedTuple
 
 import torch
@@ -106,7 +106,7 @@ class WeightBank(nn.Module):
         for part in weight_slices(spec):
             shared = self._shared(part)
             shape = _enlarged_shape(part, shared)
-            if shared is None or shape != tuple(shared.shape):
+            if part.key not in self.tensors or shared is None or shape != tuple(shared.shape):
                 self.tensors[part.key] = nn.Parameter(self._enlarged(part, shape, shared))
 
     def adopt(self, spec: NetworkSpec, weights: Mapping[str, Tensor]) -> None:
@@ -210,22 +210,38 @@ def tree_slices(tree: Node, shape: Shape) -> Iterator[WeightSlice]:
         shape: Shape of its input.
     """
     ends = residual_ends(tree)
-    layers = list(walk(tree, shape))
-    for layer, function in zip(layers, _functions(layers), strict=True):
-        yield from _layer_slices(layer, layer.path in ends, function)
+    for _, block in groupby(walk(tree, shape), key=_block):
+        layers = list(block)
+        for number, layer in enumerate(layers):
+            function = _function(layers[:number], layers[number + 1 :])
+            yield from _layer_slices(layer, layer.path in ends, function)
 
 
-def _functions(layers: Sequence[Layer]) -> Iterator[str]:
-    """Yield for every layer the activation function right behind it, or else the last before it.
+def _block(layer: Layer) -> Sequence[str]:
+    """Return the path of the block of a network that a layer is in; that of stem and head is empty.
 
-    So the three normalizations of an inverted bottleneck have the function of their block.
+    So is that of a tree that is no network: all of it is one block.
     """
-    last = ""
-    for layer, following in zip_longest(layers, layers[1:]):
+    stages, *steps = layer.path.split(".")
+    return steps[:2] if stages == "stages" else []
+
+
+def _function(before: Sequence[Layer], behind: Sequence[Layer]) -> str:
+    """Return the activation function that a normalization belongs to; empty if there is none.
+
+    It is the one behind it, as long as no other normalization comes before that; or else the last
+    one before it, or the next one. So the three normalizations of an inverted bottleneck have the
+    function of their block.
+
+    Args:
+        before: Layers of its block before the normalization.
+        behind: Layers of its block behind it.
+    """
+    own = takewhile(lambda layer: not isinstance(layer.leaf, BatchNorm), behind)
+    for layer in (*own, *reversed(before), *behind):
         if isinstance(layer.leaf, Activation):
-            last = layer.leaf.function
-        behind = following.leaf if following else None
-        yield behind.function if isinstance(behind, Activation) else last
+            return layer.leaf.function
+    return ""
 
 
 def _layer_slices(layer: Layer, ends_residual: bool, function: str) -> Iterator[WeightSlice]:

@@ -24,7 +24,15 @@ from nas.accuracy.fidelity import (
 )
 from nas.accuracy.memory import out_of_memory
 from nas.accuracy.sharing.pretrained import open_pretrained
-from nas.accuracy.supernet.blend import COMPARED, Blend, other_estimators
+from nas.accuracy.supernet.ensemble import ALONE, Ensemble
+from nas.accuracy.supernet.others import (
+    COMPARED,
+    drawn_estimates,
+    estimates_of,
+    other_estimators,
+    remark_on,
+    remarks_on,
+)
 from nas.accuracy.supernet.slices import TrainedSupernet, weights_digest
 from nas.accuracy.supernet.training import (
     CHECKPOINT_SECONDS,
@@ -53,7 +61,7 @@ class Supernet:
 
     The score is the mean of this accuracy and of those that a zero-cost score and, if asked for, a
     short training suggest: together they rank networks better than each of them alone
-    (`nas.accuracy.supernet.blend`).
+    (`nas.accuracy.supernet.ensemble`).
 
     Attributes:
         data: Name or path of the data set.
@@ -74,8 +82,9 @@ class Supernet:
         validation: Maximum number of validation images that a network is evaluated on.
         zero_cost: Zero-cost score that counts as much as the accuracy, one of
             `nas.accuracy.zero_cost.SCORES`; empty for none.
-        short: Images that a network sees in a training of its own from random weights, whose
-            accuracy counts as much, too; 0 for none. It is what a score then costs most of.
+        short: Images that a network sees in a training of its own from random weights, by the
+            recipe of `ShortTraining`; its accuracy counts as much, too. 0 for none. Most of the
+            time that a score takes is then spent on it.
         recipe: How to train; the number of epochs follows from `images`. After few steps, AdamW
             ranks networks better than SGD (`experiments/results/ranking.json`). Residual branches
             start at zero: otherwise the networks of the large MixNet space are 12 percentage points
@@ -178,6 +187,8 @@ class Supernet:
             judging["zero_cost"] = self.zero_cost
         if self.short:
             judging["short"] = self.short
+        if self.others:
+            judging["others"] = digest([COMPARED, *(each.fingerprint() for each in self.others)])
         return {**self._training_facts, **judging, "weights": weights}
 
     @cached_property
@@ -205,20 +216,6 @@ class Supernet:
         gpus = len(gpus_of(self.placement))
         return max(1, min(gpus, self.recipe.batch_size // FEWEST_IMAGES))
 
-    def _check_processes(self) -> None:
-        """Check that there is a GPU for every process.
-
-        Raises:
-            MixnasError: If there are not as many.
-        """
-        gpus = len(gpus_of(self.placement))
-        if gpus and self.trained_by > gpus:
-            raise MixnasError(
-                f"the supernet cannot be trained by {self.trained_by} processes, since "
-                f"{self.placement.on} stands for {gpus} of the GPUs; set processes to {gpus} or "
-                "less, or train it where there are more"
-            )
-
     @property
     def path(self) -> Path:
         """Path of the trained weights, in the user's cache."""
@@ -234,22 +231,36 @@ class Supernet:
         with in_turn(self.path.with_suffix(".lock"), "another process trains the same supernet"):
             try:
                 if not self.path.is_file():
-                    self._check_processes()
                     remarks += self._training().run(self.trained_by, step)
                 if self.others:
-                    self._keep_blend(step)
+                    remarks += self._keep_ensemble(step)
             finally:
                 if self.placement.kind != "cpu":  # workers will need the device's memory
                     forget_images()
                     release_memory()
         return remarks
 
-    def _keep_blend(self, step: Step | None) -> None:
-        """Compare opinions unless that is done; the result goes to workers with the estimator."""
-        path = self._blend_path
-        if not path.is_file():
-            self._compared_opinions(step).write(path)
-        self.__dict__["_blend"] = Blend.read(path)
+    def _keep_ensemble(self, step: Step | None) -> list[str]:
+        """Compare estimates unless that is done; the result goes to workers with the estimator.
+
+        Returns:
+            Remarks for the user.
+
+        Raises:
+            MixnasError: If no network can be evaluated.
+        """
+        remarks: list[str] = []
+        ensemble = self._known_ensemble()
+        if ensemble is None:
+            with machine_for("training", open_placement(self.placement, self.resolution).device):
+                drawn = drawn_estimates(
+                    lambda spec: self.estimates(spec, self.seed), self.pool, self.seed, step
+                )
+            ensemble = Ensemble.of(drawn)
+            ensemble.write(self._ensemble_path)
+            remarks = remarks_on(self.others, drawn)
+        self.__dict__["ensemble"] = ensemble
+        return remarks
 
     def _remarks_on_weights(self) -> list[str]:
         """Return remarks for the user on the pretrained network."""
@@ -284,35 +295,33 @@ class Supernet:
     # -- evaluation -------------------------------------------------------------------------
 
     @property
-    def _blend_path(self) -> Path:
-        """Path of the scales of the opinions, which belong to these weights."""
-        return self.path.with_name(f"{digest(self.fingerprint())}.blend.json")
+    def _ensemble_path(self) -> Path:
+        """Path of the distributions of the estimates, which belong to these weights."""
+        return self.path.with_name(f"{digest(self.fingerprint())}.ensemble.json")
+
+    def _known_ensemble(self) -> Ensemble | None:
+        """Return how estimates are distributed; None if that is not known, or the file damaged."""
+        try:
+            return Ensemble.read(self._ensemble_path, 1 + len(self.others))
+        except MixnasError:
+            return None
 
     @cached_property
-    def _blend(self) -> Blend:
-        return Blend.read(self._blend_path)
-
-    def _compared_opinions(self, step: Step | None) -> Blend:
-        """Find out how opinions are distributed in the space.
+    def ensemble(self) -> Ensemble:
+        """How estimates are distributed in the space.
 
         Raises:
-            MixnasError: If none of the networks can be evaluated.
+            EstimateError: If the supernet has not been prepared.
         """
-        rng = random.Random(self.seed)
-        opinions, reasons = [], []
-        with machine_for("training", open_placement(self.placement, self.resolution).device):
-            for number in range(1, COMPARED + 1):
-                try:
-                    spec = self.pool.draw(rng)
-                    accuracy = self._evaluation(spec, self.seed).accuracy
-                    opinions.append((accuracy, *self._other_opinions(spec, self.seed)))
-                except EstimateError as error:
-                    reasons.append(error)
-                if step is not None:
-                    step(number, COMPARED)
-        if not opinions:
-            raise MixnasError(f"no network of the supernet can be evaluated: {reasons[0]}")
-        return Blend.of(opinions)
+        ensemble = self._known_ensemble() if self.others else ALONE
+        if ensemble is None:
+            raise EstimateError("the estimates of the supernet's networks have not been compared")
+        return ensemble
+
+    @property
+    def to_compare(self) -> int:
+        """Number of networks that `prepare` will evaluate to find out how estimates vary."""
+        return COMPARED if self.others and self._known_ensemble() is None else 0
 
     def _evaluation(self, spec: NetworkSpec, seed: int) -> Evaluation:
         """Return a network's evaluation with shared weights.
@@ -327,18 +336,25 @@ class Supernet:
         except torch.OutOfMemoryError as error:
             raise EstimateError(out_of_memory(error)) from None
 
-    def _other_opinions(self, spec: NetworkSpec, seed: int) -> list[float]:
-        """Return what the zero-cost score and the short training say, as far as they are asked.
+    def estimates(self, spec: NetworkSpec, seed: int) -> tuple[float, ...]:
+        """Return a network's accuracy with shared weights, and what the other estimators say.
+
+        Args:
+            spec: The network.
+            seed: As for `estimate`.
 
         Raises:
-            EstimateError: If one of them cannot evaluate the network.
+            EstimateError: If it cannot be evaluated with shared weights.
         """
-        wide = widened(spec, self.width)
-        return [each.estimate(wide, seed).score for each in self.others]
+        accuracy = self._evaluation(spec, seed).accuracy
+        return accuracy, *self._other_estimates(spec, seed)
 
-    @property
+    def _other_estimates(self, spec: NetworkSpec, seed: int) -> list[float]:
+        return estimates_of(self.others, widened(spec, self.width), seed)
+
+    @cached_property
     def others(self) -> list[Estimator]:
-        """The estimators whose opinions count beside the accuracy with shared weights."""
+        """The estimators that count beside the accuracy with shared weights."""
         return other_estimators(
             self.shown, self.placement, self.zero_cost, self.short, self.recipe, self.weights
         )
@@ -362,13 +378,15 @@ class Supernet:
         if not self.path.is_file():
             raise EstimateError(f"the supernet {self.path} has not been trained")
         evaluation = self._evaluation(spec, seed)
-        score = evaluation.accuracy
+        score, others = evaluation.accuracy, []
         if self.others:
-            score = self._blend.score((score, *self._other_opinions(spec, seed)))
+            others = self._other_estimates(spec, seed)
+            score = self.ensemble.score((score, *others))
         return Estimate(
             accuracy=evaluation.accuracy,
             loss=evaluation.loss,
             seconds=round(time.perf_counter() - started, 3),
             seed=seed,
             score=score,
+            remark=remark_on(self.others, others),
         )

@@ -41,14 +41,21 @@ def train_together(training: SupernetTraining, count: int, parts: int, step: Ste
         step: Called with the number of steps taken and their total number.
 
     Raises:
-        MixnasError: If one of the processes cannot continue.
+        MixnasError: If there is no GPU for every process, or one of them cannot continue.
         torch.OutOfMemoryError: If the memory of one of their devices does not suffice.
     """
+    gpus = gpus_of(training.placement)
+    if gpus and count > len(gpus):
+        raise MixnasError(
+            f"the supernet cannot be trained by {count} processes, since {training.placement.on} "
+            f"stands for {len(gpus)} of the GPUs; set processes to {len(gpus)} or less, or train "
+            "it where there are more"
+        )
     # torch's warnings that a path leaves no weight out, which is as it should be; it reads this
     # when it is imported.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     set_library_defaults()  # those of the new processes
-    devices = gpus_of(training.placement)[:count] or [training.placement.on]
+    devices = gpus[:count] or [training.placement.on]
     with ExitStack() as held:
         for device in devices:
             held.enter_context(machine_for("training", device))

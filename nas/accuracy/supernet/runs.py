@@ -162,10 +162,10 @@ class RunSupernet:
             "data": self.trained.shown.name,
             "test": {"top1": test.accuracy, "top5": test.top5, "loss": test.loss},
             "validation": {"top1": validation.accuracy, "loss": validation.loss},
-            "found": self._found(spec),
+            "in_search": self._in_search(spec),
         }
 
-    def _found(self, spec: NetworkSpec) -> float | None:
+    def _in_search(self, spec: NetworkSpec) -> float | None:
         """Return the accuracy of a slice that the search recorded; None if there is none."""
         try:
             trials = read_run(self.path).completed

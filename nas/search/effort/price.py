@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from nas.accuracy.fidelity import shown_at, widened
 from nas.accuracy.short import ShortTraining
 from nas.accuracy.supernet import Supernet
-from nas.accuracy.supernet.blend import COMPARED
 from nas.accuracy.supernet.training import keep_kernels
 from nas.executors.base import Resources
 from nas.latency.device import LocalDevice
@@ -77,13 +76,16 @@ def expected_phases(components: SearchComponents, config: SearchConfig) -> list[
     drawn = [components.space.decode(sample.genotype) for sample in found]
     middle = drawn[len(drawn) // 2]
     workers = components.placements.for_trials(Resources(config.workers, config.threads))
+    judging = further_steps(estimator, middle, workers)
     phases = []
-    if isinstance(estimator, Supernet) and work.supernet:
-        seconds = first_steps(estimator, drawn) / estimator.recipe.batch_size
-        phases.append(PricedPhase("supernet", work.supernet * seconds))
+    if isinstance(estimator, Supernet) and (work.supernet or work.compared):
+        preparing = work.compared * judging  # by one process
+        if work.supernet:
+            preparing += work.supernet * first_steps(estimator, drawn) / estimator.recipe.batch_size
+        phases.append(PricedPhase("supernet", preparing))
     if work.examined:
         phases.append(PricedPhase("device", work.examined * EXAMINING_SECONDS))
-    scoring = work.scored * further_steps(estimator, middle, workers) / workers.workers
+    scoring = work.scored * judging / workers.workers
     measuring = work.networks * work.measured * MEASURING_SECONDS
     phases.append(PricedPhase(number_of(work.networks, "network"), scoring + measuring))
     if components.retraining is not None:
@@ -99,6 +101,8 @@ class Work:
 
     Attributes:
         supernet: Images that a process sees while the supernet is trained; 0 if it has been.
+        compared: Images that it sees afterwards, of networks that tell how estimates vary; counted
+            as in `scored`.
         networks: Number of networks that are judged.
         scored: Images that are trained on for that, over all networks; those that are only looked
             at count for `JUDGING_SHARE`.
@@ -108,6 +112,7 @@ class Work:
     """
 
     supernet: float
+    compared: float
     networks: int
     scored: float
     examined: int
@@ -117,7 +122,7 @@ class Work:
     @property
     def images(self) -> tuple[float, float, float]:
         """Images that are seen, by phase."""
-        return self.supernet, self.scored, self.retrained
+        return self.supernet + self.compared, self.scored, self.retrained
 
 
 def _work(
@@ -129,24 +134,24 @@ def _work(
         return min(training.images, training.most_epochs * train)
 
     networks = config.trials + len(config.references)
-    supernet = 0.0
+    supernet = compared = 0.0
     looked_at = min(estimator.validation or validation, validation)
     if isinstance(estimator, Supernet):
-        judged = networks
         if not estimator.path.is_file():
             supernet = seen(estimator) * estimator.paths / estimator.trained_by
-            judged += COMPARED if estimator.others else 0
-        scored = judged * JUDGING_SHARE * (looked_at + estimator.calibration)
+        each = JUDGING_SHARE * (looked_at + estimator.calibration)
         if estimator.short:
-            scored += judged * (estimator.short + JUDGING_SHARE * looked_at)
+            each += estimator.short + JUDGING_SHARE * looked_at
+        compared = estimator.to_compare * each
     else:
-        scored = networks * (JUDGING_SHARE * looked_at + seen(estimator))
+        each = JUDGING_SHARE * looked_at + seen(estimator)
     again = components.retraining
     retrained = config.networks_to_retrain + len(config.references)
     return Work(
         supernet=supernet,
+        compared=compared,
         networks=networks,
-        scored=scored,
+        scored=networks * each,
         examined=sum(
             isinstance(each.device, LocalDevice) and load_profile(each.device.conditions) is None
             for each in components.devices

@@ -18,7 +18,7 @@ from nas.accuracy.sharing.bank import (
     weight_slices,
 )
 from nas.accuracy.sharing.skeletons import fresh_buffers, skeleton
-from nas.blocks import MBConv, RexBlock, Rules
+from nas.blocks import MBConv, RexBlock, Rules, UniversalBlock
 from nas.ir import BatchNorm, Conv, LayerNorm, Scale, Seq, SplitAttention
 from nas.space import load_space, sample
 from nas.torch_model import build, to_module, zero_residuals
@@ -100,6 +100,44 @@ def test_normalization_is_shared_by_networks_with_the_same_activation_function()
         expected = relu[name].replace("norm_of_relu", "norm_of_swish")
         assert swish[name] == expected
         assert (swish[name] != relu[name]) is (name in norms)
+
+
+@pytest.mark.parametrize(
+    ("block", "norm"),
+    [
+        (UniversalBlock(channels=16, start_kernels=3, activation="swish"), "start.norm"),
+        (RexBlock(channels=16, se_ratio=0.25, expansion=6, activation="swish"), "expand.norm"),
+    ],
+)
+def test_a_normalization_depends_on_its_own_block_alone(block, norm):
+    """Whichever function the block before it has, and even if none follows right behind it."""
+    keys = []
+    for function in ("relu", "hard_swish"):
+        before = MBConv(channels=16, kernels=3, expansion=3, activation=function)
+        spec = TINY.replace(stages=((before, block),))
+        keys.append({part.name: part.key for part in weight_slices(spec)})
+    own = [name for name in keys[0] if name.startswith(f"stages.0.1.{norm}")]
+    assert len(own) == 2
+    for name in own:
+        assert keys[0][name] == keys[1][name]
+        assert "norm_of_swish" in keys[0][name]
+
+
+def test_a_normalization_belongs_to_the_function_behind_a_gate():
+    """That of the next convolution does not come into it."""
+    block = RexBlock(channels=16, se_ratio=0.25, expansion=6, activation="swish")
+    keys = {part.name: part.key for part in weight_slices(TINY.replace(stages=((block,),)))}
+    assert "norm_of_relu6" in keys["stages.0.0.spatial.norm.weight"]
+
+
+def test_blocks_without_a_function_leave_the_order_of_networks_alone():
+    """Their tensors are their own, and no beginning of those that have a function."""
+    plain = _with_function(TINY, "identity")
+    banks = [WeightBank(), WeightBank()]
+    for bank, order in zip(banks, ((plain, TINY), (TINY, plain)), strict=True):
+        for spec in order:
+            bank.add(spec)
+    assert {*banks[0].tensors} == {*banks[1].tensors}
 
 
 def test_the_normalization_of_a_gate_belongs_to_the_function_behind_it():

@@ -10,7 +10,8 @@ import torch
 from nas.accuracy.base import EstimateError, PortableEstimator
 from nas.accuracy.pool import ListedPool, SpacePool
 from nas.accuracy.supernet import Supernet
-from nas.accuracy.supernet.blend import COMPARED, Blend
+from nas.accuracy.supernet.ensemble import Ensemble
+from nas.accuracy.supernet.others import COMPARED
 from nas.accuracy.supernet.slices import MOST_UNTRAINED, trained_bank
 from nas.accuracy.supernet.training import CHECKPOINT_SECONDS
 from nas.accuracy.zero_cost import ZeroCost
@@ -86,7 +87,8 @@ def test_the_weights_can_be_copied_to_other_machines(supernet):
     arrived = pickle.loads(pickle.dumps(trained))  # noqa: S301
     assert isinstance(arrived, PortableEstimator)
     assert (arrived.pool, arrived.path) == (None, trained.path)
-    trained.path.unlink()  # like a machine on which it was never trained
+    for file in trained.path.parent.iterdir():  # like a machine on which it was never trained
+        file.unlink()
     with pytest.raises(EstimateError, match="has not been trained"):
         arrived.estimate(TINY, 0)
     for present in (None, b"trained differently"):
@@ -112,36 +114,36 @@ def test_simultaneous_searches_train_one_supernet(supernet):
     assert steps == [*((step, 25) for step in trained), *((step, COMPARED) for step in compared)]
 
 
-def test_a_score_is_the_mean_of_two_opinions(supernet):
+def test_a_score_is_the_mean_of_two_estimates(supernet):
     """The zero-cost score of 24 networks, drawn from three, tells what a point of it is worth."""
     pool, networks = THREE, {spec.name: spec for spec in THREE.specs}
-    blended, alone = supernet(pool=pool), supernet(pool=pool, zero_cost="")
-    for each in (blended, alone):
+    both, alone = supernet(pool=pool), supernet(pool=pool, zero_cost="")
+    for each in (both, alone):
         each.prepare()
-    assert blended.path == alone.path
-    assert (blended.label, alone.label) == (
+    assert both.path == alone.path
+    assert (both.label, alone.label) == (
         "accuracy with shared weights and naswot",
         "accuracy with shared weights",
     )
-    assert blended.fingerprint() != alone.fingerprint()
+    assert both.fingerprint() != alone.fingerprint()
     judged = {name: alone.estimate(spec, 0) for name, spec in networks.items()}
     assert all(found.score == found.accuracy for found in judged.values())
     zero_cost = ZeroCost("digits", resolution=16)
     rng = random.Random(0)
     drawn = [pool.draw(rng) for _ in range(COMPARED)]
     assert {spec.name for spec in drawn} == set(networks)
-    blend = Blend.of(
+    ensemble = Ensemble.of(
         [(judged[spec.name].accuracy, zero_cost.estimate(spec, 0).score) for spec in drawn]
     )
     for name, spec in networks.items():
-        found = blended.estimate(spec, 0)
+        found = both.estimate(spec, 0)
         assert found.accuracy == judged[name].accuracy
         own = (found.accuracy, zero_cost.estimate(spec, 0).score)
-        assert found.score == pytest.approx(blend.score(own))
+        assert found.score == pytest.approx(ensemble.score(own))
         assert found.score != pytest.approx(found.accuracy, abs=1e-4)
 
 
-def test_a_short_training_is_a_third_opinion(supernet):
+def test_a_short_training_is_a_third_estimate(supernet):
     two, three = supernet(pool=THREE), supernet(pool=THREE, short=320)
     for each in (two, three):
         each.prepare()
@@ -156,7 +158,7 @@ def test_a_short_training_is_a_third_opinion(supernet):
     )
 
 
-def test_a_comparison_of_opinions_that_was_interrupted_is_made_up_for(supernet):
+def test_a_comparison_of_estimates_that_was_interrupted_is_repeated(supernet):
     trained = supernet()
 
     def interrupt(done, total):
@@ -173,7 +175,7 @@ def test_a_comparison_of_opinions_that_was_interrupted_is_made_up_for(supernet):
     assert 0 <= supernet().estimate(TINY, 0).score <= 1
 
 
-def test_networks_without_an_opinion_do_not_count(supernet, monkeypatch):
+def test_networks_that_naswot_has_no_value_for_are_scored_without_it(supernet, monkeypatch):
     """Of the rest, the scale is that of one network: only its accuracy counts."""
     judged = ZeroCost.estimate
 
@@ -184,13 +186,42 @@ def test_networks_without_an_opinion_do_not_count(supernet, monkeypatch):
 
     monkeypatch.setattr(ZeroCost, "estimate", fails)
     trained = supernet()
+    (remark,) = trained.prepare()
+    assert "naswot has no value for " in remark
+    for spec, expected in ((TINY, ""), (DEEP, "scored without naswot")):
+        found = trained.estimate(spec, 0)
+        assert found.score == pytest.approx(found.accuracy)
+        assert found.remark == expected
+    assert trained.prepare() == []
+
+
+def test_what_is_known_is_not_compared_again(supernet):
+    """A damaged file is as good as none: its content can be found out again."""
+    trained = supernet(pool=THREE)
+    assert (trained.to_compare, supernet(zero_cost="").to_compare) == (COMPARED, 0)
     trained.prepare()
-    found = trained.estimate(TINY, 0)
-    assert found.score == pytest.approx(found.accuracy)
-    with pytest.raises(EstimateError, match="-inf"):
-        trained.estimate(DEEP, 0)
-    with pytest.raises(MixnasError, match="no network of the supernet can be evaluated: the nas"):
-        supernet(pool=ListedPool([DEEP])).prepare()
+    score = trained.estimate(WIDE, 0).score
+    assert supernet(pool=THREE).to_compare == 0
+    others = supernet(pool=THREE, zero_cost="params")
+    assert others.path == trained.path
+    assert others.to_compare == COMPARED
+    others.prepare()
+    assert others.estimate(WIDE, 0).score != score
+    (own,) = trained.path.parent.glob(f"{trained._ensemble_path.stem}*")
+    for damage in ("{", '{"means": [0.5], "deviations": [0.5]}', None):
+        own.unlink() if damage is None else own.write_text(damage, encoding="utf-8")
+        again = supernet(pool=THREE)
+        with pytest.raises(EstimateError, match="have not been compared"):
+            again.estimate(WIDE, 0)
+        assert again.to_compare == COMPARED
+        again.prepare()
+        assert again.estimate(WIDE, 0).score == score
+
+
+def test_what_other_estimates_rest_on_is_part_of_the_fingerprint(supernet, monkeypatch):
+    before = supernet(short=320).fingerprint()
+    monkeypatch.setattr("nas.accuracy.supernet.estimator.COMPARED", 25)
+    assert supernet(short=320).fingerprint() != before
 
 
 def test_an_unknown_zero_cost_score_is_refused(supernet):
@@ -235,6 +266,7 @@ def test_the_processes_follow_from_the_gpus_unless_they_are_given(supernet, monk
     assert supernet(recipe=Recipe(batch_size=32)).trained_by == 1
     assert supernet().fingerprint()["processes"] == 2
     assert "processes" not in supernet(processes=1).fingerprint()
+    monkeypatch.setattr("nas.accuracy.supernet.processes.gpus_of", lambda _: ["cuda:0", "cuda:1"])
     with pytest.raises(
         MixnasError, match="cannot be trained by 3 processes, since cpu stands for 2"
     ):

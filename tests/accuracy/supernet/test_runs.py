@@ -46,7 +46,7 @@ def test_a_slice_is_what_the_score_was_computed_with(kept):
     assert measured.accuracy == accuracy
     assert (found.spec.input.resolution, found.spec.num_classes) == (16, 10)
     judged = weights.judge()
-    assert judged["validation"]["top1"] == judged["found"] == accuracy
+    assert judged["validation"]["top1"] == judged["in_search"] == accuracy
     test = evaluate(alone, found.source, "test", found.augmentation, found.placement)
     assert judged["test"] == {"top1": test.accuracy, "top5": test.top5, "loss": test.loss}
     assert (judged["data"], judged["weights"]) == ("digits", f"supernet:{folder}")
@@ -96,7 +96,7 @@ def test_a_network_of_another_space_is_refused_with_the_stage(kept):
 
 def test_without_tables_nothing_was_found(run, kept):
     (run / "trials.csv").unlink()
-    assert open_run_supernet(run).weights(kept[1]).judge()["found"] is None
+    assert open_run_supernet(run).weights(kept[1]).judge()["in_search"] is None
 
 
 def test_images_that_were_moved_are_found_by_their_name_now(tmp_path, monkeypatch):

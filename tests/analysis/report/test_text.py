@@ -112,7 +112,7 @@ HALF = {"right": 75, "images": 150}  # 50%, with a standard error of 4.1%
 )
 def test_scores_that_chance_explains_say_little(scores, guessed, told):
     found = by_chance(run(scores, [3] * len(scores)), guessed)
-    assert ("Scores are no better than chance" in data_remark(found)) is told
+    assert ("Accuracies are no better than chance" in data_remark(found)) is told
     losses = replace(found, conditions={"score_scale": {"is_accuracy": False, "guessed": guessed}})
     assert data_remark(losses) == ""
 

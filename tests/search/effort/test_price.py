@@ -56,12 +56,14 @@ def phases(monkeypatch, tmp_path):
 
 def test_the_price_follows_from_what_the_phases_do(phases):
     supernet, networks, retraining = phases()
-    # 1,077 images for training, 360 for validation; 40 epochs of them, in steps of 64.
-    assert supernet == PricedPhase("supernet", pytest.approx(40 * 1_077 / 64))
-    assert networks.name == "10 networks"
-    # A third of the price of training on these images, in two workers; 24 networks are only judged.
-    looked_at = (24 + 10) * (128 + 360) / 3 / 640 / 2
-    assert networks.seconds == pytest.approx(looked_at + 10 * price.MEASURING_SECONDS)
+    # A third of the price of training on the images that a network is judged on.
+    looked_at = (128 + 360) / 3 / 640
+    # 1,077 images for training, 360 for validation; 40 epochs of them, in steps of 64. Then 24
+    # networks are compared, one after another.
+    expected = 40 * 1_077 / 64 + 24 * looked_at
+    assert supernet == PricedPhase("supernet", pytest.approx(expected))
+    assert networks.name == "10 networks"  # in two workers
+    assert networks.seconds == pytest.approx(10 * looked_at / 2 + 10 * price.MEASURING_SECONDS)
     # Two of the front and a reference, three times each, in two workers.
     assert retraining == PricedPhase("retraining", pytest.approx(3 * 3 * 640 / 640 / 2))
 
@@ -69,14 +71,16 @@ def test_the_price_follows_from_what_the_phases_do(phases):
 def test_what_is_not_done_has_no_price(phases):
     supernet, networks = phases(confirm=0, latency="predicted")
     assert supernet.name == "supernet"
-    assert networks.seconds == pytest.approx((24 + 10) * (128 + 360) / 3 / 640 / 2)
-    thorough = "supernet:images=43080,calibration=128,short=640"
-    _, networks = phases(confirm=0, latency="predicted", estimator=thorough)
-    expected = (24 + 10) * (640 + (128 + 2 * 360) / 3) / 640 / 2
-    assert networks.seconds == pytest.approx(expected)
-    alone = "supernet:images=43080,calibration=128,zero_cost="
-    _, networks = phases(confirm=0, latency="predicted", estimator=alone)
     assert networks.seconds == pytest.approx(10 * (128 + 360) / 3 / 640 / 2)
+    thorough = "supernet:images=43080,calibration=128,short=640"
+    longer, networks = phases(confirm=0, latency="predicted", estimator=thorough)
+    each = (640 + (128 + 2 * 360) / 3) / 640
+    assert networks.seconds == pytest.approx(10 * each / 2)
+    assert longer.seconds == pytest.approx(40 * 1_077 / 64 + 24 * each)
+    alone = "supernet:images=43080,calibration=128,zero_cost="
+    shorter, networks = phases(confirm=0, latency="predicted", estimator=alone)
+    assert networks.seconds == pytest.approx(10 * (128 + 360) / 3 / 640 / 2)
+    assert shorter.seconds == pytest.approx(40 * 1_077 / 64)
     trained = 10 * (6_400 + 360 / 3) / 640 / 2
     short = {"estimator": "short:images=6400,most_epochs=6", "confirm": 0}
     (networks,) = phases(**short)

@@ -72,10 +72,10 @@ def _chance(run: Run) -> str:
     Neither is their mean higher than chance allows for one network, nor is the highest of them
     higher than it allows for so many.
     """
-    if run.guessed is None or run.completed["accuracy"].isna().all():
+    if run.guessed is None or _accuracies(run).empty:
         return ""
     right, images = run.guessed
-    guess, scores = right / images, run.completed["accuracy"].dropna()
+    guess, scores = right / images, _accuracies(run)
     error = math.sqrt(guess * (1 - guess) / images)
     mean, highest = float(scores.mean()), float(scores.max())
     # The expected maximum of n normal variables is below sqrt(2 ln n) standard deviations.
@@ -95,6 +95,12 @@ def _chance(run: Run) -> str:
         "validation images. They say little about the networks. A new search may do better "
         f"{listed}."
     )
+
+
+def _accuracies(run: Run) -> pd.Series:
+    """Return the accuracies of networks; the scores if there are no others, as is their claim."""
+    accuracies = run.completed["accuracy"].dropna()
+    return run.completed[RAW_SCORE] if accuracies.empty else accuracies
 
 
 def _scope(run: Run) -> str:

@@ -154,7 +154,7 @@ def scored(
     computed = time.process_time() - computed
     started, scores = time.perf_counter(), {}
     for network in networks:
-        estimates = estimator.estimates(network.spec, 0)
+        estimates = estimator.each_estimate(network.spec, 0)
         scores[network.spec.digest()] = estimator.ensemble.suggested(estimates)
     return {
         "settings": settings,

@@ -10,6 +10,9 @@ from nas import cli
 from nas.accuracy.base import Estimator, PreparedEstimator
 from nas.accuracy.fidelity import decoding_of
 
+_FOUND_OUT = ("weights", "ensemble")
+"""What of a supernet's fingerprint its preparation finds out."""
+
 
 def facts_before(estimator: Estimator) -> dict[str, Any]:
     """Return what of an estimator's fingerprint is known before it is prepared.
@@ -18,7 +21,8 @@ def facts_before(estimator: Estimator) -> dict[str, Any]:
     """
     if not type(estimator).__module__.startswith("nas.accuracy."):
         return {}
-    return {name: value for name, value in estimator.fingerprint().items() if name != "weights"}
+    facts = estimator.fingerprint()
+    return {name: value for name, value in facts.items() if name not in _FOUND_OUT}
 
 
 def prepare_estimator(estimator: Estimator, text: str, console: Console) -> None:

@@ -39,6 +39,10 @@ Batch = tuple[Tensor, Tensor]
 Score = Callable[[Network, list[Batch]], float]
 
 
+class NotFiniteError(EstimateError):
+    """A network that is below the scale of a score, such as one that images are all alike to."""
+
+
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class ZeroCost:
     """Scores networks with their initial weights, on two batches of the training split.
@@ -105,7 +109,12 @@ class ZeroCost:
         return self.shown.prepare(self.placement.kind, step)
 
     def estimate(self, spec: NetworkSpec, seed: int) -> Estimate:
-        """See `Estimator.estimate`; the estimate has a score, but no accuracy."""
+        """See `Estimator.estimate`; the estimate has a score, but no accuracy.
+
+        Raises:
+            NotFiniteError: If the score is not a finite number.
+            EstimateError: If it cannot be computed.
+        """
         started = time.perf_counter()
         placement = open_placement(self._exactly, self.resolution)
         if placement.kind == "mps" and self.score in DOUBLE:
@@ -120,7 +129,7 @@ class ZeroCost:
         except torch.OutOfMemoryError as error:
             raise EstimateError(out_of_memory(error)) from None
         if not math.isfinite(value):
-            raise EstimateError(f"the {self.score} score is {value}")
+            raise NotFiniteError(f"the {self.score} score is {value}")
         return Estimate(
             accuracy=None,
             loss=None,

@@ -124,7 +124,7 @@ class Search:
             _check_estimator(components.estimator, facts)
             if isinstance(components.estimator, Supernet):
                 kept = directory.path / SUPERNET_FILE
-                components.estimator.restore(kept, str(facts.get("weights")))
+                components.estimator.restore(kept, facts)
         if config.storage is None:
             _warn_of_network(directory.path, console)
         before = directory.read_config()

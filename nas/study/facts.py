@@ -65,7 +65,13 @@ def in_words(found: Collection[str]) -> str:
     return "; ".join([*named, *([f"{others} more"] if others else [])])
 
 
-_WORDS = {"data_fingerprint": "the images or their split (data_fingerprint)"}
+_WORDS = {
+    "data_fingerprint": "the images or their split (data_fingerprint)",
+    "batch_norms": "how networks share batch normalization (batch_norms)",
+    "others": "the estimates beside shared weights (others)",
+    "compared": "how many networks tell the scales of estimates (compared)",
+    "ensemble": "the scales of estimates (ensemble)",
+}
 
 
 def compare_facts(what: str, recorded: Any, facts: Mapping[str, Any]) -> None:

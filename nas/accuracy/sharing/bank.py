@@ -213,7 +213,8 @@ def tree_slices(tree: Node, shape: Shape) -> Iterator[WeightSlice]:
     for _, block in groupby(walk(tree, shape), key=_block):
         layers = list(block)
         for number, layer in enumerate(layers):
-            function = _function(layers[:number], layers[number + 1 :])
+            norm = isinstance(layer.leaf, BatchNorm)
+            function = _function(layers[:number], layers[number + 1 :]) if norm else ""
             yield from _layer_slices(layer, layer.path in ends, function)
 
 

@@ -8,7 +8,7 @@ layers: the first channels, the centers of kernels, the first blocks of every st
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -105,6 +105,20 @@ class Pretrained:
         return [
             f"the weights of {self.name} come from images of {own} px, but images are shown at "
             f"{resolution} px; with the setting resolution={own} they are shown as they were then"
+        ]
+
+    def remarks_on(self, networks: Sequence[NetworkSpec], resolution: int) -> list[str]:
+        """Return remarks for the user on networks that begin from the weights.
+
+        Args:
+            networks: Some of the networks.
+            resolution: Height and width of the images that they are shown, in pixels.
+        """
+        share = sum(map(self.share, networks)) / len(networks)
+        return [
+            *self.remarks(resolution),
+            f"networks take {share:.0%} of their weights from {self.name}, on average and without "
+            "the classifier",
         ]
 
 

@@ -8,10 +8,8 @@ of log odds, on which accuracies have no bounds.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -19,18 +17,17 @@ from pydantic import ConfigDict, Field, FiniteFloat
 from pydantic.dataclasses import dataclass
 from scipy.special import expit, logit
 
-from nas.document import read_document, validate
-from nas.errors import MixnasError
-from nas.files import write_atomic
+from nas.document import Document, validate
+from nas.units import number_of
 
-MOST_MEMBERS = 8
 SMALLEST_ERROR = 1e-3
 """Accuracies within this of 0 and 1 count as that far from them: log odds have a bound then, and
 finite validation sets tell them apart hardly any better."""
 _SAME = 1e-9  # relative deviation of estimates that differ by rounding alone
 Estimates = Sequence[float]
 """A network's accuracy with shared weights, 0..1, then what other estimators say of it, on scales
-of their own; nan for an estimator that has no value for the network."""
+of their own; nan for a network that is below an estimator's scale."""
+_Numbers = Annotated[tuple[FiniteFloat, ...], Field(min_length=1)]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -39,15 +36,13 @@ class Ensemble:
 
     Attributes:
         means: Mean of each estimate; that of the accuracies is in log odds.
-        deviations: Their standard deviations; 0 for an estimate that does not count, since it is
-            the same of all networks, or of fewer than two.
+        deviations: Their standard deviations; 0 for an estimate that is the same of all networks.
+        lowest: The lowest of each estimate, which nan counts as.
     """
 
-    means: Annotated[tuple[FiniteFloat, ...], Field(min_length=1, max_length=MOST_MEMBERS)]
-    deviations: Annotated[
-        tuple[Annotated[FiniteFloat, Field(ge=0)], ...],
-        Field(min_length=1, max_length=MOST_MEMBERS),
-    ]
+    means: _Numbers
+    deviations: Annotated[tuple[Annotated[FiniteFloat, Field(ge=0)], ...], Field(min_length=1)]
+    lowest: _Numbers
 
     @classmethod
     def of(cls, drawn: Sequence[Estimates]) -> Ensemble:
@@ -57,29 +52,30 @@ class Ensemble:
             drawn: The estimates of each network, of at least one; accuracies are never nan.
         """
         accuracies, *others = np.array(drawn, dtype=float).T
-        columns = [_log_odds(accuracies), *(column[~np.isnan(column)] for column in others)]
-        means, deviations = zip(*map(_distribution, columns), strict=True)
-        return cls(means, deviations)
+        columns = [_log_odds(accuracies), *map(_with_lowest, others)]
+        means, deviations, lowest = zip(*map(_distribution, columns), strict=True)
+        return cls(means, deviations, lowest)
 
     @classmethod
-    def read(cls, path: Path, members: int) -> Ensemble:
-        """Read what `write` has written.
+    def of_document(cls, document: Document, members: int) -> Ensemble:
+        """Return an ensemble that was kept.
 
         Args:
-            path: Path of the file.
+            document: The `facts` of the ensemble.
             members: Number of estimates.
 
         Raises:
-            MixnasError: If the file is missing or damaged, or has another number of estimates.
+            MixnasError: If the document is damaged, or has another number of estimates.
         """
-        ensemble: Ensemble = validate(cls, read_document(path))
-        if {len(ensemble.means), len(ensemble.deviations)} != {members}:
-            raise MixnasError(f"{path} does not describe {members} estimates")
+        ensemble: Ensemble = validate(cls, document)
+        for name, numbers in ensemble.facts().items():
+            if len(numbers) != members:
+                document.fail((name,), f"expected {number_of(members, 'number')}")
         return ensemble
 
-    def write(self, path: Path) -> None:
-        """Write the distributions as JSON."""
-        write_atomic(path, json.dumps(vars(self)))
+    def facts(self) -> dict[str, list[float]]:
+        """Return the distributions as plain data."""
+        return {name: list(numbers) for name, numbers in vars(self).items()}
 
     def score(self, estimates: Estimates) -> float:
         """Return the mean of a network's accuracy and of those that others suggest, in 0..1.
@@ -92,29 +88,29 @@ class Ensemble:
     def suggested(self, estimates: Estimates) -> list[float]:
         """Return what a network's estimates suggest, in log odds: its own accuracy is the first.
 
-        Estimates that do not count, or that there are none of, are left out.
+        Estimates that are the same of all networks are left out.
         """
         accuracy, *others = estimates
-        spread = zip(others, self.means[1:], self.deviations[1:], strict=True)
-        return [
-            float(_log_odds(accuracy)),
-            *(
-                self.means[0] + self.deviations[0] * (estimate - mean) / deviation
-                for estimate, mean, deviation in spread
-                if deviation and not math.isnan(estimate)
-            ),
-        ]
-
-
-ALONE = Ensemble((0.0,), (0.0,))
-"""An accuracy with shared weights that no other estimate counts beside."""
+        suggested = [float(_log_odds(accuracy))]
+        spread = zip(others, self.means[1:], self.deviations[1:], self.lowest[1:], strict=True)
+        for estimate, mean, deviation, lowest in spread:
+            if deviation and self.deviations[0]:
+                known = lowest if math.isnan(estimate) else estimate
+                suggested.append(self.means[0] + self.deviations[0] * (known - mean) / deviation)
+        return suggested
 
 
 def _log_odds(accuracies: Any) -> np.ndarray:
     return np.asarray(logit(np.clip(accuracies, SMALLEST_ERROR, 1 - SMALLEST_ERROR)))
 
 
-def _distribution(values: np.ndarray) -> tuple[float, float]:
-    """Return mean and standard deviation, which is 0 if all values are the same."""
-    mean, deviation = (float(values.mean()), float(values.std())) if len(values) else (0.0, 0.0)
-    return mean, deviation if deviation > _SAME * abs(mean) else 0.0
+def _with_lowest(estimates: np.ndarray) -> np.ndarray:
+    known = estimates[~np.isnan(estimates)]
+    lowest = float(known.min()) if len(known) else 0.0
+    return np.where(np.isnan(estimates), lowest, estimates)
+
+
+def _distribution(values: np.ndarray) -> tuple[float, float, float]:
+    """Return mean, standard deviation (0 if all values are the same) and lowest value."""
+    mean, deviation = float(values.mean()), float(values.std())
+    return mean, deviation if deviation > _SAME * abs(mean) else 0.0, float(values.min())

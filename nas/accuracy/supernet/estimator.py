@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pydantic import ConfigDict, NonNegativeInt
@@ -24,7 +27,7 @@ from nas.accuracy.fidelity import (
 )
 from nas.accuracy.memory import out_of_memory
 from nas.accuracy.sharing.pretrained import open_pretrained
-from nas.accuracy.supernet.ensemble import ALONE, Ensemble
+from nas.accuracy.supernet.ensemble import Ensemble
 from nas.accuracy.supernet.others import (
     COMPARED,
     drawn_estimates,
@@ -33,16 +36,16 @@ from nas.accuracy.supernet.others import (
     remark_on,
     remarks_on,
 )
-from nas.accuracy.supernet.slices import TrainedSupernet, weights_digest
+from nas.accuracy.supernet.slices import TrainedSupernet, trained_bank, weights_digest
 from nas.accuracy.supernet.training import (
     CHECKPOINT_SECONDS,
     FEWEST_IMAGES,
     SupernetTraining,
 )
 from nas.accuracy.zero_cost import SCORES
-from nas.document import digest
+from nas.document import Document, digest, read_document
 from nas.errors import MixnasError, unknown
-from nas.files import cache_folder, in_turn, write_changed
+from nas.files import cache_folder, in_turn, write_atomic, write_changed
 from nas.machine import machine_for
 from nas.progress import Step
 from nas.spec import NetworkSpec
@@ -82,9 +85,9 @@ class Supernet:
         validation: Maximum number of validation images that a network is evaluated on.
         zero_cost: Zero-cost score that counts as much as the accuracy, one of
             `nas.accuracy.zero_cost.SCORES`; empty for none.
-        short: Images that a network sees in a training of its own from random weights, by the
-            recipe of `ShortTraining`; its accuracy counts as much, too. 0 for none. Most of the
-            time that a score takes is then spent on it.
+        short: Images that a network sees in a training of its own, by the recipe of
+            `ShortTraining`; its accuracy counts as much, too. 0 for none. Most of the time that a
+            score takes is then spent on it.
         recipe: How to train; the number of epochs follows from `images`. After few steps, AdamW
             ranks networks better than SGD (`experiments/results/ranking.json`). Residual branches
             start at zero: otherwise the networks of the large MixNet space are 12 percentage points
@@ -165,31 +168,44 @@ class Supernet:
         """See `PortableEstimator`; replaces weights trained here with the same settings."""
         write_changed(self.path, state)
 
-    def restore(self, kept: Path, wanted: str) -> None:
-        """Take the weights from a file if they are not in the cache of this machine.
+    def restore(self, kept: Path, facts: Mapping[str, Any]) -> None:
+        """Take over what a run was scored with, even if the cache of this machine has other data.
 
-        So a run that was copied here, or whose cache was cleared, does not train them again.
+        So a run that was copied here, or whose cache was cleared, does not train weights again, and
+        its scores stay on one scale.
 
         Args:
-            kept: The file; nothing happens if it does not exist.
-            wanted: Digest of the weights (`weights_digest`); others are left alone.
+            kept: File of the run's weights; they are copied if the cache has none.
+            facts: The `fingerprint` behind the run's scores. Weights that are not of it are left
+                alone, and so is an ensemble that is damaged: these facts are compared later.
         """
         if not self.path.is_file() and kept.is_file():
             state = kept.read_bytes()
-            if weights_digest(state) == wanted:
+            if weights_digest(state) == facts.get("weights"):
                 self.import_state(state)
+        if self.others:
+            with suppress(MixnasError):
+                kept_facts = Document("the run's scores", facts.get("ensemble"))
+                self.__dict__["_ensemble"] = Ensemble.of_document(kept_facts, 1 + len(self.others))
 
     def fingerprint(self) -> dict[str, Any]:
         """See `Estimator.fingerprint`; it includes a hash of the trained weights."""
-        weights = weights_digest(self.path.read_bytes()) if self.path.is_file() else None
-        judging: dict[str, Any] = {"calibration": self.calibration, "validation": self.validation}
-        if self.zero_cost:
-            judging["zero_cost"] = self.zero_cost
-        if self.short:
-            judging["short"] = self.short
+        facts = self._facts_of_estimates
         if self.others:
-            judging["others"] = digest([COMPARED, *(each.fingerprint() for each in self.others)])
-        return {**self._training_facts, **judging, "weights": weights}
+            known = self._known_ensemble()
+            facts["ensemble"] = None if known is None else known.facts()
+        return facts
+
+    @property
+    def _facts_of_estimates(self) -> dict[str, Any]:
+        """Everything that each estimate of a network depends on, apart from the machine."""
+        weights = weights_digest(self.path.read_bytes()) if self.path.is_file() else None
+        facts = {**self._training_facts, "weights": weights}
+        facts |= {"calibration": self.calibration, "validation": self.validation}
+        if self.others:
+            facts["others"] = [each.fingerprint() for each in self.others]
+            facts["compared"] = COMPARED
+        return facts
 
     @cached_property
     def _training_facts(self) -> dict[str, Any]:
@@ -227,7 +243,9 @@ class Supernet:
         """See `PreparedEstimator`; trains the supernet, or resumes an interrupted training."""
         remarks = self.shown.prepare(self.placement.kind, step)
         if self.weights:
-            remarks += self._remarks_on_weights()
+            rng = random.Random(self.seed)
+            drawn = [widened(self.pool.draw(rng), self.width) for _ in range(SAMPLED)]
+            remarks += open_pretrained(self.weights).remarks_on(drawn, self.resolution)
         with in_turn(self.path.with_suffix(".lock"), "another process trains the same supernet"):
             try:
                 if not self.path.is_file():
@@ -237,6 +255,7 @@ class Supernet:
             finally:
                 if self.placement.kind != "cpu":  # workers will need the device's memory
                     forget_images()
+                    trained_bank.cache_clear()
                     release_memory()
         return remarks
 
@@ -249,30 +268,16 @@ class Supernet:
         Raises:
             MixnasError: If no network can be evaluated.
         """
-        remarks: list[str] = []
-        ensemble = self._known_ensemble()
-        if ensemble is None:
+        known, remarks = self._known_ensemble(), list[str]()
+        if known is None:
             with machine_for("training", open_placement(self.placement, self.resolution).device):
                 drawn = drawn_estimates(
-                    lambda spec: self.estimates(spec, self.seed), self.pool, self.seed, step
+                    lambda spec: self.each_estimate(spec, self.seed), self.pool, self.seed, step
                 )
-            ensemble = Ensemble.of(drawn)
-            ensemble.write(self._ensemble_path)
-            remarks = remarks_on(self.others, drawn)
-        self.__dict__["ensemble"] = ensemble
+            known, remarks = Ensemble.of(drawn), remarks_on(self.others, drawn)
+            write_atomic(self._ensemble_path, json.dumps(known.facts()))
+        self.__dict__["_ensemble"] = known
         return remarks
-
-    def _remarks_on_weights(self) -> list[str]:
-        """Return remarks for the user on the pretrained network."""
-        pretrained = open_pretrained(self.weights)
-        rng = random.Random(self.seed)
-        drawn = [widened(self.pool.draw(rng), self.width) for _ in range(SAMPLED)]
-        share = sum(pretrained.share(spec) for spec in drawn) / len(drawn)
-        return [
-            *pretrained.remarks(self.resolution),
-            f"networks take {share:.0%} of their weights from {pretrained.name}, on average and "
-            "without the classifier",
-        ]
 
     def _training(self) -> SupernetTraining:
         return SupernetTraining(
@@ -297,26 +302,29 @@ class Supernet:
     @property
     def _ensemble_path(self) -> Path:
         """Path of the distributions of the estimates, which belong to these weights."""
-        return self.path.with_name(f"{digest(self.fingerprint())}.ensemble.json")
+        return self.path.with_name(f"{digest(self._facts_of_estimates)}.ensemble.json")
 
     def _known_ensemble(self) -> Ensemble | None:
         """Return how estimates are distributed; None if that is not known, or the file damaged."""
+        if "_ensemble" in self.__dict__:  # as `prepare` and `restore` leave it
+            return cast("Ensemble", self.__dict__["_ensemble"])
         try:
-            return Ensemble.read(self._ensemble_path, 1 + len(self.others))
+            document = read_document(self._ensemble_path)
+            return Ensemble.of_document(document, 1 + len(self.others))
         except MixnasError:
             return None
 
-    @cached_property
+    @property
     def ensemble(self) -> Ensemble:
         """How estimates are distributed in the space.
 
         Raises:
-            EstimateError: If the supernet has not been prepared.
+            EstimateError: If the supernet has not been prepared, or nothing counts but accuracy.
         """
-        ensemble = self._known_ensemble() if self.others else ALONE
-        if ensemble is None:
+        known = self._known_ensemble()
+        if known is None:
             raise EstimateError("the estimates of the supernet's networks have not been compared")
-        return ensemble
+        return known
 
     @property
     def to_compare(self) -> int:
@@ -336,7 +344,7 @@ class Supernet:
         except torch.OutOfMemoryError as error:
             raise EstimateError(out_of_memory(error)) from None
 
-    def estimates(self, spec: NetworkSpec, seed: int) -> tuple[float, ...]:
+    def each_estimate(self, spec: NetworkSpec, seed: int) -> tuple[float, ...]:
         """Return a network's accuracy with shared weights, and what the other estimators say.
 
         Args:
@@ -344,7 +352,7 @@ class Supernet:
             seed: As for `estimate`.
 
         Raises:
-            EstimateError: If it cannot be evaluated with shared weights.
+            EstimateError: If it cannot be evaluated.
         """
         accuracy = self._evaluation(spec, seed).accuracy
         return accuracy, *self._other_estimates(spec, seed)

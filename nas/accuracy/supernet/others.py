@@ -10,10 +10,11 @@ from typing import Any
 
 from nas.accuracy.base import EstimateError, Estimator, label_of
 from nas.accuracy.fidelity import Images
+from nas.accuracy.naming import ANY_NUMBER
 from nas.accuracy.pool import NetworkPool
 from nas.accuracy.short import ShortTraining
 from nas.accuracy.supernet.ensemble import Estimates
-from nas.accuracy.zero_cost import DOUBLE, ZeroCost
+from nas.accuracy.zero_cost import DOUBLE, NotFiniteError, ZeroCost
 from nas.errors import MixnasError
 from nas.progress import Step
 from nas.spec import NetworkSpec
@@ -21,8 +22,9 @@ from nas.train.recipe import Recipe
 from nas.train.settings import ON_THE_CPU, PlacementSettings
 
 COMPARED = 24
-"""Networks that tell how estimates are distributed, which need not be known well: networks are
-ranked hardly worse if an estimate counts a third instead of a half."""
+"""Networks that tell how estimates are distributed. The standard deviation of that many is known to
+a seventh, and an estimate counts as much more or less (`experiments/results/supernet_settings.json`
+tells how well other shares rank)."""
 
 
 def other_estimators(
@@ -57,7 +59,7 @@ def other_estimators(
         training = ShortTraining(
             **{**images, "validation": shown.validation},
             images=short,
-            most_epochs=short,
+            most_epochs=ANY_NUMBER,
             width=1.0,
             score="accuracy",
             stages=1,
@@ -70,9 +72,11 @@ def other_estimators(
 
 
 def estimates_of(estimators: Sequence[Estimator], spec: NetworkSpec, seed: int) -> list[float]:
-    """Return what estimators say of a network; nan for one that cannot evaluate it.
+    """Return what estimators say of a network; nan if it is below the scale of one.
 
-    Shared weights have evaluated the network by then, which is scored without such an estimate.
+    Raises:
+        EstimateError: If an estimator fails for another reason, such as a lack of memory: the
+            network's score would not be comparable without it.
     """
     return [_score_or_nan(each, spec, seed) for each in estimators]
 
@@ -80,7 +84,7 @@ def estimates_of(estimators: Sequence[Estimator], spec: NetworkSpec, seed: int) 
 def _score_or_nan(estimator: Estimator, spec: NetworkSpec, seed: int) -> float:
     try:
         return estimator.estimate(spec, seed).score
-    except EstimateError:
+    except NotFiniteError:
         return math.nan
 
 
@@ -114,7 +118,7 @@ def drawn_estimates(
 
 
 def remarks_on(estimators: Sequence[Estimator], drawn: Sequence[Estimates]) -> list[str]:
-    """Return a remark for the user on each estimator that has no value for some networks.
+    """Return a remark for the user on each estimator that some networks are below the scale of.
 
     Args:
         estimators: The estimators beside the accuracy with shared weights.
@@ -123,15 +127,15 @@ def remarks_on(estimators: Sequence[Estimator], drawn: Sequence[Estimates]) -> l
     _, *columns = zip(*drawn, strict=True)
     lacking = [sum(map(math.isnan, column)) for column in columns]
     return [
-        f"{label_of(each)} has no value for {number} of {len(drawn)} networks that were drawn; "
-        "such networks are scored without it"
+        f"{label_of(each)} is not finite for {number} of {len(drawn)} networks that were drawn; "
+        "such networks count as the lowest of the others"
         for each, number in zip(estimators, lacking, strict=True)
         if number
     ]
 
 
 def remark_on(estimators: Sequence[Estimator], estimates: Sequence[float]) -> str:
-    """Return a remark on a network that was scored without some estimates; empty if there is none.
+    """Return a remark on a network that is below the scale of some estimates; usually empty.
 
     Args:
         estimators: The estimators beside the accuracy with shared weights.
@@ -139,4 +143,4 @@ def remark_on(estimators: Sequence[Estimator], estimates: Sequence[float]) -> st
     """
     pairs = zip(estimators, estimates, strict=True)
     lacking = [label_of(each) for each, value in pairs if math.isnan(value)]
-    return f"scored without {' and '.join(lacking)}" if lacking else ""
+    return f"{' and '.join(lacking)} not finite" if lacking else ""

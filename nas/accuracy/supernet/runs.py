@@ -1,6 +1,6 @@
 """The supernet that a run directory keeps, of which networks are trained on or deployed.
 
-A network's slice is the one that its score was computed with: the same shared weights, calibrated
+A network's slice is the one that it was judged by: the same shared weights, calibrated
 on the same images. What it takes is in the run directory, apart from the images themselves::
 
     config.yaml  conditions.yaml  space.yaml  supernet.safetensors
@@ -100,7 +100,7 @@ class RunSupernet:
         return f"{SUPERNET}{self.path}"
 
     def slice_of(self, spec: NetworkSpec) -> NetworkSlice:
-        """Return a network with the weights that its score was computed with.
+        """Return a network with the weights that it was judged by.
 
         Args:
             spec: The network, with any number of classes and any side of images.

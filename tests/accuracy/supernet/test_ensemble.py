@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -5,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import logit
 
-from nas.accuracy.supernet.ensemble import ALONE, SMALLEST_ERROR, Ensemble
+from nas.accuracy.supernet.ensemble import SMALLEST_ERROR, Ensemble
+from nas.document import Document
 from nas.errors import MixnasError
 
 numbers = st.floats(-1e6, 1e6, allow_subnormal=False)
@@ -24,7 +26,7 @@ def test_estimates_are_put_into_log_odds_of_accuracies():
 
 
 def test_three_estimates_count_a_third_each():
-    ensemble = Ensemble((0.0, 200.0, 0.0), (0.5, 100.0, 1.0))
+    ensemble = Ensemble((0.0, 200.0, 0.0), (0.5, 100.0, 1.0), (-1.0, 0.0, -3.0))
     assert logit(ensemble.score((0.5, 400, -4))) == pytest.approx((0 + 1 - 2) / 3)
 
 
@@ -48,8 +50,9 @@ def test_scores_lie_between_0_and_1(drawn, network):
 
 @given(st.lists(estimates, min_size=1), estimates, estimates)
 def test_a_network_that_is_better_by_all_is_not_worse(drawn, network, other):
+    """Not a number is worse than any number."""
     ensemble = Ensemble.of(drawn)
-    network, other = ((accuracy, 0.0, last) for accuracy, _, last in (network, other))
+    network, other = ((a, ensemble.lowest[1] if b != b else b, c) for a, b, c in (network, other))
     better = tuple(map(max, network, other))
     assert ensemble.score(better) >= ensemble.score(network) - 1e-12
 
@@ -57,44 +60,44 @@ def test_a_network_that_is_better_by_all_is_not_worse(drawn, network, other):
 @given(numbers, st.integers(2, 24), estimates)
 def test_estimates_that_are_the_same_of_all_networks_do_not_count(shared, number, network):
     drawn = [((1 + each) / 30, shared, 1) for each in range(number)]
-    assert Ensemble.of(drawn).suggested(network) == ALONE.suggested(network[:1])
+    (own,) = Ensemble.of(drawn).suggested(network)
+    assert own == pytest.approx(logit(min(max(network[0], SMALLEST_ERROR), 1 - SMALLEST_ERROR)))
+    equal = [(0.25, each, 1) for each in range(number)]  # there is nothing to put them into
+    assert Ensemble.of(equal).suggested(network) == [own]
 
 
-def test_missing_estimates_do_not_count():
+def test_what_is_not_finite_counts_as_the_lowest():
     ensemble = Ensemble.of([(0.5, 100, math.nan), (0.6, math.nan, math.nan), (0.7, 300, 1)])
-    assert ensemble.means[1:] == (200, 1)
-    assert ensemble.deviations[1:] == (100, 0)
-    assert ensemble.score((0.6, math.nan, 5)) == pytest.approx(0.6)
-    assert ensemble.suggested((0.6, 200, math.nan)) == pytest.approx(
-        [logit(0.6), ensemble.means[0]]
-    )
+    assert ensemble.means[1:] == pytest.approx((500 / 3, 1))
+    assert ensemble.lowest[1:] == (100, 1)
+    assert ensemble.deviations[2] == 0
+    nothing, lowest = (ensemble.score((0.6, value, 5)) for value in (math.nan, 100))
+    assert nothing == lowest < ensemble.score((0.6, 101, 5)) < 0.6
+    assert Ensemble.of([(0.5, math.nan), (0.6, math.nan)]).deviations[1] == 0
 
 
-def test_an_accuracy_alone_is_the_score():
-    assert ALONE.score((0.25,)) == pytest.approx(0.25)
-    assert ALONE.score((1.0,)) == pytest.approx(1 - SMALLEST_ERROR)
-
-
-def test_an_ensemble_is_kept_in_a_file(tmp_path):
+def test_an_ensemble_can_be_kept():
     ensemble = Ensemble.of([(0.25, -3.5), (1 / 3, 1e9)])
-    ensemble.write(tmp_path / "a.ensemble.json")
-    assert Ensemble.read(tmp_path / "a.ensemble.json", 2) == ensemble
+    kept = json.loads(json.dumps(ensemble.facts()))
+    assert Ensemble.of_document(Document("kept", kept), 2) == ensemble
 
 
 @pytest.mark.parametrize(
-    "content",
+    "changes",
     [
-        "{",
-        '{"means": [0.5]}',
-        '{"means": [], "deviations": []}',
-        '{"means": [NaN, 1], "deviations": [1, 1]}',
-        '{"means": [0.5, 1], "deviations": [0.1, -1]}',
-        '{"means": [0.5, 1], "deviations": [0.1, Infinity]}',
-        '{"means": [0.5, 1], "deviations": [0.1]}',
-        '{"means": [0.5], "deviations": [0.1]}',
+        {"means": [0.5]},
+        {"means": []},
+        {"means": [math.nan, 1]},
+        {"lowest": [0.5, math.inf]},
+        {"deviations": [0.1, -1]},
+        {"deviations": [0.1, math.inf]},
+        {"deviations": None},
+        {"others": [1, 2]},
     ],
 )
-def test_a_damaged_file_is_refused(tmp_path, content):
-    (tmp_path / "a.ensemble.json").write_text(content, encoding="utf-8")
-    with pytest.raises(MixnasError, match=r"a\.ensemble\.json"):
-        Ensemble.read(tmp_path / "a.ensemble.json", 2)
+def test_a_damaged_document_is_refused(changes):
+    whole = {"means": [0.5, 1], "deviations": [0.1, 1], "lowest": [0.2, 0]}
+    Ensemble.of_document(Document("a.json", whole), 2)
+    for document, members in (({**whole, **changes}, 2), (whole, 3), (None, 2), ([], 2)):
+        with pytest.raises(MixnasError, match=r"a\.json"):
+            Ensemble.of_document(Document("a.json", document), members)

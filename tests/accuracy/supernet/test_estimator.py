@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import pickle
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from nas.accuracy.supernet.ensemble import Ensemble
 from nas.accuracy.supernet.others import COMPARED
 from nas.accuracy.supernet.slices import MOST_UNTRAINED, trained_bank
 from nas.accuracy.supernet.training import CHECKPOINT_SECONDS
-from nas.accuracy.zero_cost import ZeroCost
+from nas.accuracy.zero_cost import NotFiniteError, ZeroCost
 from nas.errors import MixnasError
 from nas.space import load_space
 from nas.spec import load_network
@@ -175,23 +176,23 @@ def test_a_comparison_of_estimates_that_was_interrupted_is_repeated(supernet):
     assert 0 <= supernet().estimate(TINY, 0).score <= 1
 
 
-def test_networks_that_naswot_has_no_value_for_are_scored_without_it(supernet, monkeypatch):
-    """Of the rest, the scale is that of one network: only its accuracy counts."""
+def test_networks_that_naswot_is_not_finite_for_count_as_the_lowest(supernet, monkeypatch):
     judged = ZeroCost.estimate
 
     def fails(self, spec, seed):
         if spec.name == "deep":
-            raise EstimateError("the naswot score is -inf")
+            raise NotFiniteError("the naswot score is -inf")
         return judged(self, spec, seed)
 
     monkeypatch.setattr(ZeroCost, "estimate", fails)
-    trained = supernet()
+    trained = supernet(pool=THREE)
     (remark,) = trained.prepare()
-    assert "naswot has no value for " in remark
-    for spec, expected in ((TINY, ""), (DEEP, "scored without naswot")):
-        found = trained.estimate(spec, 0)
-        assert found.score == pytest.approx(found.accuracy)
-        assert found.remark == expected
+    assert "naswot is not finite for " in remark
+    found = trained.estimate(DEEP, 0)
+    assert found.remark == "naswot not finite"
+    lowest = trained.ensemble.lowest[1]
+    assert found.score == trained.ensemble.score((found.accuracy, lowest))
+    assert trained.estimate(WIDE, 0).remark == ""
     assert trained.prepare() == []
 
 
@@ -207,9 +208,9 @@ def test_what_is_known_is_not_compared_again(supernet):
     assert others.to_compare == COMPARED
     others.prepare()
     assert others.estimate(WIDE, 0).score != score
-    (own,) = trained.path.parent.glob(f"{trained._ensemble_path.stem}*")
-    for damage in ("{", '{"means": [0.5], "deviations": [0.5]}', None):
-        own.unlink() if damage is None else own.write_text(damage, encoding="utf-8")
+    for damage in ("{", '{"means": [0.5], "deviations": [0.5], "lowest": [0]}', None):
+        file = trained._ensemble_path
+        file.unlink() if damage is None else file.write_text(damage, encoding="utf-8")
         again = supernet(pool=THREE)
         with pytest.raises(EstimateError, match="have not been compared"):
             again.estimate(WIDE, 0)
@@ -218,10 +219,40 @@ def test_what_is_known_is_not_compared_again(supernet):
         assert again.estimate(WIDE, 0).score == score
 
 
-def test_what_other_estimates_rest_on_is_part_of_the_fingerprint(supernet, monkeypatch):
-    before = supernet(short=320).fingerprint()
-    monkeypatch.setattr("nas.accuracy.supernet.estimator.COMPARED", 25)
-    assert supernet(short=320).fingerprint() != before
+def test_a_run_that_is_continued_keeps_the_scale_of_its_scores(supernet, tmp_path):
+    """Another machine may compute other estimates of the networks that tell the scale."""
+    trained = supernet(pool=THREE)
+    trained.prepare()
+    kept, facts = tmp_path / "kept.safetensors", json.loads(json.dumps(trained.fingerprint()))
+    kept.write_bytes(trained.export_state())
+    score = trained.estimate(WIDE, 0).score
+    for cached in ("none", "other"):
+        if cached == "none":
+            trained._ensemble_path.unlink()
+            trained.path.unlink()
+        else:
+            other = {**facts["ensemble"], "means": [0.0, 1.0]}
+            trained._ensemble_path.write_text(json.dumps(other), encoding="utf-8")
+            assert supernet(pool=THREE).estimate(WIDE, 0).score != score
+        again = supernet(pool=THREE)
+        again.restore(kept, facts)
+        again.prepare()
+        assert again.fingerprint() == trained.fingerprint()
+        assert again.estimate(WIDE, 0).score == score
+    for damaged in ({**facts, "ensemble": {"means": [1]}}, {"weights": None}):
+        again = supernet(pool=THREE)
+        again.restore(kept, damaged)
+        assert again.estimate(WIDE, 0).score != score  # that of the file
+
+
+@pytest.mark.parametrize("changes", [{"batch_size": 32}, {"score": "params"}])
+def test_what_other_estimates_rest_on_is_part_of_the_fingerprint(supernet, monkeypatch, changes):
+    before = supernet().fingerprint()
+    others = [ZeroCost("digits", **{"resolution": 16, **changes})]
+    monkeypatch.setattr(Supernet, "others", others)
+    changed = supernet().fingerprint()
+    assert changed["others"] != before["others"]
+    assert {name for name in before if changed[name] != before[name]} == {"others"}
 
 
 def test_an_unknown_zero_cost_score_is_refused(supernet):

@@ -13,7 +13,7 @@ from nas.accuracy.supernet.others import (
     remark_on,
     remarks_on,
 )
-from nas.accuracy.zero_cost import ZeroCost
+from nas.accuracy.zero_cost import NotFiniteError, ZeroCost
 from nas.errors import MixnasError
 from nas.testing.fakes import Instant
 from nas.train.recipe import Recipe
@@ -24,13 +24,14 @@ NASWOT = ZeroCost("digits", resolution=16)
 
 
 class Lacking(Instant):
-    """Has no value for deep networks."""
+    """Deep networks are below its scale."""
 
     label = "depth"
+    error = NotFiniteError
 
     def estimate(self, spec, seed):
         if spec == DEEP:
-            raise EstimateError("too deep")
+            raise self.error("too deep")
         return super().estimate(spec, seed)
 
 
@@ -60,14 +61,21 @@ def test_a_short_training_is_of_the_images_of_the_supernet():
     assert other_estimators(shown, ON_THE_CPU, "", 0, Recipe(), "") == []
 
 
-def test_an_estimator_may_have_no_value_for_a_network():
+def test_a_network_may_be_below_a_scale():
     first, second = estimates_of([Lacking(), Instant()], DEEP, 3)
     assert math.isnan(first)
     assert second == Instant().estimate(DEEP, 3).score
     assert estimates_of([Lacking()], TINY, 3) == [Instant().estimate(TINY, 3).score]
-    assert remark_on([Lacking(), NASWOT], [math.nan, math.nan]) == "scored without depth and naswot"
-    assert remark_on([Lacking(), NASWOT], [math.nan, 1.0]) == "scored without depth"
+    assert remark_on([Lacking(), NASWOT], [math.nan, math.nan]) == "depth and naswot not finite"
+    assert remark_on([Lacking(), NASWOT], [math.nan, 1.0]) == "depth not finite"
     assert remark_on([Lacking()], [1.0]) == remark_on([], []) == ""
+
+
+def test_an_estimator_that_fails_otherwise_leaves_no_score(monkeypatch):
+    """Without it, for a lack of memory or of a file, scores would not be comparable."""
+    monkeypatch.setattr(Lacking, "error", EstimateError)
+    with pytest.raises(EstimateError, match="too deep"):
+        estimates_of([Instant(), Lacking()], DEEP, 3)
 
 
 def test_networks_are_drawn_again_with_the_same_seed():
@@ -98,7 +106,7 @@ def test_networks_that_cannot_be_evaluated_are_left_out():
 def test_a_remark_says_how_many_networks_an_estimator_has_no_value_for():
     drawn = [(0.5, math.nan, 1.0), (0.6, math.nan, 2.0), (0.7, 3.0, 3.0)]
     assert remarks_on([NASWOT, Lacking()], drawn) == [
-        "naswot has no value for 2 of 3 networks that were drawn; such networks are scored without "
-        "it"
+        "naswot is not finite for 2 of 3 networks that were drawn; such networks count as the "
+        "lowest of the others"
     ]
     assert remarks_on([], [(0.5,)]) == []

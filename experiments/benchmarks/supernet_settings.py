@@ -11,12 +11,14 @@ not have its weights. A score is the mean of a network's accuracy with shared we
 that other estimators suggest; the result is also told for other shares of these, from 0 (the
 accuracy alone) to 1. Every supernet's scores are saved in the folder at once; the same command
 continues what was interrupted, and several processes share the work (start the command once per
-core). Scores are compared with the accuracies that the tables hold now.
+core). The result is told of all supernets in the folder, and of the accuracies that the tables hold
+now.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import time
@@ -69,6 +71,7 @@ SETTINGS = {
 }
 """Settings by name; by the images seen, all cost as much as the default unless their name says so.
 """
+TABLES = ("mixnet", "macro")
 MACRO_NETWORKS = 60
 SHARES = (0, 1 / 3, 2 / 3, 1)
 """Of estimates other than the accuracy with shared weights."""
@@ -80,7 +83,7 @@ def main() -> None:
     )
     parser.add_argument("--data", required=True, help="CIFAR-10: its own files, or class folders")
     parser.add_argument("--out", required=True, type=Path, help="folder to create, or to continue")
-    parser.add_argument("--on", nargs="+", default=["mixnet"], choices=("mixnet", "macro"))
+    parser.add_argument("--on", nargs="+", default=["mixnet"], choices=TABLES)
     parser.add_argument("--only", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
     parser.add_argument("--seeds", type=int, default=1, help="supernets of each setting")
     parser.add_argument("--table", type=Path, default=TABLE, help="of trained MixNets")
@@ -100,13 +103,12 @@ def main() -> None:
                 print(f"{on}, {name}, seed {seed}", flush=True)
     if not all(result_path(arguments.out, *job).is_file() for job in jobs):
         return  # the process that finishes the last one tells the result
-    rows = [
-        summary(on, name, tables[on][0], read_scores(arguments.out, on, name))
-        for on in arguments.on
-        for name in arguments.only
-    ]
-    for row in rows:
-        print(line(row))
+    rows = []
+    for on, name in itertools.product(TABLES, SETTINGS):
+        if found := read_scores(arguments.out, on, name):
+            networks, _ = tables[on] if on in tables else tested(on, arguments.table)
+            rows.append(summary(on, name, networks, found))
+            print(line(rows[-1]))
     record(
         "supernet_settings",
         {"tolerance": WIDER, "rows": rows},

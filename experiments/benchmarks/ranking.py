@@ -38,7 +38,10 @@ from nas.rank.run import RankingRun, draw_networks
 from nas.rank.settings import RankingSettings
 
 WIDER = 0.1  # relative difference of MAdds of networks that are alike in `wider_band`
-SGD = "resolution=16,optimiser=sgd,learning_rate=0.1,weight_decay=4e-5,zero_residuals=false"
+SGD = (
+    "zero_cost=,resolution=16,optimiser=sgd,learning_rate=0.1,weight_decay=4e-5,"
+    "zero_residuals=false"
+)
 SMALL = "width=0.5,batch_size=32,score=speed"
 ESTIMATORS = {
     "params": "zero-cost:params",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nas.samplers.known_cost.model import AccuracyModel
+from nas.accuracy.prediction.model import AccuracyModel
 
 FEWEST = 10
 """Number of networks below which each is believed to be as good as its score."""

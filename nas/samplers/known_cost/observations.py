@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nas.samplers.known_cost.model import KEEP_MOST
+from nas.accuracy.prediction.model import KEEP_MOST
 
 
 def tuning_milestone(n: int) -> int:

@@ -10,6 +10,7 @@ from optuna.distributions import BaseDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from nas.accuracy.prediction.model import KEEP_MOST, AccuracyModel
 from nas.errors import MixnasError
 from nas.limits import Limit
 from nas.samplers.base import GenotypeSampler, PastTrial, Proposal
@@ -31,7 +32,6 @@ from nas.samplers.known_cost.improvement import (
     nondominated,
     reference_accuracy,
 )
-from nas.samplers.known_cost.model import KEEP_MOST, AccuracyModel
 from nas.samplers.known_cost.observations import informative_subset, tuning_milestone
 from nas.samplers.parameter_domain import Feasible, ParameterDomain
 from nas.samplers.tried import Tried

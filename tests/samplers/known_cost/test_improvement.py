@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nas.accuracy.prediction.model import Prediction
 from nas.samplers.known_cost.improvement import (
     MAX_COSTS,
     HypervolumeImprovement,
     RewardImprovement,
     reference_accuracy,
 )
-from nas.samplers.known_cost.model import Prediction
 
 
 def volume(accuracies, costs, reference, ends):

@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 
-from nas.samplers.known_cost.model import KEEP_MOST
+from nas.accuracy.prediction.model import KEEP_MOST
 from nas.samplers.known_cost.observations import informative_subset, tuning_milestone
 
 

@@ -8,9 +8,9 @@ import pytest
 from optuna.distributions import IntDistribution
 from optuna.trial import TrialState, create_trial
 
+from nas.accuracy.prediction.model import KEEP_MOST
 from nas.errors import ExhaustedError
 from nas.samplers import KnownCostSampler, ParameterDomain
-from nas.samplers.known_cost.model import KEEP_MOST
 from tests.sampling import (
     BOTH,
     FEW,

@@ -4,7 +4,7 @@ from scipy.optimize import approx_fprime
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import DotProduct, Matern
 
-from nas.samplers.known_cost.kernel import PRIOR_DEVIATION, PRIOR_MEAN, ColumnsKernel, kernel
+from nas.accuracy.prediction.kernel import PRIOR_DEVIATION, PRIOR_MEAN, ColumnsKernel, kernel
 
 FEATURES = 6
 THETA = np.log([2.0, 0.7, 1.5, 0.3, 0.1])

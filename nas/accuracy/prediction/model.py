@@ -14,7 +14,7 @@ from scipy.special import ndtr
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 
-from nas.samplers.known_cost.kernel import PRIOR_DEVIATION, PRIOR_MEAN, kernel
+from nas.accuracy.prediction.kernel import PRIOR_DEVIATION, PRIOR_MEAN, kernel
 
 SMALLEST_ERROR = 1e-3  # fraction of the maximum score; finite validation sets resolve no less
 FIT_MOST = 256  # observations that hyperparameters are fitted to, at most

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from nas.samplers.known_cost.kernel import PRIOR_DEVIATION, PRIOR_MEAN, kernel
-from nas.samplers.known_cost.model import FIT_MOST, AccuracyModel, Prediction, _Process
+from nas.accuracy.prediction.kernel import PRIOR_DEVIATION, PRIOR_MEAN, kernel
+from nas.accuracy.prediction.model import FIT_MOST, AccuracyModel, Prediction, _Process
 
 FEATURES, COVARIATES = 6, 2
 

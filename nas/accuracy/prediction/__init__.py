@@ -1,0 +1,1 @@
+"""Models of accuracy: what networks that were judged say of others with similar choices."""

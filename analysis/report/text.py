@@ -72,10 +72,11 @@ def _chance(run: Run) -> str:
     Neither is their mean higher than chance allows for one network, nor is the highest of them
     higher than it allows for so many.
     """
-    if run.guessed is None or _accuracies(run).empty:
+    scores = _accuracies(run)
+    if run.guessed is None or scores.empty:
         return ""
     right, images = run.guessed
-    guess, scores = right / images, _accuracies(run)
+    guess = right / images
     error = math.sqrt(guess * (1 - guess) / images)
     mean, highest = float(scores.mean()), float(scores.max())
     # The expected maximum of n normal variables is below sqrt(2 ln n) standard deviations.

@@ -1,7 +1,7 @@
 """The supernet that a run directory keeps, of which networks are trained on or deployed.
 
-A network's slice is the one that it was judged by: the same shared weights, calibrated
-on the same images. What it takes is in the run directory, apart from the images themselves::
+A network's slice is the one that it was judged by: the same shared weights, calibrated on the same
+images. What it takes is in the run directory, apart from the images themselves::
 
     config.yaml  conditions.yaml  space.yaml  supernet.safetensors
 """

@@ -76,12 +76,13 @@ def expected_phases(components: SearchComponents, config: SearchConfig) -> list[
     drawn = [components.space.decode(sample.genotype) for sample in found]
     middle = drawn[len(drawn) // 2]
     workers = components.placements.for_trials(Resources(config.workers, config.threads))
+    preparing = 0.0
+    if isinstance(estimator, Supernet) and work.supernet:
+        preparing = work.supernet * first_steps(estimator, drawn) / estimator.recipe.batch_size
     judging = further_steps(estimator, middle, workers)
+    preparing += work.compared * judging  # by one process
     phases = []
-    if isinstance(estimator, Supernet) and (work.supernet or work.compared):
-        preparing = work.compared * judging  # by one process
-        if work.supernet:
-            preparing += work.supernet * first_steps(estimator, drawn) / estimator.recipe.batch_size
+    if preparing:
         phases.append(PricedPhase("supernet", preparing))
     if work.examined:
         phases.append(PricedPhase("device", work.examined * EXAMINING_SECONDS))
